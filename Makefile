@@ -1,0 +1,140 @@
+# Everything a developer does here. Only Python 3.11 is needed: each target sets up what it needs the first time,
+# and again when a lock file in requirements/ changes.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first of these that really is Python 3.11. A name on PATH may be another version, or a shim with nothing behind.
+find_python = for name in python3.11 python3 python; do \
+  "$$name" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v "$$name" && exit; done; true
+PYTHON ?= $(shell $(find_python))
+
+VENV := .venv
+PY := $(VENV)/bin/python
+SAM_VENV := .venv-sam
+CHECKOV_VENV := .venv-checkov
+LOCK_VENV := .venv-lock
+UV := uv==0.13.9
+
+TEMPLATE := template.yaml
+BUILT := .aws-sam/build/template.yaml
+
+# What may be set on the command line.
+CHANGE_LOG ?=
+PROVIDERS ?=
+ROWS ?=
+FUNCTION ?=
+EVENT ?=
+CONFIG_ENV ?= default
+ARGS ?=
+# Two Spark drivers and their tests are what two cores carry.
+TEST_WORKERS ?= 2
+
+# The SAM CLI: no telemetry, no question to PyPI for a newer version (its state folder says it has just asked),
+# and the project's own Python 3.11 first on PATH, because `sam build` looks for it there.
+SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state PATH="$(CURDIR)/$(VENV)/bin:$$PATH" \
+  $(CURDIR)/$(SAM_VENV)/bin/sam
+# Checks ask AWS nothing, so they get none of the caller's credentials.
+OFFLINE := env -u AWS_PROFILE AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none AWS_DEFAULT_REGION=us-east-1 \
+  AWS_EC2_METADATA_DISABLED=true
+
+# $(call install,folder,lock file,what it is for). --no-deps: the lock is complete, and pip's resolver refuses hashed
+# locks in which one package asks for the extras of another.
+define install
+@[ -n "$(PYTHON)" ] || { echo "Python 3.11 is needed and was not found. Install it (apt install python3.11 \
+python3.11-venv, brew install python@3.11, pyenv install 3.11, uv python install 3.11), or name it: \
+make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.11" >&2; exit 1; }
+@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+  || { echo "$(PYTHON) is not Python 3.11, which Lambda, Glue 5.1 and Spark 3.5 share" >&2; exit 1; }
+@echo "Setting up $(1) from $(2) for $(3): about a minute, only once"
+@"$(PYTHON)" -m venv $(1)
+@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(2)
+@$(1)/bin/python -m pip check --disable-pip-version-check >/dev/null
+endef
+
+.PHONY: help setup run up test lint format build validate deploy invoke bench security lock clean distclean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed $(SAM_VENV)/.installed ## Install everything that run, test, build and validate need
+
+run: $(VENV)/.installed ## The whole system on this machine, once: CHANGE_LOG=dir, PROVIDERS=n, ROWS=n
+	@$(PY) -m local run $(if $(CHANGE_LOG),--change-log "$(CHANGE_LOG)") $(if $(PROVIDERS),--providers $(PROVIDERS)) \
+	  $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+
+up: $(VENV)/.installed ## Keep the system running on this machine with its schedule ticking; Ctrl-C ends it
+	@exec $(PY) -m local up $(ARGS)
+
+test: $(VENV)/.installed ## All tests; ARGS="-k name" narrows them
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile -m "not benchmark" $(ARGS)
+
+lint: $(VENV)/.installed ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(VENV)/.installed ## Put the sources into the house's format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+build: $(VENV)/.installed $(SAM_VENV)/.installed ## Build what AWS will run, into .aws-sam/
+	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
+
+validate: $(VENV)/.installed $(SAM_VENV)/.installed ## Lint the template and the state machine, build, package, look at the package
+	@$(OFFLINE) $(SAM) validate --lint --template $(TEMPLATE)
+	@$(VENV)/bin/cfn-lint --non-zero-exit-code informational -- $(TEMPLATE) && echo "$(TEMPLATE): cfn-lint finds nothing"
+	@$(PY) -m tools.check_definition $(TEMPLATE)
+	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
+	@SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state \
+	  $(PY) -m tools.check_package --sam $(SAM_VENV)/bin/sam --template $(TEMPLATE) --built $(BUILT)
+
+deploy: $(VENV)/.installed $(SAM_VENV)/.installed ## Build and deploy to AWS with your credentials: CONFIG_ENV=default|dev|prod
+	@$(SAM) build --config-env $(CONFIG_ENV)
+	@$(SAM) deploy --config-env $(CONFIG_ENV) $(ARGS)
+
+# With a container runtime: in Lambda's own image. Without: the built handler in a process of its own, against `make up`.
+invoke: build ## One function with one event: FUNCTION=DispatchFunction EVENT=events/dispatch/good.json
+	@[ -n "$(FUNCTION)" ] && [ -n "$(EVENT)" ] \
+	  || { echo "Say which: make invoke FUNCTION=DispatchFunction EVENT=events/dispatch/good.json" >&2; exit 2; }
+	@if docker info >/dev/null 2>&1 || finch info >/dev/null 2>&1; then \
+	  $(SAM) local invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
+	else \
+	  $(PY) -m local invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
+	fi
+
+bench: $(VENV)/.installed ## Measure; the numbers are printed and written to .local/
+	@$(PY) -m pytest tests/benchmarks -m benchmark -s $(ARGS)
+
+security: $(CHECKOV_VENV)/.installed ## checkov over the template (installs it the first time)
+	@$(CHECKOV_VENV)/bin/checkov --file $(TEMPLATE) --framework cloudformation --quiet --compact --skip-download
+
+lock: ## Resolve requirements/*.in again into hash-locked *.txt
+	@"$(PYTHON)" -m venv $(LOCK_VENV) && $(LOCK_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@for name in dev sam checkov; do \
+	  $(LOCK_VENV)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command "make lock" $(ARGS) requirements/$$name.in -o requirements/$$name.txt; done
+
+clean: ## Remove what was built, run and cached; keep the virtual environments
+	rm -rf .aws-sam .local .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and the virtual environments too
+	rm -rf $(VENV) $(SAM_VENV) $(CHECKOV_VENV) $(LOCK_VENV)
+
+$(VENV)/.installed: requirements/dev.txt
+	$(call install,$(VENV),$<,running and testing)
+	@touch $@
+
+$(SAM_VENV)/.installed: requirements/sam.txt
+	$(call install,$(SAM_VENV),$<,building and deploying)
+	@mkdir -p $(SAM_VENV)/state
+	@echo '{"telemetryEnabled": false, "lastVersionCheck": 4102444800}' >$(SAM_VENV)/state/metadata.json
+	@touch $@
+
+$(CHECKOV_VENV)/.installed: requirements/checkov.txt
+	$(call install,$(CHECKOV_VENV),$<,make security)
+	@touch $@

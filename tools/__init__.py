@@ -1,0 +1,1 @@
+"""Scripts of the Makefile: what `make validate` checks beyond what the linters do."""

@@ -1,0 +1,163 @@
+"""Package the template into a bucket on this machine and look at what arrived there.
+
+`sam package` uploads the Glue script, the state machine's definition and one archive per function, and
+writes a template that points to them. A path that it does not know about would stay a path of this machine in
+that template, and the deployed stack would not run. So this starts a local S3 (moto), packages into
+it, and compares what the packaged template points to with the files of this repository, byte for byte.
+
+    python -m tools.check_package --sam .venv-sam/bin/sam
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from moto.server import ThreadedMotoServer
+from samtranslator.yaml_helper import yaml_parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUCKET = "packages"
+REGION = "us-east-1"
+
+
+class PackageError(Exception):
+    """What arrived in the bucket is not what lies in this repository."""
+
+
+def package(sam: Path, template: Path, endpoint: str) -> dict[str, Any]:
+    """Run `sam package` against the S3 at `endpoint`; returns the packaged template.
+
+    Raises
+    ------
+    PackageError
+        `sam package` failed; its own words are in the message.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        packaged = Path(folder, "packaged.yaml")
+        command = [str(sam), "package", "--template-file", str(template), "--s3-bucket", BUCKET,
+                   "--region", REGION, "--output-template-file", str(packaged)]  # fmt: skip
+        run = subprocess.run(command, env=_environment(endpoint), capture_output=True, text=True, check=False)
+        if run.returncode:
+            raise PackageError(f"sam package failed:\n{run.stdout}{run.stderr}")
+        document: dict[str, Any] = yaml_parse(packaged.read_text(encoding="utf-8"))
+        return document
+
+
+def _environment(endpoint: str) -> dict[str, str]:
+    """Nothing of the caller's AWS settings may reach the call: it must go to `endpoint` and nowhere else."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return kept | {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "package",
+        "AWS_SECRET_ACCESS_KEY": "package",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def script_locations(document: dict[str, Any]) -> dict[str, str]:
+    """Logical id of each Glue job -> where its script lies."""
+    return {
+        logical_id: resource["Properties"]["Command"]["ScriptLocation"]
+        for logical_id, resource in document["Resources"].items()
+        if resource["Type"] == "AWS::Glue::Job"
+    }
+
+
+def _uploaded(s3: Any, location: Any, logical_id: str) -> bytes:
+    """Bytes at `s3://bucket/key` or {"Bucket", "Key"}."""
+    if isinstance(location, dict):
+        bucket, key = location["Bucket"], location["Key"]
+    elif str(location).startswith("s3://"):
+        bucket, _, key = str(location).removeprefix("s3://").partition("/")
+    else:
+        raise PackageError(f"{logical_id} still points to {location}: sam package did not upload it")
+    if bucket != BUCKET:
+        raise PackageError(f"{logical_id} points to the bucket {bucket}, and not to the one packaged into")
+    body: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return body
+
+
+def _expect(same: bool, logical_id: str, what: str) -> str:
+    if not same:
+        raise PackageError(f"{logical_id}: {what} in the bucket differs from the repository's")
+    return f"{logical_id}: {what}"
+
+
+def check(s3: Any, packaged: dict[str, Any], source: dict[str, Any], root: Path) -> Iterator[str]:
+    """Compare each uploaded file with the one that the template names; yields a line for each that agrees.
+
+    Raises
+    ------
+    PackageError
+        Something was not uploaded, or differs.
+    """
+    scripts = script_locations(source)
+    for logical_id, location in script_locations(packaged).items():
+        script = root / scripts[logical_id]
+        yield _expect(
+            _uploaded(s3, location, logical_id) == script.read_bytes(), logical_id, scripts[logical_id]
+        )
+    common = source.get("Globals", {}).get("Function", {})
+    for logical_id, resource in packaged["Resources"].items():
+        own = source["Resources"][logical_id].get("Properties", {})
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            body = _uploaded(s3, resource["Properties"]["DefinitionUri"], logical_id)
+            yield _expect(
+                body == (root / own["DefinitionUri"]).read_bytes(), logical_id, own["DefinitionUri"]
+            )
+        elif resource["Type"] == "AWS::Serverless::Function":
+            settings = common | own
+            module = settings["Handler"].rpartition(".")[0] + ".py"
+            archive = zipfile.ZipFile(
+                io.BytesIO(_uploaded(s3, resource["Properties"]["CodeUri"], logical_id))
+            )
+            there = module in archive.namelist()
+            same = there and archive.read(module) == (root / settings["CodeUri"] / module).read_bytes()
+            yield _expect(same, logical_id, f"{module} among {len(archive.namelist())} files")
+
+
+def main() -> int:
+    """Package, compare, print; the exit status is 1 when something is missing or differs."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sam", type=Path, required=True, help="the SAM CLI")
+    parser.add_argument("--template", type=Path, default=Path("template.yaml"))
+    parser.add_argument("--built", type=Path, default=Path(".aws-sam/build/template.yaml"))
+    options = parser.parse_args()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        s3 = boto3.client("s3", endpoint_url=endpoint, region_name=REGION,
+                          aws_access_key_id="package", aws_secret_access_key="package")  # noqa: S106  # fmt: skip
+        s3.create_bucket(Bucket=BUCKET)
+        source = yaml_parse(options.template.read_text(encoding="utf-8"))
+        packaged = package(options.sam, options.built, endpoint)
+        for line in check(s3, packaged, source, options.template.resolve().parent):
+            print(line)
+    except PackageError as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        server.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

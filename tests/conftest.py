@@ -7,6 +7,8 @@ import os
 import hypothesis
 import pytest
 
+from local.java import java_home
+
 # deadline=None: the machines that run this differ, and a time limit per example would make tests flaky.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
@@ -26,3 +28,9 @@ def no_aws_account() -> None:
         AWS_CONFIG_FILE=os.devnull,
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def java_17() -> None:
+    """Let a test that starts Spark itself find the Java that `make run` would use."""
+    os.environ["JAVA_HOME"] = str(java_home())

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -139,6 +140,7 @@ def main() -> int:
     parser.add_argument("--template", type=Path, default=Path("template.yaml"))
     parser.add_argument("--built", type=Path, default=Path(".aws-sam/build/template.yaml"))
     options = parser.parse_args()
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # one line a request otherwise
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

@@ -1,0 +1,195 @@
+"""The state machine: valid, explained, and never waiting longer inside than outside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fanout import errors
+from local.template import Template
+from tests.template.reading import MACHINE, ROOT, states_of
+from tools.check_definition import faults
+from tools.definition import DefinitionError, placeholders, substitute
+
+LAMBDA = "arn:aws:states:::lambda:invoke"
+GLUE = "arn:aws:states:::glue:startJobRun.sync"
+GLUE_STATE = "Start change_log Glue Job"
+SMALL_STATE = "Run change_log in Lambda"
+# What AWS says a client of Lambda should repeat:
+# https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html
+LAMBDA_SERVICE_ERRORS = {
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+}
+
+
+def transient_errors() -> set[str]:
+    """Names of every transient error class, however deep below TransientError."""
+    found, waiting = set(), list(errors.TransientError.__subclasses__())
+    while waiting:
+        kind = waiting.pop()
+        found.add(kind.__name__)
+        waiting.extend(kind.__subclasses__())
+    return found
+
+
+def retried(state: dict[str, Any]) -> set[str]:
+    return {error for rule in state.get("Retry", []) for error in rule["ErrorEquals"]}
+
+
+def test_the_linter_finds_nothing(machine: dict[str, Any]) -> None:
+    assert faults(machine) == []
+
+
+def test_the_linter_finds_a_state_that_is_not_there(machine: dict[str, Any]) -> None:
+    broken = {**machine, "StartAt": "Nowhere"}
+
+    assert any("Nowhere" in fault for fault in faults(broken))
+
+
+def test_the_linter_finds_a_state_that_nothing_leads_to(machine: dict[str, Any]) -> None:
+    broken = {**machine, "States": {**machine["States"], "Island": {"Type": "Succeed"}}}
+
+    assert any("Island" in fault for fault in faults(broken))
+
+
+def test_every_state_has_a_comment(machine: dict[str, Any], states: dict[str, dict[str, Any]]) -> None:
+    assert machine["Comment"]
+    assert not [name for name, state in states.items() if len(state.get("Comment", "")) < 10]
+
+
+def test_the_names_the_customer_gave_are_kept(states: dict[str, dict[str, Any]]) -> None:
+    assert {GLUE_STATE, "Update Status Success", "Update Status Failed"} <= set(states)
+    job = states[GLUE_STATE]
+    assert job["Resource"] == GLUE
+    assert job["Parameters"]["Arguments"]["--provider.$"] == "$.provider"
+    text = (ROOT / "statemachine/change_log.asl.json").read_text(encoding="utf-8")
+    assert '"etl-${dev}-change_log"' in text
+
+
+def test_the_job_that_is_started_is_the_template_s(states: dict[str, dict[str, Any]], template: Template) -> None:
+    from local.intrinsics import resolve
+    from tools.definition import ImaginedStack
+
+    name = resolve(template.resources["ChangeLogJob"].properties["Name"], ImaginedStack(template))
+
+    assert states[GLUE_STATE]["Parameters"]["JobName"] == name
+
+
+def test_substitutions_and_placeholders_are_the_same_set(source: dict[str, Any]) -> None:
+    properties = source["Resources"][MACHINE]["Properties"]
+    text = (ROOT / properties["DefinitionUri"]).read_text(encoding="utf-8")
+
+    assert placeholders(text) == set(properties["DefinitionSubstitutions"])
+    assert "dev" in placeholders(text)
+
+
+@pytest.mark.parametrize("values", [{}, {"a": 1, "b": 2}])
+def test_a_missing_or_a_needless_substitution_is_refused(values: dict[str, int]) -> None:
+    with pytest.raises(DefinitionError, match="DefinitionSubstitutions"):
+        substitute('{"TimeoutSeconds": ${a}}', values)
+
+
+def test_every_task_has_a_timeout(machine: dict[str, Any], states: dict[str, dict[str, Any]]) -> None:
+    tasks = {name: state for name, state in states.items() if state["Type"] == "Task"}
+
+    assert tasks
+    assert machine["TimeoutSeconds"] > 0
+    assert not [name for name, state in tasks.items() if not isinstance(state.get("TimeoutSeconds"), int)]
+
+
+def test_timeouts_nest_whatever_the_parameters(
+    source: dict[str, Any], machine: dict[str, Any], states: dict[str, dict[str, Any]]
+) -> None:
+    # A run must be over before its state gives up on it, the state before the execution, and the execution
+    # before the lease: else a second run could take the provider while the first still sends.
+    parameters = source["Parameters"]
+    longest_run = 60 * int(parameters["GlueTimeoutMinutes"]["MaxValue"])
+    shortest_lease = 60 * int(parameters["LeaseMinutes"]["MinValue"])
+
+    assert longest_run < states[GLUE_STATE]["TimeoutSeconds"] < machine["TimeoutSeconds"] < shortest_lease
+
+
+def test_no_function_outlives_the_state_that_waits_for_it(
+    template: Template, states: dict[str, dict[str, Any]]
+) -> None:
+    for name, state in states.items():
+        if state.get("Resource") == LAMBDA:
+            function = next(
+                resource
+                for logical_id, resource in template.resources.items()
+                if resource.type == "AWS::Lambda::Function" and f":{logical_id}-Arn" in str(state["Parameters"])
+            )
+            assert function.properties["Timeout"] <= state["TimeoutSeconds"], name
+
+
+def test_our_handlers_are_repeated_on_every_transient_error(states: dict[str, dict[str, Any]]) -> None:
+    tasks = {name for name, state in states.items() if state.get("Resource") == LAMBDA} - {SMALL_STATE}
+
+    assert tasks == {"Claim Partition", "Update Status Success", "Update Status Failed"}
+    assert transient_errors()
+    for name in tasks:
+        assert transient_errors() | LAMBDA_SERVICE_ERRORS <= retried(states[name]), name
+
+
+def test_the_job_is_repeated_only_when_it_could_not_be_started(states: dict[str, dict[str, Any]]) -> None:
+    # Everything else means that it may have sent messages, and on Glue cost money.
+    assert retried(states[SMALL_STATE]) >= LAMBDA_SERVICE_ERRORS
+    assert {"Glue.ConcurrentRunsExceededException", "Glue.AWSGlueException"} <= retried(states[GLUE_STATE])
+    for name in (GLUE_STATE, SMALL_STATE):
+        assert all(error.startswith(("Lambda.", "Glue.")) for error in retried(states[name])), name
+
+
+def test_no_task_repeats_what_repeating_cannot_mend(states: dict[str, dict[str, Any]]) -> None:
+    terminal = {kind.__name__ for kind in errors.TerminalError.__subclasses__()}
+
+    for name, state in states.items():
+        # States.TaskFailed and States.ALL include the script's own failure: a retry would pay and send again.
+        assert not retried(state) & ({"States.ALL", "States.TaskFailed"} | terminal), name
+
+
+def test_every_retry_is_bounded_and_spread(states: dict[str, dict[str, Any]]) -> None:
+    rules = [(name, rule) for name, state in states.items() for rule in state.get("Retry", [])]
+
+    assert rules
+    for name, rule in rules:
+        assert 1 <= rule["MaxAttempts"] <= 10, name
+        assert rule["BackoffRate"] >= 1.5, name
+        assert rule["JitterStrategy"] == "FULL", name
+
+
+def test_the_run_s_state_is_checked_and_not_assumed(states: dict[str, dict[str, Any]]) -> None:
+    # Emulators disagree on what .sync does with a STOPPED run, so success is only what says SUCCEEDED.
+    choice = states[states[GLUE_STATE]["Next"]]
+
+    assert choice["Type"] == "Choice"
+    rules = [rule for rule in choice["Choices"] if rule.get("StringEquals") == "SUCCEEDED"]
+    assert [rule["Next"] for rule in rules] == ["Update Status Success"]
+    assert choice["Default"] == "Update Status Failed"
+
+
+def test_every_choice_has_a_default(states: dict[str, dict[str, Any]]) -> None:
+    assert not [name for name, state in states.items() if state["Type"] == "Choice" and "Default" not in state]
+
+
+def test_a_failed_run_is_recorded_before_the_execution_fails(states: dict[str, dict[str, Any]]) -> None:
+    for name in (GLUE_STATE, SMALL_STATE):
+        catchers = states[name]["Catch"]
+        assert [catcher["ErrorEquals"] for catcher in catchers] == [["States.ALL"]], name
+        assert catchers[0]["ResultPath"] == "$.result", name
+        assert catchers[0]["Next"] == "Update Status Failed", name
+
+
+def test_states_of_sees_into_maps_and_branches() -> None:
+    inner = {"States": {"B": {"Type": "Succeed"}}}
+    outer = {
+        "States": {
+            "A": {"Type": "Parallel", "Branches": [inner]},
+            "C": {"Type": "Map", "ItemProcessor": inner},
+        }
+    }
+
+    assert [name for name, _ in states_of(outer)] == ["A", "B", "C", "B"]

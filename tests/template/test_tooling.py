@@ -1,0 +1,107 @@
+"""Make, the lock files and the settings: what they promise to each other."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tomllib
+
+import pytest
+
+from tests.template.reading import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+PROMISED = "help setup run up test lint build validate deploy invoke bench clean".split()  # noqa: SIM905
+
+
+def phony_targets() -> set[str]:
+    return set(" ".join(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)).split())
+
+
+def pins(path: str) -> dict[str, str]:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    found = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)", text, re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [shutil.which("make") or "make", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_help_lists_every_target() -> None:
+    listed = re.findall(r"^\s+(?:\x1b\[1m)?([a-z-]+)", make("help").stdout, re.MULTILINE)
+
+    assert set(PROMISED) <= phony_targets()
+    assert sorted(listed) == sorted(phony_targets())
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda p: p.name)
+def test_every_make_command_in_the_docs_exists(page: object) -> None:
+    text = page.read_text(encoding="utf-8")  # type: ignore[attr-defined]
+    named = set(re.findall(r"(?:^|[`$] ?|&& )make ([a-z][a-z-]+)", text, re.MULTILINE))
+
+    assert named <= phony_targets()
+
+
+def test_the_readme_shows_how_to_run_it() -> None:
+    assert "make run" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_without_python_3_11_make_says_what_to_install(tmp_path: object) -> None:
+    answer = make("VENV=" + str(tmp_path) + "/venv", "PYTHON=", "run")
+
+    assert answer.returncode != 0
+    assert "Python 3.11 is needed" in answer.stderr
+
+
+def test_another_python_is_refused_by_name(tmp_path: object) -> None:
+    answer = make("VENV=" + str(tmp_path) + "/venv", "PYTHON=/bin/false", "run")
+
+    assert answer.returncode != 0
+    assert "/bin/false is not Python 3.11" in answer.stderr
+
+
+def test_invoke_without_a_function_shows_an_example() -> None:
+    assert "Say which: make invoke FUNCTION=" in make("--dry-run", "invoke").stdout
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda p: p.name)
+def test_locks_pin_with_hashes_and_name_no_place(lock: object) -> None:
+    text = lock.read_text(encoding="utf-8")  # type: ignore[attr-defined]
+    wanted = re.findall(r"^[a-z].*$", text, re.MULTILINE)
+
+    assert wanted
+    assert all(re.match(r"^[a-z0-9._-]+(\[[^]]*\])?==\S+ .*\\$", line) for line in wanted)
+    assert len(re.findall(r"== *[^\\]+\\\n +--hash=sha256:", text)) == len(wanted)
+    assert not re.search(r"https?:|file:|--index-url|--extra-index-url|--find-links|--trusted-host", text)
+
+
+@pytest.mark.parametrize("name", ["functions/requirements.txt", "glue/requirements.txt"])
+def test_what_is_deployed_is_what_is_tested(name: str) -> None:
+    deployed, tested = pins(name), pins("requirements/dev.txt")
+
+    assert deployed
+    assert deployed == {package: tested[package] for package in deployed}
+
+
+def test_samconfig_has_the_three_environments() -> None:
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+
+    for name, env in {"default": "dev", "dev": "dev", "prod": "prod"}.items():
+        assert settings[name]["global"]["parameters"]["stack_name"] == f"glue-fanout-{env}"
+        deploy = settings[name]["deploy"]["parameters"]
+        assert f"Env={env}" in deploy["parameter_overrides"]
+        assert deploy["fail_on_empty_changeset"] is False
+        assert deploy["confirm_changeset"] is (env == "prod")
+        assert settings[name]["validate"]["parameters"]["lint"] is True
+
+
+def test_the_licence_is_the_whole_apache_licence() -> None:
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+    assert text.count("\n") == 201
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert "APPENDIX: How to apply the Apache License" in text

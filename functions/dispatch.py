@@ -1,0 +1,66 @@
+"""The scheduled dispatcher: which providers are due? Start one execution for each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from aws_lambda_powertools import Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fanout import bootstrap
+from fanout.bootstrap import logger
+from fanout.dispatcher import TickReport, tick_time
+from fanout.errors import FanoutError
+
+metrics = Metrics(namespace="glue-fanout")
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Do one tick.
+
+    Parameters
+    ----------
+    event
+        ``{"scheduled_at": ISO time}`` from the schedule, an EventBridge event with ``time``, or ``{}``.
+
+    Returns
+    -------
+    The tick's report: counts, and capped lists of names and faults. See `fanout.dispatcher.TickReport`.
+    """
+    dispatcher = bootstrap.dispatcher()
+    metrics.set_default_dimensions(env=dispatcher.settings.env)
+    try:
+        scheduled_at = tick_time(event, dispatcher.clock())
+        logger.append_keys(tick=scheduled_at.isoformat())
+        report = dispatcher.tick(scheduled_at, lambda: context.get_remaining_time_in_millis() / 1000)
+    except FanoutError as error:
+        metrics.add_metric("DispatchFailed", MetricUnit.Count, 1)
+        logger.error("nothing was dispatched", extra={"error": type(error).__name__, "reason": str(error)})
+        raise
+    _measure(report)
+    logger.info("tick done", extra={"report": asdict(report)})
+    return asdict(report)
+
+
+_METRICS = {
+    "Due": "due",
+    "Started": "started",
+    "AlreadyRunning": "already_running",
+    "Deferred": "deferred",
+    "BackingOff": "backing_off",
+    "Rejected": "rejected",
+    "FailedStarts": "failed_starts",
+    "FreedLeases": "freed_leases",
+    "LiveRuns": "live",
+}
+
+
+def _measure(report: TickReport) -> None:
+    metrics.add_metric("Dispatched", MetricUnit.Count, 1)
+    for name, counter in _METRICS.items():
+        metrics.add_metric(name, MetricUnit.Count, getattr(report, counter))
+    metrics.add_metric("OldestOverdueMinutes", MetricUnit.NoUnit, report.oldest_overdue_minutes)

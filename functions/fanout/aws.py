@@ -1,0 +1,241 @@
+"""The ports on AWS: thin adapters over boto3 that turn its errors into ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fanout.errors import (
+    LedgerConflictError,
+    LedgerUnavailableError,
+    StartRefusedError,
+    StartThrottledError,
+    StorageUnavailableError,
+    TransientError,
+)
+from fanout.ledger import ProviderState
+from fanout.manifests import StoredObject
+
+ATTENTION_INDEX = "attention"
+_BATCH_GET_LIMIT = 100
+
+
+class Executions(Protocol):
+    """What the dispatcher needs of Step Functions."""
+
+    def start(self, name: str, execution_input: str) -> bool:
+        """Start an execution; False when one of that name was started before."""
+        ...
+
+    def status(self, execution_arn: str) -> str | None:
+        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE; None when there is no such execution."""
+        ...
+
+
+@contextmanager
+def _unavailable(error_type: type[TransientError], what: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        raise error_type(f"{what}: {error.response['Error'].get('Code')}") from error
+    except BotoCoreError as error:
+        raise error_type(f"{what}: {type(error).__name__}") from error
+
+
+def error_code(error: ClientError) -> str:
+    """The service's code of an error."""
+    return str(error.response["Error"].get("Code", ""))
+
+
+class DynamoLedger:
+    """The run ledger in a DynamoDB table with a sparse index on `attention`."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def get(self, provider: str) -> ProviderState:
+        """See `LedgerStore.get`."""
+        with _unavailable(LedgerUnavailableError, f"reading the ledger item of {provider}"):
+            answer = self._client.get_item(
+                TableName=self._table, Key={"provider": {"S": provider}}, ConsistentRead=True
+            )
+        item = answer.get("Item")
+        return _state(item) if item else ProviderState(provider=provider)
+
+    def get_many(self, providers: Iterable[str]) -> dict[str, ProviderState]:
+        """See `LedgerStore.get_many`."""
+        names = list(providers)
+        batches = [names[i : i + _BATCH_GET_LIMIT] for i in range(0, len(names), _BATCH_GET_LIMIT)]
+        if not batches:
+            return {}
+        with ThreadPoolExecutor(min(8, len(batches))) as pool:
+            return {state.provider: state for batch in pool.map(self._get_batch, batches) for state in batch}
+
+    def _get_batch(self, providers: list[str]) -> list[ProviderState]:
+        wanted: dict[str, Any] = {self._table: {"Keys": [{"provider": {"S": name}} for name in providers]}}
+        states: list[ProviderState] = []
+        while wanted:
+            with _unavailable(LedgerUnavailableError, f"reading {len(providers)} ledger items"):
+                answer = self._client.batch_get_item(RequestItems=wanted)
+            states += [_state(item) for item in answer["Responses"].get(self._table, [])]
+            wanted = answer.get("UnprocessedKeys") or {}
+        return states
+
+    def put(self, state: ProviderState) -> None:
+        """See `LedgerStore.put`."""
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(provider)"}
+        if state.version:
+            condition = {
+                "ConditionExpression": "version = :read",
+                "ExpressionAttributeValues": {":read": {"N": str(state.version)}},
+            }
+        try:
+            with _unavailable(LedgerUnavailableError, f"writing the ledger item of {state.provider}"):
+                self._client.put_item(TableName=self._table, Item=_item(state), **condition)
+        except LedgerUnavailableError as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError) and error_code(cause) == "ConditionalCheckFailedException":
+                raise LedgerConflictError(f"{state.provider}: the ledger item changed since it was read") from cause
+            raise
+
+    def attention(self) -> list[ProviderState]:
+        """See `LedgerStore.attention`."""
+        states: list[ProviderState] = []
+        with _unavailable(LedgerUnavailableError, "reading the ledger's attention index"):
+            for reason in ("live", "report"):
+                pages = self._client.get_paginator("query").paginate(
+                    TableName=self._table,
+                    IndexName=ATTENTION_INDEX,
+                    KeyConditionExpression="attention = :reason",
+                    ExpressionAttributeValues={":reason": {"S": reason}},
+                )
+                states += [_state(item) for page in pages for item in page["Items"]]
+        return states
+
+
+_serializer = TypeSerializer()
+_deserializer = TypeDeserializer()
+
+
+def _item(state: ProviderState) -> dict[str, Any]:
+    """The item as DynamoDB wants it: version moved on by one, no nulls, no floats."""
+    document = state.model_dump_json(exclude_none=True, exclude={"version"})
+    plain = json.loads(document, parse_float=Decimal)
+    plain["version"] = state.version + 1
+    if state.attention:
+        plain["attention"] = state.attention
+    return dict(_serializer.serialize(plain)["M"])
+
+
+def _state(item: dict[str, Any]) -> ProviderState:
+    return ProviderState.model_validate({name: _deserializer.deserialize(value) for name, value in item.items()})
+
+
+class S3Objects:
+    """Change log, manifests, results and records on S3."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
+        """See `ObjectStore.list`. One request for each 1,000 objects."""
+        bucket, key = split_uri(prefix)
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=key, StartAfter=start_after
+        )
+        with _unavailable(StorageUnavailableError, f"listing {prefix}"):
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    yield StoredObject.model_construct(
+                        key=found["Key"],
+                        size=found["Size"],
+                        etag=found["ETag"].strip('"'),
+                        last_modified=found["LastModified"],
+                        version_id=None,
+                    )
+
+    def read(self, uri: str) -> bytes | None:
+        """See `ObjectStore.read`."""
+        bucket, key = split_uri(uri)
+        try:
+            with _unavailable(StorageUnavailableError, f"reading {uri}"):
+                body: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+                return body
+        except StorageUnavailableError as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError) and error_code(cause) == "NoSuchKey":
+                return None
+            raise
+
+    def create(self, uri: str, body: bytes) -> bool:
+        """See `ObjectStore.create`."""
+        bucket, key = split_uri(uri)
+        try:
+            with _unavailable(StorageUnavailableError, f"writing {uri}"):
+                self._client.put_object(
+                    Bucket=bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
+                )
+        except StorageUnavailableError as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError) and error_code(cause) == "PreconditionFailed":
+                return False
+            raise
+        return True
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an s3:// URI."""
+    parts = urlsplit(uri)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise ValueError(f"{uri!r} is not an s3:// URI")
+    return parts.netloc, parts.path.lstrip("/")
+
+
+class StepFunctions:
+    """Executions of the one state machine."""
+
+    _THROTTLED = frozenset({"ThrottlingException", "TooManyRequestsException", "ExecutionLimitExceeded"})
+
+    def __init__(self, client: Any, state_machine_arn: str = "") -> None:
+        self._client = client
+        self._state_machine_arn = state_machine_arn
+
+    def start(self, name: str, execution_input: str) -> bool:
+        """See `Executions.start`.
+
+        A name that is taken by a closed execution, or by one with other input, answers ExecutionAlreadyExists.
+        """
+        try:
+            self._client.start_execution(stateMachineArn=self._state_machine_arn, name=name, input=execution_input)
+        except ClientError as error:
+            code = error_code(error)
+            if code == "ExecutionAlreadyExists":
+                return False
+            if code in self._THROTTLED or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+                raise StartThrottledError(f"StartExecution of {name}: {code}") from error
+            raise StartRefusedError(
+                f"StartExecution of {name}: {code}; check the state machine and the dispatcher's role"
+            ) from error
+        except BotoCoreError as error:
+            raise StartThrottledError(f"StartExecution of {name}: {type(error).__name__}") from error
+        return True
+
+    def status(self, execution_arn: str) -> str | None:
+        """See `Executions.status`."""
+        try:
+            return str(self._client.describe_execution(executionArn=execution_arn)["status"])
+        except ClientError as error:
+            if error_code(error) == "ExecutionDoesNotExist":
+                return None
+            raise StartThrottledError(f"DescribeExecution: {error_code(error)}") from error
+        except BotoCoreError as error:
+            raise StartThrottledError(f"DescribeExecution: {type(error).__name__}") from error

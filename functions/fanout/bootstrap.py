@@ -1,0 +1,94 @@
+"""The composition root: builds each handler's parts from the environment, once per Lambda process, on first use."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities import parameters
+from botocore.config import Config
+
+from fanout.aws import DynamoLedger, S3Objects, StepFunctions
+from fanout.claims import Claims
+from fanout.config_client import HttpConfigApi
+from fanout.dispatcher import Dispatcher
+from fanout.outcomes import Outcomes
+from fanout.provider_table import ProviderTable
+from fanout.settings import ClaimSettings, DispatchSettings, ProvidersSettings, RunSettings
+
+_AWS = Config(
+    retries={"mode": "standard", "total_max_attempts": 4},
+    connect_timeout=3,
+    read_timeout=10,
+    max_pool_connections=32,
+)
+_ADAPTIVE = _AWS.merge(Config(retries={"mode": "adaptive", "total_max_attempts": 6}))
+
+logger = Logger()
+
+
+def utc_now() -> datetime:
+    """The current time."""
+    return datetime.now(UTC)
+
+
+@cache
+def _client(service: str, config: Config = _AWS) -> Any:
+    return boto3.client(service, config=config)  # type: ignore[call-overload]
+
+
+def _config_api(settings: RunSettings) -> HttpConfigApi:
+    def key(refused: bool) -> str:
+        secret = parameters.get_secret(settings.config_api_key_secret, max_age=900, force_fetch=refused)
+        return str(secret)
+
+    return HttpConfigApi(settings.config_api_url, key)
+
+
+def _ledger(settings: RunSettings) -> DynamoLedger:
+    return DynamoLedger(_client("dynamodb"), settings.run_ledger_table)
+
+
+def _outcomes(settings: RunSettings, config_api: HttpConfigApi) -> Outcomes:
+    return Outcomes(_ledger(settings), S3Objects(_client("s3")), config_api, settings, utc_now, logger.warning)
+
+
+@cache
+def dispatcher() -> Dispatcher:
+    """The dispatcher's parts."""
+    settings = DispatchSettings.from_environment(os.environ)
+    config_api = _config_api(settings)
+    return Dispatcher(
+        config_api=config_api,
+        store=_ledger(settings),
+        executions=StepFunctions(_client("stepfunctions", _ADAPTIVE), settings.state_machine_arn),
+        outcomes=_outcomes(settings, config_api),
+        settings=settings,
+        clock=utc_now,
+    )
+
+
+@cache
+def claims() -> Claims:
+    """The parts of *Claim Partition*."""
+    settings = ClaimSettings.from_environment(os.environ)
+    objects = S3Objects(_client("s3"))
+    return Claims(_ledger(settings), objects, _config_api(settings), settings, utc_now, logger.warning)
+
+
+@cache
+def outcomes() -> Outcomes:
+    """The parts of *Update Status*."""
+    settings = RunSettings.from_environment(os.environ)
+    return _outcomes(settings, _config_api(settings))
+
+
+@cache
+def provider_table() -> ProviderTable:
+    """The built-in config API's table."""
+    settings = ProvidersSettings.from_environment(os.environ)
+    return ProviderTable(_client("dynamodb"), settings.providers_table, settings.page_size)

@@ -1,0 +1,242 @@
+"""May this run have the provider, and what is new in it? The first state of every execution."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fanout import ledger
+from fanout.aws import split_uri
+from fanout.config_client import ConfigApi
+from fanout.errors import FanoutError, InvalidRequestError
+from fanout.ledger import Lease, LedgerStore, PartitionBusyError, ProviderState, Report
+from fanout.manifests import Manifest, ObjectStore, Replay, StoredObject, first_key, select, select_replay
+from fanout.providers import check_name, describe
+from fanout.settings import ClaimSettings
+from fanout.times import compact
+
+BYTES_PER_WORKER = 256 * 2**20
+"""Compressed bytes that one G.1X worker (4 vCPU) reads, parses and sends in a few minutes."""
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """How a run is to be done, and why."""
+
+    engine: Literal["nothing", "small", "glue"]
+    reason: str
+    workers: int
+
+
+class ClaimRequest(BaseModel):
+    """The event of *Claim Partition*: the execution's input with its name and ARN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: str
+    run_id: str = Field(pattern=r"^[0-9A-Za-z_-]{1,80}$")
+    execution_arn: str | None = None
+    scheduled_at: datetime | None = None
+    replay: Replay | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ClaimRequest:
+        if self.scheduled_at is not None and self.scheduled_at.tzinfo is None:
+            raise ValueError("scheduled_at needs a time zone, such as a final Z")
+        if self.replay is not None:
+            if self.replay.start.tzinfo is None or self.replay.end.tzinfo is None:
+                raise ValueError("replay's from and to need a time zone, such as a final Z")
+            if self.replay.start > self.replay.end:
+                raise ValueError("replay's from lies after its to")
+        return self
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> ClaimRequest:
+        """Read the state machine's payload ``{"run_id", "execution_arn", "input": {the execution's input}}``.
+
+        Raises
+        ------
+        InvalidRequestError, InvalidProviderError
+            The execution was started with an input that is not of the documented form.
+        """
+        given = event.get("input")
+        if not isinstance(given, Mapping):
+            raise InvalidRequestError('start the execution with an object such as {"provider": "providerA"}')
+        try:
+            request = cls.model_validate(
+                {**given, "run_id": event.get("run_id"), "execution_arn": event.get("execution_arn")}
+            )
+        except ValidationError as error:
+            raise InvalidRequestError(f"the execution's input is not of its form: {describe(error)}") from None
+        check_name(request.provider)
+        return request
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the state machine is told; `Choice` states look at `decision`."""
+
+    decision: Literal["busy", "nothing", "small", "glue"]
+    reason: str
+    provider: str
+    run_id: str
+    generation: int = 0
+    run_dir: str = ""
+    manifest: str = "none"
+    objects: int = 0
+    bytes: int = 0
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Takes leases and plans runs.
+
+    Parameters
+    ----------
+    store, objects, config_api
+        Ports.
+    settings
+        Of the claim function.
+    clock
+        Gives the current time, aware.
+    log
+        Told of what failed without stopping the claim.
+    """
+
+    store: LedgerStore
+    objects: ObjectStore
+    config_api: ConfigApi
+    settings: ClaimSettings
+    clock: Callable[[], datetime]
+    log: Callable[[str], None] = field(default=print)
+
+    def claim(self, request: ClaimRequest) -> Claim:
+        """Claim the provider for this run and plan what it is to process.
+
+        Repeating the call for the same run gives the same lease and the same manifest, whatever happened in
+        between.
+        """
+        now = self.clock()
+        wanted = self._lease(request, now)
+        try:
+            state = ledger.update(
+                self.store, request.provider, lambda s: ledger.claim(s, wanted, now, self.settings.backoff)
+            )
+        except PartitionBusyError as busy:
+            return Claim("busy", str(busy), request.provider, request.run_id)
+        lease = state.lease or wanted
+        self._report_running(request.provider, lease)
+        if self.settings.bookmark_mode == "glue" and request.replay is None:
+            decision = _Decision("glue", "Glue's own bookmark decides what is new", self.settings.min_workers)
+            return self._claimed(state, lease, decision, None)
+        manifest = self._plan(state, lease, request)
+        return self._claimed(state, lease, self._decide(manifest), manifest)
+
+    def _lease(self, request: ClaimRequest, now: datetime) -> Lease:
+        runs = f"s3://{self.settings.data_bucket}/runs/provider={request.provider}/"
+        return Lease(
+            run_id=request.run_id,
+            claimed_at=now,
+            expires_at=now + self.settings.lease,
+            run_dir=f"{runs}{compact(now)}_{request.run_id}/",
+            scheduled_at=request.scheduled_at,
+            execution_arn=request.execution_arn,
+            replay=request.replay is not None,
+        )
+
+    def _plan(self, state: ProviderState, lease: Lease, request: ClaimRequest) -> Manifest:
+        """The run's manifest: the one it has already, or a new one. Two racing plans agree on the first."""
+        uri = manifest_uri(lease.run_dir)
+        written = read_manifest(self.objects, uri)
+        if written is not None:
+            return written
+        manifest = self._select(state, request)
+        if not manifest.objects or self.objects.create(uri, manifest.model_dump_json(by_alias=True).encode()):
+            return manifest
+        return read_manifest(self.objects, uri) or manifest
+
+    def _select(self, state: ProviderState, request: ClaimRequest) -> Manifest:
+        bounds = self.settings.max_objects_per_run, self.settings.max_bytes_per_run
+        if request.replay is not None:
+            listing = self._listing(state.provider, request.replay.start)
+            selection = select_replay(listing, request.replay, *bounds)
+        else:
+            watermark = state.bookmark.watermark
+            since = watermark - self.settings.overlap if watermark else None
+            selection = select(self._listing(state.provider, since), since, self._seen(state), *bounds)
+        return Manifest(
+            provider=state.provider,
+            run_id=request.run_id,
+            generation=state.bookmark.generation,
+            created_at=self.clock(),
+            bucket=split_uri(self.settings.change_log_dir)[0],
+            objects=selection.objects,
+            backlog=selection.backlog,
+            replay=request.replay,
+        )
+
+    def _listing(self, provider: str, since: datetime | None) -> Iterator[StoredObject]:
+        root = f"{self.settings.change_log_dir.rstrip('/')}/provider={provider}/"
+        slack = timedelta(minutes=self.settings.key_time_slack_minutes)
+        return self.objects.list(root, first_key(split_uri(root)[1], since, self.settings.key_time_format, slack))
+
+    def _seen(self, state: ProviderState) -> set[tuple[str, str]]:
+        seen: set[tuple[str, str]] = set()
+        for run in state.bookmark.recent:
+            manifest = read_manifest(self.objects, manifest_uri(run.run_dir))
+            if manifest is not None:  # removed from the bucket: its objects are sent again, under the same ids
+                seen.update(o.identity for o in manifest.objects)
+        return seen
+
+    def _decide(self, manifest: Manifest) -> _Decision:
+        size, s = manifest.bytes, self.settings
+        if not manifest.objects:
+            return _Decision("nothing", "no new objects", 0)
+        if s.frame_etl == "no" and size <= s.small_run_max_bytes:
+            return _Decision("small", f"{size} bytes are at most SmallRunMaxBytes = {s.small_run_max_bytes}", 1)
+        workers = min(max(math.ceil(size / BYTES_PER_WORKER), s.min_workers), s.max_workers)
+        if s.frame_etl == "yes":
+            return _Decision("glue", "a DataFrame ETL is defined, which needs Spark", workers)
+        return _Decision("glue", f"{size} bytes are more than SmallRunMaxBytes = {s.small_run_max_bytes}", workers)
+
+    def _claimed(self, state: ProviderState, lease: Lease, decision: _Decision, manifest: Manifest | None) -> Claim:
+        planned = manifest is not None and manifest.objects
+        return Claim(
+            decision=decision.engine,
+            reason=decision.reason,
+            provider=state.provider,
+            run_id=lease.run_id,
+            generation=state.bookmark.generation,
+            run_dir=lease.run_dir,
+            manifest=manifest_uri(lease.run_dir) if planned else "none",
+            objects=len(manifest.objects) if manifest else 0,
+            bytes=manifest.bytes if manifest else 0,
+            workers=decision.workers,
+        )
+
+    def _report_running(self, provider: str, lease: Lease) -> None:
+        """Tell the config API, which people look at. The ledger is what counts, so a failure stops nothing."""
+        if self.settings.report_status == "no" or lease.replay:
+            return
+        try:
+            self.config_api.report(provider, Report(run_id=lease.run_id, status="running"))
+        except FanoutError as error:
+            self.log(f"{provider}: the config API was not told that the run began: {error}")
+
+
+def manifest_uri(run_dir: str) -> str:
+    """Where a run's manifest lies."""
+    return run_dir + "manifest.json"
+
+
+def read_manifest(objects: ObjectStore, uri: str) -> Manifest | None:
+    """A run's manifest, or None when none was written."""
+    body = objects.read(uri)
+    return None if body is None else Manifest.model_validate(json.loads(body))

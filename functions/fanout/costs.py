@@ -1,0 +1,41 @@
+"""What a run costs, from one table of unit prices."""
+
+from __future__ import annotations
+
+import math
+
+PRICES_AS_OF = "2026-11-22"
+PRICES = {
+    "glue_dpu_hour": 0.44,
+    "glue_minimum_seconds": 60,
+    "lambda_gb_second": 0.0000166667,
+    "lambda_request": 0.20 / 1e6,
+    "step_functions_transition": 0.025 / 1e3,
+    "scheduler_invocation": 1.0 / 1e6,
+    "dynamodb_write": 0.625 / 1e6,
+    "dynamodb_read": 0.125 / 1e6,
+    "sqs_request": 0.40 / 1e6,
+    "s3_list_or_put": 0.005 / 1e3,
+    "s3_get": 0.0004 / 1e3,
+    "api_gateway_request": 3.50 / 1e6,
+}
+"""US dollars, us-east-1, on demand, without free tiers. Source: the services' price pages at `PRICES_AS_OF`."""
+
+_DPU = {"G.025X": 0.25, "G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
+
+
+def glue_dollars(seconds: float, workers: int, worker_type: str = "G.1X") -> float:
+    """Price of one Glue job run: DPU-hours by the second, one minute at least."""
+    billed = max(math.ceil(seconds), PRICES["glue_minimum_seconds"])
+    return billed / 3600 * workers * _DPU[worker_type] * PRICES["glue_dpu_hour"]
+
+
+def lambda_dollars(seconds: float, memory_mb: int) -> float:
+    """Price of one Lambda invocation: GB-seconds by the millisecond, and the request."""
+    return math.ceil(seconds * 1000) / 1000 * memory_mb / 1024 * PRICES["lambda_gb_second"] + PRICES["lambda_request"]
+
+
+def queue_dollars(messages: int, mean_bytes: float = 1024) -> float:
+    """Price of sending messages in batches of ten; SQS counts a request for each 64 KiB of a batch."""
+    requests = math.ceil(messages / 10)
+    return requests * max(1, math.ceil(mean_bytes * 10 / 65536)) * PRICES["sqs_request"]

@@ -1,0 +1,314 @@
+"""The run ledger: the truth about runs, and the rules by which it changes.
+
+One item a provider. Every change is *read, apply a pure rule, write if the item's version is still the one
+read*, so a rule decides on exactly the state that it replaces: taking a lease, fencing a commit by its run
+and moving bookmark, status and lease together are each one conditional write. The rules below are plain
+functions of the state; `LedgerStore` is all that DynamoDB has to provide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fanout.errors import LeaseLostError, LedgerConflictError
+from fanout.manifests import Manifest
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Lease(_Frozen):
+    """The right of one run to have a provider, until it ends or the lease expires."""
+
+    run_id: str
+    claimed_at: datetime
+    expires_at: datetime
+    run_dir: str = Field(description="s3 URI, ending in '/', of the run's manifest, result and record")
+    scheduled_at: datetime | None = None
+    execution_arn: str | None = None
+    replay: bool = False
+
+    @property
+    def turn(self) -> datetime:
+        """The tick that this run serves, or the moment of its claim if somebody started it by hand."""
+        return self.scheduled_at or self.claimed_at
+
+
+class RunRef(_Frozen):
+    """A committed run whose manifest reaches into the overlap window."""
+
+    run_dir: str
+    newest: datetime = Field(description="the newest LastModified in its manifest")
+
+
+class Bookmark(_Frozen):
+    """How far a provider's change log has been processed."""
+
+    generation: int = Field(default=0, description="number of commits so far")
+    watermark: datetime | None = Field(default=None, description="newest LastModified ever committed")
+    recent: tuple[RunRef, ...] = ()
+
+    def after(self, manifest: Manifest | None, run_dir: str, overlap: timedelta) -> Bookmark:
+        """The bookmark once everything in the manifest has been acknowledged."""
+        newest = manifest.newest if manifest else None
+        if newest is None:
+            return self.model_copy(update={"generation": self.generation + 1})
+        watermark = max(newest, self.watermark or newest)
+        runs = (*self.recent, RunRef(run_dir=run_dir, newest=newest))
+        recent = tuple(run for run in runs if run.newest >= watermark - overlap)
+        return Bookmark(generation=self.generation + 1, watermark=watermark, recent=recent)
+
+
+class RunRecord(_Frozen):
+    """What one run did; the ledger keeps the last one, S3 keeps all of them."""
+
+    run_id: str
+    status: Literal["succeeded", "failed"]
+    started_at: datetime
+    ended_at: datetime
+    generation: int = 0
+    run_dir: str = ""
+    engine: Literal["none", "small", "glue"] = "none"
+    reason: str = ""
+    replay: bool = False
+    objects: int = 0
+    bytes: int = 0
+    rows: int = 0
+    messages: int = 0
+    quarantined: int = 0
+    seconds: float = 0
+    workers: int = 0
+    dollars: float = 0
+    backlog: int = Field(default=0, description="objects that were left for the next run")
+    error: str | None = None
+
+
+class Report(_Frozen):
+    """What the config API has yet to be told of a provider."""
+
+    run_id: str
+    status: Literal["running", "succeeded", "failed"]
+    last_success: datetime | None = None
+    error: str | None = None
+
+
+class ProviderState(_Frozen):
+    """One item of the ledger."""
+
+    provider: str
+    version: int = Field(default=0, description="0: not stored yet")
+    lease: Lease | None = None
+    bookmark: Bookmark = Bookmark()
+    failures: int = Field(default=0, description="consecutive failed runs")
+    last_success: datetime | None = Field(default=None, description="the tick up to which nothing is left to do")
+    last_claim: datetime | None = None
+    retry_at: datetime | None = Field(default=None, description="not before this time, after failures")
+    last_run: RunRecord | None = None
+    report: Report | None = None
+
+    @property
+    def attention(self) -> Literal["live", "report"] | None:
+        """Why the next tick has to look at this provider even if it is not due: the key of the sparse index."""
+        return "live" if self.lease else "report" if self.report else None
+
+
+class LedgerStore(Protocol):
+    """What the ledger needs of a database."""
+
+    def get(self, provider: str) -> ProviderState:
+        """Read one item consistently; a provider without an item has the initial state."""
+        ...
+
+    def get_many(self, providers: Iterable[str]) -> dict[str, ProviderState]:
+        """Read many items; those that do not exist are left out."""
+        ...
+
+    def put(self, state: ProviderState) -> None:
+        """Write the state as version + 1 if the stored version is still `state.version`.
+
+        Raises
+        ------
+        LedgerConflictError
+            The stored item has another version.
+        """
+        ...
+
+    def attention(self) -> list[ProviderState]:
+        """All items that need attention, possibly a moment old."""
+        ...
+
+
+class PartitionBusyError(Exception):
+    """Another run has the provider. Not an error: the state machine ends with *Already Running*."""
+
+    def __init__(self, lease: Lease) -> None:
+        super().__init__(f"run {lease.run_id} has held this provider since {lease.claimed_at}")
+        self.lease = lease
+
+
+class Backoff(_Frozen):
+    """How long a provider that keeps failing is left alone."""
+
+    base: timedelta
+    cap: timedelta
+
+    def delay(self, failures: int) -> timedelta:
+        """Double with each consecutive failure, from the base up to the cap."""
+        doublings = min(max(failures, 1) - 1, 30)
+        return timedelta(seconds=min(self.base.total_seconds() * 2**doublings, self.cap.total_seconds()))
+
+
+def update(store: LedgerStore, provider: str, rule: Callable[[ProviderState], ProviderState]) -> ProviderState:
+    """Apply a rule to a provider's state in one conditional write, repeating it when somebody else wrote first.
+
+    Returns
+    -------
+    ProviderState
+        The state as it is now stored. A rule that returns the state it was given writes nothing.
+    """
+    for attempt in range(5):
+        before = store.get(provider)
+        after = rule(before)
+        if after is before:
+            return before
+        try:
+            store.put(after)
+        except LedgerConflictError:
+            if attempt == 4:
+                raise
+            continue
+        return after.model_copy(update={"version": before.version + 1})
+    raise AssertionError("unreachable")
+
+
+def is_live(lease: Lease, now: datetime) -> bool:
+    """Whether a lease still keeps others out."""
+    return now < lease.expires_at
+
+
+def claim(state: ProviderState, lease: Lease, now: datetime, backoff: Backoff) -> ProviderState:
+    """Take the lease, unless another run's still holds.
+
+    The run that holds it already gets it again as it was (its first answer was lost); when its own lease has
+    expired untouched, it is renewed. Another run's expired lease is taken over, which counts as a failure of
+    that run.
+
+    Raises
+    ------
+    PartitionBusyError
+        Another run has a live lease.
+    """
+    held = state.lease
+    if held is not None and held.run_id == lease.run_id:
+        if is_live(held, now):
+            return state
+        return state.model_copy(update={"lease": held.model_copy(update={"expires_at": lease.expires_at})})
+    if held is not None:
+        if is_live(held, now):
+            raise PartitionBusyError(held)
+        state = fail(state, held.run_id, "the run ended without a word and its lease expired", now, backoff)
+    return state.model_copy(update={"lease": lease, "last_claim": lease.turn, "report": None})
+
+
+def holds(state: ProviderState, run_id: str, generation: int) -> bool:
+    """The fence: whether this run, planned at this generation, may still take effect."""
+    return state.lease is not None and state.lease.run_id == run_id and state.bookmark.generation == generation
+
+
+def commit(state: ProviderState, record: RunRecord, manifest: Manifest | None, overlap: timedelta) -> ProviderState:
+    """End a successful run: move the bookmark, keep the record, release the lease.
+
+    A commit that happened already (its answer was lost) changes nothing.
+
+    Raises
+    ------
+    LeaseLostError
+        The lease was taken over, or the bookmark moved since this run was planned.
+    """
+    lease = state.lease
+    if lease is None or not holds(state, record.run_id, record.generation):
+        last = state.last_run
+        if last and (last.run_id, last.generation, last.status) == (
+            record.run_id,
+            record.generation,
+            "succeeded",
+        ):
+            return state
+        holder = lease.run_id if lease else "nobody"
+        raise LeaseLostError(
+            f"{state.provider}: run {record.run_id} no longer holds the lease (held by {holder}); nothing was "
+            "committed, and the holder sends its changes again under the same ids"
+        )
+    if record.replay:
+        return state.model_copy(update={"lease": None, "last_run": record})
+    caught_up = record.backlog == 0
+    last_success = max(lease.turn, state.last_success or lease.turn) if caught_up else state.last_success
+    return state.model_copy(
+        update={
+            "lease": None,
+            "bookmark": state.bookmark.after(manifest, lease.run_dir, overlap),
+            "failures": 0,
+            "retry_at": None,
+            "last_success": last_success,
+            "last_run": record,
+            "report": Report(run_id=record.run_id, status="succeeded", last_success=last_success),
+        }
+    )
+
+
+def fail(
+    state: ProviderState,
+    run_id: str,
+    error: str,
+    now: datetime,
+    backoff: Backoff,
+    record: RunRecord | None = None,
+) -> ProviderState:
+    """End a failed run: count the failure, release the lease, leave the bookmark where it is.
+
+    A run that does not hold the lease changes nothing: it was ended already, or somebody took over.
+    """
+    lease = state.lease
+    if lease is None or lease.run_id != run_id:
+        return state
+    failed = record or RunRecord(
+        run_id=run_id,
+        status="failed",
+        started_at=lease.claimed_at,
+        ended_at=now,
+        generation=state.bookmark.generation,
+        run_dir=lease.run_dir,
+        replay=lease.replay,
+        error=error,
+    )
+    if lease.replay:
+        return state.model_copy(update={"lease": None, "last_run": failed})
+    failures = state.failures + 1
+    return state.model_copy(
+        update={
+            "lease": None,
+            "failures": failures,
+            "retry_at": lease.turn + backoff.delay(failures),
+            "last_run": failed,
+            "report": Report(run_id=run_id, status="failed", last_success=state.last_success, error=failed.error),
+        }
+    )
+
+
+def reported(state: ProviderState, report: Report) -> ProviderState:
+    """The config API has been told; unless there is something newer to tell, nothing is left to do."""
+    return state.model_copy(update={"report": None}) if state.report == report else state
+
+
+def set_bookmark(state: ProviderState, watermark: datetime | None) -> ProviderState:
+    """Move the bookmark by hand: everything modified from `watermark` on is new again; None resets it.
+
+    The generation moves too, so a run that was planned before cannot commit over the change.
+    """
+    bookmark = Bookmark(generation=state.bookmark.generation + 1, watermark=watermark)
+    return state.model_copy(update={"bookmark": bookmark})

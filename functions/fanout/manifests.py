@@ -1,0 +1,188 @@
+"""Manifests: which objects a run is to process. Chosen once, written once, never changed.
+
+A provider's change log only grows, but objects do not turn up in the order of their LastModified: a multipart
+upload carries the time at which it *began*. So a run looks back from the watermark by the overlap, and leaves out
+what the manifests in that window already hold. An object is known by key and ETag: overwritten with other
+bytes it is new, overwritten with the same bytes it is not.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fanout.errors import ReplayTooLargeError
+from fanout.times import format_iso
+
+
+class StoredObject(BaseModel):
+    """One object of the change log as a listing shows it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    size: int = Field(description="bytes")
+    etag: str
+    last_modified: datetime
+    version_id: str | None = None
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What makes an object the same one."""
+        return self.key, self.etag
+
+
+class Replay(BaseModel):
+    """A range of LastModified, both ends included, that is to be sent again."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    start: datetime = Field(alias="from")
+    end: datetime = Field(alias="to")
+
+
+class Manifest(BaseModel):
+    """The objects of one run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: Literal[1] = 1
+    provider: str
+    run_id: str
+    generation: int
+    created_at: datetime
+    bucket: str
+    objects: tuple[StoredObject, ...]
+    backlog: int = Field(default=0, description="new objects left for the next run")
+    replay: Replay | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Stored bytes of all objects."""
+        return sum(o.size for o in self.objects)
+
+    @property
+    def newest(self) -> datetime | None:
+        """The newest LastModified, or None when there is no object."""
+        return max((o.last_modified for o in self.objects), default=None)
+
+
+class Selection(BaseModel):
+    """The objects that a run takes, oldest first, and how many it leaves."""
+
+    model_config = ConfigDict(frozen=True)
+
+    objects: tuple[StoredObject, ...]
+    backlog: int
+
+
+class ObjectStore(Protocol):
+    """What the planner needs of S3. Locations are s3:// URIs."""
+
+    def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
+        """All current objects below a prefix in key order, from the first key behind `start_after`."""
+        ...
+
+    def read(self, uri: str) -> bytes | None:
+        """The object's bytes, or None when there is none."""
+        ...
+
+    def create(self, uri: str, body: bytes) -> bool:
+        """Write an object unless there is one; False when there was."""
+        ...
+
+
+def is_data(stored: StoredObject) -> bool:
+    """Whether an object is part of the change log: not a folder marker, nor hidden as Hadoop and Glue hide files.
+
+    Source: Glue and Spark skip names that begin with `_` or `.` (``_SUCCESS``, ``_temporary/``).
+    """
+    return not stored.key.endswith("/") and not any(part[:1] in ("_", ".") for part in stored.key.split("/")[-1:])
+
+
+def select(
+    listing: Iterable[StoredObject],
+    since: datetime | None,
+    seen: set[tuple[str, str]],
+    max_objects: int,
+    max_bytes: int,
+) -> Selection:
+    """Choose the oldest new objects, bounded in number and in bytes (but at least one).
+
+    Parameters
+    ----------
+    listing
+        The provider's objects in any order; only `max_objects` of them are held in memory.
+    since
+        Objects modified before this time are old; None when every object is new.
+    seen
+        Identities of the objects in the manifests of the overlap window.
+    max_objects, max_bytes
+        Bounds of one run.
+    """
+    count = 0
+
+    def new() -> Iterator[StoredObject]:
+        nonlocal count
+        for stored in listing:
+            if (since is None or stored.last_modified >= since) and stored.identity not in seen and is_data(stored):
+                count += 1
+                yield stored
+
+    oldest = heapq.nsmallest(max_objects, new(), key=lambda o: (o.last_modified, o.key))
+    taken = _within(oldest, max_bytes)
+    return Selection(objects=taken, backlog=count - len(taken))
+
+
+def _within(objects: Iterable[StoredObject], max_bytes: int) -> tuple[StoredObject, ...]:
+    taken: list[StoredObject] = []
+    total = 0
+    for stored in objects:
+        total += stored.size
+        if taken and total > max_bytes:
+            break
+        taken.append(stored)
+    return tuple(taken)
+
+
+def select_replay(listing: Iterable[StoredObject], replay: Replay, max_objects: int, max_bytes: int) -> Selection:
+    """Choose every object of the range, seen or not.
+
+    Raises
+    ------
+    ReplayTooLargeError
+        The range holds more than one run may take; the message says up to where it would fit.
+    """
+    in_range = (o for o in listing if replay.start <= o.last_modified <= replay.end)
+    selection = select(in_range, None, set(), max_objects, max_bytes)
+    if selection.backlog:
+        fits = max(o.last_modified for o in selection.objects)
+        raise ReplayTooLargeError(
+            f"the range holds {selection.backlog} objects more than one run may take; replay in parts, the first "
+            f"up to {format_iso(fits)}, or raise MaxObjectsPerRun and MaxBytesPerRun"
+        )
+    return selection
+
+
+def first_key(prefix_key: str, since: datetime | None, key_time_format: str, slack: timedelta) -> str:
+    """Where a listing may begin when keys are time-ordered: everything before it is older than `since`.
+
+    Parameters
+    ----------
+    prefix_key
+        The provider's key prefix, ending in '/'.
+    since
+        The oldest LastModified that is still of interest.
+    key_time_format
+        strftime pattern of the part of the key behind the prefix, such as ``%Y/%m/%d/%H/``; '' when keys are not
+        time-ordered, and the listing begins at the beginning.
+    slack
+        How much later than the time in its key an object may be written.
+    """
+    if since is None or not key_time_format:
+        return ""
+    return prefix_key + (since - slack).strftime(key_time_format)

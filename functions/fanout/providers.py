@@ -1,0 +1,110 @@
+"""What the config API says of a provider: the allow-list of names, and the entry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from fanout.errors import InvalidProviderError
+from fanout.times import parse_http_date
+
+NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
+"""A provider's name becomes an S3 prefix, a job argument and part of an execution name."""
+
+MAX_FREQUENCY_MINUTES = 366 * 24 * 60
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far in the future a last success may lie before it counts as wrong rather than as another machine's clock."""
+
+_name = re.compile(NAME_PATTERN)
+_cached_date = lru_cache(maxsize=4096)(parse_http_date)
+
+
+def check_name(name: object) -> str:
+    """Return the name if the allow-list admits it.
+
+    Raises
+    ------
+    InvalidProviderError
+        The name could leave its prefix, break an argument, or look like another provider's.
+    """
+    if isinstance(name, str) and _name.fullmatch(name) and ".." not in name:
+        return name
+    shown = ascii(name)[:80]
+    raise InvalidProviderError(
+        f"provider name {shown} is not allowed: use 1 to 64 ASCII letters, digits, '.', '_' or '-', "
+        "a letter or digit first and last, and no '..'"
+    )
+
+
+def _minutes(value: object) -> object:
+    """The contract takes a number or a string of one; true and false are neither."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number of minutes")
+    return value.strip() if isinstance(value, str) else value
+
+
+def _date(value: object) -> object:
+    if value is None or isinstance(value, datetime):
+        return value
+    try:
+        return _cached_date(value)
+    except (TypeError, ValueError):
+        raise ValueError("must be an RFC 1123 date such as 'Tue, 08 Nov 2022 15:47:17 GMT', or null") from None
+
+
+class ProviderEntry(BaseModel):
+    """One provider in the config API's answer. Fields it does not know are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    frequency: Annotated[float, BeforeValidator(_minutes), Field(ge=1, le=MAX_FREQUENCY_MINUTES, allow_inf_nan=False)]
+    last_success: Annotated[datetime | None, BeforeValidator(_date)] = None
+    status: Literal["running", "succeeded", "failed"] | None = None
+    paused: bool = False
+    group: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+    @property
+    def period(self) -> timedelta:
+        """The cadence as a duration."""
+        return timedelta(minutes=self.frequency)
+
+
+def parse_entry(name: object, raw: object, now: datetime) -> ProviderEntry:
+    """Validate one entry of the config API alone.
+
+    Parameters
+    ----------
+    name, raw
+        Key and value as they stand in the API's JSON.
+    now
+        The tick's time; a last success later than this (and the clock skew) is refused, for it would
+        silently keep the provider from ever being due.
+
+    Raises
+    ------
+    InvalidProviderError
+        Names the provider, the field and what is wrong with it.
+    """
+    provider = check_name(name)
+    if not isinstance(raw, Mapping):
+        raise InvalidProviderError(f"{provider}: the entry must be an object, not {type(raw).__name__}")
+    try:
+        entry = ProviderEntry.model_validate(dict(raw))
+    except ValidationError as error:
+        raise InvalidProviderError(f"{provider}: {describe(error)}") from None
+    if entry.last_success and entry.last_success > now + CLOCK_SKEW:
+        raise InvalidProviderError(f"{provider}: last_success lies in the future; is a clock wrong?")
+    return entry
+
+
+def describe(error: ValidationError) -> str:
+    """Say which fields are wrong and why, without their values (they are somebody's data)."""
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or 'entry'}: {e['msg'].removeprefix('Value error, ')}"
+        for e in error.errors(include_input=False, include_context=False)[:3]
+    )

@@ -1,0 +1,129 @@
+"""Which providers are due, in which order, and what their executions are called. Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from fanout.ledger import ProviderState
+from fanout.providers import ProviderEntry
+from fanout.times import compact, format_iso
+
+
+class Verdict(StrEnum):
+    """What a tick decides about one provider."""
+
+    DUE = "due"
+    PAUSED = "paused"
+    WAITING = "waiting"
+    ALREADY_RUNNING = "already_running"
+    BACKING_OFF = "backing_off"
+
+
+def is_due(entry: ProviderEntry, now: datetime) -> bool:
+    """Whether the entry alone says that the provider is due: never run, or its period is over."""
+    return not entry.paused and (entry.last_success is None or now - entry.last_success >= entry.period)
+
+
+def decide(entry: ProviderEntry, state: ProviderState, now: datetime) -> Verdict:
+    """Decide about one provider from its entry and its ledger item.
+
+    The ledger knows better than the entry: a run whose report never reached the config API still counts,
+    and the entry's `running` counts only while a lease says so.
+    """
+    if entry.paused:
+        return Verdict.PAUSED
+    if state.lease is not None and state.lease.expires_at > now:
+        return Verdict.ALREADY_RUNNING
+    last_success = max((t for t in (entry.last_success, state.last_success) if t), default=None)
+    if last_success is not None and now - last_success < entry.period:
+        return Verdict.WAITING
+    if state.retry_at is not None and state.retry_at > now:
+        return Verdict.BACKING_OFF
+    return Verdict.DUE
+
+
+def overdue(entry: ProviderEntry, state: ProviderState, now: datetime) -> float:
+    """How long the provider has waited for a run, in units of its own frequency; infinite if it never had one.
+
+    A run that failed counts as a turn too. Otherwise a provider that never succeeds would stand first at
+    every tick and could starve the others.
+    """
+    turns = [t for t in (entry.last_success, state.last_success, state.last_claim) if t]
+    return (now - max(turns)) / entry.period if turns else float("inf")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A due provider waiting for a place."""
+
+    provider: str
+    overdue: float
+    group: str | None = None
+
+
+def choose(
+    candidates: Iterable[Candidate],
+    capacity: int,
+    group_capacity: int = 0,
+    live_in_group: Mapping[str, int] | None = None,
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Split the candidates into those that start now and those deferred to the next tick.
+
+    Parameters
+    ----------
+    candidates
+        Due providers in any order.
+    capacity
+        Places that are free.
+    group_capacity
+        The most runs one group may have, 0 for no cap.
+    live_in_group
+        Runs that each group has already.
+
+    Returns
+    -------
+    (started, deferred)
+        Both with the most overdue first; equal ones by name, so that a tick delivered twice chooses alike.
+    """
+    running = Counter(live_in_group or {})
+    chosen: list[Candidate] = []
+    deferred: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: (-c.overdue, c.provider)):
+        full = bool(group_capacity and candidate.group and running[candidate.group] >= group_capacity)
+        if len(chosen) >= capacity or full:
+            deferred.append(candidate)
+            continue
+        chosen.append(candidate)
+        if candidate.group:
+            running[candidate.group] += 1
+    return chosen, deferred
+
+
+_PLAIN = re.compile(r"[0-9A-Za-z_-]{1,60}")
+_LOOKS_HASHED = re.compile(r".*-[0-9a-f]{8}")
+
+
+def execution_name(provider: str, scheduled_at: datetime) -> str:
+    """Name the execution of a provider at a tick: the same for the same pair, different for any other.
+
+    Step Functions takes 1 to 80 characters and keeps a name taken for 90 days. A provider whose name does
+    not fit as it is gets a slug with a hash; one that merely looks like such a slug gets one as well, so
+    that no two providers share a name.
+    """
+    slug = provider
+    if not _PLAIN.fullmatch(provider) or _LOOKS_HASHED.fullmatch(provider):
+        digest = hashlib.sha256(provider.encode()).hexdigest()[:8]
+        slug = f"{re.sub(r'[^0-9A-Za-z_-]', '_', provider)[:50]}-{digest}"
+    return f"{slug}-{compact(scheduled_at)}"
+
+
+def execution_input(provider: str, scheduled_at: datetime) -> str:
+    """Write the execution's input, byte for byte the same each time: StartExecution compares it."""
+    return json.dumps({"provider": provider, "scheduled_at": format_iso(scheduled_at)}, separators=(",", ":"))

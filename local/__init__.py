@@ -1,0 +1,1 @@
+"""The laptop cloud: the deployable system, run from its own template.yaml, with no AWS account and no container."""

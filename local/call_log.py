@@ -1,0 +1,106 @@
+"""Writes down every AWS API call with the principal that made it, for tests of the roles' policies.
+
+One JSON object a line: {"principal", "service", "action", "resource"}. `action` is the IAM action that the call needs;
+`resource` is what the request names (a queue's URL, a table's name, bucket/key, an ARN), or null.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+_CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/aws4_request")
+_RESOURCE = re.compile(
+    r'"(?:QueueUrl|TableName|SecretId|JobName|FunctionName|stateMachineArn|executionArn|KeyId|logGroupName)"'
+    r'\s*:\s*"([^"]+)"'
+)
+_IAM_ACTIONS = {
+    ("sqs", "SendMessageBatch"): "SendMessage",
+    ("sqs", "DeleteMessageBatch"): "DeleteMessage",
+    ("sqs", "ChangeMessageVisibilityBatch"): "ChangeMessageVisibility",
+    ("dynamodb", "TransactWriteItems"): "TransactWriteItems",
+}
+
+
+class CallLog:
+    """WSGI middleware around moto's server.
+
+    Args:
+        application: moto's server.
+        path: the file that takes the calls; it is begun anew.
+    """
+
+    def __init__(self, application: Application, path: Path) -> None:
+        self._application = application
+        self._lock = threading.Lock()
+        self._file = path.open("w", encoding="utf-8", buffering=1)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        match = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+        if match:
+            call = describe(match[1], match[2], environ)
+            line = json.dumps(call) + "\n"
+            with self._lock:
+                if not self._file.closed:
+                    self._file.write(line)
+        return self._application(environ, start_response)
+
+    def close(self) -> None:
+        """Write no more."""
+        with self._lock:
+            self._file.close()
+
+
+def describe(principal: str, service: str, environ: dict[str, Any]) -> dict[str, str | None]:
+    """One call as it is written down; reads the body, and puts it back."""
+    if service == "s3":
+        action, resource = _s3(environ)
+    elif service == "lambda":
+        action, resource = _lambda(environ)
+    elif "HTTP_X_AMZ_TARGET" in environ:
+        action = str(environ["HTTP_X_AMZ_TARGET"]).rpartition(".")[2]
+        found = _RESOURCE.search(_body(environ))
+        resource = found[1] if found else None
+    elif environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        form = parse_qs(_body(environ))
+        action, resource = form.get("Action", ["?"])[0], None
+    else:
+        action, resource = f"{environ['REQUEST_METHOD']}", unquote(environ.get("PATH_INFO", ""))
+    action = _IAM_ACTIONS.get((service, action), action)
+    return {"principal": principal, "service": service, "action": action, "resource": resource}
+
+
+def _body(environ: dict[str, Any]) -> str:
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    body = environ["wsgi.input"].read(length)
+    environ["wsgi.input"] = io.BytesIO(body)
+    return bytes(body).decode("utf-8", "replace")
+
+
+def _s3(environ: dict[str, Any]) -> tuple[str, str]:
+    method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
+    bucket, _, key = unquote(environ.get("PATH_INFO", "")).lstrip("/").partition("/")
+    if not key:
+        action = {"PUT": "CreateBucket", "DELETE": "DeleteBucket", "POST": "DeleteObject"}.get(method, "ListBucket")
+        return (action if bucket else "ListAllMyBuckets"), bucket
+    by_method = {"PUT": "PutObject", "POST": "PutObject", "DELETE": "DeleteObject"}
+    action = by_method.get(method, "GetObject")
+    if "tagging" in query:
+        action += "Tagging"
+    if "versionId=" in query and action == "GetObject":
+        action = "GetObjectVersion"
+    return action, f"{bucket}/{key}"
+
+
+def _lambda(environ: dict[str, Any]) -> tuple[str, str]:
+    path = unquote(environ.get("PATH_INFO", ""))
+    match = re.search(r"/functions/([^/]+)/invocations$", path)
+    return ("InvokeFunction", match[1]) if match else (f"{environ['REQUEST_METHOD']}", path)

@@ -1,0 +1,317 @@
+"""Real Glue job runs: StartJobRun runs the job's script, as it lies in S3, in a warm PySpark driver.
+
+moto keeps the jobs and their runs; this module gives the runs the life that they have on AWS: STARTING, RUNNING, then
+SUCCEEDED, FAILED, TIMEOUT or STOPPED.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from moto.core.utils import utcnow
+from moto.glue import models as glue_models
+
+from local.errors import DriverError
+from local.java import java_home
+
+LOG = logging.getLogger(__name__)
+DRIVER = Path(__file__).with_name("spark_driver.py")
+STAND_INS = Path(__file__).with_name("glue_packages")
+"""Folder that holds the stand-in for the `awsglue` package."""
+
+_ACTIVE = ("STARTING", "WAITING", "RUNNING", "STOPPING")
+_DEFAULT_TIMEOUT_MINUTES = 480
+_JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -XX:-UsePerfData"
+"""Measured: with these a session is there in about two thirds of the time. A laptop's runs are too short for C2."""
+
+
+class JobRun(glue_models.FakeJobRun):
+    """A job run whose state is that of its script, not of moto's clockwork."""
+
+    real_state = "STARTING"
+    error_message: str | None = None
+    glue_version = ""
+    finished: datetime | None = None
+
+    @property
+    def status(self) -> str:
+        """JobRunState."""
+        return self.real_state
+
+    @status.setter
+    def status(self, value: str) -> None:
+        """moto sets its own idea of the state; it does not count."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JobRun as GetJobRun gives it."""
+        described: dict[str, Any] = super().as_dict()
+        end = self.finished or utcnow()
+        described.update(GlueVersion=self.glue_version, ExecutionTime=int((end - self.started_on).total_seconds()))
+        if self.finished is None:
+            described.pop("CompletedOn", None)
+        else:
+            described["CompletedOn"] = self.finished
+        if self.error_message:
+            described["ErrorMessage"] = self.error_message
+        return described
+
+
+def let_runs_be_real() -> None:
+    """Let moto make `JobRun`s; part of the repair of job runs."""
+    glue_models.FakeJobRun = JobRun
+
+
+class Driver:
+    """One warm Spark driver, a process and its JVM."""
+
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, str(DRIVER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                env=dict(environment),
+                start_new_session=True,  # its own process group: killing that also ends the JVM
+            )
+        self.log = log
+
+    def wait_until_ready(self) -> None:
+        """Block until Spark has started.
+
+        Raises:
+            DriverError: it did not start.
+        """
+        if self._answer() is None:
+            raise DriverError(f"A Spark driver did not start; its log is {self.log}.")
+
+    def run(self, argv: list[str], log: Path) -> str | None:
+        """Run a script to its end; None when it succeeded, else its error message."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps({"argv": argv, "log": str(log)}) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return "The driver is gone"
+        answer = self._answer()
+        return "The driver exited" if answer is None else answer["error"]
+
+    def alive(self) -> bool:
+        """Whether it can take another run."""
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        """End the driver and its JVM; safe to call twice."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _answer(self) -> dict[str, Any] | None:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else None
+
+
+class GlueRunner:
+    """Runs job runs on at most `slots` drivers at a time; the others wait in STARTING, as on AWS for capacity.
+
+    Args:
+        slots: Spark drivers at once; each takes about 600 MB.
+        environment: principal -> environment of a driver whose jobs call AWS as that principal.
+        principal: role (ARN or name) of a job -> principal.
+        read: content of an s3:// location.
+        logs: folder; {run id}.log in it takes what a run's script prints.
+        minute: seconds that a minute of a job's Timeout lasts; tests shorten it.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        environment: Callable[[str], dict[str, str]],
+        principal: Callable[[str], str],
+        read: Callable[[str], bytes],
+        logs: Path,
+        minute: float = 60.0,
+    ) -> None:
+        self._slots = threading.BoundedSemaphore(slots)
+        self._environment = environment
+        self._principal = principal
+        self._read = read
+        self._logs = logs
+        self._minute = minute
+        self._lock = threading.Lock()
+        self._idle: dict[str, list[Driver]] = defaultdict(list)
+        self._drivers: list[Driver] = []
+        self._running: dict[str, tuple[JobRun, Driver | None]] = {}
+        self._scripts = Path(tempfile.mkdtemp(prefix="glue-scripts-", dir=logs))
+        self._stopped = False
+
+    def warm_up(self, role: str, drivers: int) -> None:
+        """Start drivers for the jobs of `role` in the background."""
+        principal = self._principal(role)
+        for _ in range(drivers):
+            threading.Thread(target=self._start_idle, args=(principal,), daemon=True).start()
+
+    def start(self, job: Any, run: JobRun) -> None:
+        """A run was accepted: run the job's script as soon as a driver is free."""
+        run.glue_version = job.glue_version or ""
+        with self._lock:
+            self._running[run.job_run_id] = (run, None)
+        threading.Thread(target=self._run, args=(job, run), name=run.job_run_id, daemon=True).start()
+
+    def stop_run(self, run_id: str) -> bool:
+        """Stop a run; False when it is not running."""
+        return self._end_early(run_id, "STOPPED")
+
+    def pids(self) -> list[int]:
+        """Driver processes that are alive; each is the leader of its process group."""
+        with self._lock:
+            return [driver.process.pid for driver in self._drivers if driver.alive()]
+
+    def stop(self) -> None:
+        """End every driver."""
+        with self._lock:
+            self._stopped = True
+            drivers = list(self._drivers)
+        for driver in drivers:
+            driver.kill()
+
+    def _start_idle(self, principal: str) -> None:
+        try:
+            driver = self._new_driver(principal)
+            driver.wait_until_ready()
+        except DriverError:
+            if not self._stopped:  # the first run tries again, and reports it if it fails
+                LOG.exception("A Spark driver could not be warmed up")
+            return
+        with self._lock:
+            self._idle[principal].append(driver)
+
+    def _new_driver(self, principal: str) -> Driver:
+        environment = self._environment(principal)
+        with self._lock:
+            if self._stopped:
+                raise DriverError("The laptop cloud is stopping.")
+            driver = Driver(environment, self._logs / "spark-drivers.log")
+            self._drivers.append(driver)
+        return driver
+
+    def _driver(self, principal: str) -> Driver:
+        with self._lock:
+            while self._idle[principal]:
+                driver = self._idle[principal].pop()
+                if driver.alive():
+                    return driver
+        driver = self._new_driver(principal)
+        driver.wait_until_ready()
+        return driver
+
+    def _run(self, job: Any, run: JobRun) -> None:
+        with self._slots:
+            try:
+                error = self._run_script(job, run)
+            # A run that cannot even start has failed, and says why; so it does on AWS.
+            except Exception as failure:
+                error = f"{type(failure).__name__}: {failure}"
+        with self._lock:
+            self._running.pop(run.job_run_id, None)
+            run.finished = run.modified_on = utcnow()
+            if run.real_state in _ACTIVE:
+                run.error_message = error
+                run.real_state = "SUCCEEDED" if error is None else "FAILED"
+
+    def _run_script(self, job: Any, run: JobRun) -> str | None:
+        script = self._scripts / f"{run.job_run_id}.py"
+        script.write_bytes(self._read(job.command["ScriptLocation"]))
+        principal = self._principal(job.role)
+        driver = self._driver(principal)
+        with self._lock:
+            if run.real_state not in _ACTIVE:
+                self._idle[principal].append(driver)
+                return None
+            run.real_state = "RUNNING"
+            self._running[run.job_run_id] = (run, driver)
+        timer = threading.Timer(self._timeout(run), self._end_early, args=(run.job_run_id, "TIMEOUT"))
+        timer.daemon = True
+        timer.start()
+        try:
+            error = driver.run(self._argv(script, run), self._logs / f"{run.job_run_id}.log")
+        finally:
+            timer.cancel()
+        with self._lock:
+            if driver.alive() and run.real_state == "RUNNING":
+                self._idle[principal].append(driver)
+        return error
+
+    def _timeout(self, run: JobRun) -> float:
+        return float(run.timeout or _DEFAULT_TIMEOUT_MINUTES) * self._minute
+
+    @staticmethod
+    def _argv(script: Path, run: JobRun) -> list[str]:
+        """The script's arguments, in the order of Glue: its own first, then the job's and the run's."""
+        argv = [str(script), "--JOB_NAME", run.job_name, "--JOB_RUN_ID", run.job_run_id]
+        for name, value in (run.arguments or {}).items():
+            argv += [name, str(value)]
+        return argv
+
+    def _end_early(self, run_id: str, state: str) -> bool:
+        with self._lock:
+            run, driver = self._running.get(run_id, (None, None))
+            if run is None or run.real_state not in _ACTIVE:
+                return False
+            run.real_state = state
+            run.finished = run.modified_on = utcnow()
+        if driver is not None:
+            driver.kill()
+        return True
+
+
+def driver_environment(endpoint: str, region: str, principal: str, memory: str = "512m") -> dict[str, str]:
+    """The environment of a Spark driver and its Python workers.
+
+    Raises:
+        JavaNotFoundError: there is no Java 17.
+    """
+    home = java_home()
+    submit = [
+        "--master local[1]",
+        f"--driver-memory {memory}",
+        f'--driver-java-options "{_JVM_OPTIONS}"',
+        "--conf spark.ui.enabled=false",
+        "--conf spark.sql.shuffle.partitions=2",
+        "--conf spark.driver.host=127.0.0.1",
+        "--conf spark.driver.bindAddress=127.0.0.1",
+        "pyspark-shell",
+    ]
+    return {
+        "PATH": f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "HOME": os.environ.get("HOME", tempfile.gettempdir()),
+        "LANG": os.environ.get("LANG", "C.UTF-8"),
+        "TZ": "UTC",
+        "JAVA_HOME": str(home),
+        "PYTHONPATH": str(STAND_INS),
+        "PYTHONUNBUFFERED": "1",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYSPARK_SUBMIT_ARGS": " ".join(submit),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": principal,
+        "AWS_SECRET_ACCESS_KEY": "laptop",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+    }
+

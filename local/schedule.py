@@ -1,0 +1,91 @@
+"""EventBridge Scheduler: fires the template's schedules, which moto keeps but never fires."""
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from local.errors import LaptopCloudError
+
+_RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+
+
+def interval(expression: str) -> timedelta | None:
+    """How long there is between two ticks; None for cron() and at(), which do not tick here.
+
+    Example:
+        >>> interval("rate(15 minutes)")
+        datetime.timedelta(seconds=900)
+    """
+    match = _RATE.fullmatch(expression)
+    return timedelta(**{f"{match[2]}s": int(match[1])}) if match else None
+
+
+def fill_in(text: str, schedule: dict[str, Any], at: datetime) -> str:
+    """A schedule's Input with Scheduler's context attributes filled in.
+
+    Source: EventBridge Scheduler User Guide, "Adding context attributes".
+    """
+    values = {
+        "<aws.scheduler.scheduled-time>": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "<aws.scheduler.schedule-arn>": schedule["Arn"],
+        "<aws.scheduler.execution-id>": str(uuid.uuid4()),
+        "<aws.scheduler.attempt-number>": "1",
+    }
+    for name, value in values.items():
+        text = text.replace(name, value)
+    return text
+
+
+def schedules(scheduler: Any) -> list[dict[str, Any]]:
+    """Every schedule, in full."""
+    listed = scheduler.list_schedules()["Schedules"]
+    return [scheduler.get_schedule(Name=item["Name"], GroupName=item["GroupName"]) for item in listed]
+
+
+class Ticker:
+    """Fires one schedule until it is stopped.
+
+    Args:
+        schedule: as GetSchedule gives it.
+        fire: called with the scheduled time.
+        speed: how many times faster than on AWS.
+        clock: now, as an aware datetime.
+    """
+
+    def __init__(
+        self,
+        schedule: dict[str, Any],
+        fire: Callable[[datetime], None],
+        speed: float = 1.0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        pause = interval(schedule["ScheduleExpression"])
+        if pause is None:
+            raise LaptopCloudError(f"{schedule['ScheduleExpression']} does not tick here: only rate() does.")
+        self.pause = pause / speed
+        self._fire = fire
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"schedule-{schedule['Name']}", daemon=True)
+
+    def start(self) -> None:
+        """Fire now, and then after each pause."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Fire no more; a tick under way is waited for."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        next_tick = self._clock()
+        while not self._stopped.is_set():
+            self._fire(next_tick)
+            next_tick += self.pause
+            self._stopped.wait(max(0.0, (next_tick - self._clock()).total_seconds()))

@@ -1,0 +1,96 @@
+"""A warm Spark driver: a process with one JVM that runs one Glue job script after another.
+
+One JSON request a line on stdin: {"argv": [script, ...], "log": path}. One JSON answer a line on the file descriptor
+that stdout was at the start: {"ready": true} once, then {"error": null | "Type: message"} for each run. Each run gets a
+Spark session of its own (temporary views, configuration), as if the JVM were new. The process ends, even in the middle
+of a run, when stdin is closed: whoever started it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import runpy
+import sys
+import threading
+import traceback
+from typing import Any
+
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+
+def main() -> None:
+    """Start Spark, then run scripts until stdin is closed."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    requests: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    base = SparkSession.builder.getOrCreate()
+    # The first Python task starts the worker daemon and imports what it needs: better now than in the first run.
+    base.sparkContext.parallelize([0], 1).map(_nothing).collect()
+    SparkContext.stop = SparkSession.stop = _keep_running  # a script's spark.stop() must not take the JVM down
+    _answer(answers, {"ready": True})
+    while True:
+        _answer(answers, {"error": _run(base, requests.get())})
+
+
+def _read(requests: queue.Queue[dict[str, Any]]) -> None:
+    for line in sys.stdin:
+        requests.put(json.loads(line))
+    os._exit(0)  # the JVM follows: it watches its own stdin, a pipe to this process
+
+
+def _answer(answers: Any, answer: dict[str, Any]) -> None:
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+def _nothing(item: int) -> int:
+    return item
+
+
+def _keep_running(self: Any) -> None:
+    return None
+
+
+def _run(base: SparkSession, request: dict[str, Any]) -> str | None:
+    """Run one script; None when it succeeded, else what Glue would show as the run's ErrorMessage."""
+    _log_to(request["log"])
+    session = base.newSession()
+    _make_current(session)
+    sys.argv = list(request["argv"])
+    error = None
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as leaving:
+        if leaving.code not in (None, 0):
+            error = f"SystemExit: {leaving.code}"
+    # Whatever the script raises is the outcome of its run, and must not end the driver.
+    except BaseException as failure:
+        traceback.print_exc()
+        error = f"{type(failure).__name__}: {failure}"
+    session.catalog.clearCache()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return error
+
+
+def _log_to(path: str) -> None:
+    log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def _make_current(session: SparkSession) -> None:
+    """Let getOrCreate() in the script find this session, in Python and in the JVM."""
+    SparkSession._instantiatedSession = session
+    sessions = session._jvm.SparkSession
+    sessions.setActiveSession(session._jsparkSession)
+    sessions.setDefaultSession(session._jsparkSession)
+
+
+if __name__ == "__main__":
+    main()

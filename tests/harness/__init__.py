@@ -1,0 +1,1 @@
+"""In-memory ports with injectable faults, shared by the unit, property and fault tests."""

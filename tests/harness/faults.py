@@ -1,0 +1,75 @@
+"""Faults at the ports, in the three ways a remote call goes wrong: before it happened, after it happened, and slowly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Fault(StrEnum):
+    """How a call at a port goes wrong."""
+
+    FAIL_BEFORE = "fail before"
+    EXECUTE_THEN_FAIL = "execute, then fail"
+    SLOW = "slow"
+    CRASH_BEFORE = "crash before"
+    CRASH_AFTER = "crash after"
+
+
+class Crash(BaseException):
+    """The process is gone. Not an Exception, so nothing can handle it."""
+
+
+@dataclass
+class Clock:
+    """A clock that moves only when told to."""
+
+    now: datetime = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **delta: float) -> datetime:
+        self.now += timedelta(**delta)
+        return self.now
+
+
+@dataclass
+class Faults:
+    """What is to go wrong, and a count of every call at every port.
+
+    Keys are ``"port.operation"``, such as ``"ledger.put"``; ``"*"`` stands for the next call wherever it is.
+    """
+
+    clock: Clock
+    planned: dict[str, list[Fault]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    slowness: timedelta = timedelta(seconds=90)
+
+    def plan(self, where: str, *faults: Fault) -> None:
+        self.planned.setdefault(where, []).extend(faults)
+
+    def call(self, where: str, error: type[Exception], action: Callable[[], T]) -> T:
+        """Make a call at a port, with whatever fault is planned for it."""
+        self.calls.append(where)
+        fault = next((self.planned[key].pop(0) for key in (where, "*") if self.planned.get(key)), None)
+        if fault is Fault.CRASH_BEFORE:
+            raise Crash(where)
+        if fault is Fault.FAIL_BEFORE:
+            raise error(f"{where}: injected fault, nothing happened")
+        if fault is Fault.SLOW:
+            self.clock.now += self.slowness
+        result = action()
+        if fault is Fault.CRASH_AFTER:
+            raise Crash(where)
+        if fault is Fault.EXECUTE_THEN_FAIL:
+            raise error(f"{where}: injected fault, it happened all the same")
+        return result
+
+    def count(self, where: str) -> int:
+        return self.calls.count(where)

@@ -109,23 +109,17 @@ def check(s3: Any, packaged: dict[str, Any], source: dict[str, Any], root: Path)
     scripts = script_locations(source)
     for logical_id, location in script_locations(packaged).items():
         script = root / scripts[logical_id]
-        yield _expect(
-            _uploaded(s3, location, logical_id) == script.read_bytes(), logical_id, scripts[logical_id]
-        )
+        yield _expect(_uploaded(s3, location, logical_id) == script.read_bytes(), logical_id, scripts[logical_id])
     common = source.get("Globals", {}).get("Function", {})
     for logical_id, resource in packaged["Resources"].items():
         own = source["Resources"][logical_id].get("Properties", {})
         if resource["Type"] == "AWS::Serverless::StateMachine":
             body = _uploaded(s3, resource["Properties"]["DefinitionUri"], logical_id)
-            yield _expect(
-                body == (root / own["DefinitionUri"]).read_bytes(), logical_id, own["DefinitionUri"]
-            )
+            yield _expect(body == (root / own["DefinitionUri"]).read_bytes(), logical_id, own["DefinitionUri"])
         elif resource["Type"] == "AWS::Serverless::Function":
             settings = common | own
             module = settings["Handler"].rpartition(".")[0] + ".py"
-            archive = zipfile.ZipFile(
-                io.BytesIO(_uploaded(s3, resource["Properties"]["CodeUri"], logical_id))
-            )
+            archive = zipfile.ZipFile(io.BytesIO(_uploaded(s3, resource["Properties"]["CodeUri"], logical_id)))
             there = module in archive.namelist()
             same = there and archive.read(module) == (root / settings["CodeUri"] / module).read_bytes()
             yield _expect(same, logical_id, f"{module} among {len(archive.namelist())} files")
@@ -133,9 +127,7 @@ def check(s3: Any, packaged: dict[str, Any], source: dict[str, Any], root: Path)
 
 def main() -> int:
     """Package, compare, print; the exit status is 1 when something is missing or differs."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sam", type=Path, required=True, help="the SAM CLI")
     parser.add_argument("--template", type=Path, default=Path("template.yaml"))
     parser.add_argument("--built", type=Path, default=Path(".aws-sam/build/template.yaml"))

@@ -34,7 +34,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_target() -> None:
     listed = re.findall(r"^\s+(?:\x1b\[1m)?([a-z-]+)", make("help").stdout, re.MULTILINE)
 
-    assert PROMISED <= phony_targets()
+    assert phony_targets() >= PROMISED
     assert sorted(listed) == sorted(phony_targets())
 
 

@@ -18,7 +18,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from local.errors import TemplateError
+from local.errors import ParameterError, TemplateError
 from local.intrinsics import Lookups, references, resolve
 from local.parameters import ParameterValue, parameter_values
 
@@ -86,6 +86,7 @@ class Template:
         self.account = account
         self.parameters = dict(parameters)
         self._pseudo = account.pseudo_parameters()
+        self._check_rules()
         self.resources = self._in_creation_order()
 
     @classmethod
@@ -139,6 +140,16 @@ class Template:
     def local_path(self, bucket: str, key: str) -> Path | None:
         """The local file or folder behind a code location, or None when it really lies in S3."""
         return self.root / key if bucket == LOCAL_FILES else None
+
+    def _check_rules(self) -> None:
+        """Rules: what CloudFormation demands of parameters that belong together."""
+        lookups = _ParameterLookups(self)
+        for name, rule in self._document.get("Rules", {}).items():
+            if "RuleCondition" in rule and not resolve(rule["RuleCondition"], lookups):
+                continue
+            for assertion in rule["Assertions"]:
+                if not resolve(assertion["Assert"], lookups):
+                    raise ParameterError(f"Rule {name}: {assertion.get('AssertDescription', assertion['Assert'])}")
 
     def _in_creation_order(self) -> dict[str, Resource]:
         wanted: dict[str, Mapping[str, Any]] = {

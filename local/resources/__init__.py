@@ -32,6 +32,7 @@ MAKERS: dict[str, Maker] = {
     "AWS::DynamoDB::Table": data.table,
     "AWS::Events::Rule": operations.rule,
     "AWS::Glue::Job": compute.glue_job,
+    "AWS::IAM::ManagedPolicy": compute.managed_policy,
     "AWS::IAM::Policy": compute.role_policy,
     "AWS::IAM::Role": compute.role,
     "AWS::IAM::RolePolicy": compute.role_policy,
@@ -86,7 +87,6 @@ def _make(stack: Stack, resource: Resource) -> Made:
 def _register_outputs(stack: Stack) -> None:
     """Let `aws cloudformation describe-stacks` give the outputs, as after a deployment."""
     outputs = {name: {"Value": value} for name, value in stack.outputs().items()}
-    placeholder = {"Placeholder": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}
-    body = json.dumps({"Resources": placeholder, "Outputs": outputs})
+    body = json.dumps({"Resources": {}, "Outputs": outputs})
     stack.client("cloudformation").create_stack(StackName=stack.account.stack_name, TemplateBody=body)
 

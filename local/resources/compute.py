@@ -18,7 +18,7 @@ Properties = dict[str, Any]
 
 
 def role(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::IAM::Role with its inline policies. AWS's own managed policies are named, but their text is not here."""
+    """AWS::IAM::Role with its policies. AWS's own managed policies are named, but their text is not here."""
     iam = stack.client("iam")
     name = stack.name(resource, "RoleName", properties)[:64]
     arguments = known_arguments(iam, "create_role", {**properties, "RoleName": name})
@@ -26,8 +26,19 @@ def role(stack: Stack, resource: Resource, properties: Properties) -> Made:
     made = iam.create_role(**arguments)["Role"]
     for policy in properties.get("Policies", []):
         _put_policy(iam, name, policy)
+    for arn in properties.get("ManagedPolicyArns", []):
+        if not arn.startswith("arn:aws:iam::aws:"):
+            iam.attach_role_policy(RoleName=name, PolicyArn=arn)
     stack.roles[made["Arn"]] = resource.logical_id
     return Made(name, {"Arn": made["Arn"], "RoleId": made["RoleId"]})
+
+
+def managed_policy(stack: Stack, resource: Resource, properties: Properties) -> Made:
+    """AWS::IAM::ManagedPolicy."""
+    name = stack.name(resource, "ManagedPolicyName", properties)
+    document = json.dumps({"Version": "2012-10-17", **properties["PolicyDocument"]})
+    arn = stack.client("iam").create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"]
+    return Made(arn, {"PolicyArn": arn})
 
 
 def role_policy(stack: Stack, resource: Resource, properties: Properties) -> Made:

@@ -1,0 +1,98 @@
+"""`python -m local run | up | invoke`: the laptop cloud from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.errors import LaptopCloudError
+
+TEMPLATE = Path("template.yaml")
+WORKDIR = Path(".local")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m local", description="The whole system on this machine.")
+    top.add_argument("--template", type=Path, default=TEMPLATE, help="the SAM template (default: %(default)s)")
+    top.add_argument("--workdir", type=Path, default=WORKDIR, help="state, logs, report (default: %(default)s)")
+    commands = top.add_subparsers(dest="command", required=True)
+
+    run = commands.add_parser("run", help="start, seed, tick twice, verify, report")
+    run.add_argument("--change-log", type=Path, help="your own change log: provider=NAME/**/*.json.gz below it")
+    run.add_argument("--providers", type=int, default=6, help="providers to make up (default: %(default)s)")
+    run.add_argument("--rows", type=int, default=6000, help="rows to make up, in all (default: %(default)s)")
+    run.add_argument("--seed", type=int, default=1, help="of the made-up rows (default: %(default)s)")
+
+    up = commands.add_parser("up", help="keep running with the schedule ticking; Ctrl-C ends it")
+    up.add_argument("--port", type=int, default=4566, help="of the AWS endpoint, 0 for any (default: %(default)s)")
+    up.add_argument("--speed", type=float, default=1.0, help="how many times faster the schedule ticks")
+    up.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help="override of a parameter")
+    up.add_argument("--providers", type=int, default=0, help="make up this many providers (default: none)")
+    up.add_argument("--rows", type=int, default=2000, help="rows to make up for them (default: %(default)s)")
+
+    invoke = commands.add_parser("invoke", help="one function with one event")
+    invoke.add_argument("function", help="logical id of the function")
+    invoke.add_argument("--event", type=Path, help="JSON file with the event (default: {})")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status is 0 when all is well."""
+    chosen = parser().parse_args(arguments)
+    try:
+        return {"run": _run, "up": _up, "invoke": _invoke}[chosen.command](chosen)
+    except LaptopCloudError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    from local.demo import Demo, generated_plan, own_plan, summary
+    from local.screen import screen
+
+    if chosen.change_log:
+        plan = own_plan(chosen.change_log)
+    else:
+        plan = generated_plan(chosen.providers, chosen.rows, chosen.seed)
+    with screen() as shown:
+        report = Demo(plan, chosen.template, chosen.workdir, shown).run()
+    summary(report, print)
+    print(f"report: {chosen.workdir / 'report.json'}")
+    return 0 if report["ok"] else 1
+
+
+def _up(chosen: argparse.Namespace) -> int:
+    from local.up import keep_up
+
+    overrides = dict(_pair(text) for text in chosen.parameter)
+    keep_up(chosen.template, chosen.workdir, chosen.port, chosen.speed, overrides, chosen.providers, chosen.rows)
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise LaptopCloudError(f"--parameter {text}: write NAME=VALUE.")
+    return name, value
+
+
+def _invoke(chosen: argparse.Namespace) -> int:
+    from local.invoke import invoke
+
+    try:
+        event = json.loads(chosen.event.read_text(encoding="utf-8")) if chosen.event else {}
+    except (OSError, ValueError) as error:
+        raise LaptopCloudError(f"--event {chosen.event}: {error}") from error
+    answer = invoke(chosen.function, event, chosen.template, chosen.workdir)
+    print(json.dumps(answer.error if answer.error is not None else answer.result, indent=1))
+    return 0 if answer.error is None else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""Makes up change logs: gzip JSON lines in the three shapes in which DynamoDB gives its changes away.
+
+Everything follows from the seed: the same arguments give the same bytes. No two rows share an event id.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import random
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+DEFAULT_START = datetime(2026, 1, 5, tzinfo=UTC)
+_WORDS = ["alder", "birch", "cedar", "elm", "fir", "hazel", "larch", "maple", "oak", "pine", "rowan", "willow", "żółw"]
+NAMES = ["aurora", "borealis", "cumulus", "drizzle", "equinox", "foehn", "gale", "hail"]
+
+
+class Shape(StrEnum):
+    """Who wrote the change log."""
+
+    STREAMS = "streams"
+    KINESIS = "kinesis"
+    EXPORT = "export"
+
+
+class View(StrEnum):
+    """A DynamoDB stream's view type: which images a record carries."""
+
+    KEYS_ONLY = "KEYS_ONLY"
+    NEW_IMAGE = "NEW_IMAGE"
+    OLD_IMAGE = "OLD_IMAGE"
+    NEW_AND_OLD_IMAGES = "NEW_AND_OLD_IMAGES"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one provider's change log is written. Exports know only the last two view types (and always keys)."""
+
+    shape: Shape
+    view: View
+
+
+STYLES = (
+    Style(Shape.STREAMS, View.NEW_AND_OLD_IMAGES),
+    Style(Shape.KINESIS, View.NEW_IMAGE),
+    Style(Shape.EXPORT, View.NEW_AND_OLD_IMAGES),
+    Style(Shape.STREAMS, View.KEYS_ONLY),
+    Style(Shape.KINESIS, View.OLD_IMAGE),
+    Style(Shape.EXPORT, View.NEW_IMAGE),
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One object of a change log.
+
+    Attributes
+    ----------
+    key
+        Below the change log's directory: provider=X/YYYY/MM/DD/HH/part-NNNNN.json.gz.
+    body
+        Its bytes, gzip.
+    rows
+        Number of lines in it.
+    """
+
+    key: str
+    body: bytes
+    rows: int
+
+
+def change_log(
+    provider: str,
+    rows: int,
+    objects: int,
+    style: Style,
+    seed: int = 1,
+    start: datetime = DEFAULT_START,
+) -> list[Part]:
+    """One provider's change log.
+
+    Parameters
+    ----------
+    provider
+        Its name.
+    rows
+        Rows in all.
+    objects
+        Objects to spread them over, one an hour from `start` on; at most `rows`.
+    style
+        Shape and view type of its records.
+    seed
+        Same seed, same bytes.
+    start
+        Time of the first object.
+    """
+    made = random.Random(f"{seed}/{provider}/{style.shape}/{style.view}/{start.isoformat()}")
+    lines = list(_lines(made, provider, rows, style, start))
+    objects = max(1, min(objects, rows))
+    parts = []
+    for number in range(objects):
+        mine = lines[number * rows // objects : (number + 1) * rows // objects]
+        hour = start + timedelta(hours=number)
+        key = f"provider={provider}/{hour:%Y/%m/%d/%H}/part-{number:05d}.json.gz"
+        parts.append(Part(key, _compressed(mine, members=1 + number % 3), len(mine)))
+    return parts
+
+
+def _compressed(lines: list[bytes], members: int) -> bytes:
+    """Gzip with several members, as Firehose writes when it joins what its sources compressed."""
+    size = max(1, -(-len(lines) // members))
+    chunks = [lines[place : place + size] for place in range(0, len(lines), size)]
+    return b"".join(gzip.compress(b"".join(line + b"\n" for line in chunk), 6, mtime=0) for chunk in chunks)
+
+
+def _lines(made: random.Random, provider: str, rows: int, style: Style, start: datetime) -> Iterator[bytes]:
+    for number in range(rows):
+        moment = start + timedelta(milliseconds=number * 40)
+        yield json.dumps(_record(made, provider, number, style, moment), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _record(made: random.Random, provider: str, number: int, style: Style, moment: datetime) -> dict[str, Any]:
+    event = made.choices(["INSERT", "MODIFY", "REMOVE"], weights=[45, 40, 15])[0]
+    keys = {"pk": {"S": f"ITEM#{made.randrange(10**9):09d}"}, "sk": {"N": str(made.randrange(100))}}
+    new = {**keys, **_attributes(made)} if event != "REMOVE" else None
+    old = {**keys, **_attributes(made)} if event != "INSERT" else None
+    images = _images(style.view, new, old)
+    match style.shape:
+        case Shape.EXPORT:
+            micros = str(int(moment.timestamp() * 1_000_000))
+            # Exports write the time as a DynamoDB number or as a bare one, depending on how they were made.
+            written: Any = {"N": micros} if number % 2 else int(micros)
+            return {"Metadata": {"WriteTimestampMicros": written}, "Keys": keys, **images}
+        case Shape.KINESIS:
+            return _kinesis(made, provider, event, keys, images, moment)
+        case Shape.STREAMS:
+            return _streams(made, event, keys, images, moment, number, style.view)
+
+
+def _images(view: View, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> dict[str, Any]:
+    images: dict[str, Any] = {}
+    if old is not None and view in (View.OLD_IMAGE, View.NEW_AND_OLD_IMAGES):
+        images["OldImage"] = old
+    if new is not None and view in (View.NEW_IMAGE, View.NEW_AND_OLD_IMAGES):
+        images["NewImage"] = new
+    return images
+
+
+def _streams(
+    made: random.Random,
+    event: str,
+    keys: Mapping[str, Any],
+    images: Mapping[str, Any],
+    moment: datetime,
+    number: int,
+    view: View,
+) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "eventID": f"{made.getrandbits(128):032x}",
+        "eventName": event,
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": "us-east-1",
+        "dynamodb": {
+            "ApproximateCreationDateTime": int(moment.timestamp()),
+            "Keys": keys,
+            **images,
+            "SequenceNumber": f"{10**20 + number}",
+            "SizeBytes": made.randrange(60, 900),
+            "StreamViewType": str(view),
+        },
+        "eventSourceARN": "arn:aws:dynamodb:us-east-1:123456789012:table/things/stream/2026-01-01T00:00:00.000",
+    }
+    if event == "REMOVE" and number % 3 == 0:  # removed because its time to live was over
+        record["userIdentity"] = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+    return record
+
+
+def _kinesis(
+    made: random.Random,
+    provider: str,
+    event: str,
+    keys: Mapping[str, Any],
+    images: Mapping[str, Any],
+    moment: datetime,
+) -> dict[str, Any]:
+    return {
+        "awsRegion": "us-east-1",
+        "eventID": str(uuid.UUID(int=made.getrandbits(128), version=4)),
+        "eventName": event,
+        "userIdentity": None,
+        "recordFormat": "application/json",
+        "tableName": f"things-{provider}",
+        "dynamodb": {
+            "ApproximateCreationDateTime": int(moment.timestamp() * 1_000_000),
+            "Keys": keys,
+            **images,
+            "SizeBytes": made.randrange(60, 900),
+            "ApproximateCreationDateTimePrecision": "MICROSECOND",
+        },
+        "eventSource": "aws:dynamodb",
+    }
+
+
+def _attributes(made: random.Random) -> dict[str, Any]:
+    """An item's attributes: every DynamoDB type, and the numbers and texts that are easily spoilt."""
+    item: dict[str, Any] = {
+        "title": {"S": " ".join(made.choices(_WORDS, k=3))},
+        "Title": {"S": "differs from title in its case only"},
+        "price": {"N": f"{made.randrange(10**6) / 100:.2f}"},
+        "active": {"BOOL": made.random() < 0.8},
+        "digits": {"N": "".join(made.choices("123456789", k=38))},
+    }
+    choice = made.random()
+    if choice < 0.3:
+        item["tags"] = {"SS": sorted({*made.choices(_WORDS, k=3)})}
+        item["sizes"] = {"NS": ["1", "2.5", "1E+3"]}
+    elif choice < 0.5:
+        item["box"] = {"M": {"width": {"N": str(made.randrange(99))}, "unit": {"S": "cm"}, "empty": {"M": {}}}}
+        item["history"] = {"L": [{"N": "-0.1"}, {"S": ""}, {"NULL": True}, {"L": []}]}
+    elif choice < 0.6:
+        item["picture"] = {"B": base64.b64encode(made.randbytes(24)).decode()}
+        item["pictures"] = {"BS": [base64.b64encode(made.randbytes(6)).decode()]}
+    return item

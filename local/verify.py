@@ -1,0 +1,142 @@
+"""Compares the messages that came out with the rows that went in. Knows the contract, and none of the job's code."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Messages:
+    """The messages of one provider."""
+
+    count: int = 0
+    ids: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One provider's rows and messages.
+
+    Attributes
+    ----------
+    rows
+        Rows of the input.
+    messages
+        Messages received.
+    distinct
+        Different ids among them.
+    missing, unexpected, repeated
+        Ids: of rows without a message, of messages without a row, of messages that came more than once.
+    """
+
+    rows: int
+    messages: int
+    distinct: int
+    missing: int
+    unexpected: int
+    repeated: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is exactly one message a row."""
+        return self.rows == self.messages == self.distinct and not (self.missing or self.unexpected or self.repeated)
+
+
+def drain(sqs: Any, queue_url: str, into: dict[str, Messages], parallel: int = 4) -> list[dict[str, Any]]:
+    """Receive and delete every message of a queue.
+
+    Parameters
+    ----------
+    sqs
+        boto3 client.
+    queue_url
+        The queue.
+    into
+        Provider -> its messages; added to.
+    parallel
+        Consumers at once.
+
+    Returns
+    -------
+    list
+        The bodies, decoded.
+    """
+    lock = threading.Lock()
+    bodies: list[dict[str, Any]] = []
+
+    def consume(_: int) -> None:
+        while True:
+            found = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages", [])
+            if not found:
+                return
+            with lock:
+                for message in found:
+                    body = json.loads(message["Body"])
+                    bodies.append(body)
+                    provider = into.setdefault(str(body["provider"]), Messages())
+                    provider.count += 1
+                    provider.ids[str(body["id"])] += 1
+            entries = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(found)]
+            sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries)
+
+    with ThreadPoolExecutor(parallel) as pool:
+        list(pool.map(consume, range(parallel)))
+    return bodies
+
+
+def expected_ids(s3: Any, bucket: str, prefix: str) -> dict[str, list[str]]:
+    """The id that each row of a change log must have, by provider.
+
+    A stream record has its own id; any other row is known by object and line (1-based):
+    the first 32 hex digits of sha256("bucket/key#etag"), a dash, the line.
+
+    Parameters
+    ----------
+    s3
+        boto3 client.
+    bucket, prefix
+        The change log's directory; objects lie below {prefix}/provider=NAME/.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/provider=")
+    for entry in (entry for page in pages for entry in page.get("Contents", [])):
+        provider = entry["Key"].removeprefix(f"{prefix}/provider=").split("/")[0]
+        body = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
+        address = f"{bucket}/{entry['Key']}#{entry['ETag'].strip(chr(34))}"
+        found[provider] += row_ids(gzip.decompress(body).split(b"\n"), address)
+    return dict(found)
+
+
+def row_ids(lines: Iterable[bytes], address: str) -> list[str]:
+    """The ids of an object's rows; lines without content are no rows."""
+    fingerprint = hashlib.sha256(address.encode()).hexdigest()[:32]
+    ids = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            own = json.loads(line).get("eventID")
+            ids.append(str(own) if own else f"{fingerprint}-{number}")
+    return ids
+
+
+def compare(expected: Mapping[str, list[str]], received: Mapping[str, Messages]) -> dict[str, Comparison]:
+    """Rows against messages, provider by provider."""
+    result = {}
+    for provider in sorted({*expected, *received}):
+        ids, messages = expected.get(provider, []), received.get(provider, Messages())
+        result[provider] = Comparison(
+            rows=len(ids),
+            messages=messages.count,
+            distinct=len(messages.ids),
+            missing=len(set(ids) - set(messages.ids)),
+            unexpected=len(set(messages.ids) - set(ids)),
+            repeated=sum(1 for count in messages.ids.values() if count > 1),
+        )
+    return result

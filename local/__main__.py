@@ -31,8 +31,6 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--port", type=int, default=4566, help="of the AWS endpoint, 0 for any (default: %(default)s)")
     up.add_argument("--speed", type=float, default=1.0, help="how many times faster the schedule ticks")
     up.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help="override of a parameter")
-    up.add_argument("--providers", type=int, default=0, help="make up this many providers (default: none)")
-    up.add_argument("--rows", type=int, default=2000, help="rows to make up for them (default: %(default)s)")
 
     invoke = commands.add_parser("invoke", help="one function with one event")
     invoke.add_argument("function", help="logical id of the function")
@@ -71,7 +69,7 @@ def _up(chosen: argparse.Namespace) -> int:
     from local.up import keep_up
 
     overrides = dict(_pair(text) for text in chosen.parameter)
-    keep_up(chosen.template, chosen.workdir, chosen.port, chosen.speed, overrides, chosen.providers, chosen.rows)
+    keep_up(chosen.template, chosen.workdir, chosen.port, chosen.speed, overrides)
     return 0
 
 

@@ -365,8 +365,21 @@ class LaptopCloud:
             "region": self.region,
             "outputs": self.outputs,
             "resources": resources,
+            "functions": self._functions(),
         }
         (self.workdir / "cloud.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+
+    def _functions(self) -> dict[str, dict[str, str]]:
+        """Logical id of each function -> its name, its source folder, and the principal of its role."""
+        stack, template = self._made_stack(), self._made_template()
+        found = {}
+        for resource in template.resources.values():
+            if resource.type == "AWS::Lambda::Function":
+                code = stack.file(resource.properties["Code"]["S3Key"])
+                role = stack.resolve(resource.properties["Role"])
+                name = stack.made[resource.logical_id].ref
+                found[resource.logical_id] = {"name": name, "code": str(code), "principal": self.principal(role)}
+        return found
 
     def _made_template(self) -> Template:
         if self._template is None:

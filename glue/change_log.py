@@ -570,7 +570,10 @@ def gunzipped(data: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def split_lines(pieces: Iterable[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[list[bytes | None]]:
-    """Yield lists of lines without their newline; None stands for a line longer than `limit`, which is not kept."""
+    """Yield lists of lines without their newline; None stands for a line longer than `limit`, which is not kept.
+
+    No piece may be longer than `limit` (PIECE_BYTES never is), so that lines within one need not be measured.
+    """
     tail = b""
     too_long = False
     for piece in pieces:

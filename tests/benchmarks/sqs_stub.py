@@ -1,0 +1,245 @@
+"""A stand-in for SQS and S3 that is fast enough to measure against.
+
+One process on one port. Requests with an `X-Amz-Target` of SQS (SendMessage, SendMessageBatch) are answered
+after a fixed latency, with partial failures and throttling at given rates; all others are S3: GET and PUT of
+objects, path-style, out of a folder. It keeps the messages' CloudEvents ids, and their order, so that whoever
+measures can prove that all rows arrived.
+
+    python tests/benchmarks/sqs_stub.py --latency-ms 15 --fail-rate 0.01 --objects DIR
+
+prints its port. GET /stats answers counts, GET /ids the ids in the order of their acknowledgement, POST
+/reset forgets both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import random
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+EVENT_ID = re.compile(r'"id":"([^"]*)"')
+
+
+@dataclass
+class Behaviour:
+    """How the stub answers."""
+
+    latency: float = 0.0
+    """Seconds an SQS request takes."""
+    fail_rate: float = 0.0
+    """Chance of an entry to come back in Failed[]."""
+    throttle_rate: float = 0.0
+    """Chance of a request to be throttled (HTTP 400)."""
+    error_rate: float = 0.0
+    """Chance of a request to meet HTTP 503."""
+    objects: Path | None = None
+    seed: int = 0
+
+
+@dataclass
+class Received:
+    """What has arrived."""
+
+    requests: int = 0
+    messages: int = 0
+    failed: int = 0
+    throttled: int = 0
+    errors: int = 0
+    in_flight: int = 0
+    most_in_flight: int = 0
+    ids: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+
+    def stats(self) -> dict[str, Any]:
+        counts = {name: count for name, count in vars(self).items() if isinstance(count, int)}
+        return {**counts, "distinct": len(set(self.ids)), "cpu_seconds": time.process_time()}
+
+
+class Stub:
+    """The state of one stub, and its answers."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour, self.received = behaviour, Received()
+        self.random = random.Random(behaviour.seed)
+        self.keep_bodies: list[str] = []
+
+    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[float, bytes]:
+        """Return the seconds to wait, and the response."""
+        if target := headers.get("x-amz-target"):
+            return self.behaviour.latency, self.sqs(target.rpartition(".")[2], body)
+        if path == "/stats":
+            return 0, response(200, orjson.dumps(self.received.stats()))
+        if path == "/ids":
+            return 0, response(200, orjson.dumps({"ids": self.received.ids, "groups": self.received.groups}))
+        if path == "/reset":
+            self.received = Received()
+            return 0, response(200, b"{}")
+        return 0, self.s3(method, path.partition("?")[0], headers, body)
+
+    def sqs(self, action: str, body: bytes) -> bytes:
+        received, behaviour = self.received, self.behaviour
+        received.requests += 1
+        if behaviour.throttle_rate and self.random.random() < behaviour.throttle_rate:
+            received.throttled += 1
+            return response(400, b'{"__type":"com.amazonaws.sqs#RequestThrottled","message":"slow down"}')
+        if behaviour.error_rate and self.random.random() < behaviour.error_rate:
+            received.errors += 1
+            return response(503, b"{}")
+        request = orjson.loads(body)
+        if action == "SendMessage":
+            self.take(request)
+            return response(200, b'{"MessageId":"m","MD5OfMessageBody":"d41d8cd98f00b204e9800998ecf8427e"}')
+        taken, failed = [], []
+        for entry in request["Entries"]:
+            if behaviour.fail_rate and self.random.random() < behaviour.fail_rate:
+                failed.append({"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"})
+            else:
+                self.take(entry)
+                taken.append(
+                    {"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "d41d8cd98f00b204e9800998ecf8427e"}
+                )
+        received.failed += len(failed)
+        return response(200, orjson.dumps({"Successful": taken, "Failed": failed}))
+
+    def take(self, entry: dict[str, Any]) -> None:
+        self.received.messages += 1
+        found = EVENT_ID.search(entry["MessageBody"])
+        self.received.ids.append(found[1] if found else "")
+        if "MessageGroupId" in entry:
+            self.received.groups.append(entry["MessageGroupId"])
+
+    def s3(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
+        assert self.behaviour.objects is not None, f"no objects are served, but {method} {path} was asked for"
+        file = self.behaviour.objects / unquote(path).lstrip("/")
+        if method == "PUT":
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(body)
+            return response(200, b"", {"ETag": '"0"'})
+        if not file.is_file():
+            return response(404, b"<Error><Code>NoSuchKey</Code></Error>", kind="application/xml")
+        return response(200, file.read_bytes(), {"ETag": '"0"', "Last-Modified": "Sun, 22 Nov 2026 07:30:00 GMT"})
+
+
+def response(
+    status: int, body: bytes, headers: dict[str, str] | None = None, kind: str = "application/x-amz-json-1.0"
+) -> bytes:
+    head = [f"HTTP/1.1 {status} -", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
+    head += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+class Connection(asyncio.Protocol):
+    """HTTP/1.1 with keep-alive, as far as AWS's clients use it."""
+
+    def __init__(self, stub: Stub) -> None:
+        self.stub, self.buffer = stub, b""
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            first, *rest = self.buffer[:end].decode("latin-1").split("\r\n")
+            method, path, _ = first.split(" ", 2)
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
+            length = int(headers.get("content-length", 0))
+            body = self.buffer[end + 4 : end + 4 + length]
+            if len(body) < length:
+                if headers.get("expect") and not body:
+                    self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                return
+            self.buffer = self.buffer[end + 4 + length :]
+            self.respond(*self.stub.answer(method, path, headers, body))
+
+    def respond(self, latency: float, answer: bytes) -> None:
+        received = self.stub.received
+        if not latency:
+            self.transport.write(answer)
+            return
+        received.in_flight += 1
+        received.most_in_flight = max(received.most_in_flight, received.in_flight)
+        asyncio.get_running_loop().call_later(latency, self.deliver, answer, received)
+
+    def deliver(self, answer: bytes, received: Received) -> None:
+        received.in_flight -= 1
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+
+
+async def serve(behaviour: Behaviour, port: int) -> None:
+    """Serve until cancelled; print the port first."""
+    loop = asyncio.get_running_loop()
+    stub = Stub(behaviour)
+    server = await loop.create_server(lambda: Connection(stub), "127.0.0.1", port, backlog=512)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+class RunningStub:
+    """A stub in a process of its own."""
+
+    def __init__(self, port: int) -> None:
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.queue_url = f"{self.endpoint}/000000000000/changes"
+        self.fifo_url = f"{self.endpoint}/000000000000/changes.fifo"
+
+    def get(self, path: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.endpoint}/{path}") as answer:  # noqa: S310 - our own process
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+
+@contextmanager
+def running_stub(**behaviour: Any) -> Iterator[RunningStub]:
+    """Start a stub in a process of its own, so that it does not share the GIL with what is measured."""
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in behaviour.items()]
+    process = subprocess.Popen([sys.executable, __file__, *options], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield RunningStub(int(process.stdout.readline()))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def etag_of(body: bytes) -> str:
+    """Return the ETag S3 gives an object written in one piece."""
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def main() -> None:
+    """Serve."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--latency-ms", type=float, default=0)
+    parser.add_argument("--fail-rate", type=float, default=0)
+    parser.add_argument("--throttle-rate", type=float, default=0)
+    parser.add_argument("--error-rate", type=float, default=0)
+    parser.add_argument("--objects", type=Path)
+    given = parser.parse_args()
+    behaviour = Behaviour(
+        given.latency_ms / 1000, given.fail_rate, given.throttle_rate, given.error_rate, given.objects
+    )
+    asyncio.run(serve(behaviour, given.port))
+
+
+if __name__ == "__main__":
+    main()

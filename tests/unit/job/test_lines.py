@@ -1,0 +1,105 @@
+"""An object's bytes become lines: every gzip member, in bounded memory, or a typed error."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from change_log import PIECE_BYTES, CorruptObjectError, decompressed, split_lines
+
+
+def chunks(raw: bytes, size: int = 7) -> Iterator[bytes]:
+    return (raw[start : start + size] for start in range(0, len(raw), size))
+
+
+def lines_of(raw: bytes, key: str = "part.json.gz", size: int = 7) -> list[bytes | None]:
+    return [line for lines in split_lines(decompressed(chunks(raw, size), key)) for line in lines]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100_000])
+def test_every_gzip_member_is_read(size: int) -> None:
+    raw = gzip.compress(b"one\ntwo\nth") + gzip.compress(b"ree\n") + gzip.compress(b"") + gzip.compress(b"four")
+    assert lines_of(raw, size=size) == [b"one", b"two", b"three", b"four"]
+
+
+def test_zeros_after_the_last_member_are_padding() -> None:
+    assert lines_of(gzip.compress(b"one\n") + b"\0" * 20) == [b"one"]
+
+
+@pytest.mark.parametrize("key", ["part.json", "part.jsonl", "firehose-1-2026-11-22"])
+def test_plain_json_lines_are_read_too(key: str) -> None:
+    assert lines_of(b"one\ntwo", key) == [b"one", b"two"]
+
+
+def test_gzip_is_known_by_its_bytes_not_its_name() -> None:
+    assert lines_of(gzip.compress(b"one\ntwo"), "firehose-1-2026-11-22") == [b"one", b"two"]
+
+
+@pytest.mark.parametrize("raw", [b"", gzip.compress(b"")])
+def test_an_empty_object_has_no_lines(raw: bytes) -> None:
+    assert lines_of(raw) == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (gzip.compress(b"one\ntwo\n" * 100)[:-1], "truncated"),
+        (gzip.compress(b"one\ntwo\n" * 100)[:15], "truncated"),
+        (gzip.compress(b"one\n") + gzip.compress(b"two\n")[:12], "truncated"),
+        (b"\x1f\x8b", "truncated"),
+        (b"\x1f\x8b" + b"x" * 40, "corrupt"),
+        (gzip.compress(b"one\n")[:-6] + b"xxxxxx", "corrupt"),
+        (gzip.compress(b"one\n") + b"trailing", "after the end"),
+        (gzip.compress(b"one\n") + b"\x1f", "after the end"),
+        (b"plain text", "named .gz"),
+        (b"\x28\xb5\x2f\xfd" + b"x" * 20, "zstd"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5, 10_000])
+def test_damage_is_a_typed_error(raw: bytes, says: str, size: int) -> None:
+    with pytest.raises(CorruptObjectError, match=says):
+        lines_of(raw, size=size)
+
+
+def test_a_gzip_bomb_comes_in_bounded_pieces() -> None:
+    bomb = gzip.compress(gzip.compress(b"\0" * 300_000_000, 9), 9)
+    largest = max(len(piece) for piece in decompressed(chunks(gzip.decompress(bomb), 2**19), "bomb.gz"))
+    assert largest <= PIECE_BYTES
+
+
+def test_a_line_beyond_the_limit_is_not_kept_and_the_next_ones_are() -> None:
+    pieces = [b"a\n" + b"x" * 6, b"x" * 6, b"x\nb\n", b"y" * 9, b"yy\nc\n", b"z" * 9, b"z" * 9, b"z"]
+    found = [line for lines in split_lines(pieces, limit=10) for line in lines]
+    assert found == [b"a", None, b"b", None, b"c", None]
+
+
+@given(st.lists(st.binary(max_size=9), max_size=8), st.integers(1, 20))
+def test_lines_are_those_of_the_whole_however_it_is_cut(parts: list[bytes], size: int) -> None:
+    whole = b"\n".join(parts)
+    expected = whole.split(b"\n")
+    expected = expected[:-1] if not expected[-1] else expected
+    assert [line for lines in split_lines(chunks(whole, size)) for line in lines] == expected
+
+
+@given(st.lists(st.binary(max_size=3000), min_size=1, max_size=5), st.integers(1, 4000))
+def test_members_of_any_content_come_out_whole(parts: list[bytes], size: int) -> None:
+    raw = b"".join(gzip.compress(part) for part in parts)
+    assert b"".join(decompressed(chunks(raw, size), "a.gz")) == b"".join(parts)
+
+
+@given(st.binary(min_size=1, max_size=200), st.data())
+def test_damaged_gzip_never_passes_as_whole(content: bytes, data: st.DataObject) -> None:
+    raw = bytearray(gzip.compress(content))
+    place = data.draw(st.integers(10, len(raw) - 1))
+    raw[place] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        found = b"".join(decompressed(chunks(bytes(raw)), "a.gz"))
+    except CorruptObjectError:
+        return
+    # Bits that gzip does not protect, such as padding, leave the content as it was.
+    assert zlib.crc32(found) == zlib.crc32(content)

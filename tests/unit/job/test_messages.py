@@ -1,0 +1,171 @@
+"""A change becomes CloudEvents messages that the target takes, with ids that never change."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import change_log
+from change_log import Change, MessageMaker, MessageTooLargeError, Settings, TransformError, parse_change, sendable
+from tests.unit.job.records import export, kinesis, line, stream
+
+SETTINGS = Settings(
+    "acme", "run-1", "s3://data/runs/manifest.json", "https://sqs.eu-west-1.amazonaws.com/1/q", "dev", "data"
+)
+
+
+class FakeS3:
+    """Keeps what is put."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes, **_: Any) -> None:  # noqa: N803 - boto3's names
+        self.objects[f"s3://{Bucket}/{Key}"] = Body
+
+
+def maker(limit: int = 2**20, order: str = "none") -> MessageMaker:
+    settings = Settings(**{**vars(SETTINGS), "message_order": order})
+    return MessageMaker(settings, limit, FakeS3())
+
+
+def sent(change: Change, made_by: MessageMaker | None = None) -> list[dict[str, Any]]:
+    made_by = made_by or maker()
+    return [json.loads(made_by.message(draft).body) for draft in made_by.drafts(change, 0, 1)]
+
+
+def test_a_message_is_a_cloud_event_with_exactly_these_attributes() -> None:
+    [event] = sent(parse_change(line(stream()), "x"))
+    assert event == {
+        "specversion": "1.0",
+        "id": "c4ca4238a0b923820dcc509a6f75849b",
+        "source": "/glue-fanout/dev/acme",
+        "type": "dynamodb.modify",
+        "time": "2015-04-09T00:00:00Z",
+        "subject": '{"pk":"a","sk":7}',
+        "datacontenttype": "application/json",
+        "provider": "acme",
+        "sequence": "4421584500000000017450439091",
+        "data": {
+            "table": "orders",
+            "keys": {"pk": "a", "sk": 7},
+            "new": {"pk": "a", "sk": 7, "price": 1.5},
+            "old": {"pk": "a", "sk": 7, "price": 1.25},
+        },
+    }
+
+
+@pytest.mark.parametrize("record", [kinesis(), export()])
+def test_without_a_sequence_number_there_is_no_sequence(record: dict[str, Any]) -> None:
+    [event] = sent(parse_change(line(record), "x"))
+    assert "sequence" not in event
+
+
+@pytest.mark.parametrize(
+    ("returned", "ids"),
+    [
+        (None, []),
+        ([], []),
+        ({"a": 1}, ["e"]),
+        ([{"a": 1}], ["e"]),
+        ([{"a": 1}, {"a": 2}], ["e-0", "e-1"]),
+        (({"a": n} for n in range(3)), ["e-0", "e-1", "e-2"]),
+    ],
+)
+def test_transform_may_return_none_one_or_many(monkeypatch: pytest.MonkeyPatch, returned: Any, ids: list[str]) -> None:
+    monkeypatch.setattr(change_log, "transform", lambda change: returned)
+    change = parse_change(line({**stream(), "eventID": "e"}), "x")
+    assert [event["id"] for event in sent(change)] == ids
+
+
+@pytest.mark.parametrize(
+    "wrong", [5, "text", [1], [{"a": {1, 2}}], {"a": object()}, {"a": b"bytes"}, {1: 2}, [{"a": 1}, None], {"a": 2**70}]
+)
+def test_transform_may_not_return_what_has_no_json_form(monkeypatch: pytest.MonkeyPatch, wrong: Any) -> None:
+    monkeypatch.setattr(change_log, "transform", lambda change: wrong)
+    with pytest.raises(TransformError):
+        sent(parse_change(line(stream()), "x"))
+
+
+def test_an_error_of_transform_tells_its_type_and_place_but_no_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(change: Change) -> None:
+        raise KeyError(f"secret-canary {change.keys}")
+
+    monkeypatch.setattr(change_log, "transform", broken)
+    with pytest.raises(TransformError, match=r"KeyError at test_messages\.py:\d+") as caught:
+        sent(parse_change(line(stream()), "x"))
+    assert "secret-canary" not in str(caught.value)
+
+
+def test_numbers_reach_the_message_with_all_their_digits() -> None:
+    digits = "1234567890123456789.0123456789012345678"
+    change = parse_change(line(stream(NewImage={"n": {"N": digits}, "i": {"N": "9" * 38}})), "x")
+    made_by = maker()
+    body = made_by.message(made_by.drafts(change, 0, 1)[0]).body
+    assert f'"n":{digits}' in body
+    assert f'"i":{"9" * 38}' in body
+
+
+REFUSED = [chr(c) for c in range(0x20) if chr(c) not in "\t\n\r"] + ["\ufffe", "\uffff"]
+
+
+def taken_by_sqs(text: str) -> bool:
+    """The characters SQS takes: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"""
+    return all(
+        c in "\t\n\r" or "\x20" <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or "\U00010000" <= c <= "\U0010ffff"
+        for c in text
+    )
+
+
+@given(st.text(st.one_of(st.sampled_from(REFUSED), st.characters(exclude_categories=["Cs"]))))
+def test_characters_sqs_refuses_are_escaped_and_arrive(text: str) -> None:
+    change = parse_change(line(stream(Keys={"pk": {"S": text}}, NewImage={text: {"S": text}})), "x")
+    made_by = maker()
+    message = made_by.message(made_by.drafts(change, 0, 1)[0])
+    assert taken_by_sqs(message.body)
+    assert message.size == len(message.body.encode())
+    event = json.loads(message.body)
+    assert event["data"]["new"] == {text: text}
+    assert json.loads(event["subject"]) == {"pk": text}
+
+
+def test_bytes_without_refused_characters_stay_as_they_are() -> None:
+    body = '{"a":"\uffef ﷐ ok"}'.encode()
+    assert sendable(body) == body
+
+
+def test_a_message_over_the_limit_becomes_a_claim_check_that_holds_all_of_it() -> None:
+    made_by = maker(limit=2_000)
+    change = parse_change(line(stream(NewImage={"big": {"S": "x" * 3_000}})), "x")
+    [event] = sent(change, made_by)
+    assert "data" not in event
+    assert event["dataref"].startswith("s3://data/claim-check/provider=acme/")
+    stored = json.loads(made_by.s3.objects[event["dataref"]])
+    assert stored["new"] == {"big": "x" * 3_000}
+    assert sent(change, made_by) == [event], "a repetition names the same claim check"
+
+
+def test_a_message_exactly_at_the_limit_is_sent_whole() -> None:
+    change = parse_change(line(stream()), "x")
+    size = maker().message(maker().drafts(change, 0, 1)[0]).size
+    assert "data" in sent(change, maker(limit=size))[0]
+    assert "dataref" in sent(change, maker(limit=size - 1))[0]
+
+
+def test_keys_alone_over_the_limit_are_a_typed_error() -> None:
+    with pytest.raises(MessageTooLargeError):
+        sent(parse_change(line(stream(Keys={"pk": {"S": "x" * 3_000}})), "x"), maker(limit=2_000))
+
+
+def test_messages_of_one_key_share_a_group_and_are_ordered_by_sequence_number() -> None:
+    made_by = maker(order="key")
+    changes = [parse_change(line(stream(SequenceNumber=n)), "x") for n in ("9", "10", "100000000000000000000001")]
+    messages = [made_by.message(made_by.drafts(change, 0, 1)[0]) for change in changes]
+    assert len({message.group for message in messages}) == 1
+    assert sorted(messages, key=lambda message: message.position) == messages
+    other = parse_change(line(stream(Keys={"pk": {"S": "b"}})), "x")
+    assert made_by.message(made_by.drafts(other, 0, 1)[0]).group != messages[0].group

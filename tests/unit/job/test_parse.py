@@ -1,0 +1,160 @@
+"""A line becomes the change it says it is, or a typed error."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from change_log import RecordError, parse_change
+from tests.unit.job.records import NEW, OLD, export, kinesis, line, stream
+
+PLAIN_KEYS = {"pk": "a", "sk": 7}
+PLAIN_NEW = {**PLAIN_KEYS, "price": Decimal("1.50")}
+PLAIN_OLD = {**PLAIN_KEYS, "price": Decimal("1.25")}
+
+
+@pytest.mark.parametrize(("event", "operation"), [("INSERT", "insert"), ("MODIFY", "modify"), ("REMOVE", "remove")])
+def test_a_stream_record_keeps_its_id_sequence_and_table(event: str, operation: str) -> None:
+    change = parse_change(line(stream(event)), "fallback")
+    assert change.id == "c4ca4238a0b923820dcc509a6f75849b"
+    assert change.operation == operation
+    assert change.sequence == "4421584500000000017450439091"
+    assert change.table == "orders"
+    assert change.time == "2015-04-09T00:00:00Z"
+    assert (change.keys, change.new, change.old) == (PLAIN_KEYS, PLAIN_NEW, PLAIN_OLD)
+    assert not change.expired
+
+
+@pytest.mark.parametrize("event", ["INSERT", "MODIFY", "REMOVE"])
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [(None, None), (NEW, None), (None, OLD), (NEW, OLD)],
+    ids=["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"],
+)
+def test_either_image_may_be_missing_whatever_the_event(event: str, new: Any, old: Any) -> None:
+    change = parse_change(line(stream(event, NewImage=new, OldImage=old)), "fallback")
+    assert change.new == (PLAIN_NEW if new else None)
+    assert change.old == (PLAIN_OLD if old else None)
+    assert set(change.data) == {"table", "keys"} | ({"new"} if new else set()) | ({"old"} if old else set())
+
+
+def test_a_kinesis_record_has_a_table_but_no_sequence() -> None:
+    change = parse_change(line(kinesis()), "fallback")
+    assert (change.table, change.sequence) == ("orders", None)
+    assert change.id == "0f5b8e4a-1c3d-4a6e-9a64-3f8f8f1f1f1f"
+
+
+@pytest.mark.parametrize(
+    ("precision", "moment", "time"),
+    [
+        ("MICROSECOND", 1700000000123456, "2023-11-14T22:13:20.123456Z"),
+        ("MILLISECOND", 1700000000123, "2023-11-14T22:13:20.123000Z"),
+        (None, 1700000000123, "2023-11-14T22:13:20.123000Z"),
+    ],
+)
+def test_kinesis_times_are_read_in_their_precision(precision: str | None, moment: int, time: str) -> None:
+    assert parse_change(line(kinesis(precision=precision, moment=moment)), "x").time == time
+
+
+def test_a_stream_time_written_as_a_float_is_exact() -> None:
+    raw = line(stream()).replace(b"1428537600", b"1.4285376E9")
+    assert parse_change(raw, "x").time == "2015-04-09T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "operation"),
+    [(True, False, "insert"), (True, True, "modify"), (False, True, "remove"), (False, False, "remove")],
+)
+def test_an_export_record_tells_its_operation_by_its_images(new: bool, old: bool, operation: str) -> None:
+    change = parse_change(line(export(new, old)), "object-3")
+    assert change.operation == operation
+    assert change.id == "object-3"
+    assert change.time == "2023-03-29T17:09:24Z"
+    assert (change.table, change.sequence) == (None, None)
+
+
+def test_an_export_time_may_be_a_bare_number() -> None:
+    assert parse_change(line(export(written=1680109764000001)), "x").time == "2023-03-29T17:09:24.000001Z"
+
+
+@pytest.mark.parametrize("names", [("type", "principalId"), ("Type", "PrincipalId")])
+def test_a_deletion_by_ttl_is_known_as_such(names: tuple[str, str]) -> None:
+    record = stream("REMOVE") | {"userIdentity": {names[0]: "Service", names[1]: "dynamodb.amazonaws.com"}}
+    assert parse_change(line(record), "x").expired
+
+
+def without(record: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"{", "not JSON"),
+        (b"nonsense", "not JSON"),
+        (b"[1]", "no change record"),
+        (b"17", "no change record"),
+        (b'{"a": 1}', "no change record"),
+        (b'{"Item": {}}', "full export"),
+        (line(stream("UPSERT")), "eventName"),
+        (line(without(stream(), "eventName")), "eventName"),
+        (line(stream(Keys=None)).replace(b'"dynamodb": {', b'"dynamodb": {"a": 1, '), "no Keys"),
+        (line(stream(Keys={})), "no Keys"),
+        (line(without(export(), "Keys")), "no Keys"),
+        (line({**stream(), "dynamodb": []}), "dynamodb"),
+        (line(stream(ApproximateCreationDateTime=None)), "ApproximateCreationDateTime"),
+        (line(stream(ApproximateCreationDateTime=True)), "ApproximateCreationDateTime"),
+        (line(stream(ApproximateCreationDateTime=10**17)), "year"),
+        (line(stream()).replace(b"1428537600", b"1e300"), "year"),
+        (line(stream()).replace(b"1428537600", b"1e308"), "no time"),
+        (line(kinesis(precision="FORTNIGHT")), "ApproximateCreationDateTime"),
+        (line(export(written={"N": "soon"})), "WriteTimestampMicros"),
+        (line(export(written=1.5)), "WriteTimestampMicros"),
+        (line(stream(SequenceNumber=12345678901234567890123)), "SequenceNumber"),
+        (line(stream(SequenceNumber="12a")), "SequenceNumber"),
+        (line({**stream(), "eventID": 5}), "eventID"),
+        (line(stream(NewImage=[1])), "not a JSON object"),
+        (line(stream(NewImage={"a": {"S": "x", "N": "1"}})), "one DynamoDB type"),
+        (line(stream(NewImage={"a": {"X": "1"}})), "unknown to DynamoDB"),
+        (line(stream(NewImage={"a": {"S": 1}})), "does not fit its type"),
+        (line(stream(NewImage={"a": {"NULL": False}})), "does not fit its type"),
+        (line(stream(NewImage={"a": 12345678901234567890123})), "one DynamoDB type"),
+        (b'{"dynamodb": "\xff"}', "not JSON"),
+        (rb'{"dynamodb": "\ud800"}', "not JSON"),
+        (b"\xef\xbb\xbf" + line(stream()), "not JSON"),
+        (line(stream()) + line(stream()), "AppendDelimiterToRecord"),
+    ],
+)
+def test_what_is_no_change_record_is_a_typed_error(raw: bytes, says: str) -> None:
+    with pytest.raises(RecordError, match=says):
+        parse_change(raw, "x")
+
+
+def test_nesting_deeper_than_any_item_is_a_typed_error() -> None:
+    raw = line(stream(NewImage={"a": {"S": "deep"}})).replace(
+        b'{"S": "deep"}', b'{"L":[' * 480 + b'{"S":"x"}' + b"]}" * 480
+    )
+    with pytest.raises(RecordError, match="deep"):
+        parse_change(raw, "x")
+
+
+def test_of_duplicate_keys_the_last_counts() -> None:
+    raw = line(stream()).replace(b'"eventName": "MODIFY"', b'"eventName": "INSERT", "eventName": "REMOVE"')
+    assert parse_change(raw, "x").operation == "remove"
+
+
+def test_errors_never_show_what_is_in_the_row() -> None:
+    for mutate in (
+        lambda text: text.replace('"S": "a"', '"S": ["secret-canary"]'),
+        lambda text: text.replace('"S": "a"', '"secret-canary": "a"'),
+        lambda text: text.replace('"1.50"', '"secret-canary"'),
+        lambda text: text[:-20] + "secret-canary",
+        lambda text: text.replace('"MODIFY"', '"secret-canary"'),
+    ):
+        with pytest.raises(RecordError) as caught:
+            parse_change(mutate(json.dumps(stream())), "x")
+        assert "secret-canary" not in repr(caught.value) + str(caught.value)
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None

@@ -1,0 +1,149 @@
+"""Messages go out in batches a service takes, and an answer is believed only as far as it goes."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from urllib.parse import parse_qs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from change_log import (
+    EventBusTarget,
+    Message,
+    QueueTarget,
+    S3Object,
+    Spool,
+    TopicTarget,
+    batches,
+    deduplication_id,
+    error_code,
+    grouped,
+    is_passing,
+    one_of_each_group,
+)
+
+
+def message(name: str = "m", size: int = 10, group: str = "g", position: tuple[int, ...] = ()) -> Message:
+    return Message(name, "x" * size, size, "dynamodb.insert", group, position)
+
+
+@given(st.lists(st.integers(1, 100), max_size=60))
+def test_batches_hold_ten_at_most_within_the_limit_and_lose_nothing(sizes: list[int]) -> None:
+    messages = [message(str(n), size) for n, size in enumerate(sizes)]
+    made = list(batches(messages, 100))
+    assert [m for batch in made for m in batch] == messages
+    assert all(1 <= len(batch) <= 10 and sum(m.size for m in batch) <= 100 for batch in made)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 60)), min_size=1, max_size=30))
+def test_a_batch_in_order_holds_one_message_of_a_group_the_first(waiting: list[tuple[str, int]]) -> None:
+    messages = [message(str(n), size, group) for n, (group, size) in enumerate(waiting)]
+    left, sent = deque(messages), []
+    while left:
+        batch = one_of_each_group(left, 100)
+        assert 1 <= len(batch) <= 10
+        assert len({m.group for m in batch}) == len(batch)
+        assert sum(m.size for m in batch) <= 100
+        sent += batch
+    for group in "abc":
+        assert [m for m in sent if m.group == group] == [m for m in messages if m.group == group]
+
+
+def test_a_queue_believes_only_entries_named_as_successful() -> None:
+    batch = [message(str(n)) for n in range(4)]
+    answer = {"Successful": [{"Id": "0"}], "Failed": [{"Id": "2", "SenderFault": False, "Code": "InternalError"}]}
+    verdict = QueueTarget("http://q").verdict(json.dumps(answer).encode(), batch)
+    assert [m.id for m in verdict.accepted] == ["0"]
+    assert [m.id for m in verdict.again] == ["1", "2", "3"], "an entry that is not mentioned goes again"
+    assert verdict.refused is None
+
+
+@pytest.mark.parametrize(("code", "refused"), [("InvalidMessageContents", True), ("RequestThrottled", False)])
+def test_a_fault_of_the_sender_is_final_unless_it_is_throttling(code: str, refused: bool) -> None:
+    answer = {"Failed": [{"Id": "0", "SenderFault": True, "Code": code}]}
+    assert bool(QueueTarget("http://q").verdict(json.dumps(answer).encode(), [message()]).refused) == refused
+
+
+def test_a_fifo_queue_gets_group_and_deduplication_id() -> None:
+    _, body = QueueTarget("http://q.fifo").request([message("id-1", group="abc")])
+    [entry] = json.loads(body)["Entries"]
+    assert (entry["MessageGroupId"], entry["MessageDeduplicationId"]) == ("abc", "id-1")
+
+
+@pytest.mark.parametrize("id_", ["a" * 129, "with space", "ü", ""])
+def test_ids_fifo_does_not_allow_are_hashed(id_: str) -> None:
+    assert len(deduplication_id(id_)) == 64
+
+
+def test_a_topic_is_published_to_by_form_and_answers_in_xml() -> None:
+    target = TopicTarget("arn:aws:sns:eu-west-1:123456789012:t.fifo")
+    _, body = target.request([message("a"), message("b")])
+    form = parse_qs(body.decode())
+    assert form["PublishBatchRequestEntries.member.2.MessageDeduplicationId"] == ["b"]
+    answer = b"""<PublishBatchResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishBatchResult>
+      <Failed><member><Id>1</Id><Code>InternalError</Code><SenderFault>false</SenderFault></member></Failed>
+      <Successful><member><Id>0</Id><MessageId>x</MessageId></member></Successful>
+      </PublishBatchResult></PublishBatchResponse>"""
+    verdict = target.verdict(answer, [message("a"), message("b")])
+    assert ([m.id for m in verdict.accepted], [m.id for m in verdict.again]) == (["a"], ["b"])
+    refused = answer.replace(b"false", b"true").replace(b"InternalError", b"InvalidParameter")
+    assert target.verdict(refused, [message("a"), message("b")]).refused == "InvalidParameter"
+
+
+def test_an_event_bus_answers_by_position() -> None:
+    target = EventBusTarget("arn:aws:events:eu-west-1:123456789012:event-bus/b")
+    answer = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException"}, {"EventId": "x"}]}
+    verdict = target.verdict(json.dumps(answer).encode(), [message("a"), message("b")])
+    assert ([m.id for m in verdict.accepted], [m.id for m in verdict.again]) == (["b"], ["a"])
+    assert verdict.refused is None
+    answer["Entries"][0] = {"ErrorCode": "MalformedDetail"}
+    assert target.verdict(json.dumps(answer).encode(), [message("a"), message("b")]).refused == "MalformedDetail"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (b'{"__type":"com.amazonaws.sqs#RequestThrottled","message":"x"}', "RequestThrottled"),
+        (b'{"__type":"ThrottlingException"}', "ThrottlingException"),
+        (b"<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>", "Throttling"),
+        (b"<html>", "HTTP 400"),
+    ],
+)
+def test_error_codes_are_found_in_json_and_xml(answer: bytes, code: str) -> None:
+    assert error_code(400, answer) == code
+
+
+def test_passing_errors_are_told_from_lasting_ones() -> None:
+    assert all(
+        map(
+            is_passing,
+            ["RequestThrottled", "ThrottlingException", "ExpiredToken", "ServiceUnavailable", "InternalError"],
+        )
+    )
+    assert not any(
+        map(is_passing, ["AccessDenied", "AWS.SimpleQueueService.NonExistentQueue", "InvalidMessageContents"])
+    )
+
+
+@given(st.lists(st.integers(0, 10**9), max_size=60), st.integers(1, 8))
+def test_groups_hold_every_object_once_and_are_balanced(sizes: list[int], groups: int) -> None:
+    objects = [S3Object("b", str(n), size, "e", n) for n, size in enumerate(sizes)]
+    made = grouped(objects, groups)
+    assert sorted((o for group in made for o in group), key=lambda o: o.index) == objects
+    assert all(group and group == sorted(group, key=lambda o: o.index) for group in made)
+    if made:
+        weights = [sum(o.size + 2**16 for o in group) for group in made]
+        assert max(weights) - min(weights) <= max(sizes) + 2**16
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 40)), max_size=80))
+def test_a_spool_sorts_more_than_it_holds(rows: list[tuple[int, int]]) -> None:
+    spool = Spool(limit=100)
+    for n, (position, size) in enumerate(rows):
+        spool.add(message(str(n), size, position=(position, n)))
+    found = list(spool)
+    assert sorted(m.id for m in found) == sorted(str(n) for n in range(len(rows)))
+    assert found == sorted(found, key=lambda m: m.position)

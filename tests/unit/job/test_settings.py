@@ -1,0 +1,122 @@
+"""Arguments and environment become settings, or one error that names what is missing or wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from change_log import Settings, SettingsError, result_location, target_of
+
+ARGUMENTS = {
+    "provider": "acme",
+    "run_id": "run-1",
+    "manifest": "s3://data/runs/provider=acme/x/manifest.json",
+    "queue_url": "https://sqs.eu-west-1.amazonaws.com/1/q",
+    "env": "dev",
+    "data_bucket": "data",
+}
+EVENT = {name: ARGUMENTS[name] for name in ("provider", "run_id", "manifest")}
+ENVIRONMENT = {name.upper(): value for name, value in ARGUMENTS.items() if name not in EVENT}
+
+
+def argv(**changed: str | None) -> list[str]:
+    values = {name: value for name, value in {**ARGUMENTS, **changed}.items() if value is not None}
+    return ["change_log.py", *(part for name, value in values.items() for part in (f"--{name}", value))]
+
+
+def test_glue_arguments_and_lambda_event_with_environment_mean_the_same() -> None:
+    assert Settings.from_arguments(argv()) == Settings.from_event(EVENT, ENVIRONMENT) == Settings(**ARGUMENTS)
+
+
+def test_arguments_that_glue_adds_are_not_in_the_way() -> None:
+    extra = ["--job-bookmark-option", "job-bookmark-disable", "--TempDir", "s3://x/", "--JOB_RUN_ID", "jr_1"]
+    assert Settings.from_arguments(argv(JOB_NAME="etl-dev-change_log") + extra).JOB_NAME == "etl-dev-change_log"
+
+
+def test_an_event_cannot_change_what_the_environment_says() -> None:
+    settings = Settings.from_event({**EVENT, "queue_url": "https://elsewhere/q"}, ENVIRONMENT)
+    assert settings.queue_url == ARGUMENTS["queue_url"]
+
+
+@pytest.mark.parametrize("missing", list(ARGUMENTS))
+def test_a_missing_argument_is_named_as_its_giver_knows_it(missing: str) -> None:
+    with pytest.raises(SettingsError, match=f"--{missing}"):
+        Settings.from_arguments(argv(**{missing: None}))
+    with pytest.raises(SettingsError, match=f"event.{missing}" if missing in EVENT else rf"\${missing.upper()}"):
+        Settings.from_event(
+            {name: value for name, value in EVENT.items() if name != missing},
+            {name: value for name, value in ENVIRONMENT.items() if name != missing.upper()},
+        )
+
+
+def test_all_missing_arguments_are_named_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"--run_id, --queue_url"):
+        Settings.from_arguments(argv(run_id=None, queue_url=None))
+
+
+def test_bookmark_mode_glue_needs_the_change_log_dir() -> None:
+    with pytest.raises(SettingsError, match="--change_log_dir"):
+        Settings.from_arguments(argv(bookmark_mode="glue", manifest="none"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("message_order", "date"),
+        ("on_bad_record", "ignore"),
+        ("bookmark_mode", "none"),
+        ("log_level", "loud"),
+        ("max_message_bytes", "1k"),
+    ],
+)
+def test_a_wrong_value_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"--{name}"):
+        Settings.from_arguments(argv(**{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("address", "order", "service"),
+    [
+        ("https://sqs.eu-west-1.amazonaws.com/123456789012/q", "none", "sqs"),
+        ("http://127.0.0.1:5000/123456789012/q.fifo", "key", "sqs"),
+        ("arn:aws:sns:eu-west-1:123456789012:changes", "none", "sns"),
+        ("arn:aws:sns:eu-west-1:123456789012:changes.fifo", "key", "sns"),
+        ("arn:aws-cn:events:cn-north-1:123456789012:event-bus/changes", "none", "events"),
+    ],
+)
+def test_the_target_is_told_by_the_form_of_its_address(address: str, order: str, service: str) -> None:
+    assert target_of(Settings(**ARGUMENTS | {"queue_url": address, "message_order": order})).service == service
+
+
+@pytest.mark.parametrize(
+    ("address", "order"),
+    [
+        ("changes", "none"),
+        ("arn:aws:sqs:eu-west-1:123456789012:q", "none"),
+        ("https://sqs.eu-west-1.amazonaws.com/1/q", "key"),
+        ("https://sqs.eu-west-1.amazonaws.com/1/q.fifo", "none"),
+        ("arn:aws:events:eu-west-1:123456789012:event-bus/changes", "key"),
+    ],
+)
+def test_an_address_that_does_not_fit_is_a_settings_error(address: str, order: str) -> None:
+    with pytest.raises(SettingsError):
+        target_of(Settings(**ARGUMENTS | {"queue_url": address, "message_order": order}))
+
+
+@pytest.mark.parametrize(("given", "limit"), [("", 2**20), ("262144", 262_144), ("9999999", 2**20)])
+def test_a_queue_may_allow_less_than_its_service(given: str, limit: int) -> None:
+    assert target_of(Settings(**ARGUMENTS | {"max_message_bytes": given})).limit == limit
+
+
+@pytest.mark.parametrize(
+    ("manifest", "location"),
+    [
+        ("s3://data/runs/provider=acme/x/manifest.json", ("data", "runs/provider=acme/x/result.json")),
+        ("s3://data/manifest.json", ("data", "result.json")),
+        ("none", ("data", "runs/provider=acme/run-1/result.json")),
+    ],
+)
+def test_the_result_lies_beside_the_manifest(manifest: str, location: tuple[str, str]) -> None:
+    values: dict[str, Any] = ARGUMENTS | {"manifest": manifest}
+    assert result_location(Settings(**values)) == location

@@ -97,9 +97,10 @@ deploy: $(VENV)/.installed $(SAM_VENV)/.installed ## Build and deploy to AWS wit
 	@$(SAM) deploy --config-env $(CONFIG_ENV) $(ARGS)
 
 # With a container runtime: in Lambda's own image. Without: the built handler in a process of its own, against `make up`.
-invoke: build ## One function with one event: FUNCTION=DispatchFunction EVENT=events/dispatch/good.json
+invoke: $(VENV)/.installed $(SAM_VENV)/.installed ## One function with one event: FUNCTION=DispatchFunction EVENT=events/dispatch/good.json
 	@[ -n "$(FUNCTION)" ] && [ -n "$(EVENT)" ] \
 	  || { echo "Say which: make invoke FUNCTION=DispatchFunction EVENT=events/dispatch/good.json" >&2; exit 2; }
+	@$(MAKE) build >&2
 	@if docker info >/dev/null 2>&1 || finch info >/dev/null 2>&1; then \
 	  $(SAM) local invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
 	else \

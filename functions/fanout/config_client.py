@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-from urllib.parse import urljoin, urlsplit
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from fanout.errors import (
     ConfigApiAccessError,
@@ -18,18 +22,34 @@ from fanout.errors import (
     SettingsError,
 )
 from fanout.ledger import Report
+from fanout.providers import Unusable
 from fanout.times import format_http_date
 
 CONNECT_SECONDS = 3.05
 READ_SECONDS = 10.0
+"""Silence that ends a try."""
 ANSWER_SECONDS = 30.0
-"""Bound on one whole answer; a server that drips bytes never trips the read time-out."""
-MAX_BYTES = 64 * 1024 * 1024
+"""Bound on one try as a whole; a server that drips bytes is never silent."""
+READING_SECONDS = 90.0
+"""Bound on reading all pages with all retries: less than a third of the dispatcher's five minutes."""
+REPORT_SECONDS = 20.0
+"""Bound on one report with its retries."""
+REST_SECONDS = 30.0
+"""After a report that nobody took, how long further ones fail at once. A hundred of them may be owed."""
+MAX_ANSWER_BYTES = 32 * 2**20
+MAX_BYTES = 64 * 2**20
+"""Of all pages of one reading. JSON objects take up to 22 times their text in memory: 1.4 GB of the function's 1.7."""
 MAX_PAGES = 1000
 MAX_REDIRECTS = 3
 TRIES = 3
-_RETRY_STATUS = {429, 500, 502, 503, 504}
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+_CHUNK = 64 * 1024
+_RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+_REFUSED = frozenset({401, 403})
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_PORTS = {"https": 443, "http": 80}
+
+T = TypeVar("T")
 
 
 class ConfigApi(Protocol):
@@ -44,8 +64,23 @@ class ConfigApi(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    next_link: str | None
+
+
+@dataclass(frozen=True)
+class _Page:
+    entries: dict[str, object]
+    following: str | None
+    etag: str | None
+
+
 class HttpConfigApi:
-    """The config API over HTTP, as DESIGN's contract has it: GET {url}, PATCH {url}/{provider}, `x-api-key`.
+    """The config API over HTTP: GET {url}, PATCH {url}/{provider}, with the header `x-api-key`.
 
     Parameters
     ----------
@@ -55,6 +90,11 @@ class HttpConfigApi:
         Gives the API key; called with True when the key it gave before was refused.
     session, sleep, clock
         Seams for tests.
+
+    Raises
+    ------
+    SettingsError
+        The address is not one that the key may be sent to.
     """
 
     def __init__(
@@ -65,25 +105,28 @@ class HttpConfigApi:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-            raise SettingsError(f"CONFIG_API_URL must be an https address, not {parts.scheme}://{parts.hostname}")
+        self._origin = _trusted_origin(url)
         self._url = url.rstrip("/")
         self._key = key
         self._session = session or requests.Session()
         self._session.trust_env = False  # a .netrc entry or proxy variable must not see the key
         self._sleep = sleep
         self._clock = clock
-        self._pages: dict[str, tuple[str, dict[str, object], str | None]] = {}
+        self._pages: dict[str, _Page] = {}
+        self._resting_until = clock()
 
     def entries(self) -> Mapping[str, object]:
         """Read every page of entries.
 
-        A page whose ETag the server confirms (304) is taken from the last answer.
+        The next page is where a `Link` header with rel="next" leads or, without one, a string under the key
+        `next` of the answer; an object there is a provider of that name. When two pages tell of one provider, the later
+        one counts: the list changed while it was read. A page whose ETag the server confirms (304) is taken from
+        the last reading.
 
         Returns
         -------
-        Mapping of provider name to its entry, both unvalidated.
+        Mapping of provider name to its entry, both unvalidated. An entry whose names are not unique has become
+        an `Unusable`.
 
         Raises
         ------
@@ -92,19 +135,26 @@ class HttpConfigApi:
         ConfigApiAccessError
             The key was refused, also after it was fetched again.
         ConfigApiAnswerError
-            Not a JSON object, too large, or a redirect to another host. An unusable answer is never taken
-            for "nothing is due".
+            Not a JSON object, too large, or a way to another host. An unusable answer is never taken for
+            "nothing is due".
         """
+        deadline = self._clock() + READING_SECONDS
         entries: dict[str, object] = {}
-        page: str | None = self._url
-        for _ in range(MAX_PAGES):
-            if page is None:
-                return entries
-            page_entries, page = self._read_page(page)
-            entries.update(page_entries)
-        raise ConfigApiAnswerError(
-            f"the config API has more than {MAX_PAGES} pages, or its 'next' links go in a circle"
-        )
+        pages: dict[str, _Page] = {}
+        room = MAX_BYTES
+        url: str | None = self._url
+        while url is not None:
+            if url in pages or len(pages) == MAX_PAGES:
+                raise ConfigApiAnswerError(
+                    f"the config API at {self._where} has more than {MAX_PAGES} pages, or they go in a circle"
+                )
+            page, size = self._read_page(url, deadline, room)
+            entries.update(page.entries)
+            pages[url] = page
+            room -= size
+            url = page.following
+        self._pages = {address: page for address, page in pages.items() if page.etag}
+        return entries
 
     def report(self, provider: str, report: Report) -> None:
         """PATCH the outcome of a run onto the provider's entry.
@@ -114,52 +164,89 @@ class HttpConfigApi:
         ConfigApiUnavailableError, ConfigApiAccessError, ConfigApiAnswerError
             As for `entries`.
         """
+        now = self._clock()
+        if now < self._resting_until:
+            raise ConfigApiUnavailableError(f"the config API at {self._where} took no report a moment ago")
         body: dict[str, str] = {"status": report.status, "run_id": report.run_id}
         if report.last_success is not None:
             body["last_success"] = format_http_date(report.last_success)
         if report.error is not None:
             body["error"] = report.error
-        self._call("PATCH", f"{self._url}/{provider}", json=body)
+        scheme, netloc, path, query, _ = urlsplit(self._url)
+        url = urlunsplit((scheme, netloc, f"{path}/{provider}", query, ""))
+        try:
+            self._call("PATCH", url, now + REPORT_SECONDS, MAX_ANSWER_BYTES, json=body)
+        except ConfigApiUnavailableError:
+            self._resting_until = self._clock() + REST_SECONDS
+            raise
 
-    def _read_page(self, url: str) -> tuple[dict[str, object], str | None]:
+    def _read_page(self, url: str, deadline: float, room: int) -> tuple[_Page, int]:
         known = self._pages.get(url)
-        response, content = self._call("GET", url, headers={"If-None-Match": known[0]} if known else {})
-        if response.status_code == 304 and known:
-            return known[1], known[2]
-        entries = _parse(content)
-        link = response.links.get("next", {}).get("url")
-        following = urljoin(url, link) if link else None
-        if following:
-            self._check_same_origin(following, "its 'next' link leads")
-        if etag := response.headers.get("ETag"):
-            self._pages[url] = (etag, entries, following)
-        return entries, following
+        headers = {"If-None-Match": known.etag} if known and known.etag else {}
+        answer = self._call("GET", url, deadline, min(room, MAX_ANSWER_BYTES), headers=headers)
+        if answer.status == 304 and known:
+            return known, 0
+        entries = _parse(answer.content)
+        link = answer.next_link
+        if isinstance(entries.get("next"), str) or entries.get("next", "") is None:
+            link = link or entries["next"]  # type: ignore[assignment]
+            del entries["next"]
+        following = self._same_origin(url, link, "its 'next' link leads") if link else None
+        return _Page(entries, following, answer.headers.get("ETag")), len(answer.content)
 
-    def _call(self, method: str, url: str, **request: Any) -> tuple[requests.Response, bytes]:
-        refused = False
-        failure = ""
-        for attempt in range(TRIES):
-            if attempt:
-                self._sleep(random.uniform(0, 2**attempt))  # noqa: S311 - jitter, not a secret
+    def _call(self, method: str, url: str, deadline: float, room: int, **request: Any) -> _Answer:
+        """Send a request until it is answered, the tries are used up, or the time is."""
+        failure, tries = "no time left", 0
+        while tries < TRIES and self._clock() < deadline:
+            tries += 1
             try:
-                response, content = self._send(method, url, self._key(refused), **request)
-                if response.status_code in (401, 403) and not refused:
-                    refused = True  # rotated since we read it, perhaps
-                    response, content = self._send(method, url, self._key(refused), **request)
-            except requests.RequestException as error:
+                answer = self._authorised(method, url, deadline, room, **request)
+            except (requests.RequestException, HTTPError, OSError) as error:
                 failure = type(error).__name__  # its text may quote the request
-                continue
-            if response.status_code in _RETRY_STATUS:
-                failure = f"HTTP {response.status_code}"
-                continue
-            self._check(response)
-            return response, content
+                asked = 0.0
+            else:
+                if answer.status not in _RETRY_STATUS:
+                    self._check(answer.status, method, url)
+                    return answer
+                failure = f"HTTP {answer.status}"
+                asked = _retry_after(answer.headers)
+            pause = max(asked, random.uniform(0, 2**tries))  # noqa: S311 - jitter, not a secret
+            if tries == TRIES or self._clock() + pause >= deadline:
+                break
+            self._sleep(pause)
         raise ConfigApiUnavailableError(
-            f"the config API at {self._where} did not answer {method} after {TRIES} tries ({failure}); "
-            "check that it is up and reachable from the function"
+            f"the config API at {self._where} did not answer {method} ({failure}; tries: {tries}); check that it "
+            "is up and reachable from the function"
         )
 
-    def _send(self, method: str, url: str, key: str, **request: Any) -> tuple[requests.Response, bytes]:
+    def _authorised(self, method: str, url: str, deadline: float, room: int, **request: Any) -> _Answer:
+        """Send a request with the key, and once more with a new one if it was rotated since it was read."""
+        key = self._usable_key(refused=False)
+        answer = self._send(method, url, key, deadline, room, **request)
+        if answer.status in _REFUSED and (new := self._usable_key(refused=True)) != key:
+            answer = self._send(method, url, new, deadline, room, **request)
+        return answer
+
+    def _usable_key(self, refused: bool) -> str:
+        key = self._key(refused).strip()
+        if not key or not (key.isascii() and key.isprintable()):
+            raise ConfigApiAccessError(
+                "the secret that CONFIG_API_KEY_SECRET names holds no usable x-api-key; its string must be the key"
+            )
+        return key
+
+    def _send(self, method: str, url: str, key: str, deadline: float, room: int, **request: Any) -> _Answer:
+        seconds = min(ANSWER_SECONDS, deadline - self._clock())
+        abandoned = threading.Event()
+        try:
+            return _within(seconds, lambda: self._exchange(method, url, key, room, abandoned, **request))
+        except TimeoutError:
+            abandoned.set()
+            raise requests.Timeout("the answer took too long") from None
+
+    def _exchange(
+        self, method: str, url: str, key: str, room: int, abandoned: threading.Event, **request: Any
+    ) -> _Answer:
         headers = {
             "x-api-key": key,
             "Accept": "application/json",
@@ -177,57 +264,131 @@ class HttpConfigApi:
                 **request,
             ) as response:
                 if not response.is_redirect:
-                    return response, self._content(response)
-                url = urljoin(url, response.headers["Location"])
-                self._check_same_origin(url, "it redirects")
+                    content = self._content(response, room, abandoned) if response.ok else b""
+                    link = response.links.get("next", {}).get("url")
+                    return _Answer(response.status_code, response.headers, content, link)
+                url = self._same_origin(url, response.headers["Location"], "it redirects")
         raise ConfigApiAnswerError(f"the config API at {self._where} redirects more than {MAX_REDIRECTS} times")
 
-    def _content(self, response: requests.Response) -> bytes:
-        deadline = self._clock() + ANSWER_SECONDS
+    def _content(self, response: requests.Response, room: int, abandoned: threading.Event) -> bytes:
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise ConfigApiAnswerError(
+                f"the config API at {self._where} answered compressed although asked not to; turn that off, for a "
+                "small answer could unpack into an endless one"
+            )
         content = bytearray()
-        for chunk in response.iter_content(64 * 1024):
+        while chunk := response.raw.read1(_CHUNK, decode_content=False):
             content += chunk
-            if len(content) > MAX_BYTES:
+            if len(content) > room:
                 raise ConfigApiAnswerError(
-                    f"the config API at {self._where} answered more than {MAX_BYTES // 2**20} MiB; page its answer"
+                    f"the config API at {self._where} answered more than {MAX_ANSWER_BYTES // 2**20} MiB in one page "
+                    f"or {MAX_BYTES // 2**20} MiB in all; give it shorter entries or smaller pages"
                 )
-            if self._clock() > deadline:
-                raise requests.Timeout("the answer took too long")
+            if abandoned.is_set():
+                raise requests.Timeout("nobody waits for this answer any more")
         return bytes(content)
 
-    def _check(self, response: requests.Response) -> None:
-        status = response.status_code
-        if status in (401, 403):
+    def _check(self, status: int, method: str, url: str) -> None:
+        if status in _REFUSED:
             raise ConfigApiAccessError(
                 f"the config API at {self._where} refused the key (HTTP {status}); put its current key into the secret "
                 "that CONFIG_API_KEY_SECRET names"
             )
         if status != 304 and not 200 <= status < 300:
             raise ConfigApiAnswerError(
-                f"the config API at {self._where} answered HTTP {status} to {response.request.method} "
-                f"{urlsplit(response.url).path}; check ConfigApiUrl"
+                f"the config API at {self._where} answered HTTP {status} to {method} {urlsplit(url).path}; check "
+                "ConfigApiUrl"
             )
 
-    def _check_same_origin(self, url: str, what: str) -> None:
-        ours, theirs = urlsplit(self._url), urlsplit(url)
-        if (ours.scheme, ours.netloc) != (theirs.scheme, theirs.netloc):
+    def _same_origin(self, base: str, link: str, what: str) -> str:
+        """The address a link leads to, if the key may be sent there."""
+        try:
+            url = urljoin(base, link)
+            trusted = _origin(url) == self._origin
+        except ValueError:
+            trusted = False
+        if not trusted:
             raise ConfigApiAnswerError(
                 f"the config API at {self._where}: {what} to another host, which must not get the key; set "
                 "ConfigApiUrl to the address that answers"
             )
+        return url
 
     @property
     def _where(self) -> str:
         return urlsplit(self._url).netloc
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an address that carries no credentials of its own."""
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None or not parts.hostname or parts.scheme not in _PORTS:
+        raise ValueError("not an http address without user and password")
+    return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
+
+
+def _trusted_origin(url: str) -> tuple[str, str, int]:
+    try:
+        scheme, host, port = _origin(url)
+    except ValueError:
+        raise SettingsError("CONFIG_API_URL must be an https address without user and password") from None
+    if scheme != "https" and host not in _LOOPBACK:
+        raise SettingsError(f"CONFIG_API_URL must be an https address; http://{host} would show the key to the network")
+    return scheme, host, port
+
+
+def _within(seconds: float, action: Callable[[], T]) -> T:
+    """Run an action in a thread of its own and stop waiting for it when the time is up.
+
+    Socket time-outs bound silence only. Neither a slow look-up of the host nor a server that drips its header lines
+    would ever trip them.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(action())
+        except BaseException as error:  # noqa: BLE001 - whoever waits raises it
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="config-api", daemon=True).start()
+    return outcome.result(timeout=seconds)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that the server asks to be left alone; 0 for none, or a date, which would need its clock."""
+    asked = headers.get("Retry-After", "")
+    return float(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0.0
+
+
+class _Ambiguous(dict[str, object]):
+    """A JSON object in which names repeat."""
+
+    repeated: frozenset[str] = frozenset()
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    plain = dict(pairs)
+    if len(plain) == len(pairs):
+        return plain
+    seen: set[str] = set()
+    ambiguous = _Ambiguous(plain)
+    ambiguous.repeated = frozenset(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+    return ambiguous
+
+
+def _integer(digits: str) -> float:
+    """Python refuses integers of more than 4,300 digits; one such must not spoil the entries beside it."""
+    return int(digits) if len(digits) < 400 else float(digits)
 
 
 def _parse(content: bytes) -> dict[str, object]:
+    """Read an answer; what is wrong inside one entry, as far as JSON can still be read, stays that entry's fault.
+
+    That includes NaN and Infinity, which many servers write although JSON has none.
+    """
     try:
-        entries = json.loads(content, parse_constant=_refuse_constant)
+        entries = json.loads(content, object_pairs_hook=_object, parse_int=_integer)
     except (ValueError, RecursionError):
         raise ConfigApiAnswerError(
             "the config API did not answer JSON; does ConfigApiUrl point at the list of providers?"
@@ -236,4 +397,9 @@ def _parse(content: bytes) -> dict[str, object]:
         raise ConfigApiAnswerError(
             f"the config API answered a JSON {type(entries).__name__}, not an object of provider to entry"
         )
+    for name, entry in entries.items():
+        if isinstance(entry, _Ambiguous):
+            entries[name] = Unusable("a field appears more than once in the entry")
+    if isinstance(entries, _Ambiguous):
+        entries.update(dict.fromkeys(entries.repeated, Unusable("the provider appears more than once in one answer")))
     return entries

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -18,10 +17,17 @@ NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
 
 MAX_FREQUENCY_MINUTES = 366 * 24 * 60
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far in the future a last success may lie before it counts as wrong rather than as another machine's clock."""
+"""How far clocks may disagree. What lies further in the future is wrong, not early."""
 
 _name = re.compile(NAME_PATTERN)
-_cached_date = lru_cache(maxsize=4096)(parse_http_date)
+_number = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
+
+
+class Unusable:
+    """Stands in an answer for an entry that could be read but not trusted, so that it is refused alone."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
 
 
 def check_name(name: object) -> str:
@@ -41,20 +47,24 @@ def check_name(name: object) -> str:
     )
 
 
-def _minutes(value: object) -> object:
-    """The contract takes a number or a string of one; true and false are neither."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number of minutes")
-    return value.strip() if isinstance(value, str) else value
+def _minutes(value: object) -> float:
+    """The contract takes a number or a string of one; true, "1_000" and "٣" are neither."""
+    if isinstance(value, str) and _number.fullmatch(text := value.strip(" ")):
+        return float(text)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return float("inf")
+    raise ValueError("must be a number of minutes")
 
 
-def _date(value: object) -> object:
-    if value is None or isinstance(value, datetime):
-        return value
-    try:
-        return _cached_date(value)
-    except (TypeError, ValueError):
-        raise ValueError("must be an RFC 1123 date such as 'Tue, 08 Nov 2022 15:47:17 GMT', or null") from None
+def _date(value: object) -> datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("must be an RFC 1123 date such as 'Tue, 08 Nov 2022 15:47:17 GMT', or null")
+    return parse_http_date(value)
 
 
 class ProviderEntry(BaseModel):
@@ -65,7 +75,7 @@ class ProviderEntry(BaseModel):
     frequency: Annotated[float, BeforeValidator(_minutes), Field(ge=1, le=MAX_FREQUENCY_MINUTES, allow_inf_nan=False)]
     last_success: Annotated[datetime | None, BeforeValidator(_date)] = None
     status: Literal["running", "succeeded", "failed"] | None = None
-    paused: bool = False
+    paused: bool | None = None
     group: Annotated[str, Field(min_length=1, max_length=64)] | None = None
 
     @property
@@ -82,22 +92,24 @@ def parse_entry(name: object, raw: object, now: datetime) -> ProviderEntry:
     name, raw
         Key and value as they stand in the API's JSON.
     now
-        The tick's time; a last success later than this (and the clock skew) is refused, for it would
-        silently keep the provider from ever being due.
+        The present. A last success later than this and `CLOCK_SKEW` is refused, for it would silently keep the
+        provider from ever being due; one that is later by less counts as a success just now.
 
     Raises
     ------
     InvalidProviderError
-        Names the provider, the field and what is wrong with it.
+        Names the provider, the field and what is wrong with it, never the value.
     """
     provider = check_name(name)
+    if isinstance(raw, Unusable):
+        raise InvalidProviderError(f"{provider}: {raw.reason}")
     if not isinstance(raw, Mapping):
         raise InvalidProviderError(f"{provider}: the entry must be an object, not {type(raw).__name__}")
     try:
-        entry = ProviderEntry.model_validate(dict(raw))
+        entry = ProviderEntry.model_validate(raw)
     except ValidationError as error:
         raise InvalidProviderError(f"{provider}: {describe(error)}") from None
-    if entry.last_success and entry.last_success > now + CLOCK_SKEW:
+    if entry.last_success is not None and entry.last_success > now + CLOCK_SKEW:
         raise InvalidProviderError(f"{provider}: last_success lies in the future; is a clock wrong?")
     return entry
 
@@ -105,6 +117,6 @@ def parse_entry(name: object, raw: object, now: datetime) -> ProviderEntry:
 def describe(error: ValidationError) -> str:
     """Say which fields are wrong and why, without their values (they are somebody's data)."""
     return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'entry'}: {e['msg'].removeprefix('Value error, ')}"
+        f"{ascii('.'.join(map(str, e['loc'])) or 'entry')[1:-1][:80]}: {e['msg'].removeprefix('Value error, ')}"
         for e in error.errors(include_input=False, include_context=False)[:3]
     )

@@ -16,6 +16,7 @@ from fanout.errors import (
 )
 from fanout.ledger import ProviderState, Report
 from fanout.manifests import StoredObject
+from fanout.times import format_http_date
 from tests.harness.faults import Faults
 
 
@@ -123,7 +124,7 @@ class MemoryConfigApi:
             if isinstance(entry, dict):
                 changes: dict[str, object] = {"status": report.status}
                 if report.last_success:
-                    changes["last_success"] = report.last_success
+                    changes["last_success"] = format_http_date(report.last_success)
                 self.providers[provider] = {**entry, **changes}
 
         self.faults.call("config_api.report", ConfigApiUnavailableError, merge)

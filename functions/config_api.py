@@ -1,4 +1,7 @@
-"""The built-in config API, for those who have none: which providers there are, and how their last runs went."""
+"""The built-in config API, for those who have none: which providers there are, and how their last runs went.
+
+docs/openapi.json describes it and is made from this file by `python -m tools.reference`.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,26 @@ from urllib.parse import quote
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import BotoCoreError, ClientError
 
 from fanout import bootstrap
 from fanout.bootstrap import logger, utc_now
 from fanout.errors import InvalidProviderError, InvalidRequestError, TerminalError
-from fanout.provider_table import EntryChangedError, UnknownProviderError, Versioned
+from fanout.preconditions import Precondition
+from fanout.provider_document import Entry, EntryTooLargeError, read_json
+from fanout.provider_table import EntryChangedError, Stored, UnknownProviderError
+from fanout.providers import check_name
+
+LIST, ONE = "/providers", "/providers/<provider>"
+ALLOWED = {LIST: ("GET",), ONE: ("GET", "PUT", "PATCH", "DELETE")}
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 
 app = APIGatewayRestResolver()
 
 _STATUS: dict[type[TerminalError], HTTPStatus] = {
     InvalidProviderError: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidRequestError: HTTPStatus.BAD_REQUEST,
+    EntryTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnknownProviderError: HTTPStatus.NOT_FOUND,
     EntryChangedError: HTTPStatus.PRECONDITION_FAILED,
 }
@@ -31,68 +43,106 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return app.resolve(event, context)
 
 
-@app.exception_handler(list(_STATUS))  # type: ignore[untyped-decorator]
-def _problem(error: TerminalError) -> Response[str]:
-    """RFC 9457 problem details."""
-    status = _STATUS[type(error)]
-    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": str(error)}
-    return Response(status.value, "application/problem+json", json.dumps(body))
-
-
-@app.get("/providers")
+@app.get(LIST)
 def list_providers() -> Response[str]:
-    """All providers and their entries; a `Link` header with rel="next" leads to the next page."""
-    page = bootstrap.provider_table().page(app.current_event.get_query_string_value("next"))
+    """List the providers and their entries. A `Link` header with rel="next" leads to the next page."""
+    after = app.current_event.get_query_string_value("next")
+    if after is not None:
+        try:
+            check_name(after)
+        except InvalidProviderError:
+            raise InvalidRequestError("next must come from the Link header of an earlier answer") from None
+    page = bootstrap.provider_table().page(after)
     headers = {"Link": f'<?next={quote(page.next)}>; rel="next"'} if page.next else {}
-    return Response(200, "application/json", json.dumps(page.entries), headers)
+    return _answer(page.document, page.etag, headers)
 
 
-@app.get("/providers/<provider>")
+@app.get(ONE)
 def get_provider(provider: str) -> Response[str]:
-    """One entry."""
-    return _answer(bootstrap.provider_table().get(provider))
+    """Read one entry."""
+    stored = bootstrap.provider_table().get(provider)
+    return _answer(stored.document, stored.etag)
 
 
-@app.put("/providers/<provider>")
+@app.put(ONE)
 def put_provider(provider: str) -> Response[str]:
-    """Create or replace an entry; If-Match and If-None-Match: * guard it."""
-    return _answer(bootstrap.provider_table().put(provider, _body(), utc_now(), _expected()))
+    """Create an entry, or replace it whole."""
+    stored, new = bootstrap.provider_table().put(provider, _body(), utc_now(), _expected)
+    return _stored(stored, HTTPStatus.CREATED if new else HTTPStatus.OK)
 
 
-@app.patch("/providers/<provider>")
+@app.patch(ONE)
 def patch_provider(provider: str) -> Response[str]:
     """Change some fields of an entry; null removes one. Runs report themselves this way."""
-    return _answer(bootstrap.provider_table().patch(provider, _body(), utc_now(), _expected()))
+    return _stored(bootstrap.provider_table().patch(provider, _body(), utc_now(), _expected), HTTPStatus.OK)
 
 
-@app.delete("/providers/<provider>")
+@app.delete(ONE)
 def delete_provider(provider: str) -> Response[str]:
-    """Remove an entry."""
-    bootstrap.provider_table().delete(provider, _expected())
-    return Response(204)
+    """Remove an entry. The run ledger keeps the provider's bookmark."""
+    bootstrap.provider_table().delete(provider, _expected)
+    return Response(HTTPStatus.NO_CONTENT.value)
 
 
-def _answer(versioned: Versioned) -> Response[str]:
-    return Response(200, "application/json", json.dumps(versioned.entry), {"ETag": f'"{versioned.version}"'})
+@app.exception_handler(list(_STATUS))  # type: ignore[untyped-decorator]
+def _refused(error: TerminalError) -> Response[str]:
+    return _problem(_STATUS[type(error)], str(error))
 
 
-def _body() -> dict[str, Any]:
+@app.exception_handler([ClientError, BotoCoreError])  # type: ignore[untyped-decorator]
+def _unavailable(error: Exception) -> Response[str]:
+    logger.error("DynamoDB did not answer", extra={"error": type(error).__name__, "reason": str(error)})
+    detail = "the table of providers did not answer; repeat the request in a moment"
+    return _problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "1"})
+
+
+@app.not_found
+def _no_such_path(error: Exception) -> Response[str]:
+    return _problem(HTTPStatus.NOT_FOUND, "there are only /providers and /providers/{provider}")
+
+
+def _refuse_methods(path: str, allowed: tuple[str, ...]) -> None:
+    """Answer 405 to every other method; Powertools alone would answer 404."""
+
+    def refuse(**parameters: str) -> Response[str]:
+        detail = f"this resource takes {', '.join(allowed)}"
+        return _problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": ", ".join(allowed)})
+
+    app.route(path, [method for method in _METHODS if method not in allowed])(refuse)
+
+
+for _path, _allowed in ALLOWED.items():
+    _refuse_methods(_path, _allowed)
+
+
+def _problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> Response[str]:
+    """RFC 9457 problem details."""
+    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    return Response(status.value, "application/problem+json", json.dumps(body), dict(headers or {}))
+
+
+def _answer(document: str, etag: str, headers: dict[str, str] | None = None) -> Response[str]:
+    """A document, or 304 when the client has it already."""
+    tagged = {**(headers or {}), "ETag": f'"{etag}"', "Cache-Control": "no-cache"}
+    precondition = Precondition.of(None, app.current_event.headers.get("If-None-Match"))
+    if not precondition.holds(etag):
+        return Response(HTTPStatus.NOT_MODIFIED.value, headers=dict(tagged))
+    return Response(HTTPStatus.OK.value, "application/json", document, dict(tagged))
+
+
+def _stored(stored: Stored, status: HTTPStatus) -> Response[str]:
+    return Response(status.value, "application/json", stored.document, {"ETag": f'"{stored.etag}"'})
+
+
+def _body() -> Entry:
     try:
-        body = json.loads(app.current_event.body or "")
-    except ValueError:
-        raise InvalidRequestError("the body must be a JSON object") from None
-    if not isinstance(body, dict):
-        raise InvalidRequestError("the body must be a JSON object")
-    return body
+        return read_json(app.current_event.decoded_body or "")
+    except UnicodeDecodeError:
+        raise InvalidRequestError("the body must be a JSON object in UTF-8") from None
 
 
-def _expected() -> int | None:
-    """The version that If-Match or If-None-Match asks for."""
-    if app.current_event.headers.get("If-None-Match") == "*":
-        return 0
-    given = app.current_event.headers.get("If-Match")
-    if given is None or given == "*":
-        return None
-    if not given.strip('"').isdigit():
-        raise InvalidRequestError("If-Match must be an ETag that this API gave")
-    return int(given.strip('"'))
+def _expected(stored: Stored | None) -> bool:
+    """Whether the request's If-Match and If-None-Match hold."""
+    headers = app.current_event.headers
+    precondition = Precondition.of(headers.get("If-Match"), headers.get("If-None-Match"))
+    return precondition.holds(stored.etag if stored else None)

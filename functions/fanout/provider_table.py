@@ -1,20 +1,27 @@
-"""The built-in config API's data: one item a provider, changed under optimistic concurrency."""
+"""The built-in config API's data: one item a provider, changed under optimistic concurrency.
+
+An entry is kept as the JSON text it is answered as, so that fields nobody here knows come back exactly; its ETag
+is a digest of that text, and every write is conditional on the one it replaces.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from fanout.errors import TerminalError
-from fanout.providers import check_name, parse_entry
+from fanout.provider_document import Entry, checked, merged
 
-Entry = dict[str, Any]
+PAGE_BYTES = 1_500_000
+"""A page ends behind this much JSON. A scan adds 1 MB at most, and Lambda's 6 MB count the text escaped once more."""
+
+_TRIES = 5
 
 
 class UnknownProviderError(TerminalError):
@@ -26,19 +33,48 @@ class EntryChangedError(TerminalError):
 
 
 @dataclass(frozen=True)
-class Versioned:
-    """An entry and its version, which counts its changes from 1."""
+class Stored:
+    """An entry as it is stored: JSON text, and the digest of it that is its ETag."""
 
-    entry: Entry
-    version: int
+    document: str
+
+    @property
+    def etag(self) -> str:
+        """16 hexadecimal digits, the same for the same text."""
+        return digest(self.document)
+
+    @property
+    def entry(self) -> Entry:
+        """The entry itself."""
+        entry: Entry = json.loads(self.document)
+        return entry
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some entries, and the name behind which the next page begins."""
+    """Some entries as one JSON object, and the name behind which the next page begins."""
 
-    entries: dict[str, Entry]
+    document: str
     next: str | None
+
+    @property
+    def etag(self) -> str:
+        """Changes with the entries and with where the page ends."""
+        return digest(f"{self.document}{self.next}")
+
+
+Expected = Callable[[Stored | None], bool]
+"""Whether what is stored (None: nothing) is what the caller wants to change."""
+
+
+def anything(stored: Stored | None) -> bool:
+    """Change whatever is there."""
+    return True
+
+
+def digest(text: str) -> str:
+    """Short digest of a text, for ETags."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class ProviderTable:
@@ -61,103 +97,97 @@ class ProviderTable:
 
     def page(self, after: str | None = None) -> Page:
         """Read entries in the table's own order, beginning behind a name that a page gave as `next`."""
-        entries: dict[str, Entry] = {}
+        members: list[str] = []
+        size = 0
         start: dict[str, Any] = {"ExclusiveStartKey": _key(after)} if after else {}
-        while len(entries) < self._page_size:
-            answer = self._client.scan(TableName=self._table, Limit=self._page_size - len(entries), **start)
+        while len(members) < self._page_size and size < PAGE_BYTES:
+            answer = self._client.scan(TableName=self._table, Limit=self._page_size - len(members), **start)
             for item in answer["Items"]:
-                entries[item["provider"]["S"]] = _versioned(item).entry
+                members.append(f"{json.dumps(item['provider']['S'])}:{item['entry']['S']}")
+                size += len(members[-1])
             if "LastEvaluatedKey" not in answer:
-                return Page(entries, None)
+                return Page(f"{{{','.join(members)}}}", None)
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-        return Page(entries, start["ExclusiveStartKey"]["provider"]["S"])
+        return Page(f"{{{','.join(members)}}}", start["ExclusiveStartKey"]["provider"]["S"])
 
-    def get(self, provider: str) -> Versioned:
+    def get(self, provider: str) -> Stored:
         """Read one entry.
 
         Raises
         ------
         UnknownProviderError
         """
-        item = self._client.get_item(TableName=self._table, Key=_key(provider), ConsistentRead=True).get("Item")
-        if item is None:
+        stored = self._read(provider)
+        if stored is None:
             raise UnknownProviderError(f"there is no provider {provider!a}; create it with PUT")
-        return _versioned(item)
+        return stored
 
-    def put(self, provider: str, entry: Entry, now: datetime, expected: int | None = None) -> Versioned:
+    def put(self, provider: str, entry: Entry, now: datetime, expected: Expected = anything) -> tuple[Stored, bool]:
         """Create or replace an entry.
 
-        Parameters
-        ----------
-        expected
-            The version the caller saw; 0 for none; None to write over whatever is there.
+        Returns
+        -------
+        What is stored now, and whether it is new.
 
         Raises
         ------
-        InvalidProviderError
+        InvalidProviderError, EntryTooLargeError
             The name or the entry is not of the contract's form.
         EntryChangedError
-            The stored version is another one than expected.
+            What is stored is not what was expected.
         """
-        parse_entry(check_name(provider), entry, now)
-        for _ in range(5):
-            try:
-                stored = self.get(provider).version
-            except UnknownProviderError:
-                stored = 0
-            if expected is not None and stored != expected:
+        new = _stored(checked(provider, entry, now))
+        for _ in range(_TRIES):
+            current = self._read(provider)
+            if not expected(current):
                 break
-            if self._write(provider, entry, stored):
-                return Versioned(entry, stored + 1)
-        raise EntryChangedError(f"{provider} was changed by somebody else; read it again and repeat the change")
+            if self._write(provider, new, current):
+                return new, current is None
+        raise _changed(provider)
 
-    def patch(self, provider: str, changes: Entry, now: datetime, expected: int | None = None) -> Versioned:
+    def patch(self, provider: str, changes: Entry, now: datetime, expected: Expected = anything) -> Stored:
         """Change some fields of an entry; null removes one. A new status without an error clears the last error.
 
         Raises
         ------
-        UnknownProviderError, InvalidProviderError, EntryChangedError
+        UnknownProviderError, InvalidProviderError, EntryTooLargeError, EntryChangedError
         """
-        for _ in range(5):
+        for _ in range(_TRIES):
             current = self.get(provider)
-            if expected is not None and current.version != expected:
+            if not expected(current):
                 break
-            merged = {**current.entry, **({"error": None} if "status" in changes else {}), **changes}
-            entry = {name: value for name, value in merged.items() if value is not None}
-            parse_entry(provider, entry, now)
-            if self._write(provider, entry, current.version):
-                return Versioned(entry, current.version + 1)
-        raise EntryChangedError(f"{provider} was changed by somebody else; read it again and repeat the change")
+            new = _stored(checked(provider, merged(provider, current.entry, changes), now))
+            if self._write(provider, new, current):
+                return new
+        raise _changed(provider)
 
-    def delete(self, provider: str, expected: int | None = None) -> None:
+    def delete(self, provider: str, expected: Expected = anything) -> None:
         """Remove an entry.
 
         Raises
         ------
         UnknownProviderError, EntryChangedError
         """
-        current = self.get(provider)
-        if expected is not None and current.version != expected:
-            raise EntryChangedError(f"{provider} was changed by somebody else; read it again and repeat the change")
-        self._client.delete_item(TableName=self._table, Key=_key(provider))
+        for _ in range(_TRIES):
+            current = self.get(provider)
+            if not expected(current):
+                break
+            if self._conditional(self._client.delete_item, {"Key": _key(provider), **_still(current)}):
+                return
+        raise _changed(provider)
 
-    def _write(self, provider: str, entry: Entry, stored: int) -> bool:
-        """Write version `stored` + 1 if the stored version is still that one."""
-        condition = (
-            {"ConditionExpression": "attribute_not_exists(provider)"}
-            if not stored
-            else {
-                "ConditionExpression": "version = :stored",
-                "ExpressionAttributeValues": {":stored": {"N": str(stored)}},
-            }
-        )
-        item = {
-            "provider": provider,
-            "version": stored + 1,
-            "entry": json.loads(json.dumps(entry), parse_float=Decimal),
-        }
+    def _read(self, provider: str) -> Stored | None:
+        item = self._client.get_item(TableName=self._table, Key=_key(provider), ConsistentRead=True).get("Item")
+        return None if item is None else Stored(item["entry"]["S"])
+
+    def _write(self, provider: str, new: Stored, current: Stored | None) -> bool:
+        """Write the entry if what is stored is still `current`."""
+        item = {**_key(provider), "entry": {"S": new.document}, "etag": {"S": new.etag}}
+        return self._conditional(self._client.put_item, {"Item": item, **_still(current)})
+
+    def _conditional(self, operation: Callable[..., Any], arguments: dict[str, Any]) -> bool:
         try:
-            self._client.put_item(TableName=self._table, Item=TypeSerializer().serialize(item)["M"], **condition)
+            operation(TableName=self._table, **arguments)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
                 return False
@@ -169,17 +199,16 @@ def _key(provider: str) -> dict[str, Any]:
     return {"provider": {"S": provider}}
 
 
-def _versioned(item: dict[str, Any]) -> Versioned:
-    plain = {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
-    return Versioned(_numbers(plain["entry"]), int(plain["version"]))
+def _stored(entry: Entry) -> Stored:
+    return Stored(json.dumps(entry, separators=(",", ":")))
 
 
-def _numbers(value: Any) -> Any:
-    """Decimals as the JSON numbers they were."""
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {name: _numbers(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_numbers(part) for part in value]
-    return value
+def _still(current: Stored | None) -> dict[str, Any]:
+    """The condition that nobody wrote in between."""
+    if current is None:
+        return {"ConditionExpression": "attribute_not_exists(provider)"}
+    return {"ConditionExpression": "etag = :seen", "ExpressionAttributeValues": {":seen": {"S": current.etag}}}
+
+
+def _changed(provider: str) -> EntryChangedError:
+    return EntryChangedError(f"{provider} is not as the request expects it; read it again and repeat the change")

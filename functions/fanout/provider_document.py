@@ -1,0 +1,111 @@
+"""What a client of the built-in config API may write into a provider's entry. OpenAPI's schemas come from here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fanout.errors import InvalidProviderError, InvalidRequestError
+from fanout.providers import MAX_FREQUENCY_MINUTES, check_name, describe, parse_entry
+
+Entry = dict[str, Any]
+
+MAX_ENTRY_BYTES = 64 * 1024
+"""An item of DynamoDB has at most 400 KB; an entry this long is not configuration any more."""
+
+Frequency = (
+    Annotated[float, Field(ge=1, le=MAX_FREQUENCY_MINUTES, allow_inf_nan=False)]
+    | Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}(\.[0-9]{1,6})?$")]
+)
+HttpDate = Annotated[str, Field(json_schema_extra={"format": "http-date"})]
+
+
+class EntryTooLargeError(InvalidRequestError):
+    """The entry is longer than an entry may be."""
+
+
+class EntryPatch(BaseModel):
+    """Fields of an entry to change. null removes a field; fields not named here are kept as they are given."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    frequency: Frequency = Field(default=0.0, description="minutes between two runs, as a number or a string of one")
+    last_success: HttpDate | None = Field(default=None, description="RFC 1123 date up to which all was processed")
+    status: Literal["running", "succeeded", "failed"] | None = Field(
+        default=None, description="how the last run stands"
+    )
+    paused: bool | None = Field(default=None, description="true keeps the provider from being started")
+    group: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="providers of one group share MaxRunsPerGroup"
+    )
+    run_id: str | None = Field(default=None, description="the execution that reported last")
+    error: str | None = Field(default=None, description="why the last run failed")
+
+
+class EntryDocument(EntryPatch):
+    """A provider's entry. Fields not named here are kept as they are given."""
+
+    frequency: Frequency = Field(description="minutes between two runs, as a number or a string of one")
+
+
+def read_json(text: str) -> Entry:
+    """Read a request's body.
+
+    Raises
+    ------
+    InvalidRequestError
+        Not a JSON object (RFC 8259, so no NaN and no Infinity either).
+    """
+    try:
+        body = json.loads(text, parse_constant=_refuse)
+        json.dumps(body, allow_nan=False)  # 1e999 is JSON, but no number of ours
+    except (ValueError, RecursionError):
+        raise InvalidRequestError("the body must be a JSON object") from None
+    if not isinstance(body, dict):
+        raise InvalidRequestError(f"the body must be a JSON object, not a {type(body).__name__}")
+    return body
+
+
+def checked(provider: str, entry: Entry, now: datetime) -> Entry:
+    """Return a complete entry without its nulls if it is one that the dispatcher takes.
+
+    Raises
+    ------
+    InvalidProviderError
+        Names the provider, the field and what is wrong with it.
+    EntryTooLargeError
+        It has more than `MAX_ENTRY_BYTES`.
+    """
+    _validate(EntryDocument, provider, entry)
+    present = {name: value for name, value in entry.items() if value is not None}
+    parse_entry(check_name(provider), present, now)
+    if len(json.dumps(present)) > MAX_ENTRY_BYTES:
+        raise EntryTooLargeError(f"{provider}: the entry is longer than {MAX_ENTRY_BYTES} bytes")
+    return present
+
+
+def merged(provider: str, stored: Entry, changes: Entry) -> Entry:
+    """Apply a patch. A new status without an error clears the last error.
+
+    Raises
+    ------
+    InvalidProviderError
+        The patch alone is wrong already.
+    """
+    _validate(EntryPatch, provider, changes)
+    return {**stored, **({"error": None} if "status" in changes else {}), **changes}
+
+
+def _validate(model: type[BaseModel], provider: str, body: Mapping[str, Any]) -> None:
+    try:
+        model.model_validate(dict(body))
+    except ValidationError as error:
+        raise InvalidProviderError(f"{ascii(provider)[1:81]}: {describe(error)}") from None
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

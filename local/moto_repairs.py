@@ -9,16 +9,20 @@ running laptop cloud they ask of the `Hooks` it connects.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import types
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
+from moto import backends
 from moto.awslambda.models import LambdaFunction
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.core.responses import ActionResult
+from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.responses import DynamoHandler
 from moto.glue import models as glue_models
 from moto.glue.responses import GlueResponse
@@ -276,8 +280,9 @@ def execution_status_events() -> None:
         _hooks.execution_changed(self.execution)
 
     def start(self: executions.Execution) -> None:
-        real_start(self)
+        self.exec_status = executions.ExecutionStatus.RUNNING
         _hooks.execution_changed(self)
+        real_start(self)
 
     communication.terminated = terminated
     executions.Execution.start = start
@@ -340,8 +345,8 @@ def sqs_cost_does_not_grow() -> None:
     """Stock: each send, receive and delete walks the whole queue several times, reading the clock twice a message:
     28 messages a second at a depth of 1,700. AWS: the depth of a queue costs nothing.
 
-    The three counters are worked out when somebody asks for them, a receive stops at the first visible messages, and
-    a delete looks only among the messages in flight.
+    An attribute is worked out when somebody asks for it (the three counters are attributes too), a receive stops at
+    the first visible messages, and a delete looks only among the messages in flight.
     """
     def delete_message(self: Queue, receipt_handle: str) -> None:
         if receipt_handle in self.deleted_messages:
@@ -355,17 +360,10 @@ def sqs_cost_does_not_grow() -> None:
         real_delete(self, receipt_handle)
 
     real_delete = Queue.delete_message
-    real_attributes = Queue.attributes.fget
-
-    def attributes(self: Queue) -> dict[str, Any]:
-        return _LazyCounters(real_attributes(self), self)
-
     Queue._messages = property(_stored_messages, _store_messages)
     Queue.delete_message = delete_message
     Queue.messages = property(lambda self: _Visible(self._messages))
-    Queue.attributes = property(attributes)
-    for counter in _COUNTERS:
-        setattr(Queue, counter, None)
+    Queue.attributes = property(_Attributes)
 
 
 def _stored_messages(queue: Queue) -> _Messages:
@@ -415,43 +413,55 @@ class _Visible:
         return sum(1 for _ in self)
 
 
-_COUNTERS: dict[str, tuple[str, Callable[[Message], bool]]] = {
-    "approximate_number_of_messages": (
-        "ApproximateNumberOfMessages",
-        lambda message: message.visible and not message.delayed,
-    ),
-    "approximate_number_of_messages_delayed": (
-        "ApproximateNumberOfMessagesDelayed",
-        lambda message: message.delayed,
-    ),
-    "approximate_number_of_messages_not_visible": (
-        "ApproximateNumberOfMessagesNotVisible",
-        lambda message: not message.visible,
-    ),
+_COUNTERS: dict[str, Callable[[Message], bool]] = {
+    "ApproximateNumberOfMessages": lambda message: message.visible and not message.delayed,
+    "ApproximateNumberOfMessagesDelayed": lambda message: message.delayed,
+    "ApproximateNumberOfMessagesNotVisible": lambda message: not message.visible,
 }
 
 
-class _LazyCounters(dict[str, Any]):
-    """A queue's attributes, in which the counters are counted only when they are read."""
+class _Attributes(Mapping[str, Any]):
+    """A queue's attributes, each worked out when it is read; moto reads one or two of them at every call."""
 
-    def __init__(self, attributes: dict[str, Any], queue: Queue) -> None:
-        super().__init__(attributes)
+    def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._counted = dict(_COUNTERS.values())
 
     def __getitem__(self, name: str) -> Any:
-        if name in self._counted:
-            return sum(1 for message in self._queue._messages if self._counted[name](message))
-        return super().__getitem__(name)
+        if name not in list(self):
+            raise KeyError(name)
+        if name in _COUNTERS:
+            return sum(1 for message in self._queue._messages if _COUNTERS[name](message))
+        value = getattr(self._queue, _snake_case(name))
+        if name == "RedrivePolicy":
+            return json.dumps(value) if value else None
+        return str(value).lower() if isinstance(value, bool) else value
 
-    def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in self else default
+    def __iter__(self) -> Iterator[str]:
+        yield from Queue.BASE_ATTRIBUTES
+        if self._queue.fifo_queue:
+            yield from Queue.FIFO_ATTRIBUTES
+        if self._queue.kms_master_key_id:
+            yield from Queue.KMS_ATTRIBUTES
 
-    def items(self) -> Any:
-        return [(name, self[name]) for name in self]
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@lru_cache
+def _snake_case(name: str) -> str:
+    return str(camelcase_to_underscores(name))
+
+
+def services_are_known() -> None:
+    """Stock: each request lists moto's installation folder, all requests one after the other under one lock, to find
+    out which services there are. That is half of the cost of a small request. They do not change meanwhile.
+    """
+    modules = list(backends.list_of_moto_modules())
+    backends.list_of_moto_modules = lambda: modules
 
 
 REPAIRS: tuple[Callable[[], None], ...] = (
+    services_are_known,
     lambda_functions_run,
     lambda_dead_letter_queues,
     glue_job_runs_run,

@@ -1,0 +1,19 @@
+"""A laptop cloud of a small template, one for each file of tests (moto's state is the process's)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.cloud import LaptopCloud
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
+    workdir = tmp_path_factory.mktemp("cloud")
+    with LaptopCloud(FIXTURES / "template.yaml", workdir=workdir, drivers=0) as up:
+        yield up

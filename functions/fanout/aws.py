@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -194,10 +193,10 @@ class S3Objects:
 
 def split_uri(uri: str) -> tuple[str, str]:
     """Bucket and key of an s3:// URI."""
-    parts = urlsplit(uri)
-    if parts.scheme != "s3" or not parts.netloc:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
         raise ValueError(f"{uri!r} is not an s3:// URI")
-    return parts.netloc, parts.path.lstrip("/")
+    return bucket, key  # not urlsplit, which would end a key at its first '?' or '#'
 
 
 class StepFunctions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,13 +15,28 @@ from fanout.aws import split_uri
 from fanout.config_client import ConfigApi
 from fanout.errors import FanoutError, InvalidRequestError
 from fanout.ledger import Lease, LedgerStore, PartitionBusyError, ProviderState, Report
-from fanout.manifests import Manifest, ObjectStore, Replay, StoredObject, first_key, select, select_replay
+from fanout.manifests import (
+    Manifest,
+    ObjectStore,
+    Replay,
+    StoredObject,
+    first_key,
+    is_data,
+    manifest_uri,
+    read_manifest,
+    select,
+    select_replay,
+)
 from fanout.providers import check_name, describe
 from fanout.settings import ClaimSettings
 from fanout.times import compact
 
 BYTES_PER_WORKER = 256 * 2**20
 """Compressed bytes that one G.1X worker (4 vCPU) reads, parses and sends in a few minutes."""
+
+MAX_RECENT = 24
+"""How many manifests of the window a bookmark names before the next manifest carries what they hold: it bounds the
+ledger item (400 KB at most) and the reads of a claim, whatever overlap and cadence are."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +155,13 @@ class Claims:
 
     def _lease(self, request: ClaimRequest, now: datetime) -> Lease:
         runs = f"s3://{self.settings.data_bucket}/runs/provider={request.provider}/"
+        # Without a manifest beside which to put its result, the job only knows the run's id.
+        glue_bookmark = self.settings.bookmark_mode == "glue" and request.replay is None
         return Lease(
             run_id=request.run_id,
             claimed_at=now,
             expires_at=now + self.settings.lease,
-            run_dir=f"{runs}{compact(now)}_{request.run_id}/",
+            run_dir=f"{runs}{request.run_id}/" if glue_bookmark else f"{runs}{compact(now)}_{request.run_id}/",
             scheduled_at=request.scheduled_at,
             execution_arn=request.execution_arn,
             replay=request.replay is not None,
@@ -158,42 +174,47 @@ class Claims:
         if written is not None:
             return written
         manifest = self._select(state, request)
-        if not manifest.objects or self.objects.create(uri, manifest.model_dump_json(by_alias=True).encode()):
+        if not manifest.objects:
+            return manifest
+        if self.objects.create(uri, manifest.model_dump_json(by_alias=True, exclude_none=True).encode()):
             return manifest
         return read_manifest(self.objects, uri) or manifest
 
     def _select(self, state: ProviderState, request: ClaimRequest) -> Manifest:
+        begun = self.clock()
         bounds = self.settings.max_objects_per_run, self.settings.max_bytes_per_run
+        carried: tuple[StoredObject, ...] | None = None
         if request.replay is not None:
             listing = self._listing(state.provider, request.replay.start)
             selection = select_replay(listing, request.replay, *bounds)
         else:
-            watermark = state.bookmark.watermark
-            since = watermark - self.settings.overlap if watermark else None
-            selection = select(self._listing(state.provider, since), since, self._seen(state), *bounds)
+            since, known = state.bookmark.since, self._known(state)
+            selection = select(self._listing(state.provider, since), since, known, *bounds)
+            if len(state.bookmark.recent) >= MAX_RECENT:
+                carried = tuple(o for o in known.values() if since is None or o.last_modified >= since)
         return Manifest(
             provider=state.provider,
             run_id=request.run_id,
             generation=state.bookmark.generation,
-            created_at=self.clock(),
+            created_at=begun,
             bucket=split_uri(self.settings.change_log_dir)[0],
             objects=selection.objects,
             backlog=selection.backlog,
             replay=request.replay,
+            carried=carried,
         )
 
     def _listing(self, provider: str, since: datetime | None) -> Iterator[StoredObject]:
         root = f"{self.settings.change_log_dir.rstrip('/')}/provider={provider}/"
+        prefix = split_uri(root)[1]
         slack = timedelta(minutes=self.settings.key_time_slack_minutes)
-        return self.objects.list(root, first_key(split_uri(root)[1], since, self.settings.key_time_format, slack))
+        begin = first_key(prefix, since, self.settings.key_time_format, slack)
+        return (o for o in self.objects.list(root, begin) if is_data(o.key.removeprefix(prefix)))
 
-    def _seen(self, state: ProviderState) -> set[tuple[str, str]]:
-        seen: set[tuple[str, str]] = set()
-        for run in state.bookmark.recent:
-            manifest = read_manifest(self.objects, manifest_uri(run.run_dir))
-            if manifest is not None:  # removed from the bucket: its objects are sent again, under the same ids
-                seen.update(o.identity for o in manifest.objects)
-        return seen
+    def _known(self, state: ProviderState) -> dict[tuple[str, str], StoredObject]:
+        """What the window's manifests hold. One that was removed counts for nothing: its objects are sent again."""
+        manifests = (read_manifest(self.objects, manifest_uri(run.run_dir)) for run in state.bookmark.recent)
+        return {o.identity: o for manifest in manifests if manifest for o in manifest.known}
 
     def _decide(self, manifest: Manifest) -> _Decision:
         size, s = manifest.bytes, self.settings
@@ -213,7 +234,8 @@ class Claims:
             reason=decision.reason,
             provider=state.provider,
             run_id=lease.run_id,
-            generation=state.bookmark.generation,
+            # Of the plan, which a bookmark that was set by hand since then must make void.
+            generation=manifest.generation if manifest else state.bookmark.generation,
             run_dir=lease.run_dir,
             manifest=manifest_uri(lease.run_dir) if planned else "none",
             objects=len(manifest.objects) if manifest else 0,
@@ -229,14 +251,3 @@ class Claims:
             self.config_api.report(provider, Report(run_id=lease.run_id, status="running"))
         except FanoutError as error:
             self.log(f"{provider}: the config API was not told that the run began: {error}")
-
-
-def manifest_uri(run_dir: str) -> str:
-    """Where a run's manifest lies."""
-    return run_dir + "manifest.json"
-
-
-def read_manifest(objects: ObjectStore, uri: str) -> Manifest | None:
-    """A run's manifest, or None when none was written."""
-    body = objects.read(uri)
-    return None if body is None else Manifest.model_validate(json.loads(body))

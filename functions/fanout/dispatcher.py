@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+from fanout import ledger
 from fanout.aws import Executions
 from fanout.config_client import ConfigApi
 from fanout.errors import (
@@ -36,6 +38,8 @@ from fanout.schedule import (
 from fanout.settings import DispatchSettings
 from fanout.times import parse_iso
 
+T = TypeVar("T")
+
 DEADLINE_MARGIN_SECONDS = 10.0
 SHOWN = 20
 """How many names a report lists of each kind; the counts are always whole."""
@@ -43,7 +47,9 @@ SETTLING = timedelta(minutes=2)
 """A lease younger than this is not checked against its execution: both were just made."""
 PARALLEL = 16
 CHECKED_PER_TICK = 100
-"""How many leases a tick checks against their executions, oldest first; DescribeExecution refills at 15 a second."""
+"""How many leases a tick checks against their executions, in turn; DescribeExecution refills at 15 a second."""
+GIVE_UP_AFTER = 3
+"""After so many failures a tick leaves checking executions, or pushing reports, to the next one."""
 
 
 def tick_time(event: Mapping[str, Any], now: datetime) -> datetime:
@@ -130,8 +136,8 @@ class Dispatcher:
         Of the dispatcher.
     clock
         Gives the current time, aware.
-    sleep
-        Seam for tests.
+    sleep, pool
+        Seams for tests.
     """
 
     config_api: ConfigApi
@@ -141,6 +147,7 @@ class Dispatcher:
     settings: DispatchSettings
     clock: Callable[[], datetime]
     sleep: Callable[[float], None] = time.sleep
+    pool: Callable[[int], Executor] = ThreadPoolExecutor
 
     def tick(self, scheduled_at: datetime, remaining_seconds: Callable[[], float]) -> TickReport:
         """Do one tick.
@@ -162,9 +169,8 @@ class Dispatcher:
             Not a single execution could be started although some were due.
         """
         report = TickReport(scheduled_at=scheduled_at.isoformat())
-        live = self._free_dead_leases(report)
+        live = self._free_dead_leases(scheduled_at, report)
         entries = self._entries(scheduled_at, report)
-        self._push_reports(report)
         candidates = self._candidates(entries, scheduled_at, live, report)
         in_group = Counter(entries[p].group or "" for p in live if p in entries)
         report.live = len(live)
@@ -178,6 +184,7 @@ class Dispatcher:
         for candidate in [*left, *deferred]:
             report.deferred += 1
             report.note("deferred_providers", candidate.provider)
+        self._push_reports(scheduled_at, self._stale(entries, live), remaining_seconds, report)
         if report.failed_starts and not started:
             raise StartThrottledError(f"none of {len(chosen)} executions could be started: {report.faults[-1]}")
         return report
@@ -245,7 +252,7 @@ class Dispatcher:
                 return error
 
         left = []
-        with ThreadPoolExecutor(PARALLEL) as pool:
+        with self.pool(PARALLEL) as pool:
             for candidate, outcome in zip(chosen, pool.map(start, chosen), strict=True):
                 if isinstance(outcome, FanoutError):
                     report.failed_starts += 1
@@ -259,20 +266,21 @@ class Dispatcher:
                     report.already_started += 1
         return report.started + report.already_started, left
 
-    def _free_dead_leases(self, report: TickReport) -> list[str]:
+    def _free_dead_leases(self, scheduled_at: datetime, report: TickReport) -> list[str]:
         """End the runs that cannot end themselves: expired leases, executions that are gone. Return the live ones."""
         now = self.clock()
         leases = [(state.provider, state.lease) for state in self.store.attention() if state.lease]
-        leases.sort(key=lambda pair: pair[1].claimed_at)
-        live = []
-        for place, (provider, lease) in enumerate(leases):
+        live, failures = [], 0
+        for place, (provider, lease) in enumerate(_in_turn(leases, scheduled_at)):
             try:
-                death = self._death(lease, now, check_execution=place < CHECKED_PER_TICK)
+                check = place < CHECKED_PER_TICK and failures < GIVE_UP_AFTER
+                death = self._death(lease, now, check)
                 if death is None:
                     live.append(provider)
-                elif self.outcomes.end(provider, lease.run_id, f"the run ended without a word: {death}"):
+                elif self.outcomes.end(provider, lease.run_id, f"the run ended without a word: {death}", tell=False):
                     report.freed_leases += 1
             except FanoutError as error:
+                failures += 1
                 live.append(provider)
                 report.note("faults", f"{provider}: {error}")
         return live
@@ -286,10 +294,38 @@ class Dispatcher:
         status = self.executions.status(lease.execution_arn)
         return None if status in ("RUNNING", "PENDING_REDRIVE") else f"its execution is {status or 'gone'}"
 
-    def _push_reports(self, report: TickReport) -> None:
-        for state in self.store.attention():
-            if state.report is not None and state.lease is None and self.outcomes.push_report(state):
-                report.pushed_reports += 1
+    def _stale(self, entries: Mapping[str, ProviderEntry], live: Iterable[str]) -> list[str]:
+        """Providers that the config API calls running although no lease says so: it missed, or forgot, their end."""
+        running = set(live)
+        return [name for name, entry in entries.items() if entry.status == "running" and name not in running]
+
+    def _push_reports(
+        self,
+        scheduled_at: datetime,
+        stale: list[str],
+        remaining_seconds: Callable[[], float],
+        report: TickReport,
+    ) -> None:
+        """Tell the config API what it missed. Comes last: a config API that takes no reports must not delay runs."""
+        failures = 0
+        try:
+            for name in _in_turn(stale, scheduled_at)[:CHECKED_PER_TICK]:
+                ledger.update(self.store, name, ledger.owe_report)
+            owed = [state for state in self.store.attention() if state.report is not None and state.lease is None]
+            for state in _in_turn(owed, scheduled_at):
+                if failures == GIVE_UP_AFTER or remaining_seconds() < DEADLINE_MARGIN_SECONDS:
+                    break
+                if self.outcomes.push_report(state):
+                    report.pushed_reports += 1
+                else:
+                    failures += 1
+        except FanoutError as error:
+            report.note("faults", f"reports are pushed at the next tick: {error}")
+
+
+def _in_turn(things: Sequence[T], tick: datetime) -> list[T]:
+    """The same things in another order at each tick, so that none is always behind the others."""
+    return random.Random(tick.isoformat()).sample(things, len(things))  # noqa: S311 - fairness, not a secret
 
 
 def _overdue_minutes(entry: ProviderEntry, state: ProviderState, now: datetime) -> float:

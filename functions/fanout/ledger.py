@@ -35,33 +35,49 @@ class Lease(_Frozen):
 
     @property
     def turn(self) -> datetime:
-        """The tick that this run serves, or the moment of its claim if somebody started it by hand."""
-        return self.scheduled_at or self.claimed_at
+        """The tick that this run serves, or the moment of its claim if somebody started it by hand.
+
+        Never later than the claim: an execution started with a tick of next year would keep its provider from
+        being due until then.
+        """
+        return min(self.scheduled_at or self.claimed_at, self.claimed_at)
 
 
 class RunRef(_Frozen):
     """A committed run whose manifest reaches into the overlap window."""
 
     run_dir: str
-    newest: datetime = Field(description="the newest LastModified in its manifest")
+    newest: datetime = Field(description="the newest LastModified that its manifest names")
 
 
 class Bookmark(_Frozen):
     """How far a provider's change log has been processed."""
 
     generation: int = Field(default=0, description="number of commits so far")
+    since: datetime | None = Field(default=None, description="older objects are not looked at again; None: none is")
     watermark: datetime | None = Field(default=None, description="newest LastModified ever committed")
     recent: tuple[RunRef, ...] = ()
 
     def after(self, manifest: Manifest | None, run_dir: str, overlap: timedelta) -> Bookmark:
-        """The bookmark once everything in the manifest has been acknowledged."""
-        newest = manifest.newest if manifest else None
-        if newest is None:
+        """The bookmark once everything in the manifest has been acknowledged.
+
+        `since` only ever moves forward, so a larger overlap takes effect as the watermark moves on, instead of
+        looking again at a time whose manifests are no longer in the list.
+        """
+        if manifest is None or not manifest.objects:
             return self.model_copy(update={"generation": self.generation + 1})
-        watermark = max(newest, self.watermark or newest)
-        runs = (*self.recent, RunRef(run_dir=run_dir, newest=newest))
-        recent = tuple(run for run in runs if run.newest >= watermark - overlap)
-        return Bookmark(generation=self.generation + 1, watermark=watermark, recent=recent)
+        newest = max(o.last_modified for o in manifest.objects)
+        # Not past the moment of planning: an object written while the listing went on may be missing from it.
+        horizon = min(newest, manifest.created_at) - overlap
+        since = max(horizon, self.since or horizon)
+        this = RunRef(run_dir=run_dir, newest=max(o.last_modified for o in manifest.known))
+        runs = (this,) if manifest.carried is not None else (*self.recent, this)
+        return Bookmark(
+            generation=self.generation + 1,
+            since=since,
+            watermark=max(newest, self.watermark or newest),
+            recent=tuple(run for run in runs if run.newest >= since),
+        )
 
 
 class RunRecord(_Frozen):
@@ -212,12 +228,23 @@ def claim(state: ProviderState, lease: Lease, now: datetime, backoff: Backoff) -
         if is_live(held, now):
             raise PartitionBusyError(held)
         state = fail(state, held.run_id, "the run ended without a word and its lease expired", now, backoff)
-    return state.model_copy(update={"lease": lease, "last_claim": lease.turn, "report": None})
+    # A run supersedes what was still to be told of the one before it; a replay reports nothing of its own.
+    report = state.report if lease.replay else None
+    return state.model_copy(update={"lease": lease, "last_claim": lease.turn, "report": report})
 
 
 def holds(state: ProviderState, run_id: str, generation: int) -> bool:
     """The fence: whether this run, planned at this generation, may still take effect."""
     return state.lease is not None and state.lease.run_id == run_id and state.bookmark.generation == generation
+
+
+def is_committed(state: ProviderState, record: RunRecord) -> bool:
+    """Whether this success is in the ledger already: the answer was lost, and perhaps another run ended since."""
+    last = state.last_run
+    this = record.run_id, record.generation, "succeeded"
+    if last is not None and (last.run_id, last.generation, last.status) == this:
+        return True
+    return any(run.run_dir == record.run_dir for run in state.bookmark.recent)
 
 
 def commit(state: ProviderState, record: RunRecord, manifest: Manifest | None, overlap: timedelta) -> ProviderState:
@@ -232,19 +259,14 @@ def commit(state: ProviderState, record: RunRecord, manifest: Manifest | None, o
     """
     lease = state.lease
     if lease is None or not holds(state, record.run_id, record.generation):
-        last = state.last_run
-        if last and (last.run_id, last.generation, last.status) == (
-            record.run_id,
-            record.generation,
-            "succeeded",
-        ):
+        if is_committed(state, record):
             return state
         holder = lease.run_id if lease else "nobody"
         raise LeaseLostError(
             f"{state.provider}: run {record.run_id} no longer holds the lease (held by {holder}); nothing was "
             "committed, and the holder sends its changes again under the same ids"
         )
-    if record.replay:
+    if lease.replay:
         return state.model_copy(update={"lease": None, "last_run": record})
     caught_up = record.backlog == 0
     last_success = max(lease.turn, state.last_success or lease.turn) if caught_up else state.last_success
@@ -305,10 +327,21 @@ def reported(state: ProviderState, report: Report) -> ProviderState:
     return state.model_copy(update={"report": None}) if state.report == report else state
 
 
-def set_bookmark(state: ProviderState, watermark: datetime | None) -> ProviderState:
-    """Move the bookmark by hand: everything modified from `watermark` on is new again; None resets it.
+def owe_report(state: ProviderState) -> ProviderState:
+    """The config API calls a provider running that is not: it has to be told again how the last run ended."""
+    last = state.last_run
+    if state.lease is not None or state.report is not None or last is None:
+        return state
+    status: Literal["succeeded", "failed"] = "failed" if state.failures else "succeeded"
+    error = last.error if last.status == status else None
+    report = Report(run_id=last.run_id, status=status, last_success=state.last_success, error=error)
+    return state.model_copy(update={"report": report})
+
+
+def set_bookmark(state: ProviderState, since: datetime | None) -> ProviderState:
+    """Move the bookmark by hand: every object modified from `since` on is new again; None makes all of them new.
 
     The generation moves too, so a run that was planned before cannot commit over the change.
     """
-    bookmark = Bookmark(generation=state.bookmark.generation + 1, watermark=watermark)
+    bookmark = Bookmark(generation=state.bookmark.generation + 1, since=since)
     return state.model_copy(update={"bookmark": bookmark})

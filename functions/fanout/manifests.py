@@ -1,16 +1,16 @@
 """Manifests: which objects a run is to process. Chosen once, written once, never changed.
 
 A provider's change log only grows, but objects do not turn up in the order of their LastModified: a multipart
-upload carries the time at which it *began*. So a run looks back from the watermark by the overlap, and leaves out
-what the manifests in that window already hold. An object is known by key and ETag: overwritten with other
+upload carries the time at which it *began*. So a run looks back from the newest object by the overlap, and leaves
+out what the manifests in that window already hold. An object is known by key and ETag: overwritten with other
 bytes it is new, overwritten with the same bytes it is not.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Container, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,6 +59,9 @@ class Manifest(BaseModel):
     objects: tuple[StoredObject, ...]
     backlog: int = Field(default=0, description="new objects left for the next run")
     replay: Replay | None = None
+    carried: tuple[StoredObject, ...] | None = Field(
+        default=None, description="the window's objects of all earlier manifests, once those are too many to name"
+    )
 
     @property
     def bytes(self) -> int:
@@ -66,9 +69,9 @@ class Manifest(BaseModel):
         return sum(o.size for o in self.objects)
 
     @property
-    def newest(self) -> datetime | None:
-        """The newest LastModified, or None when there is no object."""
-        return max((o.last_modified for o in self.objects), default=None)
+    def known(self) -> tuple[StoredObject, ...]:
+        """The objects that need not be sent again once this run is committed."""
+        return (*self.objects, *(self.carried or ()))
 
 
 class Selection(BaseModel):
@@ -96,18 +99,23 @@ class ObjectStore(Protocol):
         ...
 
 
-def is_data(stored: StoredObject) -> bool:
-    """Whether an object is part of the change log: not a folder marker, nor hidden as Hadoop and Glue hide files.
+def is_data(path: str) -> bool:
+    """Whether an object is part of the change log: not a folder marker, nor hidden as Spark and Glue hide files.
 
-    Source: Glue and Spark skip names that begin with `_` or `.` (``_SUCCESS``, ``_temporary/``).
+    Parameters
+    ----------
+    path
+        The key below the provider's prefix. A part of it that begins with ``.``, or with ``_`` unless it is a
+        partition (``_day=1/``), hides it: ``_SUCCESS``, ``_temporary/0/part-1``.
     """
-    return not stored.key.endswith("/") and not any(part[:1] in ("_", ".") for part in stored.key.split("/")[-1:])
+    hidden = any(p.startswith(".") or (p.startswith("_") and "=" not in p) for p in path.split("/"))
+    return not path.endswith("/") and not hidden
 
 
 def select(
     listing: Iterable[StoredObject],
     since: datetime | None,
-    seen: set[tuple[str, str]],
+    seen: Container[tuple[str, str]],
     max_objects: int,
     max_bytes: int,
 ) -> Selection:
@@ -129,7 +137,7 @@ def select(
     def new() -> Iterator[StoredObject]:
         nonlocal count
         for stored in listing:
-            if (since is None or stored.last_modified >= since) and stored.identity not in seen and is_data(stored):
+            if (since is None or stored.last_modified >= since) and stored.identity not in seen:
                 count += 1
                 yield stored
 
@@ -185,4 +193,25 @@ def first_key(prefix_key: str, since: datetime | None, key_time_format: str, sla
     """
     if since is None or not key_time_format:
         return ""
-    return prefix_key + (since - slack).strftime(key_time_format)
+    return prefix_key + (since - slack).astimezone(UTC).strftime(key_time_format)
+
+
+def keeps_order(key_time_format: str) -> bool:
+    """Whether later times never sort before earlier ones in this format; ``%d/%m/%Y/`` does not keep order.
+
+    Listing begins at a key made from a time, so a format without order would leave objects out for ever.
+    """
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    keys = [(start + timedelta(hours=7 * step)).strftime(key_time_format) for step in range(4 * 365 * 24 // 7)]
+    return keys == sorted(keys)
+
+
+def manifest_uri(run_dir: str) -> str:
+    """Where a run's manifest lies."""
+    return run_dir + "manifest.json"
+
+
+def read_manifest(objects: ObjectStore, uri: str) -> Manifest | None:
+    """A run's manifest, or None when there is none."""
+    body = objects.read(uri)
+    return None if body is None else Manifest.model_validate_json(body)

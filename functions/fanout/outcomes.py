@@ -11,12 +11,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fanout import ledger
-from fanout.claims import read_manifest
 from fanout.config_client import ConfigApi
 from fanout.costs import glue_dollars, lambda_dollars
-from fanout.errors import FanoutError, InvalidRequestError, ResultMissingError, TerminalError
+from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidRequestError, ResultMissingError
 from fanout.ledger import LedgerStore, ProviderState, RunRecord
-from fanout.manifests import Manifest, ObjectStore
+from fanout.manifests import Manifest, ObjectStore, read_manifest
 from fanout.providers import describe
 from fanout.settings import RunSettings
 
@@ -126,9 +125,7 @@ class Outcomes:
         """
         if ending.claim is None:
             raise InvalidRequestError("a run cannot have succeeded without a claim")
-        manifest = None
-        if ending.claim.manifest != "none":
-            manifest = read_manifest(self.objects, ending.claim.manifest)
+        manifest = self._manifest(ending.claim)
         record = self._record(ending, ending.claim, manifest)
         state = ledger.update(
             self.store,
@@ -150,8 +147,15 @@ class Outcomes:
         self.end(ending.provider, ending.run_id, error, record)
         return error
 
-    def end(self, provider: str, run_id: str, error: str, record: RunRecord | None = None) -> bool:
+    def end(self, provider: str, run_id: str, error: str, record: RunRecord | None = None, tell: bool = True) -> bool:
         """Mark a run as failed if it still holds its provider, and free the provider.
+
+        Parameters
+        ----------
+        provider, run_id, error, record
+            Whose run ended, why, and what it did, if that is known.
+        tell
+            Whether to report it to the config API at once rather than to leave that to the next tick.
 
         Returns
         -------
@@ -174,13 +178,14 @@ class Outcomes:
             return after
 
         state = ledger.update(self.store, provider, rule)
-        self._finish(state)
+        self._finish(state, tell)
         return ended
 
     def push_report(self, state: ProviderState) -> bool:
         """Tell the config API what it has not been told of a provider, if anything.
 
-        A config API that refuses the report for good is not asked again; one that is down is, on the next tick.
+        A config API that refuses the report for good (it does not know the provider, perhaps) is not asked again;
+        one that is down, or does not take our key, is asked again on the next tick.
 
         Returns
         -------
@@ -192,7 +197,7 @@ class Outcomes:
         if self.settings.report_status == "yes":
             try:
                 self.config_api.report(state.provider, report)
-            except TerminalError as error:
+            except ConfigApiAnswerError as error:
                 self.log(f"{state.provider}: the config API refused the report of run {report.run_id}: {error}")
             except FanoutError as error:
                 self.log(f"{state.provider}: the report of run {report.run_id} is due again on the next tick: {error}")
@@ -200,12 +205,13 @@ class Outcomes:
         ledger.update(self.store, state.provider, lambda s: ledger.reported(s, report))
         return True
 
-    def _finish(self, state: ProviderState) -> None:
+    def _finish(self, state: ProviderState, tell: bool = True) -> None:
         """What follows a write that counts: keep the record for good, tell the config API. Neither can undo it."""
         try:
             if state.last_run is not None and state.last_run.run_dir:
                 self.objects.create(state.last_run.run_dir + "record.json", state.last_run.model_dump_json().encode())
-            self.push_report(state)
+            if tell:
+                self.push_report(state)
         except FanoutError as error:
             self.log(f"{state.provider}: after the run had ended: {error}")
 
@@ -222,18 +228,16 @@ class Outcomes:
         )
         if claim.decision == "nothing":
             return record
-        result = self._result(claim.run_dir)
-        if result is None or result.run_id != ending.run_id or result.status != "succeeded":
-            raise ResultMissingError(
-                f"{ending.provider}: the job of run {ending.run_id} ended as if all were well but left no result that "
-                f"says so at {claim.run_dir}result.json; nothing was committed, look into the job run's log"
-            )
-        if manifest is not None and result.objects != len(manifest.objects):
-            raise ResultMissingError(
-                f"{ending.provider}: run {ending.run_id} processed {result.objects} of the {len(manifest.objects)} "
-                "objects in its manifest; nothing was committed"
-            )
+        result = proven(self._result(claim.run_dir), ending.run_id, manifest)
         return record.model_copy(update=self._figures(result))
+
+    def _manifest(self, claim: ClaimOutcome) -> Manifest | None:
+        if claim.manifest == "none":
+            return None
+        manifest = read_manifest(self.objects, claim.manifest)
+        if manifest is None:
+            raise ResultMissingError(f"the manifest {claim.manifest} is gone; the next run plans its objects again")
+        return manifest
 
     def _failed_record(self, ending: Ending, error: str) -> RunRecord:
         claim, now = ending.claim, self.clock()
@@ -270,6 +274,27 @@ class Outcomes:
             if result is not None and result.run_id == ending.run_id and result.error is not None:
                 return f"{result.error.type}: {result.error.message}"[:MAX_ERROR_CHARACTERS]
         return explain(ending.result)[:MAX_ERROR_CHARACTERS]
+
+
+def proven(result: JobResult | None, run_id: str, manifest: Manifest | None) -> JobResult:
+    """The job's own word that every row of the manifest's objects was acknowledged; nothing is committed without.
+
+    Raises
+    ------
+    ResultMissingError
+        There is no result of this run, it says otherwise, or it covers fewer objects than were planned.
+    """
+    if result is None or result.run_id != run_id or result.status != "succeeded":
+        raise ResultMissingError(
+            f"the job of run {run_id} ended as if all were well but left no result that says so; nothing was "
+            "committed, look into the job run's log"
+        )
+    if manifest is not None and result.objects != len(manifest.objects):
+        raise ResultMissingError(
+            f"run {run_id} processed {result.objects} of the {len(manifest.objects)} objects in its manifest; "
+            "nothing was committed"
+        )
+    return result
 
 
 def explain(result: Mapping[str, Any] | None) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fanout.errors import SettingsError
 from fanout.ledger import Backoff
+from fanout.manifests import keeps_order
 
 
 class Settings(BaseModel):
@@ -57,7 +58,7 @@ class RunSettings(Settings):
 
     @property
     def overlap(self) -> timedelta:
-        """How far behind the watermark objects are still looked for."""
+        """How far behind the newest processed object late ones are still looked for."""
         return timedelta(minutes=self.overlap_minutes)
 
     @property
@@ -81,6 +82,13 @@ class ClaimSettings(RunSettings):
     max_workers: int = Field(ge=2)
     bookmark_mode: Literal["manifest", "glue"] = "manifest"
     frame_etl: Literal["yes", "no"] = "no"
+
+    @field_validator("key_time_format")
+    @classmethod
+    def _ordered(cls, value: str) -> str:
+        if not keeps_order(value):
+            raise ValueError("later times must sort after earlier ones, as with %Y/%m/%d/%H/")
+        return value
 
     @property
     def lease(self) -> timedelta:

@@ -261,7 +261,9 @@ class Settings:
     provider: str
     run_id: str
     manifest: str
-    """S3 URI; "none" with bookmark_mode "glue"."""
+    """S3 URI; "none" where Glue's own bookmark says what is new."""
+    run_dir: str
+    """S3 URI ending in "/": where the run's result is expected."""
     queue_url: str
     """SQS queue URL, or the ARN of an SNS topic or of an EventBridge event bus."""
     env: str
@@ -275,6 +277,7 @@ class Settings:
     log_level: str = "INFO"
     JOB_NAME: str = ""
 
+    PER_RUN: ClassVar[tuple[str, ...]] = ("provider", "run_id", "manifest", "run_dir")
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         "message_order": ("none", "key"),
         "on_bad_record": ("fail", "quarantine"),
@@ -290,7 +293,7 @@ class Settings:
     @classmethod
     def required(cls) -> list[str]:
         """Return the names of the arguments without which no run starts."""
-        return ["provider", "run_id", "manifest", "queue_url", "env", "data_bucket"]
+        return [*cls.PER_RUN, "queue_url", "env", "data_bucket"]
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], spelled: Callable[[str], str] = "--{}".format) -> Settings:
@@ -311,6 +314,8 @@ class Settings:
                 raise SettingsError(f"{spelled(name)} is {given[name]!r}; it may be {' or '.join(choices)}")
         if not re.fullmatch(r"\d*", given.get("max_message_bytes", "")):
             raise SettingsError(f"{spelled('max_message_bytes')} is not a number of bytes")
+        if not re.fullmatch(r"s3://[^/]+/(.+/)?", given["run_dir"]):
+            raise SettingsError(f"{spelled('run_dir')} is not an S3 URI that ends in '/'")
         return cls(**given)
 
     @classmethod
@@ -326,7 +331,7 @@ class Settings:
     @classmethod
     def from_event(cls, event: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         """Build from the state machine's event, which names the run, and the function's environment, which says how."""
-        per_run = {name: event.get(name) for name in ("provider", "run_id", "manifest")}
+        per_run = {name: event.get(name) for name in cls.PER_RUN}
         standing = {name: environ.get(name.upper()) for name in cls.names() if name not in per_run}
         return cls.from_values(
             {**standing, **per_run}, lambda name: f"event.{name}" if name in per_run else f"${name.upper()}"
@@ -1929,15 +1934,12 @@ def result_of(settings: Settings, engine: str, tally: Tally, workers: int, secon
 
 
 def result_location(settings: Settings) -> tuple[str, str]:
-    """Return bucket and key of result.json: beside the manifest, or where it would be beside one."""
-    if settings.manifest == "none":
-        return settings.data_bucket, f"runs/provider={settings.provider}/{settings.run_id}/result.json"
-    bucket, key = split_uri(settings.manifest)
-    return bucket, f"{key.rpartition('/')[0]}/result.json".lstrip("/")
+    """Return bucket and key of result.json: where the claim said, and the end of the run looks for it."""
+    return split_uri(settings.run_dir + "result.json")
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Run small: the Lambda that the state machine invokes with provider, run_id and manifest."""
+    """Run small: the Lambda that the state machine invokes with provider, run_id, manifest and run_dir."""
     started = time.monotonic()
     settings = Settings.from_event(event, os.environ)
     start_logging(settings)
@@ -1961,7 +1963,7 @@ def main(argv: Sequence[str]) -> None:
 
         target_of(settings)
         sc = SparkContext.getOrCreate()
-        if settings.bookmark_mode == "glue":
+        if settings.bookmark_mode == "glue" and settings.manifest == "none":  # a replay has a manifest in either mode
             return run_bookmarked(sc, settings), workers_of(sc)
         objects = read_manifest(s3_client(), settings.manifest, settings.provider)
         return run_on_spark(sc, settings, objects), workers_of(sc)

@@ -35,7 +35,15 @@ RECORDS = [
     export(old=False),
     export(new=False),
 ]
-SETTINGS = Settings("acme", "run-1", "s3://data/m.json", "https://sqs.eu-west-1.amazonaws.com/1/q", "dev", "data")
+SETTINGS = Settings(
+    provider="acme",
+    run_id="run-1",
+    manifest="s3://data/m.json",
+    run_dir="s3://data/",
+    queue_url="https://sqs.eu-west-1.amazonaws.com/1/q",
+    env="dev",
+    data_bucket="data",
+)
 OBJECT = S3Object("data", "change_log/provider=acme/part.json.gz", 100, "etag", 0)
 PLAIN = S3Object("data", "change_log/provider=acme/part.json", 100, "etag", 1)
 

@@ -14,7 +14,13 @@ from change_log import Change, MessageMaker, MessageTooLargeError, Settings, Tra
 from tests.unit.job.records import export, kinesis, line, stream
 
 SETTINGS = Settings(
-    "acme", "run-1", "s3://data/runs/manifest.json", "https://sqs.eu-west-1.amazonaws.com/1/q", "dev", "data"
+    provider="acme",
+    run_id="run-1",
+    manifest="s3://data/runs/manifest.json",
+    run_dir="s3://data/runs/",
+    queue_url="https://sqs.eu-west-1.amazonaws.com/1/q",
+    env="dev",
+    data_bucket="data",
 )
 
 

@@ -1,0 +1,177 @@
+"""Runs the job on either engine against moto's API: objects in, messages and a result out."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import runpy
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+SCRIPT = Path(__file__).parents[3] / "glue" / "change_log.py"
+DATA = "data"
+PROVIDER = "acme"
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    error: BaseException | None
+    result: dict[str, Any]
+    messages: list[dict[str, Any]]
+    """As received: the API's entries, whose Body is the CloudEvent."""
+    returned: Any = None
+
+    @property
+    def bodies(self) -> list[str]:
+        """The messages, sorted, so that two engines can be compared byte for byte."""
+        return sorted(message["Body"] for message in self.messages)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for body in self.bodies]
+
+    @property
+    def ids(self) -> list[str]:
+        return sorted(event["id"] for event in self.events)
+
+
+class Context:
+    """Lambda's context, as far as the handler uses it."""
+
+    def __init__(self, seconds: float = 600) -> None:
+        self.deadline = time.monotonic() + seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int((self.deadline - time.monotonic()) * 1000)
+
+
+@dataclass
+class Harness:
+    """One provider's change log, and the queue its messages go to."""
+
+    engine: str
+    queue_url: str
+    runs: int = 0
+    keys: list[str] = field(default_factory=list)
+    seconds: float = 600
+
+    def __post_init__(self) -> None:
+        self.s3, self.sqs = boto3.client("s3"), boto3.client("sqs")
+
+    def put(self, name: str, body: bytes) -> dict[str, Any]:
+        """Put an object into the change log; return its manifest entry."""
+        key = f"change_log/provider={PROVIDER}/{name}"
+        self.s3.put_object(Bucket=DATA, Key=key, Body=body)
+        head = self.s3.head_object(Bucket=DATA, Key=key)
+        modified = head["LastModified"].strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {"key": key, "size": len(body), "etag": head["ETag"].strip('"'), "last_modified": modified}
+
+    def plan(self, objects: list[dict[str, Any]]) -> str:
+        """Write the manifest of a run; return its URI."""
+        self.runs += 1
+        manifest = {
+            "version": 1,
+            "provider": PROVIDER,
+            "run_id": f"run-{self.runs}",
+            "generation": self.runs,
+            "created_at": "2026-11-22T07:30:00Z",
+            "bucket": DATA,
+            "objects": objects,
+        }
+        key = f"runs/provider={PROVIDER}/run-{self.runs}/manifest.json"
+        self.s3.put_object(Bucket=DATA, Key=key, Body=json.dumps(manifest).encode())
+        return f"s3://{DATA}/{key}"
+
+    def run(self, files: Mapping[str, bytes], script: Path = SCRIPT, **settings: str) -> Outcome:
+        """Put objects, plan a run over them, and run it."""
+        return self.run_manifest(self.plan([self.put(name, body) for name, body in files.items()]), script, **settings)
+
+    def run_manifest(self, manifest: str, script: Path = SCRIPT, **settings: str) -> Outcome:
+        """Run a manifest; the queue's messages go to the outcome."""
+        run_id = manifest.split("/")[-2] if manifest != "none" else "bookmarked"
+        standing = {"queue_url": self.queue_url, "env": "test", "data_bucket": DATA, **settings}
+        run_dir = f"s3://{DATA}/runs/provider={PROVIDER}/{run_id}/"
+        per_run = {"provider": PROVIDER, "run_id": run_id, "manifest": manifest, "run_dir": run_dir}
+        error, returned = None, None
+        try:
+            if self.engine == "small":
+                returned = self.run_small(script, per_run, standing)
+            else:
+                self.run_glue(script, per_run | standing)
+        except Exception as raised:  # noqa: BLE001 - what the engine would report
+            error = raised
+        return Outcome(error, self.result(run_id), self.received(), returned)
+
+    def run_small(self, script: Path, event: dict[str, str], environment: dict[str, str]) -> Any:
+        """Import the file as a module and call its handler, as Lambda does."""
+        spec = importlib.util.spec_from_file_location("change_log_under_test", script)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        with changed_environment({name.upper(): value for name, value in environment.items()}):
+            return module.handler(event, Context(self.seconds))
+
+    def run_glue(self, script: Path, arguments: dict[str, str]) -> None:
+        """Run the file as a script, as Glue does, in the session's Spark."""
+        argv = [str(script), *(part for name, value in arguments.items() for part in (f"--{name}", value))]
+        before, sys.argv = sys.argv, argv
+        try:
+            runpy.run_path(str(script), run_name="__main__")
+        finally:
+            sys.argv = before
+
+    def result(self, run_id: str) -> dict[str, Any]:
+        """Return the result the run has written, or nothing."""
+        try:
+            key = f"runs/provider={PROVIDER}/{run_id}/result.json"
+            found: dict[str, Any] = json.loads(self.s3.get_object(Bucket=DATA, Key=key)["Body"].read())
+            return found
+        except self.s3.exceptions.NoSuchKey:
+            return {}
+
+    def received(self) -> list[dict[str, Any]]:
+        """Take all messages off the queue, in order."""
+        taken: list[dict[str, Any]] = []
+        while True:
+            got = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10, AttributeNames=["All"])
+            if not (messages := got.get("Messages", [])):
+                return taken
+            taken += messages
+            handles = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)]
+            self.sqs.delete_message_batch(QueueUrl=self.queue_url, Entries=handles)
+
+    def keys_below(self, prefix: str) -> list[str]:
+        """List the data bucket."""
+        return [o["Key"] for o in self.s3.list_objects_v2(Bucket=DATA, Prefix=prefix).get("Contents", [])]
+
+    def read(self, key: str) -> bytes:
+        """Read from the data bucket."""
+        body: bytes = self.s3.get_object(Bucket=DATA, Key=key)["Body"].read()
+        return body
+
+
+@contextlib.contextmanager
+def changed_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

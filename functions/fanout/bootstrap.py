@@ -10,15 +10,18 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities import parameters
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.config import Config
 
 from fanout.aws import DynamoLedger, S3Objects, StepFunctions
 from fanout.claims import Claims
 from fanout.config_client import HttpConfigApi
 from fanout.dispatcher import Dispatcher
+from fanout.errors import ConfigApiUnavailableError
 from fanout.outcomes import Outcomes
 from fanout.provider_table import ProviderTable
 from fanout.settings import ClaimSettings, DispatchSettings, ProvidersSettings, RunSettings
+from fanout.starts import PARALLEL
 
 _AWS = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
@@ -26,7 +29,13 @@ _AWS = Config(
     read_timeout=10,
     max_pool_connections=32,
 )
-_ADAPTIVE = _AWS.merge(Config(retries={"mode": "adaptive", "total_max_attempts": 6}))
+_STARTS = Config(
+    # `fanout.starts` repeats throttled calls itself: it knows the deadline, which botocore's adaptive mode does not.
+    retries={"mode": "standard", "total_max_attempts": 2},
+    connect_timeout=2,
+    read_timeout=5,
+    max_pool_connections=PARALLEL,
+)
 
 logger = Logger()
 
@@ -43,8 +52,12 @@ def _client(service: str, config: Config = _AWS) -> Any:
 
 def _config_api(settings: RunSettings) -> HttpConfigApi:
     def key(refused: bool) -> str:
-        secret = parameters.get_secret(settings.config_api_key_secret, max_age=900, force_fetch=refused)
-        return str(secret)
+        try:
+            return str(parameters.get_secret(settings.config_api_key_secret, max_age=900, force_fetch=refused))
+        except GetParameterError as error:
+            raise ConfigApiUnavailableError(
+                f"the secret {settings.config_api_key_secret} could not be read; check the function's role: {error}"
+            ) from error
 
     return HttpConfigApi(settings.config_api_url, key)
 
@@ -65,7 +78,7 @@ def dispatcher() -> Dispatcher:
     return Dispatcher(
         config_api=config_api,
         store=_ledger(settings),
-        executions=StepFunctions(_client("stepfunctions", _ADAPTIVE), settings.state_machine_arn),
+        executions=StepFunctions(_client("stepfunctions", _STARTS), settings.state_machine_arn),
         outcomes=_outcomes(settings, config_api),
         settings=settings,
         clock=utc_now,

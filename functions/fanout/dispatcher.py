@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,8 +18,6 @@ from fanout.errors import (
     FanoutError,
     InvalidProviderError,
     InvalidRequestError,
-    StartThrottledError,
-    TransientError,
 )
 from fanout.ledger import Lease, LedgerStore, ProviderState, is_live
 from fanout.outcomes import Outcomes
@@ -34,9 +31,11 @@ from fanout.schedule import (
     execution_name,
     is_due,
     overdue,
+    overdue_minutes,
 )
 from fanout.settings import DispatchSettings
-from fanout.times import parse_iso
+from fanout.starts import Starter, TokenBucket
+from fanout.times import format_iso, parse_iso
 
 T = TypeVar("T")
 
@@ -45,11 +44,14 @@ SHOWN = 20
 """How many names a report lists of each kind; the counts are always whole."""
 SETTLING = timedelta(minutes=2)
 """A lease younger than this is not checked against its execution: both were just made."""
-PARALLEL = 16
 CHECKED_PER_TICK = 100
 """How many leases a tick checks against their executions, in turn; DescribeExecution refills at 15 a second."""
 GIVE_UP_AFTER = 3
 """After so many failures a tick leaves checking executions, or pushing reports, to the next one."""
+
+
+TICK_AHEAD = timedelta(days=1)
+"""A tick may be tried in advance, but a wrong year must not make every provider due."""
 
 
 def tick_time(event: Mapping[str, Any], now: datetime) -> datetime:
@@ -60,22 +62,54 @@ def tick_time(event: Mapping[str, Any], now: datetime) -> datetime:
     Raises
     ------
     InvalidRequestError
-        The event carries a time that is not one.
+        The event carries a time that is not one, or lies more than a day ahead.
     """
     given = event.get("scheduled_at") or event.get("time")
     if given is None:
         return now.astimezone(UTC).replace(second=0, microsecond=0)
     try:
-        return parse_iso(given).replace(microsecond=0)
-    except (TypeError, ValueError):
+        tick = parse_iso(given).replace(microsecond=0)
+    except (TypeError, ValueError, OverflowError):
         raise InvalidRequestError(
             f"scheduled_at must be an ISO 8601 time with a zone, such as 2026-11-22T07:30:00Z, not {ascii(given)[:60]}"
         ) from None
+    if tick > now + TICK_AHEAD:
+        raise InvalidRequestError(f"scheduled_at {format_iso(tick)} lies more than a day ahead; all would be due")
+    return tick
 
 
 @dataclass
 class TickReport:
-    """What a tick found and did. Counts are whole; names are capped."""
+    """What a tick found and did. Counts are whole; names are capped.
+
+    Each provider in the config API's answer is counted once: `providers` = `rejected` + `paused` + `waiting` +
+    `already_running` + `backing_off` + `due`, and `due` = `started` + `already_started` + `deferred` +
+    `failed_starts`.
+
+    Attributes
+    ----------
+    due
+        Those that should have a run now.
+    started
+        Executions that run because of this tick, also when an earlier delivery of it had started them.
+    already_started
+        An execution of this tick's name had ended before.
+    deferred
+        Due again on the next tick: no place, no time, or no answer before the time was up.
+    failed_starts
+        Refused, or throttled until the tries were used up.
+    already_running
+        Due by their entry, and a run holds the lease.
+    never_succeeded
+        Of those due or backing off: without a success so far, hence without a moment to be overdue from.
+    oldest_overdue_minutes
+        Of those due or backing off: by how much the latest of them has missed its next success.
+    live
+        Runs that held a lease when the tick began.
+    reconciled
+        Leases that were freed because their run was dead (`freed_leases`), and reports that the config API had
+        missed and now has (`pushed_reports`).
+    """
 
     scheduled_at: str
     providers: int = 0
@@ -89,9 +123,11 @@ class TickReport:
     waiting: int = 0
     rejected: int = 0
     failed_starts: int = 0
+    reconciled: int = 0
     freed_leases: int = 0
     pushed_reports: int = 0
     live: int = 0
+    never_succeeded: int = 0
     oldest_overdue_minutes: float = 0
     started_providers: list[str] = field(default_factory=list)
     deferred_providers: list[str] = field(default_factory=list)
@@ -103,23 +139,6 @@ class TickReport:
         notes: list[str] = getattr(self, kind)
         if len(notes) < SHOWN:
             notes.append(text)
-
-
-class RateLimiter:
-    """A token bucket shared by threads: at most `rate` a second after a first burst of as many."""
-
-    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate = rate
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._next = clock() - 1
-
-    def reserve(self) -> float:
-        """Take the next place and return how many seconds to wait for it."""
-        with self._lock:
-            now = self._clock()
-            self._next = max(self._next, now - 1) + 1 / self._rate
-            return max(0.0, self._next - now)
 
 
 @dataclass(frozen=True)
@@ -157,7 +176,8 @@ class Dispatcher:
         scheduled_at
             The time the tick was scheduled for; all due rules look at it.
         remaining_seconds
-            How long the function may still run; nothing is started in the last ten seconds.
+            How long the function may still run; nothing is started in the last ten seconds, and what is not
+            answered five seconds before the end is reported as deferred. Starting it again is harmless.
 
         Raises
         ------
@@ -165,43 +185,36 @@ class Dispatcher:
             Nothing was started; the scheduler delivers the tick again.
         LedgerUnavailableError
             Likewise.
-        FanoutError
+        StartThrottledError, StartRefusedError
             Not a single execution could be started although some were due.
         """
-        report = TickReport(scheduled_at=scheduled_at.isoformat())
+        report = TickReport(scheduled_at=format_iso(scheduled_at))
         live = self._free_dead_leases(scheduled_at, report)
+        report.live = len(live)
         entries = self._entries(scheduled_at, report)
         candidates = self._candidates(entries, scheduled_at, live, report)
         in_group = Counter(entries[p].group or "" for p in live if p in entries)
-        report.live = len(live)
-        chosen, deferred = choose(
-            candidates,
-            max(0, self.settings.max_concurrent_runs - len(live)),
-            self.settings.max_runs_per_group,
-            in_group,
-        )
-        started, left = self._start(chosen, scheduled_at, remaining_seconds, report)
-        for candidate in [*left, *deferred]:
-            report.deferred += 1
-            report.note("deferred_providers", candidate.provider)
+        failure = self._start(candidates, scheduled_at, in_group, remaining_seconds, report)
         self._push_reports(scheduled_at, self._stale(entries, live), remaining_seconds, report)
-        if report.failed_starts and not started:
-            raise StartThrottledError(f"none of {len(chosen)} executions could be started: {report.faults[-1]}")
+        report.reconciled = report.freed_leases + report.pushed_reports
+        if failure is not None and not report.started + report.already_started:
+            raise failure
         return report
 
-    def _entries(self, now: datetime, report: TickReport) -> dict[str, ProviderEntry]:
+    def _entries(self, tick: datetime, report: TickReport) -> dict[str, ProviderEntry]:
         valid: dict[str, ProviderEntry] = {}
+        present = max(tick, self.clock())  # a tick that comes late must not find successes since then in its future
         for name, raw in self.config_api.entries().items():
             report.providers += 1
             try:
-                valid[name] = parse_entry(name, raw, now)
+                valid[name] = parse_entry(name, raw, present)
             except InvalidProviderError as error:
                 report.rejected += 1
                 report.note("rejected_providers", str(error))
         return valid
 
     def _candidates(
-        self, entries: Mapping[str, ProviderEntry], now: datetime, live: Iterable[str], report: TickReport
+        self, entries: Mapping[str, ProviderEntry], tick: datetime, live: Iterable[str], report: TickReport
     ) -> list[Candidate]:
         """Due providers. Ledger items are read only of those that their entry says may be due."""
         running = set(live)
@@ -209,62 +222,77 @@ class Dispatcher:
         for name, entry in entries.items():
             if entry.paused:
                 report.paused += 1
-            elif not is_due(entry, now):
+            elif not is_due(entry, tick):
                 report.waiting += 1
             elif name in running:
                 report.already_running += 1
             else:
                 possible.append(name)
-        states = self.store.get_many(possible)
+        states, now = self.store.get_many(possible), self.clock()
         candidates = []
         for name in possible:
             entry, state = entries[name], states.get(name) or ProviderState(provider=name)
-            verdict = decide(entry, state, now)
+            verdict = decide(entry, state, tick, now)
             setattr(report, verdict.value, getattr(report, verdict.value) + 1)
             if verdict is Verdict.DUE:
-                candidates.append(Candidate(name, overdue(entry, state, now), entry.group))
-                report.oldest_overdue_minutes = max(report.oldest_overdue_minutes, _overdue_minutes(entry, state, now))
+                candidates.append(Candidate(name, overdue(entry, state, tick), entry.group))
+            if verdict in (Verdict.DUE, Verdict.BACKING_OFF):
+                late = overdue_minutes(entry, state, tick)
+                report.never_succeeded += late is None
+                report.oldest_overdue_minutes = max(report.oldest_overdue_minutes, round(late or 0.0, 1))
         return candidates
 
     def _start(
         self,
-        chosen: list[Candidate],
-        scheduled_at: datetime,
+        candidates: list[Candidate],
+        tick: datetime,
+        in_group: Counter[str],
         remaining_seconds: Callable[[], float],
         report: TickReport,
-    ) -> tuple[int, list[Candidate]]:
-        """Start executions in parallel, most overdue first, within rate and deadline; return how many, and the rest."""
-        limiter = RateLimiter(self.settings.max_starts_per_second)
-        out_of_time = threading.Event()
+    ) -> FanoutError | None:
+        """Start executions, most overdue first. A place that its provider cannot take goes to the next one.
 
-        def start(candidate: Candidate) -> bool | FanoutError | None:
-            wait = limiter.reserve() if not out_of_time.is_set() else 0.0
-            if out_of_time.is_set() or remaining_seconds() - wait < DEADLINE_MARGIN_SECONDS:
-                out_of_time.set()
-                return None
-            self.sleep(wait)
-            try:
-                return self.executions.start(
-                    execution_name(candidate.provider, scheduled_at),
-                    execution_input(candidate.provider, scheduled_at),
-                )
-            except FanoutError as error:
-                return error
-
-        left = []
-        with self.pool(PARALLEL) as pool:
-            for candidate, outcome in zip(chosen, pool.map(start, chosen), strict=True):
-                if isinstance(outcome, FanoutError):
-                    report.failed_starts += 1
-                    report.note("faults", str(outcome))
-                if outcome is None or isinstance(outcome, TransientError):
-                    left.append(candidate)
-                elif outcome is True:
-                    report.started += 1
-                    report.note("started_providers", candidate.provider)
-                elif outcome is False:
-                    report.already_started += 1
-        return report.started + report.already_started, left
+        Returns
+        -------
+        A reason why starts failed, if any did.
+        """
+        places = max(0, self.settings.max_concurrent_runs - report.live)
+        starter = Starter(
+            lambda name: self.executions.start(execution_name(name, tick), execution_input(name, tick)),
+            TokenBucket(self.settings.max_starts_per_second, self.settings.start_burst),
+            remaining_seconds,
+            self.sleep,
+            self.pool,
+        )
+        waiting, failures = candidates, dict[str, FanoutError]()
+        while True:
+            chosen, waiting = choose(waiting, places, self.settings.max_runs_per_group, in_group)
+            started = starter.run(candidate.provider for candidate in chosen)
+            report.started += len(started.new)
+            report.already_started += len(started.before)
+            failures |= started.refused | started.given_up
+            for name in started.new:
+                report.note("started_providers", name)
+            if started.unanswered:
+                report.note("faults", f"{len(started.unanswered)} starts had no answer when the time was up")
+            placeless = {*started.before, *started.refused}
+            answered = placeless | {*started.new, *started.given_up}
+            for candidate in chosen:
+                if candidate.provider not in answered:
+                    report.deferred += 1
+                    report.note("deferred_providers", candidate.provider)
+                if candidate.provider not in placeless:
+                    places -= 1
+                    in_group[candidate.group or ""] += 1
+            if not placeless or starter.stopped:
+                break
+        report.failed_starts = len(failures)
+        for failure in failures.values():
+            report.note("faults", str(failure))
+        report.deferred += len(waiting)
+        for candidate in waiting:
+            report.note("deferred_providers", candidate.provider)
+        return next(iter(failures.values()), None)
 
     def _free_dead_leases(self, scheduled_at: datetime, report: TickReport) -> list[str]:
         """End the runs that cannot end themselves: expired leases, executions that are gone. Return the live ones."""
@@ -326,9 +354,3 @@ class Dispatcher:
 def _in_turn(things: Sequence[T], tick: datetime) -> list[T]:
     """The same things in another order at each tick, so that none is always behind the others."""
     return random.Random(tick.isoformat()).sample(things, len(things))  # noqa: S311 - fairness, not a secret
-
-
-def _overdue_minutes(entry: ProviderEntry, state: ProviderState, now: datetime) -> float:
-    """By how much the provider is late; 0 for one that never ran, which has no moment to be late from."""
-    turns = [t for t in (entry.last_success, state.last_success) if t]
-    return round(max(0.0, (now - max(turns) - entry.period).total_seconds() / 60), 1) if turns else 0.0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from fanout.ledger import ProviderState
+from fanout.ledger import ProviderState, is_live
 from fanout.providers import ProviderEntry
 from fanout.times import compact, format_iso
 
@@ -31,32 +31,54 @@ def is_due(entry: ProviderEntry, now: datetime) -> bool:
     return not entry.paused and (entry.last_success is None or now - entry.last_success >= entry.period)
 
 
-def decide(entry: ProviderEntry, state: ProviderState, now: datetime) -> Verdict:
+def last_success(entry: ProviderEntry, state: ProviderState) -> datetime | None:
+    """The later of what the config API and the ledger say; None if the provider never had a success.
+
+    The ledger may know of a run whose report never reached the config API, and the config API of one that was
+    done by other means.
+    """
+    return max((t for t in (entry.last_success, state.last_success) if t), default=None)
+
+
+def decide(entry: ProviderEntry, state: ProviderState, tick: datetime, now: datetime | None = None) -> Verdict:
     """Decide about one provider from its entry and its ledger item.
 
-    The ledger knows better than the entry: a run whose report never reached the config API still counts,
-    and the entry's `running` counts only while a lease says so.
+    Periods and backoff are counted from tick to tick, so that a tick that comes late does not shift all later
+    ones. A lease was given by the clock and ends by it. The entry's `running` counts only while a lease says so.
+
+    Parameters
+    ----------
+    tick
+        The time the tick was scheduled for.
+    now
+        The clock; the tick's time if not given.
     """
     if entry.paused:
         return Verdict.PAUSED
-    if state.lease is not None and state.lease.expires_at > now:
+    if state.lease is not None and is_live(state.lease, now or tick):
         return Verdict.ALREADY_RUNNING
-    last_success = max((t for t in (entry.last_success, state.last_success) if t), default=None)
-    if last_success is not None and now - last_success < entry.period:
+    success = last_success(entry, state)
+    if success is not None and tick - success < entry.period:
         return Verdict.WAITING
-    if state.retry_at is not None and state.retry_at > now:
+    if state.retry_at is not None and state.retry_at > tick:
         return Verdict.BACKING_OFF
     return Verdict.DUE
 
 
-def overdue(entry: ProviderEntry, state: ProviderState, now: datetime) -> float:
+def overdue(entry: ProviderEntry, state: ProviderState, tick: datetime) -> float:
     """How long the provider has waited for a run, in units of its own frequency; infinite if it never had one.
 
     A run that failed counts as a turn too. Otherwise a provider that never succeeds would stand first at
-    every tick and could starve the others.
+    every tick and could starve the others. docs/dispatch.md derives from this how long anyone can wait.
     """
     turns = [t for t in (entry.last_success, state.last_success, state.last_claim) if t]
-    return (now - max(turns)) / entry.period if turns else float("inf")
+    return (tick - max(turns)) / entry.period if turns else float("inf")
+
+
+def overdue_minutes(entry: ProviderEntry, state: ProviderState, tick: datetime) -> float | None:
+    """By how many minutes the provider's next success is late; None if it never had one to count from."""
+    success = last_success(entry, state)
+    return None if success is None else max(0.0, (tick - success - entry.period).total_seconds() / 60)
 
 
 @dataclass(frozen=True)

@@ -102,4 +102,5 @@ class DispatchSettings(RunSettings):
     state_machine_arn: str
     max_concurrent_runs: int = Field(ge=1)
     max_runs_per_group: int = Field(default=0, ge=0, description="0: no cap per group")
-    max_starts_per_second: int = Field(default=100, ge=1)
+    max_starts_per_second: int = Field(default=150, ge=1, description="refill of the token bucket of starts")
+    start_burst: int = Field(default=1000, ge=1, description="starts that a tick may make at once, before that rate")

@@ -155,13 +155,11 @@ class Claims:
 
     def _lease(self, request: ClaimRequest, now: datetime) -> Lease:
         runs = f"s3://{self.settings.data_bucket}/runs/provider={request.provider}/"
-        # Without a manifest beside which to put its result, the job only knows the run's id.
-        glue_bookmark = self.settings.bookmark_mode == "glue" and request.replay is None
         return Lease(
             run_id=request.run_id,
             claimed_at=now,
             expires_at=now + self.settings.lease,
-            run_dir=f"{runs}{request.run_id}/" if glue_bookmark else f"{runs}{compact(now)}_{request.run_id}/",
+            run_dir=f"{runs}{compact(now)}_{request.run_id}/",
             scheduled_at=request.scheduled_at,
             execution_arn=request.execution_arn,
             replay=request.replay is not None,
@@ -185,11 +183,12 @@ class Claims:
         bounds = self.settings.max_objects_per_run, self.settings.max_bytes_per_run
         carried: tuple[StoredObject, ...] | None = None
         if request.replay is not None:
-            listing = self._listing(state.provider, request.replay.start)
-            selection = select_replay(listing, request.replay, *bounds)
+            found = listing(self.objects, self.settings, state.provider, request.replay.start)
+            selection = select_replay(found, request.replay, *bounds)
         else:
             since, known = state.bookmark.since, self._known(state)
-            selection = select(self._listing(state.provider, since), since, known, *bounds)
+            found = listing(self.objects, self.settings, state.provider, since)
+            selection = select(found, since, known, *bounds)
             if len(state.bookmark.recent) >= MAX_RECENT:
                 carried = tuple(o for o in known.values() if since is None or o.last_modified >= since)
         return Manifest(
@@ -203,13 +202,6 @@ class Claims:
             replay=request.replay,
             carried=carried,
         )
-
-    def _listing(self, provider: str, since: datetime | None) -> Iterator[StoredObject]:
-        root = f"{self.settings.change_log_dir.rstrip('/')}/provider={provider}/"
-        prefix = split_uri(root)[1]
-        slack = timedelta(minutes=self.settings.key_time_slack_minutes)
-        begin = first_key(prefix, since, self.settings.key_time_format, slack)
-        return (o for o in self.objects.list(root, begin) if is_data(o.key.removeprefix(prefix)))
 
     def _known(self, state: ProviderState) -> dict[tuple[str, str], StoredObject]:
         """What the window's manifests hold. One that was removed counts for nothing: its objects are sent again."""
@@ -251,3 +243,13 @@ class Claims:
             self.config_api.report(provider, Report(run_id=lease.run_id, status="running"))
         except FanoutError as error:
             self.log(f"{provider}: the config API was not told that the run began: {error}")
+
+
+def listing(
+    objects: ObjectStore, settings: ClaimSettings, provider: str, since: datetime | None
+) -> Iterator[StoredObject]:
+    """A provider's change log, from where objects modified since a time can lie; all of it when that is None."""
+    root = f"{settings.change_log_dir.rstrip('/')}/provider={provider}/"
+    prefix = split_uri(root)[1]
+    begin = first_key(prefix, since, settings.key_time_format, timedelta(minutes=settings.key_time_slack_minutes))
+    return (o for o in objects.list(root, begin) if is_data(o.key.removeprefix(prefix)))

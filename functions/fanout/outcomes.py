@@ -228,7 +228,7 @@ class Outcomes:
         )
         if claim.decision == "nothing":
             return record
-        result = proven(self._result(claim.run_dir), ending.run_id, manifest)
+        result = proven(read_result(self.objects, claim.run_dir), ending.run_id, manifest)
         return record.model_copy(update=self._figures(result))
 
     def _manifest(self, claim: ClaimOutcome) -> Manifest | None:
@@ -247,7 +247,7 @@ class Outcomes:
         record = record.model_copy(
             update={"generation": claim.generation, "run_dir": claim.run_dir, "reason": claim.reason}
         )
-        result = self._result(claim.run_dir)
+        result = read_result(self.objects, claim.run_dir)
         return record.model_copy(update=self._figures(result)) if result else record
 
     def _figures(self, result: JobResult) -> dict[str, Any]:
@@ -260,20 +260,22 @@ class Outcomes:
             dollars = lambda_dollars(result.seconds, self.settings.small_run_memory_mb)
         return {**figures, "dollars": round(dollars, 9)}
 
-    def _result(self, run_dir: str) -> JobResult | None:
-        body = self.objects.read(run_dir + "result.json")
-        try:
-            return None if body is None else JobResult.model_validate_json(body)
-        except ValidationError:
-            return None
-
     def _error(self, ending: Ending) -> str:
         """The most telling word on why a run failed: the job's own, else what the state machine caught."""
         if ending.claim is not None:
-            result = self._result(ending.claim.run_dir)
+            result = read_result(self.objects, ending.claim.run_dir)
             if result is not None and result.run_id == ending.run_id and result.error is not None:
                 return f"{result.error.type}: {result.error.message}"[:MAX_ERROR_CHARACTERS]
         return explain(ending.result)[:MAX_ERROR_CHARACTERS]
+
+
+def read_result(objects: ObjectStore, run_dir: str) -> JobResult | None:
+    """What the job left of a run; None when it left nothing, or nothing that can be read."""
+    body = objects.read(run_dir + "result.json")
+    try:
+        return None if body is None else JobResult.model_validate_json(body)
+    except ValidationError:
+        return None
 
 
 def proven(result: JobResult | None, run_id: str, manifest: Manifest | None) -> JobResult:

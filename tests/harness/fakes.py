@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache, partial
 
 from fanout.errors import (
+    ConfigApiAnswerError,
     ConfigApiUnavailableError,
     LedgerConflictError,
     LedgerUnavailableError,
@@ -19,6 +22,9 @@ from fanout.manifests import StoredObject
 from fanout.times import format_http_date
 from tests.harness.faults import Faults
 
+PAGE = 1000
+"""Objects in one answer of ListObjectsV2."""
+
 
 @dataclass
 class MemoryLedger:
@@ -26,13 +32,10 @@ class MemoryLedger:
 
     faults: Faults
     items: dict[str, ProviderState] = field(default_factory=dict)
+    on_put: Callable[[ProviderState, ProviderState], None] = lambda before, after: None
 
     def get(self, provider: str) -> ProviderState:
-        return self.faults.call(
-            "ledger.get",
-            LedgerUnavailableError,
-            lambda: self.items.get(provider, ProviderState(provider=provider)),
-        )
+        return self.faults.call("ledger.get", LedgerUnavailableError, lambda: self._stored(provider))
 
     def get_many(self, providers: Iterable[str]) -> dict[str, ProviderState]:
         names = list(providers)
@@ -46,26 +49,39 @@ class MemoryLedger:
 
     def put(self, state: ProviderState) -> None:
         def write() -> None:
-            stored = self.items.get(state.provider)
-            if (stored.version if stored else 0) != state.version:
-                raise LedgerConflictError(state.provider)
-            self.items[state.provider] = state.model_copy(update={"version": state.version + 1})
+            before = self._stored(state.provider)
+            self.check(before, state)
+            after = state.model_copy(update={"version": state.version + 1})
+            self.on_put(before, after)
+            self.items[state.provider] = after
 
         self.faults.call("ledger.put", LedgerUnavailableError, write)
+
+    def check(self, stored: ProviderState, state: ProviderState) -> None:
+        """The condition of the write."""
+        if stored.version != state.version:
+            raise LedgerConflictError(state.provider)
 
     def attention(self) -> list[ProviderState]:
         return self.faults.call(
             "ledger.attention", LedgerUnavailableError, lambda: [s for s in self.items.values() if s.attention]
         )
 
+    def _stored(self, provider: str) -> ProviderState:
+        return self.items.get(provider) or ProviderState(provider=provider)
+
+
+@lru_cache(maxsize=4096)
+def _etag(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
 
 @dataclass
 class MemoryObjects:
-    """`ObjectStore` in a dict, with the number of LIST requests that S3 would have answered."""
+    """`ObjectStore` in a dict; every page of a listing is a call of its own, as it is on S3."""
 
     faults: Faults
     stored: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
-    list_requests: int = 0
 
     def add(self, uri: str, body: bytes, last_modified: datetime) -> None:
         """Put an object as somebody else would, at a LastModified of one's choice."""
@@ -73,23 +89,29 @@ class MemoryObjects:
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
         bucket = prefix.removeprefix("s3://").partition("/")[0]
+        root = f"s3://{bucket}/"
 
-        def page() -> list[StoredObject]:
-            self.list_requests += 1
-            return [
-                StoredObject(
-                    key=key,
-                    size=len(body),
-                    etag=hashlib.md5(body, usedforsecurity=False).hexdigest(),
-                    last_modified=time,
-                )
-                for uri, (body, time) in sorted(self.stored.items())
-                if uri.startswith(prefix) and (key := uri.removeprefix(f"s3://{bucket}/")) > start_after
-            ]
+        def page(after: str) -> list[str]:
+            uris = sorted(uri for uri in self.stored if uri.startswith(prefix))
+            begin = bisect.bisect_right(uris, after)
+            return uris[begin : begin + PAGE + 1]
 
-        found = self.faults.call("objects.list", StorageUnavailableError, page)
-        self.list_requests += max(0, len(found) - 1) // 1000
-        yield from found
+        after = root + start_after
+        while True:
+            uris = self.faults.call("objects.list", StorageUnavailableError, partial(page, after))
+            for uri in uris[:PAGE]:
+                if uri in self.stored:
+                    body, time = self.stored[uri]
+                    yield StoredObject.model_construct(
+                        key=uri.removeprefix(root),
+                        size=len(body),
+                        etag=_etag(body),
+                        last_modified=time,
+                        version_id=None,
+                    )
+            if len(uris) <= PAGE:
+                return
+            after = uris[PAGE - 1]
 
     def read(self, uri: str) -> bytes | None:
         return self.faults.call(
@@ -113,12 +135,17 @@ class MemoryConfigApi:
     faults: Faults
     providers: dict[str, object] = field(default_factory=dict)
     reports: list[tuple[str, Report]] = field(default_factory=list)
+    refuses: set[str] = field(default_factory=set)
+    on_report: Callable[[str, Report], None] = lambda provider, report: None
 
     def entries(self) -> Mapping[str, object]:
         return self.faults.call("config_api.entries", ConfigApiUnavailableError, lambda: dict(self.providers))
 
     def report(self, provider: str, report: Report) -> None:
         def merge() -> None:
+            if provider in self.refuses:
+                raise ConfigApiAnswerError(f"{provider}: HTTP 400")
+            self.on_report(provider, report)
             self.reports.append((provider, report))
             entry = self.providers.get(provider)
             if isinstance(entry, dict):
@@ -137,6 +164,7 @@ class MemoryExecutions:
     faults: Faults
     started: dict[str, str] = field(default_factory=dict)
     statuses: dict[str, str] = field(default_factory=dict)
+    on_start: Callable[[str, str], None] = lambda name, execution_input: None
 
     def start(self, name: str, execution_input: str) -> bool:
         def begin() -> bool:
@@ -144,6 +172,7 @@ class MemoryExecutions:
                 return self.statuses[name] == "RUNNING" and self.started[name] == execution_input
             self.started[name] = execution_input
             self.statuses[name] = "RUNNING"
+            self.on_start(name, execution_input)
             return True
 
         return self.faults.call("executions.start", StartThrottledError, begin)

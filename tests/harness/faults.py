@@ -1,4 +1,4 @@
-"""Faults at the ports, in the three ways a remote call goes wrong: before it happened, after it happened, and slowly."""
+"""Faults at the ports, in the ways a remote call goes wrong: before it happened, after it happened, and slowly."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
+
+from tests.harness.processes import Process
 
 T = TypeVar("T")
 
@@ -19,10 +21,15 @@ class Fault(StrEnum):
     SLOW = "slow"
     CRASH_BEFORE = "crash before"
     CRASH_AFTER = "crash after"
+    QUIT = "end here as if all were well"
 
 
 class Crash(BaseException):
     """The process is gone. Not an Exception, so nothing can handle it."""
+
+
+class Quit(BaseException):
+    """The process ends with a success that it has not earned, such as a job whose script returns too early."""
 
 
 @dataclass
@@ -43,11 +50,13 @@ class Clock:
 class Faults:
     """What is to go wrong, and a count of every call at every port.
 
-    Keys are ``"port.operation"``, such as ``"ledger.put"``; ``"*"`` stands for the next call wherever it is.
+    Keys are ``"port.operation"``, such as ``"ledger.put"``; ``"*"`` stands for the next call wherever it is. A call
+    made inside a `Process` waits until the test lets it happen, and goes wrong as the test then says.
     """
 
     clock: Clock
     planned: dict[str, list[Fault]] = field(default_factory=dict)
+    down: set[str] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
     slowness: timedelta = timedelta(seconds=90)
 
@@ -57,9 +66,13 @@ class Faults:
     def call(self, where: str, error: type[Exception], action: Callable[[], T]) -> T:
         """Make a call at a port, with whatever fault is planned for it."""
         self.calls.append(where)
-        fault = next((self.planned[key].pop(0) for key in (where, "*") if self.planned.get(key)), None)
+        fault = self._fault(where)
+        if where.partition(".")[0] in self.down:
+            fault = Fault.FAIL_BEFORE
         if fault is Fault.CRASH_BEFORE:
             raise Crash(where)
+        if fault is Fault.QUIT:
+            raise Quit(where)
         if fault is Fault.FAIL_BEFORE:
             raise error(f"{where}: injected fault, nothing happened")
         if fault is Fault.SLOW:
@@ -73,3 +86,10 @@ class Faults:
 
     def count(self, where: str) -> int:
         return self.calls.count(where)
+
+    def _fault(self, where: str) -> Fault | None:
+        process = Process.current()
+        if process is not None:
+            told: Fault | None = process.wait_at(where)
+            return told
+        return next((self.planned[key].pop(0) for key in (where, "*") if self.planned.get(key)), None)

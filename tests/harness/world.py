@@ -1,4 +1,4 @@
-"""Everything but AWS: the real dispatcher, claims and outcomes over in-memory ports, and a small state machine."""
+"""Everything but AWS: the real dispatcher, claims and outcomes over in-memory ports, and a job that sends rows."""
 
 from __future__ import annotations
 
@@ -7,24 +7,42 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from fanout.claims import Claim, ClaimRequest, Claims, read_manifest
+from fanout.audit import Audit, audit
+from fanout.claims import Claim, ClaimRequest, Claims
 from fanout.dispatcher import Dispatcher, TickReport
-from fanout.errors import FanoutError
+from fanout.errors import FanoutError, StorageUnavailableError
+from fanout.ledger import ProviderState
+from fanout.manifests import Manifest, StoredObject, read_manifest
 from fanout.outcomes import Ending, Outcomes
 from fanout.settings import ClaimSettings, DispatchSettings
-from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryObjects
+from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryObjects, _etag
 from tests.harness.faults import Clock, Faults
+from tests.harness.processes import InlinePool
 
 CHANGE_LOG = "s3://changes/log"
 BUCKET = "data"
-_COMMON: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "env": "test",
     "run_ledger_table": "ledger",
     "config_api_url": "https://config.example/providers",
     "config_api_key_secret": "secret",
     "backoff_cap_minutes": 240,
     "overlap_minutes": 60,
+    "state_machine_arn": "arn:machine",
+    "max_concurrent_runs": 10,
+    "change_log_dir": CHANGE_LOG,
+    "data_bucket": BUCKET,
+    "lease_minutes": 120,
+    "max_objects_per_run": 100,
+    "max_bytes_per_run": 10**9,
+    "small_run_max_bytes": 10**6,
+    "min_workers": 2,
+    "max_workers": 10,
 }
+
+
+class JobFailedError(FanoutError):
+    """The job ended in failure."""
 
 
 @dataclass
@@ -42,20 +60,12 @@ class World:
         self.config_api = MemoryConfigApi(self.faults)
         self.executions = MemoryExecutions(self.faults)
         self.log: list[str] = []
-        given = {
-            **_COMMON,
-            "state_machine_arn": "arn:machine",
-            "max_concurrent_runs": 10,
-            "change_log_dir": CHANGE_LOG,
-            "data_bucket": BUCKET,
-            "lease_minutes": 120,
-            "max_objects_per_run": 100,
-            "max_bytes_per_run": 10**9,
-            "small_run_max_bytes": 10**6,
-            "min_workers": 2,
-            "max_workers": 10,
-            **self.settings,
-        }
+        self.configure(**self.settings)
+
+    def configure(self, **settings: Any) -> None:
+        """Deploy again with other settings; what is stored stays."""
+        self.settings.update(settings)
+        given = {**DEFAULTS, **self.settings}
         dispatch_settings = DispatchSettings.model_validate(given)
         self.outcomes = Outcomes(
             self.ledger, self.objects, self.config_api, dispatch_settings, self.clock, self.log.append
@@ -76,16 +86,34 @@ class World:
             settings=dispatch_settings,
             clock=self.clock,
             sleep=lambda seconds: None,
+            pool=InlinePool,
         )
 
     def provider(self, name: str, frequency: object = "15", **entry: object) -> None:
         """Register a provider with the config API."""
         self.config_api.providers[name] = {"frequency": frequency, **entry}
 
+    def uri(self, provider: str, key: str) -> str:
+        """Where an object of a provider's change log lies."""
+        return f"{CHANGE_LOG}/provider={provider}/{key}"
+
     def change(self, provider: str, key: str, *rows: str, last_modified: datetime | None = None) -> None:
         """Add an object of the change log; a row is its message's id."""
-        uri = f"{CHANGE_LOG}/provider={provider}/{key}"
-        self.objects.add(uri, "\n".join(rows).encode(), last_modified or self.clock())
+        self.objects.add(self.uri(provider, key), "\n".join(rows).encode(), last_modified or self.clock())
+
+    def state(self, provider: str) -> ProviderState:
+        """The provider's ledger item."""
+        return self.ledger.items.get(provider) or ProviderState(provider=provider)
+
+    def manifest(self, claim: Claim) -> Manifest:
+        """The manifest of a claim that has one."""
+        body = self.objects.stored[claim.manifest][0]
+        return Manifest.model_validate_json(body)
+
+    def planned(self, claim: Claim) -> list[str]:
+        """The keys of a claim's manifest, below the provider's prefix."""
+        root = f"log/provider={claim.provider}/"
+        return [o.key.removeprefix(root) for o in self.manifest(claim).objects] if claim.manifest != "none" else []
 
     def tick(self, at: datetime | None = None) -> TickReport:
         """Dispatch once."""
@@ -97,27 +125,62 @@ class World:
         return self.claims.claim(ClaimRequest.from_event(event))
 
     def job(self, claim: Claim, stop_after: int | None = None) -> dict[str, Any]:
-        """What the job does as far as others can see: one message a row of each object in the manifest, and a result."""
+        """What the job does as far as others can see: one message a row of each object in the manifest, and a result.
+
+        Raises
+        ------
+        JobFailedError
+            Killed after so many messages, an object is not what was planned, or a row says "bad".
+        """
+        try:
+            messages = self._send(claim, stop_after)
+        except JobFailedError as error:
+            if stop_after is None:  # a job that is killed leaves nothing behind
+                self._result(claim, status="failed", error={"type": "RecordError", "message": str(error)})
+            raise
+        return self._result(claim, status="succeeded", rows=messages, messages=messages)
+
+    def _send(self, claim: Claim, stop_after: int | None) -> int:
         manifest = read_manifest(self.objects, claim.manifest)
         if manifest is None:
-            raise AssertionError(f"no manifest at {claim.manifest}")
-        rows = []
+            raise JobFailedError("the manifest is gone")
+        messages = 0
         for stored in manifest.objects:
-            body = self.objects.stored[f"s3://{manifest.bucket}/{stored.key}"][0]
-            rows += [row for row in body.decode().split("\n") if row]
-        for row in rows[:stop_after]:
-            self.sent.append(row)
-        if stop_after is not None and stop_after < len(rows):
-            raise FanoutError(f"killed after {stop_after} messages")
+            for row in self._rows(manifest.bucket, stored):
+                if messages == stop_after:
+                    raise JobFailedError(f"killed after {stop_after} messages")
+                if row.startswith("bad"):
+                    raise JobFailedError(f"s3://{manifest.bucket}/{stored.key}, line 1: no change record")
+                self.faults.call("queue.send", StorageUnavailableError, lambda row=row: self.sent.append(row))  # type: ignore[misc]
+                messages += 1
+        return messages
+
+    def _rows(self, bucket: str, stored: StoredObject) -> list[str]:
+        def get() -> bytes | None:
+            body = self.objects.stored.get(f"s3://{bucket}/{stored.key}", (None,))[0]
+            return body if body is not None and _etag(body) == stored.etag else None
+
+        body = self.faults.call("change_log.get", StorageUnavailableError, get)
+        if body is None:
+            raise JobFailedError(f"{stored.key} changed after the run was planned")
+        return [row for row in body.decode().split("\n") if row]
+
+    def _result(self, claim: Claim, **figures: Any) -> dict[str, Any]:
         result = {
             "run_id": claim.run_id,
-            "status": "succeeded",
             "engine": claim.decision,
-            "objects": len(manifest.objects),
-            "rows": len(rows),
-            "messages": len(rows),
+            "objects": claim.objects,
+            "rows": 0,
+            "messages": 0,
+            "seconds": 60.0,
+            "workers": claim.workers,
+            **figures,
         }
-        self.objects.stored[claim.run_dir + "result.json"] = (json.dumps(result).encode(), self.clock())
+
+        def write() -> None:
+            self.objects.stored[claim.run_dir + "result.json"] = (json.dumps(result).encode(), self.clock())
+
+        self.faults.call("objects.put_result", StorageUnavailableError, write)
         return result
 
     def succeed(self, claim: Claim) -> None:
@@ -127,6 +190,11 @@ class World:
     def fail(self, claim: Claim, error: str = "States.TaskFailed", cause: str = "boom") -> str:
         """*Update Status Failed*."""
         return self.outcomes.fail(self._ending(claim, "failed", {"Error": error, "Cause": cause}))
+
+    def fail_without_claim(self, provider: str, run_id: str, error: str = "States.Timeout") -> str:
+        """*Update Status Failed* of an execution whose claim failed."""
+        state = {"provider": provider, "result": {"Error": error, "Cause": ""}}
+        return self.outcomes.fail(Ending.from_event({"outcome": "failed", "run_id": run_id, "state": state}))
 
     def run(self, provider: str, run_id: str, **given: Any) -> Claim:
         """A whole execution without a fault."""
@@ -147,6 +215,10 @@ class World:
             given = json.loads(self.executions.started[name])
             claims.append(self.run(given.pop("provider"), name, **given))
         return claims
+
+    def audit(self, provider: str) -> Audit:
+        """What no run has sent of a provider's change log."""
+        return audit(self.objects, self.claims.settings, self.ledger.get(provider))
 
     def _ending(self, claim: Claim, outcome: str, result: dict[str, Any] | None = None) -> Ending:
         state: dict[str, Any] = {"provider": claim.provider, "claim": asdict(claim)}

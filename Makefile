@@ -51,7 +51,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.11" >&2; exit 1;
   || { echo "$(PYTHON) is not Python 3.11, which Lambda, Glue 5.1 and Spark 3.5 share" >&2; exit 1; }
 @echo "Setting up $(1) from $(2) for $(3): about a minute, only once"
 @"$(PYTHON)" -m venv $(1)
-@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(2)
+@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --use-pep517 --require-hashes -r $(2)
 @$(1)/bin/python -m pip check --disable-pip-version-check >/dev/null
 endef
 

@@ -33,7 +33,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import chain
@@ -1731,8 +1731,8 @@ def collected(tallies: RDD[dict[str, Any]]) -> Tally:
     return sum((Tally(**tally) for tally in tallies.collect()), Tally())
 
 
-def run_bookmarked(sc: SparkContext, settings: Settings) -> Tally:
-    """Read what Glue's own job bookmark has not seen: the way of the article, for those who want it (docs/etl.md).
+def run_bookmarked(sc: SparkContext, settings: Settings, argv: Sequence[str]) -> Tally:
+    """Read what Glue's own job bookmark has not seen: the article's way (docs/glue-bookmarks.md).
 
     A DynamicFrame keeps neither the lines nor the objects they came from, so errors name neither, ids of
     records that have no event id are hashes of the record, and what tells `{"M": {}}` from null is left to
@@ -1740,7 +1740,8 @@ def run_bookmarked(sc: SparkContext, settings: Settings) -> Tally:
     """
     context = importlib.import_module("awsglue.context").GlueContext(sc)
     job = importlib.import_module("awsglue.job").Job(context)
-    job.init(settings.JOB_NAME, asdict(settings))
+    # Whether bookmarks are on is one of Glue's own arguments. Without them every run would read everything again.
+    job.init(settings.JOB_NAME, importlib.import_module("awsglue.utils").getResolvedOptions(list(argv), ["JOB_NAME"]))
     source = f"{settings.change_log_dir.rstrip('/')}/provider={settings.provider}/"
     frame = context.create_dynamic_frame.from_options(
         connection_type="s3",
@@ -1964,7 +1965,7 @@ def main(argv: Sequence[str]) -> None:
         target_of(settings)
         sc = SparkContext.getOrCreate()
         if settings.bookmark_mode == "glue" and settings.manifest == "none":  # a replay has a manifest in either mode
-            return run_bookmarked(sc, settings), workers_of(sc)
+            return run_bookmarked(sc, settings, argv), workers_of(sc)
         objects = read_manifest(s3_client(), settings.manifest, settings.provider)
         return run_on_spark(sc, settings, objects), workers_of(sc)
 

@@ -1,27 +1,75 @@
-"""`Job`: the begin and the end of a job run."""
+"""`Job`: the begin and the end of a job run, which read and write its bookmark."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
+
+from .bookmarks import BookmarkStore, S3BookmarkStore
+from .context import GlueContext
+
+ENABLE, PAUSE, DISABLE = "job-bookmark-enable", "job-bookmark-pause", "job-bookmark-disable"
 
 
 class Job:
-    """Marks where a script begins and commits. Bookmarks are not kept here."""
+    """Marks where a script begins and commits.
 
-    def __init__(self, glue_context: Any) -> None:
-        self.glue_context = glue_context
-        self.name: str | None = None
+    Attributes
+    ----------
+    store
+        Makes what keeps the bookmarks; a seam for tests.
+    """
 
-    def init(self, job_name: str, args: Mapping[str, str] | None = None) -> None:
-        """Begin the run."""
-        self.name = job_name
+    store: Callable[[], BookmarkStore] = S3BookmarkStore
+
+    def __init__(self, glue_context_or_spark_session: Any) -> None:
+        if not isinstance(glue_context_or_spark_session, GlueContext):
+            raise TypeError("on the laptop a Job is made from a GlueContext")
+        self._context = glue_context_or_spark_session
+        self._name: str | None = None
+        self._option = DISABLE
+        self._run_id: str | None = None
+
+    def init(self, job_name: str, args: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Begin the run: read the latest version of the job's bookmark.
+
+        Parameters
+        ----------
+        job_name
+            The job's own name. Whether Glue keeps a bookmark under another name is not documented, so here it fails.
+        args
+            What `getResolvedOptions` returned. "The script gets the job name and the control option for the job
+            bookmarks from the arguments": without its job_bookmark_option there is no bookmark.
+        """
+        self._option = args.get("job_bookmark_option") or DISABLE
+        if self._option not in (ENABLE, PAUSE, DISABLE):
+            raise ValueError(f"{self._option} is no job-bookmark-option")
+        if args.get("job_bookmark_from") or args.get("job_bookmark_to"):
+            raise NotImplementedError("job-bookmark-from and job-bookmark-to are not there on the laptop")
+        self._name, self._run_id = job_name, args.get("JOB_RUN_ID")
+        self._context._bookmark = None
+        self._context._read_sources = {}
+        if self._option != DISABLE:
+            self._context._bookmark = type(self).store().read(job_name)
+
+    def isInitialized(self) -> bool:  # noqa: N802 - AWS's name
+        """Whether the run was begun."""
+        return self._name is not None
 
     def commit(self) -> None:
-        """End the run.
+        """End the run: write the next version of the bookmark, if bookmarks are on.
 
-        Raises:
-            RuntimeError: the run was never begun.
+        Raises
+        ------
+        RuntimeError
+            The run was never begun.
+        VersionMismatchException
+            Another run of the job has committed since this one began.
         """
-        if self.name is None:
+        if self._name is None:
             raise RuntimeError("Job.commit was called before Job.init")
+        bookmark = self._context._bookmark
+        if self._option == ENABLE and bookmark is not None:
+            sources = {**bookmark.sources, **self._context._read_sources}
+            type(self).store().write(self._name, bookmark, sources, self._run_id)

@@ -4,35 +4,69 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
-RESERVED = ("JOB_NAME", "JOB_ID", "JOB_RUN_ID", "SECURITY_CONFIGURATION", "job-bookmark-option", "TempDir")
-"""Arguments that Glue itself passes; they are returned when they are there, asked for or not."""
+BOOKMARK_OPTIONS = ("job-bookmark-enable", "job-bookmark-pause", "job-bookmark-disable")
+RANGE_OPTIONS = ("job-bookmark-from", "job-bookmark-to")
+RESERVED = (
+    "JOB_ID",
+    "JOB_RUN_ID",
+    "SECURITY_CONFIGURATION",
+    "encryption-type",
+    "enable-data-lineage",
+    "RedshiftTempDir",
+    "TempDir",
+    *RANGE_OPTIONS,
+)
+"""Arguments that Glue itself passes; returned whether asked for or not, None where they are not there."""
 
 
 class GlueArgumentError(Exception):
-    """A declared argument was not passed."""
+    """An argument that was declared is missing, or has a value that it may not have."""
 
 
-def getResolvedOptions(args: Sequence[str], options: Sequence[str]) -> dict[str, str]:  # noqa: N802 - AWS's name
-    """The declared arguments of a job run, by name.
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise GlueArgumentError(message)
 
-    Args:
-        args: sys.argv, the script first.
-        options: names without dashes; each must have been passed as `--name value`.
 
-    Returns:
-        Name -> text. Dashes inside a name become underscores, as in Glue; arguments not declared are ignored.
+def getResolvedOptions(args: Sequence[str], options: Sequence[str]) -> dict[str, Any]:  # noqa: N802 - AWS's name
+    """Return the declared arguments of a job run, by name, and Glue's own.
 
-    Raises:
-        GlueArgumentError: a declared argument is missing.
+    Abbreviations are refused, as from Glue 6.0 on; earlier versions take them.
+
+    Parameters
+    ----------
+    args
+        sys.argv, the script first.
+    options
+        Names without dashes; each must have been passed as `--name value`.
+
+    Returns
+    -------
+    Name -> text. Dashes inside a name become underscores; arguments not declared are ignored. There always is a
+    job_bookmark_option, which is job-bookmark-disable where nothing was passed.
+
+    Raises
+    ------
+    GlueArgumentError
+        A declared argument is missing.
+    RuntimeError
+        A name of Glue's own was declared, or a bookmark range does not fit the bookmark option.
     """
-    parser = argparse.ArgumentParser(allow_abbrev=False, exit_on_error=False, add_help=False)
-    wanted = list(dict.fromkeys([*options, *RESERVED]))
-    for name in wanted:
-        parser.add_argument(f"--{name}", dest=name.replace("-", "_"))
-    parsed = {name: value for name, value in vars(parser.parse_known_args(args[1:])[0]).items() if value is not None}
-    missing = [name for name in options if name.replace("-", "_") not in parsed]
-    if missing:
-        names = ", ".join(f"--{name}" for name in missing)
-        raise GlueArgumentError(f"the following arguments are required: {names}")
-    return parsed
+    parser = _Parser(allow_abbrev=False, add_help=False)
+    parser.add_argument("--job-bookmark-option", choices=BOOKMARK_OPTIONS, default=BOOKMARK_OPTIONS[-1])
+    for name in RESERVED:
+        parser.add_argument(f"--{name}")
+    if {"job-bookmark-option", *RANGE_OPTIONS} & set(options):
+        raise RuntimeError("Glue's own arguments cannot be declared")
+    for name in dict.fromkeys(options):
+        if name not in RESERVED:
+            parser.add_argument(f"--{name}", required=True)
+    found = vars(parser.parse_known_args(args[1:])[0])
+    found["TempDir"] = found["RedshiftTempDir"] = found["TempDir"] or found["RedshiftTempDir"]
+    given = [name for name in RANGE_OPTIONS if found[name.replace("-", "_")] is not None]
+    paused = found["job_bookmark_option"] == "job-bookmark-pause"
+    if len(given) == (1 if paused else 2):
+        raise RuntimeError(f"{' and '.join(given)} do not fit {found['job_bookmark_option']}")
+    return found

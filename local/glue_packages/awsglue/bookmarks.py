@@ -1,0 +1,215 @@
+"""Job bookmarks, as far as AWS documents them. Pure rules first, then where the state is kept.
+
+Sources: Glue Developer Guide, "Tracking processed data using job bookmarks" (what a state holds, who reads and writes
+it when, versions, the time range in which a listing is not trusted) and "Using job bookmarks" (transformation_ctx);
+Glue API, S3JsonSource (maxBand, maxFilesInBand) and JobBookmarkEntry.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import boto3
+from botocore.exceptions import ClientError
+
+MAX_BAND_MILLISECONDS = 900_000
+"""How long before a listing its result counts as incomplete; files in this band are remembered by name."""
+
+MAX_FILES_IN_BAND = 1000
+
+SERVICE = "glue"
+"""Access key id under which Glue itself calls: a job's role has no part in its bookmark."""
+
+
+class VersionMismatchException(Exception):  # noqa: N818 - AWS's name
+    """Another run of the job has committed since this one began.
+
+    On Glue it arrives as a Py4JJavaError that holds the Java exception of this name.
+    """
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One object of a source.
+
+    Attributes
+    ----------
+    path
+        s3:// URI.
+    modified
+        LastModified.
+    """
+
+    path: str
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """What a bookmark knows of one transformation_ctx.
+
+    Attributes
+    ----------
+    listed_at
+        When the source was last listed.
+    band
+        Path -> LastModified of the files read that had been modified within the band before that.
+    """
+
+    listed_at: datetime
+    band: Mapping[str, datetime]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        band = {path: modified.isoformat() for path, modified in sorted(self.band.items())}
+        return {"listed_at": self.listed_at.isoformat(), "band": band}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> SourceState:
+        """Read what `as_json` wrote."""
+        band = {path: datetime.fromisoformat(modified) for path, modified in value["band"].items()}
+        return cls(datetime.fromisoformat(value["listed_at"]), band)
+
+
+def unread(
+    listing: Iterable[Listed],
+    state: SourceState | None,
+    now: datetime,
+    max_band: float = MAX_BAND_MILLISECONDS,
+    max_files_in_band: int = MAX_FILES_IN_BAND,
+) -> tuple[list[Listed], SourceState]:
+    """Choose the objects that a bookmark has not seen, by LastModified.
+
+    What was modified before the band of the last listing counts as read, *whether it was or not*: a file that turns up
+    late with an older time, or that another source with the same transformation_ctx never looked at, is skipped.
+
+    Parameters
+    ----------
+    listing
+        All objects of the source.
+    state
+        What the bookmark holds for the transformation_ctx, or None.
+    now
+        The time of the listing.
+    max_band
+        Milliseconds.
+    max_files_in_band
+        How many files of the band before `now` are read; the others are left to the next run.
+
+    Returns
+    -------
+    (objects, state)
+        The objects to read, the oldest first, and the state if the run is committed.
+    """
+    new = sorted((o for o in listing if _is_new(o, state, max_band)), key=lambda o: (o.modified, o.path))
+    settled = [o for o in new if _age(o.modified, now) >= max_band]
+    in_band = [o for o in new if _age(o.modified, now) < max_band][:max_files_in_band]
+    remembered = dict(state.band) if state else {}
+    remembered.update((o.path, o.modified) for o in in_band)
+    band = {path: modified for path, modified in remembered.items() if _age(modified, now) < max_band}
+    return settled + in_band, SourceState(now, band)
+
+
+def _is_new(listed: Listed, state: SourceState | None, max_band: float) -> bool:
+    if state is None or listed.modified > state.listed_at:
+        return True
+    return _age(listed.modified, state.listed_at) < max_band and listed.path not in state.band
+
+
+def _age(modified: datetime, now: datetime) -> float:
+    return (now - modified).total_seconds() * 1000
+
+
+@dataclass(frozen=True)
+class Bookmark:
+    """The bookmark of a job, one version of it.
+
+    Attributes
+    ----------
+    version
+        Grows by one with each commit; 0 before the first.
+    sources
+        transformation_ctx -> what has been read.
+    run_id
+        The job run that committed it.
+    tag
+        The stored object's ETag.
+    """
+
+    version: int = 0
+    sources: Mapping[str, SourceState] = field(default_factory=dict)
+    run_id: str | None = None
+    tag: str | None = None
+
+
+class BookmarkStore(Protocol):
+    """Where the bookmarks of jobs are kept."""
+
+    def read(self, job_name: str) -> Bookmark:
+        """The latest version; an empty one when there is none."""
+        ...
+
+    def write(self, job_name: str, read: Bookmark, sources: Mapping[str, SourceState], run_id: str | None) -> None:
+        """Write the next version, unless somebody else has.
+
+        Raises
+        ------
+        VersionMismatchException
+            The stored version is not the one that was read.
+        """
+        ...
+
+
+class S3BookmarkStore:
+    """One object a job, beside the job's script: {bucket of the script}/glue-bookmarks/{job name}.json.
+
+    Its content has the shape of the API's JobBookmarkEntry. AWS keeps it inside of Glue.
+    """
+
+    def __init__(self, s3: Any = None, glue: Any = None) -> None:
+        secret = os.environ.get("AWS_SECRET_ACCESS_KEY", "laptop")
+        session = boto3.session.Session(aws_access_key_id=SERVICE, aws_secret_access_key=secret)
+        self._s3 = s3 or session.client("s3")
+        self._glue = glue or session.client("glue")
+
+    def read(self, job_name: str) -> Bookmark:
+        """See `BookmarkStore.read`."""
+        try:
+            found = self._s3.get_object(**self._place(job_name))
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                return Bookmark()
+            raise
+        entry = json.loads(found["Body"].read())
+        sources = {ctx: SourceState.from_json(state) for ctx, state in json.loads(entry["JobBookmark"]).items()}
+        return Bookmark(entry["Version"], sources, entry["RunId"], found["ETag"])
+
+    def write(self, job_name: str, read: Bookmark, sources: Mapping[str, SourceState], run_id: str | None) -> None:
+        """See `BookmarkStore.write`. The condition is S3's: the object is the one that was read, or there is none."""
+        entry = {
+            "JobName": job_name,
+            "Version": read.version + 1,
+            "RunId": run_id,
+            "PreviousRunId": read.run_id,
+            "JobBookmark": json.dumps({ctx: state.as_json() for ctx, state in sources.items()}),
+        }
+        condition = {"IfMatch": read.tag} if read.tag else {"IfNoneMatch": "*"}
+        try:
+            self._s3.put_object(**self._place(job_name), Body=json.dumps(entry).encode(), **condition)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"):
+                raise
+            found = self.read(job_name).version
+            raise VersionMismatchException(
+                "Continuation update failed due to version mismatch. "
+                f"Expected version {read.version} but found version {found}"
+            ) from error
+
+    def _place(self, job_name: str) -> dict[str, str]:
+        script = self._glue.get_job(JobName=job_name)["Job"]["Command"]["ScriptLocation"]
+        return {"Bucket": script.removeprefix("s3://").split("/")[0], "Key": f"glue-bookmarks/{job_name}.json"}

@@ -1,0 +1,237 @@
+"""Both engines send the same bytes, run the user's ETL, and stop in time."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.job.harness import DATA, PROVIDER, SCRIPT, Harness
+from tests.unit.job.records import export, kinesis, line, stream
+
+
+def mixed_files(objects: int = 5, rows: int = 12) -> dict[str, bytes]:
+    """Objects with all record shapes, all view types and several gzip members in them."""
+    files = {}
+    for n in range(objects):
+        lines = []
+        for row in range(rows):
+            keys = {"pk": {"S": f"key-{row % 4}"}}
+            shapes = [
+                {
+                    **stream("INSERT", Keys=keys, OldImage=None, SequenceNumber=str(n * 100 + row)),
+                    "eventID": f"e-{n}-{row}",
+                },
+                {
+                    **stream("REMOVE", Keys=keys, NewImage=None, SequenceNumber=str(n * 100 + row)),
+                    "eventID": f"r-{n}-{row}",
+                },
+                {**kinesis(moment=1700000000000000 + n * 1000 + row), "eventID": f"k-{n}-{row}"},
+                export(),
+            ]
+            lines.append(line(shapes[row % 4]))
+        half = rows // 2
+        files[f"{n}.json.gz"] = gzip.compress(b"\n".join(lines[:half]) + b"\n") + gzip.compress(
+            b"\n".join(lines[half:])
+        )
+    return files
+
+
+def changed_script(folder: Path, **replaced: str) -> Path:
+    """A copy of the job with the user's ETL in it."""
+    text = SCRIPT.read_text()
+    if "transform" in replaced:
+        assert text.count("    return change.data\n") == 1
+        text = text.replace("    return change.data\n", replaced["transform"])
+    if "etl" in replaced:
+        before = "etl: Callable[[DataFrame], DataFrame] | None = None\n"
+        assert text.count(before) == 1
+        text = text.replace(before, replaced["etl"])
+    script = folder / "change_log.py"
+    script.write_text(text)
+    return script
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("order", ["none", "key"])
+def test_both_engines_send_byte_identical_messages(spark: Any, queue: str, fifo_queue: str, order: str) -> None:
+    url = fifo_queue if order == "key" else queue
+    files = mixed_files()
+    small = Harness("small", url).run(files, message_order=order)
+    glue = Harness("glue", url).run(files, message_order=order)
+    assert small.error is None
+    assert glue.error is None
+    assert small.bodies == glue.bodies
+    assert len(small.bodies) == 60
+    assert [small.result[c] for c in ("objects", "bytes", "rows", "messages")] == [
+        glue.result[c] for c in ("objects", "bytes", "rows", "messages")
+    ]
+
+
+@pytest.mark.spark
+def test_both_engines_send_byte_identical_messages_when_a_line_is_bad(spark: Any, queue: str) -> None:
+    files = mixed_files() | {"bad.json": line(stream("INSERT")) + b"\nbad\n" + line(stream("INSERT"))}
+    small, glue = Harness("small", queue).run(files), Harness("glue", queue).run(files)
+    assert small.bodies == glue.bodies
+    assert small.result["error"] == glue.result["error"]
+
+
+@pytest.mark.spark
+def test_the_script_runs_as_a_process_of_its_own(aws: str, queue: str, java_17: None) -> None:
+    job = Harness("glue", queue)
+    manifest = job.plan([job.put(name, body) for name, body in mixed_files(2).items()])
+    values = {
+        "provider": PROVIDER,
+        "run_id": "run-1",
+        "manifest": manifest,
+        "queue_url": queue,
+        "env": "test",
+        "data_bucket": DATA,
+    }
+    argv = [sys.executable, str(SCRIPT), "--JOB_NAME", "etl-test-change_log"]
+    argv += [part for name, value in values.items() for part in (f"--{name}", value)]
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert job.result("run-1")["messages"] == 24
+    logged = [json.loads(one) for one in done.stdout.splitlines() if one.startswith("{")]
+    assert {(one["provider"], one["run_id"]) for one in logged} == {(PROVIDER, "run-1")}
+    broken = subprocess.run(argv[:-2], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert broken.returncode != 0
+    assert "SettingsError: missing: --data_bucket" in broken.stderr
+
+
+TRANSFORM = """
+    if change.operation == "remove":
+        return None
+    if change.sequence is None:
+        return [{"part": n, "key": change.keys} for n in range(2)]
+    return {"price": (change.new or {}).get("price"), "double": (change.new or {}).get("price", 0) * 2}
+"""
+
+
+def test_the_users_transform_drops_splits_and_computes(job: Harness, tmp_path: Path) -> None:
+    files = {"a.json": b"\n".join([line(stream("INSERT")), line(stream("REMOVE")), line(export(old=False))])}
+    outcome = job.run(files, changed_script(tmp_path, transform=TRANSFORM))
+    assert outcome.error is None
+    assert (outcome.result["rows"], outcome.result["messages"]) == (3, 3)
+    assert [event["data"] for event in outcome.events if "sequence" in event] == [{"price": 1.5, "double": 3.0}]
+    assert '"double":3.00' in "".join(outcome.bodies), "Decimals stay exact"
+    halves = [event["id"] for event in outcome.events if "sequence" not in event]
+    assert [id_[-4:] for id_ in halves] == ["-1-0", "-1-1"] or [id_[-4:] for id_ in halves] == ["-3-0", "-3-1"]
+
+
+def test_a_transform_that_fails_names_object_and_line_but_not_the_row(job: Harness, tmp_path: Path) -> None:
+    script = changed_script(tmp_path, transform='    raise ValueError(f"canary {change.keys}")\n')
+    outcome = job.run({"a.json": line(stream())}, script)
+    error = outcome.result["error"]
+    assert (error["type"], error["line"]) == ("TransformError", 1)
+    assert "canary" not in json.dumps(outcome.result) + str(outcome.error)
+
+
+ETL = """
+def etl(changes):
+    return changes.where("operation != 'remove'").selectExpr(
+        "id", "operation", "time", "subject", "sequence", "position", "to_json(named_struct('was', data)) as data"
+    )
+"""
+
+
+@pytest.mark.spark
+def test_a_native_etl_changes_what_is_sent(spark: Any, queue: str, tmp_path: Path) -> None:
+    job = Harness("glue", queue)
+    outcome = job.run(mixed_files(), changed_script(tmp_path, etl=ETL))
+    assert outcome.error is None
+    assert (outcome.result["rows"], outcome.result["messages"]) == (60, 45)
+    assert {event["type"] for event in outcome.events} == {"dynamodb.insert", "dynamodb.modify"}
+    assert all("keys" in json.loads(event["data"]["was"]) for event in outcome.events)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("order", ["none", "key"])
+def test_a_native_etl_that_changes_nothing_sends_the_same_bytes(
+    spark: Any, queue: str, fifo_queue: str, tmp_path: Path, order: str
+) -> None:
+    url = fifo_queue if order == "key" else queue
+    job, files = Harness("glue", url), mixed_files()
+    native = job.run(
+        files, changed_script(tmp_path, etl="def etl(changes):\n    return changes\n"), message_order=order
+    )
+    assert native.error is None
+    assert native.bodies == job.run(files, message_order=order).bodies
+
+
+@pytest.mark.spark
+def test_a_native_etl_sends_nothing_of_a_run_with_a_bad_line(spark: Any, queue: str, tmp_path: Path) -> None:
+    files = mixed_files() | {"bad.json": b"bad"}
+    outcome = Harness("glue", queue).run(files, changed_script(tmp_path, etl=ETL))
+    assert (outcome.result["error"]["type"], outcome.messages) == ("RecordError", [])
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize(
+    ("etl", "type_"),
+    [
+        ("def etl(changes):\n    return changes.drop('position')\n", "TransformError"),
+        (
+            "def etl(changes):\n    return changes.selectExpr('id', 'operation', 'time', 'subject', 'sequence', 'position', \"'no' data\")\n",
+            "TransformError",
+        ),
+        ("def etl(changes):\n    raise ValueError('canary')\n", "UnexpectedError"),
+    ],
+)
+def test_a_native_etl_that_breaks_its_contract_is_a_typed_error(
+    spark: Any, queue: str, tmp_path: Path, etl: str, type_: str
+) -> None:
+    outcome = Harness("glue", queue).run(mixed_files(1), changed_script(tmp_path, etl=etl))
+    assert outcome.result["error"]["type"] == type_
+    assert "canary" not in str(outcome.error)
+
+
+def test_the_small_run_refuses_a_native_etl_and_says_what_to_do(queue: str, tmp_path: Path) -> None:
+    outcome = Harness("small", queue).run(mixed_files(1), changed_script(tmp_path, etl=ETL))
+    assert outcome.result["error"]["type"] == "FrameEtlError"
+    assert "FrameEtl=yes" in str(outcome.error)
+    assert outcome.messages == []
+
+
+def test_the_small_run_stops_before_its_lambda_does(queue: str) -> None:
+    job = Harness("small", queue, seconds=5.0)  # of which the margin takes all
+    outcome = job.run(mixed_files(2))
+    assert outcome.result["error"]["type"] == "DeadlineError"
+    assert outcome.messages == []
+
+
+def test_a_manifest_of_another_provider_is_refused(job: Harness) -> None:
+    manifest = job.plan([])
+    key = manifest.removeprefix(f"s3://{DATA}/")
+    job.s3.put_object(Bucket=DATA, Key=key, Body=job.read(key).replace(b'"acme"', b'"other"'))
+    assert job.run_manifest(manifest).result["error"]["type"] == "ManifestError"
+
+
+def test_a_manifest_that_is_not_there_is_a_storage_error(job: Harness) -> None:
+    outcome = job.run_manifest(f"s3://{DATA}/runs/provider={PROVIDER}/run-9/manifest.json")
+    assert outcome.result["error"]["type"] == "StorageError"
+
+
+def test_a_queue_that_is_not_there_fails_the_run(job: Harness) -> None:
+    outcome = job.run({"a.json": line(stream())}, queue_url=f"{job.queue_url}-gone")
+    assert outcome.result["error"]["type"] == "SendRefusedError"
+    assert "NonExistentQueue" in str(outcome.error)
+    assert outcome.result["messages"] == 0
+
+
+def test_importing_the_module_does_nothing() -> None:
+    code = "import socket, sys; socket.socket.connect = None; import change_log; print('pyspark' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(SCRIPT.parent)}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+    assert importlib.util.find_spec("change_log") is not None

@@ -1,0 +1,134 @@
+"""`Job` reads and writes the bookmark as AWS documents it; a commit over another run's commit fails."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.glue_packages.awsglue.bookmarks import Bookmark, S3BookmarkStore, SourceState, VersionMismatchException
+from local.glue_packages.awsglue.context import GlueContext
+from local.glue_packages.awsglue.job import Job
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+JOB = "etl-dev-change_log"
+ON = {"job_bookmark_option": "job-bookmark-enable", "JOB_RUN_ID": "jr_1"}
+
+
+class FakeS3:
+    """One bucket with S3's conditional writes."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+        self.tags: dict[str, str] = {}
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        if Key not in self.bodies:
+            raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+        return {"Body": io.BytesIO(self.bodies[Key]), "ETag": self.tags[Key]}
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes, IfMatch: str = "", IfNoneMatch: str = "") -> None:  # noqa: N803
+        if (IfNoneMatch and Key in self.bodies) or (IfMatch and IfMatch != self.tags.get(Key)):
+            raise ClientError({"Error": {"Code": "PreconditionFailed"}}, "PutObject")
+        self.bodies[Key] = Body
+        self.tags[Key] = f'"{len(self.tags)}-{hash(Body)}"'
+
+
+class FakeGlue:
+    """Knows one job."""
+
+    def get_job(self, JobName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        if JobName != JOB:
+            raise ClientError({"Error": {"Code": "EntityNotFoundException"}}, "GetJob")
+        return {"Job": {"Command": {"ScriptLocation": "s3://artifacts/script"}}}
+
+
+class FakeContext(GlueContext):
+    """A context without Spark."""
+
+    def __init__(self) -> None:
+        self._bookmark: Bookmark | None = None
+        self._read_sources: dict[str, SourceState] = {}
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> S3BookmarkStore:
+    made = S3BookmarkStore(FakeS3(), FakeGlue())
+    monkeypatch.setattr(Job, "store", lambda: made)
+    return made
+
+
+def begun(args: Mapping[str, str] = ON, name: str = JOB) -> tuple[Job, FakeContext]:
+    context = FakeContext()
+    job = Job(context)
+    job.init(name, args)
+    return job, context
+
+
+def read(context: FakeContext, ctx: str) -> None:
+    context._read_sources[ctx] = SourceState(NOON, {f"s3://data/{ctx}": NOON})
+
+
+def test_a_commit_keeps_what_was_read_under_each_name(store: S3BookmarkStore) -> None:
+    for ctx in ("dev_a", "dev_b"):
+        job, context = begun()
+        read(context, ctx)
+        job.commit()
+
+    kept = store.read(JOB)
+    assert (kept.version, sorted(kept.sources), kept.run_id) == (2, ["dev_a", "dev_b"], "jr_1")
+
+
+@pytest.mark.parametrize("committed_before", [0, 1])
+def test_of_two_runs_that_began_alike_only_one_can_commit(store: S3BookmarkStore, committed_before: int) -> None:
+    for _ in range(committed_before):
+        begun()[0].commit()
+    (first, _), (second, context) = begun(), begun()
+    read(context, "dev_b")
+    first.commit()
+
+    expected = f"Expected version {committed_before} but found version {committed_before + 1}"
+    with pytest.raises(VersionMismatchException, match=expected):
+        second.commit()
+    assert "dev_b" not in store.read(JOB).sources
+
+
+def test_a_run_that_does_not_commit_leaves_the_bookmark(store: S3BookmarkStore) -> None:
+    _, context = begun()
+    read(context, "dev_a")
+
+    assert store.read(JOB) == Bookmark()
+
+
+@pytest.mark.parametrize("args", [{}, {"job_bookmark_option": "job-bookmark-disable"}])
+def test_without_the_option_there_is_no_bookmark(store: S3BookmarkStore, args: dict[str, str]) -> None:
+    job, context = begun(args)
+    read(context, "dev_a")
+    job.commit()
+
+    assert context._bookmark is None
+    assert store.read(JOB) == Bookmark()
+
+
+def test_a_paused_bookmark_is_read_and_not_written(store: S3BookmarkStore) -> None:
+    begun()[0].commit()
+    job, context = begun({"job_bookmark_option": "job-bookmark-pause"})
+    job.commit()
+
+    assert context._bookmark is not None
+    assert store.read(JOB).version == 1
+
+
+@pytest.mark.usefixtures("store")
+def test_a_name_that_is_no_job_s_is_refused() -> None:
+    with pytest.raises(ClientError, match="EntityNotFound"):
+        begun(name=f"{JOB}-provider-a")
+
+
+def test_a_commit_before_init_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="before"):
+        Job(FakeContext()).commit()

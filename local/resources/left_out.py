@@ -7,6 +7,7 @@ LEFT_OUT: dict[str, str] = {
     "AWS::CloudFormation::WaitConditionHandle": "does nothing",
     "AWS::Glue::SecurityConfiguration": "encryption with KMS is not played here",
     "AWS::Lambda::Permission": "says which services may invoke a function; access control is not played here",
+    "AWS::Logs::QueryDefinition": "saved searches of CloudWatch's console, which is not here",
     "AWS::Logs::ResourcePolicy": "access control is not played here",
     "AWS::S3::BucketPolicy": "access control is not played here",
     "AWS::SNS::Subscription": "alarms do not fire here, so nobody is told",

@@ -56,6 +56,7 @@ _METRICS = {
     "FailedStarts": "failed_starts",
     "FreedLeases": "freed_leases",
     "LiveRuns": "live",
+    "NeverSucceeded": "never_succeeded",
 }
 
 

@@ -16,6 +16,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+Watcher = Callable[[str, dict[str, str | None], int], None]
+"""Called with "before" or "after", the call as it is written down, and the caller's TCP port."""
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/aws4_request")
 _RESOURCE = re.compile(
@@ -36,22 +38,30 @@ class CallLog:
     Args:
         application: moto's server.
         path: the file that takes the calls; it is begun anew.
+        watch: told of each call before it is executed, and again before its answer is sent. It may raise
+            ConnectionAbortedError, and the caller gets no answer.
     """
 
-    def __init__(self, application: Application, path: Path) -> None:
+    def __init__(self, application: Application, path: Path, watch: Watcher = lambda when, call, port: None) -> None:
         self._application = application
+        self._watch = watch
         self._lock = threading.Lock()
         self._file = path.open("w", encoding="utf-8", buffering=1)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         match = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
-        if match:
-            call = describe(match[1], match[2], environ)
-            line = json.dumps(call) + "\n"
-            with self._lock:
-                if not self._file.closed:
-                    self._file.write(line)
-        return self._application(environ, start_response)
+        if not match:
+            return self._application(environ, start_response)
+        call = describe(match[1], match[2], environ)
+        line = json.dumps(call) + "\n"
+        with self._lock:
+            if not self._file.closed:
+                self._file.write(line)
+        port = int(environ.get("REMOTE_PORT") or 0)
+        self._watch("before", call, port)
+        answer = self._application(environ, start_response)
+        self._watch("after", call, port)
+        return answer
 
     def close(self) -> None:
         """Write no more."""

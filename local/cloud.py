@@ -28,7 +28,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from local import event_bus, glue_runs, moto_repairs, schedule
 from local.api_gateway import ApiGateway
-from local.call_log import CallLog
+from local.call_log import CallLog, Watcher
 from local.errors import LaptopCloudError, ResourceError
 from local.glue_runs import GlueRunner
 from local.lambdas import LambdaRunner
@@ -53,6 +53,7 @@ class LaptopCloud:
         drivers: Spark drivers at once; they are started in the background. 0: Glue runs start one when they need it.
         glue_minute: seconds that a minute of a Glue timeout lasts.
         progress: called with a line of text as the cloud comes up.
+        watch: see `local.call_log.CallLog`; a seam for tests that break things at a certain call.
 
     Attributes:
         endpoint: URL for `aws --endpoint-url`.
@@ -72,6 +73,7 @@ class LaptopCloud:
         drivers: int = 2,
         glue_minute: float = 60.0,
         progress: Callable[[str], None] = lambda line: None,
+        watch: Watcher = lambda when, call, port: None,
     ) -> None:
         self.workdir = Path(workdir).resolve()
         self.endpoint = ""
@@ -82,6 +84,7 @@ class LaptopCloud:
         self._drivers = drivers
         self._glue_minute = glue_minute
         self._progress = progress
+        self._watch = watch
         self._clients: dict[tuple[str, str], Any] = {}
         self._clients_lock = threading.Lock()
         self._apis: list[ApiGateway] = []
@@ -293,7 +296,8 @@ class LaptopCloud:
         glue_runs.let_runs_be_real()
         moto_repairs.apply_all()
         moto_repairs.connect(self)
-        self._call_log = CallLog(DomainDispatcherApplication(create_backend_app), self.workdir / "api_calls.jsonl")
+        application = DomainDispatcherApplication(create_backend_app)
+        self._call_log = CallLog(application, self.workdir / "api_calls.jsonl", self._watch)
         try:
             self._server = make_server(
                 "127.0.0.1", self._port, self._call_log, threaded=True, request_handler=MotoRequestHandler

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -142,7 +143,7 @@ class Sandbox:
             return Answer(error={"errorMessage": text, "errorType": "Sandbox.Timedout"})
         if not line.endswith(b"\n"):
             self.kill()
-            text = f"RequestId: {request_id} Error: Runtime exited with error: exit status {self.process.returncode}"
+            text = f"RequestId: {request_id} Error: Runtime exited with error: {_how_it_ended(self.process.returncode)}"
             return Answer(error={"errorMessage": text, "errorType": "Runtime.ExitError"})
         answer = json.loads(line)
         return Answer(error=answer["error"]) if "error" in answer else Answer(result=answer["result"])
@@ -174,6 +175,13 @@ class Sandbox:
                     stream.close()
                 except BrokenPipeError:
                     pass  # closing flushes what the dead process did not read
+
+
+def _how_it_ended(returncode: int) -> str:
+    """A process's end in the words of Lambda's runtime, which is written in Go."""
+    if returncode >= 0:
+        return f"exit status {returncode}"
+    return f"signal: {'killed' if returncode == -signal.SIGKILL else signal.strsignal(-returncode)}"
 
 
 @dataclass
@@ -292,7 +300,12 @@ class LambdaRunner:
     def _take(self, function: Function) -> Sandbox:
         with self._lock:
             pool = self._pools[function]
-            sandbox = pool.idle.pop() if pool.idle else None
+            sandbox = None
+            while pool.idle and sandbox is None:
+                sandbox = pool.idle.pop()
+                if sandbox.process.poll() is not None:  # died while it was frozen: AWS would not use it either
+                    sandbox.kill()
+                    sandbox = None
             if sandbox is None:
                 sandbox = Sandbox(function, self._endpoint, self._logs / f"{function.name}.log")
             pool.busy.append(sandbox)

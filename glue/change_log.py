@@ -323,10 +323,10 @@ class Settings:
         """Build from Glue's argv, by awsglue's own reader where there is one."""
         present = [n for n in cls.names() if any(a == f"--{n}" or a.startswith(f"--{n}=") for a in argv)]
         try:
-            resolve = importlib.import_module("awsglue.utils").getResolvedOptions
+            read = importlib.import_module("awsglue.utils").getResolvedOptions
         except ImportError:
-            return cls.from_values(plain_arguments(argv))
-        return cls.from_values(resolve(list(argv), present))
+            read = plain_arguments
+        return cls.from_values(read(list(argv), present))
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
@@ -338,14 +338,14 @@ class Settings:
         )
 
 
-def plain_arguments(argv: Sequence[str]) -> dict[str, str]:
+def plain_arguments(argv: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Read `--name value` and `--name=value` where awsglue is not there."""
     values: dict[str, str] = {}
     arguments = iter(argv[1:])
     for argument in arguments:
         name, given, value = argument.removeprefix("--").partition("=")
         values[name] = value if given else next(arguments, "")
-    return values
+    return {name: value for name, value in values.items() if name in names}
 
 
 # ============================================================================================================

@@ -91,6 +91,7 @@ def test_the_script_runs_as_a_process_of_its_own(aws: str, queue: str, java_17: 
         "provider": PROVIDER,
         "run_id": "run-1",
         "manifest": manifest,
+        "run_dir": manifest.removesuffix("manifest.json"),
         "queue_url": queue,
         "env": "test",
         "data_bucket": DATA,
@@ -181,7 +182,7 @@ def test_a_native_etl_sends_nothing_of_a_run_with_a_bad_line(spark: Any, queue: 
     [
         ("def etl(changes):\n    return changes.drop('position')\n", "TransformError"),
         (
-            "def etl(changes):\n    return changes.selectExpr('id', 'operation', 'time', 'subject', 'sequence', 'position', \"'no' data\")\n",
+            "def etl(changes):\n    return changes.drop('data').selectExpr('*', \"'no' as data\")\n",
             "TransformError",
         ),
         ("def etl(changes):\n    raise ValueError('canary')\n", "UnexpectedError"),
@@ -224,7 +225,7 @@ def test_a_manifest_that_is_not_there_is_a_storage_error(job: Harness) -> None:
 def test_a_queue_that_is_not_there_fails_the_run(job: Harness) -> None:
     outcome = job.run({"a.json": line(stream())}, queue_url=f"{job.queue_url}-gone")
     assert outcome.result["error"]["type"] == "SendRefusedError"
-    assert "NonExistentQueue" in str(outcome.error)
+    assert "QueueDoesNotExist" in str(outcome.error)
     assert outcome.result["messages"] == 0
 
 

@@ -1,0 +1,75 @@
+"""FAULTS.md, Data 24: a task's memory is bounded, however large the object."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.sqs_stub import etag_of, running_stub
+from tests.integration.job.harness import PROVIDER, SCRIPT
+from tests.unit.job.records import line, stream
+
+MEASURE = """
+import json, resource, sys
+sys.path[:0] = sys.argv[1:2]
+import change_log
+if sys.argv[4] == "read":
+    # Everything but the sending, which would take minutes for a gigabyte of rows.
+    change_log.Task.send = lambda self, messages: setattr(self.tally, "messages", sum(1 for _ in messages))
+class Context:
+    def get_remaining_time_in_millis(self):
+        return 900_000
+run = {"provider": "acme", "run_id": "run-1", "manifest": sys.argv[2], "run_dir": sys.argv[3]}
+result = change_log.handler(run, Context())
+result["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps(result))
+"""
+
+
+def measured(folder: Path, body: bytes, what: str) -> dict[str, int]:
+    """Run small over one object in a process of its own; return its result with its peak memory, in bytes."""
+    key = f"change_log/provider={PROVIDER}/big.json.gz"
+    run = folder / "data" / "runs" / "run-1"
+    (folder / "data" / key).parent.mkdir(parents=True)
+    (folder / "data" / key).write_bytes(body)
+    run.mkdir(parents=True)
+    entry = {"key": key, "size": len(body), "etag": etag_of(body), "last_modified": "2026-11-22T07:29:00Z"}
+    manifest = {"version": 1, "provider": PROVIDER, "run_id": "run-1", "bucket": "data", "objects": [entry]}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    with running_stub(objects=folder) as stub:
+        environment = {
+            **os.environ,
+            "AWS_ENDPOINT_URL": stub.endpoint,
+            "QUEUE_URL": stub.queue_url,
+            "ENV": "test",
+            "DATA_BUCKET": "data",
+        }
+        argv = [sys.executable, "-c", MEASURE, str(SCRIPT.parent)]
+        argv += ["s3://data/runs/run-1/manifest.json", "s3://data/runs/run-1/", what]
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True, timeout=500)
+    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.slow
+def test_a_gigabyte_of_rows_in_one_object_stays_below_400_mb(tmp_path: Path) -> None:
+    row = line(stream("INSERT", NewImage={"text": {"S": "x" * 20_000}})) + b"\n"
+    member = row * 500
+    copies = 2**30 // len(member) + 1
+    result = measured(tmp_path, gzip.compress(member) * copies, "read")
+    assert result["rows"] == result["messages"] == 500 * copies
+    assert result["rows"] * len(row) >= 2**30
+    assert result["peak"] < 400e6
+
+
+def test_sending_large_rows_stays_below_400_mb(tmp_path: Path) -> None:
+    row = line(stream("INSERT", NewImage={"text": {"S": "x" * 200_000}})) + b"\n"
+    result = measured(tmp_path, gzip.compress(row * 100) * 10, "send")
+    assert result["rows"] == result["messages"] == 1_000
+    assert result["peak"] < 400e6

@@ -1,0 +1,298 @@
+"""FAULTS.md, Data 18 and 19: a queue that is slow, fails, throttles, breaks or stays broken."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import change_log
+from change_log import (
+    DeadlineError,
+    Message,
+    QueueTarget,
+    Sender,
+    SendError,
+    SendRefusedError,
+)
+from tests.benchmarks.sqs_stub import RunningStub, running_stub
+from tests.integration.job.harness import DATA, PROVIDER, SCRIPT, Harness
+from tests.unit.job.records import line, stream
+
+
+def messages(count: int, groups: int = 0) -> list[Message]:
+    """Messages whose bodies name them; with groups, each group's in order."""
+    made = []
+    for n in range(count):
+        body = json.dumps({"id": f"e-{n}"}, separators=(",", ":"))
+        group = f"{n % groups:08x}" if groups else ""
+        made.append(Message(f"e-{n}", body, len(body), "dynamodb.insert", group, (n,)))
+    return made
+
+
+def sender(endpoint: str, url: str, acknowledged: list[Message], deadline: float | None = None) -> Sender:
+    credentials = boto3.Session().get_credentials()
+    assert credentials is not None
+    return Sender(QueueTarget(url), endpoint, "us-east-1", credentials, acknowledged.extend, deadline, backoff=0.001)
+
+
+@pytest.fixture(scope="module")
+def bad_queue() -> Iterator[RunningStub]:
+    """A queue that fails 10% of the entries, throttles 10% of the requests and answers 5% with 503."""
+    with running_stub(latency_ms=2, fail_rate=0.1, throttle_rate=0.1, error_rate=0.05) as stub:
+        yield stub
+
+
+def test_data_18_failed_entries_are_sent_again_alone_and_all_arrive_once(bad_queue: RunningStub) -> None:
+    bad_queue.get("reset")
+    acknowledged: list[Message] = []
+    asyncio.run(sender(bad_queue.endpoint, bad_queue.queue_url, acknowledged).send(iter(messages(2_000))))
+    stats = bad_queue.get("stats")
+    assert (stats["failed"] > 0, stats["throttled"] > 0, stats["errors"] > 0) == (True, True, True)
+    assert stats["messages"] == stats["distinct"] == len(acknowledged) == 2_000, "none lost, none sent twice"
+    assert stats["most_in_flight"] <= change_log.IN_FLIGHT
+
+
+def test_requests_are_kept_in_flight(bad_queue: RunningStub) -> None:
+    with running_stub(latency_ms=20) as stub:
+        asyncio.run(sender(stub.endpoint, stub.queue_url, []).send(iter(messages(3_000))))
+        assert stub.get("stats")["most_in_flight"] == change_log.IN_FLIGHT
+
+
+@pytest.mark.parametrize("groups", [1, 3, 200])
+def test_in_order_no_message_overtakes_one_of_its_group_even_when_entries_fail(
+    bad_queue: RunningStub, groups: int
+) -> None:
+    bad_queue.get("reset")
+    made = messages(400, groups)
+    asyncio.run(sender(bad_queue.endpoint, bad_queue.fifo_url, []).send_in_order(iter(made)))
+    received = bad_queue.get("ids")
+    by_group: dict[str, list[int]] = defaultdict(list)
+    for id_, group in zip(received["ids"], received["groups"], strict=True):
+        by_group[group].append(int(id_.removeprefix("e-")))
+    assert sum(map(len, by_group.values())) == 400
+    assert all(numbers == sorted(numbers) for numbers in by_group.values())
+
+
+@settings(max_examples=100)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=120), st.integers(0, 2**32))
+def test_order_holds_over_interleavings_of_keys_failures_and_latencies(keys: list[int], seed: int) -> None:
+    """Whatever interleaving the answers make: per key, the order of acceptance is the order of the sequence numbers."""
+    target, chance = QueueTarget("http://q.fifo"), random.Random(seed)
+    made = [Message(str(n), "{}", 2, "t", f"{key:08x}", (n,)) for n, key in enumerate(keys)]
+    taken: list[Message] = []
+    lane_sender = Sender(target, "http://q/", "us-east-1", None, lambda accepted: None)  # type: ignore[arg-type]
+
+    async def post(session: Any, batch: list[Message]) -> None:
+        while batch:
+            for _ in range(chance.randrange(5)):
+                await asyncio.sleep(0)
+            accepted = [m for m in batch if chance.random() < 0.7]
+            taken.extend(accepted)
+            batch = [m for m in batch if m not in accepted]
+
+    lane_sender.post = post  # type: ignore[method-assign]
+    asyncio.run(lane_sender.send_in_order(iter(made)))
+    assert sorted(int(m.id) for m in taken) == list(range(len(keys)))
+    for key in set(keys):
+        numbers = [int(m.id) for m in taken if m.group == f"{key:08x}"]
+        assert numbers == sorted(numbers)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers every request alike."""
+
+    status, body, delay = 200, b"{}", 0.0
+    requests = 0
+
+    def do_POST(self) -> None:
+        type(self).requests += 1
+        self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(self.delay)
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: Any) -> None:
+        """Keep the test's output clean."""
+
+
+@pytest.fixture
+def answering() -> Iterator[Any]:
+    """Start servers that give one answer."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(status: int, body: bytes, delay: float = 0.0) -> tuple[str, type[Answers]]:
+        handler = type("Handler", (Answers,), {"status": status, "body": body, "delay": delay, "requests": 0})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_address[1]}/", handler
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "tries"),
+    [
+        (500, b"oops", SendError, change_log.MAX_TRIES),
+        (503, b"{}", SendError, change_log.MAX_TRIES),
+        (429, b"{}", SendError, change_log.MAX_TRIES),
+        (400, b'{"__type":"com.amazonaws.sqs#RequestThrottled"}', SendError, change_log.MAX_TRIES),
+        (400, b'{"__type":"ExpiredTokenException"}', SendError, change_log.MAX_TRIES),
+        (200, b"<html>proxy</html>", SendError, change_log.MAX_TRIES),
+        (200, b'{"Successful":[]}', SendError, change_log.MAX_TRIES),
+        (200, b'{"Failed":[{"Id":"0","SenderFault":true,"Code":"InvalidMessageContents"}]}', SendRefusedError, 1),
+        (403, b'{"__type":"com.amazon.coral.service#AccessDeniedException"}', SendRefusedError, 1),
+        (400, b'{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}', SendRefusedError, 1),
+    ],
+)
+def test_data_18_giving_up_is_bounded_and_typed(
+    answering: Any, status: int, body: bytes, error: type[Exception], tries: int
+) -> None:
+    endpoint, handler = answering(status, body)
+    with pytest.raises(error):
+        asyncio.run(sender(endpoint, "http://q", []).send(iter(messages(1))))
+    assert handler.requests == tries
+
+
+def test_nothing_listening_is_a_send_error() -> None:
+    with pytest.raises(SendError, match="ClientConnectorError"):
+        asyncio.run(sender("http://127.0.0.1:1/", "http://q", []).send(iter(messages(1))))
+
+
+def test_no_request_starts_after_the_deadline(answering: Any) -> None:
+    endpoint, handler = answering(503, b"{}", 0.05)
+    with pytest.raises(DeadlineError):
+        asyncio.run(sender(endpoint, "http://q", [], time.monotonic() + 0.12).send(iter(messages(1))))
+    assert 1 <= handler.requests <= 4
+
+
+def test_requests_are_signed_by_botocore_with_the_credentials_of_the_moment() -> None:
+    class Refreshing:
+        """Credentials that change with each request."""
+
+        served = 0
+
+        def get_frozen_credentials(self) -> Any:
+            self.served += 1
+            from botocore.credentials import ReadOnlyCredentials
+
+            return ReadOnlyCredentials(f"AKIA{self.served}", "secret", "token")
+
+    credentials: Any = Refreshing()
+    signer = Sender(QueueTarget("http://q"), "http://q/", "eu-west-1", credentials, lambda accepted: None)
+    first, second = signer.signed({}, b"{}"), signer.signed({}, b"{}")
+    assert "Credential=AKIA1/" in first["Authorization"]
+    assert "Credential=AKIA2/" in second["Authorization"]
+    assert "/eu-west-1/sqs/aws4_request" in first["Authorization"]
+    assert first["X-Amz-Security-Token"] == "token"
+
+
+def test_data_19_killed_half_way_the_next_run_sends_the_same_ids_and_nothing_is_missing(aws: str, queue: str) -> None:
+    """The small run in a process of its own, killed with SIGKILL after some messages."""
+    rows = [line({**stream(), "eventID": f"e-{n}"}) for n in range(3_000)]
+    job = Harness("small", queue)
+    manifest = job.plan([job.put("a.json.gz", gzip.compress(b"\n".join(rows)))])
+    code = (
+        "import change_log as c, sys, os\n"
+        "class Context:\n    def get_remaining_time_in_millis(self): return 600000\n"
+        "c.IN_FLIGHT = 1\n"
+        "run = {'provider': 'acme', 'run_id': 'run-1', 'manifest': sys.argv[1], 'run_dir': sys.argv[2]}\n"
+        "c.handler(run, Context())\n"
+    )
+    with running_stub(latency_ms=10) as stub:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(SCRIPT.parent),
+            "AWS_ENDPOINT_URL_SQS": stub.endpoint,
+            "QUEUE_URL": stub.queue_url,
+            "ENV": "test",
+            "DATA_BUCKET": DATA,
+        }
+        run_dir = f"s3://{DATA}/runs/provider={PROVIDER}/run-1/"
+        argv = [sys.executable, "-c", code, manifest, run_dir]
+        killed = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL)
+        while stub.get("stats")["messages"] < 500:
+            assert killed.poll() is None
+            time.sleep(0.01)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        first = stub.get("ids")["ids"]
+        assert 500 <= len(first) < 3_000
+        assert job.result("run-1") == {}, "a killed run records nothing, so the bookmark stays"
+        stub.get("reset")
+        subprocess.run(argv, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=120)
+        second = stub.get("ids")["ids"]
+    assert sorted(second) == sorted(f"e-{n}" for n in range(3_000))
+    assert set(first) < set(second)
+
+
+def test_messages_of_a_key_arrive_in_sequence_order_through_a_fifo_queue(job_in_order: Harness) -> None:
+    chance = random.Random(5)
+    numbers = list(range(1_000, 1_120))
+    chance.shuffle(numbers)
+    rows = [{**stream(Keys={"pk": {"S": f"k{n % 7}"}}, SequenceNumber=str(n)), "eventID": f"e-{n}"} for n in numbers]
+    files = {f"{part}.json": b"\n".join(map(line, rows[part::4])) for part in range(4)}
+    outcome = job_in_order.run(files, message_order="key")
+    assert outcome.error is None
+    assert outcome.result["messages"] == 120
+    by_key: dict[str, list[int]] = defaultdict(list)
+    for message in outcome.messages:
+        event = json.loads(message["Body"])
+        by_key[event["subject"]].append(int(event["sequence"]))
+        assert message["Attributes"]["MessageDeduplicationId"] == event["id"]
+    assert len(by_key) == 7
+    assert all(found == sorted(found) for found in by_key.values())
+    groups = {json.loads(m["Body"])["subject"]: m["Attributes"]["MessageGroupId"] for m in outcome.messages}
+    assert len(set(groups.values())) == 7
+
+
+def test_in_order_a_run_with_a_bad_line_sends_nothing(job_in_order: Harness) -> None:
+    outcome = job_in_order.run({"a.json": line(stream()), "b.json": b"bad"}, message_order="key")
+    assert outcome.result["error"]["type"] == "RecordError"
+    assert outcome.messages == []
+
+
+@pytest.mark.parametrize("service", ["sns", "events"])
+def test_a_topic_and_an_event_bus_deliver_what_a_queue_would_get(job: Harness, service: str) -> None:
+    """Both hand over to the job's queue, whose messages then hold the CloudEvents."""
+    arn = job.sqs.get_queue_attributes(QueueUrl=job.queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    files = {"a.json": b"\n".join(line({**stream(), "eventID": f"e-{n}"}) for n in range(25))}
+    if service == "sns":
+        sns = boto3.client("sns")
+        target = sns.create_topic(Name="changes")["TopicArn"]
+        sns.subscribe(TopicArn=target, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+    else:
+        events = boto3.client("events")
+        target = events.create_event_bus(Name="changes")["EventBusArn"]
+        pattern = json.dumps({"source": ["glue-fanout"], "detail-type": ["dynamodb.modify"]})
+        events.put_rule(Name="all", EventBusName="changes", EventPattern=pattern)
+        events.put_targets(Rule="all", EventBusName="changes", Targets=[{"Id": "q", "Arn": arn}])
+    expected = job.run(files)
+    outcome = job.run(files, queue_url=target)
+    assert outcome.error is None
+    assert outcome.result["messages"] == 25
+    events_received = [json.loads(m["Body"]) for m in outcome.messages]
+    found = [event["detail"] if service == "events" else event for event in events_received]
+    assert sorted(found, key=lambda e: e["id"]) == sorted(expected.events, key=lambda e: e["id"])

@@ -334,7 +334,7 @@ class LambdaRunner:
 
         Source: Lambda Developer Guide, "How Lambda handles errors and retries with asynchronous invocation".
         """
-        settings = made.event_invoke_config[0] if made.event_invoke_config else {}
+        settings = made.event_invoke_config[-1].config if made.event_invoke_config else {}
         tries = 1 + int(settings.get("MaximumRetryAttempts", 2))
         request_id = str(uuid.uuid4())
         answer = Answer()

@@ -267,6 +267,36 @@ def dynamodb_writes_are_atomic() -> bool:
     return not meet(DynamoHandler, "put_item", put)
 
 
+def dynamodb_items_are_answered_as_they_are() -> bool:
+    """An item of 50 attributes comes back whole without a look-up for each of them."""
+    from moto.core.serialize import JSONSerializer
+
+    dynamodb = client("dynamodb")
+    dynamodb.create_table(
+        TableName="wide",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    item = {"id": {"S": "a"}, "map": {"M": {"list": {"L": [{"N": "1"}, {"NULL": True}, {"B": b"\x00"}]}}}}
+    item |= {f"field{number}": {"S": "x"} for number in range(50)}
+    dynamodb.put_item(TableName="wide", Item=item)
+    lookups = 0
+    get_value = JSONSerializer.get_value
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal lookups
+        lookups += 1
+        return get_value(*arguments)
+
+    JSONSerializer.get_value = counted
+    try:
+        answer = dynamodb.get_item(TableName="wide", Key={"id": {"S": "a"}})["Item"]
+    finally:
+        JSONSerializer.get_value = get_value
+    return bool(answer == item) and lookups < 100
+
+
 def sqs_cost_does_not_grow() -> bool:
     """Counts how often the clock is read for one send, receive and delete in a queue of 200 messages."""
     from moto.sqs import models
@@ -306,6 +336,7 @@ PROBES: tuple[Callable[[], bool], ...] = (
     unnamed_executions,
     one_start_at_a_time,
     dynamodb_writes_are_atomic,
+    dynamodb_items_are_answered_as_they_are,
     sqs_cost_does_not_grow,
 )
 

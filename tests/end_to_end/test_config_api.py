@@ -1,0 +1,67 @@
+"""The built-in config API against the dispatcher logic of the article that the project follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from local.cloud import LaptopCloud
+
+from .conftest import ROOT, ConfigApi
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
+    with LaptopCloud(ROOT / "template.yaml", workdir=tmp_path_factory.mktemp("api"), drivers=0) as up:
+        yield up
+
+
+def due_providers(config: dict[str, Any], now: datetime) -> list[str]:
+    """The article's rule, as it stands there: minutes as text, RFC 1123 dates, a status to compare with."""
+    due = []
+    for provider in config:
+        entry = config[provider]
+        last = datetime.strptime(entry["last_success"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+        if entry["status"] != "running" and now - last >= timedelta(minutes=int(entry["frequency"])):
+            due.append(provider)
+    return due
+
+
+def test_the_dispatcher_logic_of_the_article_works_unmodified(cloud: LaptopCloud) -> None:
+    api = ConfigApi(cloud)
+    api.call("PUT", "/providerA", {"frequency": "120", "last_success": "Tue, 08 Nov 2022 15:47:17 GMT", "status": "succeeded"})
+    api.call("PUT", "/providerB", {"frequency": "120", "last_success": "Tue, 08 Nov 2022 15:47:17 GMT", "status": "running"})
+    api.call("PUT", "/providerC", {"frequency": 120, "last_success": "Tue, 08 Nov 2022 17:00:00 GMT", "status": "succeeded"})
+    config = api.call("GET")
+    assert isinstance(config["providerA"]["frequency"], str)
+    assert due_providers(config, datetime(2022, 11, 8, 18, 0, tzinfo=UTC)) == ["providerA"]
+    for provider in ("providerA", "providerB", "providerC"):
+        api.call("DELETE", f"/{provider}")
+
+
+def test_after_a_run_the_entry_reads_as_the_article_expects(cloud: LaptopCloud) -> None:
+    api = ConfigApi(cloud)
+    api.call("PUT", "/fresh", {"frequency": "15"})
+    now = datetime.now(UTC).replace(microsecond=0)
+    assert cloud.tick(now)["started_providers"] == ["fresh"]
+    cloud.wait(60)
+    entry = api.call("GET")["fresh"]
+    assert entry["status"] == "succeeded"
+    assert datetime.strptime(entry["last_success"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC) == now
+    assert due_providers({"fresh": entry}, now + timedelta(minutes=14)) == []
+    assert due_providers({"fresh": entry}, now + timedelta(minutes=15)) == ["fresh"]
+
+
+def test_a_tick_delivered_twice_starts_each_provider_once(cloud: LaptopCloud) -> None:
+    api = ConfigApi(cloud)
+    api.call("PUT", "/twice", {"frequency": "15"})
+    now = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    cloud.tick(now)
+    cloud.tick(now)
+    cloud.wait(60)
+    assert sum(1 for found in cloud.executions() if found["name"].startswith("twice-")) == 1

@@ -1,0 +1,88 @@
+"""`make run` as its user sees it: a program, its output, its report and its exit status."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import ROOT
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], int]:
+    workdir = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "local", "--workdir", str(workdir), "run", "--rows", "1500"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert (workdir / "report.json").exists(), done.stdout + done.stderr
+    return done.stdout, json.loads((workdir / "report.json").read_text()), done.returncode
+
+
+def test_every_row_became_exactly_one_message(run: tuple[str, dict[str, Any], int]) -> None:
+    _, report, status = run
+    assert report["faults"] == []
+    assert (report["ok"], status) == (True, 0)
+    totals = report["totals"]
+    assert totals["rows"] == totals["messages"] == totals["distinct_ids"] > 1400
+
+
+def test_both_engines_did_their_part(run: tuple[str, dict[str, Any], int]) -> None:
+    _, report, _ = run
+    engines = [found["engine"] for found in report["providers"].values()]
+    assert engines.count("glue") >= 3
+    assert engines.count("small") >= 2
+    assert report["totals"]["job_runs"] >= 3
+
+
+def test_one_provider_failed_and_caught_up_once_repaired(run: tuple[str, dict[str, Any], int]) -> None:
+    output, report, _ = run
+    outcomes = {name: [one["status"] for one in found["runs"]] for name, found in report["providers"].items()}
+    (broken,) = [name for name, ended in outcomes.items() if ended[0] == "FAILED"]
+    assert outcomes[broken] == ["FAILED", "SUCCEEDED"]
+    assert report["providers"][broken]["messages"] == report["providers"][broken]["rows"]
+    assert f"provider={broken}/" in output  # the error names the object
+    assert all(ended == ["SUCCEEDED", "SUCCEEDED"] for name, ended in outcomes.items() if name != broken)
+
+
+def test_the_second_tick_sends_only_what_is_new(run: tuple[str, dict[str, Any], int]) -> None:
+    _, report, _ = run
+    second = {name: found["runs"][1]["messages"] for name, found in report["providers"].items()}
+    assert sum(1 for messages in second.values() if messages == 0) == 3
+    assert sum(1 for messages in second.values() if messages > 0) == 3
+
+
+def test_the_report_has_every_field(run: tuple[str, dict[str, Any], int]) -> None:
+    _, report, _ = run
+    assert {"ok", "providers", "totals", "seconds"} <= set(report)
+    for found in report["providers"].values():
+        assert {"status", "engine", "rows", "messages", "distinct_ids"} <= set(found)
+
+
+def test_the_first_row_is_there_within_five_seconds(run: tuple[str, dict[str, Any], int]) -> None:
+    first = re.match(r"\s*([\d.]+) s  start: \w+", run[0])
+    assert first
+    assert float(first[1]) < 5
+
+
+def test_a_fault_makes_the_run_fail(tmp_path: Path) -> None:
+    """A change log with a line that is no change record: the exit status must say so."""
+    import gzip
+
+    folder = tmp_path / "log" / "provider=a"
+    folder.mkdir(parents=True)
+    (folder / "x.json.gz").write_bytes(gzip.compress(b'{"no": "change"}\n'))
+    command = [sys.executable, "-m", "local", "--workdir", str(tmp_path / "w"), "run"]
+    command += ["--change-log", str(tmp_path / "log")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    report = json.loads((tmp_path / "w" / "report.json").read_text())
+    assert report["ok"] is False
+    assert report["providers"]["a"]["messages"] == 0
+    assert any("rows without a message" in fault for fault in report["faults"])

@@ -1,0 +1,122 @@
+"""A change log of the user's own, in all three record shapes: one message a row, each a valid CloudEvent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from local.cloud import LaptopCloud
+from local.demo import own_plan
+from local.sample_data import Shape, Style, View, change_log
+from local.verify import Messages, compare, drain, expected_ids
+
+from .conftest import ROOT, ConfigApi
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+# The rules of the CloudEvents 1.0 JSON format for the attributes that its JSON schema describes.
+CLOUD_EVENT = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "type": "object",
+    "required": ["id", "source", "specversion", "type"],
+    "properties": {
+        "id": {"type": "string", "minLength": 1},
+        "source": {"type": "string", "minLength": 1, "format": "uri-reference"},
+        "specversion": {"const": "1.0"},
+        "type": {"type": "string", "minLength": 1},
+        "datacontenttype": {"type": ["string", "null"], "minLength": 1},
+        "dataschema": {"type": ["string", "null"], "minLength": 1, "format": "uri"},
+        "subject": {"type": ["string", "null"], "minLength": 1},
+        "time": {"type": ["string", "null"], "minLength": 1, "format": "date-time"},
+        "data": {"type": ["object", "string", "number", "array", "boolean", "null"]},
+        "data_base64": {"type": ["string", "null"], "contentEncoding": "base64"},
+    },
+    # Names of extension attributes: lower-case letters and digits; values of simple types.
+    "patternProperties": {
+        "^(?!(id|source|specversion|type|datacontenttype|dataschema|subject|time|data|data_base64)$)[a-z0-9]+$": {
+            "type": ["string", "integer", "boolean"]
+        }
+    },
+    "additionalProperties": {"not": {}},
+    "not": {"required": ["data", "data_base64"]},
+}
+CLOUD_EVENT["properties"]["data_base64"] = {"type": ["string", "null"]}  # type: ignore[index]
+VALID = jsonschema.Draft7Validator(CLOUD_EVENT | {"additionalProperties": True})
+STYLES = {f"{shape}-{view.lower().replace('_', '-')}": Style(shape, view) for shape in Shape for view in View}
+ROWS = 60
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LaptopCloud, list[dict[str, Any]], dict[str, Messages]]]:
+    """The user's folder, one provider for each shape and view type, half of them on PySpark, after one tick."""
+    folder = tmp_path_factory.mktemp("log")
+    for name, style in STYLES.items():
+        for part in change_log(name, ROWS, 3, style, seed=7):
+            path = folder / part.key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(part.body)
+    plan = own_plan(folder)
+    workdir = tmp_path_factory.mktemp("work")
+    overrides = {"SmallRunMaxBytes": plan.small_run_max_bytes}
+    with LaptopCloud(ROOT / "template.yaml", overrides, workdir=workdir) as cloud:
+        bucket, _, prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
+        api = ConfigApi(cloud)
+        for provider, parts in plan.first.items():
+            api.call("PUT", f"/{provider}", {"frequency": 15})
+            for part in parts:
+                cloud.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/{part.key}", Body=part.body)
+        cloud.tick(datetime.now(UTC))
+        cloud.wait(240)
+        received: dict[str, Messages] = {}
+        bodies = drain(cloud.client("sqs"), cloud.outputs["ChangesQueueUrl"], received)
+        yield cloud, bodies, received
+
+
+def test_there_is_exactly_one_message_a_row(sent: tuple[LaptopCloud, list[dict[str, Any]], dict[str, Messages]]) -> None:
+    cloud, _, received = sent
+    bucket, _, prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
+    compared = compare(expected_ids(cloud.client("s3"), bucket, prefix), received)
+    assert set(compared) == set(STYLES)
+    assert {name: found for name, found in compared.items() if not found.ok or found.rows != ROWS} == {}
+
+
+def test_both_engines_sent_some(sent: tuple[LaptopCloud, list[dict[str, Any]], dict[str, Messages]]) -> None:
+    cloud, _, _ = sent
+    decisions = [json.loads(found["output"])["claim"]["decision"] for found in cloud.executions()]
+    assert decisions.count("glue") >= 3
+    assert decisions.count("small") >= 2
+
+
+def test_every_message_is_a_valid_cloud_event(
+    sent: tuple[LaptopCloud, list[dict[str, Any]], dict[str, Messages]],
+) -> None:
+    _, bodies, _ = sent
+    assert len(bodies) == ROWS * len(STYLES)
+    for body in bodies:
+        VALID.validate(body)
+        assert set(body) - {"data", "data_base64"} <= {name for name in body if name.isalnum() and name.islower()}
+        assert body["source"].endswith(body["provider"])
+        datetime.fromisoformat(body["time"])
+
+
+def test_the_schema_refuses_what_is_no_cloud_event() -> None:
+    good = {"id": "1", "source": "/s", "specversion": "1.0", "type": "t"}
+    VALID.validate(good)
+    for bad in ({**good, "specversion": "0.3"}, {**good, "id": ""}, {"id": "1"}, {**good, "data": 1, "data_base64": ""}):
+        assert list(VALID.iter_errors(bad))
+
+
+def test_own_plan_counts_rows_and_keeps_the_files(tmp_path: Path) -> None:
+    for part in change_log("p", 10, 2, Style(Shape.EXPORT, View.NEW_IMAGE)):
+        path = tmp_path / part.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(part.body)
+    plan = own_plan(tmp_path)
+    assert [part.rows for part in plan.first["p"]] == [5, 5]
+    assert (plan.corrupt, plan.second) == (None, {})

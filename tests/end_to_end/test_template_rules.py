@@ -1,0 +1,61 @@
+"""What is changed in template.yaml alone changes the local run: names, limits and variables are written nowhere else."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from local.cloud import LaptopCloud
+
+from .conftest import ROOT, ConfigApi, template_copy
+
+pytestmark = pytest.mark.slow
+
+
+def test_names_limits_and_variables_come_from_the_template_alone(tmp_path: Path, workdir: Path) -> None:
+    changed = template_copy(
+        tmp_path,
+        ("Name: !Sub etl-${Env}-change_log", "Name: !Sub renamed-${Env}-job"),
+        ("FunctionName: !Sub glue-fanout-${Env}-claim", "FunctionName: !Sub other-${Env}-claim"),
+        ("      Handler: config_api.handler\n      Timeout: 25", "      Handler: config_api.handler\n      Timeout: 7"),
+        ("LEASE_MINUTES: !Ref LeaseMinutes", "LEASE_MINUTES: 123"),
+    )
+    overrides = {"MaxConcurrentRuns": 7, "GlueTimeoutMinutes": 11, "ScheduleExpression": "rate(5 minutes)"}
+    with LaptopCloud(changed, overrides, workdir=workdir, drivers=0) as cloud:
+        (job,) = cloud.client("glue").get_jobs()["Jobs"]
+        assert job["Name"] == "renamed-dev-job"
+        assert (job["Timeout"], job["ExecutionProperty"]) == (11, {"MaxConcurrentRuns": 7})
+        claim = cloud.client("lambda").get_function_configuration(FunctionName="other-dev-claim")
+        assert claim["Environment"]["Variables"]["LEASE_MINUTES"] == "123"
+        api = cloud.client("lambda").get_function_configuration(FunctionName=cloud.physical_id("ConfigApiFunction"))
+        assert api["Timeout"] == 7
+        (schedule,) = cloud.client("scheduler").list_schedules()["Schedules"]
+        found = cloud.client("scheduler").get_schedule(Name=schedule["Name"])
+        assert found["ScheduleExpression"] == "rate(5 minutes)"
+
+
+def test_max_concurrent_runs_of_the_template_limits_a_tick(workdir: Path) -> None:
+    with LaptopCloud(ROOT / "template.yaml", {"MaxConcurrentRuns": 2}, workdir=workdir, drivers=0) as cloud:
+        api = ConfigApi(cloud)
+        for provider in ("a", "b", "c"):
+            api.call("PUT", f"/{provider}", {"frequency": 15})
+        ticked = cloud.tick(datetime.now(UTC))
+        assert (ticked["due"], ticked["started"], ticked["deferred"]) == (3, 2, 1)
+        cloud.wait(60)
+
+
+def test_a_timeout_of_the_template_cuts_the_handler_off(tmp_path: Path, workdir: Path) -> None:
+    """With one second for a dispatcher that must start a process, import its modules and call three services."""
+    source = "      MemorySize: 1769\n      Timeout: 300\n      Environment:\n        Variables:\n          STATE_MACHINE_ARN"
+    changed = template_copy(tmp_path, (source, source.replace("300", "1")))
+    with LaptopCloud(changed, workdir=workdir, drivers=0) as cloud:
+        name = cloud.physical_id("DispatchFunction")
+        # The config API's own cold start alone takes most of that second.
+        found = cloud.client("lambda").get_function_configuration(FunctionName=name)
+        assert found["Timeout"] == 1
+        answer = cloud.client("lambda").invoke(FunctionName=name, Payload=b"{}")
+        error = json.loads(answer["Payload"].read())
+        assert "Task timed out after 1.00 seconds" in error["errorMessage"]

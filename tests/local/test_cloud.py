@@ -1,0 +1,133 @@
+"""The cloud as a whole: what it makes, that it can be found, and that nothing of it is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from local.cloud import LaptopCloud
+from local.errors import LaptopCloudError, ResourceError
+from local.invoke import invoke, running_state
+
+from .conftest import FIXTURES
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_what_the_template_declares_is_there(cloud: LaptopCloud) -> None:
+    job = cloud.client("glue").get_job(JobName="job-test")["Job"]
+    assert (job["Timeout"], job["ExecutionProperty"], job["GlueVersion"]) == (90, {"MaxConcurrentRuns": 1}, "5.1")
+    table = cloud.client("dynamodb").describe_table(TableName=cloud.physical_id("Table"))["Table"]
+    assert [index["IndexName"] for index in table["GlobalSecondaryIndexes"]] == ["by-live"]
+    policies = cloud.client("iam").list_role_policies(RoleName=cloud.physical_id("EchoFunctionRole"))["PolicyNames"]
+    assert policies
+    function = cloud.client("lambda").get_function_configuration(FunctionName=cloud.physical_id("SlowFunction"))
+    assert (function["Timeout"], function["MemorySize"]) == (1, 256)
+
+
+def test_the_script_of_a_job_is_uploaded_byte_for_byte(cloud: LaptopCloud) -> None:
+    location = cloud.client("glue").get_job(JobName="job-test")["Job"]["Command"]["ScriptLocation"]
+    bucket, _, key = location.removeprefix("s3://").partition("/")
+    body = cloud.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert body == (FIXTURES / "jobs" / "job.py").read_bytes()
+
+
+def test_substitutions_are_put_into_the_definition(cloud: LaptopCloud) -> None:
+    machine = cloud.client("stepfunctions").describe_state_machine(stateMachineArn=cloud.outputs["MachineArn"])
+    definition = json.loads(machine["definition"])
+    assert definition["States"]["Run Job"]["Parameters"]["JobName"] == "job-test"
+    assert machine["name"] == "laptop-Machine-" + machine["name"].rpartition("-")[2]
+
+
+def test_describe_stacks_gives_the_outputs(cloud: LaptopCloud) -> None:
+    (stack,) = cloud.client("cloudformation").describe_stacks()["Stacks"]
+    assert {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]} == cloud.outputs
+
+
+def test_a_tick_gives_the_schedule_its_time(cloud: LaptopCloud) -> None:
+    returned = cloud.tick(datetime(2026, 11, 22, 7, 30, tzinfo=UTC))
+    assert returned["event"] == {"scheduled_at": "2026-11-22T07:30:00Z"}
+
+
+def test_invoke_finds_the_running_cloud(cloud: LaptopCloud) -> None:
+    answer = invoke("EchoFunction", {"by": "hand"}, FIXTURES / "template.yaml", cloud.workdir)
+    assert answer.result["event"] == {"by": "hand"}
+    assert answer.result["environment"]["COLOUR"] == "test-green"
+    with pytest.raises(ResourceError, match="makes no function Nope; it makes EchoFunction, SlowFunction"):
+        invoke("Nope", {}, FIXTURES / "template.yaml", cloud.workdir)
+
+
+def test_a_second_cloud_in_one_process_is_refused(cloud: LaptopCloud, tmp_path: Path) -> None:
+    with pytest.raises(LaptopCloudError, match="already up"):
+        LaptopCloud(FIXTURES / "template.yaml", workdir=tmp_path).start()
+    assert cloud.client("sqs").list_queues()["QueueUrls"]  # and the first one is none the worse for it
+
+
+def descendants(pid: int) -> set[int]:
+    """Every living process below a process."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] != "Z":
+                parents[int(entry.name)] = int(fields[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def alive(pids: set[int]) -> set[int]:
+    found = set()
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            found.add(pid)
+    return found
+
+
+@pytest.mark.spark
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks at processes through /proc")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_whatever_ends_it_no_process_is_left_behind(tmp_path: Path, how: signal.Signals) -> None:
+    command = [sys.executable, "-m", "local", "--template", str(FIXTURES / "template.yaml")]
+    command += ["--workdir", str(tmp_path), "up", "--port", "0", "--speed", "900"]
+    up = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60
+        started: set[int] = set()
+        # Two drivers with a JVM each, and the function that the schedule invokes.
+        while len(started) < 5 or not (tmp_path / "cloud.json").exists():
+            assert up.poll() is None
+            assert time.monotonic() < deadline, started
+            time.sleep(0.2)
+            started |= descendants(up.pid)
+        assert running_state(tmp_path)["pid"] == up.pid
+        started |= descendants(up.pid)
+        os.kill(up.pid, how)
+        up.wait(timeout=30)
+        deadline = time.monotonic() + 15
+        while alive(started) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert alive(started) == set()
+        if how != signal.SIGKILL:
+            assert up.returncode == 0
+            assert not (tmp_path / "cloud.json").exists()
+    finally:
+        if up.poll() is None:
+            up.kill()
+            up.wait()

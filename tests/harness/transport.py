@@ -1,0 +1,45 @@
+"""HTTP answers without a network, beneath a real `requests.Session`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
+
+
+@dataclass
+class Reply:
+    """What the server answers."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Replying(HTTPAdapter):
+    def __init__(self, reply: Callable[[requests.PreparedRequest], Reply]) -> None:
+        super().__init__()
+        self._reply = reply
+
+    def send(self, request: requests.PreparedRequest, *args: object, **kwargs: object) -> requests.Response:
+        reply = self._reply(request)
+        raw = HTTPResponse(
+            body=io.BytesIO(reply.body),
+            headers=reply.headers,
+            status=reply.status,
+            preload_content=False,
+            request_url=request.url,
+        )
+        return self.build_response(request, raw)
+
+
+def session(reply: Callable[[requests.PreparedRequest], Reply]) -> requests.Session:
+    """A session whose every request is answered by `reply`, which may raise what requests would."""
+    made = requests.Session()
+    made.mount("https://", _Replying(reply))
+    made.mount("http://", _Replying(reply))
+    return made

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from fanout.errors import InvalidProviderError
+from fanout.providers import CLOCK_SKEW, MAX_FREQUENCY_MINUTES, Unusable, check_name, parse_entry
+from fanout.times import format_http_date, format_iso, parse_http_date, parse_iso
+
+NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def refusal(raw: object, name: object = "p") -> str:
+    with pytest.raises(InvalidProviderError) as refused:
+        parse_entry(name, raw, NOW)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["a", "A1", "provider-1", "a.b_c-d", "x" * 64, "0"])
+def test_a_name_of_the_allow_list_is_taken_as_it_is(name: str) -> None:
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "../etc",
+        "a/b",
+        "a..b",
+        ".a",
+        "a.",
+        "-a",
+        "a\n",
+        "a\x00b",
+        "x" * 65,
+        "x" * 200,
+        "prоvider",  # a Cyrillic o
+        "ａ",  # a full-width a
+        "a b",
+        "a%2Fb",
+        "\ud800",
+        "é",
+        None,
+        7,
+    ],
+)
+def test_a_name_that_could_leave_its_prefix_or_look_like_another_is_refused(name: object) -> None:
+    reason = refusal({"frequency": 1}, name)
+
+    assert "provider name" in reason
+    assert reason.isascii()
+    assert len(reason) < 300
+
+
+@given(st.text())
+def test_no_text_gets_through_that_is_unsafe_in_a_path_or_an_argument(name: str) -> None:
+    try:
+        check_name(name)
+    except InvalidProviderError:
+        return
+    assert name.isascii()
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+    assert ".." not in name
+    assert 1 <= len(name) <= 64
+
+
+@pytest.mark.parametrize(
+    ("frequency", "minutes"),
+    [
+        ("120", 120),
+        (120, 120),
+        (7.5, 7.5),
+        ("7.5", 7.5),
+        (" 15 ", 15),
+        ("1e2", 100),
+        ("015", 15),
+        (1, 1),
+        (MAX_FREQUENCY_MINUTES, 527040),
+    ],
+)
+def test_frequency_may_be_a_number_or_a_string_of_one(frequency: object, minutes: float) -> None:
+    assert parse_entry("p", {"frequency": frequency}, NOW).period == timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    "frequency",
+    [
+        "abc",
+        "",
+        " ",
+        "-15",
+        -15,
+        0,
+        "0",
+        0.5,
+        None,
+        True,
+        False,
+        [],
+        {},
+        "1_000",
+        "٣",
+        "0x10",
+        "inf",
+        "nan",
+        "15 minutes",
+    ]
+    + ["Infinity", float("inf"), float("nan"), 10**400, "9" * 400, 527041, "1e999"],
+)
+def test_a_frequency_that_is_no_number_of_minutes_is_refused_with_its_field(frequency: object) -> None:
+    assert refusal({"frequency": frequency}).startswith("p: frequency: ")
+
+
+def test_a_missing_frequency_is_refused() -> None:
+    assert "frequency" in refusal({"status": "succeeded"})
+
+
+def test_a_last_success_is_read_to_the_second_in_utc() -> None:
+    entry = parse_entry("p", {"frequency": 1, "last_success": "Tue, 08 Nov 2022 15:47:17 GMT"}, NOW)
+
+    assert entry.last_success == datetime(2022, 11, 8, 15, 47, 17, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "raw", [{"frequency": 1}, {"frequency": 1, "last_success": None, "status": None, "paused": None, "group": None}]
+)
+def test_what_is_absent_or_null_means_never(raw: dict[str, Any]) -> None:
+    entry = parse_entry("p", raw, NOW)
+
+    assert (entry.last_success, entry.status, entry.group) == (None, None, None)
+    assert not entry.paused
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2022-11-08T15:47:17Z",  # another format
+        "2022-11-08T15:47:17",  # naive
+        "Tue, 08 Nov 2022 15:47:17",  # no zone
+        "Tue, 08 Nov 2022 15:47:17 -0000",
+        "Tue, 08 Nov 2022 15:47:17 +0100",
+        "Tue, 08 Nov 2022 15:47:17 UTC",
+        "Wed, 08 Nov 2022 15:47:17 GMT",  # it was a Tuesday
+        "Tue, 8 Nov 2022 15:47:17 GMT",
+        "tue, 08 nov 2022 15:47:17 gmt",
+        "Tue, 31 Feb 2022 15:47:17 GMT",
+        "Tue, 08 Nov 2022 24:47:17 GMT",
+        "Tue, 08 Nov 0000 15:47:17 GMT",
+        "Tue, 08 Xyz 2022 15:47:17 GMT",
+        "Tue, 08 Nov 2022 15:47:17 GMT ",
+        "",
+        0,
+        1667922437,
+        [],
+        True,
+    ],
+)
+def test_a_last_success_of_any_other_form_is_refused_with_its_field(date: object) -> None:
+    reason = refusal({"frequency": 1, "last_success": date})
+
+    assert reason.startswith("p: last_success: ")
+
+
+@given(
+    st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)).map(
+        lambda d: d.replace(microsecond=0, tzinfo=UTC)
+    )
+)
+def test_every_http_date_that_is_written_is_read_back(moment: datetime) -> None:
+    assert parse_http_date(format_http_date(moment)) == moment
+
+
+@given(st.text())
+@example("Tue, 08 Nov 2022 15:47:17 GMT")
+def test_whatever_is_read_as_an_http_date_is_written_like_that(text: str) -> None:
+    try:
+        moment = parse_http_date(text)
+    except ValueError:
+        return
+    assert format_http_date(moment) == text
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_every_iso_time_that_is_written_is_read_back(moment: datetime) -> None:
+    assert parse_iso(format_iso(moment)) == moment
+
+
+def test_a_last_success_ahead_by_no_more_than_the_clock_skew_is_taken() -> None:
+    ahead = format_http_date(NOW + CLOCK_SKEW)
+
+    assert parse_entry("p", {"frequency": 1, "last_success": ahead}, NOW).last_success == NOW + CLOCK_SKEW
+
+
+def test_a_last_success_further_ahead_is_refused_because_it_would_silence_the_provider() -> None:
+    ahead = format_http_date(NOW + CLOCK_SKEW + timedelta(seconds=1))
+
+    assert "in the future" in refusal({"frequency": 1, "last_success": ahead})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("status", "unknown"), ("status", 1), ("paused", "perhaps"), ("paused", []), ("group", ""), ("group", 5)],
+)
+def test_a_field_of_the_contract_with_another_value_is_refused_by_name(field: str, value: object) -> None:
+    assert refusal({"frequency": 1, field: value}).startswith(f"p: {field}: ")
+
+
+@pytest.mark.parametrize("raw", [None, [], "x", 1, True])
+def test_an_entry_that_is_no_object_is_refused(raw: object) -> None:
+    assert "must be an object" in refusal(raw)
+
+
+def test_an_unusable_entry_is_refused_with_its_reason() -> None:
+    assert refusal(Unusable("appears twice")) == "p: appears twice"
+
+
+def test_unknown_fields_are_kept_even_when_they_are_called_like_our_own_names() -> None:
+    raw = {"frequency": 1, "owner": "team", "period": 5, "model_config": {}, "__class__": "x", "": [float("nan")]}
+
+    entry = parse_entry("p", raw, NOW)
+
+    assert entry.period == timedelta(minutes=1)
+    assert entry.model_extra == {key: value for key, value in raw.items() if key != "frequency"}
+
+
+@given(raw=json_values, secret=st.just("s3cret-value"))
+def test_any_entry_is_taken_or_refused_and_no_refusal_quotes_a_value(raw: object, secret: str) -> None:
+    for given_entry in (
+        raw,
+        {"frequency": secret, "last_success": secret, "status": secret, "paused": secret, "x": raw},
+    ):
+        try:
+            parse_entry("p", given_entry, NOW)
+        except InvalidProviderError as refused:
+            assert secret not in str(refused)

@@ -26,6 +26,8 @@ BUILT := .aws-sam/build/template.yaml
 CHANGE_LOG ?=
 PROVIDERS ?=
 ROWS ?=
+FREQUENCY ?=
+PROFILE ?=
 FUNCTION ?=
 EVENT ?=
 CONFIG_ENV ?= default
@@ -55,7 +57,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.11" >&2; exit 1;
 @$(1)/bin/python -m pip check --disable-pip-version-check >/dev/null
 endef
 
-.PHONY: help setup run up test lint format build validate deploy invoke bench security lock clean distclean
+.PHONY: help setup run up test lint format build validate deploy invoke bench cost security sbom lock clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,8 +112,20 @@ invoke: $(VENV)/.installed $(SAM_VENV)/.installed ## One function with one event
 bench: $(VENV)/.installed ## Measure; the numbers are printed and written to .local/
 	@$(PY) -m pytest tests/benchmarks -m benchmark -s $(ARGS)
 
-security: $(CHECKOV_VENV)/.installed ## checkov over the template (installs it the first time)
-	@$(CHECKOV_VENV)/bin/checkov --file $(TEMPLATE) --framework cloudformation --quiet --compact --skip-download
+cost: $(VENV)/.installed ## The yearly bill, the article's way and ours: PROVIDERS=n FREQUENCY=minutes ROWS=a-day PROFILE=dev|prod
+	@PYTHONPATH=functions $(PY) -m tools.cost $(if $(PROVIDERS),--providers $(PROVIDERS)) \
+	  $(if $(FREQUENCY),--frequency $(FREQUENCY)) $(if $(ROWS),--rows $(ROWS)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+security: $(VENV)/.installed $(CHECKOV_VENV)/.installed ## checkov, cfn-lint's serverless rules, parliament (installs them the first time)
+	@$(CHECKOV_VENV)/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- $(TEMPLATE)
+	@$(OFFLINE) $(CHECKOV_VENV)/bin/checkov --file $(TEMPLATE) --config-file .checkov.yaml --skip-download
+	@$(PY) -m tools.iam documents $(TEMPLATE) | $(CHECKOV_VENV)/bin/python tools/check_policies.py
+
+sbom: $(CHECKOV_VENV)/.installed ## CycloneDX bills of materials of what is deployed and of what builds it, into .aws-sam/
+	@mkdir -p .aws-sam
+	@for lock in functions/requirements glue/requirements requirements/dev requirements/sam; do \
+	  $(CHECKOV_VENV)/bin/cyclonedx-py requirements $$lock.txt --output-reproducible --of JSON \
+	    -o .aws-sam/sbom-$${lock//\//-}.json && echo ".aws-sam/sbom-$${lock//\//-}.json"; done
 
 lock: ## Resolve requirements/*.in again into hash-locked *.txt
 	@"$(PYTHON)" -m venv $(LOCK_VENV) && $(LOCK_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(UV)

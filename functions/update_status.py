@@ -77,5 +77,7 @@ _UNITS = {
 def _measure(record: RunRecord) -> None:
     metrics.add_dimension("engine", record.engine)
     metrics.add_metric("RunsSucceeded", MetricUnit.Count, 1)
+    if record.engine == "none":  # nothing new: no figures, and no metrics to pay for
+        return
     for name, (figure, unit) in _UNITS.items():
         metrics.add_metric(name, unit, getattr(record, figure))

@@ -1,4 +1,4 @@
-"""What a run costs, from one table of unit prices."""
+"""What a run costs, from one table of unit prices. `tools/cost.py` makes yearly bills of the same table."""
 
 from __future__ import annotations
 
@@ -12,15 +12,26 @@ PRICES = {
     "lambda_request": 0.20 / 1e6,
     "step_functions_transition": 0.025 / 1e3,
     "scheduler_invocation": 1.0 / 1e6,
-    "dynamodb_write": 0.625 / 1e6,
-    "dynamodb_read": 0.125 / 1e6,
-    "sqs_request": 0.40 / 1e6,
+    "dynamodb_write": 0.625 / 1e6,  # of 1 KB
+    "dynamodb_read": 0.125 / 1e6,  # of 4 KB, consistent; half of it otherwise
+    "sqs_request": 0.40 / 1e6,  # of 64 KiB
     "s3_list_or_put": 0.005 / 1e3,
     "s3_get": 0.0004 / 1e3,
     "api_gateway_request": 3.50 / 1e6,
+    "secret_month": 0.40,
+    "secret_request": 0.05 / 1e4,
+    "kms_key_month": 1.00,
+    "kms_request": 0.03 / 1e4,
+    "log_gb": 0.50,
+    "metric_month": 0.30,
+    "alarm_metric_month": 0.10,
+    "dashboard_month": 3.00,
+    "xray_trace": 5.0 / 1e6,
 }
 """US dollars, us-east-1, on demand, without free tiers. Source: the services' price pages at `PRICES_AS_OF`."""
 
+SQS_REQUEST_BYTES = 64 * 1024
+SQS_BATCH = 10
 _DPU = {"G.025X": 0.25, "G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
 
 
@@ -35,7 +46,7 @@ def lambda_dollars(seconds: float, memory_mb: int) -> float:
     return math.ceil(seconds * 1000) / 1000 * memory_mb / 1024 * PRICES["lambda_gb_second"] + PRICES["lambda_request"]
 
 
-def queue_dollars(messages: int, mean_bytes: float = 1024) -> float:
-    """Price of sending messages in batches of ten; SQS counts a request for each 64 KiB of a batch."""
-    requests = math.ceil(messages / 10)
-    return requests * max(1, math.ceil(mean_bytes * 10 / 65536)) * PRICES["sqs_request"]
+def queue_dollars(messages: int, mean_bytes: float = 1024, batch: int = SQS_BATCH) -> float:
+    """Price of sending messages in batches; SQS counts a request for each 64 KiB of a batch."""
+    requests = math.ceil(messages / batch)
+    return requests * max(1, math.ceil(mean_bytes * batch / SQS_REQUEST_BYTES)) * PRICES["sqs_request"]

@@ -1,0 +1,316 @@
+"""The yearly bill of the article's design and of this one, side by side, from the one table of unit prices.
+
+    python -m tools.cost --providers 50 --frequency 15 --rows 2000
+
+It is a model: how often each thing happens follows from the state machine and the code, how long it takes from
+measurements on a 2-core machine (`SECONDS`). Consumers of the queue, data transfer and storage of the change log
+cost the same either way and are left out, and so are free tiers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from fanout.costs import PRICES, PRICES_AS_OF, glue_dollars, lambda_dollars, queue_dollars
+
+DAYS = 365
+TICK_MINUTES = 15
+ROW_BYTES = 50
+"""Compressed bytes of a row; `SmallRunMaxBytes` is in compressed bytes."""
+SMALL_RUN_MAX_BYTES = 20_000_000
+PAGE = 10_000
+"""Providers in one answer of the built-in config API."""
+
+SECONDS = {
+    "article_row": 1 / 41,
+    "glue_start": 30.0,
+    "glue_row": 1 / 43_607,
+    "small_start": 0.6,
+    "small_row": 1 / 10_000,
+    "dispatch": 1.0,
+    "dispatch_provider": 0.0005,
+    "claim": 0.4,
+    "update_status": 0.4,
+    "config_api": 0.05,
+}
+"""Seconds of one thing. `article_row` and `glue_row` were measured on two cores with a queue 15 ms away, `small_row` is
+the small engine's rate rounded down to what one Lambda vCPU (1,769 MB) can do. The others are guesses, rounded up."""
+
+MEMORY_MB = {"dispatch": 1769, "claim": 1024, "update_status": 512, "small": 1769, "config_api": 512}
+"""As template.yaml has them; a test compares."""
+STATES = {"nothing": 3, "small": 4, "glue": 5}
+"""States that an execution enters, by the claim's decision; a test walks the state machine. Each is a transition, and
+so is the start."""
+ARTICLE_STATES = 2
+EMF_METRICS = 27
+"""Metrics that dispatch and update_status emit, each with its dimensions; a test counts them."""
+ALARM_METRICS = 15
+LOG_BYTES = {"tick": 4_000, "run": 8_000, "article_tick": 1_000, "article_run": 20_000}
+
+Design = Literal["article", "ours"]
+Profile = Literal["dev", "prod"]
+Bill = defaultdict[str, float]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is to be done.
+
+    Attributes
+    ----------
+    providers
+        How many there are.
+    frequency
+        Minutes between two runs of each; the tick makes less than 15 impossible.
+    rows
+        Changed rows that each provider has in a day, evenly spread.
+    profile
+        dev has neither key nor alarms nor metrics.
+    """
+
+    providers: int = 1
+    frequency: float = 15
+    rows: int = 0
+    profile: Profile = "prod"
+
+    @property
+    def ticks(self) -> float:
+        """Ticks in a year."""
+        return DAYS * 24 * 60 / TICK_MINUTES
+
+    @property
+    def runs(self) -> float:
+        """Runs of one provider in a year."""
+        return DAYS * 24 * 60 / max(self.frequency, TICK_MINUTES)
+
+    @property
+    def rows_of_a_run(self) -> float:
+        """Rows that a run finds on average; below one, most runs find nothing."""
+        return self.rows * DAYS / self.runs
+
+
+def article_run(rows: float) -> Bill:
+    """One run the article's way: Glue whatever there is, `collect()`, one request a row."""
+    bill: Bill = defaultdict(float)
+    bill["Glue"] = glue_dollars(SECONDS["glue_start"] + rows * SECONDS["article_row"], 2)
+    bill["Step Functions"] = (1 + ARTICLE_STATES) * PRICES["step_functions_transition"]
+    bill["Lambda"] = lambda_dollars(SECONDS["update_status"], MEMORY_MB["update_status"])
+    bill["SQS"] = queue_dollars(round(rows), batch=1)
+    bill["S3"] = 2 * PRICES["s3_list_or_put"] + PRICES["s3_get"]
+    bill["CloudWatch"] = LOG_BYTES["article_run"] / 1e9 * PRICES["log_gb"]
+    return bill
+
+
+def our_engine(rows: float) -> Literal["nothing", "small", "glue"]:
+    """What *Claim Partition* decides, with the template's defaults."""
+    if not rows:
+        return "nothing"
+    return "small" if rows * ROW_BYTES <= SMALL_RUN_MAX_BYTES else "glue"
+
+
+def our_run(rows: float, engine: Literal["nothing", "small", "glue"] | None = None) -> Bill:
+    """One run of this design with its claim, its end and its two reports to the built-in config API."""
+    engine = engine or our_engine(rows)
+    bill: Bill = defaultdict(float)
+    bill["Step Functions"] = (1 + STATES[engine]) * PRICES["step_functions_transition"]
+    bill["Lambda"] = (
+        lambda_dollars(SECONDS["claim"], MEMORY_MB["claim"])
+        + lambda_dollars(SECONDS["update_status"], MEMORY_MB["update_status"])
+        + 2 * lambda_dollars(SECONDS["config_api"], MEMORY_MB["config_api"])
+    )
+    bill["API Gateway"] = 2 * PRICES["api_gateway_request"]
+    # A ledger item has 1 to 2 KB and a copy in the index; claim, end and report write both. The entry is written twice.
+    bill["DynamoDB"] = 16 * PRICES["dynamodb_write"] + 6 * PRICES["dynamodb_read"]
+    bill["Secrets Manager"] = PRICES["secret_request"]
+    bill["S3"] = 2 * PRICES["s3_list_or_put"] + 2 * PRICES["s3_get"]
+    bill["CloudWatch"] = LOG_BYTES["run"] / 1e9 * PRICES["log_gb"] + PRICES["xray_trace"]
+    if engine != "nothing":
+        bill["S3"] += 2 * PRICES["s3_list_or_put"] + 4 * PRICES["s3_get"]
+        bill["SQS"] = queue_dollars(round(rows))
+    if engine == "small":
+        bill["Lambda"] += lambda_dollars(SECONDS["small_start"] + rows * SECONDS["small_row"], MEMORY_MB["small"])
+    if engine == "glue":
+        bill["Glue"] = glue_dollars(SECONDS["glue_start"] + rows * SECONDS["glue_row"], 2)
+    return bill
+
+
+def article_year(load: Load) -> Bill:
+    """A year of the article's design; its config API is somebody else's."""
+    bill = _times(article_run(load.rows_of_a_run), load.runs * load.providers)
+    bill["Lambda"] += load.ticks * lambda_dollars(SECONDS["dispatch"], 128)
+    bill["CloudWatch"] += load.ticks * LOG_BYTES["article_tick"] / 1e9 * PRICES["log_gb"]
+    bill["Secrets Manager"] += 12 * PRICES["secret_month"]
+    return bill
+
+
+def our_year(load: Load) -> Bill:
+    """A year of this design with the built-in config API."""
+    rows, runs = load.rows_of_a_run, load.runs * load.providers
+    busy = min(1.0, rows)  # the share of runs that find anything
+    bill = _sum(
+        _times(our_run(max(rows, 1.0)), runs * busy),
+        _times(our_run(0), runs * (1 - busy)),
+        _times(_our_tick(load), load.ticks),
+    )
+    bill["Secrets Manager"] += 12 * PRICES["secret_month"]
+    if load.profile == "prod":
+        bill["KMS"] += 12 * PRICES["kms_key_month"] + 10 * runs * PRICES["kms_request"]
+        bill["CloudWatch"] += 12 * (
+            EMF_METRICS * PRICES["metric_month"]
+            + ALARM_METRICS * PRICES["alarm_metric_month"]
+            + PRICES["dashboard_month"]
+        )
+    return bill
+
+
+def _our_tick(load: Load) -> Bill:
+    due = load.providers * load.runs / load.ticks
+    pages = -(-load.providers // PAGE)
+    seconds = SECONDS["dispatch"] + load.providers * SECONDS["dispatch_provider"]
+    bill: Bill = defaultdict(float)
+    bill["Scheduler"] = PRICES["scheduler_invocation"]
+    bill["Lambda"] = lambda_dollars(seconds, MEMORY_MB["dispatch"]) + pages * lambda_dollars(
+        SECONDS["config_api"] + load.providers / pages * SECONDS["dispatch_provider"], MEMORY_MB["config_api"]
+    )
+    bill["API Gateway"] = pages * PRICES["api_gateway_request"]
+    bill["DynamoDB"] = (1 + due + load.providers * 300 / 8192) * PRICES["dynamodb_read"]
+    bill["Secrets Manager"] = PRICES["secret_request"]
+    bill["CloudWatch"] = LOG_BYTES["tick"] / 1e9 * PRICES["log_gb"] + PRICES["xray_trace"]
+    return bill
+
+
+def _times(bill: Bill, factor: float) -> Bill:
+    return defaultdict(float, {service: dollars * factor for service, dollars in bill.items()})
+
+
+def _sum(*bills: Bill) -> Bill:
+    added: Bill = defaultdict(float)
+    for bill in bills:
+        for service, dollars in bill.items():
+            added[service] += dollars
+    return added
+
+
+def total(bill: Bill) -> float:
+    """Dollars of all services."""
+    return sum(bill.values())
+
+
+def side_by_side(load: Load) -> str:
+    """Both bills as a table for people."""
+    article, ours = article_year(load), our_year(load)
+    lines = [
+        f"{load.providers} provider(s), each every {load.frequency:g} minutes with {load.rows:,} changed rows a day",
+        f"Dollars a year, us-east-1, profile {load.profile}, prices of {PRICES_AS_OF}, no free tiers; see docs/cost.md",
+        "",
+        f"{'':18}{'the article':>14}{'glue-fanout':>14}",
+    ]
+    services = sorted({*article, *ours}, key=lambda service: -max(article[service], ours[service]))
+    lines += [f"{service:18}{article[service]:>14,.2f}{ours[service]:>14,.2f}" for service in services]
+    lines += [f"{'total':18}{total(article):>14,.2f}{total(ours):>14,.2f}"]
+    return "\n".join(lines)
+
+
+def glue_floor(frequency: float = 15) -> float:
+    """What Glue alone costs a year for one provider that never has anything to do, the article's way."""
+    return article_year(Load(frequency=frequency))["Glue"]
+
+
+def run_prices(rows: Iterable[int] = (1_000, 10_000, 100_000, 1_000_000)) -> str:
+    """Both engines' price of one run as a Markdown table."""
+    lines = ["| rows | article | in Lambda | on Glue | chosen |", "|---:|---:|---:|---:|---|"]
+    for count in rows:
+        prices = [total(article_run(count)), total(our_run(count, "small")), total(our_run(count, "glue"))]
+        lines.append(f"| {count:,} | {' | '.join(f'${p:.5f}' for p in prices)} | {our_engine(count)} |")
+    return "\n".join(lines)
+
+
+def year_prices(loads: Iterable[Load]) -> str:
+    """Yearly totals as a Markdown table."""
+    lines = [
+        "| providers | every | rows a day each | article | glue-fanout, prod | dev |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    for load in loads:
+        ours = [total(our_year(replace(load, profile=p))) for p in ("prod", "dev")]
+        prices = " | ".join(f"${p:,.0f}" for p in [total(article_year(load)), *ours])
+        lines.append(f"| {load.providers:,} | {load.frequency:g} min | {load.rows:,} | {prices} |")
+    return "\n".join(lines)
+
+
+LOADS = [
+    Load(1, 15, 0),
+    Load(1, 60, 2_000),
+    Load(10, 15, 2_000),
+    Load(50, 15, 2_000),
+    Load(50, 60, 20_000),
+    Load(500, 120, 20_000),
+    Load(2_000, 1440, 100_000),
+]
+
+
+def page(text: str) -> str:
+    """docs/cost.md with what is computed put between its markers again."""
+    tables = {"year": year_prices(LOADS), "run": run_prices(), "floor": f"${glue_floor():,.0f}"}
+    for name, table in tables.items():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        before, _, rest = text.partition(start)
+        gap = "" if name == "floor" else "\n"
+        text = f"{before}{start}{gap}{table}{gap}{end}{rest.partition(end)[2]}"
+    return text
+
+
+def plot(path: Path) -> None:
+    """Draw the yearly bill over the number of providers, a curve for each cadence, into a PNG."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    counts = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000]
+    figure, axes = plt.subplots(figsize=(8, 4.8), dpi=110)
+    curves: list[tuple[str, Callable[[Load], Bill], str]] = [
+        ("the article's design", article_year, "--"),
+        ("glue-fanout, prod", our_year, "-"),
+    ]
+    for colour, (frequency, name) in zip(
+        ("#b2182b", "#d6851b", "#2166ac"), [(15, "15 minutes"), (60, "1 hour"), (1440, "1 day")], strict=True
+    ):
+        for design, bill, line in curves:
+            dollars = [total(bill(Load(count, frequency, 2_000))) for count in counts]
+            axes.plot(counts, dollars, line, color=colour, label=f"{design}, every {name}")
+    axes.set(xscale="log", yscale="log", xlabel="providers", ylabel="dollars a year")
+    axes.set_title("2,000 changed rows a day and provider")
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Software": None})
+
+
+def main() -> int:
+    """Print both bills; the exit status is 2 for a load that cannot be."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--providers", type=int, default=1)
+    parser.add_argument("--frequency", type=float, default=15, help="minutes between two runs of a provider")
+    parser.add_argument("--rows", type=int, default=0, help="changed rows of a provider in a day")
+    parser.add_argument("--profile", choices=("dev", "prod"), default="prod")
+    parser.add_argument("--docs", type=Path, help="write the tables into docs/cost.md in this folder and draw its plot")
+    options = parser.parse_args()
+    if options.providers < 1 or options.frequency < 1 or options.rows < 0:
+        parser.error("at least one provider, one minute and no negative rows")
+    print(side_by_side(Load(options.providers, options.frequency, options.rows, options.profile)))
+    if options.docs:
+        markdown = options.docs / "cost.md"
+        markdown.write_text(page(markdown.read_text(encoding="utf-8")), encoding="utf-8")
+        plot(options.docs / "cost.png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

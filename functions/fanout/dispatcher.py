@@ -266,7 +266,7 @@ class Dispatcher:
         )
         waiting, failures = candidates, dict[str, FanoutError]()
         while True:
-            chosen, waiting = choose(waiting, places, self.settings.max_runs_per_group, in_group)
+            chosen, waiting = choose(waiting, places, self.settings.max_runs_per_group, in_group, format_iso(tick))
             started = starter.run(candidate.provider for candidate in chosen)
             report.started += len(started.new)
             report.already_started += len(started.before)

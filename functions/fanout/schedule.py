@@ -90,11 +90,18 @@ class Candidate:
     group: str | None = None
 
 
+def rank(candidate: Candidate, lot: str) -> tuple[float, bytes, str]:
+    """Sort key: who comes first."""
+    drawn = hashlib.blake2b(f"{lot} {candidate.provider}".encode(), digest_size=8).digest()
+    return -candidate.overdue, drawn, candidate.provider
+
+
 def choose(
     candidates: Iterable[Candidate],
     capacity: int,
     group_capacity: int = 0,
     live_in_group: Mapping[str, int] | None = None,
+    lot: str = "",
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Split the candidates into those that start now and those deferred to the next tick.
 
@@ -108,16 +115,19 @@ def choose(
         The most runs one group may have, 0 for no cap.
     live_in_group
         Runs that each group has already.
+    lot
+        Decides among equals: the same lot always alike, so that a tick delivered twice chooses alike; another one
+        otherwise, so that no provider is always behind the others of its age.
 
     Returns
     -------
     (started, deferred)
-        Both with the most overdue first; equal ones by name, so that a tick delivered twice chooses alike.
+        Both with the most overdue first.
     """
     running = Counter(live_in_group or {})
     chosen: list[Candidate] = []
     deferred: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (-c.overdue, c.provider)):
+    for candidate in sorted(candidates, key=lambda c: rank(c, lot)):
         full = bool(group_capacity and candidate.group and running[candidate.group] >= group_capacity)
         if len(chosen) >= capacity or full:
             deferred.append(candidate)

@@ -95,27 +95,9 @@ def test_frequency_may_be_a_number_or_a_string_of_one(frequency: object, minutes
 @pytest.mark.parametrize(
     "frequency",
     [
-        "abc",
-        "",
-        " ",
-        "-15",
-        -15,
-        0,
-        "0",
-        0.5,
-        None,
-        True,
-        False,
-        [],
-        {},
-        "1_000",
-        "٣",
-        "0x10",
-        "inf",
-        "nan",
-        "15 minutes",
-    ]
-    + ["Infinity", float("inf"), float("nan"), 10**400, "9" * 400, 527041, "1e999"],
+        *("abc", "", " ", "-15", "0", "1_000", "٣", "0x10", "inf", "nan", "15 minutes", "Infinity", "9" * 400, "1e999"),
+        *(-15, 0, 0.5, 527041, 10**400, float("inf"), float("nan"), None, True, False, [], {}),
+    ],
 )
 def test_a_frequency_that_is_no_number_of_minutes_is_refused_with_its_field(frequency: object) -> None:
     assert refusal({"frequency": frequency}).startswith("p: frequency: ")
@@ -171,11 +153,7 @@ def test_a_last_success_of_any_other_form_is_refused_with_its_field(date: object
     assert reason.startswith("p: last_success: ")
 
 
-@given(
-    st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)).map(
-        lambda d: d.replace(microsecond=0, tzinfo=UTC)
-    )
-)
+@given(st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0)))
 def test_every_http_date_that_is_written_is_read_back(moment: datetime) -> None:
     assert parse_http_date(format_http_date(moment)) == moment
 
@@ -239,7 +217,9 @@ def test_any_entry_is_taken_or_refused_and_no_refusal_quotes_a_value(raw: object
         raw,
         {"frequency": secret, "last_success": secret, "status": secret, "paused": secret, "x": raw},
     ):
+        reason = ""
         try:
             parse_entry("p", given_entry, NOW)
         except InvalidProviderError as refused:
-            assert secret not in str(refused)
+            reason = str(refused)
+        assert secret not in reason

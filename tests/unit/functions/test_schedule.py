@@ -1,0 +1,360 @@
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fanout.ledger import Lease, ProviderState
+from fanout.providers import ProviderEntry
+from fanout.schedule import (
+    Candidate,
+    Verdict,
+    choose,
+    decide,
+    execution_input,
+    execution_name,
+    is_due,
+    overdue,
+    overdue_minutes,
+    rank,
+)
+
+NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def entry(frequency: float = 60, last_success: datetime | None = None, **fields: Any) -> ProviderEntry:
+    return ProviderEntry(frequency=frequency, **fields).model_copy(update={"last_success": last_success})
+
+
+def state(**fields: Any) -> ProviderState:
+    return ProviderState(provider="p", **fields)
+
+
+def lease(expires_at: datetime) -> Lease:
+    return Lease(run_id="r", claimed_at=NOW - MINUTE, expires_at=expires_at, run_dir="s3://b/r/")
+
+
+# ---------------------------------------------------------------------------------------------------------- due rules
+
+
+def test_a_provider_that_never_ran_is_due() -> None:
+    assert is_due(entry(), NOW)
+    assert decide(entry(), state(), NOW) is Verdict.DUE
+
+
+def test_a_provider_is_due_exactly_when_its_period_is_over() -> None:
+    assert decide(entry(60, NOW - 60 * MINUTE), state(), NOW) is Verdict.DUE
+    assert decide(entry(60, NOW - 60 * MINUTE + timedelta(seconds=1)), state(), NOW) is Verdict.WAITING
+
+
+def test_a_last_success_slightly_ahead_counts_as_just_now() -> None:
+    assert not is_due(entry(1, NOW + 3 * MINUTE), NOW)
+
+
+def test_a_paused_provider_is_never_due() -> None:
+    assert not is_due(entry(paused=True), NOW)
+    assert decide(entry(paused=True), state(lease=lease(NOW + MINUTE)), NOW) is Verdict.PAUSED
+
+
+def test_running_counts_only_while_the_ledger_holds_a_live_lease() -> None:
+    assert decide(entry(status="running"), state(), NOW) is Verdict.DUE
+    assert decide(entry(status="running"), state(lease=lease(NOW)), NOW) is Verdict.DUE
+    assert decide(entry(status="succeeded"), state(lease=lease(NOW + MINUTE)), NOW) is Verdict.ALREADY_RUNNING
+
+
+def test_a_lease_ends_by_the_clock_also_when_the_tick_is_late_or_early() -> None:
+    held = state(lease=lease(NOW + MINUTE))
+
+    assert decide(entry(), held, tick=NOW, now=NOW + 2 * MINUTE) is Verdict.DUE
+    assert decide(entry(), held, tick=NOW + 60 * MINUTE, now=NOW) is Verdict.ALREADY_RUNNING
+
+
+def test_a_success_that_only_the_ledger_knows_of_counts() -> None:
+    assert decide(entry(60, NOW - 120 * MINUTE), state(last_success=NOW - MINUTE), NOW) is Verdict.WAITING
+
+
+def test_a_success_that_only_the_config_api_knows_of_counts() -> None:
+    assert decide(entry(60, NOW - MINUTE), state(last_success=NOW - 120 * MINUTE), NOW) is Verdict.WAITING
+
+
+def test_a_failing_provider_backs_off_until_the_tick_of_its_retry() -> None:
+    assert decide(entry(), state(retry_at=NOW + MINUTE), NOW) is Verdict.BACKING_OFF
+    assert decide(entry(), state(retry_at=NOW), NOW) is Verdict.DUE
+
+
+def test_overdue_is_measured_in_the_providers_own_frequency_from_its_last_turn() -> None:
+    assert overdue(entry(60, NOW - 120 * MINUTE), state(), NOW) == 2
+    assert overdue(entry(15, NOW - 120 * MINUTE), state(), NOW) == 8
+    assert overdue(entry(60, NOW - 120 * MINUTE), state(last_claim=NOW - 30 * MINUTE), NOW) == 0.5
+    assert overdue(entry(), state(), NOW) == math.inf
+
+
+def test_overdue_minutes_count_from_the_missed_success_and_not_from_failed_turns() -> None:
+    assert overdue_minutes(entry(60, NOW - 90 * MINUTE), state(last_claim=NOW - MINUTE), NOW) == 30
+    assert overdue_minutes(entry(60, NOW), state(), NOW) == 0
+    assert overdue_minutes(entry(), state(last_claim=NOW - MINUTE), NOW) is None
+
+
+# ------------------------------------------------------------------------------------------------- capacity and groups
+
+candidates = st.lists(
+    st.builds(
+        Candidate,
+        st.text("abcdef", min_size=1, max_size=4),
+        st.floats(0, 10) | st.just(math.inf),
+        st.none() | st.sampled_from(["red", "blue"]),
+    ),
+    unique_by=lambda c: c.provider,
+    max_size=30,
+)
+
+
+@given(
+    candidates,
+    st.integers(0, 20),
+    st.integers(0, 5),
+    st.dictionaries(st.sampled_from(["red", "blue"]), st.integers(0, 6)),
+)
+def test_no_tick_starts_more_than_the_places_or_than_a_groups_places(
+    due: list[Candidate], capacity: int, group_capacity: int, live: dict[str, int]
+) -> None:
+    chosen, deferred = choose(due, capacity, group_capacity, live)
+
+    assert sorted(c.provider for c in chosen + deferred) == sorted(c.provider for c in due)
+    assert len(chosen) <= capacity
+    for group, count in Counter(c.group for c in chosen if c.group).items():
+        if group_capacity:
+            assert count <= max(0, group_capacity - live.get(group, 0))
+
+
+@given(candidates, st.integers(0, 20), st.integers(0, 5))
+def test_a_deferred_candidate_was_passed_only_for_want_of_a_place(
+    due: list[Candidate], capacity: int, group_capacity: int
+) -> None:
+    chosen, deferred = choose(due, capacity, group_capacity)
+
+    for candidate in deferred:
+        ahead = [c for c in chosen if rank(c, "") < rank(candidate, "")]
+        full = len(ahead) == capacity
+        group_full = (
+            bool(group_capacity and candidate.group)
+            and sum(c.group == candidate.group for c in ahead) == group_capacity
+        )
+        assert full or group_full
+
+
+@given(candidates, st.integers(0, 20), st.randoms())
+def test_the_choice_does_not_depend_on_the_order_of_the_answer(
+    due: list[Candidate], capacity: int, chance: Any
+) -> None:
+    shuffled = list(due)
+    chance.shuffle(shuffled)
+
+    assert choose(due, capacity) == choose(shuffled, capacity)
+
+
+# ----------------------------------------------------------------------------------------------------------- fairness
+
+
+def starts_ahead_bound(waiting: float, others: list[float], first: float, waited: float) -> float:
+    """docs/dispatch.md: how many starts others can get ahead of a due provider.
+
+    Parameters
+    ----------
+    waiting
+        Period of the provider that waits, in minutes.
+    others
+        Periods of all others.
+    first, waited
+        Minutes since its last turn when it was first deferred, and now; infinite if it never had one.
+    """
+    bound = 0.0
+    for period in others:
+        bound += 1
+        if period < waiting and waited < math.inf:
+            bound += math.log(waited / first) / -math.log(1 - period / waiting)
+    return bound
+
+
+@dataclass
+class Simulated:
+    """A provider in the simulation: what the config API and the ledger would say of it."""
+
+    entry: ProviderEntry
+    state: ProviderState
+    busy_until: datetime
+    fails: bool = False
+    passed: int = 0
+    """Starts that others got ahead of it since its last turn, while it was due."""
+    waited_first: float | None = None
+    """Minutes since its last turn when it was first deferred."""
+
+
+@dataclass
+class Simulation:
+    """Ticks over a set of providers, with the rules of the dispatcher and runs of any length."""
+
+    providers: dict[str, Simulated]
+    now: datetime = NOW
+
+    @property
+    def lot(self) -> str:
+        return self.now.isoformat()
+
+    def tick(self, places: int, group_places: int, run_minutes: int) -> int:
+        due = {}
+        for name, p in self.providers.items():
+            if p.busy_until <= self.now and decide(p.entry, p.state, self.now) is Verdict.DUE:
+                due[name] = Candidate(name, overdue(p.entry, p.state, self.now), p.entry.group)
+        live = Counter(p.entry.group or "" for p in self.providers.values() if p.busy_until > self.now)
+        chosen, deferred = choose(due.values(), places, group_places, live, self.lot)
+        for candidate in deferred:
+            self.check(candidate, chosen, due, places, group_places, live)
+        for candidate in chosen:
+            self.start(self.providers[candidate.provider], run_minutes)
+        return len(chosen)
+
+    def check(
+        self,
+        waits: Candidate,
+        chosen: list[Candidate],
+        due: dict[str, Candidate],
+        places: int,
+        group_places: int,
+        live: Counter[str],
+    ) -> None:
+        p = self.providers[waits.provider]
+        ahead = [c for c in chosen if rank(c, self.lot) < rank(waits, self.lot)]
+        open_to_it = places
+        if group_places and waits.group:
+            open_to_it = min(places, max(0, group_places - live[waits.group]))
+        assert len(ahead) >= open_to_it, "a place it could have taken went to nobody ahead of it"
+        p.passed += len(ahead)
+        others = [o.entry.frequency for name, o in self.providers.items() if name != waits.provider]
+        waited = waits.overdue * p.entry.frequency
+        if p.waited_first is None:
+            p.waited_first = waited
+        assert p.passed <= starts_ahead_bound(p.entry.frequency, others, p.waited_first, waited) + 1e-6
+
+    def start(self, p: Simulated, run_minutes: int) -> None:
+        p.passed, p.waited_first = 0, None
+        p.busy_until = self.now + timedelta(minutes=run_minutes)
+        change: dict[str, Any] = {"last_claim": self.now}
+        change |= {"retry_at": self.now + 15 * MINUTE} if p.fails else {"last_success": self.now}
+        p.state = p.state.model_copy(update=change)
+
+
+@st.composite
+def simulations(draw: st.DrawFn) -> Simulation:
+    providers = {}
+    for number in range(draw(st.integers(1, 12))):
+        ago = draw(st.none() | st.integers(0, 3000))
+        providers[f"p{number}"] = Simulated(
+            entry(
+                draw(st.sampled_from([1, 15, 16, 30, 60, 240, 1440])),
+                group=draw(st.sampled_from([None, "red", "blue"])),
+            ),
+            state(last_success=None if ago is None else NOW - timedelta(minutes=ago)),
+            busy_until=NOW,
+            fails=draw(st.booleans()),
+        )
+    return Simulation(providers)
+
+
+@settings(max_examples=150)
+@given(simulations(), st.data())
+def test_nobody_waits_more_than_the_documented_bound_and_no_tick_starts_more_than_its_places(
+    simulation: Simulation, data: st.DataObject
+) -> None:
+    group_places = data.draw(st.sampled_from([0, 0, 1, 2]))
+    for _ in range(data.draw(st.integers(1, 40))):
+        places = data.draw(st.integers(0, 4))
+        assert simulation.tick(places, group_places, run_minutes=data.draw(st.sampled_from([0, 5, 20, 100]))) <= places
+        simulation.now += data.draw(st.sampled_from([1, 15, 15, 15, 60])) * MINUTE
+
+
+@given(st.integers(2, 20), st.integers(1, 5), st.booleans())
+def test_providers_of_one_period_take_turns(count: int, places: int, failing: bool) -> None:
+    simulation = Simulation(
+        {f"p{n}": Simulated(entry(1), state(), NOW, fails=failing and n % 2 == 0) for n in range(count)}
+    )
+    rounds = math.ceil(count / places)
+    last = dict.fromkeys(simulation.providers, 0)
+    for number in range(1, 3 * rounds + 1):
+        simulation.tick(places, 0, run_minutes=0)
+        for name, p in simulation.providers.items():
+            if p.state.last_claim == simulation.now:
+                last[name] = number
+            assert number - last[name] < rounds, f"{name} waited {rounds} ticks for its turn"
+        simulation.now += 15 * MINUTE
+
+
+def test_of_equals_it_is_not_always_the_same_that_wait() -> None:
+    equals = [Candidate(f"p{n}", 2.0) for n in range(10)]
+
+    first = {choose(equals, 1, lot=str(n))[0][0].provider for n in range(200)}
+
+    assert len(first) == 10
+    assert choose(equals, 5, lot="a") == choose(equals, 5, lot="a")
+
+
+def test_one_customers_thousand_feeds_do_not_crowd_out_the_rest() -> None:
+    feeds = [Candidate(f"feed-{n}", 100, "big") for n in range(1000)]
+    small = [Candidate(f"small-{n}", 1.0) for n in range(5)]
+
+    chosen, deferred = choose([*feeds, *small], capacity=10, group_capacity=5)
+
+    assert {c.provider for c in small} <= {c.provider for c in chosen}
+    assert len(chosen) == 10
+    assert len(deferred) == 995
+
+
+# -------------------------------------------------------------------------------------------------- names and inputs
+
+names = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", fullmatch=True)
+ticks = st.datetimes(timezones=st.just(UTC)).map(lambda t: t.replace(microsecond=0))
+
+
+@given(names, ticks)
+def test_an_execution_name_is_one_that_step_functions_takes(name: str, tick: datetime) -> None:
+    assert re.fullmatch(r"[0-9A-Za-z_-]{1,80}", execution_name(name, tick))
+
+
+@given(names, names, ticks, ticks)
+def test_two_providers_or_ticks_never_share_an_execution_name(
+    one: str, other: str, tick: datetime, later: datetime
+) -> None:
+    same = (one, tick) == (other, later)
+
+    assert (execution_name(one, tick) == execution_name(other, later)) is same
+
+
+def test_a_name_made_to_look_like_anothers_slug_gets_its_own() -> None:
+    slug = execution_name("a.b", NOW).rpartition("-")[0]
+
+    assert execution_name(slug, NOW) != execution_name("a.b", NOW)
+    assert execution_name("a_b", NOW) != execution_name("a.b", NOW)
+    assert execution_name("A", NOW) != execution_name("a", NOW)
+
+
+def test_the_input_is_the_same_bytes_each_time() -> None:
+    assert execution_input("p", NOW) == '{"provider":"p","scheduled_at":"2026-11-22T07:30:00Z"}'
+
+
+def test_a_plain_name_stays_readable_in_the_console() -> None:
+    assert execution_name("provider-1", NOW) == "provider-1-20261122T073000Z"
+
+
+@pytest.mark.parametrize("verdict", [v for v in Verdict if v is not Verdict.DUE])
+def test_every_verdict_has_its_count_in_the_report(verdict: Verdict) -> None:
+    from fanout.dispatcher import TickReport
+
+    assert getattr(TickReport(scheduled_at=""), verdict.value) == 0

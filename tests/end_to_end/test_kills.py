@@ -1,0 +1,174 @@
+"""Twenty providers, twenty SIGKILLs: Spark drivers mid-send, handlers mid-commit, the dispatcher mid-tick.
+
+Afterwards every change of the change log has been sent, repeats carry the ids (and the bytes) of the first time, and
+nobody is left claimed or `running`. KILLS_SEED chooses another course of events, KILLS and KILLS_ROUNDS more of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+import urllib.request
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.cloud import LaptopCloud
+from local.errors import LaptopCloudError
+from local.sample_data import DEFAULT_START, STYLES, Part, change_log
+from local.verify import drain, expected_ids
+from tests.end_to_end.kills import KINDS, Killer, plan
+
+TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+PROVIDERS = [f"provider-{number:02d}" for number in range(20)]
+ROWS = 50
+KILLS = int(os.environ.get("KILLS", "20"))
+SEED = int(os.environ.get("KILLS_SEED", "1"))
+ROUNDS = int(os.environ.get("KILLS_ROUNDS", "1"))
+MOST_TICKS = 40
+TICK = timedelta(minutes=15)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.spark,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="who made a call is looked up in /proc"),
+]
+
+
+class Stage:
+    """The laptop cloud with a change log, and everything that was received from its queue."""
+
+    def __init__(self, cloud: LaptopCloud, seed: int) -> None:
+        self.cloud = cloud
+        self.chance = random.Random(seed)
+        self.bucket, _, self.prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
+        self.bodies: dict[str, list[str]] = defaultdict(list)
+        self.ticks = self.added = self.deaths = 0
+        secret = cloud.client("secretsmanager").get_secret_value(SecretId=cloud.outputs["ConfigApiKeySecretArn"])
+        self._key = secret["SecretString"]
+
+    def put(self, parts: list[Part]) -> None:
+        for part in parts:
+            self.cloud.client("s3").put_object(Bucket=self.bucket, Key=f"{self.prefix}/{part.key}", Body=part.body)
+
+    def put_more(self, providers: list[str]) -> None:
+        """New objects, so that there is something to do as long as there is somebody to kill."""
+        self.added += 1
+        start = DEFAULT_START + timedelta(days=self.added)
+        for provider in providers:
+            self.put(change_log(provider, 10, 1, STYLES[PROVIDERS.index(provider) % len(STYLES)], SEED, start))
+
+    def config_api(self, method: str = "GET", path: str = "", body: Any = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - the laptop cloud's own address
+            self.cloud.outputs["ConfigApiUrl"] + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"x-api-key": self._key, "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            return json.loads(answer.read() or b"null")
+
+    def tick(self, at: datetime) -> None:
+        """One tick and all that comes of it. A dispatcher that dies is invoked again, twice at most, as by Lambda."""
+        self.ticks += 1
+        deaths = 0
+        while deaths < 3 and not self.dispatched(at):
+            deaths += 1
+        self.deaths += deaths
+        self.cloud.wait(timeout=180)
+        self.receive()
+
+    def dispatched(self, at: datetime) -> bool:
+        try:
+            self.cloud.tick(at)
+        except LaptopCloudError as died:
+            if "Runtime.ExitError" in str(died):
+                return False
+            raise
+        return True
+
+    def receive(self) -> None:
+        for body in drain(self.cloud.client("sqs"), self.cloud.outputs["ChangesQueueUrl"], {}):
+            self.bodies[body["id"]].append(json.dumps(body, sort_keys=True))
+
+    def expected(self) -> set[str]:
+        found = expected_ids(self.cloud.client("s3"), self.bucket, self.prefix)
+        return {id_ for ids in found.values() for id_ in ids}
+
+    def ledger(self) -> list[dict[str, Any]]:
+        table = self.cloud.physical_id("RunLedger")
+        return list(self.cloud.client("dynamodb").scan(TableName=table)["Items"])
+
+    def caught_up(self) -> bool:
+        entries = self.config_api().values()
+        return self.expected() <= set(self.bodies) and all(entry["status"] == "succeeded" for entry in entries)
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
+def test_after_twenty_kills_every_change_has_been_delivered_and_nobody_is_left_behind(
+    tmp_path: Path, seed: int
+) -> None:
+    planned = plan(seed, KILLS)
+    assert {kill.principal for kill in planned} == set(KINDS)
+    killer = Killer(planned)
+    print(f"\nKILLS_SEED={seed}: " + ", ".join(f"{k.principal} {k.when} call {k.calls}" for k in planned))
+    logs = {name: change_log(name, ROWS, 2, STYLES[n % len(STYLES)], SEED) for n, name in enumerate(PROVIDERS)}
+    sizes = sorted((sum(len(part.body) for part in parts) for parts in logs.values()), reverse=True)
+    override = {"SmallRunMaxBytes": sizes[len(sizes) // 3], "MaxConcurrentRuns": 8, "BackoffCapMinutes": 15}
+    began = time.monotonic()
+    with LaptopCloud(TEMPLATE, override, workdir=tmp_path, drivers=2, watch=killer.watch) as cloud:
+        killer.processes = cloud.processes
+        stage = Stage(cloud, seed)
+        for provider, parts in logs.items():
+            stage.put(parts)
+            stage.config_api("PUT", f"/{provider}", {"frequency": "15"})
+        at = datetime.now(UTC).replace(microsecond=0)
+        stage.tick(at)
+        while killer.left or not stage.caught_up():
+            assert stage.ticks < MOST_TICKS, f"not caught up after {stage.ticks} ticks; not yet killed: {killer.left}"
+            if killer.left:
+                stage.put_more(stage.chance.sample(PROVIDERS, 8))
+            at += TICK
+            stage.tick(at)
+        report(stage, killer, time.monotonic() - began)
+
+        assert len(killer.done) == KILLS
+        assert set(stage.bodies) == stage.expected(), "a message without a change"
+        changed = {id_ for id_, bodies in stage.bodies.items() if len(set(bodies)) > 1}
+        assert not changed, "a repeat differs from what was sent first"
+        assert not [item["provider"]["S"] for item in stage.ledger() if "lease" in item or "attention" in item]
+        assert {name: entry["status"] for name, entry in stage.config_api().items()} == dict.fromkeys(
+            PROVIDERS, "succeeded"
+        )
+        assert_only_interrupted_runs_repeat(stage)
+        before = {id_: len(bodies) for id_, bodies in stage.bodies.items()}
+        stage.tick(at + TICK)
+        assert {id_: len(bodies) for id_, bodies in stage.bodies.items()} == before, "sent again without a fault"
+
+
+def assert_only_interrupted_runs_repeat(stage: Stage) -> None:
+    """An id is sent once, and once more at most for each failed run of its provider."""
+    failed: dict[str, int] = defaultdict(int)
+    for execution in stage.cloud.executions():
+        assert execution["status"] in ("SUCCEEDED", "FAILED")
+        failed[json.loads(execution["input"])["provider"]] += execution["status"] == "FAILED"
+    for bodies in stage.bodies.values():
+        assert len(bodies) <= 1 + failed[json.loads(bodies[0])["provider"]]
+
+
+def report(stage: Stage, killer: Killer, seconds: float) -> None:
+    """What happened, for whoever reads the test's output."""
+    statuses = [execution["status"] for execution in stage.cloud.executions()]
+    sent = sum(len(bodies) for bodies in stage.bodies.values())
+    print(*killer.done, sep="\n")
+    print(
+        f"{len(killer.done)} kills, {stage.ticks} ticks ({stage.deaths} invocations of the dispatcher died), "
+        f"{len(statuses)} executions ({statuses.count('FAILED')} failed), {len(stage.cloud.job_runs())} job runs, "
+        f"{len(stage.expected())} changes, {sent} messages, {sent - len(stage.bodies)} repeats, {seconds:.0f} s"
+    )

@@ -6,6 +6,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,6 +15,8 @@ import requests
 from moto.server import ThreadedMotoServer
 
 from tests.integration.job.harness import DATA, Harness
+
+STAND_INS = Path(__file__).parents[3] / "local" / "glue_packages"
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +38,9 @@ def spark(aws: str, java_17: None) -> Iterator[Any]:
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    # The laptop cloud's awsglue, for the driver and for Spark's workers.
+    os.environ["PYTHONPATH"] = str(STAND_INS)
+    sys.path.append(str(STAND_INS))
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     session = builder.config("spark.sql.shuffle.partitions", "2").getOrCreate()
     session.sparkContext.setLogLevel("OFF")

@@ -1,0 +1,78 @@
+"""BookmarkMode=glue: the article's way of finding what is new, with everything else as in the other mode."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.integration.job.harness import DATA, Harness
+from tests.unit.job.records import export, kinesis, line, stream
+
+pytestmark = pytest.mark.spark
+
+GLUE = {
+    "bookmark_mode": "glue",
+    "change_log_dir": f"s3://{DATA}/change_log",
+    "JOB_NAME": "etl-test-change_log",
+    "JOB_RUN_ID": "jr_1",
+    "job-bookmark-option": "job-bookmark-enable",
+}
+
+
+@pytest.fixture
+def job(spark: Any, queue: str) -> Harness:
+    """The job on Glue, which keeps the bookmark of a job by its name."""
+    job_definition = {"Name": "glueetl", "ScriptLocation": f"s3://{DATA}/scripts/change_log"}
+    boto3.client("glue").create_job(Name=GLUE["JOB_NAME"], Role="job", Command=job_definition)
+    return Harness("glue", queue)
+
+
+def rows(prefix: str) -> bytes:
+    image = {"n": {"N": "12345678901234567890123456789012345678"}, "none": {"NULL": True}, "l": {"L": [{"S": "x"}]}}
+    records = [
+        {**stream("INSERT", NewImage=image), "eventID": f"{prefix}-0"},
+        {**kinesis(), "eventID": f"{prefix}-1"},
+        {**stream("REMOVE", NewImage=None), "eventID": f"{prefix}-2"},
+    ]
+    return gzip.compress(b"\n".join(map(line, records)))
+
+
+def test_messages_are_those_of_the_other_mode_and_the_bookmark_moves(job: Harness) -> None:
+    job.put("a.json.gz", rows("a"))
+    first = job.run_manifest("none", **GLUE)
+    assert first.error is None, first.error
+    assert first.result["messages"] == 3
+    by_manifest = job.run({"a.json.gz": rows("a")})
+    assert first.events == by_manifest.events
+    assert "12345678901234567890123456789012345678" in "".join(first.bodies)
+    job.put("b.json.gz", rows("b"))
+    second = job.run_manifest("none", **GLUE)
+    assert second.error is None
+    assert {"b-0", "b-1", "b-2"} <= set(second.ids)
+
+
+def test_a_record_that_is_none_fails_the_run_and_the_bookmark_stays(job: Harness) -> None:
+    job.put("a.json.gz", rows("a"))
+    job.put("bad.json.gz", gzip.compress(b'{"eventName": "INSERT", "order": 7}'))
+    outcome = job.run_manifest("none", **GLUE)
+    assert outcome.result["error"]["type"] == "RecordError"
+    again = job.run_manifest("none", **GLUE)
+    assert {"a-0", "a-1", "a-2"} <= set(again.ids), "nothing was committed, so everything is sent again"
+
+
+def test_a_line_glue_cannot_read_fails_the_run(job: Harness) -> None:
+    job.put("bad.json.gz", gzip.compress(b"hello\n"))
+    outcome = job.run_manifest("none", **GLUE)
+    assert outcome.result["error"]["type"] == "RecordError"
+    assert outcome.messages == []
+
+
+def test_a_record_without_an_event_id_is_known_by_its_content(job: Harness) -> None:
+    job.put("a.json.gz", gzip.compress(line(export())))
+    first = job.run_manifest("none", **GLUE | {"job-bookmark-option": "job-bookmark-disable"})
+    second = job.run_manifest("none", **GLUE | {"job-bookmark-option": "job-bookmark-disable"})
+    assert first.ids == second.ids
+    assert len(first.ids) == 1

@@ -1,0 +1,45 @@
+"""Run parliament over policy documents from standard input, `{name: document}`; exit 1 when it finds anything.
+
+It runs in the environment of the checks, which has parliament and nothing of this project:
+
+    python -m tools.iam documents template.yaml | .venv-checkov/bin/python tools/check_policies.py
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from parliament import analyze_policy_string  # type: ignore[import-not-found]  # only the checks' environment has it
+
+_BY_SAM = "SAM writes this policy for the on-failure destination, without a Version and without variables that need one"
+EXPECTED = {
+    "DispatchFunctionRole.DispatchFunctionEventInvokeConfigOnFailureSQSPolicy: NO_VERSION": _BY_SAM,
+    "UpdateStatusFunctionRole.UpdateStatusFunctionEventInvokeConfigOnFailureSQSPolicy: NO_VERSION": _BY_SAM,
+    "DispatchFunctionRole.DispatchFunctionRolePolicy1: RESOURCE_MISMATCH": (
+        "DescribeExecution takes a standard or an express execution; parliament wants both, the machine is standard"
+    ),
+}
+"""Findings that are right and meant: "policy: issue" -> why."""
+
+
+def main() -> int:
+    """Print what is found and was not expected, and what was expected and is not found any more."""
+    found = {
+        f"{name}: {finding.issue}": finding
+        for name, document in json.load(sys.stdin).items()
+        for finding in analyze_policy_string(json.dumps(document)).findings
+    }
+    for key, finding in found.items():
+        if key not in EXPECTED:
+            print(f"{key} {finding.detail} {finding.location}", file=sys.stderr)
+    for key in EXPECTED.keys() - found.keys():
+        print(f"{key} is expected in tools/check_policies.py and not found any more", file=sys.stderr)
+    if set(found) != set(EXPECTED):
+        return 1
+    print(f"parliament finds nothing wrong; {len(EXPECTED)} findings are explained")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -64,7 +64,7 @@ def tick_time(event: Mapping[str, Any], now: datetime) -> datetime:
     InvalidRequestError
         The event carries a time that is not one, or lies more than a day ahead.
     """
-    given = event.get("scheduled_at") or event.get("time")
+    given = next((event[name] for name in ("scheduled_at", "time") if event.get(name) is not None), None)
     if given is None:
         return now.astimezone(UTC).replace(second=0, microsecond=0)
     try:

@@ -20,7 +20,7 @@ LAST_START_SECONDS = 10.0
 LAST_ANSWER_SECONDS = 5.0
 """Nobody waits for an answer with less time left than this: what is left writes the report."""
 HOPELESS = 20
-"""So many failures without one success are about the role, the state machine or the service, not about providers."""
+"""So many refusals without one success are about the role or the state machine, not about providers."""
 
 
 class TokenBucket:
@@ -79,7 +79,7 @@ class Started:
     @property
     def hopeless(self) -> bool:
         """Whether going on is pointless."""
-        return len(self.refused) + len(self.given_up) >= HOPELESS and not self.new and not self.before
+        return len(self.refused) >= HOPELESS and not self.new and not self.before
 
 
 class Starter:

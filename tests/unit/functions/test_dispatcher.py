@@ -1,0 +1,689 @@
+"""FAULTS 1 to 9, the report, capacity, and a fuzz test of the config API's answer."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fanout.config_client import HttpConfigApi
+from fanout.dispatcher import SHOWN, TickReport, tick_time
+from fanout.errors import (
+    ConfigApiAccessError,
+    ConfigApiAnswerError,
+    ConfigApiUnavailableError,
+    InvalidRequestError,
+    LedgerUnavailableError,
+    StartRefusedError,
+    StartThrottledError,
+)
+from fanout.schedule import execution_name
+from fanout.times import format_http_date
+from tests.harness.faults import Crash, Fault
+from tests.harness.transport import Reply, session
+from tests.harness.world import World
+
+NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+
+
+def world_of(count: int, **given_settings: Any) -> World:
+    world = World(settings={"max_concurrent_runs": 10, **given_settings})
+    for number in range(count):
+        world.provider(f"p{number:05d}")
+    return world
+
+
+def started(world: World) -> set[str]:
+    return {json.loads(given_input)["provider"] for given_input in world.executions.started.values()}
+
+
+def names(numbers: Iterable[int]) -> set[str]:
+    return {f"p{number:05d}" for number in numbers}
+
+
+def with_api(world: World, reply: Reply | None = None, error: Exception | None = None) -> World:
+    """The world with a config API that answers these bytes to the real client."""
+
+    def answer(request: object) -> Reply:
+        if error is not None:
+            raise error
+        return reply or Reply()
+
+    api = HttpConfigApi(
+        "https://config.example/providers", lambda refused: "key", session(answer), sleep=lambda seconds: None
+    )
+    world.dispatcher = replace(world.dispatcher, config_api=api)
+    return world
+
+
+def check_sums(report: TickReport) -> None:
+    assert report.providers == (
+        report.rejected + report.paused + report.waiting + report.already_running + report.backing_off + report.due
+    )
+    assert report.due == report.started + report.already_started + report.deferred + report.failed_starts
+
+
+# ---------------------------------------------------------------------------------------------------- 1. dies half-way
+
+
+def test_a_dispatcher_that_died_half_way_starts_only_the_rest_when_the_tick_comes_again() -> None:
+    world = world_of(8)
+    world.faults.plan("executions.start", Fault.CRASH_AFTER)
+
+    with pytest.raises(Crash):
+        world.tick(NOW)
+    before = dict(world.executions.started)
+    assert len(before) >= 1
+    report = world.tick(NOW)
+
+    assert started(world) == names(range(8))
+    assert len(world.executions.started) == 8, "one execution a provider"
+    assert before.items() <= world.executions.started.items()
+    check_sums(report)
+
+
+@pytest.mark.parametrize("survivors", [0, 1, 3, 7])
+def test_it_does_not_matter_after_how_many_starts_the_dispatcher_died(survivors: int) -> None:
+    world = world_of(8)
+    calls = 0
+    start = world.executions.start
+
+    def dying(name: str, execution_input: str) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls > survivors:
+            raise Crash(name)
+        return start(name, execution_input)
+
+    world.executions.start = dying  # type: ignore[method-assign]
+    with pytest.raises(Crash):
+        world.tick(NOW)
+    world.executions.start = start  # type: ignore[method-assign]
+    world.run_all()
+    world.tick(NOW)
+    world.run_all()
+
+    assert len(world.executions.started) == 8
+    assert {p: world.ledger.items[p].bookmark.generation for p in names(range(8))} == dict.fromkeys(names(range(8)), 1)
+
+
+# ---------------------------------------------------------------------------------------------------- 2. response lost
+
+
+def test_a_start_whose_response_was_lost_makes_no_second_run() -> None:
+    world = world_of(1)
+    world.faults.plan("executions.start", Fault.EXECUTE_THEN_FAIL)
+
+    report = world.tick(NOW)
+
+    assert len(world.executions.started) == 1
+    assert report.started == 1
+    assert world.faults.count("executions.start") == 2
+
+
+def test_a_start_whose_every_response_is_lost_keeps_its_place_and_its_one_run() -> None:
+    world = world_of(2, max_concurrent_runs=1)
+    world.faults.plan("executions.start", *[Fault.EXECUTE_THEN_FAIL] * 6)
+
+    with pytest.raises(StartThrottledError):
+        world.tick(NOW)
+
+    assert len(world.executions.started) == 1, "it may run, so its place is taken"
+
+
+# ------------------------------------------------------------------------------------- 3. twice, and overlapping ticks
+
+
+def test_a_tick_delivered_twice_starts_each_provider_once() -> None:
+    world = world_of(5)
+
+    first, second = world.tick(NOW), world.tick(NOW)
+
+    assert len(world.executions.started) == 5
+    assert (first.started, second.started) == (5, 5)
+
+
+def test_a_tick_delivered_twice_chooses_the_same_providers_while_the_first_are_not_yet_claimed() -> None:
+    world = world_of(30, max_concurrent_runs=10)
+
+    world.tick(NOW)
+    world.tick(NOW)
+
+    assert len(world.executions.started) == 10
+
+
+def test_two_overlapping_ticks_give_each_provider_one_run() -> None:
+    world = world_of(5)
+    world.tick(NOW)
+    world.clock.advance(minutes=15)
+    world.tick()
+    decisions = [claim.decision for claim in world.run_all()]
+
+    assert all(state.bookmark.generation <= 2 for state in world.ledger.items.values())
+    assert len(decisions) == 10
+    claims = [world.claim(f"p{n:05d}", "late") for n in range(5)]
+    again = [world.claim(f"p{n:05d}", "later") for n in range(5)]
+    assert {claim.decision for claim in claims} == {"nothing"}
+    assert {claim.decision for claim in again} == {"busy"}
+
+
+def test_a_provider_with_a_live_run_is_not_started_by_the_next_tick() -> None:
+    world = world_of(1)
+    world.tick(NOW)
+    world.claim("p00000", execution_name("p00000", NOW))
+    world.clock.advance(minutes=15)
+
+    report = world.tick()
+
+    assert (report.already_running, report.started, report.live) == (1, 0, 1)
+    check_sums(report)
+
+
+# ----------------------------------------------------------------------------------------------- 4. a name that closed
+
+
+def test_a_name_that_closed_counts_as_already_started_and_is_no_error() -> None:
+    world = world_of(2)
+    world.tick(NOW)
+    for name in world.executions.statuses:
+        world.executions.statuses[name] = "SUCCEEDED"
+
+    report = world.tick(NOW)
+
+    assert (report.already_started, report.started, report.failed_starts, report.faults) == (2, 0, 0, [])
+    check_sums(report)
+
+
+# ----------------------------------------------------------------------------------------------- 5. config API failing
+
+UNUSABLE = {
+    "HTML": Reply(body=b"<html>sign in</html>", headers={"Content-Type": "text/html"}),
+    "truncated JSON": Reply(body=b'{"p": {"frequency": "1'),
+    "an empty body": Reply(body=b""),
+    "no content": Reply(status=204, body=b""),
+    "a list": Reply(body=b"[]"),
+    "null": Reply(body=b"null"),
+    "not UTF-8": Reply(body=b'{"p\xff": {"frequency": 1}}'),
+    "nested too deep": Reply(body=b'{"p": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    "a redirect to another host": Reply(status=302, headers={"Location": "https://elsewhere.example/"}),
+    "not found": Reply(status=404, body=b'{"message": "no such thing"}'),
+    "a body over the cap": Reply(body=b" " * (33 * 2**20) + b"{}"),
+}
+
+
+@pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_an_unusable_answer_is_an_error_and_never_read_as_nothing_due(reply: Reply) -> None:
+    world = with_api(world_of(0), reply)
+
+    with pytest.raises(ConfigApiAnswerError) as error:
+        world.tick(NOW)
+    assert not world.executions.started
+    assert "config API" in str(error.value)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_config_api_that_is_down_is_an_error_after_bounded_retries(status: int) -> None:
+    with pytest.raises(ConfigApiUnavailableError, match=f"HTTP {status}; tries: 3"):
+        with_api(world_of(0), Reply(status=status)).tick(NOW)
+
+
+def test_a_refused_key_is_an_error() -> None:
+    with pytest.raises(ConfigApiAccessError):
+        with_api(world_of(0), Reply(status=403)).tick(NOW)
+
+
+def test_dead_leases_are_freed_also_while_the_config_api_is_down() -> None:
+    world = world_of(1)
+    world.claim("p00000", "run")
+    world.clock.advance(minutes=121)
+    world.faults.plan("config_api.entries", Fault.FAIL_BEFORE)
+
+    with pytest.raises(ConfigApiUnavailableError):
+        world.tick()
+
+    assert world.ledger.items["p00000"].lease is None
+
+
+@pytest.mark.parametrize("where", ["ledger.attention", "ledger.get_many"])
+def test_nothing_is_started_without_the_ledger(where: str) -> None:
+    world = world_of(3)
+    world.faults.plan(where, Fault.FAIL_BEFORE)
+
+    with pytest.raises(LedgerUnavailableError):
+        world.tick(NOW)
+    assert not world.executions.started
+
+
+# ----------------------------------------------------------------------------------------------- 6. and 7. bad entries
+
+BAD_ENTRIES: dict[str, object] = {
+    "frequency is no number": {"frequency": "abc"},
+    "frequency is negative": {"frequency": -1},
+    "frequency is zero": {"frequency": 0},
+    "frequency is huge": {"frequency": 10**30},
+    "frequency is null": {"frequency": None},
+    "date in another format": {"frequency": 1, "last_success": "2022-11-08T15:47:17Z"},
+    "date is naive": {"frequency": 1, "last_success": "Tue, 08 Nov 2022 15:47:17"},
+    "date with -0000": {"frequency": 1, "last_success": "Tue, 08 Nov 2022 15:47:17 -0000"},
+    "date in the future": {"frequency": 1, "last_success": "Mon, 01 Jan 2035 00:00:00 GMT"},
+    "status is unknown": {"frequency": 1, "status": "resting"},
+    "no object": "every day",
+}
+
+
+@pytest.mark.parametrize("bad", BAD_ENTRIES.values(), ids=BAD_ENTRIES.keys())
+def test_one_bad_entry_is_reported_and_the_others_go_on(bad: object) -> None:
+    world = world_of(2)
+    world.config_api.providers = {"p00000": {"frequency": "15"}, "bad": bad, "p00001": {"frequency": 15}}
+
+    report = world.tick(NOW)
+
+    assert started(world) == names(range(2))
+    assert report.rejected == 1
+    assert report.rejected_providers[0].startswith("bad: ")
+    check_sums(report)
+
+
+@pytest.mark.parametrize("name", ["../other", "a/b", "a\x00", "line\nbreak", "x" * 200, "prоvider", ""])
+def test_a_bad_name_is_reported_and_never_part_of_an_execution(name: str) -> None:
+    world = world_of(1)
+    world.provider(name)
+
+    report = world.tick(NOW)
+
+    assert started(world) == names([0])
+    assert report.rejected == 1
+    assert all(line.isascii() and line.isprintable() for line in report.rejected_providers)
+
+
+def test_a_hundred_thousand_bad_entries_make_a_short_report() -> None:
+    world = world_of(0)
+    world.config_api.providers = {f"bad name {n} {'x' * 500}": n for n in range(1000)}
+
+    report = world.tick(NOW)
+
+    assert report.rejected == 1000
+    assert len(report.rejected_providers) == SHOWN
+    assert len(json.dumps(report.__dict__)) < 10_000
+
+
+# ------------------------------------------------------------------------------------------------- 8. ten thousand due
+
+
+def test_of_ten_thousand_due_with_throttling_the_most_overdue_start_and_the_rest_is_deferred() -> None:
+    world = World(settings={"max_concurrent_runs": 2000})
+    for number in range(10_000):
+        ago = timedelta(minutes=15 + number)
+        world.provider(f"p{number:05d}", "15", last_success=format_http_date(NOW - ago))
+    calls = 0
+    start = world.executions.start
+
+    def throttled(name: str, execution_input: str) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls % 3 == 0:
+            raise StartThrottledError(name)
+        return start(name, execution_input)
+
+    world.executions.start = throttled  # type: ignore[method-assign]
+    report = world.tick(NOW)
+
+    assert (report.due, report.started, report.deferred, report.failed_starts) == (10_000, 2000, 8000, 0)
+    assert started(world) == names(range(8000, 10_000))
+    assert report.oldest_overdue_minutes == 9999
+    check_sums(report)
+
+
+def test_what_the_deadline_cut_off_is_deferred_and_starts_at_the_next_tick() -> None:
+    world = world_of(1000, max_concurrent_runs=1000, start_burst=1, max_starts_per_second=10)
+    seconds_left = 60.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal seconds_left
+        seconds_left -= seconds / 40  # sleeps of parallel threads pass together
+
+    world.dispatcher = replace(world.dispatcher, sleep=sleep)
+
+    first = world.dispatcher.tick(NOW, lambda: seconds_left)
+    assert 0 < first.started < 1000
+    assert first.deferred == 1000 - first.started
+    check_sums(first)
+    world.run_all()
+    world.clock.advance(minutes=15)
+    seconds_left = 1e9
+    second = world.tick()
+
+    assert started(world) == names(range(1000))
+    assert second.started >= first.deferred
+
+
+def test_without_time_nothing_is_started_and_the_report_says_so() -> None:
+    world = world_of(3)
+
+    report = world.dispatcher.tick(NOW, lambda: 9.0)
+
+    assert (report.due, report.started, report.deferred) == (3, 0, 3)
+    assert not world.executions.started
+
+
+# ---------------------------------------------------------------------------------------------------- 9. a long outage
+
+
+def test_after_a_long_outage_each_provider_gets_one_run_and_not_one_for_each_missed_tick() -> None:
+    world = world_of(4)
+    world.tick()
+    world.run_all()
+    world.clock.advance(days=3)
+    before = len(world.executions.started)
+
+    world.tick()
+    world.run_all()
+    report = world.tick()
+
+    assert len(world.executions.started) - before == 4
+    assert (report.due, report.waiting) == (0, 4)
+
+
+def test_a_late_tick_does_not_take_successes_since_then_for_a_wrong_clock() -> None:
+    world = world_of(1)
+    world.clock.advance(minutes=14)
+    world.run("p00000", "by-hand")
+
+    report = world.tick(NOW)
+
+    assert (report.rejected, report.waiting) == (0, 1)
+
+
+# ----------------------------------------------------------------------------------------------- capacity and fairness
+
+
+def test_live_runs_take_places() -> None:
+    world = world_of(30, max_concurrent_runs=10)
+    for number in range(7):
+        world.claim(f"p{number:05d}", f"run-{number}")
+
+    report = world.tick(NOW)
+
+    assert (report.live, report.already_running, report.started, report.deferred) == (7, 7, 3, 20)
+    check_sums(report)
+
+
+def test_more_live_runs_than_places_start_nothing_and_break_nothing() -> None:
+    world = world_of(8, max_concurrent_runs=2)
+    for number in range(5):
+        world.claim(f"p{number:05d}", f"run-{number}")
+
+    report = world.tick(NOW)
+
+    assert (report.live, report.started, report.deferred) == (5, 0, 3)
+
+
+def test_a_place_that_was_refused_goes_to_the_next_provider() -> None:
+    world = world_of(3, max_concurrent_runs=1)
+    world.config_api.providers["p00000"] = {"frequency": 1, "last_success": "Tue, 08 Nov 2022 15:47:17 GMT"}
+    for name in ("p00001", "p00002"):
+        world.config_api.providers[name] = {"frequency": 15, "last_success": "Sun, 22 Nov 2026 07:00:00 GMT"}
+    start = world.executions.start
+
+    def refusing(name: str, execution_input: str) -> bool:
+        if name.startswith("p00000"):
+            raise StartRefusedError("not this one")
+        return start(name, execution_input)
+
+    world.executions.start = refusing  # type: ignore[method-assign]
+    report = world.tick(NOW)
+
+    assert (report.started, report.failed_starts, report.deferred) == (1, 1, 1)
+    assert report.faults == ["not this one"]
+    check_sums(report)
+
+
+def test_when_nothing_could_be_started_the_tick_fails_with_the_services_reason() -> None:
+    world = world_of(5)
+
+    def refusing(name: str, execution_input: str) -> bool:
+        raise StartRefusedError("AccessDeniedException; check the dispatcher's role")
+
+    world.executions.start = refusing  # type: ignore[method-assign]
+    with pytest.raises(StartRefusedError, match="AccessDenied"):
+        world.tick(NOW)
+
+
+def test_a_group_has_no_more_runs_than_its_cap_counting_the_live_ones() -> None:
+    world = World(settings={"max_concurrent_runs": 10, "max_runs_per_group": 3})
+    for number in range(20):
+        world.provider(f"big-{number}", group="big")
+    world.provider("small")
+    world.claim("big-0", "run")
+
+    report = world.tick(NOW)
+
+    assert sum(name.startswith("big") for name in started(world)) == 2
+    assert "small" in started(world)
+    assert report.deferred == 17
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_over_any_ticks_live_runs_never_exceed_the_capacity_and_everybody_gets_a_run(data: st.DataObject) -> None:
+    capacity = data.draw(st.integers(1, 4))
+    world = World(settings={"max_concurrent_runs": capacity})
+    count = data.draw(st.integers(1, 8))
+    for number in range(count):
+        world.provider(f"p{number:05d}", data.draw(st.sampled_from([1, 15, 60])))
+    for _ in range(2 * math.ceil(count / capacity)):
+        report = world.tick()
+        check_sums(report)
+        assert report.started + report.live <= capacity
+        for name in [name for name, status in world.executions.statuses.items() if status == "RUNNING"]:
+            given_input = json.loads(world.executions.started[name])
+            claim = world.claim(given_input.pop("provider"), name, **given_input)
+            if data.draw(st.booleans()):
+                world.succeed(claim)
+                world.executions.statuses[name] = "SUCCEEDED"
+            else:
+                world.fail(claim)
+                world.executions.statuses[name] = "FAILED"
+        world.clock.advance(minutes=15)
+
+    assert started(world) == names(range(count)), "nobody starved, whoever failed"
+
+
+# ---------------------------------------------------------------------------------------------------------- the report
+
+
+def test_the_report_counts_each_provider_once() -> None:
+    world = world_of(2)
+    recently = format_http_date(NOW - timedelta(minutes=5))
+    world.provider("paused", paused=True)
+    world.provider("waiting", last_success=recently)
+    world.provider("bad", "never")
+    world.provider("fails")
+    world.fail(world.claim("fails", "run"))
+    world.provider("runs")
+    world.claim("runs", "run")
+
+    report = world.tick(NOW)
+
+    counts = (report.due, report.started, report.paused, report.waiting, report.rejected, report.backing_off)
+    assert counts == (2, 2, 1, 1, 1, 1)
+    assert (report.already_running, report.live, report.providers) == (1, 1, 7)
+    assert set(report.started_providers) == names(range(2))
+    check_sums(report)
+
+
+def test_oldest_overdue_counts_the_backing_off_too_and_never_succeeded_apart() -> None:
+    world = world_of(1)
+    world.provider("late", 60, last_success=format_http_date(NOW - timedelta(minutes=100)))
+    world.provider("fails", 60, last_success=format_http_date(NOW - timedelta(minutes=300)))
+    world.fail(world.claim("fails", "run"))
+
+    report = world.tick(NOW)
+
+    assert report.oldest_overdue_minutes == 240
+    assert report.never_succeeded == 1
+
+
+def test_reconciled_counts_freed_leases_and_pushed_reports() -> None:
+    world = world_of(1)
+    world.claim("p00000", "run")
+    world.clock.advance(minutes=121)
+
+    report = world.tick()
+
+    assert report.freed_leases == 1
+    assert report.reconciled == report.freed_leases + report.pushed_reports >= 1
+
+
+# ------------------------------------------------------------------------------------------------------------ the tick
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"scheduled_at": "2026-11-22T07:30:00Z"},
+        {"scheduled_at": "2026-11-22T08:30:00+01:00"},
+        {"scheduled_at": "2026-11-22T07:30:00.123Z"},
+        {"time": "2026-11-22T07:30:00Z", "detail-type": "Scheduled Event"},
+        {},
+        {"scheduled_at": None},
+    ],
+)
+def test_the_tick_is_the_scheduled_time_or_the_present_minute(event: dict[str, Any]) -> None:
+    assert tick_time(event, NOW + timedelta(seconds=12)) == NOW
+
+
+@pytest.mark.parametrize(
+    "time", ["yesterday", "2026-11-22T07:30:00", 1732260600, [], "2099-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00"]
+)
+def test_a_tick_at_no_time_or_far_ahead_is_refused(time: object) -> None:
+    with pytest.raises(InvalidRequestError):
+        tick_time({"scheduled_at": time}, NOW)
+
+
+# ---------------------------------------------------------------------------------------------------------------- fuzz
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+dates = (
+    st.sampled_from(["Tue, 08 Nov 2022 15:47:17 GMT", "Sun, 22 Nov 2026 07:29:00 GMT", "Mon, 01 Jan 2035 00:00:00 GMT"])
+    | st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.strftime("%a, %d %b %Y %H:%M:%S GMT"))
+    | scalars
+)
+nearly = st.fixed_dictionaries(
+    {},
+    optional={
+        "frequency": st.integers(-5, 2000) | st.sampled_from(["1", "15", "1e3", "abc"]) | values,
+        "last_success": dates,
+        "status": st.sampled_from(["running", "succeeded", "failed", "x", None]) | values,
+        "paused": st.booleans() | values,
+        "group": st.text(max_size=3) | values,
+        "note": values,
+    },
+)
+provider_names = st.from_regex(r"[a-z][a-z0-9.-]{0,3}", fullmatch=True) | st.text(max_size=6)
+answers = st.dictionaries(provider_names, nearly | values, max_size=6)
+GOOD = {"good-1": {"frequency": "15"}, "good-2": {"frequency": 15, "last_success": "Tue, 08 Nov 2022 15:47:17 GMT"}}
+SAFE = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+def plainly_good(name: str, raw: object) -> bool:
+    """Whether the contract, read without the code's help, admits the entry."""
+    if not isinstance(raw, dict) or not name or len(name) > 64 or not set(name) <= SAFE or ".." in name:
+        return False
+    if not (name[0].isalnum() and name[-1].isalnum()):
+        return False
+    try:
+        frequency = raw["frequency"]
+        minutes = float(frequency)
+        if isinstance(frequency, bool) or not 1 <= minutes <= 366 * 24 * 60:
+            return False
+        last = raw.get("last_success")
+        if last is not None:
+            moment = parsedate_to_datetime(last)
+            if format_http_date(moment) != last or moment > NOW + timedelta(minutes=5):
+                return False
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
+    group = raw.get("group")
+    return raw.get("status") in (None, "running", "succeeded", "failed") and (
+        group is None or (isinstance(group, str) and 1 <= len(group) <= 64)
+    )
+
+
+def fuzzed(body: bytes) -> tuple[World, TickReport | None]:
+    world = with_api(World(settings={"max_concurrent_runs": 1000}), Reply(body=body))
+    try:
+        return world, world.tick(NOW)
+    except (ConfigApiAnswerError, ConfigApiUnavailableError):
+        assert not world.executions.started
+        return world, None
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(answers)
+def test_whatever_json_the_config_api_answers_no_bad_entry_starts_and_no_good_one_is_skipped(
+    answer: dict[str, Any],
+) -> None:
+    world, report = fuzzed(json.dumps({**answer, **GOOD}).encode())
+    next_page = isinstance(answer.get("next", ""), str) and answer.get("next")
+    if report is None:
+        assert next_page, "a page that leads nowhere is the one way in which valid JSON can be unusable"
+        return
+
+    assert started(world) >= GOOD.keys()
+    assert all(plainly_good(name, answer[name]) for name in started(world) - GOOD.keys())
+    check_sums(report)
+
+
+@settings(max_examples=150)
+@given(st.binary(max_size=200) | answers.map(lambda answer: json.dumps(answer).encode()), st.data())
+def test_whatever_bytes_the_config_api_answers_only_documented_errors_come_out(
+    body: bytes, data: st.DataObject
+) -> None:
+    cut = data.draw(st.integers(0, len(body)))
+    world, report = fuzzed(body[:cut] + data.draw(st.binary(max_size=3)) + body[cut:])
+
+    assert (report is None) or report.started == len(world.executions.started)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"frequency": NaN}',
+        b'{"frequency": -Infinity}',
+        b'{"frequency": ' + b"9" * 5000 + b"}",
+        b'{"frequency": 15, "frequency": 30}',
+        b'{"frequency": 1e999}',
+        b'{"frequency": "\\ud800"}',
+        b'{"frequency": 15, "status": "\\ud800"}',
+    ],
+)
+def test_what_is_barely_json_spoils_only_its_own_entry(bad: bytes) -> None:
+    world, report = fuzzed(b'{"good-1": {"frequency": 15}, "bad": ' + bad + b', "good-2": {"frequency": 15}}')
+
+    assert report is not None
+    assert started(world) == {"good-1", "good-2"}
+    assert report.rejected == 1
+
+
+def test_a_provider_that_appears_twice_is_refused_because_nobody_knows_which_entry_counts() -> None:
+    world, report = fuzzed(
+        b'{"a": {"frequency": 15}, "good": {"frequency": 15}, "a": {"frequency": 60, "paused": true}}'
+    )
+
+    assert report is not None
+    assert started(world) == {"good"}
+    assert report.rejected_providers == ["a: the provider appears more than once in one answer"]

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanout.errors import StartRefusedError, StartThrottledError
+from fanout.starts import HOPELESS, LAST_ANSWER_SECONDS, LAST_START_SECONDS, PARALLEL, TRIES, Starter, TokenBucket
+from tests.harness.faults import Crash
+
+
+class FakeTime:
+    """A clock that sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.lock = threading.Lock()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        with self.lock:
+            self.now += seconds
+
+
+def starter(start, time_left: float = 300.0, rate: float = 1e6) -> Starter:  # type: ignore[no-untyped-def]
+    return Starter(start, TokenBucket(rate, rate), lambda: time_left, sleep=lambda seconds: None)
+
+
+# -------------------------------------------------------------------------------------------------------- token bucket
+
+
+@given(
+    rate=st.floats(1, 500),
+    burst=st.integers(1, 50),
+    gaps=st.lists(st.floats(0, 2), min_size=1, max_size=200),
+)
+def test_no_window_of_time_has_more_starts_than_the_burst_and_the_rate_allow(
+    rate: float, burst: int, gaps: list[float]
+) -> None:
+    clock = FakeTime()
+    bucket = TokenBucket(rate, burst, clock)
+    at = []
+    for gap in gaps:
+        clock.sleep(gap)
+        at.append(clock.now + bucket.reserve())
+
+    at.sort()
+    for first in range(0, len(at), 7):
+        for last in range(first, len(at)):
+            assert last - first + 1 <= burst + rate * (at[last] - at[first]) + 1.001
+
+
+def test_the_first_burst_waits_for_nothing_and_the_rest_for_the_refill() -> None:
+    bucket = TokenBucket(rate=100, burst=1000, clock=FakeTime())
+
+    waits = [bucket.reserve() for _ in range(1200)]
+
+    assert waits[:1000] == [0.0] * 1000
+    assert waits[1000] == pytest.approx(0.01)
+    assert waits[1199] == pytest.approx(2.0)
+
+
+def test_an_idle_bucket_fills_up_to_its_burst_and_no_further() -> None:
+    clock = FakeTime()
+    bucket = TokenBucket(rate=10, burst=5, clock=clock)
+    for _ in range(5):
+        bucket.reserve()
+    clock.sleep(3600)
+
+    assert [bucket.reserve() for _ in range(6)] == [0, 0, 0, 0, 0, pytest.approx(0.1)]
+
+
+def test_throttling_spends_what_was_saved_and_halves_the_rate_once_a_second() -> None:
+    clock = FakeTime()
+    bucket = TokenBucket(rate=100, burst=1000, clock=clock)
+
+    for _ in range(PARALLEL):
+        bucket.throttled()
+
+    assert bucket.reserve() == pytest.approx(1 / 50)
+    clock.sleep(1)
+    bucket.throttled()
+    assert bucket.reserve() == pytest.approx(1 / 27.5)  # 50, recovered by 5, halved
+
+
+def test_after_throttling_the_rate_recovers_and_never_exceeds_its_full_value() -> None:
+    clock = FakeTime()
+    bucket = TokenBucket(rate=100, burst=1, clock=clock)
+    bucket.throttled()
+    clock.sleep(60)
+    bucket.reserve()
+
+    assert bucket.reserve() == pytest.approx(1 / 100)
+
+
+def test_endless_throttling_leaves_a_trickle() -> None:
+    clock = FakeTime()
+    bucket = TokenBucket(rate=64, burst=1, clock=clock)
+    for _ in range(100):
+        bucket.throttled()
+        clock.sleep(1)
+    bucket.throttled()
+
+    assert 0.1 < bucket.reserve() <= 1
+
+
+# -------------------------------------------------------------------------------------------------------------- starter
+
+
+def test_starts_go_out_in_the_given_order() -> None:
+    names = [str(n) for n in range(500)]
+    seen: list[str] = []
+    lock = threading.Lock()
+
+    def start(name: str) -> bool:
+        with lock:
+            seen.append(name)
+        return True
+
+    started = starter(start).run(names)
+
+    assert sorted(started.new) == sorted(names)
+    assert all(abs(seen.index(name) - int(name)) <= PARALLEL for name in names)
+
+
+def test_at_most_so_many_are_under_way_at_once_and_more_than_one() -> None:
+    now, most, lock = 0, 0, threading.Lock()
+
+    def start(name: str) -> bool:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.002)
+        with lock:
+            now -= 1
+        return True
+
+    starter(start).run(str(n) for n in range(400))
+
+    assert 1 < most <= PARALLEL
+
+
+def test_a_throttled_start_is_tried_again_until_it_succeeds() -> None:
+    calls: list[str] = []
+
+    def start(name: str) -> bool:
+        calls.append(name)
+        if calls.count(name) < TRIES:
+            raise StartThrottledError(name)
+        return True
+
+    started = starter(start).run(["a", "b"])
+
+    assert sorted(started.new) == ["a", "b"]
+    assert not started.given_up
+
+
+def test_a_start_that_stays_throttled_is_given_up_and_the_others_go_on() -> None:
+    calls: list[str] = []
+
+    def start(name: str) -> bool:
+        calls.append(name)
+        if name == "bad":
+            raise StartThrottledError(name)
+        return True
+
+    started = starter(start).run(["bad", "good"])
+
+    assert (started.new, list(started.given_up), calls.count("bad")) == (["good"], ["bad"], TRIES)
+
+
+def test_a_refused_start_is_not_tried_again() -> None:
+    calls: list[str] = []
+
+    def start(name: str) -> bool:
+        calls.append(name)
+        raise StartRefusedError(name)
+
+    started = starter(start).run(["a"])
+
+    assert list(started.refused) == calls == ["a"]
+
+
+def test_when_nothing_at_all_can_be_started_it_does_not_try_ten_thousand_times() -> None:
+    calls: list[str] = []
+
+    def start(name: str) -> bool:
+        calls.append(name)
+        raise StartRefusedError(name)
+
+    tried = starter(start)
+    started = tried.run(str(n) for n in range(10_000))
+
+    assert HOPELESS <= len(calls) <= HOPELESS + PARALLEL
+    assert started.hopeless
+    assert tried.stopped
+
+
+def test_one_that_was_started_before_is_told_apart() -> None:
+    started = starter(lambda name: name != "old").run(["old", "new"])
+
+    assert (started.new, started.before) == (["new"], ["old"])
+
+
+def test_nothing_is_started_when_too_little_time_is_left() -> None:
+    started = starter(lambda name: True, time_left=LAST_START_SECONDS - 1).run(["a", "b"])
+
+    assert not started.new
+    assert not started.unanswered
+
+
+def test_it_stops_before_the_deadline_and_keeps_what_was_started() -> None:
+    clock = FakeTime()
+    bucket = TokenBucket(rate=10, burst=1, clock=clock)
+    run = Starter(lambda name: True, bucket, lambda: 30 - clock.now, sleep=clock.sleep)
+
+    started = run.run([str(n) for n in range(10_000)])
+
+    assert 100 < len(started.new) < 400
+    assert run.stopped
+    assert clock.now <= 30 - LAST_START_SECONDS + 1
+
+
+def test_a_call_that_hangs_does_not_take_the_report_with_it() -> None:
+    release, main = threading.Event(), threading.current_thread()
+
+    def start(name: str) -> bool:
+        if name == "hangs":
+            release.wait(30)
+        return True
+
+    def time_left() -> float:
+        waits = threading.current_thread() is main
+        return LAST_ANSWER_SECONDS + 0.3 if waits else LAST_START_SECONDS + 1
+
+    try:
+        started = Starter(start, TokenBucket(100, 100), time_left).run(["hangs", "answers"])
+    finally:
+        release.set()
+
+    assert started.new == ["answers"]
+    assert started.unanswered == ["hangs"]
+
+
+@pytest.mark.parametrize("error", [Crash("gone"), KeyError("a defect")])
+def test_what_is_no_error_of_ours_ends_all_and_is_raised(error: BaseException) -> None:
+    calls: list[str] = []
+
+    def start(name: str) -> bool:
+        calls.append(name)
+        if name == "5":
+            raise error
+        return True
+
+    with pytest.raises(type(error)):
+        starter(start).run(str(n) for n in range(10_000))
+    assert len(calls) < 10_000
+
+
+def test_no_names_need_no_threads() -> None:
+    assert starter(lambda name: True).run([]).new == []

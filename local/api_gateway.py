@@ -34,13 +34,20 @@ class _QuietHandler(WSGIRequestHandler):
 class ApiGateway:
     """Listens for one REST API on 127.0.0.1.
 
-    Args:
-        api_id: REST API id.
-        routes: its methods.
-        client: service name -> boto3 client; stages and keys are looked up at each request.
-        invoke: runs a function.
-        account_id: told to the functions.
-        port: 0 for any free one.
+    Parameters
+    ----------
+    api_id
+        REST API id.
+    routes
+        Its methods.
+    client
+        Service name -> boto3 client; stages and keys are looked up at each request.
+    invoke
+        Runs a function.
+    account_id
+        Told to the functions.
+    port
+        0 for any free one.
     """
 
     def __init__(
@@ -118,7 +125,7 @@ class ApiGateway:
 
         Source: API Gateway Developer Guide, "Input format of a Lambda function for proxy integration".
         """
-        headers = {name: value for name, value in request.headers.items()}
+        headers = dict(request.headers.items())
         many_headers = {name: request.headers.getlist(name) for name in headers}
         query = parse_qs(request.query_string.decode(), keep_blank_values=True)
         body, encoded = _body(request.get_data())

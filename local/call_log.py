@@ -35,11 +35,15 @@ _IAM_ACTIONS = {
 class CallLog:
     """WSGI middleware around moto's server.
 
-    Args:
-        application: moto's server.
-        path: the file that takes the calls; it is begun anew.
-        watch: told of each call before it is executed, and again before its answer is sent. It may raise
-            ConnectionAbortedError, and the caller gets no answer.
+    Parameters
+    ----------
+    application
+        Moto's server.
+    path
+        The file that takes the calls; it is begun anew.
+    watch
+        Told of each call before it is executed, and again before its answer is sent. It may raise
+        ConnectionAbortedError, and the caller gets no answer.
     """
 
     def __init__(self, application: Application, path: Path, watch: Watcher = lambda when, call, port: None) -> None:
@@ -49,6 +53,7 @@ class CallLog:
         self._file = path.open("w", encoding="utf-8", buffering=1)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Write the call down and pass it on."""
         match = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
         if not match:
             return self._application(environ, start_response)
@@ -71,6 +76,7 @@ class CallLog:
 
 def describe(principal: str, service: str, environ: dict[str, Any]) -> dict[str, str | None]:
     """One call as it is written down; reads the body, and puts it back."""
+    resource: str | None
     if service == "s3":
         action, resource = _s3(environ)
     elif service == "lambda":

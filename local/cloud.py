@@ -1,8 +1,8 @@
 """The laptop cloud: everything of `local` put together, in one process.
 
-    with LaptopCloud(template="template.yaml") as cloud:
-        cloud.tick()
-        cloud.wait()
+with LaptopCloud(template="template.yaml") as cloud:
+cloud.tick()
+cloud.wait()
 """
 
 from __future__ import annotations
@@ -45,23 +45,38 @@ _only_one = threading.Lock()
 class LaptopCloud:
     """AWS as far as one template needs it, on this machine.
 
-    Args:
-        template: path of the template.
-        parameters: overrides of its parameters.
-        port: of the AWS endpoint; 0 for any free one.
-        workdir: folder for logs and state; what an earlier run left there is removed.
-        drivers: Spark drivers at once; they are started in the background. 0: Glue runs start one when they need it.
-        glue_minute: seconds that a minute of a Glue timeout lasts.
-        progress: called with a line of text as the cloud comes up.
-        watch: see `local.call_log.CallLog`; a seam for tests that break things at a certain call.
+    Parameters
+    ----------
+    template
+        Path of the template.
+    parameters
+        Overrides of its parameters.
+    port
+        Of the AWS endpoint; 0 for any free one.
+    workdir
+        Folder for logs and state; what an earlier run left there is removed.
+    drivers
+        Spark drivers at once; they are started in the background. 0: Glue runs start one when they need it.
+    glue_minute
+        Seconds that a minute of a Glue timeout lasts.
+    progress
+        Called with a line of text as the cloud comes up.
+    watch
+        See `local.call_log.CallLog`; a seam for tests that break things at a certain call.
 
-    Attributes:
-        endpoint: URL for `aws --endpoint-url`.
-        outputs: the template's outputs.
-        workdir: the folder; logs/ has a file for each function and job run, api_calls.jsonl every API call.
+    Attributes
+    ----------
+    endpoint
+        URL for `aws --endpoint-url`.
+    outputs
+        The template's outputs.
+    workdir
+        The folder; logs/ has a file for each function and job run, api_calls.jsonl every API call.
 
-    Raises:
-        LaptopCloudError: see `local.errors`; raised by `start`.
+    Raises
+    ------
+    LaptopCloudError
+        See `local.errors`; raised by `start`.
     """
 
     def __init__(
@@ -172,8 +187,10 @@ class LaptopCloud:
     def config_api_url(self) -> str:
         """URL of the template's REST API on this machine, with its stage.
 
-        Raises:
-            ResourceError: the template makes none (for example because a URL was given as a parameter), or several.
+        Raises
+        ------
+        ResourceError
+            The template makes none (for example because a URL was given as a parameter), or several.
         """
         urls = self._made_stack().api_urls()
         if len(urls) != 1:
@@ -207,11 +224,15 @@ class LaptopCloud:
     def tick(self, at: datetime | None = None) -> Any:
         """Fire the template's schedule once, by hand, and wait for what its function returns.
 
-        Args:
-            at: the scheduled time; now when left away.
+        Parameters
+        ----------
+        at
+            The scheduled time; now when left away.
 
-        Raises:
-            LaptopCloudError: there is not exactly one schedule, or the function failed.
+        Raises
+        ------
+        LaptopCloudError
+            There is not exactly one schedule, or the function failed.
         """
         found = schedule.schedules(self.client("scheduler"))
         if len(found) != 1:
@@ -231,11 +252,14 @@ class LaptopCloud:
     def wait(self, timeout: float = 120.0) -> list[dict[str, Any]]:
         """Wait until no execution is running.
 
-        Returns:
-            Every execution, as `executions` gives them.
+        Returns
+        -------
+        Every execution, as `executions` gives them.
 
-        Raises:
-            TimeoutError: some are still running after `timeout` seconds; names them.
+        Raises
+        ------
+        TimeoutError
+            Some are still running after `timeout` seconds; names them.
         """
         end = time.monotonic() + timeout
         while True:
@@ -398,9 +422,8 @@ class LaptopCloud:
 
 def aws_client(service: str, endpoint: str, region: str, principal: str) -> Any:
     """A boto3 client of a laptop cloud, with no settings from the environment or the user's profile."""
-    session = boto3.session.Session(
+    session: Any = boto3.session.Session(
         aws_access_key_id=principal, aws_secret_access_key="laptop", region_name=region, profile_name=None
     )
     config = Config(retries={"max_attempts": 0}, max_pool_connections=64, read_timeout=910, proxies={})
     return session.client(service, endpoint_url=endpoint, config=config)
-

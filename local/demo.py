@@ -243,7 +243,9 @@ class _Stage:
             if all(run.status != "RUNNING" for run in runs):
                 return runs
             if time.monotonic() > end:
-                raise DemoError(f"{title}: still running after {TICK_TIMEOUT:.0f} s. Logs are in {self._cloud.workdir}/logs.")
+                raise DemoError(
+                    f"{title}: still running after {TICK_TIMEOUT:.0f} s. Logs are in {self._cloud.workdir}/logs."
+                )
             time.sleep(0.25)
 
     def _rows(self, runs: list[Any], due: set[str]) -> list[Row]:
@@ -284,8 +286,10 @@ class _Stage:
         runs = [run for tick in self._tick_runs for run in tick if run.provider == name]
         working = [run for run in runs if run.engine in ("glue", "small")]
         largest = max(working, key=lambda run: run.rows or 0, default=None)
-        faults = [] if found.ok else [f"{name}: {found.missing} rows without a message, {found.unexpected} messages "
-                                      f"without a row, {found.repeated} ids more than once"]
+        difference = (
+            f"{name}: {found.missing} rows without a message, {found.unexpected} messages without a row, "
+            f"{found.repeated} ids more than once"
+        )
         return {
             "status": runs[-1].state if runs else "never run",
             "engine": largest.engine if largest else "none",
@@ -293,7 +297,7 @@ class _Stage:
             "messages": found.messages,
             "distinct_ids": found.distinct,
             "runs": [asdict(run) for run in runs],
-            "faults": faults,
+            "faults": [] if found.ok else [difference],
         }
 
     def _unexpected_outcomes(self) -> list[str]:
@@ -307,7 +311,12 @@ class _Stage:
                 if number == 2 and run.provider not in self._news() and run.messages:
                     faults.append(f"tick 2: {run.provider} had nothing new, but {run.messages} messages were sent")
         started = [{run.provider for run in runs} for runs in self._tick_runs]
-        faults += [f"tick {n}: {p} was not started" for n, got in enumerate(started, 1) for p in self._plan.providers if p not in got]
+        faults += [
+            f"tick {n}: {p} was not started"
+            for n, got in enumerate(started, 1)
+            for p in self._plan.providers
+            if p not in got
+        ]
         return faults
 
     def _news(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""EventBridge as far as Step Functions uses it: an execution's change of status reaches the functions that wait for it."""
+"""EventBridge as far as Step Functions uses it: a change of an execution's status reaches the functions that wait."""
 
 from __future__ import annotations
 
@@ -57,16 +57,23 @@ def _milliseconds(moment: datetime) -> int:
 def deliver(event: dict[str, Any], rules: list[Any], invoke: Callable[[str, bytes], None]) -> int:
     """Send an event to the functions of the rules that match it.
 
-    Args:
-        event: a whole event.
-        rules: moto's rules.
-        invoke: function ARN and payload -> None; an asynchronous invocation.
+    Parameters
+    ----------
+    event
+        A whole event.
+    rules
+        Moto's rules.
+    invoke
+        Function ARN and payload -> None; an asynchronous invocation.
 
-    Returns:
-        How many functions it was sent to.
+    Returns
+    -------
+    How many functions it was sent to.
 
-    Raises:
-        LaptopCloudError: a matching rule has a target or an input that is not known here.
+    Raises
+    ------
+    LaptopCloudError
+        A matching rule has a target or an input that is not known here.
     """
     sent = 0
     for rule in rules:

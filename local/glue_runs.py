@@ -52,7 +52,7 @@ class JobRun(glue_models.FakeJobRun):
 
     @status.setter
     def status(self, value: str) -> None:
-        """moto sets its own idea of the state; it does not count."""
+        """Moto sets its own idea of the state; it does not count."""
 
     def as_dict(self) -> dict[str, Any]:
         """The JobRun as GetJobRun gives it."""
@@ -70,7 +70,7 @@ class JobRun(glue_models.FakeJobRun):
 
 def let_runs_be_real() -> None:
     """Let moto make `JobRun`s; part of the repair of job runs."""
-    glue_models.FakeJobRun = JobRun
+    glue_models.FakeJobRun = JobRun  # type: ignore[misc]
 
 
 class Driver:
@@ -92,8 +92,10 @@ class Driver:
     def wait_until_ready(self) -> None:
         """Block until Spark has started.
 
-        Raises:
-            DriverError: it did not start.
+        Raises
+        ------
+        DriverError
+            It did not start.
         """
         if self._answer() is None:
             raise DriverError(f"A Spark driver did not start; its log is {self.log}.")
@@ -128,13 +130,20 @@ class Driver:
 class GlueRunner:
     """Runs job runs on at most `slots` drivers at a time; the others wait in STARTING, as on AWS for capacity.
 
-    Args:
-        slots: Spark drivers at once; each takes about 600 MB.
-        environment: principal -> environment of a driver whose jobs call AWS as that principal.
-        principal: role (ARN or name) of a job -> principal.
-        read: content of an s3:// location.
-        logs: folder; {run id}.log in it takes what a run's script prints.
-        minute: seconds that a minute of a job's Timeout lasts; tests shorten it.
+    Parameters
+    ----------
+    slots
+        Spark drivers at once; each takes about 600 MB.
+    environment
+        Principal -> environment of a driver whose jobs call AWS as that principal.
+    principal
+        Role (ARN or name) of a job -> principal.
+    read
+        Content of an s3:// location.
+    logs
+        Folder; {run id}.log in it takes what a run's script prints.
+    minute
+        Seconds that a minute of a job's Timeout lasts; tests shorten it.
     """
 
     def __init__(
@@ -224,7 +233,7 @@ class GlueRunner:
             try:
                 error = self._run_script(job, run)
             # A run that cannot even start has failed, and says why; so it does on AWS.
-            except Exception as failure:
+            except Exception as failure:  # noqa: BLE001 - said above
                 error = f"{type(failure).__name__}: {failure}"
         with self._lock:
             self._running.pop(run.job_run_id, None)
@@ -282,8 +291,10 @@ class GlueRunner:
 def driver_environment(endpoint: str, region: str, principal: str, memory: str = "512m") -> dict[str, str]:
     """The environment of a Spark driver and its Python workers.
 
-    Raises:
-        JavaNotFoundError: there is no Java 17.
+    Raises
+    ------
+    JavaNotFoundError
+        There is no Java 17.
     """
     home = java_home()
     submit = [
@@ -314,4 +325,3 @@ def driver_environment(endpoint: str, region: str, principal: str, memory: str =
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
     }
-

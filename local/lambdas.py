@@ -6,6 +6,7 @@ template. What AWS answers when a handler fails, times out or is throttled is an
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -45,14 +46,22 @@ class TooManyRequestsError(JsonRESTError):
 class Function:
     """What is needed to run one function.
 
-    Attributes:
-        name, arn, handler: as in AWS.
-        code: folder with the function's modules.
-        environment: the function's own variables, as (name, value) pairs.
-        timeout: seconds.
-        memory: MiB; told to the handler, not enforced.
-        principal: access key id under which its calls are made.
-        region: AWS region.
+    Attributes
+    ----------
+    name, arn, handler
+        As in AWS.
+    code
+        Folder with the function's modules.
+    environment
+        The function's own variables, as (name, value) pairs.
+    timeout
+        Seconds.
+    memory
+        MiB; told to the handler, not enforced.
+    principal
+        Access key id under which its calls are made.
+    region
+        AWS region.
     """
 
     name: str
@@ -171,10 +180,8 @@ class Sandbox:
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):  # closing flushes what the dead process did not read
                     stream.close()
-                except BrokenPipeError:
-                    pass  # closing flushes what the dead process did not read
 
 
 def _how_it_ended(returncode: int) -> str:
@@ -195,13 +202,20 @@ class _Pool:
 class LambdaRunner:
     """Runs the functions that moto holds.
 
-    Args:
-        endpoint: URL of the laptop cloud.
-        logs: folder; {function}.log in it takes what a handler prints.
-        code: folder for unpacked function packages.
-        principal: role ARN -> access key id.
-        send_message: queue ARN, body, text attributes -> None; takes events that could not be delivered.
-        retry_seconds: pauses before the second and third try of an asynchronous invocation (AWS: 60 and 120).
+    Parameters
+    ----------
+    endpoint
+        URL of the laptop cloud.
+    logs
+        Folder; {function}.log in it takes what a handler prints.
+    code
+        Folder for unpacked function packages.
+    principal
+        Role ARN -> access key id.
+    send_message
+        Queue ARN, body, text attributes -> None; takes events that could not be delivered.
+    retry_seconds
+        Pauses before the second and third try of an asynchronous invocation (AWS: 60 and 120).
     """
 
     def __init__(
@@ -228,14 +242,21 @@ class LambdaRunner:
     def invoke(self, made: Any, payload: bytes, invocation_type: str, headers: dict[str, str]) -> bytes:
         """Lambda's Invoke for one of moto's functions.
 
-        Args:
-            made: moto's function.
-            payload: the event as JSON.
-            invocation_type: RequestResponse, Event or DryRun.
-            headers: the answer's headers; x-amz-function-error is set when the handler failed.
+        Parameters
+        ----------
+        made
+            Moto's function.
+        payload
+            The event as JSON.
+        invocation_type
+            RequestResponse, Event or DryRun.
+        headers
+            The answer's headers; x-amz-function-error is set when the handler failed.
 
-        Raises:
-            TooManyRequestsError: the reserved concurrency is used up.
+        Raises
+        ------
+        TooManyRequestsError
+            The reserved concurrency is used up.
         """
         event = json.loads(payload or b"{}")
         if invocation_type == "DryRun":
@@ -382,4 +403,3 @@ class LambdaRunner:
         if queue:
             attributes = {"RequestID": request_id, "ErrorCode": "200", "ErrorMessage": error.get("errorMessage", "")}
             self._send_message(queue, json.dumps(event), attributes)
-

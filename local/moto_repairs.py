@@ -15,6 +15,7 @@ import threading
 import types
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -72,23 +73,28 @@ class _NoHooks:
         raise RuntimeError(f"no laptop cloud is connected, so nothing can do {name}")
 
 
-_hooks: Hooks = _NoHooks()
-_applied = False
+@dataclass
+class _State:
+    """Of the process, as moto's classes are."""
+
+    hooks: Hooks
+    applied: bool = False
+
+
+_state = _State(_NoHooks())
 
 
 def connect(hooks: Hooks | None) -> None:
     """Send what the repairs catch to `hooks` from now on; None disconnects."""
-    global _hooks
-    _hooks = hooks if hooks is not None else _NoHooks()
+    _state.hooks = hooks if hooks is not None else _NoHooks()
 
 
 def apply_all() -> None:
     """Apply every repair; a second call does nothing."""
-    global _applied
-    if not _applied:
+    if not _state.applied:
         for repair in REPAIRS:
             repair()
-        _applied = True
+        _state.applied = True
 
 
 def lambda_functions_run() -> None:
@@ -106,7 +112,7 @@ def lambda_functions_run() -> None:
         sent = {str(name).lower(): value for name, value in dict(headers or {}).items()}
         kind = sent.get("x-amz-invocation-type", "RequestResponse")
         payload = body.encode() if isinstance(body, str) else body or b"{}"
-        return _hooks.invoke_function(function, payload, kind, response_headers)
+        return _state.hooks.invoke_function(function, payload, kind, response_headers)
 
     LambdaSimpleBackend.invoke = invoke
 
@@ -134,7 +140,7 @@ def glue_job_runs_run() -> None:
         with lock:
             run_id = real_start(self, *args, **kwargs)
             run = self.job_runs[-1]
-            _hooks.job_run_started(self, run)
+            _state.hooks.job_run_started(self, run)
         return str(run_id)
 
     glue_models.FakeJob.start_job_run = start_job_run
@@ -149,7 +155,7 @@ def glue_batch_stop_job_run() -> None:
         for run_id in self._get_param("JobRunIds"):
             self.glue_backend.get_job_run(job_name, run_id)
             named = {"JobName": job_name, "JobRunId": run_id}
-            if _hooks.stop_job_run(job_name, run_id):
+            if _state.hooks.stop_job_run(job_name, run_id):
                 stopped.append(named)
             else:
                 detail = {"ErrorCode": "InvalidInputException", "ErrorMessage": "The job run is not running."}
@@ -169,7 +175,7 @@ def step_functions_clients() -> None:
 
     def client_for(region: str, service: str, state_credentials: Any = None) -> Any:
         role = getattr(state_credentials, "role_arn", "")
-        principal = _hooks.principal(role)
+        principal = _state.hooks.principal(role)
         key = (region, service, principal, os.environ.get("MOTO_PORT", ""))
         with lock:
             if key not in clients:
@@ -216,7 +222,7 @@ def glue_sync_tasks() -> None:
             heartbeat_endpoint=None,
         )
         if outcome is None:  # no longer running: the state timed out, or the execution was stopped
-            _hooks.stop_job_run(started["JobName"], started["JobRunId"])
+            _state.hooks.stop_job_run(started["JobName"], started["JobRunId"])
         env.stack.append(outcome)
 
     glue_tasks.StateTaskServiceGlue._eval_integration_pattern = wait_for_run
@@ -254,15 +260,15 @@ def execution_output_is_json() -> None:
     status turns SUCCEEDED before the output is there. AWS: the output is a JSON document, there as soon as the status.
     """
     communication = executions.BaseExecutionWorkerCommunication
-    real_reflect = communication._reflect_execution_status
+    real_reflect: Any = communication._reflect_execution_status
 
     def reflect(self: executions.BaseExecutionWorkerCommunication) -> None:
-        worker = self.execution.exec_worker
+        worker: Any = self.execution.exec_worker
         if not isinstance(worker.env.program_state(), executions.ProgramEnded):
             real_reflect(self)
             return
         self.execution.output = to_json_str(worker.env.states.get_input(), separators=(",", ":"))
-        aside = types.SimpleNamespace(execution=types.SimpleNamespace(exec_worker=worker))
+        aside: Any = types.SimpleNamespace(execution=types.SimpleNamespace(exec_worker=worker))
         real_reflect(aside)
         self.execution.stop_date = aside.execution.stop_date
         self.execution.exec_status = aside.execution.exec_status
@@ -278,11 +284,11 @@ def execution_status_events() -> None:
 
     def terminated(self: executions.BaseExecutionWorkerCommunication) -> None:
         real_terminated(self)
-        _hooks.execution_changed(self.execution)
+        _state.hooks.execution_changed(self.execution)
 
     def start(self: executions.Execution) -> None:
         self.exec_status = executions.ExecutionStatus.RUNNING
-        _hooks.execution_changed(self)
+        _state.hooks.execution_changed(self)
         real_start(self)
 
     communication.terminated = terminated
@@ -356,7 +362,7 @@ def sqs_cost_does_not_grow() -> None:
         for message in list(self.pending_messages):
             if message.had_receipt_handle(receipt_handle):
                 self.pending_messages.discard(message)
-                self.deleted_messages.update(message.all_receipt_handles)
+                self.deleted_messages.update(handle for handle in message.all_receipt_handles if handle)
                 self._messages.remove(message)
                 return
         real_delete(self, receipt_handle)
@@ -481,7 +487,8 @@ def _is_dynamodb_json(value: Any) -> bool:
     """Whether an attribute value can be answered as it is; binary ones still have to be encoded."""
     if not isinstance(value, dict):
         return False
-    ((kind, content),) = value.items() if len(value) == 1 else ((None, None),)
+    kind: str = next(iter(value)) if len(value) == 1 else ""
+    content: Any = value.get(kind)
     if kind == "M":
         return all(_is_dynamodb_json(part) for part in content.values())
     if kind == "L":

@@ -14,16 +14,22 @@ ParameterValue = str | list[str]
 def parameter_values(declared: Mapping[str, Any], overrides: Mapping[str, object]) -> dict[str, ParameterValue]:
     """Give every declared parameter its value: the override if there is one, else the default.
 
-    Args:
-        declared: the template's Parameters section, parameter name -> declaration.
-        overrides: parameter name -> value; values are taken as text, as CloudFormation does.
+    Parameters
+    ----------
+    declared
+        The template's Parameters section, parameter name -> declaration.
+    overrides
+        Parameter name -> value; values are taken as text, as CloudFormation does.
 
-    Returns:
-        Parameter name -> text; for CommaDelimitedList and List<...> types a list of texts.
+    Returns
+    -------
+    Parameter name -> text; for CommaDelimitedList and List<...> types a list of texts.
 
-    Raises:
-        ParameterError: an override is not declared, a parameter has no value, or a value breaks a rule
-            (AllowedValues, AllowedPattern, MinLength, MaxLength, MinValue, MaxValue, or Type Number).
+    Raises
+    ------
+    ParameterError
+        An override is not declared, a parameter has no value, or a value breaks a rule
+        (AllowedValues, AllowedPattern, MinLength, MaxLength, MinValue, MaxValue, or Type Number).
     """
     unknown = sorted(set(overrides) - set(declared))
     if unknown:

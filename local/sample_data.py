@@ -122,7 +122,9 @@ def _compressed(lines: list[bytes], members: int) -> bytes:
 def _lines(made: random.Random, provider: str, rows: int, style: Style, start: datetime) -> Iterator[bytes]:
     for number in range(rows):
         moment = start + timedelta(milliseconds=number * 40)
-        yield json.dumps(_record(made, provider, number, style, moment), ensure_ascii=False, separators=(",", ":")).encode()
+        yield json.dumps(
+            _record(made, provider, number, style, moment), ensure_ascii=False, separators=(",", ":")
+        ).encode()
 
 
 def _record(made: random.Random, provider: str, number: int, style: Style, moment: datetime) -> dict[str, Any]:

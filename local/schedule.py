@@ -17,9 +17,10 @@ _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 def interval(expression: str) -> timedelta | None:
     """How long there is between two ticks; None for cron() and at(), which do not tick here.
 
-    Example:
-        >>> interval("rate(15 minutes)")
-        datetime.timedelta(seconds=900)
+    Examples
+    --------
+    >>> interval("rate(15 minutes)")
+    datetime.timedelta(seconds=900)
     """
     match = _RATE.fullmatch(expression)
     return timedelta(**{f"{match[2]}s": int(match[1])}) if match else None
@@ -50,11 +51,16 @@ def schedules(scheduler: Any) -> list[dict[str, Any]]:
 class Ticker:
     """Fires one schedule until it is stopped.
 
-    Args:
-        schedule: as GetSchedule gives it.
-        fire: called with the scheduled time.
-        speed: how many times faster than on AWS.
-        clock: now, as an aware datetime.
+    Parameters
+    ----------
+    schedule
+        As GetSchedule gives it.
+    fire
+        Called with the scheduled time.
+    speed
+        How many times faster than on AWS.
+    clock
+        Now, as an aware datetime.
     """
 
     def __init__(

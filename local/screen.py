@@ -53,9 +53,11 @@ class LiveScreen(Screen):
         self._title = ""
 
     def say(self, line: str) -> None:
+        """Show a line above the table."""
         self._console.print(_stamped(self._start, line), highlight=False, markup=False)
 
     def show(self, title: str, rows: Iterable[Row]) -> None:
+        """Show the table in its place; a new title begins a new one."""
         if self._title and title != self._title:  # leave the last state of the former table where it is
             self._live.stop()
             self._live = Live(console=self._console, auto_refresh=False)
@@ -79,9 +81,11 @@ class PlainScreen(Screen):
         self._shown: dict[tuple[str, str], Row] = {}
 
     def say(self, line: str) -> None:
+        """Show a line with the time since the start."""
         print(_stamped(self._start, line), flush=True)
 
     def show(self, title: str, rows: Iterable[Row]) -> None:
+        """Show the rows that are not as they were."""
         for row in rows:
             key = (title, row[0])
             settled = row[:-1]  # seconds run on by themselves

@@ -30,7 +30,8 @@ def main() -> None:
     base = SparkSession.builder.getOrCreate()
     # The first Python task starts the worker daemon and imports what it needs: better now than in the first run.
     base.sparkContext.parallelize([0], 1).map(_nothing).collect()
-    SparkContext.stop = SparkSession.stop = _keep_running  # a script's spark.stop() must not take the JVM down
+    # A script's spark.stop() must not take the JVM down.
+    SparkContext.stop = SparkSession.stop = _keep_running  # type: ignore[method-assign]
     _answer(answers, {"ready": True})
     while True:
         _answer(answers, {"error": _run(base, requests.get())})
@@ -68,7 +69,7 @@ def _run(base: SparkSession, request: dict[str, Any]) -> str | None:
         if leaving.code not in (None, 0):
             error = f"SystemExit: {leaving.code}"
     # Whatever the script raises is the outcome of its run, and must not end the driver.
-    except BaseException as failure:
+    except BaseException as failure:  # noqa: BLE001 - said above
         traceback.print_exc()
         error = f"{type(failure).__name__}: {failure}"
     session.catalog.clearCache()
@@ -87,7 +88,8 @@ def _log_to(path: str) -> None:
 def _make_current(session: SparkSession) -> None:
     """Let getOrCreate() in the script find this session, in Python and in the JVM."""
     SparkSession._instantiatedSession = session
-    sessions = session._jvm.SparkSession
+    jvm: Any = session._jvm
+    sessions = jvm.SparkSession
     sessions.setActiveSession(session._jsparkSession)
     sessions.setDefaultSession(session._jsparkSession)
 

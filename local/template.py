@@ -66,16 +66,21 @@ class Resource:
 class Template:
     """One template with one set of parameter values.
 
-    Attributes:
-        root: the template's folder; paths in the template are relative to it.
-        parameters: parameter name -> value, overrides applied and checked.
-        resources: logical id -> resource, those with a false condition left away, in an order in which every resource
-            comes after those it refers to.
+    Attributes
+    ----------
+    root
+        The template's folder; paths in the template are relative to it.
+    parameters
+        Parameter name -> value, overrides applied and checked.
+    resources
+        Logical id -> resource, those with a false condition left away, in an order in which every resource
+        comes after those it refers to.
 
-    Example:
-        >>> template = Template.load(Path("template.yaml"), {"Env": "dev"})
-        >>> template.resources["ChangesQueue"].type
-        'AWS::SQS::Queue'
+    Examples
+    --------
+    >>> template = Template.load(Path("template.yaml"), {"Env": "dev"})
+    >>> template.resources["ChangesQueue"].type
+    'AWS::SQS::Queue'
     """
 
     def __init__(
@@ -95,9 +100,12 @@ class Template:
     ) -> Template:
         """Read and expand the template at `path`.
 
-        Raises:
-            TemplateError: not there, not YAML, or refused by aws-sam-translator.
-            ParameterError: see `local.parameters.parameter_values`.
+        Raises
+        ------
+        TemplateError
+            Not there, not YAML, or refused by aws-sam-translator.
+        ParameterError
+            See `local.parameters.parameter_values`.
         """
         account = account or Account()
         try:
@@ -160,7 +168,9 @@ class Template:
         needs = {logical_id: self._needs(body) & set(wanted) - {logical_id} for logical_id, body in wanted.items()}
         ordered: dict[str, Resource] = {}
         while len(ordered) < len(wanted):
-            ready = [logical_id for logical_id in wanted if logical_id not in ordered and needs[logical_id] <= set(ordered)]
+            ready = [
+                logical_id for logical_id in wanted if logical_id not in ordered and needs[logical_id] <= set(ordered)
+            ]
             if not ready:
                 raise TemplateError(f"Circular references between {', '.join(sorted(set(wanted) - set(ordered)))}.")
             for logical_id in ready:
@@ -220,8 +230,10 @@ class _Region:
 def expand(source: Mapping[str, Any], values: Mapping[str, ParameterValue], region: str) -> dict[str, Any]:
     """Expand a SAM template to plain CloudFormation, offline.
 
-    Raises:
-        TemplateError: aws-sam-translator refuses the template; its reasons are in the message.
+    Raises
+    ------
+    TemplateError
+        Aws-sam-translator refuses the template; its reasons are in the message.
     """
     packaged = copy.deepcopy(dict(source))
     folder = packaged.get("Globals", {}).get("Function", {})

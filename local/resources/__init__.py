@@ -54,8 +54,10 @@ MAKERS: dict[str, Maker] = {
 def check_types(resources: dict[str, Resource]) -> None:
     """Refuse a template before anything of it is made.
 
-    Raises:
-        UnsupportedResourceError: a type is neither made nor knowingly left out.
+    Raises
+    ------
+    UnsupportedResourceError
+        A type is neither made nor knowingly left out.
     """
     for resource in resources.values():
         if resource.type not in MAKERS and resource.type not in LEFT_OUT:
@@ -65,9 +67,12 @@ def check_types(resources: dict[str, Resource]) -> None:
 def make_all(stack: Stack) -> None:
     """Make every resource of the stack's template, each after those it refers to, and register the outputs.
 
-    Raises:
-        UnsupportedResourceError: see `check_types`.
-        ResourceError: a resource was refused; names it and the reason.
+    Raises
+    ------
+    UnsupportedResourceError
+        See `check_types`.
+    ResourceError
+        A resource was refused; names it and the reason.
     """
     check_types(stack.template.resources)
     for resource in stack.template.resources.values():
@@ -89,4 +94,3 @@ def _register_outputs(stack: Stack) -> None:
     outputs = {name: {"Value": value} for name, value in stack.outputs().items()}
     body = json.dumps({"Resources": {}, "Outputs": outputs})
     stack.client("cloudformation").create_stack(StackName=stack.account.stack_name, TemplateBody=body)
-

@@ -35,7 +35,9 @@ def _routes(logical_id: str, body: Properties) -> Iterator[Route]:
             integration = operation.get("x-amazon-apigateway-integration", {})
             match = _FUNCTION_IN_URI.search(str(integration.get("uri", "")))
             if integration.get("type", "").lower() != "aws_proxy" or match is None:
-                raise ResourceError(f"{logical_id} {method.upper()} {path}: only Lambda proxy integrations are known here.")
+                raise ResourceError(
+                    f"{logical_id} {method.upper()} {path}: only Lambda proxy integrations are known here."
+                )
             name = "ANY" if method.startswith("x-amazon") else method.upper()
             yield Route(name, path, match[1], _key_required(logical_id, body, operation))
 
@@ -43,7 +45,8 @@ def _routes(logical_id: str, body: Properties) -> Iterator[Route]:
 def _key_required(logical_id: str, body: Properties, operation: Properties) -> bool:
     schemes = {**body.get("securityDefinitions", {}), **body.get("components", {}).get("securitySchemes", {})}
     required = False
-    for requirement in operation.get("security", body.get("security", [])):
+    requirements: list[Properties] = operation.get("security", body.get("security")) or []
+    for requirement in requirements:
         for name in requirement:
             scheme = schemes.get(name, {})
             if scheme.get("name") != "x-api-key" or "x-amazon-apigateway-authtype" in scheme:
@@ -65,8 +68,9 @@ def _make_methods(gateway: Any, api_id: str, root: str, routes: list[Route]) -> 
             parent = path
         where = {"restApiId": api_id, "resourceId": ids[parent], "httpMethod": route.method}
         gateway.put_method(**where, authorizationType="NONE", apiKeyRequired=route.key_required)
-        uri = f"arn:aws:apigateway:{route.function_arn.split(':')[3]}:lambda:path/2015-03-31/functions/{route.function_arn}"
-        gateway.put_integration(**where, type="AWS_PROXY", integrationHttpMethod="POST", uri=f"{uri}/invocations")
+        region = route.function_arn.split(":")[3]
+        uri = f"arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/{route.function_arn}/invocations"
+        gateway.put_integration(**where, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
 
 
 def deployment(stack: Stack, resource: Resource, properties: Properties) -> Made:

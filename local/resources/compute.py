@@ -64,7 +64,9 @@ def function(stack: Stack, resource: Resource, properties: Properties) -> Made:
     for foreign in ("Tags", "LoggingConfig", "Layers", "KMSKeyArn"):
         arguments.pop(foreign, None)
     if properties.get("Layers"):
-        raise ResourceError(f"{resource.logical_id} has Layers, which the laptop cloud does not know: put the modules into CodeUri.")
+        raise ResourceError(
+            f"{resource.logical_id} has Layers, which the laptop cloud does not know: put the modules into CodeUri."
+        )
     arguments["Code"] = {"ZipFile": package(folder)}
     made = client.create_function(**arguments)
     if "ReservedConcurrentExecutions" in properties:
@@ -95,7 +97,9 @@ def package(folder: Path) -> bytes:
 def _local_key(resource: Resource, location: Properties) -> str:
     bucket, key = location.get("S3Bucket", location.get("Bucket")), location.get("S3Key", location.get("Key"))
     if bucket != LOCAL_FILES:
-        raise ResourceError(f"{resource.logical_id} takes its code from s3://{bucket}/{key}: name a local folder or file.")
+        raise ResourceError(
+            f"{resource.logical_id} takes its code from s3://{bucket}/{key}: name a local folder or file."
+        )
     return str(key)
 
 

@@ -84,7 +84,9 @@ def secret(stack: Stack, resource: Resource, properties: Properties) -> Made:
 def _generated(stack: Stack, rules: Properties) -> str:
     """As CloudFormation's GenerateSecretString: a password, alone or as one key of a JSON template."""
     manager = stack.client("secretsmanager")
-    password = str(manager.get_random_password(**known_arguments(manager, "get_random_password", rules))["RandomPassword"])
+    password = str(
+        manager.get_random_password(**known_arguments(manager, "get_random_password", rules))["RandomPassword"]
+    )
     if "GenerateStringKey" not in rules:
         return password
     return json.dumps({**json.loads(rules.get("SecretStringTemplate", "{}")), rules["GenerateStringKey"]: password})

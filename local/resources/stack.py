@@ -28,11 +28,16 @@ class Made:
 class Route:
     """One method of a REST API with the function that it invokes.
 
-    Attributes:
-        method: HTTP method, or ANY.
-        path: the resource's path, for example "/providers/{name}".
-        function_arn: the Lambda function behind it.
-        key_required: whether a request needs an API key.
+    Attributes
+    ----------
+    method
+        HTTP method, or ANY.
+    path
+        The resource's path, for example "/providers/{name}".
+    function_arn
+        The Lambda function behind it.
+    key_required
+        Whether a request needs an API key.
     """
 
     method: str
@@ -44,15 +49,17 @@ class Route:
 class Stack(Lookups):
     """Makes a template's resources known to each other.
 
-    Args:
-        template: what is to be made.
-        client: service name -> boto3 client.
-        open_api: REST API id and its routes -> URL under which the API is reachable on this machine.
+    Parameters
+    ----------
+    template
+        What is to be made.
+    client
+        Service name -> boto3 client.
+    open_api
+        REST API id and its routes -> URL under which the API is reachable on this machine.
     """
 
-    def __init__(
-        self, template: Template, client: ClientFactory, open_api: Callable[[str, list[Route]], str]
-    ) -> None:
+    def __init__(self, template: Template, client: ClientFactory, open_api: Callable[[str, list[Route]], str]) -> None:
         self.template = template
         self.account = template.account
         self.client = client
@@ -78,8 +85,10 @@ class Stack(Lookups):
     def file(self, location: str) -> Path:
         """The local file behind a path or code location of the template.
 
-        Raises:
-            ResourceError: there is nothing there.
+        Raises
+        ------
+        ResourceError
+            There is nothing there.
         """
         path = self.template.root / location.removeprefix("./")
         if not path.exists():
@@ -99,16 +108,18 @@ class Stack(Lookups):
         return {name: str(self.resolve(value)) for name, value in self.template.outputs().items()}
 
     def ref(self, logical_id: str) -> Any:
+        """See `local.intrinsics.Lookups`."""
         if logical_id in self.made:
             return self.made[logical_id].ref
         value = self.template.parameter(logical_id)
         if value is None:
-            raise TemplateError(f"Ref {logical_id}: there is no such parameter or resource (or its condition is false).")
+            raise TemplateError(f"Ref {logical_id}: no such parameter or resource, or its condition is false.")
         return value
 
     def attribute(self, logical_id: str, name: str) -> Any:
+        """See `local.intrinsics.Lookups`."""
         if logical_id not in self.made:
-            raise TemplateError(f"Fn::GetAtt {logical_id}.{name}: there is no such resource (or its condition is false).")
+            raise TemplateError(f"Fn::GetAtt {logical_id}.{name}: no such resource, or its condition is false.")
         attributes = self.made[logical_id].attributes
         if name not in attributes:
             known = ", ".join(sorted(attributes)) or "none"
@@ -116,12 +127,15 @@ class Stack(Lookups):
         return attributes[name]
 
     def condition(self, name: str) -> bool:
+        """See `local.intrinsics.Lookups`."""
         return self.template.condition(name)
 
     def mapping(self, name: str, top: str, second: str) -> Any:
+        """See `local.intrinsics.Lookups`."""
         return self.template.mapping(name, top, second)
 
     def dynamic_reference(self, service: str, reference: str) -> str:
+        """See `local.intrinsics.Lookups`; a secret's text, or one key of it."""
         if service != "secretsmanager":
             raise TemplateError(f"{{{{resolve:{service}:{reference}}}}}: only secretsmanager is known here.")
         secret_id, _, rest = reference.partition(":SecretString")

@@ -1,4 +1,4 @@
-"""What is changed in template.yaml alone changes the local run: names, limits and variables are written nowhere else."""
+"""A change of template.yaml alone changes the local run: names, limits, variables are written nowhere else."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_max_concurrent_runs_of_the_template_limits_a_tick(workdir: Path) -> Non
 
 def test_a_timeout_of_the_template_cuts_the_handler_off(tmp_path: Path, workdir: Path) -> None:
     """With one second for a dispatcher that must start a process, import its modules and call three services."""
-    source = "      MemorySize: 1769\n      Timeout: 300\n      Environment:\n        Variables:\n          STATE_MACHINE_ARN"
+    source = "MemorySize: 1769\n      Timeout: 300\n      Environment:\n        Variables:\n          STATE_MACHINE_ARN"
     changed = template_copy(tmp_path, (source, source.replace("300", "1")))
     with LaptopCloud(changed, workdir=workdir, drivers=0) as cloud:
         name = cloud.physical_id("DispatchFunction")

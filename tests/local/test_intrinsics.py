@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -74,5 +73,5 @@ def test_wrong_arguments_are_shown() -> None:
 
 
 def test_references_are_found_wherever_they_hide() -> None:
-    value = json.loads('{"a": [{"Ref": "One"}, {"Fn::Sub": ["${Two.Arn}${Own}", {"Own": {"Fn::GetAtt": "Three.Arn"}}]}]}')
+    value = {"a": [{"Ref": "One"}, {"Fn::Sub": ["${Two.Arn}${Own}", {"Own": {"Fn::GetAtt": "Three.Arn"}}]}]}
     assert references(value) == {"One", "Two", "Three"}

@@ -34,13 +34,17 @@ def test_every_resource_comes_after_those_it_refers_to() -> None:
 
 
 def test_a_resource_with_a_false_condition_is_not_made(tmp_path: Path) -> None:
+    either = {"Fn::If": ["Given", {"Ref": "Maybe"}, "x"]}
     path = written(
         tmp_path,
         Parameters={"Own": {"Type": "String", "Default": ""}},
         Conditions={"Given": {"Fn::Not": [{"Fn::Equals": [{"Ref": "Own"}, ""]}]}},
         Resources={
             "Maybe": {"Type": "AWS::SQS::Queue", "Condition": "Given"},
-            "Always": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": {"Fn::If": ["Given", {"Ref": "Maybe"}, "x"]}}},
+            "Always": {
+                "Type": "AWS::SNS::Topic",
+                "Properties": {"TopicName": either},
+            },
         },
         Outputs={"Url": {"Condition": "Given", "Value": {"Ref": "Maybe"}}},
     )
@@ -50,6 +54,7 @@ def test_a_resource_with_a_false_condition_is_not_made(tmp_path: Path) -> None:
 
 
 def test_a_rule_that_does_not_hold_is_refused_with_its_description(tmp_path: Path) -> None:
+    key_given = {"Fn::Not": [{"Fn::Equals": [{"Ref": "Key"}, ""]}]}
     path = written(
         tmp_path,
         Parameters={"Url": {"Type": "String", "Default": ""}, "Key": {"Type": "String", "Default": ""}},
@@ -57,7 +62,10 @@ def test_a_rule_that_does_not_hold_is_refused_with_its_description(tmp_path: Pat
             "Both": {
                 "RuleCondition": {"Fn::Not": [{"Fn::Equals": [{"Ref": "Url"}, ""]}]},
                 "Assertions": [
-                    {"Assert": {"Fn::Not": [{"Fn::Equals": [{"Ref": "Key"}, ""]}]}, "AssertDescription": "Url needs Key"}
+                    {
+                        "Assert": key_given,
+                        "AssertDescription": "Url needs Key",
+                    }
                 ],
             }
         },

@@ -34,10 +34,6 @@ from fanout.times import compact
 BYTES_PER_WORKER = 256 * 2**20
 """Compressed bytes that one G.1X worker (4 vCPU) reads, parses and sends in a few minutes."""
 
-MAX_RECENT = 24
-"""How many manifests of the window a bookmark names before the next manifest carries what they hold: it bounds the
-ledger item (400 KB at most) and the reads of a claim, whatever overlap and cadence are."""
-
 
 @dataclass(frozen=True)
 class _Decision:
@@ -189,7 +185,8 @@ class Claims:
             since, known = state.bookmark.since, self._known(state)
             found = listing(self.objects, self.settings, state.provider, since)
             selection = select(found, since, known, *bounds)
-            if len(state.bookmark.recent) >= MAX_RECENT:
+            # It bounds the ledger item (400 KB at most) and the reads of a claim, whatever overlap and cadence are.
+            if len(state.bookmark.recent) >= self.settings.max_recent:
                 carried = tuple(o for o in known.values() if since is None or o.last_modified >= since)
         return Manifest(
             provider=state.provider,

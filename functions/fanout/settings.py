@@ -75,6 +75,7 @@ class ClaimSettings(RunSettings):
     lease_minutes: int = Field(ge=1)
     key_time_format: str = ""
     key_time_slack_minutes: int = Field(default=1440, ge=0)
+    max_recent: int = Field(default=24, ge=1, description="manifests that a bookmark names before they are merged")
     max_objects_per_run: int = Field(ge=1)
     max_bytes_per_run: int = Field(ge=1)
     small_run_max_bytes: int = Field(ge=0)

@@ -72,7 +72,7 @@ class MemoryLedger:
 
 
 @lru_cache(maxsize=4096)
-def _etag(body: bytes) -> str:
+def etag(body: bytes) -> str:
     return hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
@@ -88,8 +88,7 @@ class MemoryObjects:
         self.stored[uri] = (body, last_modified)
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
-        bucket = prefix.removeprefix("s3://").partition("/")[0]
-        root = f"s3://{bucket}/"
+        root = "/".join(prefix.split("/")[:3]) + "/"
 
         def page(after: str) -> list[str]:
             uris = sorted(uri for uri in self.stored if uri.startswith(prefix))
@@ -99,19 +98,18 @@ class MemoryObjects:
         after = root + start_after
         while True:
             uris = self.faults.call("objects.list", StorageUnavailableError, partial(page, after))
-            for uri in uris[:PAGE]:
-                if uri in self.stored:
-                    body, time = self.stored[uri]
-                    yield StoredObject.model_construct(
-                        key=uri.removeprefix(root),
-                        size=len(body),
-                        etag=_etag(body),
-                        last_modified=time,
-                        version_id=None,
-                    )
+            yield from (self.seen(uri) for uri in uris[:PAGE] if uri in self.stored)
             if len(uris) <= PAGE:
                 return
             after = uris[PAGE - 1]
+
+    def seen(self, uri: str) -> StoredObject:
+        """An object as a listing shows it."""
+        body, time = self.stored[uri]
+        key = uri.split("/", 3)[3]
+        return StoredObject.model_construct(
+            key=key, size=len(body), etag=etag(body), last_modified=time, version_id=None
+        )
 
     def read(self, uri: str) -> bytes | None:
         return self.faults.call(

@@ -15,7 +15,7 @@ from fanout.ledger import ProviderState
 from fanout.manifests import Manifest, StoredObject, read_manifest
 from fanout.outcomes import Ending, Outcomes
 from fanout.settings import ClaimSettings, DispatchSettings
-from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryObjects, _etag
+from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryObjects, etag
 from tests.harness.faults import Clock, Faults
 from tests.harness.processes import InlinePool
 
@@ -158,7 +158,7 @@ class World:
     def _rows(self, bucket: str, stored: StoredObject) -> list[str]:
         def get() -> bytes | None:
             body = self.objects.stored.get(f"s3://{bucket}/{stored.key}", (None,))[0]
-            return body if body is not None and _etag(body) == stored.etag else None
+            return body if body is not None and etag(body) == stored.etag else None
 
         body = self.faults.call("change_log.get", StorageUnavailableError, get)
         if body is None:

@@ -1,0 +1,28 @@
+"""How histories are run: reproducibly, and without the checks on speed that Hypothesis makes of small tests."""
+
+from __future__ import annotations
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.faults.histories import Histories
+
+STEPS = 50
+
+
+def run(histories: type[Histories], count: int, seed: int, shrink: bool = True) -> None:
+    """Run so many random histories of 50 steps; raises what the first failing one raises."""
+    run_state_machine_as_test(
+        hypothesis.seed(seed)(type(histories.__name__, (histories,), {})),
+        settings=hypothesis.settings(
+            max_examples=count,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+            verbosity=Verbosity.normal if shrink else Verbosity.quiet,
+        ),
+    )

@@ -1,0 +1,22 @@
+"""The invariants hold over random histories of 50 steps, with crashes at every port call.
+
+`HISTORIES` sets how many, for a soak; each part has a seed of its own, so that a failure can be repeated.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.faults.histories import Histories
+from tests.faults.running import run
+
+HISTORIES = int(os.environ.get("HISTORIES", "2000"))
+PARTS = 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS // 2))
+def test_no_history_loses_a_change_or_starts_a_second_run_or_leaves_a_provider_held(part: int) -> None:
+    run(Histories, -(-HISTORIES // PARTS), seed=part)

@@ -1,0 +1,111 @@
+"""Each safeguard is needed: without it, random histories find within bounds a loss, a second run or a false report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fanout import ledger, outcomes
+from fanout.ledger import Bookmark, Lease, Report
+from fanout.outcomes import Ending, JobResult, Outcomes
+from tests.faults.histories import Histories
+from tests.faults.running import run
+
+BOUND = 1500
+"""Histories within which a broken safeguard must show. The seed is fixed, so each test does the same every time."""
+
+
+@pytest.fixture
+def break_down(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, Any], None]:
+    """Take a safeguard away. The one place where a patch is right: it is the code itself that must be wrong."""
+    return monkeypatch.setattr
+
+
+def test_without_the_fence_a_run_commits_under_the_lease_of_another(break_down: Any) -> None:
+    break_down(ledger, "holds", lambda state, run_id, generation: state.lease is not None)
+    with pytest.raises(AssertionError, match="I2: .* committed under the lease of"):
+        run(Histories, BOUND, seed=1, shrink=False)
+
+
+def test_without_the_generation_a_plan_made_before_a_bookmark_was_set_moves_it(break_down: Any) -> None:
+    def same_run(state: Any, run_id: str, generation: int) -> bool:
+        return state.lease is not None and state.lease.run_id == run_id
+
+    break_down(ledger, "holds", same_run)
+    with pytest.raises(AssertionError, match="I1|I3: the bookmark passed"):
+        run(Histories, BOUND, seed=1, shrink=False)
+
+
+def test_without_the_condition_of_the_lease_a_second_run_takes_a_live_one(break_down: Any) -> None:
+    break_down(ledger, "is_live", lambda lease, now: False)
+    with pytest.raises(AssertionError, match="I2: .* took the live lease of"):
+        run(Histories, BOUND, seed=1, shrink=False)
+
+
+def test_without_the_condition_of_the_write_a_second_run_takes_a_live_lease(break_down: Any) -> None:
+    class Unconditional(Histories):
+        def sabotage(self) -> None:
+            self.world.ledger.check = lambda stored, state: None  # type: ignore[method-assign]
+
+    with pytest.raises(AssertionError, match="I2"):
+        run(Unconditional, BOUND, seed=1, shrink=False)
+
+
+def test_a_status_that_is_reported_before_the_commit_is_found_out(break_down: Any) -> None:
+    succeed = Outcomes.succeed
+
+    def report_first(self: Outcomes, ending: Ending) -> Any:
+        self.config_api.report(ending.provider, Report(run_id=ending.run_id, status="succeeded"))
+        return succeed(self, ending)
+
+    break_down(Outcomes, "succeed", report_first)
+    with pytest.raises(AssertionError, match="I3: .* was reported before its commit"):
+        run(Histories, BOUND, seed=1, shrink=False)
+
+
+def test_without_proof_the_bookmark_passes_rows_that_were_never_acknowledged(break_down: Any) -> None:
+    def believe(result: JobResult | None, run_id: str, manifest: Any) -> JobResult:
+        return result or JobResult(run_id=run_id, status="succeeded", engine="small", objects=0, rows=0, messages=0)
+
+    break_down(outcomes, "proven", believe)
+    with pytest.raises(AssertionError, match="I3: committed .* before"):
+        run(Histories, BOUND, seed=1, shrink=False)
+
+
+def test_without_the_overlap_late_objects_are_lost(break_down: Any) -> None:
+    class NoOverlap(Histories):
+        def sabotage(self) -> None:
+            self.world.configure(overlap_minutes=0)
+
+    with pytest.raises(AssertionError, match="I1|I3: the bookmark passed"):
+        run(NoOverlap, BOUND, seed=1, shrink=False)
+
+
+def test_without_the_recent_manifests_objects_take_effect_twice(break_down: Any) -> None:
+    after = Bookmark.after
+
+    def forget(self: Bookmark, *args: Any) -> Bookmark:
+        return after(self, *args).model_copy(update={"recent": ()})
+
+    break_down(Bookmark, "after", forget)
+    with pytest.raises(AssertionError, match="I2: .* took effect twice"):
+        run(Histories, BOUND, seed=1, shrink=False)
+
+
+def test_without_expiry_a_provider_stays_held_for_ever(break_down: Any) -> None:
+    def immortal(lease: Lease, now: Any) -> bool:
+        return True
+
+    class LostExecutions(Histories):
+        """Step Functions says of every execution that it runs, so that expiry alone can free."""
+
+        def sabotage(self) -> None:
+            self.world.executions.status = lambda execution_arn: "RUNNING"  # type: ignore[method-assign]
+
+    run(LostExecutions, 50, seed=1, shrink=False)
+    break_down(ledger, "is_live", immortal)
+    break_down(__import__("fanout.dispatcher").dispatcher, "is_live", immortal)
+    with pytest.raises(AssertionError, match="I4"):
+        run(LostExecutions, BOUND, seed=1, shrink=False)

@@ -109,7 +109,6 @@ class HttpConfigApi:
         self._url = url.rstrip("/")
         self._key = key
         self._session = session or requests.Session()
-        self._session.trust_env = False  # a .netrc entry or proxy variable must not see the key
         self._sleep = sleep
         self._clock = clock
         self._pages: dict[str, _Page] = {}
@@ -249,20 +248,15 @@ class HttpConfigApi:
     ) -> _Answer:
         headers = {
             "x-api-key": key,
+            "User-Agent": "glue-fanout",
             "Accept": "application/json",
             "Accept-Encoding": "identity",  # a compressed answer could unpack past the size cap
             **request.pop("headers", {}),
         }
+        adapter = self._session.get_adapter(url)  # the session itself reads a redirect's body, of any size
         for _ in range(MAX_REDIRECTS + 1):
-            with self._session.request(
-                method,
-                url,
-                headers=headers,
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
-                allow_redirects=False,
-                stream=True,
-                **request,
-            ) as response:
+            prepared = requests.Request(method, url, headers, **request).prepare()
+            with adapter.send(prepared, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
                 if not response.is_redirect:
                     content = self._content(response, room, abandoned) if response.ok else b""
                     link = response.links.get("next", {}).get("url")

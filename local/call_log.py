@@ -24,6 +24,7 @@ _RESOURCE = re.compile(
     r'"(?:QueueUrl|TableName|SecretId|JobName|FunctionName|stateMachineArn|executionArn|KeyId|logGroupName)"'
     r'\s*:\s*"([^"]+)"'
 )
+_INDEX = re.compile(r'"IndexName"\s*:\s*"([^"]+)"')  # an index is a resource of its own to IAM
 _IAM_ACTIONS = {
     ("sqs", "SendMessageBatch"): "SendMessage",
     ("sqs", "DeleteMessageBatch"): "DeleteMessage",
@@ -83,8 +84,11 @@ def describe(principal: str, service: str, environ: dict[str, Any]) -> dict[str,
         action, resource = _lambda(environ)
     elif "HTTP_X_AMZ_TARGET" in environ:
         action = str(environ["HTTP_X_AMZ_TARGET"]).rpartition(".")[2]
-        found = _RESOURCE.search(_body(environ))
+        body = _body(environ)
+        found = _RESOURCE.search(body)
         resource = found[1] if found else None
+        if resource and (index := _INDEX.search(body)):
+            resource = f"{resource}/index/{index[1]}"
     elif environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
         form = parse_qs(_body(environ))
         action, resource = form.get("Action", ["?"])[0], None

@@ -1738,6 +1738,8 @@ def run_bookmarked(sc: SparkContext, settings: Settings, argv: Sequence[str]) ->
     records that have no event id are hashes of the record, and what tells `{"M": {}}` from null is left to
     Glue's schema inference.
     """
+    if etl is not None:
+        raise FrameEtlError("`etl` works on what a manifest names. Set BookmarkMode=manifest, or use `transform`.")
     context = importlib.import_module("awsglue.context").GlueContext(sc)
     job = importlib.import_module("awsglue.job").Job(context)
     # Whether bookmarks are on is one of Glue's own arguments. Without them every run would read everything again.

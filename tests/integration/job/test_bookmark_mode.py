@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
 from tests.integration.job.harness import DATA, Harness
+from tests.integration.job.test_engines import ETL, changed_script
 from tests.unit.job.records import export, kinesis, line, stream
 
 pytestmark = pytest.mark.spark
@@ -76,3 +78,10 @@ def test_a_record_without_an_event_id_is_known_by_its_content(job: Harness) -> N
     second = job.run_manifest("none", **GLUE | {"job-bookmark-option": "job-bookmark-disable"})
     assert first.ids == second.ids
     assert len(first.ids) == 1
+
+
+def test_a_native_etl_is_refused_rather_than_left_out(job: Harness, tmp_path: Path) -> None:
+    job.put("a.json.gz", rows("a"))
+    outcome = job.run_manifest("none", changed_script(tmp_path, etl=ETL), **GLUE)
+    assert outcome.result["error"]["type"] == "FrameEtlError"
+    assert outcome.messages == []

@@ -1,0 +1,372 @@
+"""Measures the job, and the article's way beside it, against a queue that takes 15 ms to answer.
+
+    python tests/benchmarks/job_bench.py [--rows N] [--out DIR]
+
+One process stands in for SQS and S3 (sqs_stub.py), so the figures say what the job's own code can do, on this
+machine. The variants on Spark share one session that is already warm; what starting costs is in the crossing
+point, where every run is a process of its own. The slow variants send a sample of the rows, as many as the table
+says. Results depend on a quiet machine: the stub needs a part of it too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import chain, islice, pairwise
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "glue")]
+
+import boto3  # noqa: E402 - the project is not installed, so the path comes first
+from botocore.config import Config  # noqa: E402
+
+import change_log  # noqa: E402
+from tests.benchmarks.job_change_log import PROVIDER, make_change_log  # noqa: E402
+from tests.benchmarks.sqs_stub import RunningStub, running_stub  # noqa: E402
+
+LATENCY_MS = 15
+MEASURED_BY_SAMPLE = {"article": 300, "batch": 6_000, "batch + 16 threads": 50_000}
+CROSSING_ROWS = (1_000, 10_000, 100_000, 400_000)
+
+
+def settings_of(name: str, stub: RunningStub) -> change_log.Settings:
+    """Return the settings of a run over the change log of this name."""
+    return change_log.Settings(**arguments_of(name, stub))
+
+
+def arguments_of(name: str, stub: RunningStub) -> dict[str, str]:
+    run_dir = f"s3://bench/runs/provider={PROVIDER}/{name}/"
+    return {
+        "provider": PROVIDER,
+        "run_id": name,
+        "manifest": f"{run_dir}manifest.json",
+        "run_dir": run_dir,
+        "queue_url": stub.queue_url,
+        "env": "bench",
+        "data_bucket": "bench",
+        "log_level": "WARNING",
+    }
+
+
+def delivered(stub: RunningStub, rows: int, work: Callable[[], Any]) -> dict[str, Any]:
+    """Time some work, and prove that it delivered each row once."""
+    stub.get("reset")
+    start = time.perf_counter()
+    work()
+    seconds = time.perf_counter() - start
+    stats = stub.get("stats")
+    assert stats["messages"] == stats["distinct"] == rows, f"{stats['distinct']} of {rows} rows arrived"
+    return {"rows": rows, "seconds": round(seconds, 3), "per_second": round(rows / seconds, 1)}
+
+
+# ---- the article's way, and two steps on from it
+
+
+def article(spark: Any, files: list[str], stub: RunningStub, rows: int) -> None:
+    """Infer a schema, collect the rows, send one message a call."""
+    sqs = boto3.client("sqs")
+    for row in spark.read.json(files).limit(rows).toJSON().collect():
+        sqs.send_message(QueueUrl=stub.queue_url, MessageBody=with_id(row))
+
+
+def with_id(row: str) -> str:
+    """Give a row the id by which the stub counts, as the job's messages have one."""
+    start = row.index('"eventID":"') + 11
+    return f'{{"id":"{row[start : row.index(chr(34), start)]}","data":{row}}}'
+
+
+def batch(spark: Any, files: list[str], stub: RunningStub, rows: int, threads: int = 1) -> None:
+    """Send from the partitions, ten rows a call."""
+    url, endpoint = stub.queue_url, stub.endpoint
+
+    def send(part: Iterable[str]) -> None:
+        config = Config(max_pool_connections=threads)
+        sqs: Any = boto3.client("sqs", endpoint_url=endpoint, config=config)
+        bodies = (with_id(row) for row in part)
+        tens = iter(lambda: list(islice(bodies, 10)), [])
+
+        def send_one(ten: list[str]) -> None:
+            entries = [{"Id": str(n), "MessageBody": body} for n, body in enumerate(ten)]
+            assert not sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed")
+
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(send_one, list(tens)):
+                pass
+
+    # limit() gathers the rows into one partition; both cores take part.
+    spark.read.json(files).limit(rows).repartition(2).toJSON().foreachPartition(send)
+
+
+# ---- reading only
+
+
+def count_rows(objects: list[change_log.S3Object]) -> int:
+    """Read and parse objects as plainly as can be: the bare limit."""
+    s3: Any = boto3.client("s3")
+    rows = 0
+    for obj in objects:
+        body = s3.get_object(Bucket=obj.bucket, Key=obj.key)["Body"].read()
+        for line in gzip.decompress(body).split(b"\n"):
+            if line:
+                change_log.parse_change(line, "")
+                rows += 1
+    return rows
+
+
+def bare_limit(objects: list[change_log.S3Object]) -> int:
+    """Read and parse in two processes, which are there already."""
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(count_rows, [objects[:1], objects[1:2]]))
+        start = time.perf_counter()
+        rows = sum(pool.map(count_rows, change_log.grouped(objects, 2)))
+        bare_limit.seconds = time.perf_counter() - start  # type: ignore[attr-defined]
+    return rows
+
+
+def spark_reads(sc: Any, settings: change_log.Settings, objects: list[change_log.S3Object]) -> int:
+    """Read and parse with the job's own reader, in Spark's tasks."""
+    groups = change_log.grouped(objects, sc.defaultParallelism * change_log.TASKS_PER_CORE)
+
+    def read(part: Iterable[list[change_log.S3Object]]) -> Iterator[int]:
+        rows = 0
+        task = change_log.Task(settings)
+        with change_log.guarded(task), ThreadPoolExecutor(4) as pool:
+            for obj, chunks in change_log.opened_ahead(task.s3, chain(*part), pool):
+                for lines in change_log.split_lines(change_log.decompressed(chunks, obj.key)):
+                    for line in lines:
+                        change_log.parse_change(line or b"", "")
+                        rows += 1
+        assert not task.tally.failures
+        yield rows
+
+    return sum(sc.parallelize(groups, len(groups)).mapPartitions(read).collect())
+
+
+# ---- the job, each run in a process of its own
+
+
+SMALL = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import change_log
+class Context:
+    def get_remaining_time_in_millis(self):
+        return 900_000
+change_log.handler(json.loads(sys.argv[2]), Context())
+"""
+
+
+def cold(engine: str, name: str, stub: RunningStub) -> None:
+    """Run the job as its platform starts it."""
+    arguments = arguments_of(name, stub)
+    environment = {**os.environ, **{key.upper(): value for key, value in arguments.items()}}
+    argv = [sys.executable, "-c", SMALL, str(ROOT / "glue"), json.dumps(arguments)]
+    if engine == "glue":
+        argv = [sys.executable, str(ROOT / "glue" / "change_log.py")]
+        argv += [part for key, value in arguments.items() for part in (f"--{key}", value)]
+    subprocess.run(argv, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def crossing(points: list[dict[str, Any]]) -> dict[str, float] | None:
+    """Return where Spark begins to be faster, between two of the points, by straight lines."""
+    for before, after in pairwise(points):
+        first = before["glue"] - before["small"]
+        second = after["glue"] - after["small"]
+        if first > 0 >= second:
+            share = first / (first - second)
+            return {
+                measure: round(before[measure] + share * (after[measure] - before[measure]))
+                for measure in ("rows", "bytes")
+            }
+    return None
+
+
+# ---- all of it
+
+
+def measure(folder: Path, rows: int) -> dict[str, Any]:
+    """Run everything; return the figures."""
+    from pyspark.sql import SparkSession
+
+    print(f"making change logs below {folder}", flush=True)
+    names = {"all": (rows, 100), "4 objects": (rows // 3, 4), "2000 objects": (rows // 3, 2_000)}
+    for name, (count, objects) in names.items():
+        make_change_log(folder, name.replace(" ", "-"), count, objects)
+    for count in CROSSING_ROWS:
+        make_change_log(folder, f"rows-{count}", count, max(1, count // 5_000))
+    figures: dict[str, Any] = {"machine": f"{os.cpu_count()} cores, Python {platform.python_version()}", "variants": {}}
+    variants = figures["variants"]
+
+    def note(name: str, found: dict[str, Any]) -> None:
+        variants[name] = found
+        print(f"  {name}: {found['per_second']:,.0f}/s", flush=True)
+
+    with running_stub(latency_ms=LATENCY_MS, objects=folder) as stub:
+        os.environ["AWS_ENDPOINT_URL"] = stub.endpoint
+        builder = SparkSession.builder.master("local[2]").config("spark.ui.showConsoleProgress", "false")
+        spark = builder.config("spark.ui.enabled", "false").config("spark.log.level", "ERROR").getOrCreate()
+        files = sorted(str(path) for path in (folder / "bench" / "all").rglob("*.gz"))
+        settings = settings_of("all", stub)
+        change_log.start_logging(settings, sys.stderr)
+        s3 = change_log.s3_client()
+        objects = change_log.read_manifest(s3, settings.manifest, PROVIDER)
+        spark_reads(spark.sparkContext, settings, objects[:6])
+
+        for name, work in {
+            "article": lambda n: article(spark, files[:1], stub, n),
+            "batch": lambda n: batch(spark, files[:10], stub, n),
+            "batch + 16 threads": lambda n: batch(spark, files[:30], stub, n, threads=16),
+        }.items():
+            sample = min(MEASURED_BY_SAMPLE[name], rows // 4)
+            note(name, delivered(stub, sample, lambda work=work, sample=sample: work(sample)))
+        sc = spark.sparkContext
+        note("ours on Spark", delivered(stub, rows, lambda: checked(change_log.run_on_spark(sc, settings, objects))))
+        note("ours, small run", delivered(stub, rows, lambda: checked(change_log.run_small(settings, objects))))
+
+        parsing = figures["parsing"] = {}
+        assert bare_limit(objects) == rows
+        seconds = bare_limit.seconds  # type: ignore[attr-defined]
+        parsing["bare limit"] = {"rows": rows, "seconds": round(seconds, 3), "per_second": round(rows / seconds, 1)}
+        start = time.perf_counter()
+        assert spark_reads(sc, settings, objects) == rows
+        seconds = time.perf_counter() - start
+        parsing["ours on Spark"] = {"rows": rows, "seconds": round(seconds, 3), "per_second": round(rows / seconds, 1)}
+
+        for name in ("4 objects", "2000 objects"):
+            several = settings_of(name.replace(" ", "-"), stub)
+            found = change_log.read_manifest(s3, several.manifest, PROVIDER)
+            figures.setdefault("objects", {})[name] = delivered(
+                stub, rows // 3, lambda s=several, f=found: checked(change_log.run_on_spark(sc, s, f))
+            )
+        spark.stop()
+
+        points = []
+        for count in CROSSING_ROWS:
+            sizes = (folder / "bench" / f"rows-{count}").rglob("*.gz")
+            point: dict[str, Any] = {"rows": count, "bytes": sum(path.stat().st_size for path in sizes)}
+            for engine in ("small", "glue"):
+                run = delivered(stub, count, lambda e=engine, n=count: cold(e, f"rows-{n}", stub))
+                point[engine] = run["seconds"]
+            points.append(point)
+            print(f"  {count:,} rows: small run {point['small']} s, Spark {point['glue']} s", flush=True)
+        figures["engines"] = {"points": points, "crossing": crossing(points)}
+    figures["targets"] = targets(figures)
+    return figures
+
+
+def checked(tally: change_log.Tally) -> None:
+    """A run with failures measures nothing."""
+    assert not tally.failures, tally.failures
+
+
+def targets(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Hold the figures against what issue 5 asks for."""
+    variants, parsing, objects = figures["variants"], figures["parsing"], figures["objects"]
+    ours = variants["ours on Spark"]["per_second"]
+    found = {
+        "times the article's way": (ours / variants["article"]["per_second"], 500, True),
+        "messages/s through Spark": (ours, 20_000, True),
+        "share of the bare limit": (
+            parsing["ours on Spark"]["per_second"] / parsing["bare limit"]["per_second"],
+            0.85,
+            True,
+        ),
+        "2,000 objects to 4": (objects["2000 objects"]["seconds"] / objects["4 objects"]["seconds"], 2.5, False),
+    }
+    return {
+        name: {"measured": round(value, 3), "target": limit, "met": value >= limit if at_least else value <= limit}
+        for name, (value, limit, at_least) in found.items()
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Return the figures as a Markdown table."""
+    base = figures["variants"]["article"]["per_second"]
+    lines = ["| variant | rows | seconds | messages/s | ratio |", "|---|--:|--:|--:|--:|"]
+    for name, found in figures["variants"].items():
+        rate = found["per_second"]
+        lines.append(f"| {name} | {found['rows']:,} | {found['seconds']:.1f} | {rate:,.0f} | {rate / base:,.0f} |")
+    lines += ["", "| reading and parsing only | rows | seconds | rows/s |", "|---|--:|--:|--:|"]
+    for name, found in figures["parsing"].items():
+        lines.append(f"| {name} | {found['rows']:,} | {found['seconds']:.1f} | {found['per_second']:,.0f} |")
+    lines += ["", "| the same rows in | seconds |", "|---|--:|"]
+    lines += [f"| {name} | {found['seconds']:.1f} |" for name, found in figures["objects"].items()]
+    lines += ["", "| rows, a cold process each | MB of gzip | small run, s | Spark, s |", "|--:|--:|--:|--:|"]
+    for point in figures["engines"]["points"]:
+        size = point["bytes"] / 1e6
+        lines.append(f"| {point['rows']:,} | {size:.2f} | {point['small']:.1f} | {point['glue']:.1f} |")
+    cross = figures["engines"]["crossing"]
+    lines += [
+        "",
+        f"The engines cross at {cross['rows']:,} rows, {cross['bytes'] / 1e6:.1f} MB." if cross else "No crossing.",
+    ]
+    lines += ["", "| target | measured | asked for | met |", "|---|--:|--:|---|"]
+    for name, found in figures["targets"].items():
+        lines.append(f"| {name} | {found['measured']:,} | {found['target']:,} | {'yes' if found['met'] else 'NO'} |")
+    return "\n".join(lines)
+
+
+def plot(figures: dict[str, Any], path: Path) -> None:
+    """Draw the variants, and the two engines over rows."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    drawn, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
+    names = list(figures["variants"])
+    rates = [figures["variants"][name]["per_second"] for name in names]
+    bars = left.barh(names, rates, color=["#9aa5b1", "#9aa5b1", "#9aa5b1", "#1f6feb", "#2da44e"])
+    left.bar_label(bars, [f"{rate:,.0f}" for rate in rates], padding=3)
+    left.set(xscale="log", xlabel=f"messages/s, queue answering in {LATENCY_MS} ms", xlim=(10, max(rates) * 6))
+    left.invert_yaxis()
+    points = figures["engines"]["points"]
+    rows = [point["rows"] for point in points]
+    for engine, label, colour in (("small", "small run", "#2da44e"), ("glue", "Spark", "#1f6feb")):
+        right.plot(rows, [point[engine] for point in points], marker="o", label=label, color=colour)
+    if cross := figures["engines"]["crossing"]:
+        right.axvline(cross["rows"], linestyle=":", color="#57606a", label=f"{cross['rows']:,} rows")
+    right.set(xlabel="rows", ylabel="seconds, process start included")
+    right.legend()
+    drawn.savefig(path, dpi=130)
+
+
+def main() -> int:
+    """Measure, print, write; return 0 if the targets are met."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=500_000, help="rows of the change log")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench", help="where job.json, .md and .png go")
+    given = parser.parse_args()
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="bench",
+        AWS_SECRET_ACCESS_KEY="bench",
+        AWS_DEFAULT_REGION="us-east-1",
+        PYSPARK_PYTHON=sys.executable,
+        PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "glue")]),
+        SPARK_LOCAL_IP="127.0.0.1",
+    )
+    with tempfile.TemporaryDirectory(prefix="job-bench-") as folder:
+        start = time.perf_counter()
+        figures = measure(Path(folder), given.rows)
+        figures["seconds"] = round(time.perf_counter() - start)
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "job.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (given.out / "job.md").write_text(table(figures) + "\n")
+    plot(figures, given.out / "job.png")
+    print(table(figures))
+    return 0 if all(found["met"] for found in figures["targets"].values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -142,6 +142,7 @@ distclean: clean ## clean, and the virtual environments too
 
 $(VENV)/.installed: requirements/dev.txt
 	$(call install,$(VENV),$<,running and testing)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(SAM_VENV)/.installed: requirements/sam.txt

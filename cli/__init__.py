@@ -1,0 +1,1 @@
+"""fanout, the operator's command line."""

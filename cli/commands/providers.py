@@ -1,0 +1,255 @@
+"""`fanout providers …`: who there is, in the config API."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from cli.command import Operator, Yes, command
+from cli.discovery import discover as find_folders
+from cli.errors import Exit, UsageError
+from cli.output import as_json, table
+from cli.registry import Registry
+from cli.times import utc_now
+from fanout.errors import FanoutError, InvalidProviderError
+from fanout.providers import parse_entry
+
+Name = Annotated[str, typer.Argument(metavar="PROVIDER")]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option("--field", metavar="NAME=JSON", help="Any other field, such as owner='\"sales\"'. Repeatable."),
+]
+Frequency = Annotated[float | None, typer.Option("--frequency", min=1, help="Minutes between two runs.")]
+Group = Annotated[str | None, typer.Option("--group", help="Providers of one group share MaxRunsPerGroup.")]
+DEFAULT_FREQUENCY = 60.0
+PARALLEL = 8
+
+
+@dataclass(frozen=True)
+class EntryReport:
+    """One provider's entry after a command."""
+
+    provider: str
+    did: str
+    entry: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class ListReport:
+    """Answer of `providers list`."""
+
+    providers: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ChangesReport:
+    """Answer of `discover` and `import`."""
+
+    registered: tuple[str, ...]
+    there_already: tuple[str, ...]
+    refused: tuple[str, ...]
+    dry_run: bool
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Who there is: list, add, change, remove, discover, import, export.", no_args_is_help=True)
+    for name, function in (
+        ("list", list_providers),
+        ("add", add),
+        ("set", change),
+        ("pause", pause),
+        ("resume", resume),
+        ("remove", remove),
+        ("discover", discover),
+        ("import", import_providers),
+        ("export", export_providers),
+    ):
+        command(group, name)(function)
+    app.add_typer(group, name="providers")
+
+
+def registry(op: Operator) -> Registry:
+    """The stack's config API as the operator writes to it."""
+    return Registry(op.stack.output("ConfigApiUrl"), op.stack.config_api_key)
+
+
+def list_providers(op: Operator) -> None:
+    """List the providers and their entries."""
+    op.show(ListReport(dict(sorted(op.stack.config_api.entries().items()))), _show_list)
+
+
+def add(
+    op: Operator, provider: Name, frequency: Frequency = DEFAULT_FREQUENCY, group: Group = None, field: Fields = None
+) -> None:
+    """Register a provider."""
+    entry = _given(frequency, group, field)
+    op.show(EntryReport(provider, "added", registry(op).create(provider, entry)), _show_entry)
+
+
+def change(
+    op: Operator, provider: Name, frequency: Frequency = None, group: Group = None, field: Fields = None
+) -> None:
+    """Change fields of a provider's entry; --field NAME=null removes one."""
+    changes = _given(frequency, group, field)
+    if not changes:
+        raise UsageError("say what to change: --frequency, --group or --field")
+    op.show(EntryReport(provider, "changed", registry(op).change(provider, changes)), _show_entry)
+
+
+def pause(op: Operator, provider: Name) -> None:
+    """Keep a provider from being started; a run that is under way goes on."""
+    op.show(EntryReport(provider, "paused", registry(op).change(provider, {"paused": True})), _show_entry)
+
+
+def resume(op: Operator, provider: Name) -> None:
+    """Let a paused provider be started again; what came meanwhile is processed with its next run."""
+    op.show(EntryReport(provider, "resumed", registry(op).change(provider, {"paused": None})), _show_entry)
+
+
+def remove(op: Operator, provider: Name, yes: Yes = False) -> None:
+    """Take a provider off the list. Change log, bookmark and records stay: added again, it goes on where it was."""
+    at = registry(op)
+    at.get(provider)  # so that nobody is asked about a provider that is not there
+    op.confirm(f"Take {provider} off the list?", yes=yes)
+    at.remove(provider)
+    op.show(EntryReport(provider, "removed", None), _show_entry)
+
+
+def discover(
+    op: Operator,
+    frequency: Annotated[
+        float, typer.Option("--frequency", min=1, help="Minutes between two runs.")
+    ] = DEFAULT_FREQUENCY,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which are missing.")] = False,
+    yes: Yes = False,
+) -> Exit:
+    """Register every provider that has a provider=NAME/ folder in the change log and is not registered yet."""
+    known = op.stack.config_api.entries()
+    found = find_folders(op.stack.client("s3"), op.stack.output("ChangeLogDir"), known)
+    if found.missing and not dry_run:
+        op.confirm(f"Register {len(found.missing)} providers, every {frequency:g} minutes?", yes=yes)
+        _each(found.missing, lambda name: registry(op).create(name, {"frequency": _number(frequency)}))
+    there = tuple(name for name in known if name not in found.missing)
+    op.show(ChangesReport(found.missing, there, found.refused, dry_run), _show_changes)
+    return Exit.UNHEALTHY if found.refused else Exit.OK
+
+
+def import_providers(
+    op: Operator,
+    file: Annotated[str, typer.Argument(help="JSON as `export` writes it; - for standard input.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace entries that are there already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the file.")] = False,
+) -> None:
+    """Register the providers of a JSON file. All entries are checked before the first is written."""
+    entries = _read_file(file)
+    known = op.stack.config_api.entries()
+    there = tuple(name for name in entries if name in known)
+    wanted = {name: entry for name, entry in entries.items() if replace or name not in known}
+    if not dry_run:
+        at = registry(op)
+        _each(wanted, lambda name: at.replace(name, wanted[name]))
+    op.show(ChangesReport(tuple(wanted), () if replace else there, (), dry_run), _show_changes)
+
+
+def export_providers(
+    op: Operator,
+    file: Annotated[str, typer.Argument(help="Where to write; - for standard output.")] = "-",
+) -> None:
+    """Write all entries as one JSON object, for `import`."""
+    text = as_json(dict(sorted(op.stack.config_api.entries().items())))
+    if file == "-":
+        print(text)  # noqa: T201 - this command's answer is JSON in any case
+        return
+    Path(file).write_text(text + "\n", encoding="utf-8")
+    op.note(f"wrote {file}")
+
+
+def _given(frequency: float | None, group: str | None, fields: list[str] | None) -> dict[str, Any]:
+    entry: dict[str, Any] = {}
+    if frequency is not None:
+        entry["frequency"] = _number(frequency)
+    if group is not None:
+        entry["group"] = group
+    for text in fields or ():
+        name, sign, value = text.partition("=")
+        try:
+            entry[name] = json.loads(value)
+        except ValueError:
+            raise UsageError(f"--field {text}: write NAME=JSON, and strings in quotes: {name}='\"…\"'") from None
+        if not sign or not name:
+            raise UsageError(f"--field {text}: write NAME=JSON")
+    return entry
+
+
+def _number(frequency: float) -> int | float:
+    return int(frequency) if frequency == int(frequency) else frequency
+
+
+def _each(names: Any, register_one: Any) -> None:
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        list(pool.map(register_one, names))
+
+
+def _read_file(file: str) -> Mapping[str, dict[str, Any]]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        entries = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read as JSON: {error}") from None
+    if not isinstance(entries, dict):
+        raise UsageError(f"{file} must hold one JSON object of provider name to entry")
+    faults = []
+    for name, entry in entries.items():
+        try:
+            parse_entry(name, entry, utc_now())
+        except InvalidProviderError as error:
+            faults.append(str(error))
+    if faults:
+        raise UsageError(f"nothing was imported, {len(faults)} entries are wrong: " + "; ".join(faults[:5]))
+    return entries
+
+
+def _show_list(report: ListReport, console: Console) -> None:
+    rows = [_row(name, entry) for name, entry in report.providers.items()]
+    console.print(table(("PROVIDER", ">EVERY", "STATUS", "LAST SUCCESS", "PAUSED", "GROUP", "ERROR"), rows))
+    console.print(f"{len(rows):,} providers")
+
+
+def _row(name: str, raw: object) -> tuple[object, ...]:
+    try:
+        entry = parse_entry(name, raw, utc_now())
+    except FanoutError as error:
+        return name, None, "invalid", None, None, None, str(error)
+    extra = entry.model_extra or {}
+    return (
+        name,
+        f"{entry.frequency:g} min",
+        entry.status,
+        entry.last_success,
+        entry.paused,
+        entry.group,
+        extra.get("error"),
+    )
+
+
+def _show_entry(report: EntryReport, console: Console) -> None:
+    console.print(f"{report.provider} {report.did}", markup=False)
+    if report.entry is not None:
+        console.print(json.dumps(report.entry), markup=False)
+
+
+def _show_changes(report: ChangesReport, console: Console) -> None:
+    verb = "would be registered" if report.dry_run else "registered"
+    console.print(f"{len(report.registered):,} {verb}: {', '.join(report.registered) or 'none'}", markup=False)
+    console.print(f"{len(report.there_already):,} are there already")
+    for name in report.refused:
+        console.print(f"refused: provider={name!a} is not a name that the allow-list admits", markup=False)

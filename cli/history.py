@@ -1,0 +1,93 @@
+"""The runs of a provider, from their folders on S3: one folder a run, named by when it was claimed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from fanout.aws import split_uri
+from fanout.ledger import RunRecord
+from fanout.times import compact
+
+_RUN_DIR = re.compile(r"(\d{8}T\d{6}Z)_(.+)/$")
+_WINDOWS = (timedelta(days=1), timedelta(days=8), timedelta(days=60))
+"""How far back is looked, step by step, for the newest runs: S3 lists only forwards."""
+
+
+class Reader(Protocol):
+    """What the history reads of S3."""
+
+    def read(self, uri: str) -> bytes | None:
+        """An object's bytes, or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run as its folder's name tells."""
+
+    provider: str
+    run_id: str
+    claimed_at: datetime
+    uri: str
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """One run with its record; None while it runs, or when it ended without a word."""
+
+    folder: RunFolder
+    record: RunRecord | None
+
+
+def folders(s3: Any, runs: str, provider: str, since: datetime | None = None) -> Iterator[RunFolder]:
+    """The run folders of a provider claimed since a time, oldest first.
+
+    Parameters
+    ----------
+    s3
+        boto3 client.
+    runs
+        s3 URI of all runs, without a slash at its end.
+    """
+    bucket, prefix = split_uri(f"{runs}/provider={provider}/")
+    start = {"StartAfter": prefix + compact(since)} if since else {}
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/", **start)
+    for page in pages:
+        for found in page.get("CommonPrefixes", ()):
+            name = found["Prefix"].removeprefix(prefix)
+            if match := _RUN_DIR.fullmatch(name):
+                claimed_at = datetime.strptime(match[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+                yield RunFolder(provider, match[2], claimed_at, f"s3://{bucket}/{found['Prefix']}")
+
+
+def newest(s3: Any, runs: str, provider: str, limit: int, now: datetime) -> list[RunFolder]:
+    """The newest run folders of a provider, newest first."""
+    for window in (*_WINDOWS, None):
+        found = list(folders(s3, runs, provider, now - window if window else None))
+        if len(found) >= limit:
+            break
+    return found[::-1][:limit]
+
+
+def records(reader: Reader, found: list[RunFolder]) -> list[PastRun]:
+    """The records of runs, read in parallel."""
+    with ThreadPoolExecutor(16) as pool:
+        return [
+            PastRun(f, r) for f, r in zip(found, pool.map(lambda f: read_record(reader, f.uri), found), strict=True)
+        ]
+
+
+def read_record(reader: Reader, run_dir: str) -> RunRecord | None:
+    """The record of one run; None when there is none that can be read."""
+    body = reader.read(run_dir + "record.json")
+    try:
+        return None if body is None else RunRecord.model_validate_json(body)
+    except ValidationError:
+        return None

@@ -1,0 +1,106 @@
+"""The last log lines of a run: CloudWatch Logs on AWS, files on the laptop cloud."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from botocore.exceptions import ClientError
+
+MARGIN = timedelta(minutes=15)
+"""How long after its start a function's lines about a run are looked for: the Lambda's time limit."""
+
+
+class Logs(Protocol):
+    """Where log lines come from."""
+
+    def of_function(self, function: str, run_id: str, began: datetime, lines: int) -> list[str]:
+        """The last lines of a function that name the run."""
+        ...
+
+    def of_job_run(self, job_run_id: str, lines: int) -> list[str]:
+        """The last lines of a Glue job run."""
+        ...
+
+
+class CloudWatchLogs:
+    """Log groups of the stack.
+
+    Parameters
+    ----------
+    logs, functions, glue
+        boto3 clients of CloudWatch Logs, Lambda and Glue.
+    job_name
+        The Glue job, whose arguments say which log group its runs write to.
+    """
+
+    def __init__(self, logs: Any, functions: Any, glue: Any, job_name: str) -> None:
+        self._logs = logs
+        self._functions = functions
+        self._glue = glue
+        self._job_name = job_name
+
+    def of_function(self, function: str, run_id: str, began: datetime, lines: int) -> list[str]:
+        """See `Logs`."""
+        group = (
+            self._functions.get_function_configuration(FunctionName=function).get("LoggingConfig", {}).get("LogGroup")
+        )
+        pages = self._logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group or f"/aws/lambda/{function}",
+            startTime=int(began.timestamp() * 1000),
+            endTime=int((began + MARGIN).timestamp() * 1000),
+            filterPattern=f'"{run_id}"',
+        )
+        return [event["message"].rstrip() for page in pages for event in page["events"]][-lines:]
+
+    def of_job_run(self, job_run_id: str, lines: int) -> list[str]:
+        """See `Logs`. Errors first: that is where a failed run's last words are."""
+        arguments = self._glue.get_job(JobName=self._job_name)["Job"].get("DefaultArguments", {})
+        prefix = arguments.get("--custom-logGroup-prefix", "/aws-glue/jobs")
+        for kind in ("error", "output"):
+            try:
+                answer = self._logs.get_log_events(
+                    logGroupName=f"{prefix}/{kind}", logStreamName=job_run_id, limit=lines, startFromHead=False
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                    continue
+                raise
+            if answer["events"]:
+                return [event["message"].rstrip() for event in answer["events"]]
+        return []
+
+
+class LocalLogs:
+    """The laptop cloud's files: {function}.log and {job run id}.log."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def of_function(self, function: str, run_id: str, began: datetime, lines: int) -> list[str]:
+        """See `Logs`."""
+        return [line for line in self._lines(function) if run_id in line][-lines:]
+
+    def of_job_run(self, job_run_id: str, lines: int) -> list[str]:
+        """See `Logs`."""
+        return list(self._lines(job_run_id))[-lines:]
+
+    def _lines(self, name: str) -> Iterable[str]:
+        try:
+            return (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+
+
+def short(line: str) -> str:
+    """A structured line as time, level and message; any other as it is."""
+    try:
+        record = json.loads(line)
+        message = record["message"]
+    except (ValueError, KeyError, TypeError):
+        return line
+    parts = [record.get("timestamp") or record.get("time"), record.get("level"), message, record.get("reason")]
+    return " ".join(str(part) for part in parts if part)

@@ -1,0 +1,107 @@
+"""How reports reach the operator: as tables, or with --json as one JSON document."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fanout.times import format_iso
+
+Report = TypeVar("Report")
+View = Callable[[Report, Console], None]
+
+WIDTH_WITHOUT_TERMINAL = 160
+"""Piped output is not folded at rich's 80 columns, which would cut names in two."""
+
+
+def console(*, error: bool = False) -> Console:
+    """A console for people."""
+    stream = sys.stderr if error else sys.stdout
+    width = None if stream.isatty() else WIDTH_WITHOUT_TERMINAL
+    return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+
+
+def plain(value: Any) -> Any:
+    """A report as JSON has it: times in ISO 8601, durations in seconds."""
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump(by_alias=True))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(part) for part in value]
+    if isinstance(value, datetime):
+        return format_iso(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value
+
+
+def as_json(report: Any) -> str:
+    """The report as one JSON document."""
+    return json.dumps(plain(report), indent=2, default=str)
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None) -> Table:
+    """A table; columns whose name begins with '>' stand to the right."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(show(cell)) for cell in row))
+    return made
+
+
+def show(value: object) -> str:
+    """One cell."""
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    if isinstance(value, timedelta):
+        return duration(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)
+
+
+def duration(span: timedelta) -> str:
+    """A duration in its two largest units: ``2d 3h``, ``5m 10s``."""
+    seconds = int(abs(span.total_seconds()))
+    sign = "-" if span < timedelta() else ""
+    units = [("d", 86400), ("h", 3600), ("m", 60), ("s", 1)]
+    parts = []
+    for name, size in units:
+        count, seconds = divmod(seconds, size)
+        parts.append((count, name))
+    first = next((i for i, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    return sign + " ".join(f"{count}{name}" for count, name in parts[first : first + 2] if count or name == "s")
+
+
+def dollars(amount: float) -> str:
+    """An amount, with enough digits to tell it from nothing."""
+    if amount == 0:
+        return "$0"
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.6f}".rstrip("0")
+
+
+def size(count: int) -> str:
+    """Bytes in a unit that fits."""
+    amount = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"

@@ -1,0 +1,193 @@
+"""How every provider stands, from the config API's entries and as few ledger items as can tell.
+
+An entry that succeeded lately says all there is to say. The ledger is read only of providers that hold a lease, that
+may be due, or whose last run did not succeed, as the dispatcher does; so looking at 10,000 providers costs a listing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from fanout.config_client import ConfigApi
+from fanout.errors import InvalidProviderError, TransientError
+from fanout.ledger import Lease, ProviderState, is_live
+from fanout.providers import ProviderEntry, parse_entry
+from fanout.schedule import Verdict, decide, is_due
+
+CHECKED = 100
+"""How many leases are checked against their executions, oldest first, as in a tick."""
+SETTLING = timedelta(minutes=2)
+"""A lease younger than this is not checked: it and its execution were just made."""
+
+
+class Condition(StrEnum):
+    """How a provider stands, the worst first."""
+
+    INVALID = "invalid"
+    STUCK = "stuck"
+    FAILING = "failing"
+    LATE = "late"
+    RUNNING = "running"
+    DUE = "due"
+    WAITING = "waiting"
+    PAUSED = "paused"
+
+
+UNHEALTHY = (Condition.INVALID, Condition.STUCK, Condition.FAILING, Condition.LATE)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One provider.
+
+    Attributes
+    ----------
+    next_due
+        When a tick will start it next; in the past when it is due already.
+    late_by
+        How long it has been due.
+    """
+
+    provider: str
+    condition: Condition
+    last_success: datetime | None = None
+    next_due: datetime | None = None
+    late_by: timedelta | None = None
+    failures: int = 0
+    run_id: str | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All providers at one moment, the worst first."""
+
+    at: datetime
+    providers: int
+    counts: dict[str, int]
+    standings: tuple[Standing, ...] = field(repr=False)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nobody has to do anything."""
+        return not any(self.counts.get(condition) for condition in UNHEALTHY)
+
+
+class Ledger(Protocol):
+    """What the overview reads of the run ledger."""
+
+    def attention(self) -> list[ProviderState]:
+        """Items that hold a lease or owe a report."""
+        ...
+
+    def get_many(self, providers: Iterable[str]) -> dict[str, ProviderState]:
+        """Items by name."""
+        ...
+
+
+class Executions(Protocol):
+    """What the overview asks Step Functions."""
+
+    def status(self, execution_arn: str) -> str | None:
+        """An execution's status; None when there is no such execution."""
+        ...
+
+
+def survey(
+    config_api: ConfigApi, ledger: Ledger, executions: Executions, now: datetime, late_after: timedelta
+) -> Overview:
+    """Look at every provider.
+
+    Parameters
+    ----------
+    late_after
+        How long a provider may be due before it counts as late; two ticks are normal when places are scarce.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        attention = pool.submit(ledger.attention)
+        listed = config_api.entries()
+    entries, standings = _valid(listed, now)
+    held = {state.provider: state for state in attention.result() if state.lease}
+    wanted = [name for name, entry in entries.items() if name not in held and _needs_ledger(entry, now)]
+    states = {**ledger.get_many(wanted), **held}
+    dead = _dead(held.values(), executions, now)
+    for name, entry in entries.items():
+        state = states.get(name) or ProviderState(provider=name)
+        standings.append(stand(entry, state, now, late_after, dead.get(name)))
+    order = list(Condition)
+    standings.sort(key=lambda s: (order.index(s.condition), -(s.late_by or timedelta()), s.provider))
+    counts = Counter(s.condition.value for s in standings)
+    return Overview(
+        now, len(listed), {c.value: counts[c.value] for c in Condition if counts[c.value]}, tuple(standings)
+    )
+
+
+def _valid(listed: Mapping[str, object], now: datetime) -> tuple[dict[str, ProviderEntry], list[Standing]]:
+    entries, invalid = {}, []
+    for name, raw in listed.items():
+        try:
+            entries[name] = parse_entry(name, raw, now)
+        except InvalidProviderError as error:
+            invalid.append(Standing(str(name), Condition.INVALID, why=str(error)))
+    return entries, invalid
+
+
+def _needs_ledger(entry: ProviderEntry, now: datetime) -> bool:
+    return is_due(entry, now) or entry.status in ("failed", "running")
+
+
+def _dead(held: Iterable[ProviderState], executions: Executions, now: datetime) -> dict[str, str]:
+    """Why leases are held by runs that are no more, by provider."""
+    leases = sorted(((s.lease.claimed_at, s.provider, s.lease) for s in held if s.lease), key=lambda found: found[:2])
+    with ThreadPoolExecutor(16) as pool:
+        reasons = pool.map(lambda found: _death(found[2], executions, now), leases[:CHECKED])
+        return {provider: reason for (_, provider, _), reason in zip(leases, reasons, strict=False) if reason}
+
+
+def _death(lease: Lease, executions: Executions, now: datetime) -> str | None:
+    if not is_live(lease, now):
+        return "its lease expired; the next tick frees it"
+    if lease.execution_arn is None or now - lease.claimed_at <= SETTLING:
+        return None
+    try:
+        status = executions.status(lease.execution_arn)
+    except TransientError:
+        return None  # not known to be dead
+    if status in ("RUNNING", "PENDING_REDRIVE"):
+        return None
+    return f"its execution is {(status or 'gone').lower()}; the next tick frees it"
+
+
+def stand(
+    entry: ProviderEntry, state: ProviderState, now: datetime, late_after: timedelta, dead: str | None
+) -> Standing:
+    """How one provider stands."""
+    last_success = max((t for t in (entry.last_success, state.last_success) if t), default=None)
+    next_due = last_success + entry.period if last_success else None
+    verdict = decide(entry, state, now)
+    late_by = now - next_due if next_due and next_due < now and verdict is not Verdict.PAUSED else None
+    error = state.last_run.error if state.last_run else None
+    lease = state.lease
+
+    def standing(condition: Condition, run_id: str | None = None, why: str | None = None) -> Standing:
+        return Standing(state.provider, condition, last_success, next_due, late_by, state.failures, run_id, why)
+
+    if dead and lease:
+        return standing(Condition.STUCK, lease.run_id, dead)
+    if lease and is_live(lease, now):
+        return standing(Condition.RUNNING, lease.run_id, "replay" if lease.replay else None)
+    if verdict is Verdict.PAUSED:
+        return standing(Condition.PAUSED)
+    if state.failures:
+        return standing(Condition.FAILING, state.last_run.run_id if state.last_run else None, error)
+    if verdict is Verdict.WAITING:
+        return standing(Condition.WAITING)
+    if late_by and late_by > late_after:
+        return standing(Condition.LATE, why=f"due for {int(late_by.total_seconds() // 60)} minutes; no run took it")
+    return standing(Condition.DUE)

@@ -12,7 +12,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from fanout import bootstrap
 from fanout.bootstrap import logger
 from fanout.dispatcher import TickReport, tick_time
-from fanout.errors import FanoutError
+from fanout.errors import ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError, FanoutError
+from fanout.times import compact
 
 metrics = Metrics(namespace="glue-fanout")
 
@@ -35,10 +36,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     metrics.set_default_dimensions(env=dispatcher.settings.env)
     try:
         scheduled_at = tick_time(event, dispatcher.clock())
-        logger.append_keys(tick=scheduled_at.isoformat())
+        logger.set_correlation_id(compact(scheduled_at))  # the end of the name of each execution that it starts
         report = dispatcher.tick(scheduled_at, lambda: context.get_remaining_time_in_millis() / 1000)
     except FanoutError as error:
         metrics.add_metric("DispatchFailed", MetricUnit.Count, 1)
+        metrics.add_metric("ConfigApiFailed", MetricUnit.Count, int(isinstance(error, _CONFIG_API_ERRORS)))
         logger.error("nothing was dispatched", extra={"error": type(error).__name__, "reason": str(error)})
         raise
     _measure(report)
@@ -46,17 +48,22 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return asdict(report)
 
 
+_CONFIG_API_ERRORS = (ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError)
 _METRICS = {
+    "Providers": "providers",
     "Due": "due",
     "Started": "started",
+    "AlreadyStarted": "already_started",
     "AlreadyRunning": "already_running",
     "Deferred": "deferred",
     "BackingOff": "backing_off",
+    "Paused": "paused",
     "Rejected": "rejected",
     "FailedStarts": "failed_starts",
+    "NeverSucceeded": "never_succeeded",
+    "Reconciled": "reconciled",
     "FreedLeases": "freed_leases",
     "LiveRuns": "live",
-    "NeverSucceeded": "never_succeeded",
 }
 
 

@@ -1,0 +1,223 @@
+"""One run of the prod profile on the laptop cloud, with a canary in every row, written down for the tests that read it.
+
+What is recorded is plain files, so that test processes in parallel can share one run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.cloud import LaptopCloud
+from local.template import Template
+from tests.end_to_end.conftest import ROOT, ConfigApi
+
+CANARY = "canary-5f1d0c7e9a"
+"""In every row, good or bad, and so allowed in the change log, on the queue, and nowhere else."""
+PARAMETERS = {"Profile": "prod", "SmallRunMaxBytes": 3000}
+ACCOUNT, REGION = "123456789012", "us-east-1"
+
+
+class Recording:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    folder
+        api_calls.jsonl, logs/ and the dumps below.
+    key
+        The config API's key: a secret that the laptop cloud made up, the canary of keys.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        self.key: str = self.state.pop("key")
+
+    @property
+    def template(self) -> Template:
+        return Template.load(ROOT / "template.yaml", PARAMETERS)
+
+    def physical_id(self, logical_id: str) -> str:
+        return str(self.state["physical_ids"][logical_id])
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Everything that people or machines may read besides the data itself, as (what it is, text)."""
+        for name, value in self.state.items():
+            yield name, json.dumps(value, default=str)
+        for path in sorted((self.folder / "logs").rglob("*")):
+            if path.is_file():
+                yield f"logs/{path.name}", path.read_text(encoding="utf-8", errors="replace")
+        yield "api_calls.jsonl", (self.folder / "api_calls.jsonl").read_text(encoding="utf-8")
+
+    def emitted(self) -> list[tuple[str, str, tuple[tuple[str, str], ...]]]:
+        """Every metric in the logs' EMF lines as (namespace, name, sorted dimensions)."""
+        found = []
+        for path in (self.folder / "logs").glob("glue-fanout-*.log"):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                if '"CloudWatchMetrics"' in line:
+                    found += metrics_of(json.loads(line))
+        return found
+
+
+def metrics_of(emf: dict[str, Any]) -> list[tuple[str, str, tuple[tuple[str, str], ...]]]:
+    """The metrics of one EMF line, once for each of its sets of dimensions."""
+    return [
+        (block["Namespace"], metric["Name"], tuple(sorted((name, str(emf[name])) for name in dimensions)))
+        for block in emf["_aws"]["CloudWatchMetrics"]
+        for dimensions in block["Dimensions"]
+        for metric in block["Metrics"]
+    ]
+
+
+def rows(count: int, provider: str) -> bytes:
+    """A change log object whose every row has the canary as a key and as a value."""
+    lines = [
+        {
+            "eventID": f"{provider}-{number}",
+            "eventName": "INSERT",
+            "eventSource": "aws:dynamodb",
+            "awsRegion": REGION,
+            "dynamodb": {
+                "ApproximateCreationDateTime": 1767600000,
+                "Keys": {"id": {"S": f"{CANARY}-{number}"}},
+                "NewImage": {"id": {"S": f"{CANARY}-{number}"}, "secret": {"S": f"{CANARY} {number * 7919}"}},
+                "SequenceNumber": str(number),
+                "SizeBytes": 40,
+                "StreamViewType": "NEW_IMAGE",
+            },
+            "eventSourceARN": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/t/stream/s",
+        }
+        for number in range(count)
+    ]
+    return gzip.compress("\n".join(json.dumps(line) for line in lines).encode() + b"\n")
+
+
+def record(folder: Path) -> None:
+    """Bring the prod profile up, let every kind of run happen, and write down what came of it."""
+    work = folder / "work"
+    with LaptopCloud(ROOT / "template.yaml", PARAMETERS, workdir=work, drivers=1) as cloud:
+        api, s3 = ConfigApi(cloud), cloud.client("s3")
+        bucket = cloud.outputs["DataBucketName"]
+        objects = {
+            "tiny": rows(20, "tiny"),
+            "large": rows(3000, "large"),
+            "broken": gzip.compress(b'{"eventID": "%s", "dynamodb": {"Keys"' % CANARY.encode()),
+            "quiet": None,
+            "stopped": rows(3000, "stopped"),
+        }
+        for provider, body in objects.items():
+            api.call("PUT", f"/{provider}", {"frequency": "15", "paused": provider == "stopped"})
+            if body:
+                s3.put_object(Bucket=bucket, Key=f"change_log/provider={provider}/part-0.json.gz", Body=body)
+        api.call("PUT", "/gone", {"frequency": "15"})
+        api.call("DELETE", "/gone")
+        answers = [cloud.tick()]
+        cloud.wait(180)
+        _replay(cloud)
+        _stop_a_run(cloud)
+        _lose_a_run(cloud)
+        answers.append(cloud.tick(datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=20)))
+        cloud.wait(180)
+        state = {
+            "key": api.headers["x-api-key"],
+            "physical_ids": {name: made.ref for name, made in cloud._made_stack().made.items()},
+            "ticks": answers,
+            **_dump(cloud, bucket),
+        }
+    (folder / "state.json").write_text(json.dumps(state, default=str), encoding="utf-8")
+    shutil.move(work / "logs", folder / "logs")
+    shutil.move(work / "api_calls.jsonl", folder / "api_calls.jsonl")
+
+
+def _replay(cloud: LaptopCloud) -> None:
+    """A run of a time range, and a run by hand."""
+    start = cloud.client("stepfunctions").start_execution
+    machine = cloud.outputs["StateMachineArn"]
+    whole = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
+    start(stateMachineArn=machine, name="replay", input=json.dumps({"provider": "tiny", "replay": whole}))
+    cloud.wait(180)
+
+
+def _stop_a_run(cloud: LaptopCloud) -> None:
+    """Abort an execution while its job runs, as somebody in the console would."""
+    states = cloud.client("stepfunctions")
+    arn = states.start_execution(
+        stateMachineArn=cloud.outputs["StateMachineArn"], name="stopped-by-hand", input='{"provider":"stopped"}'
+    )["executionArn"]
+    _until(lambda: any(run["Arguments"]["--provider"] == "stopped" for run in cloud.job_runs()), "its job run")
+    states.stop_execution(executionArn=arn)
+    _until(lambda: "lease" not in _item(cloud, "stopped"), "EventBridge to have its lease freed")
+
+
+def _lose_a_run(cloud: LaptopCloud) -> None:
+    """Leave a lease behind whose execution ended long ago without a word; the next tick has to ask about it."""
+    execution = next(e for e in cloud.executions() if e["status"] == "SUCCEEDED")
+    item = _item(cloud, "quiet")
+    claimed = datetime.now(UTC) - timedelta(minutes=10)
+    texts = {
+        "run_id": "lost",
+        "claimed_at": claimed.isoformat(),
+        "expires_at": (claimed + timedelta(hours=2)).isoformat(),
+        "run_dir": f"s3://{cloud.outputs['DataBucketName']}/runs/provider=quiet/lost/",
+        "execution_arn": execution["executionArn"],
+    }
+    item |= {"lease": {"M": {name: {"S": text} for name, text in texts.items()}}, "attention": {"S": "live"}}
+    cloud.client("dynamodb").put_item(TableName=cloud.outputs["RunLedgerTable"], Item=item)
+
+
+def _item(cloud: LaptopCloud, provider: str) -> dict[str, Any]:
+    key = {"provider": {"S": provider}}
+    found = cloud.client("dynamodb").get_item(TableName=cloud.outputs["RunLedgerTable"], Key=key)
+    return dict(found.get("Item", {"lease": {}}))
+
+
+def _until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.2)
+
+
+FUNCTIONS = ("DispatchFunction", "ClaimFunction", "UpdateStatusFunction", "SmallRunFunction", "ConfigApiFunction")
+
+
+def _dump(cloud: LaptopCloud, bucket: str) -> dict[str, Any]:
+    s3, states, functions = cloud.client("s3"), cloud.client("stepfunctions"), cloud.client("lambda")
+    dynamodb, queue = cloud.client("dynamodb"), cloud.physical_id("UndeliveredQueue")
+    keys = [found["Key"] for found in s3.list_objects_v2(Bucket=bucket, Prefix="runs/")["Contents"]]
+    executions, named = cloud.executions(), [cloud.physical_id(name) for name in FUNCTIONS]
+    return {
+        "executions": executions,
+        "histories": [states.get_execution_history(executionArn=e["executionArn"])["events"] for e in executions],
+        "job_runs": cloud.job_runs(),
+        "tables": [dynamodb.scan(TableName=cloud.physical_id(n))["Items"] for n in ("RunLedger", "Providers")],
+        "run_files": {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in keys},
+        "environments": [functions.get_function_configuration(FunctionName=n)["Environment"] for n in named],
+        "undelivered": cloud.client("sqs").receive_message(QueueUrl=queue).get("Messages", []),
+    }
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """The recorded run; made by whichever test process asks first."""
+    shared = tmp_path_factory.getbasetemp()
+    if shared.name.startswith("popen-"):  # a process of pytest-xdist has a folder of its own in the shared one
+        shared = shared.parent
+    folder = shared / "recorded"
+    with (shared / "recorded.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "api_calls.jsonl").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            record(folder)
+    return Recording(folder)

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Protocol
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 COLUMNS = ("provider", "due", "engine", "state", "objects", "rows", "messages", "seconds")
 _NUMBERS = ("objects", "rows", "messages", "seconds")
@@ -54,7 +56,7 @@ class LiveScreen(Screen):
 
     def say(self, line: str) -> None:
         """Show a line above the table."""
-        self._console.print(_stamped(self._start, line), highlight=False, markup=False)
+        self._console.print(Text(_stamped(self._start, line)))
 
     def show(self, title: str, rows: Iterable[Row]) -> None:
         """Show the table in its place; a new title begins a new one."""
@@ -103,10 +105,10 @@ class PlainScreen(Screen):
 
 
 def _table(title: str, rows: Iterable[Row]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in COLUMNS:
-        table.add_column(name, justify="right" if name in _NUMBERS else "left", min_width=7)
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
     for row in rows:
-        colour = _COLOURS.get(row[3], "")
-        table.add_row(*row[:3], f"[{colour}]{row[3]}[/{colour}]" if colour else row[3], *row[4:])
+        # Text, not markup: a provider's name may hold brackets.
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
     return table

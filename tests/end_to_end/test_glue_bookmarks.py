@@ -1,0 +1,72 @@
+"""`BookmarkMode=glue`: Glue's own job bookmark says what is new, and providers take turns.
+
+The bookmark is the stand-in's (local/glue_packages), which follows AWS's documentation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from local.cloud import LaptopCloud
+from tests.end_to_end.bookmarks import TEMPLATE, Account, log
+
+pytestmark = [pytest.mark.slow, pytest.mark.spark]
+
+
+@pytest.fixture(scope="module")
+def bookmarked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """Two providers, in glue mode, after the tick of each and one more of each."""
+    workdir = tmp_path_factory.mktemp("cloud")
+    with LaptopCloud(TEMPLATE, {"BookmarkMode": "glue"}, workdir=workdir, drivers=1) as cloud:
+        account = Account(cloud)
+        for provider in ("a", "b"):
+            account.put(log(provider, 30))
+        account.register("a", "b")
+        yield account
+
+
+def test_in_glue_mode_providers_take_turns_and_nothing_is_sent_twice(bookmarked: Account) -> None:
+    job = bookmarked.cloud.client("glue").get_job(JobName=bookmarked.cloud.physical_id("ChangeLogJob"))["Job"]
+    assert job["ExecutionProperty"] == {"MaxConcurrentRuns": 1}
+    at = datetime.now(UTC).replace(microsecond=0)
+    (first,), sent = bookmarked.tick(at)
+    assert sent == {first: 30}
+    (second,), sent = bookmarked.tick(at + timedelta(minutes=5))
+    assert sent == {second: 30}
+    assert {first, second} == {"a", "b"}
+
+    bookmarked.put(log(first, 12, day=1))
+
+    assert bookmarked.tick(at + timedelta(minutes=20)) == ([first], {first: 12})
+    assert bookmarked.tick(at + timedelta(minutes=25)) == ([second], {})
+    bookmarked.assert_exactly_one_message_a_row()
+
+
+def test_in_glue_mode_a_replay_sends_the_same_ids_and_leaves_the_bookmark(bookmarked: Account) -> None:
+    bookmark = stored_bookmark(bookmarked)
+    ids = set(bookmarked.messages["b"].ids)
+    replay = {"from": "2000-01-01T00:00:00Z", "to": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    bookmarked.cloud.client("stepfunctions").start_execution(
+        stateMachineArn=bookmarked.cloud.physical_id("ChangeLogStateMachine"),
+        name="replay-1",
+        input=json.dumps({"provider": "b", "replay": replay}),
+    )
+    assert {execution["status"] for execution in bookmarked.cloud.wait(120)} == {"SUCCEEDED"}
+    bookmarked.receive()
+
+    assert set(bookmarked.messages["b"].ids) == ids
+    assert set(bookmarked.messages["b"].ids.values()) == {2}
+    assert stored_bookmark(bookmarked) == bookmark
+
+
+def stored_bookmark(account: Account) -> Any:
+    name = account.cloud.physical_id("ChangeLogJob")
+    script = account.cloud.client("glue").get_job(JobName=name)["Job"]["Command"]["ScriptLocation"]
+    bucket = script.removeprefix("s3://").split("/")[0]
+    body = account.cloud.client("s3").get_object(Bucket=bucket, Key=f"glue-bookmarks/{name}.json")["Body"].read()
+    return json.loads(body)

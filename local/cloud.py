@@ -262,14 +262,20 @@ class LaptopCloud:
             Some are still running after `timeout` seconds; names them.
         """
         end = time.monotonic() + timeout
-        while True:
-            found = self.executions()
-            running = [execution["name"] for execution in found if execution["status"] == "RUNNING"]
-            if not running:
-                return found
+        while running := self._running():
             if time.monotonic() > end:
                 raise TimeoutError(f"Still running after {timeout:.0f} s: {', '.join(running)}")
             time.sleep(0.1)
+        return self.executions()
+
+    def _running(self) -> list[str]:
+        """Names of the executions that are running. One call a state machine: this is asked ten times a second."""
+        states, found = self.client("stepfunctions"), []
+        for machine in states.list_state_machines()["stateMachines"]:
+            arn = machine["stateMachineArn"]
+            for page in states.get_paginator("list_executions").paginate(stateMachineArn=arn, statusFilter="RUNNING"):
+                found += [execution["name"] for execution in page["executions"]]
+        return found
 
     # ---- hooks of the repairs (local.moto_repairs.Hooks)
 

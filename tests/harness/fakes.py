@@ -76,12 +76,32 @@ def etag(body: bytes) -> str:
     return hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
+class Stored(dict[str, tuple[bytes, datetime]]):
+    """Objects by URI; knows their order, which a listing of a long history would otherwise find for every page."""
+
+    _order: list[str] | None = None
+
+    def __setitem__(self, uri: str, value: tuple[bytes, datetime]) -> None:
+        if uri not in self:
+            self._order = None
+        super().__setitem__(uri, value)
+
+    def __delitem__(self, uri: str) -> None:
+        self._order = None
+        super().__delitem__(uri)
+
+    def in_order(self) -> list[str]:
+        if self._order is None:
+            self._order = sorted(self)
+        return self._order
+
+
 @dataclass
 class MemoryObjects:
     """`ObjectStore` in a dict; every page of a listing is a call of its own, as it is on S3."""
 
     faults: Faults
-    stored: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
+    stored: Stored = field(default_factory=Stored)
 
     def add(self, uri: str, body: bytes, last_modified: datetime) -> None:
         """Put an object as somebody else would, at a LastModified of one's choice."""
@@ -91,9 +111,9 @@ class MemoryObjects:
         root = "/".join(prefix.split("/")[:3]) + "/"
 
         def page(after: str) -> list[str]:
-            uris = sorted(uri for uri in self.stored if uri.startswith(prefix))
-            begin = bisect.bisect_right(uris, after)
-            return uris[begin : begin + PAGE + 1]
+            uris = self.stored.in_order()
+            begin = max(bisect.bisect_right(uris, after), bisect.bisect_left(uris, prefix))
+            return [uri for uri in uris[begin : begin + PAGE + 1] if uri.startswith(prefix)]
 
         after = root + start_after
         while True:

@@ -1,0 +1,359 @@
+"""*Claim Partition*: the lease, the plan, and both again after any fault."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from fanout import ledger
+from fanout.claims import ClaimRequest
+from fanout.errors import (
+    InvalidProviderError,
+    InvalidRequestError,
+    LeaseLostError,
+    LedgerUnavailableError,
+    StorageUnavailableError,
+)
+from tests.harness.faults import Crash, Fault
+from tests.harness.processes import Process
+from tests.harness.world import World
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.provider("a")
+    return world
+
+
+def test_a_first_claim_plans_everything_there_is(world: World) -> None:
+    world.change("a", "1", "r1")
+    world.change("b", "1", "other provider's")
+
+    claim = world.claim("a", "run1")
+
+    assert (claim.decision, claim.objects, world.planned(claim)) == ("small", 1, ["1"])
+    assert claim.run_dir == "s3://data/runs/provider=a/20261122T073000Z_run1/"
+    assert claim.manifest == claim.run_dir + "manifest.json"
+
+
+def test_two_executions_of_one_provider_and_the_second_is_told_busy_and_sends_nothing(world: World) -> None:
+    world.change("a", "1", "r1")
+    world.claim("a", "run1")
+
+    claim = world.run("a", "run2")
+
+    assert (claim.decision, claim.manifest, world.sent) == ("busy", "none", [])
+
+
+@pytest.mark.parametrize("where", ["ledger.get", "ledger.put", "objects.read", "objects.list", "objects.create"])
+@pytest.mark.parametrize("fault", [f for f in Fault if f not in (Fault.SLOW, Fault.QUIT)])
+def test_a_claim_repeated_after_a_fault_at_any_call_gives_one_lease_and_one_manifest(
+    world: World, where: str, fault: Fault
+) -> None:
+    world.change("a", "1", "r1")
+    world.faults.plan(where, fault)
+
+    with pytest.raises((LedgerUnavailableError, StorageUnavailableError, Crash)):
+        world.claim("a", "run1")
+    world.clock.advance(minutes=1)
+    world.change("a", "2", "r2")
+    first = world.claim("a", "run1")
+    world.change("a", "3", "r3")
+    world.clock.advance(minutes=1)
+
+    assert world.claim("a", "run1") == first
+    assert len([uri for uri in world.objects.stored if uri.endswith("manifest.json")]) == 1
+
+
+def test_a_claim_whose_answer_was_lost_keeps_its_manifest_although_objects_came_since(world: World) -> None:
+    world.change("a", "1", "r1")
+    first = world.claim("a", "run1")
+    world.change("a", "2", "r2")
+
+    again = world.claim("a", "run1")
+
+    assert again == first
+    assert world.planned(again) == ["1"]
+
+
+def test_two_racing_plans_of_one_run_agree_on_the_first_manifest(world: World) -> None:
+    world.change("a", "1", "r1")
+    zombie = Process(lambda: world.claim("a", "run1"))
+    while zombie.at != "objects.create":
+        zombie.resume()
+    world.change("a", "2", "r2")
+
+    retry = world.claim("a", "run1")
+
+    assert world.planned(retry) == ["1", "2"]
+    assert zombie.finish().value == retry
+
+
+def test_a_claim_goes_on_when_the_config_api_is_down_and_says_so(world: World) -> None:
+    world.faults.down.add("config_api")
+    world.change("a", "1", "r1")
+
+    assert world.claim("a", "run1").decision == "small"
+    assert "was not told that the run began" in world.log[0]
+
+
+def test_a_claim_reports_running_unless_reports_are_off(world: World) -> None:
+    world.claim("a", "run1")
+    assert [(p, r.status) for p, r in world.config_api.reports] == [("a", "running")]
+
+    silent = World(settings={"report_status": "no"})
+    silent.claim("a", "run1")
+    assert silent.config_api.reports == []
+
+
+def test_a_claim_whose_planning_fails_leaves_the_lease_to_be_freed_by_the_failed_state(world: World) -> None:
+    world.faults.plan("objects.list", *[Fault.FAIL_BEFORE] * 6)
+    for _ in range(6):
+        with pytest.raises(StorageUnavailableError):
+            world.claim("a", "run1")
+
+    world.fail_without_claim("a", "run1", "StorageUnavailableError")
+
+    assert world.state("a").lease is None
+    assert world.state("a").failures == 1
+
+
+def test_a_bookmark_set_while_a_run_is_planned_voids_the_plan_also_when_the_claim_is_repeated(world: World) -> None:
+    world.change("a", "1", "r1")
+    world.run("a", "run1")
+    world.clock.advance(minutes=180)
+    world.change("a", "2", "r2")
+    world.claim("a", "run2")
+    ledger.update(world.ledger, "a", lambda s: ledger.set_bookmark(s, None))
+
+    again = world.claim("a", "run2")
+    world.job(again)
+    with pytest.raises(LeaseLostError):
+        world.succeed(again)
+    world.fail(again)
+
+    assert world.planned(world.run("a", "run3")) == ["1", "2"]
+
+
+class TestWhatARunTakes:
+    def test_the_next_run_takes_what_came_since(self, world: World) -> None:
+        world.change("a", "1", "r1")
+        world.run("a", "run1")
+        world.clock.advance(minutes=15)
+        world.change("a", "2", "r2")
+
+        assert world.planned(world.run("a", "run2")) == ["2"]
+
+    def test_an_object_that_turns_up_late_within_the_overlap_is_taken_once(self, world: World) -> None:
+        world.change("a", "1", "r1")
+        world.run("a", "run1")
+        world.clock.advance(minutes=15)
+        world.change("a", "0", "late", last_modified=world.clock() - timedelta(minutes=70))
+
+        assert world.planned(world.run("a", "run2")) == ["0"]
+        assert world.run("a", "run3").decision == "nothing"
+
+    def test_an_object_of_the_same_second_as_the_newest_is_taken(self, world: World) -> None:
+        world.change("a", "2", "r2")
+        world.run("a", "run1")
+        world.change("a", "1", "r1")
+
+        assert world.planned(world.run("a", "run2")) == ["1"]
+
+    def test_an_object_overwritten_with_other_bytes_is_taken_again(self, world: World) -> None:
+        world.change("a", "1", "r1")
+        world.run("a", "run1")
+        world.clock.advance(minutes=1)
+        world.change("a", "1", "r1", "r2")
+
+        assert world.planned(world.run("a", "run2")) == ["1"]
+
+    def test_an_object_uploaded_again_with_the_same_bytes_in_the_window_is_not(self, world: World) -> None:
+        world.change("a", "1", "r1")
+        world.run("a", "run1")
+        world.clock.advance(minutes=30)
+        world.change("a", "1", "r1")
+
+        assert world.run("a", "run2").decision == "nothing"
+
+    def test_a_renamed_object_is_a_new_one(self, world: World) -> None:
+        world.change("a", "1", "r1")
+        world.run("a", "run1")
+        world.clock.advance(minutes=1)
+        del world.objects.stored[world.uri("a", "1")]
+        world.change("a", "2", "r1")
+
+        assert world.planned(world.run("a", "run2")) == ["2"]
+
+    @pytest.mark.parametrize("how", ["deleted", "overwritten"])
+    def test_an_object_changed_between_plan_and_run_fails_the_run_and_the_next_plans_what_is_there(
+        self, world: World, how: str
+    ) -> None:
+        world.change("a", "1", "r1")
+        world.change("a", "2", "r2")
+        claim = world.claim("a", "run1")
+        del world.objects.stored[world.uri("a", "1")]
+        if how == "overwritten":
+            world.change("a", "1", "r1 corrected")
+
+        with pytest.raises(Exception, match="changed after the run was planned"):
+            world.job(claim)
+        world.fail(claim)
+        world.run("a", "run2")
+
+        assert set(world.sent) == ({"r2"} if how == "deleted" else {"r1 corrected", "r2"})
+
+    def test_hidden_files_are_left_out_wherever_the_change_log_lies(self) -> None:
+        world = World(settings={"change_log_dir": "s3://changes/_raw/log"})
+        root = "s3://changes/_raw/log/provider=a/"
+        for key in ("_SUCCESS", "_temporary/0/part", ".x", "day/", "day/part"):
+            world.objects.add(root + key, b"r", world.clock())
+
+        assert [o.key for o in world.manifest(world.claim("a", "run1")).objects] == ["_raw/log/provider=a/day/part"]
+
+    def test_a_backlog_is_worked_off_in_bounded_runs_oldest_first_and_the_provider_stays_due(self) -> None:
+        world = World(settings={"max_objects_per_run": 4})
+        world.provider("a")
+        for n in range(10):
+            world.change("a", f"{9 - n}", f"r{n}", last_modified=world.clock() + timedelta(minutes=n))
+
+        runs = []
+        for _ in range(3):
+            assert world.tick().due == 1
+            runs.append(len(world.planned(world.run_all()[0])))
+            world.clock.advance(minutes=1)
+
+        assert runs == [4, 4, 2]
+        assert world.sent == [f"r{n}" for n in range(10)]
+        assert world.tick().due == 0
+
+    def test_manifests_that_were_removed_make_their_objects_new_again(self, world: World) -> None:
+        world.change("a", "1", "r1")
+        claim = world.run("a", "run1")
+        del world.objects.stored[claim.manifest]
+
+        assert world.planned(world.run("a", "run2")) == ["1"]
+
+    def test_a_larger_overlap_sends_nothing_again(self, world: World) -> None:
+        for minute in range(0, 600, 60):
+            world.change("a", f"{minute}", f"r{minute}")
+            world.run("a", f"run{minute}")
+            world.clock.advance(minutes=60)
+        world.configure(overlap_minutes=600)
+
+        assert world.run("a", "later").decision == "nothing"
+
+    def test_an_object_written_during_the_listing_behind_its_back_is_taken_even_without_an_overlap(self) -> None:
+        world = World(settings={"overlap_minutes": 0})
+        for n in range(1500):
+            world.change("a", f"{n:04}", f"r{n}")
+        world.configure(max_objects_per_run=2000)
+        planning = Process(lambda: world.claim("a", "run1"))
+        while world.faults.count("objects.list") < 2:
+            planning.resume()
+        world.clock.advance(seconds=1)
+        world.change("a", "0000-behind", "missed by the first page")
+        world.clock.advance(seconds=1)
+        world.change("a", "9999", "seen on the second page")
+
+        claim = planning.finish().value
+        world.job(claim)
+        world.succeed(claim)
+
+        assert len(world.planned(claim)) == 1501
+        assert world.planned(world.run("a", "run2")) == ["0000-behind"]
+
+
+class TestCost:
+    def test_the_ledger_item_stays_small_however_many_runs_the_window_holds(self) -> None:
+        world = World(settings={"overlap_minutes": 10_000})
+        sizes = []
+        for n in range(200):
+            world.change("a", f"{n:03}", f"r{n}")
+            assert world.planned(world.run("a", f"run{n}")) == [f"{n:03}"]
+            sizes.append(len(world.state("a").model_dump_json()))
+            world.clock.advance(minutes=15)
+
+        assert max(sizes) < 8_000
+        assert world.faults.count("objects.read") < 200 * (24 + 4)
+        assert len(world.sent) == len(set(world.sent)) == 200
+
+    @pytest.mark.parametrize("old", [100, 100_000])
+    def test_planning_lists_no_more_when_the_history_is_long_and_keys_are_time_ordered(self, old: int) -> None:
+        # Given a history of 200 objects a day, all of it processed
+        world = World(settings={"key_time_format": "%Y/%m/%d/%H/", "max_objects_per_run": 1_000_000})
+        begin = world.clock()
+        for n in range(old):
+            moment = begin - timedelta(minutes=7.2 * n)
+            world.change("a", f"{moment:%Y/%m/%d/%H}/{n:06}", "old", last_modified=moment)
+        world.run("a", "first")
+        world.clock.advance(hours=24)
+        for n in range(10):
+            world.change("a", f"{world.clock():%Y/%m/%d/%H}/new{n}", f"r{n}")
+        before = world.faults.count("objects.list")
+
+        # When 10 new ones are planned
+        claim = world.claim("a", "second")
+
+        # Then one request lists them
+        assert claim.objects == 10
+        assert world.faults.count("objects.list") - before == 1
+
+    @pytest.mark.parametrize(
+        ("objects", "settings", "expected"),
+        [
+            ([100], {"small_run_max_bytes": 100}, ("small", 1)),
+            ([101], {"small_run_max_bytes": 100}, ("glue", 2)),
+            ([1], {"frame_etl": "yes"}, ("glue", 2)),
+            ([], {}, ("nothing", 0)),
+        ],
+    )
+    def test_the_engine_follows_the_bytes(
+        self, objects: list[int], settings: dict[str, Any], expected: tuple[str, int]
+    ) -> None:
+        world = World(settings=settings)
+        for n, size in enumerate(objects):
+            world.change("a", f"{n}", "x" * size)
+
+        claim = world.claim("a", "run1")
+
+        assert (claim.decision, claim.workers) == expected
+
+    def test_with_glues_own_bookmark_a_run_has_no_manifest_but_a_replay_has(self) -> None:
+        world = World(settings={"bookmark_mode": "glue"})
+        world.change("a", "1", "r1")
+
+        assert world.claim("a", "run1").manifest == "none"
+        replay = {"from": "2026-11-22T07:00:00Z", "to": "2026-11-22T08:00:00Z"}
+        assert world.claim("b", "run2", replay=replay).decision == "nothing"
+
+
+class TestRequests:
+    @pytest.mark.parametrize(
+        "given",
+        [
+            None,
+            {},
+            {"provider": "a", "unknown": 1},
+            {"provider": "a", "scheduled_at": "2026-11-22T07:30:00"},
+            {"provider": "a", "scheduled_at": "yesterday"},
+            {"provider": "a", "replay": {"from": "2026-11-22T07:30:00Z"}},
+            {"provider": "a", "replay": {"from": "2026-11-22T07:30:00", "to": "2026-11-22T07:30:00"}},
+            {"provider": "a", "replay": {"from": "2026-11-22T07:30:01Z", "to": "2026-11-22T07:30:00Z"}},
+        ],
+    )
+    def test_an_execution_with_a_wrong_input_is_refused(self, given: Any) -> None:
+        with pytest.raises(InvalidRequestError):
+            ClaimRequest.from_event({"run_id": "r", "input": given})
+
+    @pytest.mark.parametrize("name", ["../a", "a/b", "", "ä"])
+    def test_a_provider_outside_the_allow_list_never_becomes_a_path(self, name: str) -> None:
+        with pytest.raises(InvalidProviderError):
+            ClaimRequest.from_event({"run_id": "r", "input": {"provider": name}})
+
+    def test_a_run_id_that_is_no_execution_name_is_refused(self) -> None:
+        with pytest.raises(InvalidRequestError):
+            ClaimRequest.from_event({"run_id": "../r", "input": {"provider": "a"}})

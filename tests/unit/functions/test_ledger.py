@@ -1,0 +1,323 @@
+"""The rules of the run ledger, as functions of its state."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanout import ledger
+from fanout.errors import LeaseLostError, LedgerConflictError, LedgerUnavailableError
+from fanout.ledger import Backoff, Bookmark, Lease, PartitionBusyError, ProviderState, Report, RunRecord
+from fanout.manifests import Manifest, StoredObject
+from tests.harness.faults import Fault
+from tests.harness.world import World
+
+NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+BACKOFF = Backoff(base=timedelta(minutes=15), cap=timedelta(hours=4))
+
+
+def lease(run_id: str = "r1", at: datetime = NOW, **fields: object) -> Lease:
+    return Lease.model_validate(
+        {"run_id": run_id, "claimed_at": at, "expires_at": at + 2 * HOUR, "run_dir": f"s3://data/{run_id}/", **fields}
+    )
+
+
+def claimed(run_id: str = "r1", state: ProviderState | None = None, **fields: object) -> ProviderState:
+    return ledger.claim(state or ProviderState(provider="a"), lease(run_id, **fields), NOW, BACKOFF)  # type: ignore[arg-type]
+
+
+def record(run_id: str = "r1", generation: int = 0, **fields: object) -> RunRecord:
+    return RunRecord.model_validate(
+        {
+            "run_id": run_id,
+            "status": "succeeded",
+            "started_at": NOW,
+            "ended_at": NOW,
+            "generation": generation,
+            "run_dir": f"s3://data/{run_id}/",
+            **fields,
+        }
+    )
+
+
+def manifest(*modified: datetime, planned: datetime = NOW + 100 * HOUR, **fields: object) -> Manifest:
+    objects = tuple(StoredObject(key=f"k{n}", size=1, etag="e", last_modified=m) for n, m in enumerate(modified))
+    return Manifest.model_validate(
+        {
+            "provider": "a",
+            "run_id": "r1",
+            "generation": 0,
+            "created_at": planned,
+            "bucket": "changes",
+            "objects": objects,
+            **fields,
+        }
+    )
+
+
+class TestLease:
+    def test_a_free_provider_is_claimed(self) -> None:
+        assert claimed().lease == lease()
+
+    def test_a_provider_with_a_live_lease_is_busy_for_another_run(self) -> None:
+        with pytest.raises(PartitionBusyError, match="r1"):
+            claimed("r2", claimed())
+
+    def test_the_run_that_holds_the_lease_gets_it_again_as_it_was(self) -> None:
+        held = claimed()
+
+        again = ledger.claim(held, lease(at=NOW + HOUR), NOW + HOUR, BACKOFF)
+
+        assert again is held
+
+    def test_a_run_renews_its_own_lease_after_it_expired_untouched_and_keeps_its_run_dir(self) -> None:
+        late = NOW + 3 * HOUR
+
+        again = ledger.claim(claimed(), lease(at=late), late, BACKOFF)
+
+        assert again.lease == lease().model_copy(update={"expires_at": late + 2 * HOUR})
+        assert again.failures == 0
+
+    def test_an_expired_lease_is_taken_over_and_counts_as_a_failure_of_the_run_that_held_it(self) -> None:
+        late = NOW + 2 * HOUR
+
+        taken = ledger.claim(claimed(), lease("r2", late), late, BACKOFF)
+
+        assert taken.lease is not None
+        assert taken.lease.run_id == "r2"
+        assert taken.failures == 1
+        assert taken.last_run is not None
+        assert (taken.last_run.run_id, taken.last_run.status) == ("r1", "failed")
+
+    def test_a_lease_lives_until_the_moment_it_expires_and_no_longer(self) -> None:
+        held = lease()
+
+        assert ledger.is_live(held, held.expires_at - timedelta(microseconds=1))
+        assert not ledger.is_live(held, held.expires_at)
+
+    def test_a_claim_supersedes_the_report_that_is_owed_but_a_replay_leaves_it(self) -> None:
+        owing = ProviderState(provider="a", report=Report(run_id="r0", status="succeeded"))
+
+        assert claimed(state=owing).report is None
+        assert claimed(state=owing, replay=True).report == owing.report
+
+    def test_a_turn_lies_never_later_than_the_claim(self) -> None:
+        assert lease(scheduled_at=NOW - HOUR).turn == NOW - HOUR
+        assert lease(scheduled_at=NOW + 1000 * HOUR).turn == NOW
+        assert lease().turn == NOW
+
+
+class TestCommit:
+    def test_a_commit_moves_bookmark_status_and_lease_in_one_state(self) -> None:
+        after = ledger.commit(claimed(), record(), manifest(NOW - HOUR), HOUR)
+
+        assert after.lease is None
+        assert after.bookmark.generation == 1
+        assert after.bookmark.watermark == NOW - HOUR
+        assert after.bookmark.since == NOW - 2 * HOUR
+        assert after.last_success == NOW
+        assert after.report == Report(run_id="r1", status="succeeded", last_success=NOW)
+
+    def test_a_commit_that_happened_already_changes_nothing(self) -> None:
+        after = ledger.commit(claimed(), record(), manifest(NOW), HOUR)
+
+        assert ledger.commit(after, record(), manifest(NOW), HOUR) is after
+
+    def test_a_commit_that_happened_already_is_known_even_when_another_run_ended_since(self) -> None:
+        first = ledger.commit(claimed(), record(), manifest(NOW), HOUR)
+        second = ledger.commit(claimed("r2", first), record("r2", 1), None, HOUR)
+
+        assert ledger.commit(second, record(), manifest(NOW), HOUR) is second
+
+    def test_the_commit_of_a_run_whose_lease_was_taken_over_is_refused(self) -> None:
+        taken = ledger.claim(claimed(), lease("r2", NOW + 3 * HOUR), NOW + 3 * HOUR, BACKOFF)
+
+        with pytest.raises(LeaseLostError, match="held by r2"):
+            ledger.commit(taken, record(), manifest(NOW), HOUR)
+
+    def test_the_commit_of_a_run_that_was_ended_is_refused(self) -> None:
+        ended = ledger.fail(claimed(), "r1", "aborted", NOW, BACKOFF)
+
+        with pytest.raises(LeaseLostError, match="held by nobody"):
+            ledger.commit(ended, record(), manifest(NOW), HOUR)
+
+    def test_the_commit_of_a_run_planned_before_the_bookmark_was_set_is_refused(self) -> None:
+        reset = ledger.set_bookmark(claimed(), None)
+
+        with pytest.raises(LeaseLostError):
+            ledger.commit(reset, record(), manifest(NOW), HOUR)
+
+    def test_a_run_whose_lease_expired_untouched_may_still_commit(self) -> None:
+        assert ledger.commit(claimed(), record(ended_at=NOW + 9 * HOUR), manifest(NOW), HOUR).lease is None
+
+    def test_last_success_is_the_tick_served_and_stays_while_a_backlog_remains(self) -> None:
+        tick = NOW - timedelta(minutes=2)
+
+        assert ledger.commit(claimed(scheduled_at=tick), record(), None, HOUR).last_success == tick
+        assert ledger.commit(claimed(scheduled_at=tick), record(backlog=1), None, HOUR).last_success is None
+
+    def test_a_success_ends_backoff(self) -> None:
+        failed = ledger.fail(claimed(), "r1", "boom", NOW, BACKOFF)
+
+        after = ledger.commit(claimed("r2", failed), record("r2"), None, HOUR)
+
+        assert (after.failures, after.retry_at) == (0, None)
+
+    def test_the_commit_of_a_replay_frees_the_provider_and_moves_nothing_else(self) -> None:
+        before = ProviderState(provider="a", failures=2, retry_at=NOW, bookmark=Bookmark(generation=4, since=NOW))
+        held = claimed(state=before, replay=True)
+
+        after = ledger.commit(held, record(generation=4), manifest(NOW), HOUR)
+
+        assert after.model_copy(update={"last_run": None, "last_claim": None}) == before
+
+
+class TestBookmark:
+    def test_since_never_moves_back(self) -> None:
+        bookmark = Bookmark(since=NOW, watermark=NOW + HOUR)
+
+        after = bookmark.after(manifest(NOW), "s3://d/", 5 * HOUR)
+
+        assert (after.since, after.watermark) == (NOW, NOW + HOUR)
+
+    def test_since_stays_behind_the_moment_of_planning_because_a_listing_may_miss_what_is_written_meanwhile(
+        self,
+    ) -> None:
+        after = Bookmark().after(manifest(NOW + HOUR, planned=NOW), "s3://d/", timedelta(0))
+
+        assert after.since == NOW
+
+    def test_only_runs_that_reach_into_the_window_stay_named(self) -> None:
+        old = Bookmark().after(manifest(NOW), "s3://old/", HOUR)
+        new = old.after(manifest(NOW + 3 * HOUR), "s3://new/", HOUR)
+
+        assert [run.run_dir for run in old.recent] == ["s3://old/"]
+        assert [run.run_dir for run in new.recent] == ["s3://new/"]
+
+    def test_a_manifest_that_carries_the_earlier_ones_replaces_them(self) -> None:
+        carried = manifest(NOW).objects
+        bookmark = Bookmark().after(manifest(NOW), "s3://1/", HOUR).after(manifest(NOW), "s3://2/", HOUR)
+
+        after = bookmark.after(manifest(NOW - HOUR / 2, carried=carried), "s3://3/", HOUR)
+
+        assert [(run.run_dir, run.newest) for run in after.recent] == [("s3://3/", NOW)]
+
+    def test_a_run_without_objects_moves_the_generation_only(self) -> None:
+        bookmark = Bookmark(since=NOW, watermark=NOW)
+
+        assert bookmark.after(None, "s3://d/", HOUR) == Bookmark(generation=1, since=NOW, watermark=NOW)
+
+    def test_setting_it_says_exactly_from_where_and_resetting_it_makes_all_new(self) -> None:
+        state = ProviderState(provider="a", bookmark=Bookmark(generation=3, since=NOW, watermark=NOW))
+
+        assert ledger.set_bookmark(state, NOW - HOUR).bookmark == Bookmark(generation=4, since=NOW - HOUR)
+        assert ledger.set_bookmark(state, None).bookmark == Bookmark(generation=4)
+
+
+class TestFailure:
+    def test_a_failure_frees_the_provider_and_leaves_the_bookmark(self) -> None:
+        held = claimed()
+
+        after = ledger.fail(held, "r1", "boom", NOW, BACKOFF)
+
+        assert after.lease is None
+        assert after.bookmark == held.bookmark
+        assert after.retry_at == NOW + timedelta(minutes=15)
+        assert after.report == Report(run_id="r1", status="failed", error="boom")
+
+    def test_a_run_without_the_lease_fails_without_effect(self) -> None:
+        held = claimed("r2")
+
+        assert ledger.fail(held, "r1", "boom", NOW, BACKOFF) is held
+        free = ProviderState(provider="a")
+        assert ledger.fail(free, "r1", "boom", NOW, BACKOFF) is free
+
+    def test_a_failed_replay_frees_the_provider_and_counts_for_nothing(self) -> None:
+        after = ledger.fail(claimed(replay=True), "r1", "boom", NOW, BACKOFF)
+
+        assert (after.lease, after.failures, after.retry_at, after.report) == (None, 0, None, None)
+
+    @pytest.mark.parametrize(
+        ("failures", "minutes"), [(1, 15), (2, 30), (3, 60), (4, 120), (5, 240), (6, 240), (900, 240)]
+    )
+    def test_backoff_doubles_up_to_its_cap(self, failures: int, minutes: int) -> None:
+        assert BACKOFF.delay(failures) == timedelta(minutes=minutes)
+
+    @given(st.integers(0, 10**6))
+    def test_backoff_stays_between_base_and_cap(self, failures: int) -> None:
+        assert BACKOFF.base <= BACKOFF.delay(failures) <= BACKOFF.cap
+
+
+class TestReports:
+    def test_a_report_that_was_told_is_done_unless_there_is_a_newer_one(self) -> None:
+        old, new = Report(run_id="r1", status="failed"), Report(run_id="r2", status="failed")
+        owing = ProviderState(provider="a", report=new)
+
+        assert ledger.reported(owing, new).report is None
+        assert ledger.reported(owing, old) is owing
+
+    def test_the_end_of_the_last_run_is_owed_again_when_the_config_api_calls_it_running(self) -> None:
+        done = ledger.reported(ended := ledger.commit(claimed(), record(), None, HOUR), ended.report)  # type: ignore[arg-type]
+
+        assert ledger.owe_report(done).report == ended.report
+
+    def test_nothing_is_owed_of_a_provider_that_runs_or_never_ran(self) -> None:
+        for state in (claimed(), ProviderState(provider="a")):
+            assert ledger.owe_report(state) is state
+
+    def test_a_provider_needs_attention_while_it_runs_or_owes_a_report_only(self) -> None:
+        ended = ledger.fail(claimed(), "r1", "boom", NOW, BACKOFF)
+
+        assert ProviderState(provider="a").attention is None
+        assert claimed().attention == "live"
+        assert ended.attention == "report"
+        assert ledger.reported(ended, ended.report).attention is None  # type: ignore[arg-type]
+
+
+class TestUpdate:
+    def test_a_rule_decides_again_when_somebody_else_wrote_between_read_and_write(self) -> None:
+        world = World()
+        seen: list[int] = []
+
+        def rule(state: ProviderState) -> ProviderState:
+            if not seen:
+                world.ledger.put(state.model_copy(update={"failures": 7}))
+            seen.append(state.failures)
+            return state.model_copy(update={"failures": state.failures + 1})
+
+        assert ledger.update(world.ledger, "a", rule).failures == 8
+        assert seen == [0, 7]
+
+    def test_a_write_that_loses_every_race_ends_in_an_error_that_is_repeated(self) -> None:
+        world = World()
+
+        def always_late(state: ProviderState) -> ProviderState:
+            world.ledger.put(state.model_copy(update={"failures": state.failures + 1}))
+            return state.model_copy(update={"failures": 0})
+
+        with pytest.raises(LedgerConflictError):
+            ledger.update(world.ledger, "a", always_late)
+
+    def test_a_rule_that_changes_nothing_writes_nothing(self) -> None:
+        world = World()
+
+        ledger.update(world.ledger, "a", lambda state: state)
+
+        assert world.faults.count("ledger.put") == 0
+
+    def test_a_write_whose_answer_was_lost_is_not_done_twice(self) -> None:
+        world = World()
+        world.faults.plan("ledger.put", Fault.EXECUTE_THEN_FAIL)
+
+        def rule(state: ProviderState) -> ProviderState:
+            return ledger.claim(state, lease(), NOW, BACKOFF)
+
+        with pytest.raises(LedgerUnavailableError):
+            ledger.update(world.ledger, "a", rule)
+        ledger.update(world.ledger, "a", rule)
+
+        assert world.state("a").version == 1

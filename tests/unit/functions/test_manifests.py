@@ -1,0 +1,145 @@
+"""Which objects a run takes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanout.errors import ReplayTooLargeError
+from fanout.manifests import Replay, StoredObject, first_key, is_data, keeps_order, select, select_replay
+
+NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+
+
+def stored(key: str, minutes: float = 0, etag: str = "e", size: int = 1) -> StoredObject:
+    return StoredObject(key=key, size=size, etag=etag, last_modified=NOW + timedelta(minutes=minutes))
+
+
+def keys(objects: tuple[StoredObject, ...]) -> list[str]:
+    return [o.key for o in objects]
+
+
+def test_objects_are_taken_oldest_first_and_equal_times_in_key_order() -> None:
+    listing = [stored("b", 1), stored("a", 1), stored("z", 0)]
+
+    assert keys(select(listing, None, set(), 10, 10).objects) == ["z", "a", "b"]
+
+
+def test_objects_before_the_window_and_objects_seen_in_it_are_left_out() -> None:
+    listing = [stored("old", -1), stored("edge"), stored("seen", 1), stored("new", 1)]
+
+    assert keys(select(listing, NOW, {("seen", "e")}, 10, 10).objects) == ["edge", "new"]
+
+
+def test_an_object_overwritten_with_other_bytes_is_new_and_with_the_same_bytes_is_not() -> None:
+    listing = [stored("other", 5, etag="new"), stored("same", 5, etag="old")]
+
+    assert keys(select(listing, NOW, {("other", "old"), ("same", "old")}, 10, 10).objects) == ["other"]
+
+
+def test_a_run_is_bounded_in_objects_and_says_what_it_leaves() -> None:
+    selection = select([stored(f"{n}", n) for n in range(10)], None, set(), 3, 10**9)
+
+    assert (keys(selection.objects), selection.backlog) == (["0", "1", "2"], 7)
+
+
+def test_a_run_is_bounded_in_bytes_but_takes_at_least_one_object() -> None:
+    listing = [stored("huge", 0, size=100), stored("b", 1, size=4), stored("c", 2, size=4)]
+
+    assert keys(select(listing, None, set(), 10, 10).objects) == ["huge"]
+    assert keys(select(listing[1:], None, set(), 10, 8).objects) == ["b", "c"]
+    assert keys(select(listing[1:], None, set(), 10, 7).objects) == ["b"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 50)), max_size=30),
+    st.integers(1, 6),
+    st.integers(0, 100),
+)
+def test_a_backlog_is_worked_off_in_bounded_runs_without_leaving_or_repeating_any(
+    objects: list[tuple[int, int]], most: int, most_bytes: int
+) -> None:
+    listing = [stored(f"{n:03}", minutes, size=size) for n, (minutes, size) in enumerate(objects)]
+    seen: set[tuple[str, str]] = set()
+    runs = []
+    while selection := select(listing, None, seen, most, most_bytes).objects:
+        assert len(selection) <= most
+        assert len(selection) == 1 or sum(o.size for o in selection) <= most_bytes
+        runs.append(selection)
+        seen |= {o.identity for o in selection}
+
+    taken = [o for run in runs for o in run]
+    assert taken == sorted(listing, key=lambda o: (o.last_modified, o.key))
+
+
+def test_a_replay_takes_its_range_with_both_ends_seen_or_not() -> None:
+    listing = [stored("before", -1), stored("first", 0), stored("last", 10), stored("after", 11)]
+    replay = Replay.model_validate({"from": NOW, "to": NOW + timedelta(minutes=10)})
+
+    assert keys(select_replay(listing, replay, 10, 10).objects) == ["first", "last"]
+
+
+def test_a_replay_too_large_for_one_run_is_refused_and_told_where_it_would_fit() -> None:
+    listing = [stored(f"{n}", n) for n in range(5)]
+    replay = Replay.model_validate({"from": NOW, "to": NOW + timedelta(minutes=10)})
+
+    with pytest.raises(ReplayTooLargeError, match="2026-11-22T07:32:00Z"):
+        select_replay(listing, replay, 3, 10)
+
+
+@pytest.mark.parametrize(
+    "path", ["part-1.gz", "2026/11/22/07/x.gz", "_day=1/part", "a_b/c.d", "a/__x=1/part", "x y/ü.gz"]
+)
+def test_everything_that_spark_would_read_is_data(path: str) -> None:
+    assert is_data(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["folder/", "_SUCCESS", "a/.part.crc", "_temporary/0/part-1", ".staging/part", "2026/_tmp/part"]
+)
+def test_folder_markers_and_what_spark_hides_is_not(path: str) -> None:
+    assert not is_data(path)
+
+
+def test_without_a_key_format_or_a_bookmark_a_listing_begins_at_the_beginning() -> None:
+    assert first_key("log/provider=a/", NOW, "", timedelta(days=1)) == ""
+    assert first_key("log/provider=a/", None, "%Y/", timedelta(days=1)) == ""
+
+
+def test_a_listing_of_time_ordered_keys_begins_the_slack_before_the_window() -> None:
+    key = first_key("log/provider=a/", NOW, "%Y/%m/%d/%H/", timedelta(hours=24))
+
+    assert key == "log/provider=a/2026/11/21/07/"
+
+
+def test_a_listing_begins_at_the_key_of_the_time_in_utc_whatever_zone_it_was_given_in() -> None:
+    there = NOW.astimezone(timezone(timedelta(hours=9)))
+
+    assert first_key("p/", there, "%Y/%m/%d/%H/", timedelta(0)) == "p/2026/11/22/07/"
+
+
+@given(
+    st.integers(946_684_800, 3_786_912_000),
+    st.integers(0, 10**6),
+    st.sampled_from(["%Y/%m/%d/%H/", "%Y/%m/%d/", "year=%Y/month=%m/", "%Y%m%d%H%M%S"]),
+)
+def test_no_key_of_the_window_lies_before_the_beginning_of_the_listing(second: int, later: int, form: str) -> None:
+    since = datetime.fromtimestamp(second, UTC)
+    written = since + timedelta(seconds=later)
+
+    assert f"p/{written.strftime(form)}x" > first_key("p/", since, form, timedelta(0))
+
+
+@pytest.mark.parametrize(
+    "form", ["", "%Y/%m/%d/%H/", "%Y/%m/%d/", "year=%Y/month=%m/day=%d/", "%Y-%m-%dT%H%M", "%Y/%j/"]
+)
+def test_formats_in_which_later_times_sort_later_are_accepted(form: str) -> None:
+    assert keeps_order(form)
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y/", "%m/%Y/", "%Y/%b/", "%Y/%m/%d/%I/", "%H/", "%Y/%d/", "%Y/%-m/"])
+def test_formats_that_break_the_order_are_not(form: str) -> None:
+    assert not keeps_order(form)

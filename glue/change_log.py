@@ -496,7 +496,10 @@ class _NothingLeft:
 
 
 def opened_ahead(
-    s3: Any, objects: Iterable[S3Object], pool: ThreadPoolExecutor
+    s3: Any,
+    objects: Iterable[S3Object],
+    pool: ThreadPoolExecutor,
+    arrived: Callable[[Future[bytes]], bytes] = Future.result,
 ) -> Iterator[tuple[S3Object, Iterator[bytes]]]:
     """Yield each object with its chunks, while the next objects' first chunks, and this one's next, are on
     their way.
@@ -504,7 +507,7 @@ def opened_ahead(
     waiting: deque[tuple[S3Object, ObjectReader, Future[bytes]]] = deque()
 
     def chunks(reader: ObjectReader, upcoming: Future[bytes]) -> Iterator[bytes]:
-        while chunk := upcoming.result():
+        while chunk := arrived(upcoming):
             upcoming = pool.submit(reader.read)
             yield chunk
 
@@ -1298,9 +1301,8 @@ class Sender:
         await self._together(lambda session: [feed(), *(drain(session, lane) for lane in lanes)])
 
     async def _together(self, jobs: Callable[[aiohttp.ClientSession], list[Any]]) -> None:
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
+        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     for job in jobs(session):
@@ -1311,12 +1313,14 @@ class Sender:
     async def post(self, session: aiohttp.ClientSession, batch: list[Message]) -> None:
         """Send one batch until all of it is acknowledged."""
         for attempt in range(MAX_TRIES):
-            if self.deadline is not None and time.monotonic() > self.deadline:
+            left = REQUEST_TIMEOUT_SECONDS if self.deadline is None else self.deadline - time.monotonic()
+            if left <= 0:
                 raise DeadlineError
             headers, body = self.target.request(batch)
             try:
                 signed = self.signed(headers, body)
-                async with session.post(self.endpoint, data=body, headers=signed) as response:
+                timeout = aiohttp.ClientTimeout(total=min(REQUEST_TIMEOUT_SECONDS, left))
+                async with session.post(self.endpoint, data=body, headers=signed, timeout=timeout) as response:
                     status, answer = response.status, await response.read()
                 if status == 200:
                     verdict = self.target.verdict(answer, batch)
@@ -1331,10 +1335,11 @@ class Sender:
                     reason = error_code(status, answer)
                     if status < 500 and status not in (408, 429) and not is_passing(reason):
                         raise SendRefusedError(f"{self.target.service} refused a request: {reason}")
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
+            except (aiohttp.ClientError, BotoCoreError, OSError, ValueError, KeyError, TypeError) as error:
                 reason = type(error).__name__
             log.debug("sending %d messages again: %s", len(batch), reason)
-            await asyncio.sleep(random.random() * min(BACKOFF_CAP_SECONDS, self.backoff * 2**attempt))  # noqa: S311 - spreads load, guards nothing
+            pause = min(BACKOFF_CAP_SECONDS, self.backoff * 2**attempt, left)
+            await asyncio.sleep(random.random() * pause)  # noqa: S311 - spreads load, guards nothing
         raise SendError(f"{self.target.service} did not take {len(batch)} messages in {MAX_TRIES} tries: {reason}")
 
     def signed(self, headers: dict[str, str], body: bytes) -> dict[str, str]:
@@ -1439,8 +1444,9 @@ class Task:
 
     def made(self, objects: Iterable[S3Object], make: Callable[[Draft], Any]) -> Iterator[tuple[Draft, Any]]:
         """Yield a draft and what `make` makes of it, row by row, dealing with what is bad."""
-        with ThreadPoolExecutor(PREFETCH_OBJECTS, thread_name_prefix="s3") as pool:
-            for obj, chunks in opened_ahead(self.s3, objects, pool):
+        pool = ThreadPoolExecutor(PREFETCH_OBJECTS, thread_name_prefix="s3")
+        try:
+            for obj, chunks in opened_ahead(self.s3, objects, pool, self.arrived):
                 try:
                     yield from self._rows(obj, chunks, make)
                     self.tally.objects += 1
@@ -1449,6 +1455,9 @@ class Task:
                     self.bad_object(obj, error)
                 except ObjectChangedError as error:
                     self.tally.failures.append(error.as_value())
+        finally:
+            # Not waiting for reads that hang: the small run must still record its result.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _rows(
         self, obj: S3Object, chunks: Iterator[bytes], make: Callable[[Draft], Any]
@@ -1564,6 +1573,18 @@ class Task:
             "%s: %d rows, %d messages, %.1f MB read, %.0f messages/s",
             *(what, tally.rows, tally.messages, tally.bytes / 1e6, tally.messages / seconds),
         )
+
+    def arrived(self, chunk: Future[bytes]) -> bytes:
+        """Wait for a chunk, but not beyond the deadline.
+
+        Raises
+        ------
+        DeadlineError
+        """
+        try:
+            return chunk.result(None if self.deadline is None else max(0.0, self.deadline - time.monotonic()))
+        except TimeoutError:
+            raise DeadlineError from None
 
     def check_deadline(self) -> None:
         """Stop in time to record the result.

@@ -188,6 +188,14 @@ def test_no_request_starts_after_the_deadline(answering: Any) -> None:
     assert 1 <= handler.requests <= 4
 
 
+def test_a_request_that_hangs_does_not_outlast_the_deadline(answering: Any) -> None:
+    endpoint, _ = answering(200, b"{}", 5.0)
+    start = time.monotonic()
+    with pytest.raises(DeadlineError):
+        asyncio.run(sender(endpoint, "http://q", [], start + 0.3).send(iter(messages(1))))
+    assert time.monotonic() - start < 4
+
+
 def test_requests_are_signed_by_botocore_with_the_credentials_of_the_moment() -> None:
     class Refreshing:
         """Credentials that change with each request."""

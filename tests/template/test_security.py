@@ -1,0 +1,247 @@
+"""template.yaml: who may do what, what is encrypted, what is kept, and what the dev profile leaves away."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from local.intrinsics import resolve
+from local.template import Template
+from tests.template.reading import ROOT, TEMPLATE
+from tools.iam import Names, documents
+
+PROFILES: dict[str, dict[str, object]] = {"dev": {}, "prod": {"Profile": "prod"}}
+KEPT = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret"}
+ALLOWED_WILDCARDS = {
+    "cloudwatch:PutMetricData": "knows no resource; bound by its condition",
+    **{
+        f"logs:{action}": "log delivery knows no resource"
+        for action in (
+            *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"),
+            *("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
+        )
+    },
+}
+
+
+def properties_of(profile: str, **more: object) -> dict[str, tuple[str, dict[str, Any]]]:
+    template = Template.load(TEMPLATE, PROFILES[profile] | more)
+    names = Names(template, None)
+    return {i: (r.type, resolve(r.properties, names)) for i, r in template.resources.items()}
+
+
+def of_type(resources: dict[str, tuple[str, dict[str, Any]]], kind: str) -> dict[str, dict[str, Any]]:
+    return {logical_id: properties for logical_id, (found, properties) in resources.items() if found == kind}
+
+
+@pytest.fixture(scope="module")
+def prod() -> dict[str, tuple[str, dict[str, Any]]]:
+    return properties_of("prod")
+
+
+@pytest.fixture(scope="module")
+def dev() -> dict[str, tuple[str, dict[str, Any]]]:
+    return properties_of("dev")
+
+
+def statements(profile: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, document in documents(Template.load(TEMPLATE, PROFILES[profile])).items():
+        for statement in document["Statement"]:
+            yield name, statement
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_role_may_do_everything_of_a_service_or_on_everything(profile: str) -> None:
+    for name, statement in statements(profile):
+        actions = listed(statement["Action"])
+        assert not [action for action in actions if "*" in action], name
+        if "*" in listed(statement["Resource"]):
+            assert set(actions) <= set(ALLOWED_WILDCARDS), name
+
+
+def test_every_function_has_a_role_of_its_own(prod: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    roles = [json.dumps(properties["Role"]) for properties in of_type(prod, "AWS::Lambda::Function").values()]
+
+    assert len(set(roles)) == len(roles) == 5
+
+
+def test_every_role_takes_the_permissions_boundary() -> None:
+    arn = "arn:aws:iam::123456789012:policy/boundary"
+    roles = of_type(properties_of("prod", PermissionsBoundaryArn=arn), "AWS::IAM::Role")
+
+    assert len(roles) >= 9
+    assert {properties.get("PermissionsBoundary") for properties in roles.values()} == {arn}
+
+
+def test_reserved_concurrency_is_only_set_when_asked_for(dev: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    asked = of_type(properties_of("dev", ReservedConcurrency=7), "AWS::Lambda::Function")
+
+    assert {int(p["ReservedConcurrentExecutions"]) for p in asked.values()} == {7}
+    assert not any("ReservedConcurrentExecutions" in p for p in of_type(dev, "AWS::Lambda::Function").values())
+
+
+def test_prod_encrypts_everything_that_holds_data_with_the_stacks_key(
+    prod: dict[str, tuple[str, dict[str, Any]]],
+) -> None:
+    arn = "arn:aws:kms:us-east-1:123456789012:key/DataKey"
+    keys = {
+        logical_id: found
+        for kind, where in {
+            "AWS::DynamoDB::Table": lambda p: p["SSESpecification"]["KMSMasterKeyId"],
+            "AWS::Lambda::Function": lambda p: p["KmsKeyArn"],
+            "AWS::Logs::LogGroup": lambda p: p["KmsKeyId"],
+            "AWS::SecretsManager::Secret": lambda p: p["KmsKeyId"],
+            "AWS::SQS::Queue": lambda p: p["KmsMasterKeyId"],
+            "AWS::SNS::Topic": lambda p: p["KmsMasterKeyId"],
+            "AWS::Scheduler::Schedule": lambda p: p["KmsKeyArn"],
+        }.items()
+        for logical_id, properties in of_type(prod, kind).items()
+        for found in [where(properties)]
+    }
+    assert len(keys) > 20
+    assert set(keys.values()) <= {arn, "DataKey"}
+    rule = prod["DataBucket"][1]["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn}
+    assert prod["ChangeLogJob"][1]["SecurityConfiguration"] == "ChangeLogJobSecurity"
+
+
+def test_every_role_that_touches_encrypted_things_may_use_the_key(
+    prod: dict[str, tuple[str, dict[str, Any]]],
+) -> None:
+    roles = of_type(prod, "AWS::IAM::Role")
+    without = {name for name, properties in roles.items() if "UseKeysPolicy" not in properties["ManagedPolicyArns"]}
+
+    # The state machine passes references, and keeps its history under a key of AWS (docs/security.md says why).
+    assert without == {"ChangeLogStateMachineRole", "ApiGatewayLogsRole"}
+
+
+def test_the_services_that_write_by_themselves_may_use_the_key(prod: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    principals = [
+        service
+        for statement in prod["DataKey"][1]["KeyPolicy"]["Statement"]
+        for service in listed(statement["Principal"].get("Service", []))
+    ]
+    assert principals == ["events.amazonaws.com", "cloudwatch.amazonaws.com", "logs.us-east-1.amazonaws.com"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_buckets_and_queues_refuse_plain_http(profile: str) -> None:
+    resources = properties_of(profile)
+    guarded = set()
+    for policy in [*of_type(resources, "AWS::SQS::QueuePolicy").values()]:
+        guarded |= set(policy["Queues"]) if _tls_only(policy) else set()
+    for policy in of_type(resources, "AWS::S3::BucketPolicy").values():
+        guarded |= {policy["Bucket"]} if _tls_only(policy) else set()
+    stored = {*of_type(resources, "AWS::SQS::Queue"), *of_type(resources, "AWS::S3::Bucket")}
+
+    assert stored == guarded
+
+
+def _tls_only(policy: dict[str, Any]) -> bool:
+    return any(
+        s["Effect"] == "Deny" and s["Condition"] == {"Bool": {"aws:SecureTransport": "false"}} and s["Principal"] == "*"
+        for s in policy["PolicyDocument"]["Statement"]
+    )
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_bucket_can_be_made_public(profile: str) -> None:
+    for properties in of_type(properties_of(profile), "AWS::S3::Bucket").values():
+        assert all(properties["PublicAccessBlockConfiguration"].values())
+        assert len(properties["PublicAccessBlockConfiguration"]) == 4
+
+
+def test_prod_protects_tables_from_deletion_and_both_profiles_can_go_back_in_time(
+    prod: dict[str, tuple[str, dict[str, Any]]], dev: dict[str, tuple[str, dict[str, Any]]]
+) -> None:
+    for resources, protected in ((prod, True), (dev, False)):
+        for table in of_type(resources, "AWS::DynamoDB::Table").values():
+            assert table["DeletionProtectionEnabled"] is protected
+            assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_dev_makes_nothing_that_costs_by_the_month(dev: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    kinds = {kind for kind, _ in dev.values()}
+
+    assert not kinds & {"AWS::KMS::Key", "AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::SNS::Topic"}
+    environment = dev["DispatchFunction"][1]["Environment"]["Variables"]
+    assert environment["POWERTOOLS_METRICS_DISABLED"] == "true"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_function_writes_to_a_log_group_of_the_stack_that_forgets(profile: str) -> None:
+    resources = properties_of(profile)
+    groups = of_type(resources, "AWS::Logs::LogGroup")
+
+    for properties in of_type(resources, "AWS::Lambda::Function").values():
+        assert properties["LoggingConfig"]["LogFormat"] == "JSON"
+        assert properties["LoggingConfig"]["LogGroup"] in groups
+    assert all(int(group["RetentionInDays"]) == 30 for group in groups.values())
+    prefix = resources["ChangeLogJob"][1]["DefaultArguments"]["--custom-logGroup-prefix"]
+    assert {f"{prefix}/output", f"{prefix}/error"} <= {group["LogGroupName"] for group in groups.values()}
+
+
+def test_the_access_log_has_no_key(prod: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    (stage,) = of_type(prod, "AWS::ApiGateway::Stage").values()
+
+    assert "$context.identity.apiKeyId" in stage["AccessLogSetting"]["Format"]
+    assert not re.search(r"identity\.apiKey(?!Id)|requestOverride|\$input", stage["AccessLogSetting"]["Format"])
+    assert not any(setting.get("DataTraceEnabled") for setting in stage["MethodSettings"])
+
+
+def test_no_variable_or_argument_holds_a_secret(source: dict[str, Any]) -> None:
+    """The one secret goes from Secrets Manager to API Gateway's key, and nowhere else in the template."""
+    found = [
+        logical_id
+        for logical_id, resource in source["Resources"].items()
+        if "resolve:secretsmanager" in json.dumps(resource, default=str)
+    ]
+    assert found == ["ConfigApiKey"]
+
+
+def test_the_stack_policy_protects_whatever_is_retained(source: dict[str, Any]) -> None:
+    policy = json.loads((ROOT / "stack-policy.json").read_text(encoding="utf-8"))
+    allow, deny = policy["Statement"]
+    named = {resource.removeprefix("LogicalResourceId/") for resource in deny["Resource"]}
+    retained = {i for i, r in source["Resources"].items() if r.get("DeletionPolicy") == "Retain"}
+
+    assert (allow["Effect"], deny["Effect"]) == ("Allow", "Deny")
+    assert deny["Action"] == ["Update:Replace", "Update:Delete"]
+    assert named == (retained - {"ApiGatewayAccount", "ApiGatewayLogsRole"}) | {"ConfigApiKeySecret"}
+    assert named == {i for i in named if source["Resources"][i]["Type"] in KEPT | {"AWS::SQS::Queue"}}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda p: p.name)
+def test_workflows_pin_actions_by_commit_and_hold_no_key(path: Any) -> None:
+    text = path.read_text(encoding="utf-8")
+    workflow = yaml.safe_load(text)
+    used = re.findall(r"uses: (\S+)(.*)", text)
+
+    assert workflow["permissions"] == {"contents": "read"}
+    assert used
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action) for action, _ in used)
+    assert all(re.fullmatch(r"  # v\d+\.\d+\.\d+", version) for _, version in used)
+    assert "secrets." not in text
+
+
+def test_only_the_deployment_may_ask_for_an_identity_token() -> None:
+    asking = [p.name for p in (ROOT / ".github/workflows").glob("*.yml") if "id-token: write" in p.read_text("utf-8")]
+
+    assert asking == ["deploy.yml"]
+
+
+def test_prod_is_deployed_with_the_prod_profile() -> None:
+    import tomllib
+
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+
+    assert "Profile=prod" in settings["prod"]["deploy"]["parameters"]["parameter_overrides"]

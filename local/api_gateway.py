@@ -84,18 +84,27 @@ class ApiGateway:
         gateway = self._client("apigateway")
         stages = {item["stageName"] for item in gateway.get_stages(restApiId=self._api_id)["item"]}
         if stage not in stages:
-            return _message(403, "Forbidden")
+            return self._own_answer("ACCESS_DENIED", 403, "Forbidden")
         path = "/" + rest.rstrip("/")
         found = self._find(request.method, path)
         if found is None:  # what API Gateway answers to a path or method that the API does not have
-            return _message(403, "Missing Authentication Token")
+            return self._own_answer("MISSING_AUTHENTICATION_TOKEN", 403, "Missing Authentication Token")
         route, parameters = found
         key_id = self._key_id(stage, request.headers.get("x-api-key"))
         if route.key_required and key_id is None:
-            return _message(403, "Forbidden")
+            return self._own_answer("INVALID_API_KEY", 403, "Forbidden")
         event = self._event(request, stage, path, route, parameters, key_id)
         answer, failed = self._invoke(route.function_arn, event)
-        return _response(answer, failed)
+        if failed or not isinstance(answer, dict) or "statusCode" not in answer:  # a malformed proxy response
+            return self._own_answer("DEFAULT_5XX", 502, "Internal server error")
+        return _response(answer)
+
+    def _own_answer(self, kind: str, status: int, text: str) -> Response:
+        """What API Gateway answers by itself: the template's gateway response of this type, else its own default."""
+        for entry in self._client("apigateway").get_gateway_responses(restApiId=self._api_id)["items"]:
+            if entry["responseType"] == kind:
+                return _gateway_response(entry, status, text)
+        return _message(status, text)
 
     def _find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
         for pattern, route in self._routes:
@@ -194,10 +203,22 @@ def _message(status: int, text: str) -> Response:
     return Response(json.dumps({"message": text}), status, content_type="application/json")
 
 
-def _response(answer: Any, failed: bool) -> Response:
-    """A function's answer as HTTP; anything but {statusCode, ...} is a malformed proxy response, as on AWS."""
-    if failed or not isinstance(answer, dict) or "statusCode" not in answer:
-        return _message(502, "Internal server error")
+def _gateway_response(entry: dict[str, Any], status: int, text: str) -> Response:
+    """A gateway response as its templates and parameters have it.
+
+    Source: API Gateway Developer Guide, "Gateway responses": static header values stand in single quotes.
+    """
+    template = entry.get("responseTemplates", {}).get("application/json", '{"message":$context.error.messageString}')
+    body = template.replace("$context.error.messageString", json.dumps(text)).replace("$context.error.message", text)
+    response = Response(body, int(entry.get("statusCode") or status), content_type="application/json")
+    for name, value in entry.get("responseParameters", {}).items():
+        if name.startswith("gatewayresponse.header."):
+            response.headers[name.removeprefix("gatewayresponse.header.")] = value.strip("'")
+    return response
+
+
+def _response(answer: dict[str, Any]) -> Response:
+    """A function's answer as HTTP."""
     body = answer.get("body") or ""
     content = base64.b64decode(body) if answer.get("isBase64Encoded") else str(body).encode()
     response = Response(content, int(answer["statusCode"]))

@@ -23,6 +23,7 @@ def rest_api(stack: Stack, resource: Resource, properties: Properties) -> Made:
     api = gateway.create_rest_api(name=str(name))
     routes = list(_routes(resource.logical_id, body))
     _make_methods(gateway, api["id"], api["rootResourceId"], routes)
+    _put_gateway_responses(gateway, api["id"], body.get("x-amazon-apigateway-gateway-responses", {}))
     stack.open_api(api["id"], routes)
     return Made(api["id"], {"RootResourceId": api["rootResourceId"], "RestApiId": api["id"]})
 
@@ -71,6 +72,18 @@ def _make_methods(gateway: Any, api_id: str, root: str, routes: list[Route]) -> 
         region = route.function_arn.split(":")[3]
         uri = f"arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/{route.function_arn}/invocations"
         gateway.put_integration(**where, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
+
+
+def _put_gateway_responses(gateway: Any, api_id: str, responses: Properties) -> None:
+    """What the API answers by itself, where the template says so."""
+    for kind, response in responses.items():
+        arguments = {"restApiId": api_id, "responseType": kind}
+        for name in ("responseParameters", "responseTemplates"):
+            if name in response:
+                arguments[name] = response[name]
+        if "statusCode" in response:
+            arguments["statusCode"] = str(response["statusCode"])
+        gateway.put_gateway_response(**arguments)
 
 
 def deployment(stack: Stack, resource: Resource, properties: Properties) -> Made:

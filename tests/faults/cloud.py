@@ -67,13 +67,15 @@ class Cloud:
         return [e.process for e in self.running if e.process] + self.loose
 
     def go_on(self, process: Process, calls: int, fault: Fault | None = None) -> None:
-        """Let a handler make some calls, the last of them with a fault."""
-        for call in range(calls):
-            if process.ended:
-                break
-            if fault is Fault.QUIT and process.at != "queue.send":
-                fault = None  # only a job can end as if all were well
-            process.resume(fault if call == calls - 1 else None)
+        """Let a handler make some calls, the last of them with a fault.
+
+        Only a job can end as if all were well, so that fault waits for the next message that is sent.
+        """
+        while not process.ended and calls > 0:
+            quits = fault is Fault.QUIT
+            last = process.at == "queue.send" if quits else calls == 1
+            process.resume(fault if last else None)
+            calls = 0 if last else calls - (not quits)
         self.settle()
 
     def finish_all(self) -> None:

@@ -36,11 +36,11 @@ class Queue(list[str]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ids: set[str] = set()
+        self.ids: Counter[str] = Counter()
 
     def append(self, row: str) -> None:
         super().append(row)
-        self.ids.add(row)
+        self.ids[row] += 1
 
 
 class Histories(RuleBasedStateMachine):
@@ -65,6 +65,7 @@ class Histories(RuleBasedStateMachine):
         self.committed: Counter[tuple[str, tuple[str, str]]] = Counter()
         self.runs: set[tuple[str, str]] = set()
         self.again: set[tuple[str, str]] = set()
+        self.wanted: dict[str, int] = {}
         self.by_hand = False
         self.calm = True
         self.names = 0
@@ -236,6 +237,9 @@ class Histories(RuleBasedStateMachine):
         ledger.update(self.world.ledger, provider, lambda s: ledger.set_bookmark(s, None if back is None else since))
         self.by_hand = False
         self.again.update(self.rows)
+        for o in self.change_log(provider):
+            if back is None or since is None or o.last_modified >= since:
+                self.wanted.update({row: self.queue.ids[row] for row in self.rows[o.identity]})
 
     # ------------------------------------------------------------------------------------------- what must hold
 
@@ -261,14 +265,14 @@ class Histories(RuleBasedStateMachine):
         self.runs.add((after.provider, run.run_id))
         if run.run_dir + "manifest.json" in self.world.objects.stored:
             for key, etag in self.manifest(run.run_dir):
-                missing = self.rows[key, etag] - self.queue.ids
+                missing = self.rows[key, etag] - self.queue.ids.keys()
                 assert not missing, f"I3: committed {key} before {missing} were acknowledged"
                 self.committed[after.provider, (key, etag)] += 1
                 again = self.committed[after.provider, (key, etag)] > 1 and (key, etag) not in self.again
                 assert not again, f"I2: {key} took effect twice"
         for o in self.change_log(after.provider):
             if since and o.last_modified < since:
-                assert self.rows[o.identity] <= self.queue.ids, f"I3: the bookmark passed {o.key}"
+                assert self.rows[o.identity] <= self.queue.ids.keys(), f"I3: the bookmark passed {o.key}"
 
     def manifest(self, run_dir: str) -> list[tuple[str, str]]:
         body = self.world.objects.stored[run_dir + "manifest.json"][0]
@@ -324,8 +328,11 @@ class Histories(RuleBasedStateMachine):
             if entry.get("status") == "running" and name not in self.world.config_api.refuses:
                 left.append(f"I4: the config API calls {name} running")
         for name in GOOD:
-            unsent = [self.rows[o.identity] - self.queue.ids for o in self.change_log(name)]
-            left += [f"I1, I5: {name} has not got {rows}" for rows in unsent if rows]
+            rows = {row for o in self.change_log(name) for row in self.rows[o.identity]}
+            if unsent := rows - self.queue.ids.keys():
+                left.append(f"I1, I5: {name} has not got {unsent}")
+            if old := [row for row in rows if self.queue.ids[row] <= self.wanted.get(row, -1)]:
+                left.append(f"I1: {name} has not got {old} again, as its bookmark was set to")
             if not left and not self.cloud.doubled and (found := self.world.audit(name)).missed + found.waiting:
                 left.append(f"I1: the audit misses {found.missed + found.waiting}")
         return left

@@ -1,0 +1,215 @@
+"""*Update Status*: what ends a run, what proves it, what is told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fanout.errors import InvalidRequestError, LedgerUnavailableError, ResultMissingError, StorageUnavailableError
+from fanout.outcomes import Ending, explain
+from tests.harness.faults import Crash, Fault
+from tests.harness.world import JobFailedError, World
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.provider("a")
+    world.change("a", "1", "r1", "r2")
+    return world
+
+
+class TestProof:
+    def test_a_job_that_left_no_result_commits_nothing(self, world: World) -> None:
+        claim = world.claim("a", "run1")
+
+        with pytest.raises(ResultMissingError, match="no result"):
+            world.succeed(claim)
+
+        assert world.state("a").bookmark.generation == 0
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"run_id": "another"}, {"status": "failed"}, {"objects": 0}, {"engine": "unknown"}, {"objects": None}],
+    )
+    def test_a_result_that_does_not_cover_the_manifest_commits_nothing(self, world: World, change: Any) -> None:
+        claim = world.claim("a", "run1")
+        result = {**world.job(claim), **change}
+        world.objects.add(claim.run_dir + "result.json", json.dumps(result).encode(), world.clock())
+
+        with pytest.raises(ResultMissingError):
+            world.succeed(claim)
+
+        assert world.state("a").bookmark.generation == 0
+
+    def test_a_run_whose_manifest_was_removed_commits_nothing(self, world: World) -> None:
+        claim = world.claim("a", "run1")
+        world.job(claim)
+        del world.objects.stored[claim.manifest]
+
+        with pytest.raises(ResultMissingError, match="is gone"):
+            world.succeed(claim)
+
+    def test_a_run_with_nothing_to_do_needs_no_proof(self, world: World) -> None:
+        world.run("a", "run1")
+        claim = world.claim("a", "run2")
+
+        world.succeed(claim)
+
+        assert world.state("a").bookmark.generation == 2
+
+
+class TestIdempotence:
+    @pytest.mark.parametrize(
+        "where", ["objects.read", "ledger.get", "ledger.put", "objects.create", "config_api.report"]
+    )
+    @pytest.mark.parametrize("fault", [f for f in Fault if f not in (Fault.SLOW, Fault.QUIT)])
+    @pytest.mark.parametrize("outcome", ["succeeded", "failed"])
+    def test_a_status_update_repeated_after_a_fault_at_any_call_takes_effect_once(
+        self, world: World, where: str, fault: Fault, outcome: str
+    ) -> None:
+        claim = world.claim("a", "run1")
+        world.job(claim)
+        update = world.succeed if outcome == "succeeded" else world.fail
+        world.faults.plan(where, fault)
+
+        try:
+            update(claim)
+        except (LedgerUnavailableError, StorageUnavailableError, Crash):
+            update(claim)
+
+        state = world.state("a")
+        assert state.lease is None
+        assert (state.bookmark.generation, state.failures) == ((1, 0) if outcome == "succeeded" else (0, 1))
+        assert state.last_run is not None
+        assert state.last_run.status == outcome
+
+    def test_a_success_told_twice_with_another_run_between_moves_the_bookmark_once_for_each(self, world: World) -> None:
+        first = world.run("a", "run1")
+        world.run("a", "run2")
+
+        world.succeed(first)
+
+        assert world.state("a").bookmark.generation == 2
+
+    def test_a_failure_told_after_the_commit_changes_nothing(self, world: World) -> None:
+        claim = world.run("a", "run1")
+        before = world.state("a")
+
+        world.fail(claim)
+
+        assert world.state("a") == before
+
+
+class TestReports:
+    def test_success_is_reported_after_the_commit_with_the_tick_as_last_success(self, world: World) -> None:
+        world.run("a", "run1", scheduled_at="2026-11-22T07:15:00Z")
+
+        assert world.config_api.providers["a"] == {
+            "frequency": "15",
+            "status": "succeeded",
+            "last_success": "Sun, 22 Nov 2026 07:15:00 GMT",
+        }
+
+    def test_a_run_whose_end_the_config_api_missed_is_committed_and_reported_on_the_next_tick(
+        self, world: World
+    ) -> None:
+        claim = world.claim("a", "run1")
+        world.job(claim)
+        world.faults.down.add("config_api")
+        world.succeed(claim)
+        assert world.state("a").bookmark.generation == 1
+        world.faults.down.clear()
+        world.clock.advance(minutes=5)
+
+        assert world.tick().pushed_reports == 1
+        assert world.config_api.reports[-1][1].status == "succeeded"
+        assert world.state("a").report is None
+
+    def test_a_report_that_is_refused_for_good_is_not_sent_again(self, world: World) -> None:
+        world.config_api.refuses.add("a")
+
+        world.run("a", "run1")
+
+        assert world.state("a").report is None
+        assert any("refused the report" in line for line in world.log)
+
+    def test_nothing_is_reported_when_reports_are_off(self) -> None:
+        world = World(settings={"report_status": "no"})
+        world.change("a", "1", "r1")
+
+        world.run("a", "run1")
+
+        assert world.config_api.reports == []
+        assert world.state("a").report is None
+
+
+class TestRecord:
+    def test_every_ended_run_leaves_a_record_beside_its_manifest(self, world: World) -> None:
+        claim = world.run("a", "run1")
+
+        record = json.loads(world.objects.stored[claim.run_dir + "record.json"][0])
+        assert (record["status"], record["rows"], record["messages"], record["objects"]) == ("succeeded", 2, 2, 1)
+        assert record["dollars"] > 0
+
+    def test_the_jobs_own_word_is_the_reason_of_a_failure(self, world: World) -> None:
+        world.change("a", "0", "bad row")
+        claim = world.claim("a", "run1")
+        with pytest.raises(JobFailedError):
+            world.job(claim)
+
+        reason = world.fail(claim)
+
+        assert reason == "RecordError: s3://changes/log/provider=a/0, line 1: no change record"
+
+    def test_a_reason_is_at_most_a_thousand_characters(self, world: World) -> None:
+        assert len(world.fail(world.claim("a", "run1"), cause="x" * 5000)) == 1000
+
+    @pytest.mark.parametrize("run_state", ["FAILED", "TIMEOUT", "ERROR", "STOPPED"])
+    def test_a_job_run_that_did_not_succeed_fails_the_run_with_its_cause_and_frees_the_provider(
+        self, world: World, run_state: str
+    ) -> None:
+        claim = world.claim("a", "run1")
+        cause = json.dumps({"Id": "jr_1", "JobRunState": run_state, "ErrorMessage": "out of memory"})
+
+        reason = world.fail(claim, "States.TaskFailed", cause)
+
+        assert reason == f"job run jr_1 ended {run_state}: out of memory"
+        assert world.state("a").lease is None
+        assert world.state("a").failures == 1
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("result", "words"),
+        [
+            (None, "the run failed without saying why; see the execution's history"),
+            ({"Id": "jr_1", "JobRunState": "STOPPED"}, "job run jr_1 ended STOPPED"),
+            ({"Error": "States.Timeout", "Cause": ""}, "States.Timeout"),
+            ({"Error": "E", "Cause": '{"errorType": "T", "errorMessage": "m"}'}, "T: m"),
+            ({"Error": "E", "Cause": "[1]"}, "E: [1]"),
+            ({"Error": "E", "Cause": "plain"}, "E: plain"),
+        ],
+    )
+    def test_what_the_state_machine_caught_is_put_into_words(self, result: Any, words: str) -> None:
+        assert explain(result) == words
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            {},
+            {"outcome": "succeeded", "run_id": "r", "state": None},
+            {"outcome": "perhaps", "run_id": "r", "state": {"provider": "a"}},
+            {"outcome": "failed", "state": {"provider": "a"}},
+            {"outcome": "failed", "run_id": "r", "state": {}},
+        ],
+    )
+    def test_an_event_that_is_not_the_state_machines_is_refused(self, event: Any) -> None:
+        with pytest.raises(InvalidRequestError):
+            Ending.from_event(event)
+
+    def test_a_success_without_a_claim_is_refused(self, world: World) -> None:
+        with pytest.raises(InvalidRequestError):
+            world.outcomes.succeed(Ending(outcome="succeeded", run_id="r", provider="a"))

@@ -1,0 +1,264 @@
+"""What nobody said: executions that are gone, events that are lost, runs that come too late, reports that are owed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from fanout.errors import LeaseLostError
+from fanout.ledger import Lease, ProviderState
+from tests.harness.faults import Fault
+from tests.harness.processes import Process
+from tests.harness.world import JobFailedError, World
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.provider("a")
+    world.change("a", "1", "r1", "r2")
+    return world
+
+
+def started(world: World) -> str:
+    """A tick starts an execution for a, which claims and goes no further."""
+    world.tick()
+    name = next(iter(world.executions.started))
+    world.claim("a", name, scheduled_at=world.clock().isoformat())
+    return name
+
+
+def test_the_event_of_an_execution_that_ended_without_a_word_frees_the_provider(world: World) -> None:
+    name = started(world)
+
+    assert world.outcomes.end("a", name, "its execution is ABORTED")
+
+    assert world.state("a").lease is None
+    assert world.config_api.reports[-1][1].error == "its execution is ABORTED"
+
+
+def test_an_event_delivered_twice_or_late_changes_nothing(world: World) -> None:
+    name = started(world)
+    world.outcomes.end("a", name, "its execution is ABORTED")
+    world.clock.advance(minutes=30)
+    world.claim("a", "run2")
+    before = world.state("a")
+
+    assert not world.outcomes.end("a", name, "its execution is ABORTED")
+    assert world.state("a") == before
+
+
+@pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT", "FAILED", "SUCCEEDED"])
+def test_when_the_event_is_lost_the_next_tick_finds_the_execution_gone(world: World, status: str) -> None:
+    name = started(world)
+    world.executions.statuses[name] = status
+    world.clock.advance(minutes=15)
+
+    report = world.tick()
+
+    assert report.freed_leases == 1
+    assert world.state("a").last_run is not None
+    assert world.state("a").last_run.error == f"the run ended without a word: its execution is {status}"  # type: ignore[union-attr]
+
+
+def test_when_nothing_is_known_of_the_execution_the_lease_expires_and_a_tick_frees_it(world: World) -> None:
+    started(world)
+    world.faults.plan("executions.status", *[Fault.FAIL_BEFORE] * 20)
+    for minutes in (60, 59):
+        world.clock.advance(minutes=minutes)
+        assert world.tick().freed_leases == 0
+    world.clock.advance(minutes=1)
+
+    assert world.tick().freed_leases == 1
+    assert world.state("a").lease is None
+
+
+def test_a_lease_just_taken_is_not_checked_against_its_execution(world: World) -> None:
+    world.claim("a", "by-hand")
+    world.clock.advance(minutes=2)
+
+    assert world.tick().freed_leases == 0
+    assert world.faults.count("executions.status") == 0
+
+
+def test_an_old_run_that_finishes_after_take_over_moves_nothing_and_its_rows_come_again(world: World) -> None:
+    old = world.claim("a", "old")
+    world.clock.advance(minutes=121)
+    new = world.claim("a", "new")
+    world.job(old)
+
+    with pytest.raises(LeaseLostError, match="held by new"):
+        world.succeed(old)
+    world.fail(old, "LeaseLostError")
+    world.job(new)
+    world.succeed(new)
+
+    assert world.state("a").bookmark.generation == 1
+    assert world.sent == ["r1", "r2", "r1", "r2"]
+
+
+def test_an_old_run_that_finishes_after_the_next_one_committed_moves_nothing(world: World) -> None:
+    old = world.claim("a", "old")
+    world.clock.advance(minutes=121)
+    world.run("a", "new")
+    before = world.state("a")
+    world.job(old)
+
+    with pytest.raises(LeaseLostError, match="held by nobody"):
+        world.succeed(old)
+
+    assert world.state("a") == before
+
+
+def test_a_job_killed_after_half_of_its_messages_sends_the_same_ids_again_and_nothing_else_twice(world: World) -> None:
+    world.change("a", "0", "first")
+    world.run("a", "run0")
+    world.clock.advance(minutes=15)
+    world.change("a", "2", "r3", "r4")
+    claim = world.claim("a", "run1")
+    with pytest.raises(JobFailedError):
+        world.job(claim, stop_after=1)
+    world.fail(claim)
+
+    world.clock.advance(minutes=15)
+    world.run("a", "run2")
+
+    assert sorted(world.sent) == ["first", "r1", "r2", "r3", "r3", "r4"]
+
+
+def test_a_run_killed_between_its_last_message_and_its_commit_is_repeated_under_the_same_ids(world: World) -> None:
+    name = started(world)
+    world.job(world.claim("a", name))
+    world.executions.statuses[name] = "ABORTED"
+    world.clock.advance(minutes=15)
+    world.tick()
+    world.run_all()
+
+    assert world.sent == ["r1", "r2"] * 2
+    assert world.state("a").bookmark.generation == 1
+
+
+def test_a_zombie_claim_that_takes_the_lease_for_an_ended_execution_is_freed_by_a_tick(world: World) -> None:
+    # Given a claim that stands just before it takes the lease, while its execution is aborted
+    world.tick()
+    name = next(iter(world.executions.started))
+    zombie = Process(lambda: world.claim("a", name))
+    zombie.resume()
+    assert zombie.at == "ledger.put"
+    world.executions.statuses[name] = "ABORTED"
+    world.outcomes.end("a", name, "its execution is ABORTED")
+
+    # When it goes on
+    zombie.finish()
+
+    # Then the provider is held by nobody's run, until the next tick
+    assert world.state("a").lease is not None
+    world.clock.advance(minutes=15)
+    assert world.tick().freed_leases == 1
+
+
+def test_the_dispatcher_checks_leases_in_another_order_each_tick_so_that_all_are_checked_in_the_end() -> None:
+    world = World(settings={"max_concurrent_runs": 2000})
+    now = world.clock()
+    for n in range(300):
+        name = f"p{n:03}"
+        lease = Lease(
+            run_id=name,
+            claimed_at=now,
+            expires_at=now + timedelta(days=1),
+            run_dir=f"s3://data/{name}/",
+            execution_arn=f"arn:{name}",
+        )
+        world.ledger.items[name] = ProviderState(provider=name, version=1, lease=lease)
+        world.executions.statuses[name] = "ABORTED" if n == 299 else "RUNNING"
+
+    ticks = 0
+    while world.state("p299").lease:
+        world.clock.advance(minutes=15)
+        before = world.faults.count("executions.status")
+        world.tick()
+        ticks += 1
+        assert world.faults.count("executions.status") - before == 100
+        assert ticks < 60
+
+
+def test_a_step_functions_that_is_down_costs_a_tick_three_calls_and_frees_nobody_by_mistake() -> None:
+    world = World()
+    for n in range(10):
+        world.claim(f"p{n}", f"run{n}")
+    world.clock.advance(minutes=15)
+    world.faults.down.add("executions")
+
+    report = world.tick()
+
+    assert (report.freed_leases, report.live) == (0, 10)
+    assert world.faults.count("executions.status") == 3
+
+
+class TestOwedReports:
+    def test_an_entry_that_stays_running_after_its_run_ended_is_put_right(self, world: World) -> None:
+        # Given the report of running arrives after that of the end
+        world.run("a", "run1")
+        entry = world.config_api.providers["a"]
+        assert isinstance(entry, dict)
+        world.config_api.providers["a"] = {**entry, "status": "running"}
+        world.clock.advance(minutes=5)
+
+        report = world.tick()
+
+        assert report.pushed_reports == 1
+        assert world.config_api.reports[-1][1].status == "succeeded"
+        assert world.config_api.reports[-1][1].last_success is not None
+
+    def test_an_entry_that_says_running_of_a_live_run_is_left_alone(self, world: World) -> None:
+        started(world)
+        world.clock.advance(minutes=5)
+
+        assert world.tick().pushed_reports == 0
+
+    def test_an_entry_left_running_by_somebody_else_does_not_keep_its_provider_from_running(self) -> None:
+        world = World()
+        world.provider("a", status="running", last_success="Sun, 22 Nov 2026 05:00:00 GMT")
+
+        assert world.tick().started == 1
+
+    def test_a_config_api_that_takes_no_reports_delays_no_run_and_is_left_alone_after_three(self) -> None:
+        world = World()
+        for n in range(8):
+            world.provider(f"p{n}")
+        world.faults.down.add("config_api")
+        for n in range(8):
+            world.run(f"p{n}", f"run{n}")
+        world.faults.down.clear()
+        world.clock.advance(minutes=15)
+        world.faults.plan("config_api.report", *[Fault.FAIL_BEFORE] * 100)
+        before = world.faults.count("config_api.report")
+
+        report = world.tick()
+
+        assert (report.started, report.pushed_reports) == (8, 0)
+        assert world.faults.count("config_api.report") - before == 3
+        starts = max(i for i, call in enumerate(world.faults.calls) if call == "executions.start")
+        assert world.faults.calls[starts:].count("config_api.report") == 3
+
+    def test_reports_wait_for_the_next_tick_when_the_function_has_no_time_left(self, world: World) -> None:
+        world.faults.down.add("config_api")
+        world.run("a", "run1")
+        world.faults.down.clear()
+        world.clock.advance(minutes=5)
+
+        assert world.dispatcher.tick(world.clock(), lambda: 9.0).pushed_reports == 0
+        assert world.tick().pushed_reports == 1
+
+    def test_a_ledger_that_fails_while_reports_are_pushed_does_not_fail_a_tick_that_has_started_runs(
+        self, world: World
+    ) -> None:
+        process = Process(world.tick)
+        while not (process.at == "ledger.attention" and world.faults.count("executions.start")):
+            process.resume()
+        process.resume(Fault.FAIL_BEFORE)
+
+        report = process.finish().value
+        assert report.started == 1
+        assert any("next tick" in fault for fault in report.faults)

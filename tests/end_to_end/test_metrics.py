@@ -17,7 +17,7 @@ __all__ = ["recording"]
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 Metric = tuple[str, str, tuple[tuple[str, str], ...]]
-EMITTED_ON_FAULTS_ONLY = {"DispatchFailed"}
+EMITTED_ON_FAULTS_ONLY = {"DispatchFailed", "ConfigApiFailed"}
 """A tick that fails as a whole is not part of the recorded run; tests/template/test_observability.py captures it."""
 OF_AWS = {
     ("AWS/Lambda", "FunctionName"): {"Errors", "Throttles"},

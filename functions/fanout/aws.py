@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
@@ -25,6 +26,7 @@ from fanout.manifests import StoredObject
 
 ATTENTION_INDEX = "attention"
 _BATCH_GET_LIMIT = 100
+_BATCH_GET_TRIES = 8
 
 
 class Executions(Protocol):
@@ -57,9 +59,10 @@ def error_code(error: ClientError) -> str:
 class DynamoLedger:
     """The run ledger in a DynamoDB table with a sparse index on `attention`."""
 
-    def __init__(self, client: Any, table: str) -> None:
+    def __init__(self, client: Any, table: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._client = client
         self._table = table
+        self._sleep = sleep
 
     def get(self, provider: str) -> ProviderState:
         """See `LedgerStore.get`."""
@@ -82,12 +85,15 @@ class DynamoLedger:
     def _get_batch(self, providers: list[str]) -> list[ProviderState]:
         wanted: dict[str, Any] = {self._table: {"Keys": [{"provider": {"S": name}} for name in providers]}}
         states: list[ProviderState] = []
-        while wanted:
+        for attempt in range(_BATCH_GET_TRIES):
             with _unavailable(LedgerUnavailableError, f"reading {len(providers)} ledger items"):
                 answer = self._client.batch_get_item(RequestItems=wanted)
             states += [_state(item) for item in answer["Responses"].get(self._table, [])]
             wanted = answer.get("UnprocessedKeys") or {}
-        return states
+            if not wanted:
+                return states
+            self._sleep(0.05 * 2**attempt)  # the part that was throttled comes back without an error
+        raise LedgerUnavailableError(f"reading {len(providers)} ledger items: throttled {_BATCH_GET_TRIES} times")
 
     def put(self, state: ProviderState) -> None:
         """See `LedgerStore.put`."""

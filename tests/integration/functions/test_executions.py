@@ -1,0 +1,113 @@
+"""One contract for `Executions`, held to by the fake that the other tests use and by Step Functions (moto)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError
+from moto import mock_aws
+
+from fanout.aws import Executions, StepFunctions
+from fanout.errors import StartRefusedError, StartThrottledError
+from tests.harness.fakes import MemoryExecutions
+from tests.harness.faults import Clock, Faults
+
+INPUT = '{"provider":"a","scheduled_at":"2026-11-22T07:30:00Z"}'
+ROLE = "arn:aws:iam::123456789012:role/states"
+
+
+class Case:
+    """Executions, their ARNs, and a way to end one."""
+
+    def __init__(self, executions: Executions, arn: Callable[[str], str], stop: Callable[[str], None]) -> None:
+        self.executions, self.arn, self.stop = executions, arn, stop
+
+
+@pytest.fixture(params=["memory", "step functions"])
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+    if request.param == "memory":
+        memory = MemoryExecutions(Faults(Clock()))
+        yield Case(memory, lambda name: f"arn:{name}", lambda name: memory.statuses.update({name: "ABORTED"}))
+        return
+    with mock_aws():
+        client = boto3.client("stepfunctions", region_name="us-east-1")
+        definition = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 9, "End": True}}})
+        machine = client.create_state_machine(name="m", definition=definition, roleArn=ROLE)["stateMachineArn"]
+
+        def arn(name: str) -> str:
+            return f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+
+        yield Case(StepFunctions(client, machine), arn, lambda name: client.stop_execution(executionArn=arn(name)))
+
+
+def test_an_execution_is_started_and_runs(case: Case) -> None:
+    assert case.executions.start("one", INPUT) is True
+    assert case.executions.status(case.arn("one")) == "RUNNING"
+
+
+def test_starting_the_same_again_while_it_runs_is_the_same_start(case: Case) -> None:
+    case.executions.start("one", INPUT)
+
+    assert case.executions.start("one", INPUT) is True
+
+
+def test_a_name_with_another_input_was_started_before(case: Case) -> None:
+    case.executions.start("one", INPUT)
+
+    assert case.executions.start("one", INPUT.replace("30", "45")) is False
+
+
+def test_a_name_that_has_closed_was_started_before(case: Case) -> None:
+    case.executions.start("one", INPUT)
+    case.stop("one")
+
+    assert case.executions.start("one", INPUT) is False
+    assert case.executions.status(case.arn("one")) == "ABORTED"
+
+
+def test_an_execution_that_never_was_has_no_status(case: Case) -> None:
+    assert case.executions.status(case.arn("never")) is None
+
+
+class Failing:
+    """A client that answers every call with an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def start_execution(self, **request: Any) -> Any:
+        raise self.error
+
+    describe_execution = start_execution
+
+
+def service_error(code: str, status: int) -> ClientError:
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "StartExecution")  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        service_error("ThrottlingException", 400),
+        service_error("ExecutionLimitExceeded", 400),
+        service_error("InternalFailure", 500),
+        ConnectTimeoutError(endpoint_url="https://states"),
+    ],
+)
+def test_what_may_pass_is_transient(error: Exception) -> None:
+    executions = StepFunctions(Failing(error), "arn:machine")
+
+    with pytest.raises(StartThrottledError):
+        executions.start("one", INPUT)
+    with pytest.raises(StartThrottledError):
+        executions.status("arn:one")
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "StateMachineDoesNotExist", "InvalidName"])
+def test_what_will_not_pass_says_what_to_check(code: str) -> None:
+    with pytest.raises(StartRefusedError, match=f"{code}; check the state machine and the dispatcher's role"):
+        StepFunctions(Failing(service_error(code, 400)), "arn:machine").start("one", INPUT)

@@ -1,0 +1,217 @@
+"""One contract for `LedgerStore`, held to by the fake that the other tests use and by DynamoDB (moto)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from fanout import ledger
+from fanout.aws import DynamoLedger
+from fanout.errors import LedgerConflictError, LedgerUnavailableError
+from fanout.ledger import Backoff, Bookmark, Lease, LedgerStore, ProviderState, Report, RunRecord, RunRef
+from tests.harness.fakes import MemoryLedger
+from tests.harness.faults import Clock, Faults
+
+NOW = datetime(2026, 11, 22, 7, 30, 0, 123456, tzinfo=UTC)
+LEASE = Lease(
+    run_id="r1",
+    claimed_at=NOW,
+    expires_at=NOW + timedelta(hours=2),
+    run_dir="s3://data/runs/r1/",
+    scheduled_at=NOW,
+    execution_arn="arn:x",
+    replay=True,
+)
+FULL = ProviderState(
+    provider="full",
+    lease=LEASE,
+    bookmark=Bookmark(generation=7, since=NOW, watermark=NOW, recent=(RunRef(run_dir="s3://data/r/", newest=NOW),)),
+    failures=3,
+    last_success=NOW,
+    last_claim=NOW,
+    retry_at=NOW,
+    last_run=RunRecord(
+        run_id="r0",
+        status="failed",
+        started_at=NOW,
+        ended_at=NOW,
+        seconds=61.234567,
+        dollars=1.6e-08,
+        bytes=2**53 + 1,
+        error='ä "quoted"\n',
+    ),
+    report=Report(run_id="r0", status="failed", error="why"),
+)
+
+
+def table(client: Any) -> DynamoLedger:
+    client.create_table(
+        TableName="ledger",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": "provider", "AttributeType": "S"},
+            {"AttributeName": "attention", "AttributeType": "S"},
+        ],
+        KeySchema=[{"AttributeName": "provider", "KeyType": "HASH"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "attention",
+                "KeySchema": [{"AttributeName": "attention", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    return DynamoLedger(client, "ledger")
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def store(request: pytest.FixtureRequest) -> Iterator[LedgerStore]:
+    if request.param == "memory":
+        yield MemoryLedger(Faults(Clock()))
+        return
+    with mock_aws():
+        yield table(boto3.client("dynamodb", region_name="us-east-1"))
+
+
+def test_a_provider_without_an_item_has_the_initial_state(store: LedgerStore) -> None:
+    assert store.get("a") == ProviderState(provider="a")
+
+
+def test_a_state_comes_back_as_it_was_written_one_version_on(store: LedgerStore) -> None:
+    store.put(FULL)
+
+    assert store.get("full") == FULL.model_copy(update={"version": 1})
+
+
+def test_a_state_that_lost_its_lease_and_report_comes_back_without_them(store: LedgerStore) -> None:
+    store.put(FULL)
+    freed = FULL.model_copy(update={"version": 1, "lease": None, "report": None})
+
+    store.put(freed)
+
+    assert store.get("full") == freed.model_copy(update={"version": 2})
+    assert store.attention() == []
+
+
+@pytest.mark.parametrize("version", [0, 1, 3])
+def test_a_write_on_another_version_than_the_stored_one_is_refused(store: LedgerStore, version: int) -> None:
+    store.put(FULL)
+    store.put(FULL.model_copy(update={"version": 1}))
+
+    with pytest.raises(LedgerConflictError):
+        store.put(FULL.model_copy(update={"version": version, "failures": 99}))
+
+    assert store.get("full").failures == 3
+
+
+def test_a_write_on_an_item_that_is_not_there_is_refused(store: LedgerStore) -> None:
+    with pytest.raises(LedgerConflictError):
+        store.put(ProviderState(provider="a", version=1))
+
+
+def test_of_two_that_read_the_same_state_one_claims(store: LedgerStore) -> None:
+    states = [store.get("a"), store.get("a")]
+    backoff = Backoff(base=timedelta(minutes=15), cap=timedelta(hours=4))
+    claims = [
+        ledger.claim(state, LEASE.model_copy(update={"run_id": f"r{n}"}), NOW, backoff)
+        for n, state in enumerate(states)
+    ]
+
+    store.put(claims[0])
+    with pytest.raises(LedgerConflictError):
+        store.put(claims[1])
+
+    held = store.get("a").lease
+    assert held is not None
+    assert held.run_id == "r0"
+
+
+def test_many_are_read_and_those_that_are_not_there_are_left_out(store: LedgerStore) -> None:
+    names = [f"p{n:03}" for n in range(250)]
+    for name in names[::2]:
+        store.put(ProviderState(provider=name))
+
+    assert sorted(store.get_many(names)) == names[::2]
+    assert store.get_many([]) == {}
+
+
+def test_only_items_that_need_attention_are_found_by_it(store: LedgerStore) -> None:
+    store.put(ProviderState(provider="idle"))
+    store.put(ProviderState(provider="live", lease=LEASE))
+    store.put(ProviderState(provider="owing", report=Report(run_id="r", status="failed")))
+    store.put(FULL)
+
+    assert sorted(state.provider for state in store.attention()) == ["full", "live", "owing"]
+
+
+class TestDynamoDB:
+    """What only the real adapter can show."""
+
+    @pytest.fixture
+    def client(self) -> Iterator[Any]:
+        with mock_aws():
+            yield boto3.client("dynamodb", region_name="us-east-1")
+
+    def test_an_error_of_the_service_is_transient_and_names_its_code(self, client: Any) -> None:
+        store = DynamoLedger(client, "no-such-table")
+
+        for call in (
+            lambda: store.get("a"),
+            lambda: store.get_many(["a"]),
+            lambda: store.put(FULL),
+            store.attention,
+        ):
+            with pytest.raises(LedgerUnavailableError, match="ResourceNotFoundException"):
+                call()
+
+    def test_a_write_that_botocore_repeats_after_a_lost_answer_is_a_conflict_that_the_rule_then_resolves(
+        self, client: Any
+    ) -> None:
+        # Given a put whose answer is lost, and which is sent again below us
+        store = table(client)
+        backoff = Backoff(base=timedelta(minutes=15), cap=timedelta(hours=4))
+        put, lost = client.put_item, []
+
+        def twice(**request: Any) -> Any:
+            if not lost:
+                lost.append(put(**request))
+            return put(**request)
+
+        client.put_item = twice
+
+        # When a run claims
+        state = ledger.update(store, "a", lambda s: ledger.claim(s, LEASE, NOW, backoff))
+
+        # Then it has the lease, by one write
+        assert state.lease == LEASE
+        assert store.get("a").version == 1
+
+    def test_keys_that_dynamodb_did_not_process_are_asked_for_again(self, client: Any) -> None:
+        store = table(client)
+        for n in range(6):
+            store.put(ProviderState(provider=f"p{n}"))
+        batch, asked = client.batch_get_item, []
+
+        def half(RequestItems: dict[str, Any]) -> Any:  # noqa: N803 - boto3's name
+            keys = RequestItems["ledger"]["Keys"]
+            asked.append(len(keys))
+            answer = batch(RequestItems={"ledger": {"Keys": keys[: len(keys) // 2 + 1]}})
+            rest = keys[len(keys) // 2 + 1 :]
+            return {**answer, "UnprocessedKeys": {"ledger": {"Keys": rest}} if rest else {}}
+
+        client.batch_get_item = half
+
+        assert len(store.get_many([f"p{n}" for n in range(6)])) == 6
+        assert asked == [6, 2]
+
+    def test_keys_that_are_never_processed_end_in_a_transient_error(self, client: Any) -> None:
+        store = DynamoLedger(client, "ledger", sleep=lambda seconds: None)
+        client.batch_get_item = lambda RequestItems: {"Responses": {}, "UnprocessedKeys": RequestItems}  # noqa: N803
+
+        with pytest.raises(LedgerUnavailableError, match="throttled"):
+            store.get_many(["a"])

@@ -445,7 +445,7 @@ class ObjectReader:
     TRIES = 5
 
     def __init__(self, s3: Any, obj: S3Object) -> None:
-        self.s3, self.obj, self.offset = s3, obj, 0
+        self.s3, self.obj, self.offset, self.version_id = s3, obj, 0, obj.version_id
         self.body: Any = None
 
     def read(self) -> bytes:
@@ -471,21 +471,44 @@ class ObjectReader:
         raise StorageError(f"reading broke off {self.TRIES} times ({reason})", uri=self.obj.uri)
 
     def _open(self) -> Any:
-        extra = {"VersionId": self.obj.version_id} if self.obj.version_id else {}
-        if self.offset:
-            extra["Range"] = f"bytes={self.offset}-"
         try:
-            return self.s3.get_object(Bucket=self.obj.bucket, Key=self.obj.key, IfMatch=self.obj.etag, **extra)["Body"]
+            return self._get()
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             if self.offset and status == 416 and self.offset == self.obj.size:
                 return _NothingLeft()
+            if status in (404, 412, 416) and self._finds_planned_version():
+                return self._get()
             if status in (404, 412, 416):
                 what = "deleted" if status == 404 else "overwritten"
                 raise ObjectChangedError(
                     f"was {what} after the run was planned; the next run plans anew", uri=self.obj.uri
                 ) from None
             raise StorageError(f"cannot be read ({code_of(error)})", uri=self.obj.uri) from None
+
+    def _get(self) -> Any:
+        extra = {"VersionId": self.version_id} if self.version_id else {}
+        if self.offset:
+            extra["Range"] = f"bytes={self.offset}-"
+        return self.s3.get_object(Bucket=self.obj.bucket, Key=self.obj.key, IfMatch=self.obj.etag, **extra)["Body"]
+
+    def _finds_planned_version(self) -> bool:
+        """Look for what was planned among the object's versions, if its bucket keeps any. A listing names no
+        versions, so this is asked only when the object has changed.
+        """
+        if self.version_id:
+            return False
+        pages = self.s3.get_paginator("list_object_versions").paginate(Bucket=self.obj.bucket, Prefix=self.obj.key)
+        try:
+            for version in (version for page in pages for version in page.get("Versions", ())):
+                if version["Key"] != self.obj.key:
+                    break
+                if version["ETag"].strip('"') == self.obj.etag:
+                    self.version_id = version["VersionId"]
+                    return True
+        except ClientError as error:
+            log.warning("%s: its versions cannot be listed (%s)", self.obj.uri, code_of(error))
+        return False
 
 
 class _NothingLeft:

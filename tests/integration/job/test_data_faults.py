@@ -104,6 +104,20 @@ def test_data_20_an_object_with_a_version_is_read_as_planned_even_if_overwritten
     assert outcome.ids == ["a-0", "a-1"]
 
 
+@pytest.mark.parametrize("change", ["overwritten", "deleted"])
+def test_data_20_a_versioned_bucket_still_has_what_was_planned(job: Harness, change: str) -> None:
+    job.s3.put_bucket_versioning(Bucket=DATA, VersioningConfiguration={"Status": "Enabled"})
+    planned = job.put("a.json.gz", packed(numbered(2, "a")))
+    job.put("a.json.gz-another", packed(numbered(2, "another")))
+    if change == "overwritten":
+        job.put("a.json.gz", packed(numbered(2, "new")))
+    else:
+        job.s3.delete_object(Bucket=DATA, Key=planned["key"])
+    outcome = job.run_manifest(job.plan([planned]))
+    assert outcome.error is None
+    assert outcome.ids == ["a-0", "a-1"]
+
+
 def test_data_20_a_renamed_object_without_event_ids_gets_new_ids_and_the_same_object_the_same(job: Harness) -> None:
     body = packed([line(export())])
     first = job.run({"a.json.gz": body})

@@ -1,0 +1,182 @@
+"""Alarms, dashboard and saved queries: that they look at what the handlers write, captured from the handlers here.
+
+tests/end_to_end/test_metrics.py holds the same against the metrics of a whole recorded run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+import dispatch
+import update_status
+from fanout.dispatcher import TickReport
+from fanout.errors import ConfigApiUnavailableError
+from fanout.ledger import RunRecord
+from local.intrinsics import resolve
+from local.template import Template
+from tests.template.reading import ROOT, TEMPLATE
+from tools.iam import Names
+
+MOMENT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+ENGINES = ("none", "small", "glue")
+RUNBOOK = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+
+
+class FailingDispatcher:
+    """A dispatcher whose config API is down."""
+
+    class settings:  # noqa: N801 - stands for an attribute
+        env = "dev"
+
+    def clock(self) -> datetime:
+        return MOMENT
+
+    def tick(self, scheduled_at: datetime, remaining_seconds: Any) -> TickReport:
+        raise ConfigApiUnavailableError("the config API did not answer")
+
+
+class LambdaContext:
+    function_name = memory_limit_in_mb = invoked_function_arn = aws_request_id = "test"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 300_000
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Logical id -> type and resolved properties, in the prod profile."""
+    template = Template.load(TEMPLATE, {"Profile": "prod", "AlarmEmail": "ops@example.com"})
+    names = Names(template, None)
+    return {i: (r.type, resolve(r.properties, names)) for i, r in template.resources.items()}
+
+
+@pytest.fixture(scope="module")
+def alarms(resources: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    return {i: properties for i, (kind, properties) in resources.items() if kind == "AWS::CloudWatch::Alarm"}
+
+
+@pytest.fixture
+def emitted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> set[tuple[str, frozenset[str]]]:
+    """Metric name and dimension names of everything that the two handlers can emit."""
+    for module in (dispatch, update_status):
+        monkeypatch.setattr(module.metrics.provider, "service", "glue-fanout")
+        module.metrics.set_default_dimensions(env="dev")
+    dispatch._measure(TickReport(scheduled_at=MOMENT.isoformat()))
+    dispatch.metrics.flush_metrics()
+    for engine in ENGINES:
+        update_status._measure(
+            RunRecord(run_id="r", status="succeeded", started_at=MOMENT, ended_at=MOMENT, engine=engine)  # type: ignore[arg-type]
+        )
+        update_status.metrics.flush_metrics()
+    update_status.metrics.add_metric("RunsFailed", "Count", 1)
+    update_status.metrics.flush_metrics()
+    monkeypatch.setattr(dispatch.bootstrap, "dispatcher", FailingDispatcher)
+    with pytest.raises(ConfigApiUnavailableError):
+        dispatch.handler({}, LambdaContext())  # type: ignore[arg-type]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"CloudWatchMetrics"' in line]
+    return {
+        (metric["Name"], frozenset(dimensions))
+        for line in lines
+        for block in line["_aws"]["CloudWatchMetrics"]
+        for dimensions in block["Dimensions"]
+        for metric in block["Metrics"]
+    }
+
+
+def watched(resources: dict[str, tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, frozenset[str]]]:
+    for kind, properties in resources.values():
+        if kind == "AWS::CloudWatch::Alarm" and properties.get("Namespace") == "glue-fanout":
+            yield properties["MetricName"], frozenset(d["Name"] for d in properties["Dimensions"])
+        if kind == "AWS::CloudWatch::Dashboard":
+            for widget in json.loads(properties["DashboardBody"])["widgets"]:
+                for namespace, name, *rest in widget["properties"]["metrics"]:
+                    if namespace == "glue-fanout":
+                        yield name, frozenset(part for part in rest[::2] if isinstance(part, str))
+
+
+def test_alarms_and_dashboard_look_at_what_the_handlers_emit(
+    resources: dict[str, tuple[str, dict[str, Any]]], emitted: set[tuple[str, frozenset[str]]]
+) -> None:
+    looked_at = set(watched(resources))
+
+    assert len(looked_at) > 15
+    assert looked_at - emitted == set()
+
+
+def test_the_dashboard_leaves_no_metric_out(
+    resources: dict[str, tuple[str, dict[str, Any]]], emitted: set[tuple[str, frozenset[str]]]
+) -> None:
+    assert {name for name, _ in emitted} - {name for name, _ in watched(resources)} == set()
+
+
+def test_a_metric_that_nobody_emits_would_be_noticed(emitted: set[tuple[str, frozenset[str]]]) -> None:
+    assert ("OldestOverdueMinutes", frozenset({"env", "service"})) in emitted
+    assert ("OldestOverdueMinutes", frozenset({"env"})) not in emitted
+    assert ("RunsSucceeded", frozenset({"env", "service", "engine"})) in emitted
+
+
+def test_every_alarm_tells_the_one_topic_and_stands_in_the_runbook(alarms: dict[str, dict[str, Any]]) -> None:
+    assert len(alarms) == 10
+    for logical_id, properties in alarms.items():
+        (topic,) = properties["AlarmActions"]
+        assert topic.endswith("AlarmTopic")
+        assert properties["OKActions"] == properties["AlarmActions"]
+        assert f"### {logical_id}\n" in RUNBOOK, f"docs/operations.md does not say what to do about {logical_id}"
+        assert "docs/operations.md" in properties["AlarmDescription"]
+
+
+def test_missing_ticks_count_as_failed_ones_for_two_ticks(alarms: dict[str, dict[str, Any]]) -> None:
+    alarm = alarms["NoDispatchAlarm"]
+
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["ComparisonOperator"]) == (
+        "Dispatched",
+        "Sum",
+        "LessThanThreshold",
+    )
+    assert (int(alarm["Period"]), int(alarm["EvaluationPeriods"]), int(alarm["Threshold"])) == (900, 2, 1)
+    assert alarm["TreatMissingData"] == "breaching"
+    assert {a["TreatMissingData"] for i, a in alarms.items() if i != "NoDispatchAlarm"} == {"notBreaching"}
+
+
+@pytest.mark.parametrize(("state", "tells"), [("ENABLED", True), ("DISABLED", False)])
+def test_a_schedule_that_is_off_raises_no_alarm(state: str, tells: bool) -> None:
+    template = Template.load(TEMPLATE, {"Profile": "prod", "ScheduleState": state})
+    properties = resolve(template.resources["NoDispatchAlarm"].properties, Names(template, None))
+
+    assert properties["ActionsEnabled"] is tells
+
+
+def test_whoever_is_named_is_told(resources: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    assert resources["AlarmSubscription"][1]["Endpoint"] == "ops@example.com"
+    assert "AlarmSubscription" not in Template.load(TEMPLATE, {"Profile": "prod"}).resources
+
+
+def test_the_dashboard_is_valid_and_does_not_overlap(resources: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    widgets = json.loads(resources["Dashboard"][1]["DashboardBody"])["widgets"]
+    places = {(widget["x"], widget["y"]) for widget in widgets}
+    titles = [widget["properties"]["title"] for widget in widgets]
+
+    assert len(places) == len(widgets)
+    assert all(widget["x"] + widget["width"] <= 24 for widget in widgets)
+    assert [title.partition(":")[0] for title in titles] == sorted(
+        (title.partition(":")[0] for title in titles), key=["Late", "Failing", "Stuck", "Costly"].index
+    )
+
+
+def test_saved_queries_ask_for_fields_that_are_logged(resources: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    report = {f"report.{name}" for name in TickReport.__dataclass_fields__}
+    record = {f"record.{name}" for name in RunRecord.model_fields}
+    plain = {"level", "message", "provider", "run_id", "reason", "status", "claim.decision", "claim.reason"}
+    queries = [properties for kind, properties in resources.values() if kind == "AWS::Logs::QueryDefinition"]
+
+    assert len(queries) == 5
+    for query in queries:
+        asked = set(re.findall(r"\b(?:report|record|claim)\.[a-z_]+", query["QueryString"]))
+        assert asked <= report | record | plain
+        assert all(name in resources for name in query["LogGroupNames"])

@@ -24,7 +24,10 @@ def break_down(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, Any], Non
 
 
 def test_without_the_fence_a_run_commits_under_the_lease_of_another(break_down: Any) -> None:
-    break_down(ledger, "holds", lambda state, run_id, generation: state.lease is not None)
+    def same_generation(state: Any, run_id: str, generation: int) -> bool:
+        return state.lease is not None and state.bookmark.generation == generation
+
+    break_down(ledger, "holds", same_generation)
     with pytest.raises(AssertionError, match="I2: .* committed under the lease of"):
         run(Histories, BOUND, seed=1, shrink=False)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fanout.errors import InvalidRequestError
 
-_TAG = r'(?:W/)?"[0-9a-f]{16}"'
+_TAG = r'(W/)?"[0-9a-f]{16}"'
 PATTERN = rf"^(\*|{_TAG}( ?, ?{_TAG})*)$"
 """The two headers: `*`, or ETags that this API gave."""
 

@@ -1,0 +1,42 @@
+"""The built-in config API as it is deployed: API Gateway's listener, the real handler, DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import requests
+
+from local.cloud import LaptopCloud
+from tests.template.reading import TEMPLATE
+
+
+@dataclass(frozen=True)
+class Api:
+    """The config API with its key."""
+
+    cloud: LaptopCloud
+    url: str
+    key: str
+
+    def call(self, method: str, path: str = "", key: str | None = "", **request: object) -> requests.Response:
+        """Call it; with the right key unless another one, or None for no key, is given."""
+        headers = {**request.pop("headers", {}), **({"x-api-key": key or self.key} if key is not None else {})}  # type: ignore[dict-item]
+        return requests.request(method, f"{self.url}{path}", headers=headers, timeout=30, **request)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="package")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud"), drivers=0) as cloud:
+        secret = cloud.client("secretsmanager").get_secret_value(SecretId=cloud.outputs["ConfigApiKeySecretArn"])
+        yield Api(cloud, cloud.outputs["ConfigApiUrl"], secret["SecretString"])
+
+
+@pytest.fixture(autouse=True)
+def no_providers(request: pytest.FixtureRequest) -> None:
+    """Each test begins with an empty table."""
+    if "api" in request.fixturenames:
+        api: Api = request.getfixturevalue("api")
+        for name in api.call("GET").json():
+            api.call("DELETE", f"/{name}")

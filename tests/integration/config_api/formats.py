@@ -1,0 +1,19 @@
+"""What schemathesis is told of the document's own format."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import schemathesis
+from hypothesis import strategies as st
+
+from fanout.times import format_http_date
+
+schemathesis.openapi.format(
+    "http-date",
+    st.datetimes(
+        datetime(1970, 1, 1),  # noqa: DTZ001 - hypothesis wants naive bounds
+        datetime(2026, 1, 1),  # noqa: DTZ001
+        timezones=st.just(UTC),
+    ).map(format_http_date),
+)

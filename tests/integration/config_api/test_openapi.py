@@ -1,0 +1,51 @@
+"""docs/openapi.json is true: schemathesis finds nothing that the live API does differently."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.integration.config_api.conftest import Api
+from tests.template.reading import ROOT
+from tools.openapi import text
+
+DOCUMENT = ROOT / "docs/openapi.json"
+HERE = "tests/integration/config_api"
+
+
+def test_the_document_is_current() -> None:
+    assert DOCUMENT.read_text(encoding="utf-8") == text(), "run `python -m tools.reference`"
+
+
+def test_the_live_api_is_as_it_is_described(api: Api) -> None:
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", f"{HERE}/schemathesis.toml", "run"]
+    options = ["--url", api.url.removesuffix("/providers"), "--header", f"x-api-key: {api.key}"]
+    bounds = [
+        "--max-examples",
+        "12",
+        "--max-time",
+        "25",
+        "--generation-deterministic",
+        "--no-color",
+        "--warnings",
+        "off",
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "functions")]),
+        "SCHEMATHESIS_HOOKS": f"{HERE.replace('/', '.')}.formats",
+    }
+
+    done = subprocess.run(
+        [*command, str(DOCUMENT), *options, *bounds],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "Tested: 5" in done.stdout, done.stdout[-2000:]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import bookmark, cost, doctor, providers, runs, status
+from cli.commands import bookmark, cost, doctor, providers, put, runs, status
 
 app = typer.Typer(
     name="fanout",
@@ -40,6 +40,7 @@ def root(
 status.register(app)
 providers.register(app)
 runs.register(app)
+put.register(app)
 bookmark.register(app)
 cost.register(app)
 doctor.register(app)

@@ -54,8 +54,11 @@ def as_json(report: Any) -> str:
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None) -> Table:
     """A table; columns whose name begins with '>' stand to the right."""
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
+    names = list(columns)
+    made = Table(
+        title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", show_header=any(names)
+    )
+    for column in names:
         made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(show(cell)) for cell in row))

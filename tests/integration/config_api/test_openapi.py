@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.integration.config_api.conftest import Api
 from tests.template.reading import ROOT
 from tools.openapi import text
 
 DOCUMENT = ROOT / "docs/openapi.json"
-HERE = "tests/integration/config_api"
+CONFIG = ROOT / "tests/integration/config_api/schemathesis.toml"
+HOOKS = "tests.integration.config_api.formats"
 
 
 def test_the_document_is_current() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == text(), "run `python -m tools.reference`"
 
 
-def test_the_live_api_is_as_it_is_described(api: Api) -> None:
-    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", f"{HERE}/schemathesis.toml", "run"]
+def test_the_live_api_is_as_it_is_described(api: Api, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"]
     options = ["--url", api.url.removesuffix("/providers"), "--header", f"x-api-key: {api.key}"]
     bounds = [
         "--max-examples",
@@ -34,12 +36,12 @@ def test_the_live_api_is_as_it_is_described(api: Api) -> None:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "functions")]),
-        "SCHEMATHESIS_HOOKS": f"{HERE.replace('/', '.')}.formats",
+        "SCHEMATHESIS_HOOKS": HOOKS,
     }
 
     done = subprocess.run(
         [*command, str(DOCUMENT), *options, *bounds],
-        cwd=ROOT,
+        cwd=tmp_path,
         env=environment,
         capture_output=True,
         text=True,

@@ -121,11 +121,12 @@ security: $(VENV)/.installed $(CHECKOV_VENV)/.installed ## checkov, cfn-lint's s
 	@$(OFFLINE) $(CHECKOV_VENV)/bin/checkov --file $(TEMPLATE) --config-file .checkov.yaml --skip-download
 	@$(PY) -m tools.iam documents $(TEMPLATE) | $(CHECKOV_VENV)/bin/python tools/check_policies.py
 
-sbom: $(CHECKOV_VENV)/.installed ## CycloneDX bills of materials of what is deployed and of what builds it, into .aws-sam/
-	@mkdir -p .aws-sam
-	@for lock in functions/requirements glue/requirements requirements/dev requirements/sam; do \
-	  $(CHECKOV_VENV)/bin/cyclonedx-py requirements $$lock.txt --output-reproducible --of JSON \
-	    -o .aws-sam/sbom-$${lock//\//-}.json && echo ".aws-sam/sbom-$${lock//\//-}.json"; done
+sbom: build $(CHECKOV_VENV)/.installed ## CycloneDX bills of materials of what is deployed and of what tests it, into .aws-sam/
+	@for function in DispatchFunction SmallRunFunction; do \
+	  $(PY) -m pip list --disable-pip-version-check --path .aws-sam/build/$$function --format=freeze \
+	    | $(CHECKOV_VENV)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o .aws-sam/sbom-$$function.json - ; done
+	@$(CHECKOV_VENV)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o .aws-sam/sbom-dev.json requirements/dev.txt
+	@ls .aws-sam/sbom-*.json
 
 lock: ## Resolve requirements/*.in again into hash-locked *.txt
 	@"$(PYTHON)" -m venv $(LOCK_VENV) && $(LOCK_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(UV)

@@ -48,7 +48,7 @@ STATES = {"nothing": 3, "small": 4, "glue": 5}
 """States that an execution enters, by the claim's decision; a test walks the state machine. Each is a transition, and
 so is the start."""
 ARTICLE_STATES = 2
-EMF_METRICS = 33
+EMF_METRICS = 32
 """Metrics that dispatch and update_status emit, each with its dimensions; a test counts them."""
 ALARM_METRICS = 15
 LOG_BYTES = {"tick": 4_000, "run": 8_000, "article_tick": 1_000, "article_run": 20_000}

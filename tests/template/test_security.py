@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from importlib.metadata import requires
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from local.intrinsics import resolve
 from local.template import Template
@@ -245,3 +248,16 @@ def test_prod_is_deployed_with_the_prod_profile() -> None:
     settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
 
     assert "Profile=prod" in settings["prod"]["deploy"]["parameters"]["parameter_overrides"]
+
+
+@pytest.mark.parametrize("folder", ["functions", "glue"])
+def test_everything_that_is_deployed_is_pinned(folder: str) -> None:
+    """What a package needs in turn is pinned too; otherwise each build could bring something else."""
+    text = (ROOT / folder / "requirements.txt").read_text(encoding="utf-8")
+    pinned = {canonicalize_name(name) for name in re.findall(r"^([A-Za-z0-9._-]+)==", text, re.MULTILINE)}
+    needed = [Requirement(line) for name in pinned for line in requires(name) or ()]
+
+    assert len(pinned) > 8
+    assert {
+        canonicalize_name(need.name) for need in needed if need.marker is None or need.marker.evaluate({"extra": ""})
+    } <= pinned

@@ -78,12 +78,14 @@ class Cloud:
             calls = 0 if last else calls - (not quits)
         self.settle()
 
-    def finish_all(self) -> None:
-        """Run everything to its end."""
-        while processes := self.standing():
+    def finish_all(self, until: str = "") -> None:
+        """Run everything to its end, or to where executions enter a state."""
+        self.begin()
+        while processes := [e.process for e in self.running if e.process and e.at != until] + self.loose:
             for process in processes:
                 process.finish()
             self.settle()
+            self.begin()
 
     def settle(self) -> None:
         """What Step Functions does when a handler has ended."""

@@ -10,6 +10,7 @@ import pytest
 from fanout import ledger, outcomes
 from fanout.ledger import Bookmark, Lease, Report
 from fanout.outcomes import Ending, JobResult, Outcomes
+from tests.faults.cloud import SUCCESS
 from tests.faults.histories import Histories
 from tests.faults.running import run
 
@@ -27,9 +28,18 @@ def test_without_the_fence_a_run_commits_under_the_lease_of_another(break_down: 
     def same_generation(state: Any, run_id: str, generation: int) -> bool:
         return state.lease is not None and state.bookmark.generation == generation
 
+    class FromZombies(Histories):
+        """Begins with runs that have sent all and stand before their commit, while their leases expire."""
+
+        def sabotage(self) -> None:
+            self.tick(0, 0)
+            self.cloud.finish_all(until=SUCCESS)
+            self.wait(125)
+
+    run(FromZombies, 50, seed=1, shrink=False)
     break_down(ledger, "holds", same_generation)
     with pytest.raises(AssertionError, match="I2: .* committed under the lease of"):
-        run(Histories, BOUND, seed=1, shrink=False)
+        run(FromZombies, BOUND, seed=1, shrink=False)
 
 
 def test_without_the_generation_a_plan_made_before_a_bookmark_was_set_moves_it(break_down: Any) -> None:

@@ -32,6 +32,8 @@ FUNCTION ?=
 EVENT ?=
 CONFIG_ENV ?= default
 ARGS ?=
+HISTORIES ?=
+KILLS_ROUNDS ?=
 # Two Spark drivers and their tests are what two cores carry.
 TEST_WORKERS ?= 2
 
@@ -57,10 +59,10 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.11" >&2; exit 1;
 @$(1)/bin/python -m pip check --disable-pip-version-check >/dev/null
 endef
 
-.PHONY: help setup run up test lint format build validate deploy invoke bench cost security sbom lock clean distclean
+.PHONY: help setup run up test lint format build validate deploy invoke bench bench-dispatch bench-job soak cost security sbom lock clean distclean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed $(SAM_VENV)/.installed ## Install everything that run, test, build and validate need
 
@@ -109,8 +111,18 @@ invoke: $(VENV)/.installed $(SAM_VENV)/.installed ## One function with one event
 	  $(PY) -m local invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
 	fi
 
-bench: $(VENV)/.installed ## Measure; the numbers are printed and written to .local/
-	@$(PY) -m pytest tests/benchmarks -m benchmark -s $(ARGS)
+bench: bench-dispatch bench-job ## Measure everything; tables, plots and JSON go to docs/bench/
+	@$(PY) -m pytest tests/benchmarks -m benchmark -s
+
+bench-dispatch: $(VENV)/.installed ## The dispatcher beside the article's serial loop
+	@$(PY) tests/benchmarks/dispatch_bench.py $(ARGS)
+
+bench-job: $(VENV)/.installed ## The job beside the article's way, and beside the bare limit
+	@$(PY) tests/benchmarks/job_bench.py $(ARGS)
+
+soak: $(VENV)/.installed ## Many more random histories and kills than `make test`: HISTORIES=n KILLS_ROUNDS=n
+	@HISTORIES=$(or $(HISTORIES),20000) KILLS_ROUNDS=$(or $(KILLS_ROUNDS),5) \
+	  $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile tests/faults tests/end_to_end/test_kills.py $(ARGS)
 
 cost: $(VENV)/.installed ## The yearly bill, the article's way and ours: PROVIDERS=n FREQUENCY=minutes ROWS=a-day PROFILE=dev|prod
 	@PYTHONPATH=functions $(PY) -m tools.cost $(if $(PROVIDERS),--providers $(PROVIDERS)) \

@@ -130,7 +130,12 @@ cost: $(VENV)/.installed ## The yearly bill, the article's way and ours: PROVIDE
 
 security: $(VENV)/.installed $(CHECKOV_VENV)/.installed ## checkov, cfn-lint's serverless rules, parliament (installs them the first time)
 	@$(CHECKOV_VENV)/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- $(TEMPLATE)
+	@echo "checkov, as written (dev profile)"
 	@$(OFFLINE) $(CHECKOV_VENV)/bin/checkov --file $(TEMPLATE) --config-file .checkov.yaml --skip-download
+	@echo "checkov, expanded (prod profile)"
+	@mkdir -p .aws-sam
+	@$(PY) -m tools.expand $(TEMPLATE) Profile=prod ReservedConcurrency=10 >.aws-sam/prod.json
+	@$(OFFLINE) $(CHECKOV_VENV)/bin/checkov --file .aws-sam/prod.json --config-file .checkov.yaml --skip-download
 	@$(PY) -m tools.iam documents $(TEMPLATE) | $(CHECKOV_VENV)/bin/python tools/check_policies.py
 
 sbom: build $(CHECKOV_VENV)/.installed ## CycloneDX bills of materials of what is deployed and of what tests it, into .aws-sam/

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from local.intrinsics import resolve
 from local.template import Template
 from tests.template.reading import ROOT, TEMPLATE
+from tools.expand import expanded
 from tools.iam import Names, documents
 
 PROFILES: dict[str, dict[str, object]] = {"dev": {}, "prod": {"Profile": "prod"}}
@@ -248,6 +249,33 @@ def test_prod_is_deployed_with_the_prod_profile() -> None:
     settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
 
     assert "Profile=prod" in settings["prod"]["deploy"]["parameters"]["parameter_overrides"]
+
+
+def test_what_checkov_sees_of_prod_is_what_prod_deploys() -> None:
+    seen = expanded(TEMPLATE, {"Profile": "prod"})["Resources"]
+    text = json.dumps(seen)
+
+    assert set(seen) == set(Template.load(TEMPLATE, {"Profile": "prod"}).resources)
+    assert "Fn::If" not in text
+    assert "AWS::NoValue" not in text
+    assert seen["RunLedger"]["Properties"]["DeletionProtectionEnabled"] is True
+    assert seen["AccessLogBucket"]["Metadata"]["checkov"]["skip"][0]["comment"]
+
+
+@pytest.mark.parametrize("path", [".checkov.yaml", "template.yaml"])
+def test_every_check_that_is_skipped_says_why(path: str) -> None:
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    skips = [number for number, line in enumerate(lines) if re.match(r"\s*- (id: )?(CKV|WS|ES|W|E)\w+\d", line)]
+
+    assert len(skips) >= 3
+    for number in skips:
+        around = (
+            lines[number - 1].strip(),
+            lines[number],
+            lines[number + 1 if number + 1 < len(lines) else number].strip(),
+        )
+        explained = around[0].startswith("#") or "  # " in around[1] or around[2].startswith("comment: ")
+        assert explained, lines[number]
 
 
 @pytest.mark.parametrize("folder", ["functions", "glue"])

@@ -14,7 +14,7 @@ _PARTICULARS = (
     (re.compile(r"\bjr_[0-9a-f]+\b"), "jr_…"),
     (re.compile(r"\b[0-9A-Za-z_-]*\d{8}T\d{6}Z[0-9A-Za-z_-]*"), "…"),
     (re.compile(r"\b[0-9a-f]{16,}\b"), "…"),
-    (re.compile(r"\d+"), "n"),
+    (re.compile(r"(?<![A-Za-z])\d+"), "n"),
 )
 UNKNOWN = "no cause was recorded"
 
@@ -44,6 +44,7 @@ def group(standings: Iterable[Standing]) -> list[Cause]:
 
 def general(why: str, provider: str) -> str:
     """A cause without what is particular to one run."""
+    why = re.sub(rf"(?<![\w.=-]){re.escape(provider)}(?![\w.-])", "PROVIDER", why)
     for pattern, placeholder in _PARTICULARS:
         why = pattern.sub(placeholder, why)
-    return why.replace(provider, "PROVIDER")
+    return why

@@ -10,7 +10,8 @@ from fanout.costs import PRICES, PRICES_AS_OF, queue_dollars
 from fanout.ledger import RunRecord
 
 TRANSITIONS = {"none": 3, "small": 4, "glue": 5}
-"""States that an execution enters, by engine; a failed one enters one more. See statemachine/change_log.asl.json."""
+TRANSITIONS_OF_FAILED = 5
+"""States that an execution enters, by engine, and when its job fails. See statemachine/change_log.asl.json."""
 YEAR_DAYS = 365.25
 
 
@@ -55,7 +56,7 @@ class Spending:
 def spent(provider: str, records: Iterable[RunRecord]) -> Spent:
     """Add up one provider's runs."""
     runs = list(records)
-    transitions = sum(TRANSITIONS[run.engine] + (run.status == "failed") for run in runs)
+    transitions = sum(TRANSITIONS_OF_FAILED if run.status == "failed" else TRANSITIONS[run.engine] for run in runs)
     return Spent(
         provider=provider,
         runs=len(runs),

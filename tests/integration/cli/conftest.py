@@ -1,0 +1,94 @@
+"""`fanout` against the laptop cloud, in this process."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from local.cloud import LaptopCloud
+from tests.template.reading import TEMPLATE
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said and how it ended."""
+
+    status: int
+    out: str
+    error: str
+
+    @property
+    def json(self) -> Any:
+        """Its answer under --json."""
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Fanout:
+    """The command line of a laptop cloud."""
+
+    cloud: LaptopCloud
+    folder: Path
+
+    def __call__(self, *arguments: str, stdin: str | None = None) -> Said:
+        """Run a command with --local."""
+        done = CliRunner().invoke(app, [*arguments, "--local"], input=stdin)
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Said(done.exit_code, done.stdout, done.stderr)
+
+    def json(self, *arguments: str) -> Any:
+        """The answer of a command under --json."""
+        return self(*arguments, "--json").json
+
+    def drop(self, provider: str, key: str, rows: int) -> None:
+        """Write an object of so many rows into a provider's change log."""
+        lines = b"".join(json.dumps(change(f"{key}-{n}")).encode() + b"\n" for n in range(rows))
+        self.drop_bytes(provider, key, gzip.compress(lines))
+
+    def drop_bytes(self, provider: str, key: str, body: bytes) -> None:
+        """Write any object into a provider's change log."""
+        file = self.folder / "object"
+        file.write_bytes(body)
+        assert self("put", provider, str(file), "--as", key).status == 0
+
+
+def change(identity: str) -> dict[str, Any]:
+    """A DynamoDB stream record."""
+    return {
+        "eventID": identity,
+        "eventName": "INSERT",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": "us-east-1",
+        "dynamodb": {
+            "Keys": {"id": {"S": identity}},
+            "NewImage": {"id": {"S": identity}},
+            "SequenceNumber": "1",
+            "ApproximateCreationDateTime": 1795332600,
+            "StreamViewType": "NEW_IMAGE",
+        },
+    }
+
+
+@pytest.fixture(scope="package")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
+    with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud"), drivers=0) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def fanout(cloud: LaptopCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fanout]:
+    """A command line; providers that a test adds are gone after it."""
+    monkeypatch.setenv("FANOUT_CLOUD_FILE", str(cloud.workdir / "cloud.json"))
+    command = Fanout(cloud, tmp_path)
+    yield command
+    for name in command.json("providers", "list")["providers"]:
+        command("providers", "remove", name, "--yes")

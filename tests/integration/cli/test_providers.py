@@ -1,0 +1,100 @@
+"""`fanout providers …`"""
+
+from __future__ import annotations
+
+import json
+
+from tests.integration.cli.conftest import Fanout
+
+
+def listed(fanout: Fanout) -> dict[str, object]:
+    found: dict[str, object] = fanout.json("providers", "list")["providers"]
+    return found
+
+
+def test_a_provider_is_added_changed_paused_resumed_and_removed(fanout: Fanout) -> None:
+    assert fanout("providers", "add", "a", "--frequency", "30", "--field", 'owner="sales"').status == 0
+    assert listed(fanout) == {"a": {"frequency": 30, "owner": "sales"}}
+
+    assert fanout("providers", "set", "a", "--group", "g", "--field", "owner=null").status == 0
+    assert listed(fanout) == {"a": {"frequency": 30, "group": "g"}}
+
+    fanout("providers", "pause", "a")
+    assert listed(fanout) == {"a": {"frequency": 30, "group": "g", "paused": True}}
+    fanout("providers", "resume", "a")
+    assert listed(fanout) == {"a": {"frequency": 30, "group": "g"}}
+
+    assert fanout("providers", "remove", "a", "--yes").status == 0
+    assert listed(fanout) == {}
+
+
+def test_adding_a_provider_twice_changes_nothing(fanout: Fanout) -> None:
+    fanout("providers", "add", "a", "--frequency", "30")
+
+    again = fanout("providers", "add", "a", "--frequency", "60")
+
+    assert again.status == 2
+    assert "there already" in again.error
+    assert listed(fanout) == {"a": {"frequency": 30}}
+
+
+def test_a_removal_asks_and_without_an_answer_removes_nothing(fanout: Fanout) -> None:
+    fanout("providers", "add", "a")
+
+    refused = fanout("providers", "remove", "a", stdin="")
+
+    assert refused.status == 2
+    assert "--yes" in refused.error
+    assert "a" in listed(fanout)
+
+
+def test_errors_say_what_is_wrong(fanout: Fanout) -> None:
+    assert "fanout providers list" in fanout("providers", "set", "nobody", "--frequency", "5").error
+    assert (
+        "allow-list" in fanout("providers", "add", "../a").error
+        or "not allowed" in fanout("providers", "add", "../a").error
+    )
+    assert "NAME=JSON" in fanout("providers", "add", "a", "--field", "owner=sales").error
+    assert fanout("providers", "add", "a", "--frequency", "0").status == 2
+    assert listed(fanout) == {}
+
+
+def test_discover_registers_the_folders_that_are_missing(fanout: Fanout) -> None:
+    fanout("providers", "add", "known")
+    fanout.drop("known", "a.json.gz", 1)
+    fanout.drop("found", "a.json.gz", 1)
+
+    dry = fanout.json("providers", "discover", "--dry-run")
+    assert "found" in dry["registered"]
+    assert list(listed(fanout)) == ["known"]
+
+    done = fanout.json("providers", "discover", "--frequency", "45", "--yes")
+    assert "found" in done["registered"]
+    assert listed(fanout)["found"] == {"frequency": 45}
+    assert fanout.json("providers", "discover", "--yes")["registered"] == []
+
+
+def test_what_is_exported_can_be_imported(fanout: Fanout) -> None:
+    fanout("providers", "add", "a", "--frequency", "30", "--field", "limits=[1,2.5]")
+    fanout("providers", "add", "b")
+    file = fanout.folder / "providers.json"
+    assert fanout("providers", "export", str(file)).status == 0
+    before = listed(fanout)
+    fanout("providers", "remove", "a", "--yes")
+    fanout("providers", "set", "b", "--frequency", "5")
+
+    added = fanout.json("providers", "import", str(file))
+    assert (added["registered"], added["there_already"]) == (["a"], ["b"])
+    assert fanout.json("providers", "import", str(file), "--replace")["registered"] == ["a", "b"]
+    assert listed(fanout) == before
+
+
+def test_an_import_with_one_wrong_entry_writes_nothing(fanout: Fanout) -> None:
+    file = fanout.folder / "providers.json"
+    file.write_text(json.dumps({"good": {"frequency": 5}, "bad": {"frequency": "often"}}))
+
+    refused = fanout("providers", "import", str(file))
+
+    assert refused.status == 2
+    assert "bad: frequency" in refused.error
+    assert listed(fanout) == {}

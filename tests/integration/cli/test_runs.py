@@ -1,0 +1,211 @@
+"""`fanout` from a run's start to its replay."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.integration.cli.conftest import Fanout
+
+
+def messages(fanout: Fanout) -> list[str]:
+    """The ids of all messages that are in the queue now; they are taken out."""
+    sqs, url = fanout.cloud.client("sqs"), fanout.cloud.outputs["ChangesQueueUrl"]
+    found = []
+    while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for message in batch:
+            found.append(json.loads(message["Body"])["id"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return sorted(found)
+
+
+@pytest.fixture
+def provider(fanout: Fanout, request: pytest.FixtureRequest) -> str:
+    """A provider of the test's own: ledger items and records stay from test to test."""
+    name = f"p{abs(hash(request.node.name)) % 10**8}"
+    fanout("providers", "add", name, "--frequency", "15")
+    messages(fanout)
+    return name
+
+
+def test_a_run_sends_what_is_new_and_its_history_says_so(fanout: Fanout, provider: str) -> None:
+    fanout.drop(provider, "one.json.gz", 3)
+
+    ran = fanout("run", provider, "--json")
+
+    assert ran.status == 0
+    assert ran.json["record"]["messages"] == 3
+    assert "Run change_log in Lambda" in ran.error
+    assert messages(fanout) == ["one.json.gz-0", "one.json.gz-1", "one.json.gz-2"]
+    (line,) = fanout.json("runs", provider)["runs"]
+    assert (line["status"], line["engine"], line["rows"], line["run_id"]) == (
+        "succeeded",
+        "small",
+        3,
+        ran.json["run_id"],
+    )
+    assert line["dollars"] > 0
+
+
+def test_a_run_of_an_unknown_provider_starts_nothing(fanout: Fanout, provider: str) -> None:
+    before = len(fanout.cloud.executions())
+
+    refused = fanout("run", provider[:-1])
+
+    assert refused.status == 2
+    assert f"did you mean {provider}?" in refused.error
+    assert len(fanout.cloud.executions()) == before
+
+
+def test_trace_tells_of_a_good_run_from_claim_to_commit(fanout: Fanout, provider: str) -> None:
+    fanout.drop(provider, "one.json.gz", 2)
+    run_id = fanout.json("run", provider)["run_id"]
+
+    traced = fanout("trace", run_id, "--json")
+
+    found = traced.json
+    assert traced.status == 0
+    assert (found["provider"], found["execution"]["status"]) == (provider, "SUCCEEDED")
+    assert found["claim"]["decision"] == "small"
+    assert found["manifest"]["objects"] == 1
+    assert found["result"]["messages"] == found["record"]["messages"] == 2
+    assert found["commit"]["committed"] is True
+    assert next(step["state"] for step in found["execution"]["steps"]) == "Claim Partition"
+    assert any(run_id in line for line in found["log"])
+
+
+def test_a_failed_run_is_seen_explained_repaired_and_caught_up(fanout: Fanout, provider: str) -> None:
+    fanout.drop(provider, "good.json.gz", 1)
+    fanout.drop_bytes(provider, "broken.json.gz", b"no gzip")
+
+    failed = fanout("run", provider, "--json")
+    run_id = failed.json["run_id"]
+
+    assert failed.status == 1
+    assert "fanout trace" in failed.json["explanation"]
+    status = fanout("status", "--json")
+    assert status.status == 1
+    assert [(s["condition"], s["run_id"]) for s in status.json["shown"] if s["provider"] == provider] == [
+        ("failing", run_id)
+    ]
+    causes = fanout.json("failed")["causes"]
+    assert next(cause["cause"] for cause in causes if provider in cause["providers"]).startswith(
+        "CorruptObjectError: s3://…"
+    )
+    traced = fanout("trace", run_id)
+    assert traced.status == 1
+    assert "broken.json.gz" in traced.out
+    assert "nothing was committed" in traced.out
+
+    fanout.drop(provider, "broken.json.gz", 1)
+    assert fanout("run", provider).status == 0
+    assert provider not in [s["provider"] for s in fanout.json("status")["shown"]]
+    assert [run["status"] for run in fanout.json("runs", provider)["runs"]] == ["succeeded", "failed"]
+
+
+def test_a_replay_sends_the_same_ids_again_and_leaves_the_bookmark(fanout: Fanout, provider: str) -> None:
+    fanout.drop(provider, "one.json.gz", 2)
+    fanout("run", provider)
+    first = messages(fanout)
+    bookmark = fanout.json("bookmark", "show", provider)
+
+    plan = fanout.json("replay", provider, "--from", "1h", "--dry-run")
+    assert (plan["objects"], messages(fanout)) == (1, [])
+
+    assert fanout("replay", provider, "--from", "1h", "--yes").status == 0
+    assert messages(fanout) == first
+    assert fanout.json("bookmark", "show", provider) == bookmark
+    assert fanout.json("runs", provider)["runs"][0]["replay"] is True
+
+
+def test_a_replay_asks_and_of_nothing_does_nothing(fanout: Fanout, provider: str) -> None:
+    fanout.drop(provider, "one.json.gz", 1)
+
+    assert fanout("replay", provider, "--from", "1h").status == 2
+    assert fanout("replay", provider, "--from", "2020-01-01", "--to", "2020-01-02", "--yes").status == 0
+    assert "lies after" in fanout("replay", provider, "--from", "now", "--to", "1h").error
+    assert "is not a time" in fanout("replay", provider, "--from", "yesterday").error
+    assert messages(fanout) == []
+
+
+def test_a_bookmark_that_was_reset_makes_everything_new_again(fanout: Fanout, provider: str) -> None:
+    fanout.drop(provider, "one.json.gz", 2)
+    fanout("run", provider)
+    assert "nothing new" in fanout.json("run", provider)["explanation"]
+    first = messages(fanout)
+
+    assert fanout("bookmark", "reset", provider).status == 2
+    assert fanout.json("bookmark", "reset", provider, "--yes")["since"] is None
+    fanout("run", provider)
+
+    assert messages(fanout) == first
+
+
+def test_a_bookmark_set_forward_leaves_out_and_the_audit_says_so(fanout: Fanout, provider: str) -> None:
+    fanout.drop(provider, "one.json.gz", 2)
+    assert fanout("bookmark", "set", provider, "2030-01-01T00:00:00Z", "--yes").status == 0
+
+    audited = fanout("audit", provider)
+
+    assert "nothing new" in fanout.json("run", provider)["explanation"]
+    assert audited.status == 1
+    assert f"fanout replay {provider} --from" in audited.out
+
+
+def test_cost_is_measured_from_the_records(fanout: Fanout, provider: str) -> None:
+    fanout.drop(provider, "one.json.gz", 2)
+    record = fanout.json("run", provider)["record"]
+
+    report = fanout.json("cost", "--days", "1")
+
+    (mine,) = [one for one in report["providers"] if one["provider"] == provider]
+    assert (mine["runs"], mine["rows"], mine["engines"]) == (1, 2, record["dollars"])
+    assert report["dollars_a_year"] > report["dollars"] > 0
+
+
+def test_doctor_finds_the_laptop_cloud_well(fanout: Fanout, provider: str) -> None:
+    fanout.drop(provider, "one.json.gz", 1)
+
+    report = fanout("doctor", "--json")
+
+    assert report.status == 0, report.out
+    assert {check["verdict"] for check in report.json["checks"]} == {"ok"}
+
+
+def test_doctor_says_what_is_missing(fanout: Fanout, provider: str) -> None:
+    glue, s3 = fanout.cloud.client("glue"), fanout.cloud.client("s3")
+    location = glue.get_job(JobName=fanout.cloud.outputs["GlueJobName"])["Job"]["Command"]["ScriptLocation"]
+    bucket, _, key = location.removeprefix("s3://").partition("/")
+    script = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    s3.delete_object(Bucket=bucket, Key=key)
+    try:
+        report = fanout("doctor", "--json")
+    finally:
+        s3.put_object(Bucket=bucket, Key=key, Body=script)
+
+    failed = [check for check in report.json["checks"] if check["verdict"] == "fail"]
+    assert report.status == 1
+    assert [check["name"] for check in failed] == ["job script"]
+    assert "sam uploads" in failed[0]["advice"]
+
+
+def test_without_a_laptop_cloud_the_operator_is_told_to_start_one(
+    fanout: Fanout, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("FANOUT_CLOUD_FILE", str(fanout.folder / "nothing.json"))
+        refused = fanout("status")
+
+    assert refused.status == 3
+    assert "make up" in refused.error
+
+
+def test_the_key_is_in_nothing_that_is_said(fanout: Fanout, provider: str) -> None:
+    secret = fanout.cloud.client("secretsmanager").get_secret_value(
+        SecretId=fanout.cloud.outputs["ConfigApiKeySecretArn"]
+    )["SecretString"]
+
+    for words in (["doctor"], ["status", "--all"], ["providers", "list"], ["run", provider], ["runs", provider]):
+        for shown in (fanout(*words), fanout(*words, "--json")):
+            assert secret not in shown.out + shown.error

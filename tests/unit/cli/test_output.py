@@ -1,0 +1,84 @@
+"""What the operator reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cli.errors import UsageError
+from cli.output import as_json, dollars, duration, size
+from cli.overview import Condition
+from cli.times import moment
+from fanout.manifests import Replay
+
+NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Example:
+    at: datetime
+    span: timedelta
+    condition: Condition
+    replay: Replay
+    parts: tuple[int, ...]
+
+
+def test_a_report_is_plain_json() -> None:
+    report = Example(NOW, timedelta(minutes=2), Condition.LATE, Replay.model_validate({"from": NOW, "to": NOW}), (1, 2))
+
+    assert json.loads(as_json(report)) == {
+        "at": "2026-11-22T08:00:00Z",
+        "span": 120.0,
+        "condition": "late",
+        "replay": {"from": "2026-11-22T08:00:00Z", "to": "2026-11-22T08:00:00Z"},
+        "parts": [1, 2],
+    }
+
+
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        (timedelta(), "0s"),
+        (timedelta(seconds=59), "59s"),
+        (timedelta(minutes=5, seconds=10), "5m 10s"),
+        (timedelta(hours=2), "2h"),
+        (timedelta(days=2, hours=3, minutes=4), "2d 3h"),
+        (-timedelta(minutes=1), "-1m 0s"),
+    ],
+)
+def test_a_duration_is_given_in_its_largest_units(span: timedelta, text: str) -> None:
+    assert duration(span) == text
+
+
+@pytest.mark.parametrize(("amount", "text"), [(0, "$0"), (0.000012, "$0.000012"), (0.5, "$0.5"), (1234.5, "$1,234.50")])
+def test_a_small_amount_is_not_shown_as_nothing(amount: float, text: str) -> None:
+    assert dollars(amount) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 KB"), (2 * 10**9, "2.0 GB")])
+def test_bytes_have_a_unit_that_fits(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("now", NOW),
+        ("30m", NOW - timedelta(minutes=30)),
+        ("6h", NOW - timedelta(hours=6)),
+        ("2d", NOW - timedelta(days=2)),
+        ("2026-11-21", datetime(2026, 11, 21, tzinfo=UTC)),
+        ("2026-11-22T09:30:00+02:00", datetime(2026, 11, 22, 7, 30, tzinfo=UTC)),
+    ],
+)
+def test_times_as_operators_write_them(text: str, meant: datetime) -> None:
+    assert moment(text, NOW) == meant
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-11-22T07:30:00", "5 m", ""])
+def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(UsageError, match="2026-11-22T07:30:00Z"):
+        moment(text, NOW)

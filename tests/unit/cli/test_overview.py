@@ -1,0 +1,134 @@
+"""How a provider stands, from its entry and its ledger item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cli.overview import Condition, Overview, survey
+from fanout.ledger import Lease, ProviderState, Report, RunRecord
+from fanout.times import format_http_date
+
+NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Entries:
+    listed: dict[str, object]
+
+    def entries(self) -> Mapping[str, object]:
+        return self.listed
+
+    def report(self, provider: str, report: Report) -> None:
+        raise AssertionError("looking changes nothing")
+
+
+@dataclass
+class Items:
+    states: dict[str, ProviderState] = field(default_factory=dict)
+    read: list[str] = field(default_factory=list)
+
+    def attention(self) -> list[ProviderState]:
+        return [state for state in self.states.values() if state.attention]
+
+    def get_many(self, providers: Iterable[str]) -> dict[str, ProviderState]:
+        self.read = list(providers)
+        return {name: self.states[name] for name in self.read if name in self.states}
+
+
+@dataclass
+class Statuses:
+    status_of: str | None = "RUNNING"
+    asked: int = 0
+
+    def status(self, execution_arn: str) -> str | None:
+        self.asked += 1
+        return self.status_of
+
+
+def entry(ago: timedelta | None, status: str = "succeeded", **more: object) -> dict[str, object]:
+    last = {"last_success": format_http_date(NOW - ago)} if ago is not None else {}
+    return {"frequency": 60, "status": status, **last, **more}
+
+
+def lease(ago: timedelta, holds: timedelta = 2 * HOUR) -> Lease:
+    return Lease(
+        run_id="r", claimed_at=NOW - ago, expires_at=NOW - ago + holds, run_dir="s3://b/r/", execution_arn="arn"
+    )
+
+
+def look(one: object, state: ProviderState | None = None, status: str | None = "RUNNING") -> Overview:
+    items = Items({"a": state} if state else {})
+    return survey(Entries({"a": one}), items, Statuses(status), NOW, timedelta(minutes=30))
+
+
+@pytest.mark.parametrize(
+    ("one", "state", "status", "condition"),
+    [
+        (entry(0.5 * HOUR), None, None, Condition.WAITING),
+        (entry(None), None, None, Condition.DUE),
+        (entry(1.2 * HOUR), None, None, Condition.DUE),
+        (entry(2 * HOUR), None, None, Condition.LATE),
+        (entry(2 * HOUR, paused=True), None, None, Condition.PAUSED),
+        ({"frequency": "often"}, None, None, Condition.INVALID),
+        (entry(2 * HOUR), ProviderState(provider="a", last_success=NOW), None, Condition.WAITING),
+        (entry(2 * HOUR, "running"), ProviderState(provider="a", lease=lease(HOUR)), "RUNNING", Condition.RUNNING),
+        (entry(2 * HOUR, "running"), ProviderState(provider="a", lease=lease(HOUR)), "FAILED", Condition.STUCK),
+        (entry(2 * HOUR, "running"), ProviderState(provider="a", lease=lease(HOUR)), None, Condition.STUCK),
+        (entry(2 * HOUR, "running"), ProviderState(provider="a", lease=lease(3 * HOUR)), "RUNNING", Condition.STUCK),
+        (entry(2 * HOUR, "failed"), ProviderState(provider="a", failures=2), None, Condition.FAILING),
+    ],
+)
+def test_how_a_provider_stands(
+    one: object, state: ProviderState | None, status: str | None, condition: Condition
+) -> None:
+    overview = look(one, state, status)
+
+    assert [standing.condition for standing in overview.standings] == [condition]
+    assert overview.counts == {condition.value: 1}
+    assert overview.healthy is (condition in (Condition.WAITING, Condition.DUE, Condition.PAUSED, Condition.RUNNING))
+
+
+def test_a_failing_provider_says_why_and_since_when() -> None:
+    record = RunRecord(run_id="r9", status="failed", started_at=NOW, ended_at=NOW, error="RecordError: line 7")
+    (standing,) = look(entry(2 * HOUR, "failed"), ProviderState(provider="a", failures=3, last_run=record)).standings
+
+    assert (standing.failures, standing.run_id, standing.why) == (3, "r9", "RecordError: line 7")
+    assert standing.next_due == NOW - HOUR
+    assert standing.late_by == HOUR
+
+
+def test_the_ledger_is_read_only_of_those_that_their_entry_cannot_answer_for() -> None:
+    listed = {
+        "fine": entry(0.5 * HOUR),
+        "due": entry(2 * HOUR),
+        "failed": entry(0.5 * HOUR, "failed"),
+        "held": entry(2 * HOUR),
+        "paused": entry(2 * HOUR, paused=True),
+    }
+    items = Items({"held": ProviderState(provider="held", lease=lease(HOUR))})
+
+    survey(Entries(listed), items, Statuses(), NOW, HOUR)
+
+    assert items.read == ["due", "failed"]
+
+
+def test_a_lease_that_was_just_taken_is_not_checked() -> None:
+    statuses = Statuses(None)
+    items = Items({"a": ProviderState(provider="a", lease=lease(timedelta(minutes=1)))})
+
+    overview = survey(Entries({"a": entry(2 * HOUR)}), items, statuses, NOW, HOUR)
+
+    assert (statuses.asked, overview.counts) == (0, {"running": 1})
+
+
+def test_the_worst_come_first() -> None:
+    listed = {"a": entry(0.5 * HOUR), "b": entry(3 * HOUR), "c": {"frequency": 0}, "d": entry(9 * HOUR)}
+
+    overview = survey(Entries(listed), Items(), Statuses(), NOW, HOUR)
+
+    assert [standing.provider for standing in overview.standings] == ["c", "d", "b", "a"]

@@ -6,15 +6,17 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any, Protocol
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
 
 from fanout.errors import (
     LedgerConflictError,
+    LedgerItemError,
     LedgerUnavailableError,
     StartRefusedError,
     StartThrottledError,
@@ -23,6 +25,7 @@ from fanout.errors import (
 )
 from fanout.ledger import ProviderState
 from fanout.manifests import StoredObject
+from fanout.providers import describe
 
 ATTENTION_INDEX = "attention"
 _BATCH_GET_LIMIT = 100
@@ -88,7 +91,7 @@ class DynamoLedger:
         for attempt in range(_BATCH_GET_TRIES):
             with _unavailable(LedgerUnavailableError, f"reading {len(providers)} ledger items"):
                 answer = self._client.batch_get_item(RequestItems=wanted)
-            states += [_state(item) for item in answer["Responses"].get(self._table, [])]
+            states += _readable(answer["Responses"].get(self._table, []))
             wanted = answer.get("UnprocessedKeys") or {}
             if not wanted:
                 return states
@@ -123,7 +126,7 @@ class DynamoLedger:
                     KeyConditionExpression="attention = :reason",
                     ExpressionAttributeValues={":reason": {"S": reason}},
                 )
-                states += [_state(item) for page in pages for item in page["Items"]]
+                states += _readable(item for page in pages for item in page["Items"])
         return states
 
 
@@ -142,7 +145,25 @@ def _item(state: ProviderState) -> dict[str, Any]:
 
 
 def _state(item: dict[str, Any]) -> ProviderState:
-    return ProviderState.model_validate({name: _deserializer.deserialize(value) for name, value in item.items()})
+    try:
+        return ProviderState.model_validate({name: _deserializer.deserialize(value) for name, value in item.items()})
+    except (ValidationError, TypeError, AttributeError) as error:
+        reason = describe(error) if isinstance(error, ValidationError) else type(error).__name__
+        raise LedgerItemError(
+            f"the ledger item of {item['provider'].get('S')} is not of its form ({reason}); restore what was changed by "
+            "hand, or delete the item, which makes its whole change log new"
+        ) from None
+
+
+def _readable(items: Iterable[dict[str, Any]]) -> list[ProviderState]:
+    """The states of many items. One that cannot be read is left out, so that it stops nobody else: its own
+    provider's claim fails, and says why.
+    """
+    states = []
+    for item in items:
+        with suppress(LedgerItemError):
+            states.append(_state(item))
+    return states
 
 
 class S3Objects:

@@ -36,6 +36,10 @@ class LeaseLostError(TerminalError):
     """Another run holds the provider, so this run may not take effect."""
 
 
+class LedgerItemError(TerminalError):
+    """A provider's item in the run ledger is not of its form."""
+
+
 class ResultMissingError(TerminalError):
     """The job ended without the result that proves every object of the manifest was sent."""
 

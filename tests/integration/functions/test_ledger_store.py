@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from fanout import ledger
 from fanout.aws import DynamoLedger
-from fanout.errors import LedgerConflictError, LedgerUnavailableError
+from fanout.errors import LedgerConflictError, LedgerItemError, LedgerUnavailableError
 from fanout.ledger import Backoff, Bookmark, Lease, LedgerStore, ProviderState, Report, RunRecord, RunRef
 from tests.harness.fakes import MemoryLedger
 from tests.harness.faults import Clock, Faults
@@ -190,6 +190,16 @@ class TestDynamoDB:
         # Then it has the lease, by one write
         assert state.lease == LEASE
         assert store.get("a").version == 1
+
+    def test_an_item_that_cannot_be_read_stops_only_its_own_provider(self, client: Any) -> None:
+        store = table(client)
+        store.put(ProviderState(provider="good", lease=LEASE))
+        spoiled = {"provider": {"S": "bad"}, "attention": {"S": "live"}, "failures": {"S": "many"}}
+        client.put_item(TableName="ledger", Item=spoiled)
+        assert list(store.get_many(["good", "bad"])) == ["good"]
+        assert [state.provider for state in store.attention()] == ["good"]
+        with pytest.raises(LedgerItemError, match="item of bad is not of its form .failures"):
+            store.get("bad")
 
     def test_keys_that_dynamodb_did_not_process_are_asked_for_again(self, client: Any) -> None:
         store = table(client)

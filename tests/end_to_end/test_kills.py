@@ -31,7 +31,10 @@ ROWS = 50
 KILLS = int(os.environ.get("KILLS", "20"))
 SEED = int(os.environ.get("KILLS_SEED", "1"))
 ROUNDS = int(os.environ.get("KILLS_ROUNDS", "1"))
-MOST_TICKS = 40
+MOST_TICKS = 2 * KILLS
+"""Within which everybody who is to be killed must have been."""
+TICKS_TO_RECOVER = 8
+"""After the last kill. Eight runs at a time serve everybody within three ticks, and a backoff is one tick long."""
 TICK = timedelta(minutes=15)
 
 pytestmark = [
@@ -130,16 +133,20 @@ def test_after_twenty_kills_every_change_has_been_delivered_and_nobody_is_left_b
             stage.config_api("PUT", f"/{provider}", {"frequency": "15"})
         at = datetime.now(UTC).replace(microsecond=0)
         stage.tick(at)
-        while killer.left or not stage.caught_up():
-            assert stage.ticks < MOST_TICKS, f"not caught up after {stage.ticks} ticks; not yet killed: {killer.left}"
-            if killer.left:
-                stage.put_more(stage.chance.sample(PROVIDERS, 8))
+        while killer.left:
+            assert stage.ticks < MOST_TICKS, f"not yet killed: {killer.left}"
+            stage.put_more(stage.chance.sample(PROVIDERS, 8))
+            at += TICK
+            stage.tick(at)
+        last = stage.ticks
+        while not stage.caught_up() and stage.ticks < last + TICKS_TO_RECOVER:
             at += TICK
             stage.tick(at)
         report(stage, killer, time.monotonic() - began)
 
         assert len(killer.done) == KILLS
-        assert set(stage.bodies) == stage.expected(), "a message without a change"
+        missing, invented = stage.expected() - set(stage.bodies), set(stage.bodies) - stage.expected()
+        assert (len(missing), len(invented)) == (0, 0), "changes without a message, messages without a change"
         changed = {id_ for id_, bodies in stage.bodies.items() if len(set(bodies)) > 1}
         assert not changed, "a repeat differs from what was sent first"
         assert not [item["provider"]["S"] for item in stage.ledger() if "lease" in item or "attention" in item]

@@ -150,8 +150,8 @@ def _state(item: dict[str, Any]) -> ProviderState:
     except (ValidationError, TypeError, AttributeError) as error:
         reason = describe(error) if isinstance(error, ValidationError) else type(error).__name__
         raise LedgerItemError(
-            f"the ledger item of {item['provider'].get('S')} is not of its form ({reason}); restore what was changed by "
-            "hand, or delete the item, which makes its whole change log new"
+            f"the ledger item of {item['provider'].get('S')} is not of its form ({reason}); restore what was changed "
+            "by hand, or delete the item, which makes its whole change log new"
         ) from None
 
 

@@ -169,6 +169,7 @@ def export_providers(
     if file == "-":
         print(text)  # noqa: T201 - this command's answer is JSON in any case
         return
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text(text + "\n", encoding="utf-8")
     op.note(f"wrote {file}")
 

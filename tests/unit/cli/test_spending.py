@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -63,7 +64,7 @@ def test_transitions_are_those_of_the_state_machine() -> None:
 
     def entered(*steps: str) -> int:
         """Check that each state leads to the next, and count them."""
-        for state, following in zip(steps, steps[1:], strict=False):
+        for state, following in itertools.pairwise(steps):
             ways = [states[state].get("Next"), states[state].get("Default")]
             ways += [way["Next"] for kind in ("Choices", "Catch") for way in states[state].get(kind, ())]
             assert following in ways, (state, following)

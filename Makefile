@@ -59,7 +59,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.11" >&2; exit 1;
 @$(1)/bin/python -m pip check --disable-pip-version-check >/dev/null
 endef
 
-.PHONY: help setup run up test lint format build validate deploy invoke bench bench-dispatch bench-job soak cost security sbom lock clean distclean
+.PHONY: help setup run up test lint format docs build validate deploy invoke bench bench-dispatch bench-job soak cost security sbom lock clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ lint: $(VENV)/.installed ## ruff and mypy
 format: $(VENV)/.installed ## Put the sources into the house's format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+docs: $(VENV)/.installed ## Make docs/reference/ and docs/openapi.json from the code; a test fails when they are stale
+	@$(PY) -m tools.reference
 
 build: $(VENV)/.installed $(SAM_VENV)/.installed ## Build what AWS will run, into .aws-sam/
 	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)

@@ -238,7 +238,7 @@ def messages() -> Iterator[str]:
     }
     yield "# Messages\n"
     yield "One message for each changed row: a CloudEvent 1.0 in JSON, in the message's body. Delivery is at least"
-    yield "once; a message that is sent again has the same `id`. `data` is what `transform` returns ([etl](../etl.md)).\n"
+    yield "once; a message sent again has the same `id`. `data` is what `transform` returns ([etl](../etl.md)).\n"
     yield "With `MessageOrder=key` the group id is a hash of `subject`, so that the changes of one key stay in order.\n"
     rows = [
         ("`specversion`", "`1.0`"),

@@ -1,0 +1,109 @@
+"""The config API's handler, called as Lambda calls it. The live API is tested in tests/integration/config_api."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError
+
+import config_api
+from fanout import bootstrap
+from fanout.provider_table import ProviderTable
+from tests.unit.functions.test_provider_table import MemoryDynamo
+
+
+@dataclass
+class Context:
+    function_name: str = "config_api"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:config_api"
+    aws_request_id: str = "request"
+
+
+class Broken:
+    """DynamoDB on a bad day."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __getattr__(self, name: str) -> Any:
+        def fail(**given: Any) -> None:
+            raise self.error
+
+        return fail
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> ProviderTable:
+    table = ProviderTable(MemoryDynamo(), "providers", 100)
+    monkeypatch.setattr(bootstrap, "provider_table", lambda: table)
+    return table
+
+
+def call(method: str, path: str, body: str | None = None, encoded: bool = False, **headers: str) -> dict[str, Any]:
+    event = {
+        "httpMethod": method,
+        "path": path,
+        "headers": headers or None,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()} or None,
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "requestContext": {"requestId": "r", "stage": "dev", "path": f"/dev{path}"},
+        "body": body,
+        "isBase64Encoded": encoded,
+    }
+    return config_api.handler(event, Context())  # type: ignore[arg-type]
+
+
+def test_a_body_that_api_gateway_encoded_is_read(table: ProviderTable) -> None:
+    body = base64.b64encode(b'{"frequency": 5}').decode()
+
+    assert call("PUT", "/providers/a", body, encoded=True)["statusCode"] == 201
+    assert table.get("a").entry == {"frequency": 5}
+
+
+def test_a_body_that_is_no_text_is_refused(table: ProviderTable) -> None:
+    refused = call("PUT", "/providers/a", base64.b64encode(b"\xff").decode(), encoded=True)
+
+    assert (refused["statusCode"], "UTF-8" in refused["body"]) == (400, True)
+
+
+def test_header_names_have_no_case(table: ProviderTable) -> None:
+    call("PUT", "/providers/a", '{"frequency": 5}')
+
+    assert call("PUT", "/providers/a", '{"frequency": 6}', **{"if-none-match": "*"})["statusCode"] == 412
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, "GetItem"),
+        ConnectTimeoutError(endpoint_url="https://dynamodb"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/providers"),
+        ("GET", "/providers/a"),
+        ("PUT", "/providers/a"),
+        ("PATCH", "/providers/a"),
+        ("DELETE", "/providers/a"),
+    ],
+)
+def test_a_database_that_does_not_answer_is_told_as_503(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, method: str, path: str
+) -> None:
+    broken = ProviderTable(Broken(error), "providers", 100)
+    monkeypatch.setattr(bootstrap, "provider_table", lambda: broken)
+
+    answer = call(method, path, '{"frequency": 5}')
+
+    assert answer["statusCode"] == 503
+    assert json.loads(answer["body"])["status"] == 503
+    assert answer["multiValueHeaders"]["Retry-After"] == ["1"]
+    assert "Throughput" not in answer["body"]

@@ -1,0 +1,84 @@
+"""What may be written into an entry, and how patches apply."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanout.errors import InvalidProviderError, InvalidRequestError
+from fanout.provider_document import EntryTooLargeError, checked, merged, read_json
+from fanout.providers import parse_entry
+
+NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+
+
+def test_nulls_are_the_same_as_nothing() -> None:
+    assert checked("a", {"frequency": 5, "status": None, "note": None}, NOW) == {"frequency": 5}
+
+
+@pytest.mark.parametrize("frequency", [1, 7.5, "120", "7.5", 527040])
+def test_a_frequency_is_minutes_as_number_or_text(frequency: object) -> None:
+    assert checked("a", {"frequency": frequency}, NOW) == {"frequency": frequency}
+
+
+@pytest.mark.parametrize(
+    "frequency", [0, -5, 0.5, 527041, True, None, "", "abc", "0", "1e3", "-5", " 5", [5], float("nan")]
+)
+def test_any_other_frequency_is_refused(frequency: object) -> None:
+    with pytest.raises(InvalidProviderError, match="frequency"):
+        checked("a", {"frequency": frequency}, NOW)
+
+
+def test_an_entry_of_any_length_is_not_taken() -> None:
+    with pytest.raises(EntryTooLargeError):
+        checked("a", {"frequency": 5, "x": "y" * 65_536}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "after"),
+    [
+        ({"status": "running"}, {"frequency": 5, "status": "running", "error": None}),
+        ({"status": "failed", "error": "new"}, {"frequency": 5, "status": "failed", "error": "new"}),
+        ({"paused": True}, {"frequency": 5, "status": "failed", "error": "old", "paused": True}),
+    ],
+)
+def test_a_patch_and_the_error_of_the_run_before(changes: dict[str, Any], after: dict[str, Any]) -> None:
+    assert merged("a", {"frequency": 5, "status": "failed", "error": "old"}, changes) == after
+
+
+def test_a_refusal_does_not_repeat_what_was_sent() -> None:
+    with pytest.raises(InvalidProviderError) as refused:
+        checked("a", {"frequency": 5, "status": "canary-secret"}, NOW)
+
+    assert "canary-secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "1", "null", '"x"', "{", '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}', "[" * 9999]
+)
+def test_what_is_no_json_object_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        read_json(text)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    entry=st.dictionaries(st.sampled_from(["frequency", "last_success", "status", "paused", "group", "x"]), json_values)
+)
+def test_what_is_taken_is_an_entry_that_the_dispatcher_takes(entry: dict[str, Any]) -> None:
+    try:
+        taken = checked("a", entry, NOW)
+    except (InvalidRequestError, InvalidProviderError):
+        return
+    parse_entry("a", taken, NOW)
+    assert None not in taken.values()

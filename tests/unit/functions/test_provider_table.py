@@ -1,0 +1,160 @@
+"""The table of providers, under writes that cross."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from fanout.provider_table import PAGE_BYTES, EntryChangedError, ProviderTable, Stored, UnknownProviderError
+
+NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+
+
+@dataclass
+class MemoryDynamo:
+    """The four calls of DynamoDB that the table makes, and somebody who writes in between."""
+
+    items: dict[str, dict[str, Any]] = field(default_factory=dict)
+    meanwhile: list[Callable[[], None]] = field(default_factory=list)
+    scan_bytes: int = 1_000_000
+
+    def get_item(self, TableName: str, Key: Any, ConsistentRead: bool) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        found = self.items.get(Key["provider"]["S"])
+        answer = {"Item": dict(found)} if found else {}
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        return answer
+
+    def put_item(self, TableName: str, Item: Any, **condition: Any) -> None:  # noqa: N803
+        self._check(Item["provider"]["S"], condition)
+        self.items[Item["provider"]["S"]] = Item
+
+    def delete_item(self, TableName: str, Key: Any, **condition: Any) -> None:  # noqa: N803
+        self._check(Key["provider"]["S"], condition)
+        del self.items[Key["provider"]["S"]]
+
+    def scan(self, TableName: str, Limit: int, ExclusiveStartKey: Any = None) -> dict[str, Any]:  # noqa: N803
+        names = sorted(self.items)
+        after = ExclusiveStartKey["provider"]["S"] if ExclusiveStartKey else ""
+        found, size = [], 0
+        for name in [name for name in names if name > after]:
+            if len(found) == Limit or size > self.scan_bytes:
+                break
+            found.append(self.items[name])
+            size += len(self.items[name]["entry"]["S"])
+        more = found and found[-1]["provider"]["S"] != names[-1]
+        return {"Items": found, **({"LastEvaluatedKey": {"provider": found[-1]["provider"]}} if more else {})}
+
+    def _check(self, name: str, condition: dict[str, Any]) -> None:
+        stored = self.items.get(name)
+        if condition["ConditionExpression"] == "attribute_not_exists(provider)":
+            holds = stored is None
+        else:
+            assert condition["ConditionExpression"] == "etag = :seen"
+            holds = stored is not None and stored["etag"] == condition["ExpressionAttributeValues"][":seen"]
+        if not holds:
+            raise ClientError({"Error": {"Code": "ConditionalCheckFailedException"}}, "PutItem")
+
+
+@pytest.fixture
+def dynamo() -> MemoryDynamo:
+    return MemoryDynamo()
+
+
+@pytest.fixture
+def table(dynamo: MemoryDynamo) -> ProviderTable:
+    return ProviderTable(dynamo, "providers", page_size=100)
+
+
+def test_a_patch_that_crosses_another_keeps_both(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+    table.put("a", {"frequency": 5}, NOW)
+    dynamo.meanwhile.append(lambda: table.patch("a", {"theirs": 1}, NOW) and None)
+
+    table.patch("a", {"ours": 2}, NOW)
+
+    assert table.get("a").entry == {"frequency": 5, "theirs": 1, "ours": 2}
+
+
+def test_a_guarded_change_that_crosses_another_is_refused(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+    seen = table.put("a", {"frequency": 5}, NOW)[0]
+    dynamo.meanwhile.append(lambda: table.patch("a", {"theirs": 1}, NOW) and None)
+
+    with pytest.raises(EntryChangedError, match="read it again"):
+        table.patch("a", {"ours": 2}, NOW, lambda stored: stored == seen)
+
+    assert table.get("a").entry == {"frequency": 5, "theirs": 1}
+
+
+def test_a_removal_does_not_remove_what_was_changed_meanwhile(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+    seen = table.put("a", {"frequency": 5}, NOW)[0]
+    dynamo.meanwhile.append(lambda: table.patch("a", {"theirs": 1}, NOW) and None)
+
+    with pytest.raises(EntryChangedError):
+        table.delete("a", lambda stored: stored == seen)
+
+    assert table.get("a").entry == {"frequency": 5, "theirs": 1}
+
+
+def test_two_creations_at_once_make_one_entry(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+    dynamo.meanwhile.append(lambda: table.put("a", {"frequency": 1}, NOW) and None)
+
+    with pytest.raises(EntryChangedError):
+        table.put("a", {"frequency": 2}, NOW, lambda stored: stored is None)
+
+    assert table.get("a").entry == {"frequency": 1}
+
+
+def test_somebody_who_always_writes_first_is_not_fought_for_ever(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+    table.put("a", {"frequency": 5}, NOW)
+
+    def write() -> None:
+        count = len(dynamo.items["a"]["entry"]["S"])
+        text = json.dumps({"frequency": 5, "n": "x" * count})
+        dynamo.items["a"] = {"provider": {"S": "a"}, "entry": {"S": text}, "etag": {"S": Stored(text).etag}}
+
+    dynamo.meanwhile += [write] * 20
+
+    with pytest.raises(EntryChangedError):
+        table.patch("a", {"ours": 2}, NOW)
+
+
+def test_every_number_and_text_comes_back_exactly(table: ProviderTable) -> None:
+    entry = {"frequency": 5, "big": 10**60, "small": 5e-324, "text": "\ud800 \u0000 é", "deep": {"": [1.0, [], {}]}}
+
+    table.put("a", entry, NOW)
+
+    assert table.get("a").entry == entry
+
+
+def test_what_is_not_there_cannot_be_read_or_changed(table: ProviderTable) -> None:
+    for call in (lambda: table.get("a"), lambda: table.patch("a", {}, NOW), lambda: table.delete("a")):
+        with pytest.raises(UnknownProviderError, match="create it with PUT"):
+            call()
+
+
+def test_pages_hold_everything_once_and_stay_small(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+    names = [f"p{number:03d}" for number in range(250)]
+    for name in names:
+        table.put(name, {"frequency": 5, "notes": "x" * 30_000}, NOW)
+
+    pages, after = [], None
+    while True:
+        page = table.page(after)
+        pages.append(page)
+        if page.next is None:
+            break
+        after = page.next
+
+    assert [name for page in pages for name in json.loads(page.document)] == names
+    assert max(len(page.document) for page in pages) < PAGE_BYTES + dynamo.scan_bytes + 100_000
+    assert len({page.etag for page in pages}) == len(pages) > 3
+
+
+def test_an_empty_table_is_one_empty_page(table: ProviderTable) -> None:
+    assert (table.page().document, table.page().next) == ("{}", None)

@@ -78,7 +78,7 @@ def change(identity: str) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
     with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud"), drivers=0) as cloud:
         yield cloud

@@ -41,6 +41,8 @@ OPERATOR = "operator"
 
 _only_one = threading.Lock()
 
+_moto_as_it_comes = default_user_config.copy()
+
 
 class LaptopCloud:
     """AWS as far as one template needs it, on this machine.
@@ -157,6 +159,7 @@ class LaptopCloud:
         if self._call_log is not None:
             self._call_log.close()
         moto_api_backend.reset()
+        default_user_config.update(_moto_as_it_comes)
         (self.workdir / "cloud.json").unlink(missing_ok=True)
         if _only_one.locked():
             _only_one.release()

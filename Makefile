@@ -34,7 +34,7 @@ CONFIG_ENV ?= default
 ARGS ?=
 HISTORIES ?=
 KILLS_ROUNDS ?=
-# Two Spark drivers and their tests are what two cores carry.
+# Two Spark drivers and their tests are what two cores carry. Files run in their order, so that the long ones begin first.
 TEST_WORKERS ?= 2
 
 # The SAM CLI: no telemetry, no question to PyPI for a newer version (its state folder says it has just asked),
@@ -74,7 +74,7 @@ up: $(VENV)/.installed ## Keep the system running on this machine with its sched
 	@exec $(PY) -m local up $(ARGS)
 
 test: $(VENV)/.installed ## All tests; ARGS="-k name" narrows them
-	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile -m "not benchmark" $(ARGS)
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not benchmark" $(ARGS)
 
 lint: $(VENV)/.installed ## ruff and mypy
 	$(VENV)/bin/ruff check .
@@ -125,7 +125,7 @@ bench-job: $(VENV)/.installed ## The job beside the article's way, and beside th
 
 soak: $(VENV)/.installed ## Many more random histories and kills than `make test`: HISTORIES=n KILLS_ROUNDS=n
 	@HISTORIES=$(or $(HISTORIES),20000) KILLS_ROUNDS=$(or $(KILLS_ROUNDS),5) \
-	  $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile tests/faults tests/end_to_end/test_kills.py $(ARGS)
+	  $(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder tests/faults tests/end_to_end/test_kills.py $(ARGS)
 
 cost: $(VENV)/.installed ## The yearly bill, the article's way and ours: PROVIDERS=n FREQUENCY=minutes ROWS=a-day PROFILE=dev|prod
 	@PYTHONPATH=functions $(PY) -m tools.cost $(if $(PROVIDERS),--providers $(PROVIDERS)) \

@@ -1,0 +1,38 @@
+"""The parameter TargetArn sends the messages elsewhere than to the stack's own queue."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from local.cloud import LaptopCloud
+from tests.unit.job.records import line, stream
+
+from .conftest import ROOT, ConfigApi
+
+pytestmark = pytest.mark.slow
+TOPIC = "arn:aws:sns:us-east-1:123456789012:changes"
+
+
+def test_with_a_topic_as_target_its_subscriber_gets_the_messages_and_the_queue_none(workdir: Path) -> None:
+    with LaptopCloud(ROOT / "template.yaml", {"TargetArn": TOPIC}, workdir=workdir, drivers=0) as cloud:
+        assert cloud.client("sns").create_topic(Name="changes")["TopicArn"] == TOPIC
+        sqs = cloud.client("sqs")
+        subscriber = sqs.create_queue(QueueName="subscriber")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=subscriber, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        raw = {"RawMessageDelivery": "true"}
+        cloud.client("sns").subscribe(TopicArn=TOPIC, Protocol="sqs", Endpoint=arn, Attributes=raw)
+        ConfigApi(cloud).call("PUT", "/acme", {"frequency": 15})
+        rows = [line({**stream("INSERT"), "eventID": f"e{n}"}) for n in range(3)]
+        bucket, _, prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
+        key = f"{prefix}/provider=acme/2026/11/22/07/part-0.json.gz"
+        cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=gzip.compress(b"\n".join(rows)))
+        cloud.tick(datetime.now(UTC))
+        cloud.wait(60)
+        received = sqs.receive_message(QueueUrl=subscriber, MaxNumberOfMessages=10).get("Messages", [])
+        assert sorted(json.loads(message["Body"])["id"] for message in received) == ["e0", "e1", "e2"]
+        assert "Messages" not in sqs.receive_message(QueueUrl=cloud.outputs["ChangesQueueUrl"])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import types
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +29,7 @@ from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.responses import DynamoHandler
 from moto.glue import models as glue_models
 from moto.glue.responses import GlueResponse
-from moto.sqs.models import Message, Queue
+from moto.sqs.models import Message, Queue, SQSBackend
 from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import ErrorEqualsDecl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_callback as sync_tasks,
@@ -348,6 +349,28 @@ def dynamodb_writes_are_atomic() -> None:
     DynamoHandler.call_action = call_action
 
 
+def sqs_messages_are_received_once() -> None:
+    """Stock: no lock, so two consumers at once can get the same message. AWS: it is invisible to the second.
+
+    Waiting for messages happens outside the lock, or one consumer's long poll would hold up all others.
+    """
+    real_receive = SQSBackend.receive_message
+    lock = threading.Lock()
+
+    def receive_message(
+        self: SQSBackend, queue_name: str, count: int, wait_seconds_timeout: int, *how: Any, **named: Any
+    ) -> list[Message]:
+        deadline = time.monotonic() + (wait_seconds_timeout or 0)
+        while True:
+            with lock:
+                messages: list[Message] = real_receive(self, queue_name, count, 0, *how, **named)
+            if messages or time.monotonic() >= deadline:
+                return messages
+            time.sleep(0.05)
+
+    SQSBackend.receive_message = receive_message
+
+
 def sqs_cost_does_not_grow() -> None:
     """Stock: each send, receive and delete walks the whole queue several times, reading the clock twice a message:
     28 messages a second at a depth of 1,700. AWS: the depth of a queue costs nothing.
@@ -512,5 +535,6 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     one_start_at_a_time,
     dynamodb_writes_are_atomic,
     dynamodb_items_are_answered_as_they_are,
+    sqs_messages_are_received_once,
     sqs_cost_does_not_grow,
 )

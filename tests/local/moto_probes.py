@@ -297,6 +297,16 @@ def dynamodb_items_are_answered_as_they_are() -> bool:
     return bool(answer == item) and lookups < 100
 
 
+def sqs_messages_are_received_once() -> bool:
+    from moto.sqs.models import Message
+
+    url = client("sqs").create_queue(QueueName="contended")["QueueUrl"]
+    for number in range(2):
+        client("sqs").send_message(QueueUrl=url, MessageBody=str(number))
+    receive = [lambda: client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=1)] * 2
+    return not meet(Message, "mark_received", receive)
+
+
 def sqs_cost_does_not_grow() -> bool:
     """Counts how often the clock is read for one send, receive and delete in a queue of 200 messages."""
     from moto.sqs import models
@@ -337,6 +347,7 @@ PROBES: tuple[Callable[[], bool], ...] = (
     one_start_at_a_time,
     dynamodb_writes_are_atomic,
     dynamodb_items_are_answered_as_they_are,
+    sqs_messages_are_received_once,
     sqs_cost_does_not_grow,
 )
 

@@ -38,9 +38,12 @@ def spark(aws: str, java_17: None) -> Iterator[Any]:
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    # The laptop cloud's awsglue, for the driver and for Spark's workers.
+    # The laptop cloud's awsglue, for the driver and for Spark's workers: before the official one, whose classes need
+    # Glue's jars.
     os.environ["PYTHONPATH"] = str(STAND_INS)
-    sys.path.append(str(STAND_INS))
+    sys.path.insert(0, str(STAND_INS))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "awsglue"]:
+        del sys.modules[name]
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     session = builder.config("spark.sql.shuffle.partitions", "2").getOrCreate()
     session.sparkContext.setLogLevel("OFF")

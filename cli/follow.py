@@ -6,10 +6,9 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from cli.errors import OperatorError
 from fanout.schedule import execution_name
 
 BY_HAND, REPLAY = "-m", "-r"
@@ -51,14 +50,13 @@ def start(
     replay
         ``{"from", "to"}`` in ISO 8601.
     """
-    name = execution_name(provider, now) + (REPLAY if replay else BY_HAND)
     given = {"provider": provider, **({"replay": replay} if replay else {})}
+    name = execution_name(provider, now) + (REPLAY if replay else BY_HAND)
     try:
         started = states.start_execution(stateMachineArn=state_machine_arn, name=name, input=json.dumps(given))
-    except states.exceptions.ExecutionAlreadyExists:
-        raise OperatorError(
-            f"{provider} was started by hand this very second: look at it with `fanout trace {name}`"
-        ) from None
+    except states.exceptions.ExecutionAlreadyExists:  # names are to the second, and the run before took less
+        time.sleep(1)
+        return start(states, state_machine_arn, provider, now + timedelta(seconds=1), replay)
     return str(started["executionArn"])
 
 

@@ -28,6 +28,7 @@ class Said:
     @property
     def json(self) -> Any:
         """Its answer under --json."""
+        assert self.out, f"exit status {self.status}, and only this: {self.error}"
         return json.loads(self.out)
 
 

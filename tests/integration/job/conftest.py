@@ -17,6 +17,7 @@ from moto.server import ThreadedMotoServer
 from tests.integration.job.harness import DATA, Harness
 
 STAND_INS = Path(__file__).parents[3] / "local" / "glue_packages"
+LIBRARY = Path(__file__).parents[3] / "glue"
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +39,9 @@ def spark(aws: str, java_17: None) -> Iterator[Any]:
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    # The laptop cloud's awsglue, for the driver and for Spark's workers: before the official one, whose classes need
-    # Glue's jars.
-    os.environ["PYTHONPATH"] = str(STAND_INS)
+    # For the driver and for Spark's workers: the jobs' library, and the laptop cloud's awsglue before the official one,
+    # whose classes need Glue's jars.
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(STAND_INS), str(LIBRARY)])
     sys.path.insert(0, str(STAND_INS))
     for name in [name for name in sys.modules if name.partition(".")[0] == "awsglue"]:
         del sys.modules[name]

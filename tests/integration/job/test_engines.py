@@ -199,7 +199,7 @@ def test_a_native_etl_that_breaks_its_contract_is_a_typed_error(
 def test_the_small_run_refuses_a_native_etl_and_says_what_to_do(queue: str, tmp_path: Path) -> None:
     outcome = Harness("small", queue).run(mixed_files(1), changed_script(tmp_path, etl=ETL))
     assert outcome.result["error"]["type"] == "FrameEtlError"
-    assert "FrameEtl=yes" in str(outcome.error)
+    assert "SmallRunMaxBytes=0" in str(outcome.error)
     assert outcome.messages == []
 
 

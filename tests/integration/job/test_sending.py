@@ -22,15 +22,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import change_log
-from change_log import (
-    DeadlineError,
-    Message,
-    QueueTarget,
-    Sender,
-    SendError,
-    SendRefusedError,
-)
+from fanout_job.errors import DeadlineError, SendError, SendRefusedError
+from fanout_job.messages import Message
+from fanout_job.sender import IN_FLIGHT, MAX_TRIES, Sender
+from fanout_job.targets import QueueTarget
 from tests.benchmarks.sqs_stub import RunningStub, running_stub
 from tests.integration.job.harness import DATA, PROVIDER, SCRIPT, Harness
 from tests.unit.job.records import line, stream
@@ -66,13 +61,13 @@ def test_data_18_failed_entries_are_sent_again_alone_and_all_arrive_once(bad_que
     stats = bad_queue.get("stats")
     assert (stats["failed"] > 0, stats["throttled"] > 0, stats["errors"] > 0) == (True, True, True)
     assert stats["messages"] == stats["distinct"] == len(acknowledged) == 2_000, "none lost, none sent twice"
-    assert stats["most_in_flight"] <= change_log.IN_FLIGHT
+    assert stats["most_in_flight"] <= IN_FLIGHT
 
 
 def test_requests_are_kept_in_flight(bad_queue: RunningStub) -> None:
     with running_stub(latency_ms=20) as stub:
         asyncio.run(sender(stub.endpoint, stub.queue_url, []).send(iter(messages(3_000))))
-        assert stub.get("stats")["most_in_flight"] == change_log.IN_FLIGHT
+        assert stub.get("stats")["most_in_flight"] == IN_FLIGHT
 
 
 @pytest.mark.parametrize("groups", [1, 3, 200])
@@ -155,13 +150,13 @@ def answering() -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("status", "body", "error", "tries"),
     [
-        (500, b"oops", SendError, change_log.MAX_TRIES),
-        (503, b"{}", SendError, change_log.MAX_TRIES),
-        (429, b"{}", SendError, change_log.MAX_TRIES),
-        (400, b'{"__type":"com.amazonaws.sqs#RequestThrottled"}', SendError, change_log.MAX_TRIES),
-        (400, b'{"__type":"ExpiredTokenException"}', SendError, change_log.MAX_TRIES),
-        (200, b"<html>proxy</html>", SendError, change_log.MAX_TRIES),
-        (200, b'{"Successful":[]}', SendError, change_log.MAX_TRIES),
+        (500, b"oops", SendError, MAX_TRIES),
+        (503, b"{}", SendError, MAX_TRIES),
+        (429, b"{}", SendError, MAX_TRIES),
+        (400, b'{"__type":"com.amazonaws.sqs#RequestThrottled"}', SendError, MAX_TRIES),
+        (400, b'{"__type":"ExpiredTokenException"}', SendError, MAX_TRIES),
+        (200, b"<html>proxy</html>", SendError, MAX_TRIES),
+        (200, b'{"Successful":[]}', SendError, MAX_TRIES),
         (200, b'{"Failed":[{"Id":"0","SenderFault":true,"Code":"InvalidMessageContents"}]}', SendRefusedError, 1),
         (403, b'{"__type":"com.amazon.coral.service#AccessDeniedException"}', SendRefusedError, 1),
         (400, b'{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}', SendRefusedError, 1),
@@ -223,9 +218,9 @@ def test_data_19_killed_half_way_the_next_run_sends_the_same_ids_and_nothing_is_
     job = Harness("small", queue)
     manifest = job.plan([job.put("a.json.gz", gzip.compress(b"\n".join(rows)))])
     code = (
-        "import change_log as c, sys, os\n"
+        "import change_log as c, fanout_job.sender, sys, os\n"
         "class Context:\n    def get_remaining_time_in_millis(self): return 600000\n"
-        "c.IN_FLIGHT = 1\n"
+        "fanout_job.sender.IN_FLIGHT = 1\n"
         "run = {'provider': 'acme', 'run_id': 'run-1', 'manifest': sys.argv[1], 'run_dir': sys.argv[2]}\n"
         "c.handler(run, Context())\n"
     )

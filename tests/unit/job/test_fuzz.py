@@ -12,18 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from change_log import (
-    BadInputError,
-    MessageMaker,
-    S3Object,
-    Settings,
-    Tally,
-    Task,
-    encode,
-    parse_change,
-    plain_item,
-    target_of,
-)
+from fanout_job.changes import parse_change, plain_item
+from fanout_job.errors import BadInputError
+from fanout_job.messages import MessageMaker, encode
+from fanout_job.objects import S3Object
+from fanout_job.settings import Settings
+from fanout_job.targets import target_of
+from fanout_job.task import Tally, Task
 from tests.unit.job.records import export, kinesis, line, stream
 
 RECORDS = [
@@ -95,7 +90,7 @@ class Reading(Task):
     def __init__(self) -> None:
         self.settings, self.deadline, self.tally, self.s3 = SETTINGS, None, Tally(), None
         self.target = target_of(SETTINGS)
-        self.maker = MessageMaker(SETTINGS, self.target.limit, None)
+        self.maker = MessageMaker(SETTINGS, lambda change: change.data, self.target.limit, None)
 
     def read(self, raw: bytes, obj: S3Object = OBJECT) -> list[dict[str, Any]]:
         """Return the events of an object; its failures are in the tally, or raised as typed errors."""

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from change_log import PIECE_BYTES, CorruptObjectError, decompressed, split_lines
+from fanout_job.errors import CorruptObjectError
+from fanout_job.formats import PIECE_BYTES, decompressed, split_lines
 
 
 def chunks(raw: bytes, size: int = 7) -> Iterator[bytes]:

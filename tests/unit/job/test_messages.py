@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import change_log
-from change_log import Change, MessageMaker, MessageTooLargeError, Settings, TransformError, parse_change, sendable
+from fanout_job.changes import Change, Payload, parse_change
+from fanout_job.errors import MessageTooLargeError, TransformError
+from fanout_job.messages import MessageMaker, Transform, sendable
+from fanout_job.settings import Settings
 from tests.unit.job.records import export, kinesis, line, stream
 
 SETTINGS = Settings(
@@ -34,9 +36,13 @@ class FakeS3:
         self.objects[f"s3://{Bucket}/{Key}"] = Body
 
 
-def maker(limit: int = 2**20, order: str = "none") -> MessageMaker:
+def unchanged(change: Change) -> Payload:
+    return change.data
+
+
+def maker(limit: int = 2**20, order: str = "none", transform: Transform = unchanged) -> MessageMaker:
     settings = Settings(**{**vars(SETTINGS), "message_order": order})
-    return MessageMaker(settings, limit, FakeS3())
+    return MessageMaker(settings, transform, limit, FakeS3())
 
 
 def sent(change: Change, made_by: MessageMaker | None = None) -> list[dict[str, Any]]:
@@ -82,28 +88,25 @@ def test_without_a_sequence_number_there_is_no_sequence(record: dict[str, Any]) 
         (({"a": n} for n in range(3)), ["e-0", "e-1", "e-2"]),
     ],
 )
-def test_transform_may_return_none_one_or_many(monkeypatch: pytest.MonkeyPatch, returned: Any, ids: list[str]) -> None:
-    monkeypatch.setattr(change_log, "transform", lambda change: returned)
+def test_transform_may_return_none_one_or_many(returned: Any, ids: list[str]) -> None:
     change = parse_change(line({**stream(), "eventID": "e"}), "x")
-    assert [event["id"] for event in sent(change)] == ids
+    assert [event["id"] for event in sent(change, maker(transform=lambda change: returned))] == ids
 
 
 @pytest.mark.parametrize(
     "wrong", [5, "text", [1], [{"a": {1, 2}}], {"a": object()}, {"a": b"bytes"}, {1: 2}, [{"a": 1}, None], {"a": 2**70}]
 )
-def test_transform_may_not_return_what_has_no_json_form(monkeypatch: pytest.MonkeyPatch, wrong: Any) -> None:
-    monkeypatch.setattr(change_log, "transform", lambda change: wrong)
+def test_transform_may_not_return_what_has_no_json_form(wrong: Any) -> None:
     with pytest.raises(TransformError):
-        sent(parse_change(line(stream()), "x"))
+        sent(parse_change(line(stream()), "x"), maker(transform=lambda change: wrong))
 
 
-def test_an_error_of_transform_tells_its_type_and_place_but_no_content(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(change: Change) -> None:
+def test_an_error_of_transform_tells_its_type_and_place_but_no_content() -> None:
+    def broken(change: Change) -> Payload:
         raise KeyError(f"secret-canary {change.keys}")
 
-    monkeypatch.setattr(change_log, "transform", broken)
     with pytest.raises(TransformError, match=r"KeyError at test_messages\.py:\d+") as caught:
-        sent(parse_change(line(stream()), "x"))
+        sent(parse_change(line(stream()), "x"), maker(transform=broken))
     assert "secret-canary" not in str(caught.value)
 
 

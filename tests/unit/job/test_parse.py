@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from change_log import RecordError, parse_change
+from fanout_job.changes import parse_change
+from fanout_job.errors import RecordError
 from tests.unit.job.records import NEW, OLD, export, kinesis, line, stream
 
 PLAIN_KEYS = {"pk": "a", "sk": 7}

@@ -10,20 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from change_log import (
-    EventBusTarget,
-    Message,
-    QueueTarget,
-    S3Object,
-    Spool,
-    TopicTarget,
-    batches,
-    deduplication_id,
-    error_code,
-    grouped,
-    is_passing,
-    one_of_each_group,
-)
+from fanout_job.messages import Message
+from fanout_job.objects import S3Object, grouped
+from fanout_job.sender import batches, one_of_each_group
+from fanout_job.small import Spool
+from fanout_job.targets import EventBusTarget, QueueTarget, TopicTarget, deduplication_id, error_code, is_passing
 
 
 def message(name: str = "m", size: int = 10, group: str = "g", position: tuple[int, ...] = ()) -> Message:
@@ -55,16 +46,16 @@ def test_a_batch_in_order_holds_one_message_of_a_group_the_first(waiting: list[t
 def test_a_queue_believes_only_entries_named_as_successful() -> None:
     batch = [message(str(n)) for n in range(4)]
     answer = {"Successful": [{"Id": "0"}], "Failed": [{"Id": "2", "SenderFault": False, "Code": "InternalError"}]}
-    verdict = QueueTarget("http://q").verdict(json.dumps(answer).encode(), batch)
-    assert [m.id for m in verdict.accepted] == ["0"]
-    assert [m.id for m in verdict.again] == ["1", "2", "3"], "an entry that is not mentioned goes again"
-    assert verdict.refused is None
+    taken = QueueTarget("http://q").read_answer(json.dumps(answer).encode(), batch)
+    assert [m.id for m in taken.accepted] == ["0"]
+    assert [m.id for m in taken.again] == ["1", "2", "3"], "an entry that is not mentioned goes again"
+    assert taken.refused is None
 
 
 @pytest.mark.parametrize(("code", "refused"), [("InvalidMessageContents", True), ("RequestThrottled", False)])
 def test_a_fault_of_the_sender_is_final_unless_it_is_throttling(code: str, refused: bool) -> None:
     answer = {"Failed": [{"Id": "0", "SenderFault": True, "Code": code}]}
-    assert bool(QueueTarget("http://q").verdict(json.dumps(answer).encode(), [message()]).refused) == refused
+    assert bool(QueueTarget("http://q").read_answer(json.dumps(answer).encode(), [message()]).refused) == refused
 
 
 def test_a_fifo_queue_gets_group_and_deduplication_id() -> None:
@@ -87,20 +78,20 @@ def test_a_topic_is_published_to_by_form_and_answers_in_xml() -> None:
       <Failed><member><Id>1</Id><Code>InternalError</Code><SenderFault>false</SenderFault></member></Failed>
       <Successful><member><Id>0</Id><MessageId>x</MessageId></member></Successful>
       </PublishBatchResult></PublishBatchResponse>"""
-    verdict = target.verdict(answer, [message("a"), message("b")])
-    assert ([m.id for m in verdict.accepted], [m.id for m in verdict.again]) == (["a"], ["b"])
+    taken = target.read_answer(answer, [message("a"), message("b")])
+    assert ([m.id for m in taken.accepted], [m.id for m in taken.again]) == (["a"], ["b"])
     refused = answer.replace(b"false", b"true").replace(b"InternalError", b"InvalidParameter")
-    assert target.verdict(refused, [message("a"), message("b")]).refused == "InvalidParameter"
+    assert target.read_answer(refused, [message("a"), message("b")]).refused == "InvalidParameter"
 
 
 def test_an_event_bus_answers_by_position() -> None:
     target = EventBusTarget("arn:aws:events:eu-west-1:123456789012:event-bus/b")
     answer = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException"}, {"EventId": "x"}]}
-    verdict = target.verdict(json.dumps(answer).encode(), [message("a"), message("b")])
-    assert ([m.id for m in verdict.accepted], [m.id for m in verdict.again]) == (["b"], ["a"])
-    assert verdict.refused is None
+    taken = target.read_answer(json.dumps(answer).encode(), [message("a"), message("b")])
+    assert ([m.id for m in taken.accepted], [m.id for m in taken.again]) == (["b"], ["a"])
+    assert taken.refused is None
     answer["Entries"][0] = {"ErrorCode": "MalformedDetail"}
-    assert target.verdict(json.dumps(answer).encode(), [message("a"), message("b")]).refused == "MalformedDetail"
+    assert target.read_answer(json.dumps(answer).encode(), [message("a"), message("b")]).refused == "MalformedDetail"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from change_log import Settings, SettingsError, result_location, target_of
+from fanout_job.errors import SettingsError
+from fanout_job.run import result_location
+from fanout_job.settings import Settings
+from fanout_job.targets import target_of
 
 ARGUMENTS = {
     "provider": "acme",

@@ -12,7 +12,9 @@ from boto3.dynamodb.types import Binary, TypeDeserializer
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from change_log import RecordError, encode, plain_item, plain_number
+from fanout_job.changes import plain_item, plain_number
+from fanout_job.errors import RecordError
+from fanout_job.messages import encode
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 binary = st.binary(max_size=20).map(lambda raw: base64.b64encode(raw).decode())

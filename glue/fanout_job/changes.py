@@ -1,0 +1,238 @@
+"""A line of the change log as a `Change`: three record shapes, DynamoDB's types as plain values. No clock, no I/O."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from fanout_job.errors import RecordError
+
+Payload = dict[str, Any]
+"""What one message carries as `data`."""
+
+
+@dataclass(slots=True)
+class Change:
+    """One changed row, in plain values."""
+
+    id: str
+    """The same however often the row is read: the stream's event id, else object and line."""
+    operation: str
+    """insert, modify or remove."""
+    time: str
+    """RFC 3339, UTC."""
+    micros: int
+    """`time` in microseconds since 1970."""
+    keys: Payload
+    new: Payload | None
+    old: Payload | None
+    table: str | None
+    sequence: str | None
+    expired: bool
+    """Deleted by TTL, not by somebody."""
+
+    @property
+    def data(self) -> Payload:
+        """What a message carries unless `transform` says otherwise: table, keys, new, old, each where there is one."""
+        data: Payload = {}
+        if self.table is not None:
+            data["table"] = self.table
+        data["keys"] = self.keys
+        if self.new is not None:
+            data["new"] = self.new
+        if self.old is not None:
+            data["old"] = self.old
+        return data
+
+
+_OPERATIONS = {"INSERT": "insert", "MODIFY": "modify", "REMOVE": "remove"}
+_TICKS = {"SECOND": 1_000_000, "MILLISECOND": 1_000, "MICROSECOND": 1}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_short_integer = re.compile(r"-?[1-9][0-9]{0,17}|0").fullmatch
+_any_number = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
+
+
+def parse_change(line: bytes | str, fallback_id: str) -> Change:
+    """Read one line of any of the three record shapes.
+
+    Streams and Kinesis records have `dynamodb`, incremental exports `Metadata`. Duplicate JSON keys: the last
+    one counts, as in most readers (DynamoDB writes none). Invalid UTF-8 and lone surrogates are errors, since
+    no message could carry them. Bare JSON numbers occur in timestamps only, where a float is exact to the
+    microsecond; everywhere else they are errors.
+
+    Raises
+    ------
+    RecordError
+        Without object and line, which the caller knows; never with the row's content.
+    """
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        hint = (
+            "; Firehose needs AppendDelimiterToRecord"
+            if "after document" in error.msg or "trailing" in error.msg
+            else ""
+        )
+        raise RecordError(f"not JSON: {error.msg} at column {error.pos + 1}{hint}") from None
+    if type(record) is not dict:
+        raise RecordError("is JSON but no change record: not an object")
+    try:
+        if "dynamodb" in record:
+            return _from_stream(record, fallback_id)
+        if "Metadata" in record:
+            return _from_export(record, fallback_id)
+    except RecursionError:
+        raise RecordError("is nested too deeply") from None
+    if "Item" in record:
+        raise RecordError("is of a full export; the job reads incremental exports")
+    raise RecordError("is JSON but no change record: neither dynamodb nor Metadata is in it")
+
+
+def _from_stream(record: Payload, fallback_id: str) -> Change:
+    """Read a DynamoDB Streams record, or the same from Kinesis Data Streams for DynamoDB."""
+    body = record["dynamodb"]
+    operation = _OPERATIONS.get(_text(record, "eventName") or "")
+    if type(body) is not dict or operation is None:
+        raise RecordError("is no change record: dynamodb or eventName is not as DynamoDB writes them")
+    precision = _text(body, "ApproximateCreationDateTimePrecision") or _text(
+        record, "ApproximateCreationDateTimePrecision"
+    )
+    moment = body.get("ApproximateCreationDateTime")
+    if precision is None:
+        # Streams say seconds, Kinesis milliseconds and, since it has had microseconds too, which of both.
+        ticks = 1_000 if "tableName" in record or "recordFormat" in record else 1_000_000
+    else:
+        ticks = _TICKS.get(precision.upper(), 0)
+    if not ticks or (type(moment) is not int and type(moment) is not float):
+        raise RecordError("has no ApproximateCreationDateTime that can be read")
+    try:
+        micros = round(moment * ticks)
+    except OverflowError:
+        raise RecordError("has an ApproximateCreationDateTime that is no time") from None
+    sequence = body.get("SequenceNumber")
+    if sequence is not None and not (type(sequence) is str and sequence.isascii() and sequence.isdigit()):
+        raise RecordError("has a SequenceNumber that is not a string of digits")
+    table = _text(record, "tableName")
+    if table is None and (arn := _text(record, "eventSourceARN")):
+        parts = arn.split("/", 2)
+        table = parts[1] if len(parts) > 1 else None
+    identity = record.get("userIdentity")
+    return Change(
+        _text(record, "eventID") or fallback_id,
+        operation,
+        _rfc3339(micros),
+        micros,
+        _image(body, "Keys") or _no_keys(),
+        _image(body, "NewImage"),
+        _image(body, "OldImage"),
+        table,
+        sequence,
+        identity is not None and _by_ttl(identity),
+    )
+
+
+def _from_export(record: Payload, fallback_id: str) -> Change:
+    """Read an incremental-export record: new only = insert, both = update, no new = delete."""
+    metadata = record["Metadata"]
+    written = metadata.get("WriteTimestampMicros") if type(metadata) is dict else None
+    if type(written) is dict:
+        written = written.get("N")
+    if type(written) is str and written.isascii() and written.isdigit() and len(written) < 19:
+        written = int(written)
+    if type(written) is not int:
+        raise RecordError("has no Metadata.WriteTimestampMicros that can be read")
+    new, old = _image(record, "NewImage"), _image(record, "OldImage")
+    operation = "remove" if new is None else "insert" if old is None else "modify"
+    keys = _image(record, "Keys") or _no_keys()
+    return Change(fallback_id, operation, _rfc3339(written), written, keys, new, old, None, None, False)
+
+
+def _text(record: Payload, name: str) -> str | None:
+    value = record.get(name)
+    if value is not None and type(value) is not str:
+        raise RecordError(f"has a {name} that is not a string")
+    return value
+
+
+def _by_ttl(identity: Any) -> bool:
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html
+    principal = "principalId" if type(identity) is dict and "principalId" in identity else "PrincipalId"
+    return type(identity) is dict and identity.get(principal) == "dynamodb.amazonaws.com"
+
+
+def _no_keys() -> Payload:
+    raise RecordError("has no Keys")
+
+
+def _rfc3339(micros: int) -> str:
+    try:
+        return (_EPOCH + timedelta(microseconds=micros)).isoformat()[:-6] + "Z"
+    except OverflowError:
+        raise RecordError("has a time outside the years 1 to 9999") from None
+
+
+def _image(body: Payload, name: str) -> Payload | None:
+    image = body.get(name)
+    return None if image is None else plain_item(image)
+
+
+def plain_item(image: Any) -> Payload:
+    """Turn a DynamoDB-typed map into plain values: exactly, or not at all.
+
+    Raises
+    ------
+    RecordError
+        On a type DynamoDB does not have, or a value that does not fit its type.
+    """
+    if type(image) is not dict:
+        raise RecordError("has a map that is not a JSON object")
+    plain: Payload = {}
+    for name, typed in image.items():
+        if type(typed) is not dict or len(typed) != 1:
+            raise RecordError("has a value that is not one DynamoDB type and its value")
+        for kind, value in typed.items():
+            if kind == "S" and type(value) is str:
+                plain[name] = value
+            elif kind == "N":
+                plain[name] = plain_number(value)
+            else:
+                plain[name] = _plain_value(kind, value)
+    return plain
+
+
+def _plain_value(kind: str, value: Any) -> Any:
+    if kind in ("S", "B") and type(value) is str:
+        return value
+    if kind == "N":
+        return plain_number(value)
+    if kind == "BOOL" and type(value) is bool:
+        return value
+    if kind == "NULL" and value is True:
+        return None
+    if kind == "M":
+        return plain_item(value)
+    if type(value) is list:
+        if kind == "L":
+            return [plain_item({"": element})[""] for element in value]
+        if kind == "NS":
+            return [plain_number(element) for element in value]
+        if kind in ("SS", "BS") and all(type(element) is str for element in value):
+            return value
+    raise RecordError("has a value of a type unknown to DynamoDB, or one that does not fit its type")
+
+
+def plain_number(text: Any) -> int | Decimal:
+    """Return a DynamoDB number exactly: up to 38 digits never pass through a float."""
+    if type(text) is str:
+        if _short_integer(text):
+            return int(text)
+        if _any_number(text):
+            number = Decimal(text)
+            if number.is_finite():
+                return number
+    raise RecordError("has a number that is none")

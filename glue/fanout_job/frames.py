@@ -1,0 +1,114 @@
+"""The run with the user's native PySpark ETL: rows into a DataFrame, through `etl`, and out as messages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from fanout_job.errors import TransformError
+from fanout_job.logs import start_logging
+from fanout_job.messages import Draft, Transform, encode
+from fanout_job.objects import S3Object
+from fanout_job.settings import Settings
+from fanout_job.task import Tally, Task, guarded
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch  # type: ignore[import-untyped]
+    from pyspark import SparkContext
+    from pyspark.sql import DataFrame
+
+FrameEtl = Callable[["DataFrame"], "DataFrame"]
+"""The user's ETL of all rows at once."""
+
+FRAME_COLUMNS = ("id", "operation", "time", "subject", "sequence", "position", "data")
+"""Columns of the DataFrame that goes into and comes out of the user's `etl`, all strings."""
+
+
+def send_frame(
+    sc: SparkContext, settings: Settings, groups: list[list[S3Object]], transform: Transform, etl: FrameEtl
+) -> Tally:
+    """Read into a DataFrame, let the user's native ETL change it, and send its rows. Nothing is sent if any
+    row is missing.
+    """
+    from pyspark.sql import SparkSession
+    from pyspark.storagelevel import StorageLevel
+
+    spark = SparkSession.builder.getOrCreate()
+    schema = ", ".join(f"{column} string" for column in (*FRAME_COLUMNS, "tally"))
+
+    def read(numbers: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
+        start_logging(settings, sys.stderr)
+        for number in (n.as_py() for batch in numbers for n in batch.column(0)):
+            task = Task(settings, transform)
+            with guarded(task):
+                rows: list[dict[str, Any]] = []
+                for draft in task.drafts(groups[number]):
+                    rows.append(as_frame_row(draft))
+                    if len(rows) == 2_000:
+                        yield record_batch(rows, (*FRAME_COLUMNS, "tally"))
+                        rows = []
+                yield record_batch(rows, (*FRAME_COLUMNS, "tally"))
+            yield record_batch([{"tally": json.dumps(vars(task.tally))}], (*FRAME_COLUMNS, "tally"))
+
+    def send(rows: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
+        start_logging(settings, sys.stderr)
+        task = Task(settings, transform)
+        with guarded(task):
+            task.send(task.maker.message(from_frame_row(row)) for batch in rows for row in batch.to_pylist())
+        yield record_batch([{"tally": json.dumps(vars(task.tally))}], ("tally",))
+
+    found = spark.range(0, len(groups), 1, len(groups)).mapInArrow(read, schema).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        tally = added_up(found.where("tally is not null"))
+        if tally.failures:
+            return tally
+        changes = etl(found.where("tally is null").drop("tally"))
+        if missing := set(FRAME_COLUMNS) - set(changes.columns):
+            raise TransformError(f"etl returned a DataFrame without {', '.join(sorted(missing))}")
+        changes = changes.select(*(changes[column].cast("string") for column in FRAME_COLUMNS))
+        if settings.message_order == "key":
+            changes = changes.repartition(len(groups), "subject").sortWithinPartitions("position")
+        return tally + added_up(changes.mapInArrow(send, "tally string"))
+    finally:
+        found.unpersist()
+
+
+def as_frame_row(draft: Draft) -> dict[str, str | None]:
+    """Return a draft as the strings of FRAME_COLUMNS. Positions are padded, so that they sort as strings."""
+    position = ".".join(f"{part:040d}" for part in draft.position)
+    return {**draft._asdict(), "position": position, "data": encode(draft.payload).decode()}
+
+
+def from_frame_row(row: Mapping[str, Any]) -> Draft:
+    """Read a row back.
+
+    Raises
+    ------
+    TransformError
+        If the user's ETL has broken one of its columns.
+    """
+    try:
+        orjson.loads(row["data"])
+        position = tuple(int(part) for part in row["position"].split("."))
+        payload = orjson.Fragment(row["data"])
+        return Draft(row["id"], row["operation"], row["time"], row["subject"], row["sequence"], position, payload)
+    except (ValueError, TypeError, AttributeError):
+        raise TransformError("a row of etl's DataFrame has no position, or data that is not JSON") from None
+
+
+def record_batch(rows: list[dict[str, Any]], columns: Sequence[str]) -> RecordBatch:
+    """Return rows of strings as an Arrow batch."""
+    import pyarrow
+
+    return pyarrow.RecordBatch.from_pydict(
+        {c: pyarrow.array([r.get(c) for r in rows], pyarrow.string()) for c in columns}
+    )
+
+
+def added_up(frame: DataFrame) -> Tally:
+    """Add up the tallies in a DataFrame."""
+    return sum((Tally(**json.loads(row["tally"])) for row in frame.select("tally").collect()), Tally())

@@ -1,0 +1,163 @@
+"""One CloudEvents 1.0 JSON message for each changed row, or several, as the user's `transform` says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import orjson
+
+from fanout_job.changes import Change, Payload
+from fanout_job.errors import MessageTooLargeError, TransformError, place_of
+from fanout_job.objects import put
+from fanout_job.settings import Settings
+
+Transform = Callable[[Change], Payload | list[Payload] | None]
+"""The user's row-level ETL. None or an empty list sends nothing, a dict one message, a list one message an element."""
+
+
+class Message(NamedTuple):
+    """One message, ready to send."""
+
+    id: str
+    body: str
+    size: int
+    """Bytes of the body in UTF-8, which is what the targets' limits count."""
+    kind: str
+    group: str = ""
+    """Under MessageOrder=key, the same for all messages of a key and for no other; else empty."""
+    position: tuple[int, ...] = ()
+    """Under MessageOrder=key, what messages of a group are sent in the order of."""
+
+
+def encode(value: Any) -> bytes:
+    """Write JSON. Decimals become number literals with all their digits.
+
+    Raises
+    ------
+    TypeError
+        On what JSON has no form for, which only the user's transform can bring.
+    """
+    return orjson.dumps(value, default=_literal)
+
+
+def _literal(value: Any) -> orjson.Fragment:
+    if isinstance(value, Decimal) and value.is_finite():
+        return orjson.Fragment(str(value))
+    if type(value) is int:
+        return orjson.Fragment(str(value))
+    raise TypeError(f"a {type(value).__name__} has no JSON form")
+
+
+def sendable(body: bytes) -> bytes:
+    """Write U+FFFE and U+FFFF, which SQS refuses in a message, as JSON escapes: the same text to a JSON reader.
+
+    The other characters it refuses, control characters, are always escaped in JSON.
+    """
+    if b"\xef\xbf" in body:
+        return body.replace(b"\xef\xbf\xbe", b"\\ufffe").replace(b"\xef\xbf\xbf", b"\\uffff")
+    return body
+
+
+class Draft(NamedTuple):
+    """What becomes one message: the row's part of the envelope, and the payload."""
+
+    id: str
+    operation: str
+    time: str
+    subject: str
+    """The row's keys as compact JSON."""
+    sequence: str | None
+    position: tuple[int, ...]
+    """What the messages of one key are ordered by: sequence number, time, place in the manifest."""
+    payload: Any
+
+
+class MessageMaker:
+    """Turns a provider's changes into messages, and messages that are too large into claim checks.
+
+    Parameters
+    ----------
+    settings : Settings
+    transform : callable
+        The user's row-level ETL.
+    limit : int
+        Bytes a message may have.
+    s3 : boto3 S3 client
+        For claim checks, written to `claim-check/` in the data bucket.
+    """
+
+    def __init__(self, settings: Settings, transform: Transform, limit: int, s3: Any) -> None:
+        self.settings, self.transform, self.limit, self.s3 = settings, transform, limit, s3
+        self.source = f"/glue-fanout/{settings.env}/{settings.provider}"
+        self.ordered = settings.message_order == "key"
+
+    def drafts(self, change: Change, index: int, line: int) -> list[Draft]:
+        """Return what the user's transform makes of a row; `index` and `line` are its place in the manifest.
+
+        Raises
+        ------
+        TransformError
+        """
+        try:
+            payloads = self.transform(change)
+            several = [payloads] if type(payloads) is dict else list(payloads or ())
+            if not all(type(payload) is dict for payload in several):
+                raise TypeError("transform returns None, a dict or a list of dicts")
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            # Its text may hold the row: only its type and place are told.
+            raise TransformError(f"transform raised {type(error).__name__} at {place_of(error)}") from None
+        id_, operation, moment, sequence = change.id, change.operation, change.time, change.sequence
+        subject = encode(change.keys).decode()
+        position = (int(sequence or 0), change.micros, index, line)
+        if len(several) == 1:
+            return [Draft(id_, operation, moment, subject, sequence, position, several[0])]
+        return [
+            Draft(f"{id_}-{n}", operation, moment, subject, sequence, (*position, n), payload)
+            for n, payload in enumerate(several)
+        ]
+
+    def message(self, draft: Draft) -> Message:
+        """Return the message, by claim check if it would be too large.
+
+        Raises
+        ------
+        TransformError, MessageTooLargeError, StorageError
+        """
+        id_, operation, moment, subject, sequence, position, payload = draft
+        event: Payload = {
+            "specversion": "1.0",
+            "id": id_,
+            "source": self.source,
+            "type": f"dynamodb.{operation}",
+            "time": moment,
+            "subject": subject,
+            "datacontenttype": "application/json",
+            "provider": self.settings.provider,
+        }
+        if sequence is not None:
+            event["sequence"] = sequence
+        event["data"] = payload
+        try:
+            body = sendable(encode(event))
+        except TypeError:
+            raise TransformError("the payload has no JSON form, or is nested too deeply for one") from None
+        if len(body) > self.limit:
+            del event["data"]
+            event["dataref"] = self.claim_check(id_, encode(payload))
+            body = sendable(encode(event))
+            if len(body) > self.limit:
+                raise MessageTooLargeError(f"the message has {len(body)} bytes even without its data")
+        if not self.ordered:
+            return Message(id_, body.decode(), len(body), event["type"])
+        group = hashlib.sha256(subject.encode()).hexdigest()[:32]
+        return Message(id_, body.decode(), len(body), event["type"], group, position)
+
+    def claim_check(self, id_: str, data: bytes) -> str:
+        """Store the data under a name that a repetition finds again, and return its URI (CloudEvents `dataref`)."""
+        name = hashlib.sha256(id_.encode()).hexdigest()
+        key = f"claim-check/provider={self.settings.provider}/{name}.json"
+        put(self.s3, self.settings.data_bucket, key, data)
+        return f"s3://{self.settings.data_bucket}/{key}"

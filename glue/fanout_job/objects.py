@@ -1,0 +1,244 @@
+"""Objects on S3: the manifest that names them, how they are spread over tasks, and reading them to their end."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+import logging
+import random
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseStreamingError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+from fanout_job.errors import ManifestError, ObjectChangedError, SettingsError, StorageError
+
+log = logging.getLogger("fanout_job")
+
+CHUNK_BYTES = 2**19
+"""What one read takes from S3."""
+
+PREFETCH_OBJECTS = 8
+"""Objects opened ahead, so that S3's latency is not paid once an object."""
+
+OBJECT_OVERHEAD_BYTES = 2**16
+"""What opening an object costs, in bytes read instead: many small objects must not end up in one task."""
+
+
+@dataclass(frozen=True)
+class S3Object:
+    """One object of the manifest. `index` is its place in it, which breaks ties of order."""
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    index: int
+    version_id: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """How errors and logs name the object."""
+        return f"s3://{self.bucket}/{self.key}"
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same bytes under the same key, so that a row's id survives a repetition of the run."""
+        return hashlib.sha256(f"{self.bucket}/{self.key}#{self.etag}".encode()).hexdigest()[:32]
+
+
+def s3_client() -> Any:
+    """Return a client that retries by itself and has a connection for each object opened ahead."""
+    return boto3.client(
+        "s3",
+        config=Config(
+            retries={"mode": "standard", "max_attempts": 6},
+            connect_timeout=10,
+            read_timeout=30,
+            max_pool_connections=PREFETCH_OBJECTS + 4,
+        ),
+    )
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Return bucket and key of `s3://bucket/key`."""
+    found = re.fullmatch(r"s3://([^/]+)/(.+)", uri)
+    if not found:
+        raise SettingsError(f"{uri!r} is not an S3 URI of an object")
+    return found[1], found[2]
+
+
+def read_manifest(s3: Any, uri: str, provider: str) -> list[S3Object]:
+    """Return the objects this run is to process, in the manifest's order.
+
+    Raises
+    ------
+    ManifestError, StorageError
+        If it is no manifest of this provider, or cannot be read.
+    """
+    bucket, key = split_uri(uri)
+    try:
+        raw = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except (BotoCoreError, ClientError) as error:
+        raise StorageError(f"the manifest cannot be read ({code_of(error)})", uri=uri) from None
+    try:
+        manifest = json.loads(raw)
+        if manifest["version"] != 1 or manifest["provider"] != provider:
+            raise ManifestError(f"is not a manifest, version 1, of provider {provider}", uri=uri)
+        return [
+            S3Object(manifest["bucket"], o["key"], int(o["size"]), o["etag"].strip('"'), index, o.get("version_id"))
+            for index, o in enumerate(manifest["objects"])
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ManifestError(f"is not a manifest ({type(error).__name__})", uri=uri) from None
+
+
+def grouped(objects: Sequence[S3Object], groups: int) -> list[list[S3Object]]:
+    """Split objects into at most `groups` groups of nearly equal bytes, each in the manifest's order."""
+    heap: list[tuple[int, int, list[S3Object]]] = [(0, n, []) for n in range(min(groups, len(objects)))]
+    for obj in sorted(objects, key=lambda o: -o.size):
+        weight, n, members = heapq.heappop(heap)
+        members.append(obj)
+        heapq.heappush(heap, (weight + obj.size + OBJECT_OVERHEAD_BYTES, n, members))
+    return [sorted(members, key=lambda o: o.index) for _, _, members in sorted(heap, key=lambda g: g[1])]
+
+
+def code_of(error: BotoCoreError | ClientError) -> str:
+    """Return the service's error code, or the client's own name for what went wrong."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", "unknown"))
+    return type(error).__name__
+
+
+class ObjectReader:
+    """Reads one object from start to end; takes up again where a connection broke."""
+
+    RESUMABLE = (BotoConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError)
+    TRIES = 5
+
+    def __init__(self, s3: Any, obj: S3Object) -> None:
+        self.s3, self.obj, self.offset, self.version_id = s3, obj, 0, obj.version_id
+        self.body: Any = None
+
+    def read(self) -> bytes:
+        """Return the next bytes, empty at the end.
+
+        Raises
+        ------
+        ObjectChangedError
+            If what is there now is not what was planned (HTTP 404, 412, 416).
+        StorageError
+            If S3 refuses, or keeps breaking off.
+        """
+        for attempt in range(self.TRIES):
+            try:
+                body = self.body = self.body or self._open()
+                chunk: bytes = body.read(CHUNK_BYTES)
+                self.offset += len(chunk)
+                return chunk
+            except self.RESUMABLE as error:
+                self.body = None
+                reason = type(error).__name__
+                time.sleep(random.random() * 0.2 * 2**attempt)  # noqa: S311 - spreads load, guards nothing
+        raise StorageError(f"reading broke off {self.TRIES} times ({reason})", uri=self.obj.uri)
+
+    def _open(self) -> Any:
+        try:
+            return self._get()
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if self.offset and status == 416 and self.offset == self.obj.size:
+                return _NothingLeft()
+            if status in (404, 412, 416) and self._finds_planned_version():
+                return self._get()
+            if status in (404, 412, 416):
+                what = "deleted" if status == 404 else "overwritten"
+                raise ObjectChangedError(
+                    f"was {what} after the run was planned; the next run plans anew", uri=self.obj.uri
+                ) from None
+            raise StorageError(f"cannot be read ({code_of(error)})", uri=self.obj.uri) from None
+
+    def _get(self) -> Any:
+        extra = {"VersionId": self.version_id} if self.version_id else {}
+        if self.offset:
+            extra["Range"] = f"bytes={self.offset}-"
+        return self.s3.get_object(Bucket=self.obj.bucket, Key=self.obj.key, IfMatch=self.obj.etag, **extra)["Body"]
+
+    def _finds_planned_version(self) -> bool:
+        """Look for what was planned among the object's versions, if its bucket keeps any. A listing names no
+        versions, so this is asked only when the object has changed.
+        """
+        if self.version_id:
+            return False
+        pages = self.s3.get_paginator("list_object_versions").paginate(Bucket=self.obj.bucket, Prefix=self.obj.key)
+        try:
+            for version in (version for page in pages for version in page.get("Versions", ())):
+                if version["Key"] != self.obj.key:
+                    break
+                if version["ETag"].strip('"') == self.obj.etag:
+                    self.version_id = version["VersionId"]
+                    return True
+        except ClientError as error:
+            log.warning("%s: its versions cannot be listed (%s)", self.obj.uri, code_of(error))
+        return False
+
+
+class _NothingLeft:
+    """The body of an object whose connection broke after its last byte."""
+
+    def read(self, amount: int) -> bytes:
+        return b""
+
+
+def opened_ahead(
+    s3: Any,
+    objects: Iterable[S3Object],
+    pool: ThreadPoolExecutor,
+    arrived: Callable[[Future[bytes]], bytes] = Future.result,
+) -> Iterator[tuple[S3Object, Iterator[bytes]]]:
+    """Yield each object with its chunks, while the next objects' first chunks, and this one's next, are on
+    their way.
+    """
+    waiting: deque[tuple[S3Object, ObjectReader, Future[bytes]]] = deque()
+
+    def chunks(reader: ObjectReader, upcoming: Future[bytes]) -> Iterator[bytes]:
+        while chunk := arrived(upcoming):
+            upcoming = pool.submit(reader.read)
+            yield chunk
+
+    for obj in objects:
+        reader = ObjectReader(s3, obj)
+        waiting.append((obj, reader, pool.submit(reader.read)))
+        if len(waiting) > PREFETCH_OBJECTS:
+            first, reader, upcoming = waiting.popleft()
+            yield first, chunks(reader, upcoming)
+    for first, reader, upcoming in waiting:
+        yield first, chunks(reader, upcoming)
+
+
+def put(s3: Any, bucket: str, key: str, body: bytes) -> None:
+    """Write a JSON object.
+
+    Raises
+    ------
+    StorageError
+    """
+    try:
+        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
+    except (BotoCoreError, ClientError) as error:
+        raise StorageError(f"cannot be written ({code_of(error)})", uri=f"s3://{bucket}/{key}") from None

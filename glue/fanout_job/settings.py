@@ -1,0 +1,107 @@
+"""What one run needs to know, from Glue's arguments or from a Lambda's event and environment."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from fanout_job.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run needs to know. Glue gives `--name value` arguments; Lambda environment variables NAME and
+    an event.
+    """
+
+    provider: str
+    run_id: str
+    manifest: str
+    """S3 URI; "none" where Glue's own bookmark says what is new."""
+    run_dir: str
+    """S3 URI ending in "/": where the run's result is expected."""
+    queue_url: str
+    """SQS queue URL, or the ARN of an SNS topic or of an EventBridge event bus."""
+    env: str
+    data_bucket: str
+    change_log_dir: str = ""
+    message_order: str = "none"
+    on_bad_record: str = "fail"
+    bookmark_mode: str = "manifest"
+    max_message_bytes: str = ""
+    """The queue's MaximumMessageSize where it is below the service's own limit."""
+    log_level: str = "INFO"
+    JOB_NAME: str = ""
+
+    PER_RUN: ClassVar[tuple[str, ...]] = ("provider", "run_id", "manifest", "run_dir")
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "message_order": ("none", "key"),
+        "on_bad_record": ("fail", "quarantine"),
+        "bookmark_mode": ("manifest", "glue"),
+        "log_level": ("INFO", "DEBUG", "WARNING", "ERROR"),
+    }
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Return the names of all arguments."""
+        return [f.name for f in fields(cls)]
+
+    @classmethod
+    def required(cls) -> list[str]:
+        """Return the names of the arguments without which no run starts."""
+        return [*cls.PER_RUN, "queue_url", "env", "data_bucket"]
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], spelled: Callable[[str], str] = "--{}".format) -> Settings:
+        """Build from plain values. `spelled` names an argument the way the caller knows it.
+
+        Raises
+        ------
+        SettingsError
+            Naming every missing argument, or the one with a wrong value and the values it may have.
+        """
+        given = {name: str(values[name]) for name in cls.names() if values.get(name) not in (None, "")}
+        required = cls.required() + (["change_log_dir"] if given.get("bookmark_mode") == "glue" else [])
+        missing = [spelled(name) for name in required if name not in given]
+        if missing:
+            raise SettingsError(f"missing: {', '.join(missing)}")
+        for name, choices in cls.CHOICES.items():
+            if given.get(name, choices[0]) not in choices:
+                raise SettingsError(f"{spelled(name)} is {given[name]!r}; it may be {' or '.join(choices)}")
+        if not re.fullmatch(r"\d*", given.get("max_message_bytes", "")):
+            raise SettingsError(f"{spelled('max_message_bytes')} is not a number of bytes")
+        if not re.fullmatch(r"s3://[^/]+/(.+/)?", given["run_dir"]):
+            raise SettingsError(f"{spelled('run_dir')} is not an S3 URI that ends in '/'")
+        return cls(**given)
+
+    @classmethod
+    def from_arguments(cls, argv: Sequence[str]) -> Settings:
+        """Build from Glue's argv, by awsglue's own reader where there is one."""
+        present = [n for n in cls.names() if any(a == f"--{n}" or a.startswith(f"--{n}=") for a in argv)]
+        try:
+            read = importlib.import_module("awsglue.utils").getResolvedOptions
+        except ImportError:
+            read = plain_arguments
+        return cls.from_values(read(list(argv), present))
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+        """Build from the state machine's event, which names the run, and the function's environment, which says how."""
+        per_run = {name: event.get(name) for name in cls.PER_RUN}
+        standing = {name: environ.get(name.upper()) for name in cls.names() if name not in per_run}
+        return cls.from_values(
+            {**standing, **per_run}, lambda name: f"event.{name}" if name in per_run else f"${name.upper()}"
+        )
+
+
+def plain_arguments(argv: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Read `--name value` and `--name=value` where awsglue is not there."""
+    values: dict[str, str] = {}
+    arguments = iter(argv[1:])
+    for argument in arguments:
+        name, given, value = argument.removeprefix("--").partition("=")
+        values[name] = value if given else next(arguments, "")
+    return {name: value for name, value in values.items() if name in names}

@@ -1,0 +1,81 @@
+"""The small run: all the work of a run in one process."""
+
+from __future__ import annotations
+
+import heapq
+import pickle
+import tempfile
+from collections.abc import Iterator
+from typing import IO
+
+from fanout_job.errors import FrameEtlError
+from fanout_job.frames import FrameEtl
+from fanout_job.messages import Message, Transform
+from fanout_job.objects import read_manifest, s3_client
+from fanout_job.settings import Settings
+from fanout_job.targets import target_of
+from fanout_job.task import Tally, Task, guarded
+
+SPOOL_BYTES = 64 * 2**20
+"""Messages sorted in memory by the small run under MessageOrder=key; more go to sorted temporary files."""
+
+
+class Spool:
+    """Sorts any number of messages by position in bounded memory, by way of sorted temporary files."""
+
+    def __init__(self, limit: int = SPOOL_BYTES) -> None:
+        self.limit, self.size = limit, 0
+        self.held: list[Message] = []
+        self.files: list[IO[bytes]] = []
+
+    def add(self, message: Message) -> None:
+        """Take a message in."""
+        self.held.append(message)
+        self.size += message.size
+        if self.size > self.limit:
+            file = tempfile.TemporaryFile()  # noqa: SIM115 - kept until it has been read back
+            for held in self._sorted():
+                pickle.dump(tuple(held), file, pickle.HIGHEST_PROTOCOL)
+            self.files.append(file)
+            self.held, self.size = [], 0
+
+    def __iter__(self) -> Iterator[Message]:
+        return heapq.merge(*(self._read(file) for file in self.files), self._sorted(), key=lambda m: m.position)
+
+    def _sorted(self) -> list[Message]:
+        return sorted(self.held, key=lambda m: m.position)
+
+    @staticmethod
+    def _read(file: IO[bytes]) -> Iterator[Message]:
+        file.seek(0)
+        while True:
+            try:
+                yield Message(*pickle.load(file))  # noqa: S301 - this process wrote it
+            except EOFError:
+                return
+
+
+def send_changes(settings: Settings, transform: Transform, etl: FrameEtl | None, deadline: float | None) -> Tally:
+    """Send what is new of the change log: what the manifest names.
+
+    Raises
+    ------
+    FrameEtlError
+        If the user's ETL needs Spark.
+    """
+    target_of(settings)
+    objects = read_manifest(s3_client(), settings.manifest, settings.provider)
+    if etl is not None:
+        raise FrameEtlError
+    task = Task(settings, transform, deadline)
+    with guarded(task):
+        if not task.target.ordered:
+            task.send(task.messages(objects))
+        else:
+            spool = Spool()
+            for message in task.messages(objects):
+                spool.add(message)
+            # A row left out would be overtaken by later changes of its key, so there must be none.
+            if not task.tally.failures:
+                task.send(iter(spool))
+    return task.tally

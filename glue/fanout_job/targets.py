@@ -1,0 +1,222 @@
+"""Where messages go: requests to SQS, SNS and EventBridge, and what their answers say."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+from urllib.parse import urlencode
+
+import orjson
+
+from fanout_job.errors import SettingsError
+from fanout_job.messages import Message
+from fanout_job.settings import Settings
+
+
+class Answer(NamedTuple):
+    """What a target's answer says about a batch: accepted, to be sent again, or refused for good."""
+
+    accepted: list[Message]
+    again: list[Message]
+    refused: str | None
+    """The error code, if one entry was."""
+
+
+class Target(Protocol):
+    """Where messages go: knows one service's requests and answers, and nothing of retries, signatures or
+    connections.
+    """
+
+    service: str
+    """For the signature and the endpoint."""
+    region: str | None
+    """None: the region of the job."""
+    ordered: bool
+    """FIFO."""
+    limit: int
+    """Bytes of a message, and of a batch."""
+
+    def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
+        """Return headers and body of the request that sends a batch."""
+        ...
+
+    def read_answer(self, answer: bytes, batch: Sequence[Message]) -> Answer:
+        """Read the answer to a request, which came with HTTP 200.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If it cannot be read; the batch counts as not sent.
+        """
+        ...
+
+
+def sorted_out(batch: Sequence[Message], accepted: Iterable[str], refused: Iterable[str]) -> Answer:
+    """Sort a batch by the entry ids in an answer. Only an entry that is named as accepted was: all else goes again."""
+    taken = set(accepted)
+    return Answer(
+        [message for n, message in enumerate(batch) if str(n) in taken],
+        [message for n, message in enumerate(batch) if str(n) not in taken],
+        next(iter(refused), None),
+    )
+
+
+class QueueTarget(Target):
+    """An SQS queue, standard or FIFO: SendMessageBatch in the JSON protocol."""
+
+    service = "sqs"
+
+    def __init__(self, url: str) -> None:
+        host = re.match(r"https?://sqs\.([a-z0-9-]+)\.amazonaws\.", url)
+        self.url, self.region = url, host[1] if host else None
+        self.ordered = url.endswith(".fifo")
+        self.limit = 2**20
+
+    def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
+        """Return headers and body of one request for the batch."""
+        entries: list[dict[str, str]] = [{"Id": str(n), "MessageBody": m.body} for n, m in enumerate(batch)]
+        if self.ordered:
+            for entry, message in zip(entries, batch, strict=True):
+                entry["MessageGroupId"] = message.group
+                entry["MessageDeduplicationId"] = deduplication_id(message.id)
+        headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "AmazonSQS.SendMessageBatch"}
+        return headers, orjson.dumps({"QueueUrl": self.url, "Entries": entries})
+
+    def read_answer(self, answer: bytes, batch: Sequence[Message]) -> Answer:
+        """Read which entries were accepted."""
+        said = orjson.loads(answer)
+        failed = said.get("Failed") or ()
+        return sorted_out(
+            batch,
+            (entry["Id"] for entry in said.get("Successful") or ()),
+            (
+                str(entry.get("Code"))
+                for entry in failed
+                if entry.get("SenderFault") and not is_passing(str(entry.get("Code")))
+            ),
+        )
+
+
+class TopicTarget(Target):
+    """An SNS topic, standard or FIFO: PublishBatch in the query protocol."""
+
+    service = "sns"
+
+    def __init__(self, arn: str) -> None:
+        self.arn, self.region = arn, arn.split(":")[3]
+        self.ordered = arn.endswith(".fifo")
+        self.limit = 2**18
+
+    def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
+        """Return headers and body of one request for the batch."""
+        form = {"Action": "PublishBatch", "Version": "2010-03-31", "TopicArn": self.arn}
+        for n, message in enumerate(batch):
+            entry = f"PublishBatchRequestEntries.member.{n + 1}."
+            form[entry + "Id"] = str(n)
+            form[entry + "Message"] = message.body
+            if self.ordered:
+                form[entry + "MessageGroupId"] = message.group
+                form[entry + "MessageDeduplicationId"] = deduplication_id(message.id)
+        return {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}, urlencode(form).encode()
+
+    def read_answer(self, answer: bytes, batch: Sequence[Message]) -> Answer:
+        """Read which entries were accepted."""
+        try:
+            said = ElementTree.fromstring(answer)  # noqa: S314 - AWS's own answer, over its own connection
+        except ElementTree.ParseError:
+            raise ValueError("the answer is not XML") from None
+        entries = [(group.tag, {e.tag: e.text or "" for e in entry}) for group in said.iter() for entry in group]
+        entries = [(tag.rpartition("}")[2], {k.rpartition("}")[2]: v for k, v in e.items()}) for tag, e in entries]
+        failed = [entry for tag, entry in entries if tag == "Failed" and "Id" in entry]
+        return sorted_out(
+            batch,
+            (entry["Id"] for tag, entry in entries if tag == "Successful" and "Id" in entry),
+            (
+                entry["Code"]
+                for entry in failed
+                if entry.get("SenderFault") == "true" and not is_passing(entry.get("Code", ""))
+            ),
+        )
+
+
+class EventBusTarget(Target):
+    """An EventBridge event bus: PutEvents, with the CloudEvents envelope as the event's detail."""
+
+    service = "events"
+    ordered = False
+
+    def __init__(self, arn: str) -> None:
+        self.arn, self.region = arn, arn.split(":")[3]
+        # Source and detail type count too; both are short.
+        self.limit = 2**18 - 2**10
+
+    def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
+        """Return headers and body of one request for the batch."""
+        entries = [
+            {"EventBusName": self.arn, "Source": "glue-fanout", "DetailType": m.kind, "Detail": m.body} for m in batch
+        ]
+        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "AWSEvents.PutEvents"}
+        return headers, orjson.dumps({"Entries": entries})
+
+    def read_answer(self, answer: bytes, batch: Sequence[Message]) -> Answer:
+        """Read which entries were accepted."""
+        entries = orjson.loads(answer)["Entries"]
+        codes = [str(entry["ErrorCode"]) for entry in entries if "EventId" not in entry]
+        return sorted_out(
+            batch,
+            (str(n) for n, entry in enumerate(entries) if "EventId" in entry),
+            (code for code in codes if not is_passing(code)),
+        )
+
+
+def deduplication_id(id_: str) -> str:
+    """Return the message's id, or its hash if FIFO does not allow it (128 characters, no space, ASCII)."""
+    if re.fullmatch(r"[!-~]{1,128}", id_):
+        return id_
+    return hashlib.sha256(id_.encode()).hexdigest()
+
+
+def target_of(settings: Settings) -> Target:
+    """Choose the target by the form of `queue_url`.
+
+    Raises
+    ------
+    SettingsError
+        If the form is none of these, or the order asked for and the target do not go together.
+    """
+    address = settings.queue_url
+    target: Target
+    if re.match(r"https?://", address):
+        target = QueueTarget(address)
+    elif re.match(r"arn:aws[a-z-]*:sns:[^:]+:\d+:[^:]+$", address):
+        target = TopicTarget(address)
+    elif re.match(r"arn:aws[a-z-]*:events:[^:]+:\d+:event-bus/", address):
+        target = EventBusTarget(address)
+    else:
+        raise SettingsError(
+            "--queue_url is neither the URL of an SQS queue nor the ARN of an SNS topic or an EventBridge event bus"
+        )
+    if target.ordered != (settings.message_order == "key"):
+        raise SettingsError("--message_order key and a FIFO target (its name ends in .fifo) go together, or not at all")
+    if settings.max_message_bytes:
+        target.limit = min(target.limit, int(settings.max_message_bytes))
+    return target
+
+
+_passing_code = re.compile(
+    "Throttl|TooManyRequests|SlowDown|Unavailable|InternalError|InternalFailure|InternalException|Expired|Timeout|Kms.*Throttl"
+).search
+
+
+def is_passing(code: str) -> bool:
+    """Whether an error code means that the same request may succeed later."""
+    return bool(_passing_code(code))
+
+
+def error_code(status: int, answer: bytes) -> str:
+    """Return the code in a service's error answer, JSON or XML."""
+    found = re.search(rb'"__type"\s*:\s*"(?:[^"#]*#)?([\w.]+)"|<Code>([\w.]+)</Code>', answer)
+    return (found[1] or found[2]).decode() if found else f"HTTP {status}"

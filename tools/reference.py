@@ -216,9 +216,12 @@ def _type(field: dict[str, Any]) -> str:
 
 def messages() -> Iterator[str]:
     """What is sent, made by the job itself from sample records."""
-    import change_log
+    from change_log import transform
+    from fanout_job.changes import parse_change
+    from fanout_job.messages import MessageMaker
+    from fanout_job.settings import Settings
 
-    settings = change_log.Settings(
+    settings = Settings(
         provider="acme",
         run_id="acme-20261122T073000Z",
         manifest="none",
@@ -257,8 +260,8 @@ def messages() -> Iterator[str]:
     ]
     yield from _table(("attribute", "content"), rows)
     for title, (event, images, limit) in samples.items():
-        maker = change_log.MessageMaker(settings, limit, _KeepsNothing())
-        change = change_log.parse_change(json.dumps(_record(event, images)), "object-1")
+        maker = MessageMaker(settings, transform, limit, _KeepsNothing())
+        change = parse_change(json.dumps(_record(event, images)), "object-1")
         (draft,) = maker.drafts(change, 0, 1)
         body = json.loads(maker.message(draft).body)
         yield f"\n## {title}\n"

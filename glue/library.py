@@ -1,0 +1,101 @@
+"""Publishes the jobs' library: zips `fanout_job/`, puts it into the data bucket, and tells CloudFormation where.
+
+`sam package` uploads one script for a Glue job and nothing else. This function is the custom resource that brings the
+rest: its own code is this folder, so what it zips is what was deployed. The job gets the URI as `--extra-py-files`.
+
+A zip is named by the hash of its contents and none is ever removed, so a rollback finds the one before.
+Source: "Custom resource request and response objects", CloudFormation user guide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+log = logging.getLogger("library")
+
+PACKAGE = Path(__file__).parent / "fanout_job"
+ANSWER_TRIES = 4
+ANSWER_SECONDS = 10
+MAX_REASON_CHARACTERS = 1_000
+"""CloudFormation takes an answer of at most 4,096 bytes."""
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer one request of CloudFormation, whatever happens; without an answer it would wait until its time-out.
+
+    Parameters
+    ----------
+    event
+        ``{"RequestType": "Create" | "Update" | "Delete", "ResponseURL", "StackId", "RequestId",
+        "LogicalResourceId", "PhysicalResourceId"?, "ResourceProperties": {"Bucket", "Prefix"}}``.
+
+    Returns
+    -------
+    The answer that CloudFormation got.
+    """
+    answer = {
+        "Status": "SUCCESS",
+        "PhysicalResourceId": event.get("PhysicalResourceId") or "not-published",
+        **{name: event.get(name, "") for name in ("StackId", "RequestId", "LogicalResourceId")},
+    }
+    try:
+        if event.get("RequestType") != "Delete":
+            properties = event["ResourceProperties"]
+            uri = publish(boto3.client("s3"), properties["Bucket"], properties["Prefix"], PACKAGE)
+            answer |= {"PhysicalResourceId": uri, "Data": {"Uri": uri}}
+    except Exception as error:
+        log.exception("the jobs' library was not published")
+        reason = f"the jobs' library was not published: {type(error).__name__}: {error}"
+        answer |= {"Status": "FAILED", "Reason": reason[:MAX_REASON_CHARACTERS]}
+    send(event["ResponseURL"], answer)
+    return answer
+
+
+def publish(s3: Any, bucket: str, prefix: str, package: Path) -> str:
+    """Put the library into the bucket, unless it is there, and return its URI."""
+    body = zipped(package)
+    key = f"{prefix.rstrip('/')}/{package.name}-{hashlib.sha256(body).hexdigest()[:16]}.zip"
+    try:
+        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/zip", IfNoneMatch="*")
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "PreconditionFailed":  # it is there already
+            raise
+    return f"s3://{bucket}/{key}"
+
+
+def zipped(package: Path) -> bytes:
+    """Return a zip of a package's sources: the same bytes for the same sources, wherever and whenever it is made."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for source in sorted(package.rglob("*.py")):
+            entry = zipfile.ZipInfo(source.relative_to(package.parent).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, source.read_bytes())
+    return buffer.getvalue()
+
+
+def send(url: str, answer: dict[str, Any]) -> None:
+    """Put the answer where CloudFormation waits for it, with a few tries."""
+    body = json.dumps(answer).encode()
+    for attempt in range(ANSWER_TRIES):
+        # The address is signed without a content type, so none may be sent.
+        request = urllib.request.Request(url, body, {"Content-Type": ""}, method="PUT")  # noqa: S310 - CloudFormation's
+        try:
+            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):  # noqa: S310 - likewise
+                return
+        except OSError as error:
+            log.warning("CloudFormation did not take the answer (%s)", type(error).__name__)
+            if attempt == ANSWER_TRIES - 1:
+                raise
+            time.sleep(2**attempt)

@@ -1,0 +1,150 @@
+"""The jobs' library is published deterministically, and CloudFormation gets an answer on every path."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+import library
+
+REQUEST = {
+    "RequestType": "Create",
+    "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/s/1",
+    "RequestId": "request",
+    "LogicalResourceId": "JobLibrary",
+    "ResourceProperties": {"Bucket": "data", "Prefix": "library/"},
+}
+
+
+class CloudFormation:
+    """Takes the answers, and refuses as many of the first ones as it is told."""
+
+    def __init__(self) -> None:
+        self.answers: list[dict[str, Any]] = []
+        self.content_types: list[str | None] = []
+        self.refusals = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_PUT(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.refusals -= 1
+                if outer.refusals < 0:
+                    outer.answers.append(json.loads(body))
+                    outer.content_types.append(self.headers["Content-Type"])
+                self.send_response(503 if outer.refusals >= 0 else 200)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/answer"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def cloudformation() -> Iterator[CloudFormation]:
+    made = CloudFormation()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def s3() -> Iterator[Any]:
+    with mock_aws():
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="data")
+        yield client
+
+
+def package(folder: Path, source: str = "A = 1\n") -> Path:
+    made = folder / "fanout_job"
+    (made / "__pycache__").mkdir(parents=True)
+    (made / "__init__.py").write_text("")
+    (made / "a.py").write_text(source)
+    (made / "__pycache__" / "a.pyc").write_bytes(b"compiled")
+    return made
+
+
+def test_the_same_sources_make_the_same_zip_and_others_another(tmp_path: Path) -> None:
+    first = package(tmp_path / "one")
+    second = package(tmp_path / "two")
+    os.utime(second / "a.py", (1, 1))
+    assert library.zipped(first) == library.zipped(second) != library.zipped(package(tmp_path / "three", "A = 2\n"))
+    assert zipfile.ZipFile(io.BytesIO(library.zipped(first))).namelist() == [
+        "fanout_job/__init__.py",
+        "fanout_job/a.py",
+    ]
+
+
+def test_the_zip_holds_every_module_of_the_library() -> None:
+    names = zipfile.ZipFile(io.BytesIO(library.zipped(library.PACKAGE))).namelist()
+    assert names == sorted(f"fanout_job/{path.name}" for path in library.PACKAGE.glob("*.py"))
+
+
+def test_it_is_published_under_its_hash_and_the_uri_is_the_answer(s3: Any, cloudformation: CloudFormation) -> None:
+    library.handler({**REQUEST, "ResponseURL": cloudformation.url}, None)
+    [answer] = cloudformation.answers
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["Uri"] == answer["PhysicalResourceId"]
+    assert {name: answer[name] for name in ("StackId", "RequestId", "LogicalResourceId")} == {
+        name: REQUEST[name] for name in ("StackId", "RequestId", "LogicalResourceId")
+    }
+    key = answer["Data"]["Uri"].removeprefix("s3://data/")
+    assert s3.get_object(Bucket="data", Key=key)["Body"].read() == library.zipped(library.PACKAGE)
+    assert cloudformation.content_types == [""], "the address is signed without a content type"
+
+
+def test_published_again_it_is_the_same_and_a_new_version_leaves_the_old_one(
+    s3: Any, cloudformation: CloudFormation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = {**REQUEST, "ResponseURL": cloudformation.url}
+    old = library.handler(event, None)["PhysicalResourceId"]
+    update = {**event, "RequestType": "Update", "PhysicalResourceId": old}
+    assert library.handler(update, None)["PhysicalResourceId"] == old
+    monkeypatch.setattr(library, "PACKAGE", package(tmp_path))
+    assert library.handler(update, None)["PhysicalResourceId"] != old
+    assert len(s3.list_objects_v2(Bucket="data", Prefix="library/")["Contents"]) == 2
+
+
+def test_a_deletion_succeeds_and_removes_nothing(s3: Any, cloudformation: CloudFormation) -> None:
+    event = {**REQUEST, "ResponseURL": cloudformation.url}
+    uri = library.handler(event, None)["PhysicalResourceId"]
+    answer = library.handler({**event, "RequestType": "Delete", "PhysicalResourceId": uri}, None)
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", uri)
+    assert s3.list_objects_v2(Bucket="data")["KeyCount"] == 1
+
+
+@pytest.mark.parametrize(
+    "properties", [{"Bucket": "no-such-bucket", "Prefix": "library/"}, {"Prefix": "library/"}, {}, None, "x"]
+)
+def test_whatever_goes_wrong_is_the_answer_with_its_reason(
+    s3: Any, cloudformation: CloudFormation, properties: Any
+) -> None:
+    library.handler({**REQUEST, "ResponseURL": cloudformation.url, "ResourceProperties": properties}, None)
+    [answer] = cloudformation.answers
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith("the jobs' library was not published: ")
+    assert answer["PhysicalResourceId"]
+
+
+def test_an_answer_that_is_not_taken_is_given_again(
+    s3: Any, cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library.time, "sleep", lambda seconds: None)
+    cloudformation.refusals = 2
+    library.handler({**REQUEST, "ResponseURL": cloudformation.url}, None)
+    assert [answer["Status"] for answer in cloudformation.answers] == ["SUCCESS"]

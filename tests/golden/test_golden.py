@@ -1,0 +1,41 @@
+"""The job makes of the golden corpus what it made when the corpus was recorded: to the byte, on both engines.
+
+`GOLDEN=record make test ARGS=tests/golden` records it anew: do that only for a change of behaviour that is wanted, and
+read the difference.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import requests
+
+from tests.golden.cases import CASES, Case
+from tests.golden.corpus import EXPECTED, as_text, observed, path_of
+from tests.integration.job.harness import DATA
+
+RECORD = os.environ.get("GOLDEN") == "record"
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_job_makes_of_a_case_what_it_made_when_it_was_recorded(
+    case: Case, aws: str, spark: Any, tmp_path: Path
+) -> None:
+    made = {}
+    for engine in case.engines:
+        requests.post(f"{aws}/moto-api/reset", timeout=10)
+        boto3.client("s3").create_bucket(Bucket=DATA)
+        made[engine] = observed(case, engine, tmp_path)
+    if RECORD:
+        EXPECTED.mkdir(exist_ok=True)
+        path_of(case).write_text(as_text(made))
+    assert as_text(made) == path_of(case).read_text()
+
+
+def test_the_corpus_holds_nothing_but_the_cases() -> None:
+    assert {path.name for path in EXPECTED.iterdir()} == {path_of(case).name for case in CASES}

@@ -6,6 +6,7 @@ SUCCEEDED, FAILED, TIMEOUT or STOPPED.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -23,7 +24,7 @@ from typing import Any
 from moto.core.utils import utcnow
 from moto.glue import models as glue_models
 
-from local.errors import DriverError
+from local.errors import DriverError, JobArgumentError
 from local.java import java_home
 
 LOG = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ STAND_INS = Path(__file__).with_name("glue_packages")
 
 _ACTIVE = ("STARTING", "WAITING", "RUNNING", "STOPPING")
 _DEFAULT_TIMEOUT_MINUTES = 480
+EXTRA_PY_FILES = "--extra-py-files"
+_ARCHIVES = (".zip", ".whl", ".egg")
+"""What Python imports from without unpacking it, as long as it holds nothing compiled."""
 _JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -XX:-UsePerfData"
 """Measured: with these a session is there in about two thirds of the time. A laptop's runs are too short for C2."""
 
@@ -100,11 +104,12 @@ class Driver:
         if self._answer() is None:
             raise DriverError(f"A Spark driver did not start; its log is {self.log}.")
 
-    def run(self, argv: list[str], log: Path) -> str | None:
-        """Run a script to its end; None when it succeeded, else its error message."""
+    def run(self, argv: list[str], modules: list[Path], log: Path) -> str | None:
+        """Run a script to its end, with `modules` on its path; None when it succeeded, else its error message."""
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(json.dumps({"argv": argv, "log": str(log)}) + "\n")
+            request = {"argv": argv, "modules": [str(path) for path in modules], "log": str(log)}
+            self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             return "The driver is gone"
@@ -245,6 +250,7 @@ class GlueRunner:
     def _run_script(self, job: Any, run: JobRun) -> str | None:
         script = self._scripts / f"{run.job_run_id}.py"
         script.write_bytes(self._read(job.command["ScriptLocation"]))
+        modules = self._extra_modules(run)
         principal = self._principal(job.role)
         driver = self._driver(principal)
         with self._lock:
@@ -257,13 +263,36 @@ class GlueRunner:
         timer.daemon = True
         timer.start()
         try:
-            error = driver.run(self._argv(script, run), self._logs / f"{run.job_run_id}.log")
+            error = driver.run(self._argv(script, run), modules, self._logs / f"{run.job_run_id}.log")
         finally:
             timer.cancel()
         with self._lock:
             if driver.alive() and run.real_state == "RUNNING":
                 self._idle[principal].append(driver)
         return error
+
+    def _extra_modules(self, run: JobRun) -> list[Path]:
+        """What --extra-py-files adds to the script's path, the first file first: zips, and folders of single modules.
+
+        Source: Glue Developer Guide, "Using job parameters in AWS Glue jobs".
+        """
+        locations = [part.strip() for part in str((run.arguments or {}).get(EXTRA_PY_FILES, "")).split(",")]
+        return [self._extra_module(location) for location in locations if location]
+
+    def _extra_module(self, location: str) -> Path:
+        name = location.rpartition("/")[2]
+        if not location.startswith("s3://") or not name.endswith((".py", *_ARCHIVES)):
+            known = ", ".join((".py", *_ARCHIVES))
+            raise JobArgumentError(f"{EXTRA_PY_FILES} names {location}: it takes s3:// addresses of files ({known}).")
+        content = self._read(location)
+        # Another content is another path: no importer, here or in a Python worker, can mistake it for an older one.
+        folder = self._scripts / hashlib.sha256(content).hexdigest()[:16]
+        folder.mkdir(exist_ok=True)
+        if not (folder / name).exists():
+            unfinished = folder / f"{name}.{threading.get_ident()}"  # another run may need the file at this moment
+            unfinished.write_bytes(content)
+            unfinished.replace(folder / name)
+        return folder if name.endswith(".py") else folder / name
 
     def _timeout(self, run: JobRun) -> float:
         return float(run.timeout or _DEFAULT_TIMEOUT_MINUTES) * self._minute
@@ -314,6 +343,7 @@ def driver_environment(endpoint: str, region: str, principal: str, memory: str =
         "TZ": "UTC",
         "JAVA_HOME": str(home),
         "PYTHONPATH": str(STAND_INS),
+        "PYTHONSAFEPATH": "1",  # a script imports neither from local/ nor from the folder in which we were started
         "PYTHONUNBUFFERED": "1",
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,

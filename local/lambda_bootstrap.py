@@ -19,7 +19,6 @@ from typing import Any
 class Context:
     """The second argument of a handler, as AWS Lambda's Python runtime documents it."""
 
-    function_version = "$LATEST"
     identity = None
     client_context = None
 
@@ -27,6 +26,7 @@ class Context:
         self.aws_request_id = request_id
         self.invoked_function_arn = arn
         self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
+        self.function_version = os.environ["AWS_LAMBDA_FUNCTION_VERSION"]
         self.memory_limit_in_mb = os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
         self.log_group_name = os.environ["AWS_LAMBDA_LOG_GROUP_NAME"]
         self.log_stream_name = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"]

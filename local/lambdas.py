@@ -62,6 +62,8 @@ class Function:
         Access key id under which its calls are made.
     region
         AWS region.
+    version
+        The published version's number, or $LATEST.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Function:
     memory: int
     principal: str
     region: str
+    version: str = "$LATEST"
 
     def process_environment(self, endpoint: str) -> dict[str, str]:
         """The environment of the handler's process: that of Lambda's Python runtime, and where AWS is."""
@@ -90,7 +93,7 @@ class Function:
             "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
             "AWS_LAMBDA_FUNCTION_NAME": self.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory),
-            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_VERSION": self.version,
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_LAMBDA_LOG_GROUP_NAME": log_group,
             "AWS_LAMBDA_LOG_STREAM_NAME": "laptop",
@@ -295,6 +298,7 @@ class LambdaRunner:
             memory=int(made.memory_size),
             principal=self._principal(made.role),
             region=made.region,
+            version=str(made.version),
         )
 
     def pids(self) -> list[int]:
@@ -379,6 +383,7 @@ class LambdaRunner:
         self, made: Any, settings: Mapping[str, Any], event: Any, request_id: str, tries: int, answer: Answer
     ) -> None:
         error = answer.error or {}
+        published = made.version != "$LATEST"  # and its number ends its ARN
         destination = settings.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
         if destination:
             record = {
@@ -386,14 +391,14 @@ class LambdaRunner:
                 "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 "requestContext": {
                     "requestId": request_id,
-                    "functionArn": f"{made.function_arn}:$LATEST",
+                    "functionArn": made.function_arn if published else f"{made.function_arn}:$LATEST",
                     "condition": "RetriesExhausted",
                     "approximateInvokeCount": tries,
                 },
                 "requestPayload": event,
                 "responseContext": {
                     "statusCode": 200,
-                    "executedVersion": "$LATEST",
+                    "executedVersion": str(made.version),
                     "functionError": "Unhandled",
                 },
                 "responsePayload": error,

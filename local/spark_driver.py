@@ -1,13 +1,15 @@
 """A warm Spark driver: a process with one JVM that runs one Glue job script after another.
 
-One JSON request a line on stdin: {"argv": [script, ...], "log": path}. One JSON answer a line on the file descriptor
-that stdout was at the start: {"ready": true} once, then {"error": null | "Type: message"} for each run. Each run gets a
-Spark session of its own (temporary views, configuration), as if the JVM were new. The process ends, even in the middle
-of a run, when stdin is closed: whoever started it is gone.
+One JSON request a line on stdin: {"argv": [script, ...], "modules": [zip or folder, ...], "log": path}. One JSON answer
+a line on the file descriptor that stdout was at the start: {"ready": true} once, then {"error": null | "Type: message"}
+for each run. Each run gets a Spark session of its own (temporary views, configuration), and imports from its own
+`modules` only, as if the JVM were new. The process ends, even in the middle of a run, when stdin is closed: whoever
+started it is gone.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import queue
@@ -15,6 +17,8 @@ import runpy
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pyspark import SparkContext
@@ -64,7 +68,8 @@ def _run(base: SparkSession, request: dict[str, Any]) -> str | None:
     sys.argv = list(request["argv"])
     error = None
     try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        with _importing_from(request["modules"], base.sparkContext):
+            runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as leaving:
         if leaving.code not in (None, 0):
             error = f"SystemExit: {leaving.code}"
@@ -76,6 +81,38 @@ def _run(base: SparkSession, request: dict[str, Any]) -> str | None:
     sys.stdout.flush()
     sys.stderr.flush()
     return error
+
+
+@contextmanager
+def _importing_from(modules: list[str], context: SparkContext) -> Iterator[None]:
+    """Put zips and folders first on the path of this process and of its Python workers, until the block is left.
+
+    Spark keeps its Python workers for the next task, with all that they have imported, but never lends one to tasks
+    that ask for another environment: another PYTHONPATH gets workers that know nothing of the earlier modules.
+    """
+    before = list(sys.path)
+    sys.path[:0] = modules
+    if modules:
+        context.environment["PYTHONPATH"] = os.pathsep.join(modules)
+    try:
+        yield
+    finally:
+        context.environment.pop("PYTHONPATH", None)
+        sys.path[:] = before
+        for name in [name for name, module in sys.modules.items() if _lies_in(module, modules)]:
+            del sys.modules[name]
+        for path in [path for path in sys.path_importer_cache if _below(path, modules)]:
+            del sys.path_importer_cache[path]
+        importlib.invalidate_caches()
+
+
+def _lies_in(module: Any, folders: list[str]) -> bool:
+    places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
+    return any(_below(str(place), folders) for place in places if place)
+
+
+def _below(path: str, folders: list[str]) -> bool:
+    return any(path == folder or path.startswith(folder + os.sep) for folder in folders)
 
 
 def _log_to(path: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.errors import ResourceError, UnsupportedResourceError
-from local.resources import api, compute, data, operations
+from local.resources import api, compute, custom, data, operations
 from local.resources.left_out import LEFT_OUT
 from local.resources.stack import Made, Stack
 from local.template import Resource
@@ -27,6 +27,7 @@ MAKERS: dict[str, Maker] = {
     "AWS::ApiGateway::Stage": api.stage,
     "AWS::ApiGateway::UsagePlan": api.usage_plan,
     "AWS::ApiGateway::UsagePlanKey": api.usage_plan_key,
+    custom.TYPE: custom.custom_resource,
     "AWS::CloudWatch::Alarm": operations.alarm,
     "AWS::CloudWatch::Dashboard": operations.dashboard,
     "AWS::DynamoDB::Table": data.table,
@@ -38,8 +39,10 @@ MAKERS: dict[str, Maker] = {
     "AWS::IAM::RolePolicy": compute.role_policy,
     "AWS::KMS::Alias": data.key_alias,
     "AWS::KMS::Key": data.key,
+    "AWS::Lambda::Alias": compute.alias,
     "AWS::Lambda::EventInvokeConfig": compute.invoke_config,
     "AWS::Lambda::Function": compute.function,
+    "AWS::Lambda::Version": compute.version,
     "AWS::Logs::LogGroup": operations.log_group,
     "AWS::S3::Bucket": data.bucket,
     "AWS::SNS::Topic": data.topic,
@@ -60,7 +63,7 @@ def check_types(resources: dict[str, Resource]) -> None:
         A type is neither made nor knowingly left out.
     """
     for resource in resources.values():
-        if resource.type not in MAKERS and resource.type not in LEFT_OUT:
+        if _maker(resource.type) is None and resource.type not in LEFT_OUT:
             raise UnsupportedResourceError(resource.logical_id, resource.type)
 
 
@@ -83,10 +86,17 @@ def make_all(stack: Stack) -> None:
 def _make(stack: Stack, resource: Resource) -> Made:
     if resource.type in LEFT_OUT:
         return Made(stack.generated_name(resource.logical_id))
+    maker = _maker(resource.type)
+    if maker is None:
+        raise UnsupportedResourceError(resource.logical_id, resource.type)
     try:
-        return MAKERS[resource.type](stack, resource, stack.resolve(resource.properties))
+        return maker(stack, resource, stack.resolve(resource.properties))
     except (ClientError, BotoCoreError, KeyError, FileNotFoundError) as error:
         raise ResourceError(f"{resource.logical_id} ({resource.type}) was refused: {error!r}") from error
+
+
+def _maker(resource_type: str) -> Maker | None:
+    return custom.custom_resource if custom.is_custom(resource_type) else MAKERS.get(resource_type)
 
 
 def _register_outputs(stack: Stack) -> None:

@@ -84,6 +84,23 @@ def invoke_config(stack: Stack, resource: Resource, properties: Properties) -> M
     return Made(stack.generated_name(resource.logical_id))
 
 
+def version(stack: Stack, resource: Resource, properties: Properties) -> Made:
+    """AWS::Lambda::Version, which `AutoPublishAlias` adds to a function: the function as it is now."""
+    client = stack.client("lambda")
+    arguments = known_arguments(client, "publish_version", properties)
+    arguments.pop("CodeSha256", None)  # it guards against another deployment in between
+    made = client.publish_version(**arguments)
+    return Made(made["FunctionArn"], {"FunctionArn": made["FunctionArn"], "Version": made["Version"]})
+
+
+def alias(stack: Stack, resource: Resource, properties: Properties) -> Made:
+    """AWS::Lambda::Alias; without RoutingConfig: every invocation goes to FunctionVersion."""
+    client = stack.client("lambda")
+    plain = {name: value for name, value in properties.items() if name != "RoutingConfig"}
+    arn = client.create_alias(**known_arguments(client, "create_alias", plain))["AliasArn"]
+    return Made(arn, {"AliasArn": arn})
+
+
 def package(folder: Path) -> bytes:
     """A function's package: the folder's files as a zip, the same bytes for the same files."""
     buffer = io.BytesIO()

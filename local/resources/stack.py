@@ -21,7 +21,7 @@ class Made:
     """A resource that is there: what `Ref` gives, and what `Fn::GetAtt` gives by attribute name."""
 
     ref: str
-    attributes: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,10 @@ def _typed(value: Any, shape: Any) -> Any:
     if kind == "boolean":
         return value if isinstance(value, bool) else str(value).lower() == "true"
     if kind == "string":
-        return json.dumps(value) if isinstance(value, (dict, list)) else _text(value)
+        return json.dumps(value) if isinstance(value, (dict, list)) else as_text(value)
     return value
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A number, boolean or text as CloudFormation writes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

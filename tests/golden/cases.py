@@ -49,11 +49,7 @@ class Case:
 
 
 def gzipped(data: bytes) -> bytes:
-<<<<<<< HEAD
     """A gzip member without compression: every zlib makes the same bytes, so ETags and the ids made of them stay."""
-=======
-    """A gzip member that does not compress: the same bytes from every zlib, so that ETags, and ids made of them, stay."""
->>>>>>> lib2
     assert len(data) < 2**16
     block = struct.pack("<BHH", 1, len(data), len(data) ^ 0xFFFF) + data
     return b"\x1f\x8b\x08" + bytes(6) + b"\xff" + block + struct.pack("<II", zlib.crc32(data), len(data))

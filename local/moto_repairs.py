@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from moto import backends
 from moto.awslambda.models import LambdaFunction
+from moto.awslambda.responses import LambdaResponse
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.core.responses import ActionResult
 from moto.core.serialize import JSONSerializer
@@ -116,6 +117,17 @@ def lambda_functions_run() -> None:
         return _state.hooks.invoke_function(function, payload, kind, response_headers)
 
     LambdaSimpleBackend.invoke = invoke
+
+
+def lambda_qualifiers() -> None:
+    """Stock: Invoke ignores its Qualifier, and looks for one in the event. AWS: it is the version or alias to run."""
+    real_invoke = LambdaResponse.invoke
+
+    def invoke(self: LambdaResponse) -> Any:
+        self.querystring["qualifier"] = self.querystring.get("Qualifier") or ["$LATEST"]
+        return real_invoke(self)
+
+    LambdaResponse.invoke = invoke
 
 
 def lambda_dead_letter_queues() -> None:
@@ -522,6 +534,7 @@ def _is_dynamodb_json(value: Any) -> bool:
 REPAIRS: tuple[Callable[[], None], ...] = (
     services_are_known,
     lambda_functions_run,
+    lambda_qualifiers,
     lambda_dead_letter_queues,
     glue_job_runs_run,
     glue_batch_stop_job_run,

@@ -153,6 +153,18 @@ def lambda_functions_run() -> bool:
     return answer["Payload"].read() != b'{"echo": 1}'
 
 
+def lambda_qualifiers() -> bool:
+    functions, name = client("lambda"), _function("q")
+    functions.invoke(FunctionName=name, Payload=b"{}")
+    try:
+        functions.invoke(FunctionName=name, Qualifier="no-such-alias", Payload=b"{}")
+    except functions.exceptions.ResourceNotFoundException:
+        return "the handler ran" in str(
+            functions.invoke(FunctionName=name, Payload=b'{"qualifier": "x"}')["Payload"].read()
+        )
+    return False
+
+
 def lambda_dead_letter_queues() -> bool:
     from moto.awslambda.utils import get_backend
 
@@ -334,6 +346,7 @@ def sqs_cost_does_not_grow() -> bool:
 PROBES: tuple[Callable[[], bool], ...] = (
     services_are_known,
     lambda_functions_run,
+    lambda_qualifiers,
     lambda_dead_letter_queues,
     glue_job_runs_run,
     glue_batch_stop_job_run,

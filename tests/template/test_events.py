@@ -93,7 +93,8 @@ def test_every_handler_has_a_good_and_a_bad_sample(source: dict[str, Any]) -> No
     functions = {name for name, body in source["Resources"].items() if body["Type"] == "AWS::Serverless::Function"}
     kinds = {(path.parent.name, path.stem.partition("-")[0]) for path in EVENTS}
 
-    assert set(FUNCTIONS.values()) == functions
+    # CloudFormation alone calls the library's publisher, with an address to answer to: tests/unit/job/test_library.py.
+    assert set(FUNCTIONS.values()) == functions - {"LibraryFunction"}
     assert kinds == {(handler, kind) for handler in FUNCTIONS for kind in ("good", "bad")}
 
 

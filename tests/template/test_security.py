@@ -75,14 +75,14 @@ def test_no_role_may_do_everything_of_a_service_or_on_everything(profile: str) -
 def test_every_function_has_a_role_of_its_own(prod: dict[str, tuple[str, dict[str, Any]]]) -> None:
     roles = [json.dumps(properties["Role"]) for properties in of_type(prod, "AWS::Lambda::Function").values()]
 
-    assert len(set(roles)) == len(roles) == 5
+    assert len(set(roles)) == len(roles) == 6
 
 
 def test_every_role_takes_the_permissions_boundary() -> None:
     arn = "arn:aws:iam::123456789012:policy/boundary"
     roles = of_type(properties_of("prod", PermissionsBoundaryArn=arn), "AWS::IAM::Role")
 
-    assert len(roles) >= 9
+    assert len(roles) >= 10
     assert {properties.get("PermissionsBoundary") for properties in roles.values()} == {arn}
 
 

@@ -1,0 +1,44 @@
+"""README.md shows what is true: its `transform` makes the message that stands below it."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from fanout_job.changes import parse_change
+from fanout_job.messages import MessageMaker
+from fanout_job.settings import Settings
+from tests.unit.job.records import OLD, line, stream
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+SETTINGS = Settings(
+    provider="acme",
+    run_id="acme-20261122T073000Z",
+    manifest="none",
+    run_dir="s3://data/runs/",
+    queue_url="https://sqs.us-east-1.amazonaws.com/123456789012/changes",
+    env="dev",
+    data_bucket="data",
+)
+
+
+def block(language: str) -> str:
+    """The one block of code of a language."""
+    (found,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return str(found)
+
+
+def test_the_transform_of_the_readme_makes_the_message_shown_and_none_of_a_row_with_the_old_price() -> None:
+    names: dict[str, Any] = {}
+    exec(block("python"), names)  # noqa: S102 - the page's own example
+    maker = MessageMaker(SETTINGS, names["transform"], 2**20, None)
+
+    def sent(record: dict[str, Any]) -> list[Any]:
+        drafts = maker.drafts(parse_change(line(record), "object-1"), 0, 1)
+        return [json.loads(maker.message(draft).body, parse_float=Decimal) for draft in drafts]
+
+    assert sent(stream()) == [json.loads(block("json"), parse_float=Decimal)]
+    assert sent(stream(NewImage=OLD)) == []

@@ -99,11 +99,9 @@ def _clock(stack: Deployment, clock: Callable[[], datetime]) -> str:
 
 def _settings(stack: Deployment) -> str:
     starting, planning = stack.dispatching, stack.planning
-    if planning.min_workers > planning.max_workers:
-        raise CheckFailedError("MinWorkers is more than MaxWorkers", "deploy with MinWorkers <= MaxWorkers")
     if starting.report_status != planning.report_status:
         raise CheckFailedError("the functions disagree on ReportStatus", "deploy the template as it is")
-    return f"MaxConcurrentRuns {starting.max_concurrent_runs}, lease {planning.lease_minutes} min"
+    return f"MaxConcurrentRuns {starting.max_concurrent_runs}"
 
 
 def _state_machine(stack: Deployment) -> str:

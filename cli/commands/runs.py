@@ -19,7 +19,7 @@ from cli.output import dollars, size, table
 from cli.times import moment, utc_now
 from cli.trace import Trace
 from cli.trace import trace as gather
-from fanout.claims import listing
+from fanout.claims import MAX_OBJECTS, listing
 from fanout.ledger import RunRecord
 from fanout.manifests import Replay, select_replay
 from fanout.providers import check_name
@@ -153,7 +153,7 @@ def _check_registered(op: Operator, provider: str) -> None:
 def _plan(op: Operator, provider: str, wanted: Replay) -> ReplayPlan:
     settings = op.stack.planning
     found = listing(op.stack.objects, settings, provider, wanted.start)
-    chosen = select_replay(found, wanted, settings.max_objects_per_run, settings.max_bytes_per_run).objects
+    chosen = select_replay(found, wanted, MAX_OBJECTS, settings.max_bytes_per_run).objects
     return ReplayPlan(
         provider=provider,
         start=wanted.start,

@@ -106,4 +106,4 @@ def outcomes() -> Outcomes:
 def provider_table() -> ProviderTable:
     """The built-in config API's table."""
     settings = ProvidersSettings.from_environment(os.environ)
-    return ProviderTable(_client("dynamodb"), settings.providers_table, settings.page_size)
+    return ProviderTable(_client("dynamodb"), settings.providers_table)

@@ -14,7 +14,7 @@ from fanout import ledger
 from fanout.aws import split_uri
 from fanout.config_client import ConfigApi
 from fanout.errors import FanoutError, InvalidRequestError
-from fanout.ledger import Lease, LedgerStore, PartitionBusyError, ProviderState, Report
+from fanout.ledger import Backoff, Lease, LedgerStore, PartitionBusyError, ProviderState, Report
 from fanout.manifests import (
     Manifest,
     ObjectStore,
@@ -33,6 +33,15 @@ from fanout.times import compact
 
 BYTES_PER_WORKER = 256 * 2**20
 """Compressed bytes that one G.1X worker (4 vCPU) reads, parses and sends in a few minutes."""
+
+MIN_WORKERS = 2
+"""The fewest workers of a Glue job run; one of them is the driver."""
+LEASE = timedelta(minutes=120)
+"""How long a claim holds if the run ends without a word: longer than the execution's time limit of 100 minutes."""
+MAX_OBJECTS = 10_000
+"""The most objects of one run. A backlog is worked off in several, oldest first."""
+MAX_RECENT = 24
+"""Manifests that a bookmark names before they are merged into one."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,8 @@ class Claims:
         Gives the current time, aware.
     log
         Told of what failed without stopping the claim.
+    lease, backoff, max_objects, max_recent
+        The rules' figures, which only tests change.
     """
 
     store: LedgerStore
@@ -126,6 +137,10 @@ class Claims:
     settings: ClaimSettings
     clock: Callable[[], datetime]
     log: Callable[[str], None] = field(default=print)
+    lease: timedelta = LEASE
+    backoff: Backoff = Backoff()
+    max_objects: int = MAX_OBJECTS
+    max_recent: int = MAX_RECENT
 
     def claim(self, request: ClaimRequest) -> Claim:
         """Claim the provider for this run and plan what it is to process.
@@ -136,15 +151,13 @@ class Claims:
         now = self.clock()
         wanted = self._lease(request, now)
         try:
-            state = ledger.update(
-                self.store, request.provider, lambda s: ledger.claim(s, wanted, now, self.settings.backoff)
-            )
+            state = ledger.update(self.store, request.provider, lambda s: ledger.claim(s, wanted, now, self.backoff))
         except PartitionBusyError as busy:
             return Claim("busy", str(busy), request.provider, request.run_id)
         lease = state.lease or wanted
         self._report_running(request.provider, lease)
         if self.settings.bookmark_mode == "glue" and request.replay is None:
-            decision = _Decision("glue", "Glue's own bookmark decides what is new", self.settings.min_workers)
+            decision = _Decision("glue", "Glue's own bookmark decides what is new", MIN_WORKERS)
             return self._claimed(state, lease, decision, None)
         manifest = self._plan(state, lease, request)
         return self._claimed(state, lease, self._decide(manifest), manifest)
@@ -154,7 +167,7 @@ class Claims:
         return Lease(
             run_id=request.run_id,
             claimed_at=now,
-            expires_at=now + self.settings.lease,
+            expires_at=now + self.lease,
             run_dir=f"{runs}{compact(now)}_{request.run_id}/",
             scheduled_at=request.scheduled_at,
             execution_arn=request.execution_arn,
@@ -176,7 +189,7 @@ class Claims:
 
     def _select(self, state: ProviderState, request: ClaimRequest) -> Manifest:
         begun = self.clock()
-        bounds = self.settings.max_objects_per_run, self.settings.max_bytes_per_run
+        bounds = self.max_objects, self.settings.max_bytes_per_run
         carried: tuple[StoredObject, ...] | None = None
         if request.replay is not None:
             found = listing(self.objects, self.settings, state.provider, request.replay.start)
@@ -186,7 +199,7 @@ class Claims:
             found = listing(self.objects, self.settings, state.provider, since)
             selection = select(found, since, known, *bounds)
             # It bounds the ledger item (400 KB at most) and the reads of a claim, whatever overlap and cadence are.
-            if len(state.bookmark.recent) >= self.settings.max_recent:
+            if len(state.bookmark.recent) >= self.max_recent:
                 carried = tuple(o for o in known.values() if since is None or o.last_modified >= since)
         return Manifest(
             provider=state.provider,
@@ -209,11 +222,11 @@ class Claims:
         size, s = manifest.bytes, self.settings
         if not manifest.objects:
             return _Decision("nothing", "no new objects", 0)
-        if s.frame_etl == "no" and size <= s.small_run_max_bytes:
+        if 0 < s.small_run_max_bytes >= size:
             return _Decision("small", f"{size} bytes are at most SmallRunMaxBytes = {s.small_run_max_bytes}", 1)
-        workers = min(max(math.ceil(size / BYTES_PER_WORKER), s.min_workers), s.max_workers)
-        if s.frame_etl == "yes":
-            return _Decision("glue", "a DataFrame ETL is defined, which needs Spark", workers)
+        workers = min(max(math.ceil(size / BYTES_PER_WORKER), MIN_WORKERS), s.max_workers)
+        if s.small_run_max_bytes == 0:
+            return _Decision("glue", "SmallRunMaxBytes = 0 sends all runs to Glue", workers)
         return _Decision("glue", f"{size} bytes are more than SmallRunMaxBytes = {s.small_run_max_bytes}", workers)
 
     def _claimed(self, state: ProviderState, lease: Lease, decision: _Decision, manifest: Manifest | None) -> Claim:
@@ -248,5 +261,5 @@ def listing(
     """A provider's change log, from where objects modified since a time can lie; all of it when that is None."""
     root = f"{settings.change_log_dir.rstrip('/')}/provider={provider}/"
     prefix = split_uri(root)[1]
-    begin = first_key(prefix, since, settings.key_time_format, timedelta(minutes=settings.key_time_slack_minutes))
+    begin = first_key(prefix, since, settings.key_time_format)
     return (o for o in objects.list(root, begin) if is_data(o.key.removeprefix(prefix)))

@@ -155,6 +155,8 @@ class Dispatcher:
         Of the dispatcher.
     clock
         Gives the current time, aware.
+    bucket
+        Makes the token bucket that bounds the rate of one tick's starts.
     sleep, pool
         Seams for tests.
     """
@@ -165,6 +167,7 @@ class Dispatcher:
     outcomes: Outcomes
     settings: DispatchSettings
     clock: Callable[[], datetime]
+    bucket: Callable[[], TokenBucket] = TokenBucket
     sleep: Callable[[float], None] = time.sleep
     pool: Callable[[int], Executor] = ThreadPoolExecutor
 
@@ -259,7 +262,7 @@ class Dispatcher:
         places = max(0, self.settings.max_concurrent_runs - report.live)
         starter = Starter(
             lambda name: self.executions.start(execution_name(name, tick), execution_input(name, tick)),
-            TokenBucket(self.settings.max_starts_per_second, self.settings.start_burst),
+            self.bucket(),
             remaining_seconds,
             self.sleep,
             self.pool,

@@ -170,8 +170,8 @@ class PartitionBusyError(Exception):
 class Backoff(_Frozen):
     """How long a provider that keeps failing is left alone."""
 
-    base: timedelta
-    cap: timedelta
+    base: timedelta = timedelta(minutes=15)
+    cap: timedelta = timedelta(days=1)
 
     def delay(self, failures: int) -> timedelta:
         """Double with each consecutive failure, from the base up to the cap."""

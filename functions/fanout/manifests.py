@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from fanout.errors import ReplayTooLargeError
 from fanout.times import format_iso
 
+KEY_TIME_SLACK = timedelta(days=1)
+"""With time-ordered keys, how much later than the time in its key an object may still be written."""
+
 
 class StoredObject(BaseModel):
     """One object of the change log as a listing shows it."""
@@ -171,12 +174,14 @@ def select_replay(listing: Iterable[StoredObject], replay: Replay, max_objects: 
         fits = max(o.last_modified for o in selection.objects)
         raise ReplayTooLargeError(
             f"the range holds {selection.backlog} objects more than one run may take; replay in parts, the first "
-            f"up to {format_iso(fits)}, or raise MaxObjectsPerRun and MaxBytesPerRun"
+            f"up to {format_iso(fits)}"
         )
     return selection
 
 
-def first_key(prefix_key: str, since: datetime | None, key_time_format: str, slack: timedelta) -> str:
+def first_key(
+    prefix_key: str, since: datetime | None, key_time_format: str, slack: timedelta = KEY_TIME_SLACK
+) -> str:
     """Where a listing may begin when keys are time-ordered: everything before it is older than `since`.
 
     Parameters

@@ -14,12 +14,14 @@ from fanout import ledger
 from fanout.config_client import ConfigApi
 from fanout.costs import glue_dollars, lambda_dollars
 from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidRequestError, ResultMissingError
-from fanout.ledger import LedgerStore, ProviderState, RunRecord
+from fanout.ledger import Backoff, LedgerStore, ProviderState, RunRecord
 from fanout.manifests import Manifest, ObjectStore, read_manifest
 from fanout.providers import describe
 from fanout.settings import RunSettings
 
 MAX_ERROR_CHARACTERS = 1000
+SMALL_RUN_MEMORY_MB = 1769
+"""Of the function that does small runs; it is what they are billed by."""
 
 
 class JobError(BaseModel):
@@ -104,6 +106,8 @@ class Outcomes:
         Gives the current time, aware.
     log
         Told of what failed without changing the outcome.
+    backoff
+        How long a provider that keeps failing is left alone.
     """
 
     store: LedgerStore
@@ -112,6 +116,7 @@ class Outcomes:
     settings: RunSettings
     clock: Callable[[], datetime]
     log: Callable[[str], None] = field(default=print)
+    backoff: Backoff = Backoff()
 
     def succeed(self, ending: Ending) -> RunRecord:
         """Commit a successful run: the bookmark moves only here, and only with proof that all was sent.
@@ -171,7 +176,7 @@ class Outcomes:
                 run_id,
                 error,
                 now,
-                self.settings.backoff,
+                self.backoff,
                 _as_leased(state, record) if record else None,
             )
             ended = after is not state
@@ -257,7 +262,7 @@ class Outcomes:
         if result.engine == "glue":
             dollars = glue_dollars(result.seconds, result.workers, self.settings.glue_worker_type)
         else:
-            dollars = lambda_dollars(result.seconds, self.settings.small_run_memory_mb)
+            dollars = lambda_dollars(result.seconds, SMALL_RUN_MEMORY_MB)
         return {**figures, "dollars": round(dollars, 9)}
 
     def _error(self, ending: Ending) -> str:

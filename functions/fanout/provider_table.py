@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from fanout.errors import TerminalError
 from fanout.provider_document import Entry, checked, merged
 
+PAGE_ENTRIES = 10_000
 PAGE_BYTES = 1_500_000
 """A page ends behind this much JSON. A scan adds 1 MB at most, and Lambda's 6 MB count the text escaped once more."""
 
@@ -90,7 +91,7 @@ class ProviderTable:
         The most entries of one page.
     """
 
-    def __init__(self, client: Any, table: str, page_size: int) -> None:
+    def __init__(self, client: Any, table: str, page_size: int = PAGE_ENTRIES) -> None:
         self._client = client
         self._table = table
         self._page_size = page_size

@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 
 from fanout.errors import FanoutError, TransientError
 
+START_BURST = 800
+STARTS_PER_SECOND = 150
+"""StartExecution's bucket of an account holds 800 and refills 150 a second, where it is smallest. It is 1,300 and 300 in
+us-east-1, us-west-2 and eu-west-1. Source: "Service quotas", Step Functions guide."""
 PARALLEL = 64
 """A start costs about 1 ms of CPU and waits 40 ms for its answer, so this keeps one CPU busy; more only wait for it."""
 TRIES = 6
@@ -31,7 +35,12 @@ class TokenBucket:
     of its full value a second.
     """
 
-    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        rate: float = STARTS_PER_SECOND,
+        burst: float = START_BURST,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._full_rate = self._rate = rate
         self._burst = self._tokens = burst
         self._clock = clock

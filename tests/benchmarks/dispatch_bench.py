@@ -271,11 +271,10 @@ def plot(rows: list[Comparison], latency_ms: float, path: Path) -> None:
 
 
 def token_bucket() -> dict[str, int]:
-    """The defaults that the tick kept to."""
-    from fanout.settings import DispatchSettings
+    """The figures that the tick kept to."""
+    from fanout.starts import START_BURST, STARTS_PER_SECOND
 
-    fields = DispatchSettings.model_fields
-    return {name: fields[name].default for name in ("start_burst", "max_starts_per_second")}
+    return {"start_burst": START_BURST, "max_starts_per_second": STARTS_PER_SECOND}
 
 
 def print_table(rows: list[Comparison], evaluation: dict[str, float]) -> None:

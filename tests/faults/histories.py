@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from fanout import ledger
-from fanout.ledger import ProviderState, Report
+from fanout.ledger import Backoff, ProviderState, Report
 from fanout.manifests import Manifest, StoredObject
 from fanout.times import format_iso
 from tests.faults.cloud import Cloud
@@ -52,8 +52,8 @@ class Histories(RuleBasedStateMachine):
         self.world = World(
             settings={
                 "overlap_minutes": OVERLAP,
-                "backoff_cap_minutes": 30,
-                "max_objects_per_run": 3,
+                "backoff": Backoff(cap=timedelta(minutes=30)),
+                "max_objects": 3,
                 "small_run_max_bytes": 12,
                 "max_concurrent_runs": 3,
                 "max_recent": 2,

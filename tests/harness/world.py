@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from fanout.audit import Audit, audit
-from fanout.claims import Claim, ClaimRequest, Claims
+from fanout.claims import MAX_RECENT, Claim, ClaimRequest, Claims
 from fanout.dispatcher import Dispatcher, TickReport
 from fanout.errors import FanoutError, StorageUnavailableError
-from fanout.ledger import ProviderState
+from fanout.ledger import Backoff, ProviderState
 from fanout.manifests import Manifest, StoredObject, read_manifest
 from fanout.outcomes import Ending, Outcomes
 from fanout.settings import ClaimSettings, DispatchSettings
+from fanout.starts import TokenBucket
 from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryObjects, etag
 from tests.harness.faults import Clock, Faults
 from tests.harness.processes import InlinePool
@@ -26,19 +27,22 @@ DEFAULTS: dict[str, Any] = {
     "run_ledger_table": "ledger",
     "config_api_url": "https://config.example/providers",
     "config_api_key_secret": "secret",
-    "backoff_cap_minutes": 240,
     "overlap_minutes": 60,
     "state_machine_arn": "arn:machine",
     "max_concurrent_runs": 10,
     "change_log_dir": CHANGE_LOG,
     "data_bucket": BUCKET,
-    "lease_minutes": 120,
-    "max_objects_per_run": 100,
     "max_bytes_per_run": 10**9,
     "small_run_max_bytes": 10**6,
-    "min_workers": 2,
     "max_workers": 10,
 }
+RULES: dict[str, Any] = {
+    "backoff": Backoff(cap=timedelta(hours=4)),
+    "max_objects": 100,
+    "max_recent": MAX_RECENT,
+    "bucket": TokenBucket,
+}
+"""Figures that are constants of the rules; a test may give others where it gives settings."""
 
 
 class JobFailedError(FanoutError):
@@ -65,10 +69,16 @@ class World:
     def configure(self, **settings: Any) -> None:
         """Deploy again with other settings; what is stored stays."""
         self.settings.update(settings)
-        given = {**DEFAULTS, **self.settings}
+        given = {**DEFAULTS, **RULES, **self.settings}
         dispatch_settings = DispatchSettings.model_validate(given)
         self.outcomes = Outcomes(
-            self.ledger, self.objects, self.config_api, dispatch_settings, self.clock, self.log.append
+            self.ledger,
+            self.objects,
+            self.config_api,
+            dispatch_settings,
+            self.clock,
+            self.log.append,
+            backoff=given["backoff"],
         )
         self.claims = Claims(
             self.ledger,
@@ -77,6 +87,9 @@ class World:
             ClaimSettings.model_validate(given),
             self.clock,
             self.log.append,
+            backoff=given["backoff"],
+            max_objects=given["max_objects"],
+            max_recent=given["max_recent"],
         )
         self.dispatcher = Dispatcher(
             config_api=self.config_api,
@@ -85,6 +98,7 @@ class World:
             outcomes=self.outcomes,
             settings=dispatch_settings,
             clock=self.clock,
+            bucket=given["bucket"],
             sleep=lambda seconds: None,
             pool=InlinePool,
         )

@@ -215,7 +215,7 @@ class TestWhatARunTakes:
         assert [o.key for o in world.manifest(world.claim("a", "run1")).objects] == ["_raw/log/provider=a/day/part"]
 
     def test_a_backlog_is_worked_off_in_bounded_runs_oldest_first_and_the_provider_stays_due(self) -> None:
-        world = World(settings={"max_objects_per_run": 4})
+        world = World(settings={"max_objects": 4})
         world.provider("a")
         for n in range(10):
             world.change("a", f"{9 - n}", f"r{n}", last_modified=world.clock() + timedelta(minutes=n))
@@ -250,7 +250,7 @@ class TestWhatARunTakes:
         world = World(settings={"overlap_minutes": 0})
         for n in range(1500):
             world.change("a", f"{n:04}", f"r{n}")
-        world.configure(max_objects_per_run=2000)
+        world.configure(max_objects=2000)
         planning = Process(lambda: world.claim("a", "run1"))
         while world.faults.count("objects.list") < 2:
             planning.resume()
@@ -284,7 +284,7 @@ class TestCost:
     @pytest.mark.parametrize("old", [100, 100_000])
     def test_planning_lists_no_more_when_the_history_is_long_and_keys_are_time_ordered(self, old: int) -> None:
         # Given a history of 200 objects a day, all of it processed
-        world = World(settings={"key_time_format": "%Y/%m/%d/%H/", "max_objects_per_run": 1_000_000})
+        world = World(settings={"key_time_format": "%Y/%m/%d/%H/", "max_objects": 1_000_000})
         begin = world.clock()
         for n in range(old):
             moment = begin - timedelta(minutes=7.2 * n)
@@ -307,7 +307,8 @@ class TestCost:
         [
             ([100], {"small_run_max_bytes": 100}, ("small", 1)),
             ([101], {"small_run_max_bytes": 100}, ("glue", 2)),
-            ([1], {"frame_etl": "yes"}, ("glue", 2)),
+            ([1], {"small_run_max_bytes": 0}, ("glue", 2)),
+            ([0], {"small_run_max_bytes": 0}, ("glue", 2)),
             ([], {}, ("nothing", 0)),
         ],
     )

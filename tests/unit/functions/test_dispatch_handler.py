@@ -162,9 +162,7 @@ def deployment(aws: str, config_api: tuple[ConfigApi, str]) -> Iterator[Deployme
         "CONFIG_API_URL": config_api[1],
         "CONFIG_API_KEY_SECRET": secret,
         "OVERLAP_MINUTES": "60",
-        "BACKOFF_CAP_MINUTES": "240",
         "MAX_CONCURRENT_RUNS": "2",
-        "START_BURST": "10",
     }
     yield Deployment(config_api[0], environment, client("stepfunctions"))
     import requests

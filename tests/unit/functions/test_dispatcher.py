@@ -26,6 +26,7 @@ from fanout.errors import (
     StartThrottledError,
 )
 from fanout.schedule import execution_name
+from fanout.starts import TokenBucket
 from fanout.times import format_http_date
 from tests.harness.faults import Crash, Fault
 from tests.harness.transport import Reply, session
@@ -343,7 +344,7 @@ def test_of_ten_thousand_due_with_throttling_the_most_overdue_start_and_the_rest
 
 
 def test_what_the_deadline_cut_off_is_deferred_and_starts_at_the_next_tick() -> None:
-    world = world_of(1000, max_concurrent_runs=1000, start_burst=1, max_starts_per_second=10)
+    world = world_of(1000, max_concurrent_runs=1000, bucket=lambda: TokenBucket(rate=10, burst=1))
     seconds_left = 60.0
 
     def sleep(seconds: float) -> None:

@@ -49,7 +49,7 @@ def test_a_replay_repeated_after_a_lost_answer_has_the_same_manifest(world: Worl
 
 
 def test_a_replay_of_more_than_one_run_may_take_fails_and_says_how_to_part_it(world: World) -> None:
-    world.configure(max_objects_per_run=2)
+    world.configure(max_objects=2)
 
     with pytest.raises(ReplayTooLargeError, match="the first up to 2026-11-22T08:30:00Z"):
         world.claim("a", "replay", replay=hours(world, 9, 0))
@@ -144,7 +144,7 @@ class TestAudit:
         assert len(world.audit("a").waiting) == 1
 
     def test_a_key_out_of_the_promised_order_is_found(self) -> None:
-        world = World(settings={"key_time_format": "%Y/%m/%d/", "key_time_slack_minutes": 0})
+        world = World(settings={"key_time_format": "%Y/%m/%d/"})
         world.change("a", "2026/11/22/1", "r1")
         world.run("a", "run1")
         world.clock.advance(hours=48)

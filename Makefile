@@ -137,7 +137,7 @@ security: $(VENV)/.installed $(CHECKOV_VENV)/.installed ## checkov, cfn-lint's s
 	@$(OFFLINE) $(CHECKOV_VENV)/bin/checkov --file $(TEMPLATE) --config-file .checkov.yaml --skip-download
 	@echo "checkov, expanded (prod profile)"
 	@mkdir -p .aws-sam
-	@$(PY) -m tools.expand $(TEMPLATE) Profile=prod ReservedConcurrency=10 >.aws-sam/prod.json
+	@$(PY) -m tools.expand $(TEMPLATE) Profile=prod ApiLogsRole=create >.aws-sam/prod.json
 	@$(OFFLINE) $(CHECKOV_VENV)/bin/checkov --file .aws-sam/prod.json --config-file .checkov.yaml --skip-download
 	@$(PY) -m tools.iam documents $(TEMPLATE) | $(CHECKOV_VENV)/bin/python tools/check_policies.py
 

@@ -31,30 +31,35 @@ class CloudWatchLogs:
 
     Parameters
     ----------
-    logs, functions, glue
-        boto3 clients of CloudWatch Logs, Lambda and Glue.
+    logs, glue
+        boto3 clients of CloudWatch Logs and Glue.
+    group
+        The log group of all functions.
     job_name
         The Glue job, whose arguments say which log group its runs write to.
     """
 
-    def __init__(self, logs: Any, functions: Any, glue: Any, job_name: str) -> None:
+    def __init__(self, logs: Any, glue: Any, group: str, job_name: str) -> None:
         self._logs = logs
-        self._functions = functions
         self._glue = glue
+        self._group = group
         self._job_name = job_name
 
     def of_function(self, function: str, run_id: str, began: datetime, lines: int) -> list[str]:
-        """See `Logs`."""
-        group = (
-            self._functions.get_function_configuration(FunctionName=function).get("LoggingConfig", {}).get("LogGroup")
-        )
+        """See `Logs`. Streams are named ``2026/11/22/FUNCTION[$LATEST]...`` in a group that functions share."""
         pages = self._logs.get_paginator("filter_log_events").paginate(
-            logGroupName=group or f"/aws/lambda/{function}",
+            logGroupName=self._group,
             startTime=int(began.timestamp() * 1000),
             endTime=int((began + MARGIN).timestamp() * 1000),
             filterPattern=f'"{run_id}"',
         )
-        return [event["message"].rstrip() for page in pages for event in page["events"]][-lines:]
+        found = [
+            event["message"].rstrip()
+            for page in pages
+            for event in page["events"]
+            if f"/{function}[" in event["logStreamName"]
+        ]
+        return found[-lines:]
 
     def of_job_run(self, job_run_id: str, lines: int) -> list[str]:
         """See `Logs`. Errors first: that is where a failed run's last words are."""

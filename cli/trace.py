@@ -271,7 +271,7 @@ def _log(
         logs = LocalLogs(stack.local_logs)
     else:
         logs = CloudWatchLogs(
-            stack.client("logs"), stack.client("lambda"), stack.client("glue"), stack.output("GlueJobName")
+            stack.client("logs"), stack.client("glue"), stack.output("FunctionLogGroup"), stack.output("GlueJobName")
         )
     if job_run is not None:
         return logs.of_job_run(job_run["Id"], lines)

@@ -21,6 +21,8 @@ from typing import Any
 from local.intrinsics import resolve
 from local.template import Resource, Template
 
+EVERYTHING = {"Profile": "prod", "ApiLogsRole": "create"}
+"""The parameters with which the template has every role and policy that it can have."""
 AWS_MANAGED: dict[str, tuple[str, ...]] = {
     "service-role/AWSLambdaBasicExecutionRole": ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"),
     "AWSXrayWriteOnlyAccess": (
@@ -264,7 +266,7 @@ def main() -> int:
     parser.add_argument("what", choices=["documents"])
     parser.add_argument("template", type=Path)
     options = parser.parse_args()
-    json.dump(documents(Template.load(options.template, {"Profile": "prod"})), sys.stdout)
+    json.dump(documents(Template.load(options.template, EVERYTHING)), sys.stdout)
     return 0
 
 

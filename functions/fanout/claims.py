@@ -14,7 +14,7 @@ from fanout import ledger
 from fanout.aws import split_uri
 from fanout.config_client import ConfigApi
 from fanout.errors import FanoutError, InvalidRequestError
-from fanout.ledger import Backoff, Lease, LedgerStore, PartitionBusyError, ProviderState, Report
+from fanout.ledger import BACKOFF, Backoff, Lease, LedgerStore, PartitionBusyError, ProviderState, Report
 from fanout.manifests import (
     Manifest,
     ObjectStore,
@@ -138,7 +138,7 @@ class Claims:
     clock: Callable[[], datetime]
     log: Callable[[str], None] = field(default=print)
     lease: timedelta = LEASE
-    backoff: Backoff = Backoff()
+    backoff: Backoff = BACKOFF
     max_objects: int = MAX_OBJECTS
     max_recent: int = MAX_RECENT
 

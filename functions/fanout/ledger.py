@@ -170,13 +170,16 @@ class PartitionBusyError(Exception):
 class Backoff(_Frozen):
     """How long a provider that keeps failing is left alone."""
 
-    base: timedelta = timedelta(minutes=15)
-    cap: timedelta = timedelta(days=1)
+    base: timedelta
+    cap: timedelta
 
     def delay(self, failures: int) -> timedelta:
         """Double with each consecutive failure, from the base up to the cap."""
         doublings = min(max(failures, 1) - 1, 30)
         return timedelta(seconds=min(self.base.total_seconds() * 2**doublings, self.cap.total_seconds()))
+
+
+BACKOFF = Backoff(base=timedelta(minutes=15), cap=timedelta(days=1))
 
 
 def update(store: LedgerStore, provider: str, rule: Callable[[ProviderState], ProviderState]) -> ProviderState:

@@ -179,9 +179,7 @@ def select_replay(listing: Iterable[StoredObject], replay: Replay, max_objects: 
     return selection
 
 
-def first_key(
-    prefix_key: str, since: datetime | None, key_time_format: str, slack: timedelta = KEY_TIME_SLACK
-) -> str:
+def first_key(prefix_key: str, since: datetime | None, key_time_format: str, slack: timedelta = KEY_TIME_SLACK) -> str:
     """Where a listing may begin when keys are time-ordered: everything before it is older than `since`.
 
     Parameters

@@ -14,7 +14,7 @@ from fanout import ledger
 from fanout.config_client import ConfigApi
 from fanout.costs import glue_dollars, lambda_dollars
 from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidRequestError, ResultMissingError
-from fanout.ledger import Backoff, LedgerStore, ProviderState, RunRecord
+from fanout.ledger import BACKOFF, Backoff, LedgerStore, ProviderState, RunRecord
 from fanout.manifests import Manifest, ObjectStore, read_manifest
 from fanout.providers import describe
 from fanout.settings import RunSettings
@@ -116,7 +116,7 @@ class Outcomes:
     settings: RunSettings
     clock: Callable[[], datetime]
     log: Callable[[str], None] = field(default=print)
-    backoff: Backoff = Backoff()
+    backoff: Backoff = BACKOFF
 
     def succeed(self, ending: Ending) -> RunRecord:
         """Commit a successful run: the bookmark moves only here, and only with proof that all was sent.

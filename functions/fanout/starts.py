@@ -14,8 +14,8 @@ from fanout.errors import FanoutError, TransientError
 
 START_BURST = 800
 STARTS_PER_SECOND = 150
-"""StartExecution's bucket of an account holds 800 and refills 150 a second, where it is smallest. It is 1,300 and 300 in
-us-east-1, us-west-2 and eu-west-1. Source: "Service quotas", Step Functions guide."""
+"""What the account's bucket for StartExecution holds and refills where it is smallest; in us-east-1, us-west-2 and
+eu-west-1 it is 1,300 and 300 a second. Source: "Service quotas", Step Functions guide."""
 PARALLEL = 64
 """A start costs about 1 ms of CPU and waits 40 ms for its answer, so this keeps one CPU busy; more only wait for it."""
 TRIES = 6

@@ -20,10 +20,11 @@ import pytest
 from local.cloud import LaptopCloud
 from local.template import Template
 from tests.end_to_end.conftest import ROOT, ConfigApi
+from tools.iam import EVERYTHING
 
 CANARY = "canary-5f1d0c7e9a"
 """In every row, good or bad, and so allowed in the change log, on the queue, and nowhere else."""
-PARAMETERS = {"Profile": "prod", "SmallRunMaxBytes": 3000}
+PARAMETERS = {**EVERYTHING, "SmallRunMaxBytes": 3000}
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
 

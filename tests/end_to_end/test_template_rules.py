@@ -21,15 +21,16 @@ def test_names_limits_and_variables_come_from_the_template_alone(tmp_path: Path,
         ("Name: !Sub etl-${Env}-change_log", "Name: !Sub renamed-${Env}-job"),
         ("FunctionName: !Sub glue-fanout-${Env}-claim", "FunctionName: !Sub other-${Env}-claim"),
         ("      Handler: config_api.handler\n      Timeout: 25", "      Handler: config_api.handler\n      Timeout: 7"),
-        ("LEASE_MINUTES: !Ref LeaseMinutes", "LEASE_MINUTES: 123"),
+        ("MAX_WORKERS: !Ref MaxWorkers", "MAX_WORKERS: 123"),
+        ("      Timeout: 60\n      MaxRetries: 0", "      Timeout: 11\n      MaxRetries: 0"),
     )
-    overrides = {"MaxConcurrentRuns": 7, "GlueTimeoutMinutes": 11, "ScheduleExpression": "rate(5 minutes)"}
+    overrides = {"MaxConcurrentRuns": 7, "ScheduleExpression": "rate(5 minutes)"}
     with LaptopCloud(changed, overrides, workdir=workdir, drivers=0) as cloud:
         (job,) = cloud.client("glue").get_jobs()["Jobs"]
         assert job["Name"] == "renamed-dev-job"
         assert (job["Timeout"], job["ExecutionProperty"]) == (11, {"MaxConcurrentRuns": 7})
         claim = cloud.client("lambda").get_function_configuration(FunctionName="other-dev-claim")
-        assert claim["Environment"]["Variables"]["LEASE_MINUTES"] == "123"
+        assert claim["Environment"]["Variables"]["MAX_WORKERS"] == "123"
         api = cloud.client("lambda").get_function_configuration(FunctionName=cloud.physical_id("ConfigApiFunction"))
         assert api["Timeout"] == 7
         (schedule,) = cloud.client("scheduler").list_schedules()["Schedules"]

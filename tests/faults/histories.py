@@ -52,7 +52,7 @@ class Histories(RuleBasedStateMachine):
         self.world = World(
             settings={
                 "overlap_minutes": OVERLAP,
-                "backoff": Backoff(cap=timedelta(minutes=30)),
+                "backoff": Backoff(base=timedelta(minutes=15), cap=timedelta(minutes=30)),
                 "max_objects": 3,
                 "small_run_max_bytes": 12,
                 "max_concurrent_runs": 3,

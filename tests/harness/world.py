@@ -37,7 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "max_workers": 10,
 }
 RULES: dict[str, Any] = {
-    "backoff": Backoff(cap=timedelta(hours=4)),
+    "backoff": Backoff(base=timedelta(minutes=15), cap=timedelta(hours=4)),
     "max_objects": 100,
     "max_recent": MAX_RECENT,
     "bucket": TokenBucket,

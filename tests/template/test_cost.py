@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
+from fanout.outcomes import SMALL_RUN_MEMORY_MB
 from local.template import Template
 from tests.template.reading import ROOT
 from tools import cost
@@ -112,6 +113,10 @@ def test_the_model_has_the_templates_memory_sizes(template: Template) -> None:
     sizes = {name: int(template.resources[lid].properties["MemorySize"]) for name, lid in HANDLERS.items()}
 
     assert sizes == cost.MEMORY_MB
+
+
+def test_a_small_run_is_billed_by_its_functions_memory(template: Template) -> None:
+    assert int(template.resources["SmallRunFunction"].properties["MemorySize"]) == SMALL_RUN_MEMORY_MB
 
 
 def test_the_model_has_the_templates_size_of_a_small_run(template: Template) -> None:

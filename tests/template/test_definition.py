@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fanout import errors
+from fanout.claims import LEASE
 from local.template import Template
 from tests.template.reading import MACHINE, ROOT, states_of
 from tools.check_definition import faults
@@ -101,16 +102,12 @@ def test_every_task_has_a_timeout(machine: dict[str, Any], states: dict[str, dic
     assert not [name for name, state in tasks.items() if not isinstance(state.get("TimeoutSeconds"), int)]
 
 
-def test_timeouts_nest_whatever_the_parameters(
-    source: dict[str, Any], machine: dict[str, Any], states: dict[str, dict[str, Any]]
-) -> None:
+def test_timeouts_nest(template: Template, machine: dict[str, Any], states: dict[str, dict[str, Any]]) -> None:
     # A run must be over before its state gives up on it, the state before the execution, and the execution
     # before the lease: else a second run could take the provider while the first still sends.
-    parameters = source["Parameters"]
-    longest_run = 60 * int(parameters["GlueTimeoutMinutes"]["MaxValue"])
-    shortest_lease = 60 * int(parameters["LeaseMinutes"]["MinValue"])
+    longest_run = 60 * int(template.resources["ChangeLogJob"].properties["Timeout"])
 
-    assert longest_run < states[GLUE_STATE]["TimeoutSeconds"] < machine["TimeoutSeconds"] < shortest_lease
+    assert longest_run < states[GLUE_STATE]["TimeoutSeconds"] < machine["TimeoutSeconds"] < LEASE.total_seconds()
 
 
 def test_no_function_outlives_the_state_that_waits_for_it(

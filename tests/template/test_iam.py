@@ -11,7 +11,19 @@ import pytest
 
 from local.template import Template
 from tests.template.reading import ROOT, TEMPLATE
-from tools.iam import AWS_MANAGED, Call, Grants, PolicyError, Statement, arn_of, documents, grants, missing, unused
+from tools.iam import (
+    AWS_MANAGED,
+    EVERYTHING,
+    Call,
+    Grants,
+    PolicyError,
+    Statement,
+    arn_of,
+    documents,
+    grants,
+    missing,
+    unused,
+)
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/ledger"
@@ -82,7 +94,7 @@ def test_names_become_arns(call: Call, arn: str | None) -> None:
 
 
 def test_every_role_of_the_template_can_be_read() -> None:
-    found = grants(Template.load(TEMPLATE, {"Profile": "prod"}))
+    found = grants(Template.load(TEMPLATE, EVERYTHING))
 
     assert len(found) == 10
     assert all(found.values())
@@ -100,7 +112,7 @@ def test_the_documents_for_parliament_are_complete_policies() -> None:
     command = [sys.executable, "-m", "tools.iam", "documents", str(TEMPLATE)]
     printed = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout)
 
-    assert printed == documents(Template.load(TEMPLATE, {"Profile": "prod"}))
+    assert printed == documents(Template.load(TEMPLATE, EVERYTHING))
     assert {name.partition(".")[0] for name in printed} >= {"DispatchFunctionRole", "ChangeLogJobRole", "UseKeysPolicy"}
     assert all(statement["Action"] for document in printed.values() for statement in document["Statement"])
 
@@ -111,4 +123,4 @@ def test_the_reasons_for_unused_permissions_name_roles_that_exist() -> None:
     text = Path(ROOT, "tests/end_to_end/unused_permissions.yaml").read_text(encoding="utf-8")
     named = {role for entry in yaml.safe_load(text) for role in entry["roles"]}
 
-    assert named <= set(grants(Template.load(TEMPLATE, {"Profile": "prod"})))
+    assert named <= set(grants(Template.load(TEMPLATE, EVERYTHING)))

@@ -101,6 +101,11 @@ def test_every_parameter_is_used(source: dict[str, Any]) -> None:
     assert used == set(source["Parameters"])
 
 
+def test_the_template_stays_short_enough_to_be_read(source: dict[str, Any]) -> None:
+    assert len(source["Parameters"]) <= 32
+    assert len(TEMPLATE.read_text(encoding="utf-8").splitlines()) <= 1300
+
+
 def test_the_schedule_gives_the_dispatcher_its_own_scheduled_time(template: Template) -> None:
     schedules = [item for item in template.resources.values() if item.type == "AWS::Scheduler::Schedule"]
 

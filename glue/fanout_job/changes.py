@@ -24,10 +24,10 @@ class Change:
     """The same however often the row is read: the stream's event id, else object and line."""
     operation: str
     """insert, modify or remove."""
-    time: str
-    """RFC 3339, UTC."""
+    time: str | None
+    """RFC 3339, UTC; None where the record does not say."""
     micros: int
-    """`time` in microseconds since 1970."""
+    """`time` in microseconds since 1970; 0 where the record does not say."""
     keys: Payload
     new: Payload | None
     old: Payload | None
@@ -54,7 +54,17 @@ _OPERATIONS = {"INSERT": "insert", "MODIFY": "modify", "REMOVE": "remove"}
 _TICKS = {"SECOND": 1_000_000, "MILLISECOND": 1_000, "MICROSECOND": 1}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _short_integer = re.compile(r"-?[1-9][0-9]{0,17}|0").fullmatch
-_any_number = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
+_any_number = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?").fullmatch
+
+MAX_NUMBER_DIGITS = 38
+SMALLEST_EXPONENT, LARGEST_EXPONENT = -130, 125
+"""Range of a DynamoDB number: 1E-130 to 9.99…E+125. Source: "Data types and naming rules", DynamoDB developer guide."""
+
+MAX_NUMBER_CHARACTERS = 200
+"""No number of that range is longer, even written out with all its zeros."""
+
+MAX_SEQUENCE_DIGITS = 40
+"""Source: SequenceNumber of StreamRecord, DynamoDB Streams API reference."""
 
 
 def parse_change(line: bytes | str, fallback_id: str) -> Change:
@@ -108,15 +118,17 @@ def _from_stream(record: Payload, fallback_id: str) -> Change:
         ticks = 1_000 if "tableName" in record or "recordFormat" in record else 1_000_000
     else:
         ticks = _TICKS.get(precision.upper(), 0)
-    if not ticks or (type(moment) is not int and type(moment) is not float):
+    if not ticks or (moment is not None and type(moment) is not int and type(moment) is not float):
         raise RecordError("has no ApproximateCreationDateTime that can be read")
     try:
-        micros = round(moment * ticks)
+        micros = 0 if moment is None else round(moment * ticks)
     except OverflowError:
         raise RecordError("has an ApproximateCreationDateTime that is no time") from None
     sequence = body.get("SequenceNumber")
-    if sequence is not None and not (type(sequence) is str and sequence.isascii() and sequence.isdigit()):
-        raise RecordError("has a SequenceNumber that is not a string of digits")
+    if sequence is not None and not (
+        type(sequence) is str and sequence.isascii() and sequence.isdigit() and len(sequence) <= MAX_SEQUENCE_DIGITS
+    ):
+        raise RecordError(f"has a SequenceNumber that is not a string of at most {MAX_SEQUENCE_DIGITS} digits")
     table = _text(record, "tableName")
     if table is None and (arn := _text(record, "eventSourceARN")):
         parts = arn.split("/", 2)
@@ -125,7 +137,7 @@ def _from_stream(record: Payload, fallback_id: str) -> Change:
     return Change(
         _text(record, "eventID") or fallback_id,
         operation,
-        _rfc3339(micros),
+        None if moment is None else _rfc3339(micros),
         micros,
         _image(body, "Keys") or _no_keys(),
         _image(body, "NewImage"),
@@ -227,12 +239,28 @@ def _plain_value(kind: str, value: Any) -> Any:
 
 
 def plain_number(text: Any) -> int | Decimal:
-    """Return a DynamoDB number exactly: up to 38 digits never pass through a float."""
-    if type(text) is str:
-        if _short_integer(text):
-            return int(text)
-        if _any_number(text):
-            number = Decimal(text)
-            if number.is_finite():
-                return number
-    raise RecordError("has a number that is none")
+    """Return a DynamoDB number exactly: up to 38 digits never pass through a float.
+
+    Raises
+    ------
+    RecordError
+        It is no number, or none that DynamoDB can hold.
+    """
+    if type(text) is not str:
+        raise RecordError("has a number that is none")
+    if _short_integer(text):
+        return int(text)
+    if len(text) > MAX_NUMBER_CHARACTERS or not _any_number(text):
+        raise RecordError("has a number that is none")
+    number = Decimal(text)
+    # Few characters without an exponent are always within the range; that spares the check nearly every time.
+    if (len(text) > MAX_NUMBER_DIGITS or "e" in text or "E" in text) and not _in_range(number):
+        raise RecordError("has a number outside DynamoDB's range of 38 digits, 1E-130 to 9.99E+125")
+    return number
+
+
+def _in_range(number: Decimal) -> bool:
+    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
+    return not digits or (
+        len(digits) <= MAX_NUMBER_DIGITS and SMALLEST_EXPONENT <= number.adjusted() <= LARGEST_EXPONENT
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from fanout_job.errors import CorruptObjectError
 
@@ -15,6 +16,7 @@ typed JSON.
 PIECE_BYTES = 2**20
 """Most that is decompressed at a time: what bounds the memory of a task, however large (or malicious) the object."""
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -33,14 +35,22 @@ def decompressed(chunks: Iterator[bytes], key: str) -> Iterator[bytes]:
     while len(head) < 4 and (more := next(chunks, b"")):
         head += more
     if head.startswith(GZIP_MAGIC):
-        yield from gunzipped(head, chunks)
+        yield from unmarked(gunzipped(head, chunks))
     elif head.startswith(ZSTD_MAGIC):
         raise CorruptObjectError("is zstd, which Glue's Python does not bring; write gzip or plain JSON lines")
     elif head and key.endswith(".gz"):
         raise CorruptObjectError("is named .gz but is not gzip")
     else:
-        yield head
-        yield from chunks
+        yield from unmarked(chain([head], chunks))
+
+
+def unmarked(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Leave out a UTF-8 byte order mark at the beginning, which some producers on Windows write."""
+    head = b""
+    while len(head) < len(BYTE_ORDER_MARK) and (piece := next(pieces, b"")):
+        head += piece
+    yield head.removeprefix(BYTE_ORDER_MARK)
+    yield from pieces
 
 
 def gunzipped(data: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:

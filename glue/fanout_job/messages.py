@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from fanout_job.changes import Change, Payload
-from fanout_job.errors import MessageTooLargeError, TransformError, place_of
+from fanout_job.errors import MessageTooLargeError, RecordError, TransformError, place_of
 from fanout_job.objects import put
 from fanout_job.settings import Settings
 
@@ -66,7 +66,7 @@ class Draft(NamedTuple):
 
     id: str
     operation: str
-    time: str
+    time: str | None
     subject: str
     """The row's keys as compact JSON."""
     sequence: str | None
@@ -99,7 +99,7 @@ class MessageMaker:
 
         Raises
         ------
-        TransformError
+        TransformError, RecordError
         """
         try:
             payloads = self.transform(change)
@@ -110,7 +110,10 @@ class MessageMaker:
             # Its text may hold the row: only its type and place are told.
             raise TransformError(f"transform raised {type(error).__name__} at {place_of(error)}") from None
         id_, operation, moment, sequence = change.id, change.operation, change.time, change.sequence
-        subject = encode(change.keys).decode()
+        try:
+            subject = encode(change.keys).decode()
+        except TypeError:
+            raise RecordError("has Keys that are nested too deeply") from None
         position = (int(sequence or 0), change.micros, index, line)
         if len(several) == 1:
             return [Draft(id_, operation, moment, subject, sequence, position, several[0])]
@@ -139,6 +142,8 @@ class MessageMaker:
         }
         if sequence is not None:
             event["sequence"] = sequence
+        if moment is None:
+            del event["time"]
         event["data"] = payload
         try:
             body = sendable(encode(event))

@@ -95,7 +95,7 @@ def test_lines_are_those_of_the_whole_however_it_is_cut(parts: list[bytes], size
 @given(st.lists(st.binary(max_size=3000), min_size=1, max_size=5), st.integers(1, 4000))
 def test_members_of_any_content_come_out_whole(parts: list[bytes], size: int) -> None:
     raw = b"".join(gzip.compress(part) for part in parts)
-    assert b"".join(decompressed(chunks(raw, size), "a.gz")) == b"".join(parts)
+    assert b"".join(decompressed(chunks(raw, size), "a.gz")) == b"".join(parts).removeprefix(b"\xef\xbb\xbf")
 
 
 @given(st.binary(min_size=1, max_size=200), st.data())
@@ -109,3 +109,12 @@ def test_damaged_gzip_never_passes_as_whole(content: bytes, data: st.DataObject)
         return
     # Bits that gzip does not protect, such as padding, leave the content as it was.
     assert zlib.crc32(found) == zlib.crc32(content)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 100])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_byte_order_mark_at_the_beginning_is_left_out(pieces: int, zipped: bool) -> None:
+    raw = b"\xef\xbb\xbfone\n\xef\xbb\xbftwo"
+    stored = gzip.compress(raw) if zipped else raw
+    chunks = iter([stored[n : n + pieces] for n in range(0, len(stored), pieces)])
+    assert b"".join(decompressed(chunks, "a.json")) == b"one\n\xef\xbb\xbftwo"

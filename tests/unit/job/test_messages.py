@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanout_job.changes import Change, Payload, parse_change
-from fanout_job.errors import MessageTooLargeError, TransformError
+from fanout_job.errors import MessageTooLargeError, RecordError, TransformError
 from fanout_job.messages import MessageMaker, Transform, sendable
 from fanout_job.settings import Settings
 from tests.unit.job.records import export, kinesis, line, stream
@@ -178,3 +178,16 @@ def test_messages_of_one_key_share_a_group_and_are_ordered_by_sequence_number() 
     assert sorted(messages, key=lambda message: message.position) == messages
     other = parse_change(line(stream(Keys={"pk": {"S": "b"}})), "x")
     assert made_by.message(made_by.drafts(other, 0, 1)[0]).group != messages[0].group
+
+
+def test_without_a_time_there_is_no_time() -> None:
+    [event] = sent(parse_change(line(stream(ApproximateCreationDateTime=None)), "x"))
+    assert "time" not in event
+
+
+def test_keys_nested_beyond_what_json_can_be_written_of_are_a_bad_record() -> None:
+    deep: dict[str, Any] = {"S": "x"}
+    for _ in range(280):
+        deep = {"M": {"a": deep}}
+    with pytest.raises(RecordError, match="Keys that are nested too deeply"):
+        sent(parse_change(line(stream(Keys={"a": deep})), "x"))

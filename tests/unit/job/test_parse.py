@@ -106,7 +106,7 @@ def without(record: dict[str, Any], name: str) -> dict[str, Any]:
         (line(stream(Keys={})), "no Keys"),
         (line(without(export(), "Keys")), "no Keys"),
         (line({**stream(), "dynamodb": []}), "dynamodb"),
-        (line(stream(ApproximateCreationDateTime=None)), "ApproximateCreationDateTime"),
+        (line(stream(ApproximateCreationDateTime="soon")), "ApproximateCreationDateTime"),
         (line(stream(ApproximateCreationDateTime=True)), "ApproximateCreationDateTime"),
         (line(stream(ApproximateCreationDateTime=10**17)), "year"),
         (line(stream()).replace(b"1428537600", b"1e300"), "year"),
@@ -116,6 +116,18 @@ def without(record: dict[str, Any], name: str) -> dict[str, Any]:
         (line(export(written=1.5)), "WriteTimestampMicros"),
         (line(stream(SequenceNumber=12345678901234567890123)), "SequenceNumber"),
         (line(stream(SequenceNumber="12a")), "SequenceNumber"),
+        (line(stream(SequenceNumber="1" * 5_000)), "SequenceNumber"),
+        *(
+            (line(stream(NewImage={"a": {"N": number}})), says)
+            for number, says in [
+                ("1E+99999999999999999999", "a number that is none"),
+                ("1" * 5_000, "a number that is none"),
+                ("9" * 39, "outside DynamoDB's range"),
+                ("0." + "1" * 39, "outside DynamoDB's range"),
+                ("1E+126", "outside DynamoDB's range"),
+                ("1e-131", "outside DynamoDB's range"),
+            ]
+        ),
         (line({**stream(), "eventID": 5}), "eventID"),
         (line(stream(NewImage=[1])), "not a JSON object"),
         (line(stream(NewImage={"a": {"S": "x", "N": "1"}})), "one DynamoDB type"),
@@ -159,3 +171,24 @@ def test_errors_never_show_what_is_in_the_row() -> None:
             parse_change(mutate(json.dumps(stream())), "x")
         assert "secret-canary" not in repr(caught.value) + str(caught.value)
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_record_that_does_not_say_when_has_no_time() -> None:
+    assert parse_change(line(stream(ApproximateCreationDateTime=None)), "x").time is None
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "9" * 38,
+        "-" + "9" * 38 + "E+88",
+        "1E-130",
+        "9.99e125",
+        "0" * 100,
+        "0.0",
+        "1" + "0" * 125,
+        "0." + "0" * 129 + "1",
+    ],
+)
+def test_a_number_of_dynamodbs_range_is_exact(number: str) -> None:
+    assert parse_change(line(stream(NewImage={"a": {"N": number}})), "x").new == {"a": Decimal(number)}

@@ -59,7 +59,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.11" >&2; exit 1;
 @$(1)/bin/python -m pip check --disable-pip-version-check >/dev/null
 endef
 
-.PHONY: help setup run up test lint format docs build validate deploy invoke bench bench-dispatch bench-job soak cost security sbom lock clean distclean
+.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job soak cost security sbom lock clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,7 +73,10 @@ run: $(VENV)/.installed ## The whole system on this machine, once: CHANGE_LOG=di
 up: $(VENV)/.installed ## Keep the system running on this machine with its schedule ticking; Ctrl-C ends it
 	@exec $(PY) -m local up $(ARGS)
 
-test: $(VENV)/.installed ## All tests; ARGS="-k name" narrows them
+check: lint ## Before each commit: lint, types, unit and template tests; no Spark, no laptop cloud
+	@$(PY) -m pytest -n $(TEST_WORKERS) -q -m "not benchmark and not spark and not slow" tests/unit tests/template $(ARGS)
+
+test: $(VENV)/.installed ## All tests, before a push; ARGS="-k name" narrows them
 	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not benchmark" $(ARGS)
 
 lint: $(VENV)/.installed ## ruff and mypy

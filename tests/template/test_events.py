@@ -14,6 +14,8 @@ import pytest
 from local.cloud import LaptopCloud
 from tests.template.reading import ROOT, TEMPLATE
 
+pytestmark = pytest.mark.slow
+
 FUNCTIONS = {
     "claim": "ClaimFunction",
     "config_api": "ConfigApiFunction",

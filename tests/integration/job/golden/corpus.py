@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 
-from tests.golden.cases import Case
+from tests.integration.job.golden.cases import Case
 from tests.integration.job.harness import DATA, PROVIDER, SCRIPT, Harness, Outcome
 
 EXPECTED = Path(__file__).parent / "expected"

@@ -1,7 +1,7 @@
 """The job makes of the golden corpus what it made when the corpus was recorded: to the byte, on both engines.
 
-`GOLDEN=record make test ARGS=tests/golden` records it anew: do that only for a change of behaviour that is wanted, and
-read the difference.
+`GOLDEN=record make test ARGS=tests/integration/job/golden` records it anew: do that only for a change of behaviour that
+is wanted, and read the difference.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import boto3
 import pytest
 import requests
 
-from tests.golden.cases import CASES, Case
-from tests.golden.corpus import EXPECTED, as_text, observed, path_of
+from tests.integration.job.golden.cases import CASES, Case
+from tests.integration.job.golden.corpus import EXPECTED, as_text, observed, path_of
 from tests.integration.job.harness import DATA
 
 RECORD = os.environ.get("GOLDEN") == "record"

@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cli.deployment import Deployment
 from cli.errors import OperatorError
 from cli.explain import explain
-from fanout.aws import split_uri
 from fanout.errors import FanoutError
+from fanout.manifests import split_uri
 from fanout.providers import parse_entry
 
 MAX_SKEW_SECONDS = 60.0

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fanout.aws import split_uri
 from fanout.errors import InvalidProviderError
+from fanout.manifests import split_uri
 from fanout.providers import check_name
 
 MARK = "provider="

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from fanout.aws import split_uri
-from fanout.ledger import RunRecord
+from fanout.manifests import split_uri
+from fanout.runs import RunRecord
 from fanout.times import compact
 
 _RUN_DIR = re.compile(r"(\d{8}T\d{6}Z)_(.+)/$")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fanout.costs import PRICES, PRICES_AS_OF, queue_dollars
-from fanout.ledger import RunRecord
+from fanout.runs import RunRecord
 
 TRANSITIONS = {"none": 3, "small": 4, "glue": 5}
 TRANSITIONS_OF_FAILED = 5

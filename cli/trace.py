@@ -14,10 +14,11 @@ from cli.deployment import Deployment
 from cli.errors import UsageError
 from cli.history import RunFolder, folders, read_record
 from cli.logs import CloudWatchLogs, LocalLogs, Logs
-from fanout.ledger import ProviderState, RunRecord
+from fanout.endings import explain
+from fanout.ledger import ProviderState
 from fanout.manifests import manifest_uri, read_manifest
-from fanout.outcomes import explain
 from fanout.providers import check_name
+from fanout.runs import RunRecord
 
 BEFORE_CLAIM = timedelta(minutes=10)
 """How long before an execution's start its folder is looked for: clocks differ, and a listing costs nothing."""

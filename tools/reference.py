@@ -59,7 +59,8 @@ PERMISSIONS = (
     ),
     ("bookmark set, bookmark reset", "dynamodb:PutItem on the run ledger"),
     ("run, replay", "states:StartExecution"),
-    ("status, failed, run, replay, trace", "states:DescribeExecution, states:GetExecutionHistory"),
+    ("status, failed", "states:ListExecutions, states:DescribeExecution"),
+    ("run, replay, trace", "states:DescribeExecution, states:GetExecutionHistory"),
     (
         "runs, run, trace, cost, audit, replay, providers discover, doctor",
         "s3:ListBucket, s3:GetObject on both buckets",

@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cli.audit import audit as compare
 from cli.command import Operator, Yes, command
 from cli.errors import Exit
 from cli.output import size, table
 from cli.times import moment, utc_now
-from fanout.audit import audit as compare
 from fanout.ledger import ProviderState, set_bookmark, update
 from fanout.manifests import StoredObject
 from fanout.providers import check_name

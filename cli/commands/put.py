@@ -12,8 +12,7 @@ from rich.console import Console
 from cli.command import Operator, command
 from cli.errors import UsageError
 from cli.output import size
-from fanout.aws import split_uri
-from fanout.manifests import is_data
+from fanout.manifests import is_data, split_uri
 from fanout.providers import check_name
 
 

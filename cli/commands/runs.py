@@ -20,9 +20,9 @@ from cli.times import moment, utc_now
 from cli.trace import Trace
 from cli.trace import trace as gather
 from fanout.claims import MAX_OBJECTS, listing
-from fanout.ledger import RunRecord
 from fanout.manifests import Replay, select_replay
 from fanout.providers import check_name
+from fanout.runs import RunRecord
 from fanout.times import format_iso
 
 Name = Annotated[str, typer.Argument(metavar="PROVIDER")]
@@ -263,7 +263,8 @@ def _show_trace(found: Trace, console: Console) -> None:
         facts += [("execution", f"{part.status}, {part.arn}"), ("input", part.input), ("began", part.started_at)]
         facts += [("ended", part.ended_at)]
     if found.claim:
-        facts += [("claim", f"{found.claim.get('decision')}: {found.claim.get('reason')}")]
+        reason = f": {found.record.reason}" if found.record else ""
+        facts += [("claim", f"{found.claim.get('decision')}{reason}")]
     if found.manifest:
         m = found.manifest
         facts += [("manifest", f"{m.objects:,} objects, {size(m.bytes)}, {m.backlog:,} left for later: {m.uri}")]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
-from fanout.outcomes import SMALL_RUN_MEMORY_MB
+from fanout.endings import SMALL_RUN_MEMORY_MB
 from local.template import Template
 from tests.template.reading import ROOT
 from tools import cost

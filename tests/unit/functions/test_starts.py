@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fanout.errors import StartRefusedError, StartThrottledError
 from fanout.starts import HOPELESS, LAST_ANSWER_SECONDS, LAST_START_SECONDS, PARALLEL, TRIES, Starter, TokenBucket
 from tests.harness.faults import Crash
+from tests.harness.processes import InlinePool
 
 
 class FakeTime:
@@ -115,17 +116,52 @@ def test_endless_throttling_leaves_a_trickle() -> None:
 def test_starts_go_out_in_the_given_order() -> None:
     names = [str(n) for n in range(500)]
     seen: list[str] = []
-    lock = threading.Lock()
+    one_worker = Starter(
+        lambda name: seen.append(name) is None, TokenBucket(1e6, 1e6), lambda: 300.0, lambda seconds: None, InlinePool
+    )
+
+    assert one_worker.run(names).new == seen == names
+
+
+def test_many_workers_start_every_name_once() -> None:
+    names = [str(n) for n in range(500)]
+    seen: list[str] = []
+
+    started = starter(lambda name: seen.append(name) is None).run(names)
+
+    assert sorted(started.new) == sorted(seen) == sorted(names)
+
+
+def test_a_throttled_start_slows_the_bucket() -> None:
+    clock = FakeTime()
+    bucket = TokenBucket(rate=100, burst=1000, clock=clock)
+    answers = iter([StartThrottledError("a"), True])
 
     def start(name: str) -> bool:
-        with lock:
-            seen.append(name)
+        answer = next(answers)
+        if isinstance(answer, StartThrottledError):
+            raise answer
+        return answer
+
+    Starter(start, bucket, lambda: 300.0, sleep=lambda seconds: None).run(["a"])
+
+    assert bucket.reserve() > 0, "what the bucket had saved is spent"
+
+
+def test_twenty_refusals_beside_a_success_do_not_end_the_tick() -> None:
+    calls: list[str] = []
+
+    def start(name: str) -> bool:
+        calls.append(name)
+        if name != "first":
+            raise StartRefusedError(name)
         return True
 
-    started = starter(start).run(names)
+    names = ["first", *(str(n) for n in range(2 * HOPELESS))]
+    tried = Starter(start, TokenBucket(1e6, 1e6), lambda: 300.0, lambda seconds: None, InlinePool)
 
-    assert sorted(started.new) == sorted(names)
-    assert all(abs(seen.index(name) - int(name)) <= PARALLEL for name in names)
+    assert len(tried.run(names).refused) == 2 * HOPELESS
+    assert not tried.stopped
 
 
 def test_at_most_so_many_are_under_way_at_once_and_more_than_one() -> None:

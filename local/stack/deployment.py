@@ -71,7 +71,7 @@ def _made(stack: Stack, resource: Resource, properties: Properties) -> Made:
     there = resource.logical_id in stack.made
     make = updater(resource.type) if there else maker(resource.type)
     if make is None:
-        raise ResourceError(f"{resource.logical_id}: the laptop cloud cannot change a {resource.type} that is there.")
+        raise ResourceError(f"{resource.logical_id}: the laptop cloud cannot change an {resource.type} that is there.")
     try:
         return make(stack, resource, properties)
     except (ClientError, BotoCoreError, KeyError) as error:

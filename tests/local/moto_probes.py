@@ -182,6 +182,15 @@ def glue_batch_stop_job_run() -> bool:
     return bool([stopped["JobRunId"] for stopped in answer["SuccessfulSubmissions"]] == [run_id])
 
 
+def glue_update_job() -> bool:
+    glue, name = client("glue"), job("changed")
+    try:
+        glue.update_job(JobName=name, JobUpdate={"Role": "r", "DefaultArguments": {"--a": "new"}})
+    except glue.exceptions.ClientError:
+        return False
+    return bool(glue.get_job(JobName=name)["Job"]["DefaultArguments"] == {"--a": "new"})
+
+
 def step_functions_clients() -> bool:
     from moto.stepfunctions.parser.asl.utils import boto_client
 
@@ -341,6 +350,7 @@ PROBES: tuple[Callable[[], bool], ...] = (
     lambda_qualifiers,
     glue_job_runs_run,
     glue_batch_stop_job_run,
+    glue_update_job,
     step_functions_clients,
     glue_sync_tasks,
     glue_times_in_milliseconds,

@@ -20,6 +20,7 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     functions.lambda_qualifiers,
     job_runs.glue_job_runs_run,
     job_runs.glue_batch_stop_job_run,
+    job_runs.glue_update_job,
     executions.step_functions_clients,
     executions.glue_sync_tasks,
     executions.glue_times_in_milliseconds,

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.core.utils import camelcase_to_underscores
 from moto.glue import models as glue_models
 from moto.glue.responses import GlueResponse
 
@@ -47,3 +48,15 @@ def glue_batch_stop_job_run() -> None:
         return ActionResult({"SuccessfulSubmissions": stopped, "Errors": errors})
 
     GlueResponse.batch_stop_job_run = batch_stop_job_run
+
+
+def glue_update_job() -> None:
+    """Stock: UpdateJob is not implemented. AWS: it changes the definition for the next run."""
+
+    def update_job(self: GlueResponse) -> ActionResult:
+        job = self.glue_backend.get_job(self._get_param("JobName"))
+        for name, value in self._get_param("JobUpdate").items():
+            setattr(job, camelcase_to_underscores(name), value)
+        return ActionResult({"JobName": job.name})
+
+    GlueResponse.update_job = update_job

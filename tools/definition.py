@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.intrinsics import resolve
-from local.template import Template
+from local.stack.intrinsics import resolve
+from local.stack.template import Template
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
 
@@ -42,10 +42,6 @@ class ImaginedStack:
     def condition(self, name: str) -> bool:
         """Whether the template's condition holds."""
         return self._template.condition(name)
-
-    def mapping(self, name: str, top: str, second: str) -> Any:
-        """Value of the template's mapping."""
-        return self._template.mapping(name, top, second)
 
     def dynamic_reference(self, service: str, reference: str) -> str:
         """Raise: a secret in a definition could be read in every execution's history."""

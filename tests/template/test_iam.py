@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.template import Template
+from local.stack.template import Template
 from tests.template.reading import ROOT, TEMPLATE
 from tools.iam import (
     AWS_MANAGED,

@@ -65,7 +65,7 @@ PERMISSIONS = (
         "s3:ListBucket, s3:GetObject on both buckets",
     ),
     ("put", "s3:PutObject on the change log"),
-    ("trace", "glue:GetJob, glue:GetJobRun, logs:FilterLogEvents, logs:GetLogEvents"),
+    ("trace", "glue:GetJob, glue:GetJobRun, logs:FilterLogEvents, logs:DescribeLogStreams, logs:GetLogEvents"),
     ("audit, replay, doctor, trace", "lambda:GetFunctionConfiguration"),
     (
         "doctor",

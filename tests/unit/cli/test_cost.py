@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.spending import TRANSITIONS, TRANSITIONS_OF_FAILED, YEAR_DAYS, Spent, spending, spent
+from cli.commands.cost import TRANSITIONS, TRANSITIONS_OF_FAILED, YEAR_DAYS, Spent, spending, spent
 from fanout.costs import PRICES, queue_dollars
 from fanout.ledger import RunRecord
 from tests.template.reading import ROOT

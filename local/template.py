@@ -8,6 +8,7 @@ bucket, LOCAL_FILES, and `local_path` turns such an address back into a path.
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class Account:
 
     account_id: str = "123456789012"
     region: str = "us-east-1"
-    stack_name: str = "laptop"
+    stack_name: str = "glue-fanout-dev"
 
     def pseudo_parameters(self) -> dict[str, Any]:
         """Pseudo parameter name -> value."""
@@ -245,6 +246,7 @@ def expand(source: Mapping[str, Any], values: Mapping[str, ParameterValue], regi
         if name in properties:
             properties[name] = _packaged(properties[name])
     texts = {name: ",".join(value) if isinstance(value, list) else value for name, value in values.items()}
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it warns that AWS's own feature toggles are not here
     try:
         # The empty mapping: names of AWS managed policies are found in the list that the translator brings along.
         return dict(Translator({}, Parser(), boto_session=_Region(region)).translate(packaged, texts))

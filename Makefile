@@ -74,7 +74,7 @@ up: $(VENV)/.installed ## Keep the system running on this machine with its sched
 	@exec $(PY) -m local up $(ARGS)
 
 check: lint ## Before each commit: lint, types, unit and template tests; no Spark, no laptop cloud
-	@$(PY) -m pytest -n $(TEST_WORKERS) -q -m "not benchmark and not spark and not slow" tests/unit tests/template $(ARGS)
+	@$(PY) -m pytest -n $(TEST_WORKERS) -q -m "not benchmark and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
 
 test: $(VENV)/.installed ## All tests, before a push; ARGS="-k name" narrows them
 	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not benchmark" $(ARGS)
@@ -89,7 +89,7 @@ format: $(VENV)/.installed ## Put the sources into the house's format
 	$(VENV)/bin/ruff format .
 
 docs: $(VENV)/.installed ## Make docs/reference/ and docs/openapi.json from the code; a test fails when they are stale
-	@$(PY) -m tools.reference
+	@PYTHONPATH=functions:glue $(PY) -m tools.reference
 
 build: $(VENV)/.installed $(SAM_VENV)/.installed ## Build what AWS will run, into .aws-sam/
 	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
@@ -97,7 +97,7 @@ build: $(VENV)/.installed $(SAM_VENV)/.installed ## Build what AWS will run, int
 validate: $(VENV)/.installed $(SAM_VENV)/.installed ## Lint the template and the state machine, build, package, look at the package
 	@$(OFFLINE) $(SAM) validate --lint --template $(TEMPLATE)
 	@$(VENV)/bin/cfn-lint --non-zero-exit-code informational -- $(TEMPLATE) && echo "$(TEMPLATE): cfn-lint finds nothing"
-	@$(PY) -m tools.check_definition $(TEMPLATE)
+	@$(PY) -m tools.definition $(TEMPLATE)
 	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
 	@SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state \
 	  $(PY) -m tools.check_package --sam $(SAM_VENV)/bin/sam --template $(TEMPLATE) --built $(BUILT)
@@ -142,7 +142,7 @@ security: $(VENV)/.installed $(CHECKOV_VENV)/.installed ## checkov, cfn-lint's s
 	@mkdir -p .aws-sam
 	@$(PY) -m tools.expand $(TEMPLATE) Profile=prod ApiLogsRole=create >.aws-sam/prod.json
 	@$(OFFLINE) $(CHECKOV_VENV)/bin/checkov --file .aws-sam/prod.json --config-file .checkov.yaml --skip-download
-	@$(PY) -m tools.iam documents $(TEMPLATE) | $(CHECKOV_VENV)/bin/python tools/check_policies.py
+	@$(PY) -m tools.iam $(TEMPLATE) | $(CHECKOV_VENV)/bin/python tools/check_policies.py
 
 sbom: build $(CHECKOV_VENV)/.installed ## CycloneDX bills of materials of what is deployed and of what tests it, into .aws-sam/
 	@for function in DispatchFunction SmallRunFunction; do \

@@ -10,11 +10,10 @@ import typer
 from rich.console import Console
 
 from cli.causes import Cause, group
-from cli.command import Operator, command
+from cli.command import Operator, command, utc_now
 from cli.errors import Exit
 from cli.output import table
 from cli.overview import UNHEALTHY, Condition, Overview, Standing, survey
-from cli.times import utc_now
 from fanout.aws import StepFunctions
 
 LateAfter = Annotated[int, typer.Option("--late-after", min=1, help="Minutes that a due provider may wait for a run.")]

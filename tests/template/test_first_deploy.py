@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from fanout_job.settings import Settings
-from local.intrinsics import references
-from local.template import Account, Template
+from local.stack.intrinsics import references
+from local.stack.package import Package
+from local.stack.parameters import parameter_values
+from local.stack.template import expand
 from tests.template.reading import ROOT, TEMPLATE
 from tools.expand import expanded
 
@@ -225,9 +227,9 @@ def test_nothing_names_a_partition_or_its_domain() -> None:
         )
 
 
-def test_what_sam_adds_is_of_the_regions_partition() -> None:
-    china = Template.load(TEMPLATE, {"Profile": "prod"}, Account(region="cn-north-1"))
-    text = json.dumps([resource.properties for resource in china.resources.values()])
+def test_what_sam_adds_is_of_the_regions_partition(source: dict[str, Any]) -> None:
+    values = parameter_values(source["Parameters"], {"Profile": "prod"})
+    text = json.dumps(expand(Package(ROOT).packaged(source), values, "cn-north-1")["Resources"])
 
     assert "arn:aws-cn:" in text
     assert "arn:aws:" not in text

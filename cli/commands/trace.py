@@ -1,0 +1,306 @@
+"""`fanout trace`: everything about one run, from execution to commit, gathered from where each part is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from botocore.exceptions import ClientError
+from rich.console import Console
+from rich.filesize import decimal as size
+
+from cli.command import Operator
+from cli.deployment import Deployment
+from cli.errors import Exit, UsageError
+from cli.history import RunFolder, find_folder, read_record
+from cli.logs import CloudWatchLogs, LocalLogs, Logs, short
+from cli.output import dollars, table
+from fanout.ledger import ProviderState, RunRecord
+from fanout.manifests import manifest_uri, read_manifest
+from fanout.outcomes import explain
+from fanout.providers import check_name
+
+SHOWN_OBJECTS = 5
+JOB_RUN_FIELDS = (
+    "Id", "JobRunState", "ErrorMessage", "StartedOn", "CompletedOn", "ExecutionTime", "NumberOfWorkers", "WorkerType",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """One state of the execution."""
+
+    state: str
+    entered_at: datetime
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class ExecutionPart:
+    """The execution."""
+
+    arn: str
+    status: str
+    started_at: datetime
+    ended_at: datetime | None
+    input: dict[str, Any]
+    steps: tuple[Step, ...]
+    error: str | None
+
+
+@dataclass(frozen=True)
+class ManifestPart:
+    """What the run was to process."""
+
+    uri: str
+    objects: int
+    bytes: int
+    backlog: int
+    first: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CommitPart:
+    """What the ledger says of the run now."""
+
+    committed: bool
+    explanation: str
+    generation: int
+    since: datetime | None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run on one page."""
+
+    run_id: str
+    provider: str
+    execution: ExecutionPart | None
+    claim: dict[str, Any] | None
+    manifest: ManifestPart | None
+    job_run: dict[str, Any] | None
+    result: dict[str, Any] | None
+    record: RunRecord | None
+    commit: CommitPart
+    log: tuple[str, ...]
+
+    @property
+    def why(self) -> str | None:
+        """Why the run failed, if it did."""
+        if self.record is not None:
+            return self.record.error
+        return self.execution.error if self.execution else None
+
+
+def trace(
+    op: Operator,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Execution name (the run's id) or ARN.")],
+    provider: Annotated[str | None, typer.Option(help="For runs older than 90 days, which AWS has forgotten.")] = None,
+    log_lines: Annotated[int, typer.Option("--log-lines", min=0, help="Log lines to show.")] = 15,
+) -> Exit:
+    """One run on one page: execution, claim, manifest, job run, log, commit. Status 1 if the run failed."""
+    found = gather(op.stack, run, provider, log_lines)
+    op.show(found, _show)
+    return Exit.UNHEALTHY if found.why else Exit.OK
+
+
+def gather(stack: Deployment, run: str, provider: str | None, log_lines: int) -> Trace:
+    """Gather a run.
+
+    Parameters
+    ----------
+    run
+        Execution name (which is the run id) or ARN.
+    provider
+        Needed only for a run whose execution AWS has forgotten (90 days).
+
+    Raises
+    ------
+    UsageError
+        There is no such run.
+    """
+    run_id = run.rpartition(":")[2]
+    history: list[dict[str, Any]] = []
+    execution = _execution(stack, run_id)
+    if execution is not None:
+        history = _history(stack, execution["executionArn"])
+        provider = str(json.loads(execution["input"]).get("provider"))
+    elif provider is None:
+        raise UsageError(
+            f"there is no execution {run_id}: `fanout runs PROVIDER` lists a provider's runs; for one older than 90 "
+            "days name its provider with --provider"
+        )
+    check_name(provider)
+    started = execution["startDate"] if execution else None
+    folder = find_folder(stack.client("s3"), stack.runs, provider, run_id, started)
+    if folder is None and execution is None:
+        raise UsageError(f"{provider} has no run {run_id}: `fanout runs {provider}` lists its runs")
+    record = read_record(stack.objects, folder.uri) if folder else None
+    result = stack.objects.read(folder.uri + "result.json") if folder else None
+    job_run = _job_run(stack, history)
+    return Trace(
+        run_id=run_id,
+        provider=provider,
+        execution=_execution_part(execution, history) if execution else None,
+        claim=_last_state(history, "claim"),
+        manifest=_manifest(stack, folder) if folder else None,
+        job_run=job_run,
+        result=json.loads(result) if result else None,
+        record=record,
+        commit=commit_part(stack.ledger.get(provider), run_id, record),
+        log=tuple(_log(stack, run_id, folder, job_run, log_lines)),
+    )
+
+
+def _execution(stack: Deployment, run_id: str) -> dict[str, Any] | None:
+    arn = stack.output("StateMachineArn").replace(":stateMachine:", ":execution:") + f":{run_id}"
+    try:
+        return dict(stack.client("stepfunctions").describe_execution(executionArn=arn))
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("ExecutionDoesNotExist", "InvalidArn", "ValidationException"):
+            return None
+        raise
+
+
+def _history(stack: Deployment, arn: str) -> list[dict[str, Any]]:
+    pages = stack.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
+    return [event for page in pages for event in page["events"]]
+
+
+def _execution_part(execution: dict[str, Any], history: list[dict[str, Any]]) -> ExecutionPart:
+    failed = {"Error": execution.get("error"), "Cause": execution.get("cause")} if execution.get("error") else None
+    return ExecutionPart(
+        arn=execution["executionArn"],
+        status=execution["status"],
+        started_at=execution["startDate"],
+        ended_at=execution.get("stopDate"),
+        input=json.loads(execution["input"]),
+        steps=steps(history),
+        error=explain(failed) if failed else None,
+    )
+
+
+def steps(history: Iterable[dict[str, Any]]) -> tuple[Step, ...]:
+    """The states of an execution with how long each took; None for one that was not left."""
+    found: list[Step] = []
+    for event in history:
+        if entered := event.get("stateEnteredEventDetails"):
+            found.append(Step(entered["name"], event["timestamp"], None))
+        elif (left := event.get("stateExitedEventDetails")) and found and found[-1].state == left["name"]:
+            seconds = (event["timestamp"] - found[-1].entered_at).total_seconds()
+            found[-1] = Step(left["name"], found[-1].entered_at, round(seconds, 3))
+    return tuple(found)
+
+
+def _objects(history: Iterable[dict[str, Any]], *places: tuple[str, str]) -> Iterator[dict[str, Any]]:
+    """The JSON objects that the events hold in some of their details, oldest first."""
+    for event in history:
+        for details, document in places:
+            try:
+                found = json.loads(event.get(details, {}).get(document) or "null")
+            except ValueError:
+                continue
+            if isinstance(found, dict):
+                yield found
+
+
+def _last_state(history: Iterable[dict[str, Any]], key: str) -> dict[str, Any] | None:
+    """The newest value of a key in the execution's state."""
+    states = _objects(history, ("stateExitedEventDetails", "output"), ("stateEnteredEventDetails", "input"))
+    found = [state[key] for state in states if isinstance(state.get(key), dict)]
+    return found[-1] if found else None
+
+
+def _manifest(stack: Deployment, folder: RunFolder) -> ManifestPart | None:
+    uri = manifest_uri(folder.uri)
+    manifest = read_manifest(stack.objects, uri)
+    if manifest is None:
+        return None
+    first = tuple(f"s3://{manifest.bucket}/{stored.key}" for stored in manifest.objects[:SHOWN_OBJECTS])
+    return ManifestPart(uri, len(manifest.objects), manifest.bytes, manifest.backlog, first)
+
+
+def _job_run(stack: Deployment, history: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The Glue job run of the execution, as Glue describes it."""
+    job_run_id = job_run_id_of(history)
+    if job_run_id is None:
+        return None
+    found = stack.client("glue").get_job_run(JobName=stack.output("GlueJobName"), RunId=job_run_id)["JobRun"]
+    return {name: found[name] for name in JOB_RUN_FIELDS if name in found}
+
+
+def job_run_id_of(history: Iterable[dict[str, Any]]) -> str | None:
+    """The id of the job run that the execution started; it is in the task's events also when the run failed."""
+    tasks = ("taskSubmittedEventDetails", "taskSucceededEventDetails", "taskFailedEventDetails")
+    glue = [event for event in history if any(event.get(task, {}).get("resourceType") == "glue" for task in tasks)]
+    bodies = _objects(glue, *((task, document) for task in tasks for document in ("output", "cause")))
+    found = [run_id for body in bodies if (run_id := body.get("JobRunId") or body.get("Id"))]
+    return str(found[-1]) if found else None
+
+
+def commit_part(state: ProviderState, run_id: str, record: RunRecord | None) -> CommitPart:
+    """Say whether the run took effect, and what the bookmark is now."""
+    committed = record is not None and record.status == "succeeded"
+    if state.lease is not None and state.lease.run_id == run_id:
+        explanation = "the run holds its provider; nothing is committed yet"
+    elif record is None:
+        explanation = "the run left no record: it did not take its provider, or ended without a word"
+    elif not committed:
+        explanation = "nothing was committed; the next run sends the same changes again, under the same ids"
+    elif record.replay:
+        explanation = "a replay: its messages were sent, and the bookmark stays where it was"
+    else:
+        explanation = f"the bookmark moved to generation {record.generation + 1}"
+    return CommitPart(committed, explanation, state.bookmark.generation, state.bookmark.since)
+
+
+def _log(
+    stack: Deployment, run_id: str, folder: RunFolder | None, job_run: dict[str, Any] | None, lines: int
+) -> list[str]:
+    if not lines or folder is None:
+        return []
+    logs: Logs
+    if stack.local_logs is not None:
+        logs = LocalLogs(stack.local_logs)
+    else:
+        logs = CloudWatchLogs(
+            stack.client("logs"), stack.client("glue"), stack.output("FunctionLogGroup"), stack.output("GlueJobName")
+        )
+    if job_run is not None:
+        return logs.of_job_run(job_run["Id"], lines)
+    return logs.of_function(stack.output("SmallRunFunctionName"), run_id, folder.claimed_at, lines)
+
+
+def _show(found: Trace, console: Console) -> None:
+    facts: list[tuple[str, object]] = [("run", found.run_id), ("provider", found.provider)]
+    if found.execution:
+        part = found.execution
+        facts += [("execution", f"{part.status}, {part.arn}"), ("input", part.input), ("began", part.started_at)]
+        facts += [("ended", part.ended_at)]
+    if found.claim:
+        facts += [("claim", f"{found.claim.get('decision')}: {found.claim.get('reason')}")]
+    if found.manifest:
+        m = found.manifest
+        facts += [("manifest", f"{m.objects:,} objects, {size(m.bytes)}, {m.backlog:,} left for later: {m.uri}")]
+        facts += [("", uri) for uri in m.first]
+    if found.job_run:
+        facts += [("job run", ", ".join(f"{k} {v}" for k, v in found.job_run.items()))]
+    if found.record:
+        r = found.record
+        figures = f"{r.rows:,} rows, {r.messages:,} messages, {r.seconds:.1f} s, {dollars(r.dollars)}"
+        facts += [("record", f"{r.status}, {r.engine}: {figures}")]
+    if found.why:
+        facts += [("why", found.why)]
+    facts += [("commit", found.commit.explanation), ("bookmark", f"generation {found.commit.generation}")]
+    console.print(table(("", ""), facts))
+    if found.execution and found.execution.steps:
+        rows = [
+            (s.state, s.entered_at, None if s.seconds is None else f"{s.seconds:.1f}") for s in found.execution.steps
+        ]
+        console.print(table(("STATE", "ENTERED", ">SECONDS"), rows))
+    for line in found.log:
+        console.print("  " + short(line), style="dim", markup=False)

@@ -1,0 +1,108 @@
+"""`make invoke`: one function with one event, in a process of its own, against the laptop cloud.
+
+The handler is the one that `sam build` built, if it was built; else the function's source folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from local.aws.account import aws_client
+from local.aws.sandbox import Answer, Function, Sandbox
+from local.cloud import LaptopCloud
+from local.errors import NotRunningError, ResourceError
+
+BUILT = Path(".aws-sam/build")
+
+
+def invoke(logical_id: str, event: Any, template: Path, workdir: Path) -> Answer:
+    """Invoke a function of the template.
+
+    Parameters
+    ----------
+    logical_id
+        The function.
+    event
+        What its handler is given.
+    template
+        Path of the template; used when no laptop cloud is up.
+    workdir
+        Folder of the laptop cloud that is up, if one is.
+
+    Raises
+    ------
+    ResourceError
+        The template makes no such function.
+    """
+    with _running_cloud(template, workdir) as state:
+        function = _function(state, logical_id)
+        built = template.parent / BUILT / logical_id
+        if built.is_dir():
+            function = replace(function, code=built.resolve())
+        log = workdir / "logs" / f"invoke-{logical_id}.log"
+        sandbox = Sandbox(function, state["endpoint"], log)
+        try:
+            answer = sandbox.call(event, str(uuid.uuid4()))
+        finally:
+            sandbox.kill()
+        sys.stderr.write(log.read_text(encoding="utf-8"))
+        log.unlink()
+        return answer
+
+
+@contextmanager
+def _running_cloud(template: Path, workdir: Path) -> Iterator[dict[str, Any]]:
+    """The state of the cloud that is up, else of one that is up for this call only."""
+    try:
+        state = running_state(workdir)
+    except NotRunningError:
+        print("no laptop cloud is up: starting one for this call", file=sys.stderr)
+        with LaptopCloud(template, workdir=workdir, drivers=0):
+            yield running_state(workdir)
+    else:
+        yield state
+
+
+def running_state(workdir: Path) -> dict[str, Any]:
+    """What a running laptop cloud wrote to cloud.json.
+
+    Raises
+    ------
+    NotRunningError
+        There is none, or the process that wrote it is gone.
+    """
+    try:
+        state: dict[str, Any] = json.loads((workdir / "cloud.json").read_text(encoding="utf-8"))
+        os.kill(state["pid"], 0)
+    except (FileNotFoundError, ProcessLookupError):
+        raise NotRunningError(f"No laptop cloud is up in {workdir}: start one with `make up`.") from None
+    return state
+
+
+def _function(state: dict[str, Any], logical_id: str) -> Function:
+    """What is needed to run a function, read from the running cloud."""
+    functions = state["functions"]
+    if logical_id not in functions:
+        raise ResourceError(f"The template makes no function {logical_id}; it makes {', '.join(sorted(functions))}.")
+    name, code, principal = (functions[logical_id][key] for key in ("name", "code", "principal"))
+    client = aws_client("lambda", state["endpoint"], state["region"], "operator")
+    made = client.get_function_configuration(FunctionName=name)
+    return Function(
+        name=name,
+        arn=made["FunctionArn"],
+        handler=made["Handler"],
+        code=Path(code),
+        environment=tuple(sorted(made.get("Environment", {}).get("Variables", {}).items())),
+        timeout=made["Timeout"],
+        memory=made["MemorySize"],
+        principal=principal,
+        region=state["region"],
+    )

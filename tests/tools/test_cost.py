@@ -1,0 +1,144 @@
+"""The yearly bills: one table of prices, and a model that follows the template and the state machine."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
+from fanout.outcomes import SMALL_RUN_MEMORY_MB
+from local.stack.template import Template
+from tests.template.reading import ROOT, TEMPLATE
+from tools import cost
+from tools.cost import Load, article_year, our_run, our_year, total
+
+HANDLERS = {
+    "dispatch": "DispatchFunction",
+    "claim": "ClaimFunction",
+    "update_status": "UpdateStatusFunction",
+    "small": "SmallRunFunction",
+    "config_api": "ConfigApiFunction",
+}
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    """template.yaml expanded, with the parameters' defaults."""
+    return Template.load(TEMPLATE)
+
+
+def test_the_articles_floor_is_514_dollars_a_year_for_one_provider_at_15_minutes() -> None:
+    assert round(cost.glue_floor(15)) == 514
+    assert round(cost.glue_floor(60)) == 128
+    assert round(cost.glue_floor(24 * 60), 2) == 5.35
+
+
+def test_a_provider_without_changes_costs_no_glue_here() -> None:
+    assert our_year(Load())["Glue"] == 0
+    assert total(our_year(Load(profile="dev"))) < total(article_year(Load())) / 20
+
+
+@pytest.mark.parametrize("rows", [1_000, 10_000, 100_000])
+def test_small_runs_are_cheaper_in_lambda(rows: int) -> None:
+    assert total(our_run(rows, "small")) < total(our_run(rows, "glue")) < total(cost.article_run(rows)) * 1.05
+
+
+def test_doubling_the_providers_doubles_what_grows_with_them() -> None:
+    once, twice = our_year(Load(100, 60, 2_000)), our_year(Load(200, 60, 2_000))
+
+    for service in ("Step Functions", "SQS", "S3"):
+        assert twice[service] == pytest.approx(2 * once[service])
+
+
+def test_a_run_that_seldom_finds_anything_costs_less_than_one_that_always_does() -> None:
+    assert total(our_year(Load(1, 15, 1))) < total(our_year(Load(1, 15, 96)))
+
+
+def test_unit_prices_stand_in_one_table_only() -> None:
+    prices = {value for value in PRICES.values() if value < 0.1} | {0.44}
+    sources = [
+        path for folder in ("functions", "tools", "local", "glue", "cli") for path in (ROOT / folder).rglob("*.py")
+    ]
+    strays = [
+        f"{path}:{node.lineno} {node.value}"
+        for path in sources
+        if path.name != "costs.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, float) and node.value in prices
+    ]
+    assert len(sources) > 30
+    assert strays == []
+
+
+def test_the_prices_are_those_of_the_day_they_name() -> None:
+    """Written out again on purpose: whoever changes a price has to look at it twice, and at PRICES_AS_OF."""
+    dollars_for_a_million = {name: round(price * 1e6, 4) for name, price in PRICES.items()}
+
+    assert dollars_for_a_million | {"glue_minimum_seconds": 60} == {
+        "glue_dpu_hour": 440_000,
+        "glue_minimum_seconds": 60,
+        "lambda_gb_second": 16.6667,
+        "lambda_request": 0.20,
+        "step_functions_transition": 25,
+        "scheduler_invocation": 1,
+        "dynamodb_write": 0.625,
+        "dynamodb_read": 0.125,
+        "sqs_request": 0.40,
+        "s3_list_or_put": 5,
+        "s3_get": 0.4,
+        "api_gateway_request": 3.5,
+        "secret_month": 400_000,
+        "secret_request": 5,
+        "kms_key_month": 1_000_000,
+        "kms_request": 3,
+        "log_gb": 500_000,
+        "metric_month": 300_000,
+        "alarm_metric_month": 100_000,
+        "dashboard_month": 3_000_000,
+        "xray_trace": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "workers", "dollars"), [(1, 2, 0.014667), (60, 2, 0.014667), (61, 2, 0.014911), (600, 10, 0.733333)]
+)
+def test_glue_bills_a_minute_at_least(seconds: float, workers: int, dollars: float) -> None:
+    assert glue_dollars(seconds, workers) == pytest.approx(dollars, abs=1e-6)
+
+
+def test_lambda_bills_by_the_millisecond_and_sqs_by_64_kib() -> None:
+    assert lambda_dollars(1, 1024) == pytest.approx(0.0000166667 + 0.0000002)
+    assert queue_dollars(10) == PRICES["sqs_request"]
+    assert queue_dollars(10, mean_bytes=65_536) == pytest.approx(10 * PRICES["sqs_request"])
+    assert queue_dollars(10, batch=1) == pytest.approx(10 * PRICES["sqs_request"])
+    assert queue_dollars(0) == 0
+
+
+def test_the_model_has_the_templates_memory_sizes(template: Template) -> None:
+    sizes = {name: int(template.resources[lid].properties["MemorySize"]) for name, lid in HANDLERS.items()}
+
+    assert sizes == cost.MEMORY_MB
+
+
+def test_a_small_run_is_billed_by_its_functions_memory(template: Template) -> None:
+    assert int(template.resources["SmallRunFunction"].properties["MemorySize"]) == SMALL_RUN_MEMORY_MB
+
+
+def test_the_model_has_the_templates_size_of_a_small_run(template: Template) -> None:
+    assert int(str(template.parameters["SmallRunMaxBytes"])) == cost.SMALL_RUN_MAX_BYTES
+
+
+def test_the_docs_show_what_the_code_computes() -> None:
+    text = (ROOT / "docs/cost.md").read_text(encoding="utf-8")
+
+    assert cost.page(text) == text, "run: make cost ARGS='--docs docs'"
+    assert (ROOT / "docs/cost.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_load_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["cost", "--providers", "0"])
+
+    with pytest.raises(SystemExit):
+        cost.main()
+    assert "at least one provider" in capsys.readouterr().err

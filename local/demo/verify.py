@@ -49,6 +49,14 @@ class Comparison:
         """Whether there is exactly one message a row."""
         return self.rows == self.messages == self.distinct and not (self.missing or self.unexpected or self.repeated)
 
+    @property
+    def difference(self) -> str:
+        """What is not as it should be."""
+        return (
+            f"{self.missing} rows without a message, {self.unexpected} messages without a row, "
+            f"{self.repeated} ids more than once"
+        )
+
 
 def drain(sqs: Any, queue_url: str, into: dict[str, Messages], parallel: int = 4) -> list[dict[str, Any]]:
     """Receive and delete every message of a queue.

@@ -10,7 +10,7 @@ from moto.stepfunctions.parser.backend.execution import Execution
 
 
 class Hooks(Protocol):
-    """What the repairs ask of the running laptop cloud."""
+    """What the repairs ask of the running laptop cloud, `local.aws.services.Services`."""
 
     def invoke_function(
         self, function: LambdaFunction, payload: bytes, invocation_type: str, headers: dict[str, str]

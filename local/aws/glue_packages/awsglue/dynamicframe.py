@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pyspark.rdd import RDD
     from pyspark.sql import DataFrame
 
-    from .context import GlueContext
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -22,14 +21,14 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 class DynamicFrame:
     """The records of a source."""
 
-    def __init__(self, jdf: DataFrame, glue_ctx: GlueContext, name: str = "") -> None:
+    def __init__(self, jdf: DataFrame, glue_ctx: Any, name: str = "") -> None:
         self.glue_ctx = glue_ctx
         self.name = name
         self._frame = jdf
         self._bad_lines: RDD[str] | None = None
 
     @classmethod
-    def fromDF(cls, dataframe: DataFrame, glue_ctx: GlueContext, name: str = "") -> DynamicFrame:  # noqa: N802
+    def fromDF(cls, dataframe: DataFrame, glue_ctx: Any, name: str = "") -> DynamicFrame:  # noqa: N802
         """Make one from a DataFrame."""
         return cls(dataframe, glue_ctx, name)
 
@@ -51,7 +50,7 @@ class DynamicFrame:
 class DynamicFrameReader:
     """Makes DynamicFrames; a GlueContext's `create_dynamic_frame`."""
 
-    def __init__(self, glue_context: GlueContext) -> None:
+    def __init__(self, glue_context: Any) -> None:
         self._context = glue_context
 
     def from_options(
@@ -65,7 +64,7 @@ class DynamicFrameReader:
         **kwargs: Any,
     ) -> DynamicFrame:
         """See `GlueContext.create_dynamic_frame_from_options`."""
-        return self._context.create_dynamic_frame_from_options(
+        frame: DynamicFrame = self._context.create_dynamic_frame_from_options(
             connection_type,
             connection_options,
             format,
@@ -74,3 +73,4 @@ class DynamicFrameReader:
             push_down_predicate,
             **kwargs,
         )
+        return frame

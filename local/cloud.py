@@ -165,22 +165,6 @@ class LaptopCloud:
         except KeyError:
             raise ResourceError(f"The template makes no {logical_id}.") from None
 
-    @property
-    def config_api_url(self) -> str:
-        """URL of the template's REST API on this machine, with its stage.
-
-        Raises
-        ------
-        ResourceError
-            The template makes none (for example because a URL was given as a parameter), or several.
-        """
-        urls = self._up()[0].api_urls
-        if len(urls) != 1:
-            raise ResourceError(f"The template makes {len(urls)} REST APIs.")
-        ((api_id, url),) = urls.items()
-        stages = self.client("apigateway").get_stages(restApiId=api_id)["item"]
-        return f"{url}/{stages[0]['stageName']}"
-
     def listed_executions(self, **which: str) -> list[dict[str, Any]]:
         """Executions as ListExecutions gives them; one call a state machine, so it can be asked often."""
         states, found = self.client("stepfunctions"), []

@@ -18,7 +18,6 @@ def role(stack: Stack, resource: Resource, properties: Properties) -> Made:
     iam = stack.client("iam")
     name = stack.name(resource, "RoleName", properties, 64)
     arguments = known_arguments(iam, "create_role", {**properties, "RoleName": name})
-    arguments.pop("Tags", None)
     made = iam.create_role(**arguments)["Role"]
     _set_policies(iam, name, properties)
     stack.services.roles[made["Arn"]] = resource.logical_id
@@ -72,7 +71,7 @@ def update_function(stack: Stack, resource: Resource, properties: Properties) ->
 def _function_arguments(stack: Stack, resource: Resource, properties: Properties) -> Properties:
     name = stack.name(resource, "FunctionName", properties, 64)
     arguments = known_arguments(stack.client("lambda"), "create_function", {**properties, "FunctionName": name})
-    for foreign in ("Tags", "LoggingConfig", "KMSKeyArn"):
+    for foreign in ("LoggingConfig", "KMSKeyArn"):
         arguments.pop(foreign, None)
     if properties.get("Layers"):
         raise ResourceError(
@@ -133,7 +132,6 @@ def glue_job(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::Glue::Job: its script is uploaded as `sam package` would, and ScriptLocation says where to."""
     glue, name = stack.client("glue"), stack.name(resource, "Name", properties)
     arguments = known_arguments(glue, "create_job", {**properties, "Name": name})
-    arguments.pop("Tags", None)
     arguments["Command"]["ScriptLocation"] = _upload(stack, resource, arguments["Command"]["ScriptLocation"])
     if resource.logical_id in stack.made:
         glue.update_job(**known_arguments(glue, "update_job", {"JobName": name, "JobUpdate": arguments}))

@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from local.demo import Demo, generated_plan, own_plan, summary
-    from local.screen import screen
+    from local.demo.run import Demo, generated_plan, own_plan, summary
+    from local.demo.screen import screen
 
     if chosen.change_log:
         plan = own_plan(chosen.change_log)
@@ -66,7 +66,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _up(chosen: argparse.Namespace) -> int:
-    from local.up import keep_up
+    from local.demo.up import keep_up
 
     overrides = dict(_pair(text) for text in chosen.parameter)
     keep_up(chosen.template, chosen.workdir, chosen.port, chosen.speed, overrides)
@@ -81,7 +81,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _invoke(chosen: argparse.Namespace) -> int:
-    from local.invoke import invoke
+    from local.demo.invoke import invoke
 
     try:
         event = json.loads(chosen.event.read_text(encoding="utf-8")) if chosen.event else {}

@@ -20,8 +20,8 @@ class UnsupportedResourceError(LaptopCloudError):
 
     def __init__(self, logical_id: str, resource_type: str) -> None:
         super().__init__(
-            f"{logical_id}: the laptop cloud cannot make {resource_type}. Write a maker for it in local/resources/, "
-            f"or, if a local run does not need it, add it with the reason to LEFT_OUT in local/resources/left_out.py."
+            f"{logical_id}: the laptop cloud cannot make {resource_type}. Write a maker for it in local/stack/makers/, "
+            f"or, if a local run does not need it, add it with the reason to LEFT_OUT there."
         )
         self.logical_id = logical_id
         self.resource_type = resource_type
@@ -29,10 +29,6 @@ class UnsupportedResourceError(LaptopCloudError):
 
 class ResourceError(LaptopCloudError):
     """A resource of the template was refused when it was made."""
-
-
-class JavaNotFoundError(LaptopCloudError):
-    """No Java 17 was found for PySpark."""
 
 
 class DriverError(LaptopCloudError):

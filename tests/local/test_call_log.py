@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local.call_log import describe
+from local.aws.call_log import describe
 
 
 def call(service: str, **environ: Any) -> tuple[str | None, str | None]:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from local.cloud import LaptopCloud
+from local.demo.invoke import invoke, running_state
 from local.errors import LaptopCloudError, ResourceError
-from local.invoke import invoke, running_state
 
 from .conftest import FIXTURES
 

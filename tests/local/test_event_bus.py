@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern
 
+from local.aws.event_bus import deliver
 from local.errors import LaptopCloudError
-from local.event_bus import deliver
 
 EVENT = {"source": "aws.states", "detail-type": "Change", "detail": {"status": "ABORTED", "machine": "m"}}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local.moto_repairs import REPAIRS
+from local.aws.repairs import REPAIRS
 
 PROBES = Path(__file__).with_name("moto_probes.py")
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def test_every_repair_has_a_probe() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_moto_still_needs_the_repair(name: str) -> None:
-    assert probed("stock")[name] is False, f"moto now does it by itself: remove {name} from local/moto_repairs.py"
+    assert probed("stock")[name] is False, f"moto now does it by itself: remove {name} from local/aws/repairs/"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,9 +6,9 @@ import zlib
 
 import pytest
 
-from local.demo import generated_plan
+from local.demo.run import generated_plan
+from local.demo.sample_data import STYLES, Shape, Style, View, change_log
 from local.errors import DemoError
-from local.sample_data import STYLES, Shape, Style, View, change_log
 
 
 @pytest.mark.parametrize("style", STYLES, ids=str)

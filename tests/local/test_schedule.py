@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from local.aws.schedule import Ticker, fill_in, interval
 from local.errors import LaptopCloudError
-from local.schedule import Ticker, fill_in, interval
 
 SCHEDULE = {"Name": "tick", "Arn": "arn:s", "ScheduleExpression": "rate(15 minutes)"}
 

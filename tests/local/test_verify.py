@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 
-from local.verify import Messages, compare, row_ids
+from local.demo.verify import Messages, compare, row_ids
 
 
 def messages(*ids: str) -> Messages:

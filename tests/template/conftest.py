@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from local.template import Template
+from local.stack.template import Template
 from tests.template.reading import MACHINE, TEMPLATE, states_of
 from tools.definition import definitions
 

@@ -18,8 +18,8 @@ import update_status
 from fanout.dispatcher import TickReport
 from fanout.errors import ConfigApiUnavailableError
 from fanout.ledger import RunRecord
-from local.intrinsics import resolve
-from local.template import Template
+from local.stack.intrinsics import resolve
+from local.stack.template import Template
 from tests.template.reading import ROOT, TEMPLATE
 from tools.iam import Names
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.template import Template
+from local.stack.template import Template
 from tests.harness.permissions import (
     AWS_MANAGED,
     Call,

@@ -13,8 +13,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from local.intrinsics import resolve
-from local.template import Template
+from local.stack.intrinsics import resolve
+from local.stack.template import Template
 from tests.template.reading import ROOT, TEMPLATE
 from tools.expand import expanded
 from tools.iam import Names, documents

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.template import Template
+from local.stack.template import Template
 from tests.template.reading import ROOT, TEMPLATE
 
 LOCAL_PATHS = {

@@ -8,7 +8,7 @@ import pytest
 
 from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
 from fanout.outcomes import SMALL_RUN_MEMORY_MB
-from local.template import Template
+from local.stack.template import Template
 from tests.template.reading import ROOT, TEMPLATE
 from tools import cost
 from tools.cost import Load, article_year, our_run, our_year, total

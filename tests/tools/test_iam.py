@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from local.template import Template
+from local.stack.template import Template
 from tests.template.reading import ROOT, TEMPLATE
 from tools.iam import EVERYTHING, documents
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from local.template import Template
+from local.stack.template import Template
 from tests.integration.config_api.conftest import Api
 from tests.template.reading import TEMPLATE
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.glue_packages.awsglue.bookmarks import Bookmark, S3BookmarkStore, SourceState, VersionMismatchException
-from local.glue_packages.awsglue.context import GlueContext
-from local.glue_packages.awsglue.job import Job
+from local.aws.glue_packages.awsglue.bookmarks import Bookmark, S3BookmarkStore, SourceState, VersionMismatchException
+from local.aws.glue_packages.awsglue.context import GlueContext
+from local.aws.glue_packages.awsglue.job import Job
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 JOB = "etl-dev-change_log"

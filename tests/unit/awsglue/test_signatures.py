@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-STAND_IN = Path(__file__).parents[3] / "local/glue_packages"
+STAND_IN = Path(__file__).parents[3] / "local/aws/glue_packages"
 OFFICIAL = Path(str(importlib.metadata.distribution("AWSGlueDataplanePython").locate_file("")))
 LOOK = """
 import collections.abc, importlib, inspect, json, sys

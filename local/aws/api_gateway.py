@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -20,10 +21,30 @@ from urllib.parse import parse_qs, unquote
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from local.resources.stack import Route
-
 Invoke = Callable[[str, dict[str, Any]], tuple[Any, bool]]
 """Function ARN and event -> its answer, and whether it failed."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of a REST API with the function that it invokes.
+
+    Attributes
+    ----------
+    method
+        HTTP method, or ANY.
+    path
+        The resource's path, for example "/providers/{name}".
+    function_arn
+        The Lambda function behind it.
+    key_required
+        Whether a request needs an API key.
+    """
+
+    method: str
+    path: str
+    function_arn: str
+    key_required: bool
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -1,19 +1,21 @@
-"""The stack in the making: what is there already, what it is called, and what references to it mean."""
+"""The stack: what is there, what it is called, and what references to it mean."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from local.aws.account import Account
+from local.aws.services import Services
 from local.errors import ResourceError, TemplateError
-from local.intrinsics import Lookups, resolve
-from local.template import Resource, Template
+from local.stack.intrinsics import Lookups, resolve
+from local.stack.template import Resource, Template
 
-ClientFactory = Callable[[str], Any]
+Properties = dict[str, Any]
+"""A resource's properties, every reference resolved."""
 
 
 @dataclass(frozen=True)
@@ -24,91 +26,71 @@ class Made:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Route:
-    """One method of a REST API with the function that it invokes.
-
-    Attributes
-    ----------
-    method
-        HTTP method, or ANY.
-    path
-        The resource's path, for example "/providers/{name}".
-    function_arn
-        The Lambda function behind it.
-    key_required
-        Whether a request needs an API key.
-    """
-
-    method: str
-    path: str
-    function_arn: str
-    key_required: bool
-
-
 class Stack(Lookups):
-    """Makes a template's resources known to each other.
+    """The resources of a template, known to each other.
 
     Parameters
     ----------
+    services
+        Where they are made.
     template
-        What is to be made.
-    client
-        Service name -> boto3 client.
-    open_api
-        REST API id and its routes -> URL under which the API is reachable on this machine.
+        The template that is being deployed.
+
+    Attributes
+    ----------
+    made
+        Logical id -> the resource.
+    properties
+        Logical id -> the properties with which it was made or last updated.
+    half_done
+        Logical ids of resources whose last update failed.
     """
 
-    def __init__(self, template: Template, client: ClientFactory, open_api: Callable[[str, list[Route]], str]) -> None:
+    def __init__(self, services: Services, template: Template) -> None:
+        self.services = services
         self.template = template
-        self.account = template.account
-        self.client = client
+        self.account: Account = template.account
+        self.client = services.client
         self.made: dict[str, Made] = {}
-        self.roles: dict[str, str] = {}
-        self._open_api = open_api
-        self._api_urls: dict[str, str] = {}
+        self.properties: dict[str, Properties] = {}
+        self.half_done: set[str] = set()
 
     def resolve(self, value: Any) -> Any:
         """`value` with every reference replaced, and API Gateway's addresses by those of this machine."""
         return self._on_this_machine(resolve(value, self))
 
-    def name(self, resource: Resource, property_name: str, properties: dict[str, Any]) -> str:
+    def name(self, resource: Resource, property_name: str, properties: Properties, longest: int = 80) -> str:
         """The template's explicit name, else one as CloudFormation makes it: stack, logical id, something unique."""
         explicit = properties.get(property_name)
-        return str(explicit) if explicit else self.generated_name(resource.logical_id)
+        return str(explicit) if explicit else self.generated_name(resource.logical_id, longest)
 
-    def generated_name(self, logical_id: str) -> str:
+    def generated_name(self, logical_id: str, longest: int = 80) -> str:
         """A name in CloudFormation's style; the same at each start, so that logs and notes stay valid."""
-        unique = hashlib.sha256(f"{self.account.stack_name}/{logical_id}".encode()).hexdigest()[:8]
-        return f"{self.account.stack_name}-{logical_id}-{unique}"
+        digest = hashlib.sha256(f"{self.account.stack_name}/{logical_id}".encode()).digest()
+        unique = base64.b32encode(digest).decode()[:12]
+        return f"{f'{self.account.stack_name}-{logical_id}'[: longest - 13]}-{unique}"
 
-    def file(self, location: str) -> Path:
-        """The local file behind a path or code location of the template.
+    def content(self, resource: Resource, bucket: str, key: str) -> bytes:
+        """The local file that a resource names, or the folder as a zip.
 
         Raises
         ------
         ResourceError
-            There is nothing there.
+            It does not name a local one, or there is nothing there.
         """
-        path = self.template.root / location.removeprefix("./")
-        if not path.exists():
-            raise ResourceError(f"The template names {location}, but there is no {path}.")
-        return path
-
-    def open_api(self, api_id: str, routes: list[Route]) -> None:
-        """Make a REST API reachable; its address in the template's values becomes that of this machine."""
-        self._api_urls[api_id] = self._open_api(api_id, routes)
-
-    def api_urls(self) -> dict[str, str]:
-        """REST API id -> URL on this machine."""
-        return dict(self._api_urls)
+        if self.template.local_path(bucket, key) is None:
+            raise ResourceError(f"{resource.logical_id} names s3://{bucket}/{key}: name a local folder or file.")
+        content = self.template.package.content(key)
+        if content is None:
+            raise ResourceError(f"{resource.logical_id}: there is no {self.template.local_path(bucket, key)}.")
+        return content
 
     def outputs(self) -> dict[str, str]:
         """The template's outputs, resolved."""
         return {name: str(self.resolve(value)) for name, value in self.template.outputs().items()}
 
     def ref(self, logical_id: str) -> Any:
-        """See `local.intrinsics.Lookups`."""
+        """See `local.stack.intrinsics.Lookups`."""
         if logical_id in self.made:
             return self.made[logical_id].ref
         value = self.template.parameter(logical_id)
@@ -117,7 +99,7 @@ class Stack(Lookups):
         return value
 
     def attribute(self, logical_id: str, name: str) -> Any:
-        """See `local.intrinsics.Lookups`."""
+        """See `local.stack.intrinsics.Lookups`."""
         if logical_id not in self.made:
             raise TemplateError(f"Fn::GetAtt {logical_id}.{name}: no such resource, or its condition is false.")
         attributes = self.made[logical_id].attributes
@@ -127,15 +109,11 @@ class Stack(Lookups):
         return attributes[name]
 
     def condition(self, name: str) -> bool:
-        """See `local.intrinsics.Lookups`."""
+        """See `local.stack.intrinsics.Lookups`."""
         return self.template.condition(name)
 
-    def mapping(self, name: str, top: str, second: str) -> Any:
-        """See `local.intrinsics.Lookups`."""
-        return self.template.mapping(name, top, second)
-
     def dynamic_reference(self, service: str, reference: str) -> str:
-        """See `local.intrinsics.Lookups`; a secret's text, or one key of it."""
+        """See `local.stack.intrinsics.Lookups`; a secret's text, or one key of it."""
         if service != "secretsmanager":
             raise TemplateError(f"{{{{resolve:{service}:{reference}}}}}: only secretsmanager is known here.")
         secret_id, _, rest = reference.partition(":SecretString")
@@ -150,7 +128,7 @@ class Stack(Lookups):
         if isinstance(value, list):
             return [self._on_this_machine(item) for item in value]
         if isinstance(value, str) and ".execute-api." in value:
-            for api_id, url in self._api_urls.items():
+            for api_id, url in self.services.api_urls.items():
                 value = value.replace(f"https://{api_id}.execute-api.{self.account.region}.amazonaws.com", url)
         return value
 

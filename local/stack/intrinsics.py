@@ -5,7 +5,6 @@ Source: the "Intrinsic function reference" of the AWS CloudFormation User Guide.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -31,9 +30,6 @@ class Lookups(Protocol):
     def condition(self, name: str) -> bool:
         """Whether the named condition holds."""
 
-    def mapping(self, name: str, top: str, second: str) -> Any:
-        """Value of `Fn::FindInMap`."""
-
     def dynamic_reference(self, service: str, reference: str) -> str:
         """Value of `{{resolve:service:reference}}`."""
 
@@ -56,13 +52,17 @@ def resolve(value: Any, lookups: Lookups) -> Any:
     if function is None:
         resolved = {key: resolve(item, lookups) for key, item in value.items()}
         return {key: item for key, item in resolved.items() if item is not NO_VALUE}
-    if function not in _FUNCTIONS:
-        known = ", ".join(sorted(_FUNCTIONS))
-        raise TemplateError(f"{function} is not understood by the laptop cloud (it knows {known}): {json.dumps(value)}")
     try:
-        return _FUNCTIONS[function](value[function], lookups)
+        if function in _OF_REFERENCES:
+            found = _OF_REFERENCES[function](value[function], lookups)
+        elif function in _OF_VALUES:
+            found = _OF_VALUES[function](*resolve(value[function], lookups))
+        else:
+            known = ", ".join(sorted({*_OF_REFERENCES, *_OF_VALUES}))
+            raise TemplateError(f"{function} is not known to the laptop cloud (it knows {known}): {json.dumps(value)}")
     except (TypeError, ValueError, IndexError) as error:
         raise TemplateError(f"Wrong arguments for {function}: {json.dumps(value)} ({error})") from error
+    return resolve(found, lookups) if isinstance(found, str) else found  # the text may be a dynamic reference by now
 
 
 def function_name(value: Mapping[str, Any]) -> str | None:
@@ -119,7 +119,7 @@ def _sub(argument: Any, lookups: Lookups) -> str:
         logical_id, dot, attribute = name.partition(".")
         return str(lookups.attribute(logical_id, attribute) if dot else lookups.ref(name))
 
-    return str(resolve(_SUB_VARIABLE.sub(replace, text), lookups))
+    return _SUB_VARIABLE.sub(replace, text)
 
 
 def _get_att(argument: Any, lookups: Lookups) -> Any:
@@ -127,67 +127,27 @@ def _get_att(argument: Any, lookups: Lookups) -> Any:
     return lookups.attribute(logical_id, resolve(attribute, lookups))
 
 
-def _ref(argument: Any, lookups: Lookups) -> Any:
-    return NO_VALUE if argument == "AWS::NoValue" else lookups.ref(argument)
-
-
 def _if(argument: Any, lookups: Lookups) -> Any:
     name, when_true, when_false = argument
     return resolve(when_true if lookups.condition(name) else when_false, lookups)
 
 
-def _join(argument: Any, lookups: Lookups) -> str:
-    separator, parts = argument
-    return str(resolve(str(separator).join(str(part) for part in resolve(parts, lookups)), lookups))
-
-
-def _split(argument: Any, lookups: Lookups) -> list[str]:
-    separator, text = argument
-    return str(resolve(text, lookups)).split(separator)
-
-
-def _select(argument: Any, lookups: Lookups) -> Any:
-    index, items = argument
-    return resolve(items, lookups)[int(resolve(index, lookups))]
-
-
-def _find_in_map(argument: Any, lookups: Lookups) -> Any:
-    name, top, second = (resolve(part, lookups) for part in argument)
-    return lookups.mapping(name, top, second)
-
-
-def _equals(argument: Any, lookups: Lookups) -> bool:
-    left, right = (resolve(side, lookups) for side in argument)
-    return bool(left == right) or str(left) == str(right)
-
-
-def _base64(argument: Any, lookups: Lookups) -> str:
-    return base64.b64encode(str(resolve(argument, lookups)).encode()).decode()
-
-
-def _to_json(argument: Any, lookups: Lookups) -> str:
-    return json.dumps(resolve(argument, lookups), separators=(",", ":"))
-
-
-def _length(argument: Any, lookups: Lookups) -> int:
-    return len(resolve(argument, lookups))
-
-
-_FUNCTIONS: dict[str, Callable[[Any, Lookups], Any]] = {
-    "Ref": _ref,
+_OF_REFERENCES: dict[str, Callable[[Any, Lookups], Any]] = {
+    "Ref": lambda argument, lookups: NO_VALUE if argument == "AWS::NoValue" else lookups.ref(argument),
     "Condition": lambda argument, lookups: lookups.condition(argument),
     "Fn::GetAtt": _get_att,
     "Fn::Sub": _sub,
     "Fn::If": _if,
-    "Fn::Join": _join,
-    "Fn::Split": _split,
-    "Fn::Select": _select,
-    "Fn::FindInMap": _find_in_map,
-    "Fn::Equals": _equals,
-    "Fn::And": lambda argument, lookups: all(resolve(item, lookups) for item in argument),
-    "Fn::Or": lambda argument, lookups: any(resolve(item, lookups) for item in argument),
-    "Fn::Not": lambda argument, lookups: not resolve(argument[0], lookups),
-    "Fn::Base64": _base64,
-    "Fn::ToJsonString": _to_json,
-    "Fn::Length": _length,
 }
+"""Functions whose argument names things of the template."""
+
+_OF_VALUES: dict[str, Callable[..., Any]] = {
+    "Fn::Join": lambda separator, parts: separator.join(str(part) for part in parts),
+    "Fn::Split": lambda separator, text: text.split(separator),
+    "Fn::Select": lambda index, items: items[int(index)],
+    "Fn::Equals": lambda left, right: left == right or str(left) == str(right),
+    "Fn::And": lambda *held: all(held),
+    "Fn::Or": lambda *held: any(held),
+    "Fn::Not": lambda held: not held,
+}
+"""Functions of a list of values, resolved before."""

@@ -6,17 +6,10 @@ template. What AWS answers when a handler fails, times out or is throttled is an
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
-import os
-import selectors
-import signal
-import subprocess
-import sys
 import threading
-import time
 import uuid
 import zipfile
 from collections import defaultdict
@@ -28,9 +21,7 @@ from typing import Any
 
 from moto.core.exceptions import JsonRESTError
 
-BOOTSTRAP = Path(__file__).with_name("lambda_bootstrap.py")
-_BASICS = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
-"""What a handler's process keeps of ours: enough to run Python, nothing that AWS would not have."""
+from local.aws.sandbox import Answer, Function, Sandbox
 
 
 class TooManyRequestsError(JsonRESTError):
@@ -42,158 +33,6 @@ class TooManyRequestsError(JsonRESTError):
         super().__init__("TooManyRequestsException", "Rate Exceeded.")
 
 
-@dataclass(frozen=True)
-class Function:
-    """What is needed to run one function.
-
-    Attributes
-    ----------
-    name, arn, handler
-        As in AWS.
-    code
-        Folder with the function's modules.
-    environment
-        The function's own variables, as (name, value) pairs.
-    timeout
-        Seconds.
-    memory
-        MiB; told to the handler, not enforced.
-    principal
-        Access key id under which its calls are made.
-    region
-        AWS region.
-    version
-        The published version's number, or $LATEST.
-    """
-
-    name: str
-    arn: str
-    handler: str
-    code: Path
-    environment: tuple[tuple[str, str], ...]
-    timeout: int
-    memory: int
-    principal: str
-    region: str
-    version: str = "$LATEST"
-
-    def process_environment(self, endpoint: str) -> dict[str, str]:
-        """The environment of the handler's process: that of Lambda's Python runtime, and where AWS is."""
-        log_group = f"/aws/lambda/{self.name}"
-        return {
-            **{name: os.environ[name] for name in _BASICS if name in os.environ},
-            "TZ": ":UTC",
-            "PYTHONPATH": str(self.code),
-            "PYTHONUNBUFFERED": "1",
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": self.principal,
-            "AWS_SECRET_ACCESS_KEY": "laptop",
-            "AWS_REGION": self.region,
-            "AWS_DEFAULT_REGION": self.region,
-            "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
-            "AWS_LAMBDA_FUNCTION_NAME": self.name,
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory),
-            "AWS_LAMBDA_FUNCTION_VERSION": self.version,
-            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "AWS_LAMBDA_LOG_GROUP_NAME": log_group,
-            "AWS_LAMBDA_LOG_STREAM_NAME": "laptop",
-            # What `sam local` sets; Powertools then leaves out X-Ray, which has no daemon here.
-            "AWS_SAM_LOCAL": "true",
-            "LAMBDA_TASK_ROOT": str(self.code),
-            "_HANDLER": self.handler,
-            **dict(self.environment),
-        }
-
-
-@dataclass(frozen=True)
-class Answer:
-    """How an invocation ended: `error` is None, or AWS's error object."""
-
-    result: Any = None
-    error: dict[str, Any] | None = None
-
-    def payload(self) -> bytes:
-        """What Invoke answers as its payload."""
-        return json.dumps(self.error if self.error is not None else self.result).encode()
-
-
-class Sandbox:
-    """One process that runs one function's handler, one event at a time."""
-
-    def __init__(self, function: Function, endpoint: str, log: Path) -> None:
-        self.function = function
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, str(BOOTSTRAP)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                cwd=function.code,
-                env=function.process_environment(endpoint),
-                start_new_session=True,  # Ctrl-C in the terminal is the parent's to handle
-            )
-
-    def call(self, event: Any, request_id: str) -> Answer:
-        """Run the handler on `event`. After a timeout or a crash the sandbox is dead and must not be used again."""
-        timeout = self.function.timeout
-        request = {
-            "event": event,
-            "request_id": request_id,
-            "arn": self.function.arn,
-            "deadline": time.time() + timeout,
-        }
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
-            self.process.stdin.flush()
-            line = self._line(timeout)
-        except BrokenPipeError:
-            line = b""
-        except TimeoutError:
-            self.kill()
-            text = f"RequestId: {request_id} Error: Task timed out after {timeout:.2f} seconds"
-            return Answer(error={"errorMessage": text, "errorType": "Sandbox.Timedout"})
-        if not line.endswith(b"\n"):
-            self.kill()
-            text = f"RequestId: {request_id} Error: Runtime exited with error: {_how_it_ended(self.process.returncode)}"
-            return Answer(error={"errorMessage": text, "errorType": "Runtime.ExitError"})
-        answer = json.loads(line)
-        return Answer(error=answer["error"]) if "error" in answer else Answer(result=answer["result"])
-
-    def _line(self, seconds: float) -> bytes:
-        """One line of the process's answers; shorter when the process ended."""
-        assert self.process.stdout is not None
-        end = time.monotonic() + seconds
-        line = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
-            while not line.endswith(b"\n"):
-                if not selector.select(max(0.0, end - time.monotonic())):
-                    raise TimeoutError
-                part = os.read(self.process.stdout.fileno(), 1 << 16)
-                if not part:
-                    break
-                line += part
-        return line
-
-    def kill(self) -> None:
-        """End the process; safe to call twice."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                with contextlib.suppress(BrokenPipeError):  # closing flushes what the dead process did not read
-                    stream.close()
-
-
-def _how_it_ended(returncode: int) -> str:
-    """A process's end in the words of Lambda's runtime, which is written in Go."""
-    if returncode >= 0:
-        return f"exit status {returncode}"
-    return f"signal: {'killed' if returncode == -signal.SIGKILL else signal.strsignal(-returncode)}"
-
-
 @dataclass
 class _Pool:
     """The sandboxes of one function. A changed environment or code is another function here, as on AWS."""
@@ -202,7 +41,7 @@ class _Pool:
     busy: list[Sandbox] = field(default_factory=list)
 
 
-class LambdaRunner:
+class FunctionRunner:
     """Runs the functions that moto holds.
 
     Parameters
@@ -216,7 +55,7 @@ class LambdaRunner:
     principal
         Role ARN -> access key id.
     send_message
-        Queue ARN, body, text attributes -> None; takes events that could not be delivered.
+        Queue ARN and body -> None; takes events that could not be delivered.
     retry_seconds
         Pauses before the second and third try of an asynchronous invocation (AWS: 60 and 120).
     """
@@ -227,7 +66,7 @@ class LambdaRunner:
         logs: Path,
         code: Path,
         principal: Callable[[str], str],
-        send_message: Callable[[str, str, dict[str, str]], None],
+        send_message: Callable[[str, str], None],
         retry_seconds: tuple[float, ...] = (1.0, 2.0),
     ) -> None:
         self._endpoint = endpoint
@@ -403,8 +242,4 @@ class LambdaRunner:
                 },
                 "responsePayload": error,
             }
-            self._send_message(destination, json.dumps(record), {})
-        queue = made.dead_letter_config.get("TargetArn")
-        if queue:
-            attributes = {"RequestID": request_id, "ErrorCode": "200", "ErrorMessage": error.get("errorMessage", "")}
-            self._send_message(queue, json.dumps(event), attributes)
+            self._send_message(destination, json.dumps(record))

@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
-import zipfile
-from pathlib import Path
 from typing import Any
 
 from local.errors import ResourceError
-from local.resources.stack import Made, Stack, known_arguments
-from local.template import LOCAL_FILES, Resource
-
-Properties = dict[str, Any]
+from local.stack.package import LOCAL_FILES
+from local.stack.stack import Made, Properties, Stack, known_arguments
+from local.stack.template import Resource
 
 
 def role(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::IAM::Role with its policies. AWS's own managed policies are named, but their text is not here."""
     iam = stack.client("iam")
-    name = stack.name(resource, "RoleName", properties)[:64]
+    name = stack.name(resource, "RoleName", properties, 64)
     arguments = known_arguments(iam, "create_role", {**properties, "RoleName": name})
     arguments.pop("Tags", None)
     made = iam.create_role(**arguments)["Role"]
+    _set_policies(iam, name, properties)
+    stack.services.roles[made["Arn"]] = resource.logical_id
+    return Made(name, {"Arn": made["Arn"], "RoleId": made["RoleId"]})
+
+
+def update_role(stack: Stack, resource: Resource, properties: Properties) -> Made:
+    """The role with other policies; one that the template no longer has stays."""
+    made = stack.made[resource.logical_id]
+    _set_policies(stack.client("iam"), made.ref, properties)
+    return made
+
+
+def _set_policies(iam: Any, role_name: str, properties: Properties) -> None:
     for policy in properties.get("Policies", []):
-        _put_policy(iam, name, policy)
+        _put_policy(iam, role_name, policy)
     for arn in properties.get("ManagedPolicyArns", []):
         if not arn.startswith("arn:aws:iam::aws:"):
-            iam.attach_role_policy(RoleName=name, PolicyArn=arn)
-    stack.roles[made["Arn"]] = resource.logical_id
-    return Made(name, {"Arn": made["Arn"], "RoleId": made["RoleId"]})
+            iam.attach_role_policy(RoleName=role_name, PolicyArn=arn)
 
 
 def managed_policy(stack: Stack, resource: Resource, properties: Properties) -> Made:
@@ -57,22 +64,34 @@ def _put_policy(iam: Any, role_name: str, policy: Properties) -> None:
 
 def function(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::Lambda::Function: its package is the folder that CodeUri names."""
-    client = stack.client("lambda")
-    name = stack.name(resource, "FunctionName", properties)[:64]
-    folder = stack.file(_local_key(resource, properties["Code"]))
-    arguments = known_arguments(client, "create_function", {**properties, "FunctionName": name})
-    for foreign in ("Tags", "LoggingConfig", "Layers", "KMSKeyArn"):
-        arguments.pop(foreign, None)
-    if properties.get("Layers"):
-        raise ResourceError(
-            f"{resource.logical_id} has Layers, which the laptop cloud does not know: put the modules into CodeUri."
-        )
-    arguments["Code"] = {"ZipFile": package(folder)}
+    client, arguments = stack.client("lambda"), _function_arguments(stack, resource, properties)
+    name = arguments["FunctionName"]
     made = client.create_function(**arguments)
     if "ReservedConcurrentExecutions" in properties:
         reserved = int(properties["ReservedConcurrentExecutions"])
         client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
     return Made(name, {"Arn": made["FunctionArn"]})
+
+
+def update_function(stack: Stack, resource: Resource, properties: Properties) -> Made:
+    """The function with another code or configuration; published versions stay as they are."""
+    client, arguments = stack.client("lambda"), _function_arguments(stack, resource, properties)
+    client.update_function_code(FunctionName=arguments["FunctionName"], **arguments.pop("Code"))
+    client.update_function_configuration(**known_arguments(client, "update_function_configuration", arguments))
+    return stack.made[resource.logical_id]
+
+
+def _function_arguments(stack: Stack, resource: Resource, properties: Properties) -> Properties:
+    name = stack.name(resource, "FunctionName", properties, 64)
+    arguments = known_arguments(stack.client("lambda"), "create_function", {**properties, "FunctionName": name})
+    for foreign in ("Tags", "LoggingConfig", "KMSKeyArn"):
+        arguments.pop(foreign, None)
+    if properties.get("Layers"):
+        raise ResourceError(
+            f"{resource.logical_id} has Layers, which the laptop cloud does not know: put the modules into CodeUri."
+        )
+    code = properties["Code"]
+    return {**arguments, "Code": {"ZipFile": stack.content(resource, code.get("S3Bucket"), code.get("S3Key"))}}
 
 
 def invoke_config(stack: Stack, resource: Resource, properties: Properties) -> Made:
@@ -96,28 +115,10 @@ def version(stack: Stack, resource: Resource, properties: Properties) -> Made:
 def alias(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::Lambda::Alias; without RoutingConfig: every invocation goes to FunctionVersion."""
     client = stack.client("lambda")
+    change = client.update_alias if resource.logical_id in stack.made else client.create_alias
     plain = {name: value for name, value in properties.items() if name != "RoutingConfig"}
-    arn = client.create_alias(**known_arguments(client, "create_alias", plain))["AliasArn"]
+    arn = change(**known_arguments(client, "create_alias", plain))["AliasArn"]
     return Made(arn, {"AliasArn": arn})
-
-
-def package(folder: Path) -> bytes:
-    """A function's package: the folder's files as a zip, the same bytes for the same files."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                archive.writestr(zipfile.ZipInfo(str(path.relative_to(folder))), path.read_bytes())
-    return buffer.getvalue()
-
-
-def _local_key(resource: Resource, location: Properties) -> str:
-    bucket, key = location.get("S3Bucket", location.get("Bucket")), location.get("S3Key", location.get("Key"))
-    if bucket != LOCAL_FILES:
-        raise ResourceError(
-            f"{resource.logical_id} takes its code from s3://{bucket}/{key}: name a local folder or file."
-        )
-    return str(key)
 
 
 _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
@@ -125,45 +126,44 @@ _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
 
 def state_machine(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::StepFunctions::StateMachine: its definition file, DefinitionSubstitutions put in as text."""
-    name = stack.name(resource, "StateMachineName", properties)[:80]
-    definition = _definition(stack, resource, properties)
+    states, name = stack.client("stepfunctions"), stack.name(resource, "StateMachineName", properties)
     values = {key: str(value) for key, value in properties.get("DefinitionSubstitutions", {}).items()}
     # As CloudFormation does: names it does not know stay as they are.
-    definition = _SUBSTITUTION.sub(lambda match: values.get(match[1], match[0]), definition)
-    arn = stack.client("stepfunctions").create_state_machine(
-        name=name,
-        definition=definition,
-        roleArn=properties["RoleArn"],
-        type=properties.get("StateMachineType", "STANDARD"),
-    )["stateMachineArn"]
+    definition = _SUBSTITUTION.sub(
+        lambda match: values.get(match[1], match[0]), _definition(stack, resource, properties)
+    )
+    given = {"definition": definition, "roleArn": properties["RoleArn"]}
+    if resource.logical_id in stack.made:
+        states.update_state_machine(stateMachineArn=stack.made[resource.logical_id].ref, **given)
+        return stack.made[resource.logical_id]
+    kind = properties.get("StateMachineType", "STANDARD")
+    arn = states.create_state_machine(name=name, type=kind, **given)["stateMachineArn"]
     return Made(arn, {"Arn": arn, "Name": name})
 
 
 def _definition(stack: Stack, resource: Resource, properties: Properties) -> str:
     if "DefinitionS3Location" in properties:
-        return stack.file(_local_key(resource, properties["DefinitionS3Location"])).read_text(encoding="utf-8")
-    if "DefinitionString" in properties:
-        return str(properties["DefinitionString"])
-    return json.dumps(properties["Definition"])
+        location = properties["DefinitionS3Location"]
+        return stack.content(resource, location["Bucket"], location["Key"]).decode()
+    return str(properties["DefinitionString"])
 
 
 def glue_job(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::Glue::Job: its script is uploaded as `sam package` would, and ScriptLocation says where to."""
-    glue = stack.client("glue")
-    name = stack.name(resource, "Name", properties)
+    glue, name = stack.client("glue"), stack.name(resource, "Name", properties)
     arguments = known_arguments(glue, "create_job", {**properties, "Name": name})
     arguments.pop("Tags", None)
-    location = arguments["Command"]["ScriptLocation"]
-    if not location.startswith("s3://"):
-        arguments["Command"]["ScriptLocation"] = _upload(stack, location)
-    glue.create_job(**arguments)
+    arguments["Command"]["ScriptLocation"] = _upload(stack, resource, arguments["Command"]["ScriptLocation"])
+    if resource.logical_id in stack.made:
+        glue.update_job(**known_arguments(glue, "update_job", {"JobName": name, "JobUpdate": arguments}))
+    else:
+        glue.create_job(**arguments)
     return Made(name)
 
 
-def _upload(stack: Stack, location: str) -> str:
-    s3 = stack.client("s3")
-    bucket = f"{stack.account.stack_name}-artifacts".lower()
-    content = stack.file(location).read_bytes()
+def _upload(stack: Stack, resource: Resource, location: str) -> str:
+    s3, bucket = stack.client("s3"), f"{stack.account.stack_name}-artifacts"
+    content = stack.content(resource, LOCAL_FILES, location.removeprefix(f"s3://{LOCAL_FILES}/"))
     key = hashlib.md5(content, usedforsecurity=False).hexdigest()
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=key, Body=content)

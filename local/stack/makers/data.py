@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from local.resources.stack import Made, Stack, known_arguments
-from local.template import Resource
-
-Properties = dict[str, Any]
+from local.stack.stack import Made, Properties, Stack, known_arguments
+from local.stack.template import Resource
 
 
 def bucket(stack: Stack, resource: Resource, properties: Properties) -> Made:
@@ -25,30 +22,15 @@ def bucket(stack: Stack, resource: Resource, properties: Properties) -> Made:
 def queue(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::SQS::Queue."""
     sqs = stack.client("sqs")
-    name = stack.name(resource, "QueueName", properties)
+    name = stack.name(resource, "QueueName", properties, 75)
     if properties.get("FifoQueue") and not name.endswith(".fifo"):
         name += ".fifo"
-    attributes = {key: value for key, value in properties.items() if key in _QUEUE_ATTRIBUTES}
+    others = ("QueueName", "RedriveAllowPolicy", "Tags")
+    attributes = {key: value for key, value in properties.items() if key not in others}
     arguments = known_arguments(sqs, "create_queue", {"QueueName": name, "Attributes": attributes})
     url = sqs.create_queue(**arguments)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     return Made(url, {"Arn": arn, "QueueName": name, "QueueUrl": url})
-
-
-_QUEUE_ATTRIBUTES = {
-    "ContentBasedDeduplication",
-    "DeduplicationScope",
-    "DelaySeconds",
-    "FifoQueue",
-    "FifoThroughputLimit",
-    "KmsMasterKeyId",
-    "MaximumMessageSize",
-    "MessageRetentionPeriod",
-    "ReceiveMessageWaitTimeSeconds",
-    "RedrivePolicy",
-    "SqsManagedSseEnabled",
-    "VisibilityTimeout",
-}
 
 
 def table(stack: Stack, resource: Resource, properties: Properties) -> Made:

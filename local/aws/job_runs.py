@@ -7,16 +7,11 @@ SUCCEEDED, FAILED, TIMEOUT or STOPPED.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,21 +19,16 @@ from typing import Any
 from moto.core.utils import utcnow
 from moto.glue import models as glue_models
 
+from local.aws.spark_driver import Driver
 from local.errors import DriverError, JobArgumentError
-from local.java import java_home
 
 LOG = logging.getLogger(__name__)
-DRIVER = Path(__file__).with_name("spark_driver.py")
-STAND_INS = Path(__file__).with_name("glue_packages")
-"""Folder that holds the stand-in for the `awsglue` package."""
 
 _ACTIVE = ("STARTING", "WAITING", "RUNNING", "STOPPING")
 _DEFAULT_TIMEOUT_MINUTES = 480
 EXTRA_PY_FILES = "--extra-py-files"
 _ARCHIVES = (".zip", ".whl", ".egg")
 """What Python imports from without unpacking it, as long as it holds nothing compiled."""
-_JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -XX:-UsePerfData"
-"""Measured: with these a session is there in about two thirds of the time. A laptop's runs are too short for C2."""
 
 
 class JobRun(glue_models.FakeJobRun):
@@ -77,62 +67,7 @@ def let_runs_be_real() -> None:
     glue_models.FakeJobRun = JobRun  # type: ignore[misc]
 
 
-class Driver:
-    """One warm Spark driver, a process and its JVM."""
-
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, str(DRIVER)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                text=True,
-                env=dict(environment),
-                start_new_session=True,  # its own process group: killing that also ends the JVM
-            )
-        self.log = log
-
-    def wait_until_ready(self) -> None:
-        """Block until Spark has started.
-
-        Raises
-        ------
-        DriverError
-            It did not start.
-        """
-        if self._answer() is None:
-            raise DriverError(f"A Spark driver did not start; its log is {self.log}.")
-
-    def run(self, argv: list[str], modules: list[Path], log: Path) -> str | None:
-        """Run a script to its end, with `modules` on its path; None when it succeeded, else its error message."""
-        assert self.process.stdin is not None
-        try:
-            request = {"argv": argv, "modules": [str(path) for path in modules], "log": str(log)}
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            return "The driver is gone"
-        answer = self._answer()
-        return "The driver exited" if answer is None else answer["error"]
-
-    def alive(self) -> bool:
-        """Whether it can take another run."""
-        return self.process.poll() is None
-
-    def kill(self) -> None:
-        """End the driver and its JVM; safe to call twice."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def _answer(self) -> dict[str, Any] | None:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else None
-
-
-class GlueRunner:
+class JobRunner:
     """Runs job runs on at most `slots` drivers at a time; the others wait in STARTING, as on AWS for capacity.
 
     Parameters
@@ -315,43 +250,3 @@ class GlueRunner:
         if driver is not None:
             driver.kill()
         return True
-
-
-def driver_environment(endpoint: str, region: str, principal: str, memory: str = "512m") -> dict[str, str]:
-    """The environment of a Spark driver and its Python workers.
-
-    Raises
-    ------
-    JavaNotFoundError
-        There is no Java 17.
-    """
-    home = java_home()
-    submit = [
-        "--master local[1]",
-        f"--driver-memory {memory}",
-        f'--driver-java-options "{_JVM_OPTIONS}"',
-        "--conf spark.ui.enabled=false",
-        "--conf spark.sql.shuffle.partitions=2",
-        "--conf spark.driver.host=127.0.0.1",
-        "--conf spark.driver.bindAddress=127.0.0.1",
-        "pyspark-shell",
-    ]
-    return {
-        "PATH": f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "HOME": os.environ.get("HOME", tempfile.gettempdir()),
-        "LANG": os.environ.get("LANG", "C.UTF-8"),
-        "TZ": "UTC",
-        "JAVA_HOME": str(home),
-        "PYTHONPATH": str(STAND_INS),
-        "PYTHONSAFEPATH": "1",  # a script imports neither from local/ nor from the folder in which we were started
-        "PYTHONUNBUFFERED": "1",
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_DRIVER_PYTHON": sys.executable,
-        "PYSPARK_SUBMIT_ARGS": " ".join(submit),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": principal,
-        "AWS_SECRET_ACCESS_KEY": "laptop",
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-    }

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from local.demo.sample_data import DEFAULT_START, NAMES, STYLES, Part, change_log
+from local.demo.screen import Row, Screen
 from local.errors import DemoError
-from local.sample_data import DEFAULT_START, NAMES, STYLES, Part, change_log
-from local.screen import Row, Screen
 
 FREQUENCY_MINUTES = 60
 TICK_TIMEOUT = 600.0
@@ -169,8 +169,8 @@ class _Stage:
     """The demonstration, once the cloud is up."""
 
     def __init__(self, plan: Plan, cloud: Any, screen: Screen) -> None:
-        from local.runs import RunWatcher
-        from local.verify import Messages
+        from local.demo.runs import RunWatcher
+        from local.demo.verify import Messages
 
         self._plan = plan
         self._cloud = cloud
@@ -253,13 +253,13 @@ class _Stage:
         return [_row(name, name in due, by_provider.get(name)) for name in self._plan.providers]
 
     def _drain(self) -> None:
-        from local.verify import drain
+        from local.demo.verify import drain
 
         received = drain(self._cloud.client("sqs"), self._cloud.outputs["ChangesQueueUrl"], self._messages)
         self._screen.say(f"{len(received)} messages received from the queue")
 
     def _report(self) -> dict[str, Any]:
-        from local.verify import compare, expected_ids
+        from local.demo.verify import compare, expected_ids
 
         expected = expected_ids(self._cloud.client("s3"), self._bucket, self._prefix)
         comparison = compare(expected, self._messages)

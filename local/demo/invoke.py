@@ -15,9 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from local.cloud import LaptopCloud, aws_client
+from local.aws.account import aws_client
+from local.aws.sandbox import Answer, Function, Sandbox
+from local.cloud import LaptopCloud
 from local.errors import NotRunningError, ResourceError
-from local.lambdas import Answer, Function, Sandbox
 
 BUILT = Path(".aws-sam/build")
 

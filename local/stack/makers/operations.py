@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from local.resources.stack import Made, Stack, known_arguments
-from local.template import Resource
-
-Properties = dict[str, Any]
+from local.stack.stack import Made, Properties, Stack, known_arguments
+from local.stack.template import Resource
 
 
 def rule(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::Events::Rule with its targets."""
     events = stack.client("events")
-    name = stack.name(resource, "Name", properties)[:64]
+    name = stack.name(resource, "Name", properties, 64)
     arguments = known_arguments(events, "put_rule", {**properties, "Name": name})
     arguments.pop("Tags", None)
     arn = events.put_rule(**arguments)["RuleArn"]
@@ -26,16 +22,9 @@ def rule(stack: Stack, resource: Resource, properties: Properties) -> Made:
 def schedule(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::Scheduler::Schedule."""
     scheduler = stack.client("scheduler")
-    name = stack.name(resource, "Name", properties)[:64]
+    name = stack.name(resource, "Name", properties, 64)
     arguments = known_arguments(scheduler, "create_schedule", {**properties, "Name": name})
     return Made(name, {"Arn": scheduler.create_schedule(**arguments)["ScheduleArn"]})
-
-
-def schedule_group(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::Scheduler::ScheduleGroup."""
-    name = stack.name(resource, "Name", properties)[:64]
-    arn = stack.client("scheduler").create_schedule_group(Name=name)["ScheduleGroupArn"]
-    return Made(name, {"Arn": arn})
 
 
 def log_group(stack: Stack, resource: Resource, properties: Properties) -> Made:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from local.aws.api_gateway import Route
 from local.errors import ResourceError
-from local.resources.stack import Made, Route, Stack
-from local.template import Resource
+from local.stack.stack import Made, Properties, Stack
+from local.stack.template import Resource
 
-Properties = dict[str, Any]
 _METHODS = {"get", "put", "post", "delete", "patch", "head", "options", "x-amazon-apigateway-any-method"}
 _FUNCTION_IN_URI = re.compile(r"functions/(arn:[^/]+)/invocations$")
 
@@ -24,7 +24,7 @@ def rest_api(stack: Stack, resource: Resource, properties: Properties) -> Made:
     routes = list(_routes(resource.logical_id, body))
     _make_methods(gateway, api["id"], api["rootResourceId"], routes)
     _put_gateway_responses(gateway, api["id"], body.get("x-amazon-apigateway-gateway-responses", {}))
-    stack.open_api(api["id"], routes)
+    stack.services.open_api(api["id"], routes)
     return Made(api["id"], {"RootResourceId": api["rootResourceId"], "RestApiId": api["id"]})
 
 

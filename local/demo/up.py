@@ -10,10 +10,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from local import schedule
+from local.aws import schedule
+from local.aws.schedule import Ticker
 from local.cloud import LaptopCloud
 from local.errors import LaptopCloudError
-from local.schedule import Ticker
 
 
 def keep_up(template: Path, workdir: Path, port: int, speed: float, overrides: Mapping[str, object]) -> None:

@@ -1,7 +1,7 @@
 """Maker of custom resources: a function of the template answers, as it would answer CloudFormation.
 
 The function gets CloudFormation's event and puts its answer to the ResponseURL, which here is a listener on this
-machine's loopback address. Only Create is played: the laptop cloud is thrown away whole, without Update or Delete.
+machine's loopback address. Only Create and Update are played: the laptop cloud is thrown away whole, without Delete.
 Source: CloudFormation User Guide, "Custom resource request types" and "Custom resource response objects".
 """
 
@@ -21,10 +21,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.errors import ResourceError
-from local.resources.stack import Made, Stack, as_text
-from local.template import Resource
-
-Properties = dict[str, Any]
+from local.stack.stack import Made, Properties, Stack, as_text
+from local.stack.template import Resource
 
 TYPE = "AWS::CloudFormation::CustomResource"
 PREFIX = "Custom::"
@@ -55,10 +53,11 @@ def custom_resource(stack: Stack, resource: Resource, properties: Properties) ->
     named = f"{resource.logical_id} ({resource.type})"
     token = _service_token(named, properties)
     timeout = _timeout(named, properties)
+    former = stack.made.get(resource.logical_id)
     inbox: queue.Queue[tuple[str, str]] = queue.Queue()
     with _response_url(inbox) as url:
         event = {
-            "RequestType": "Create",
+            "RequestType": "Update" if former else "Create",
             "ServiceToken": token,
             "ResponseURL": url,
             "StackId": str(stack.ref("AWS::StackId")),
@@ -67,6 +66,9 @@ def custom_resource(stack: Stack, resource: Resource, properties: Properties) ->
             "ResourceType": resource.type,
             "ResourceProperties": _scalars_as_text(properties),
         }
+        if former:
+            event["PhysicalResourceId"] = former.ref
+            event["OldResourceProperties"] = _scalars_as_text(stack.properties[resource.logical_id])
         client = stack.client("lambda")
         threading.Thread(target=_invoke, args=(client, token, event, inbox), name=named, daemon=True).start()
         answer = _read_answer(named, _wait(named, token, inbox, timeout), event)

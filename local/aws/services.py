@@ -1,0 +1,192 @@
+"""AWS's services in one process: moto behind one port, and what runs functions, job runs and REST APIs for it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+from moto.core.config import default_user_config
+from moto.events.models import events_backends
+from moto.moto_api._internal.models import moto_api_backend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+from local.aws import event_bus, job_runs, repairs
+from local.aws.account import OPERATOR, Account, aws_client
+from local.aws.api_gateway import ApiGateway, Route
+from local.aws.call_log import CallLog, Watcher
+from local.aws.functions import FunctionRunner
+from local.aws.job_runs import JobRunner
+from local.aws.repairs.hooks import connect
+from local.aws.spark_driver import driver_environment
+from local.errors import LaptopCloudError
+
+_moto_as_it_comes = default_user_config.copy()
+
+
+class Services:
+    """An AWS account without a stack, up from the moment it is made.
+
+    Parameters
+    ----------
+    account
+        Which one it pretends to be.
+    workdir
+        Folder for logs/, functions/ (unpacked packages) and api_calls.jsonl, each begun anew.
+    port
+        Of the AWS endpoint; 0 for any free one.
+    drivers
+        Spark drivers at once.
+    glue_minute
+        Seconds that a minute of a Glue timeout lasts.
+    watch
+        See `local.aws.call_log.CallLog`.
+
+    Attributes
+    ----------
+    endpoint
+        URL for `aws --endpoint-url`.
+    roles
+        Role ARN -> the name under which its calls are written down, which is its access key id.
+    api_urls
+        REST API id -> URL on this machine.
+
+    Raises
+    ------
+    LaptopCloudError
+        The port is taken.
+    """
+
+    def __init__(
+        self, account: Account, workdir: Path, port: int, drivers: int, glue_minute: float, watch: Watcher
+    ) -> None:
+        self.account = account
+        self.roles: dict[str, str] = {}
+        self.api_urls: dict[str, str] = {}
+        self._apis: list[ApiGateway] = []
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._clients_lock = threading.Lock()
+        for stale in ("logs", "functions"):
+            shutil.rmtree(workdir / stale, ignore_errors=True)
+            (workdir / stale).mkdir(parents=True)
+        _configure_moto()
+        self._call_log = CallLog(DomainDispatcherApplication(create_backend_app), workdir / "api_calls.jsonl", watch)
+        try:
+            self._server = make_server(
+                "127.0.0.1", port, self._call_log, threaded=True, request_handler=MotoRequestHandler
+            )
+        except SystemExit:  # werkzeug's way of saying that the port is taken
+            raise LaptopCloudError(f"Port {port} is taken: choose another one, or 0 for any.") from None
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        os.environ["MOTO_PORT"] = str(self._server.server_port)  # where moto's interpreter calls services
+        connect(self)
+        threading.Thread(target=self._server.serve_forever, name="aws", daemon=True).start()
+        self._functions = FunctionRunner(
+            self.endpoint, workdir / "logs", workdir / "functions", self.principal, self._send_to_queue
+        )
+        self._jobs = JobRunner(
+            slots=max(1, drivers),
+            environment=lambda principal: driver_environment(self.endpoint, account.region, principal),
+            principal=self.principal,
+            read=self._read_object,
+            logs=workdir / "logs",
+            minute=glue_minute,
+        )
+
+    def stop(self) -> None:
+        """End every process and thread that was started, and forget all resources."""
+        for api in self._apis:
+            api.stop()
+        self._functions.stop()
+        self._jobs.stop()
+        connect(None)
+        self._server.shutdown()
+        self._server.server_close()
+        self._call_log.close()
+        moto_api_backend.reset()
+        default_user_config.update(_moto_as_it_comes)
+
+    def client(self, service: str, principal: str = OPERATOR) -> Any:
+        """A boto3 client of this account."""
+        key = (service, principal)
+        with self._clients_lock:
+            if key not in self._clients:
+                self._clients[key] = aws_client(service, self.endpoint, self.account.region, principal)
+            return self._clients[key]
+
+    def processes(self) -> list[int]:
+        """Process ids of the handlers and Spark drivers that are alive."""
+        return self._functions.pids() + self._jobs.pids()
+
+    def warm_up(self, role: str, drivers: int) -> None:
+        """Start Spark drivers for the jobs of a role in the background."""
+        self._jobs.warm_up(role, drivers)
+
+    def open_api(self, api_id: str, routes: list[Route]) -> None:
+        """Make a REST API reachable on this machine."""
+        api = ApiGateway(api_id, routes, self.client, self._invoke_for_api, self.account.account_id)
+        self._apis.append(api)
+        self.api_urls[api_id] = api.url
+
+    # ---- hooks of the repairs (local.aws.repairs.hooks.Hooks)
+
+    def invoke_function(self, function: Any, payload: bytes, invocation_type: str, headers: dict[str, str]) -> bytes:
+        """See `local.aws.repairs.hooks.Hooks`."""
+        return self._functions.invoke(function, payload, invocation_type, headers)
+
+    def job_run_started(self, job: Any, run: Any) -> None:
+        """See `local.aws.repairs.hooks.Hooks`."""
+        self._jobs.start(job, run)
+
+    def stop_job_run(self, job_name: str, run_id: str) -> bool:
+        """See `local.aws.repairs.hooks.Hooks`."""
+        return self._jobs.stop_run(run_id)
+
+    def execution_changed(self, execution: Any) -> None:
+        """See `local.aws.repairs.hooks.Hooks`."""
+        account_id, region = self.account.account_id, self.account.region
+        rules = list(events_backends[account_id][region].event_buses["default"].rules.values())
+        event_bus.deliver(event_bus.execution_status_event(execution, account_id, region), rules, self._invoke_async)
+
+    def principal(self, role: str) -> str:
+        """See `local.aws.repairs.hooks.Hooks`: the logical id of the role, else its name."""
+        by_name = {arn.rpartition("/")[2]: logical_id for arn, logical_id in self.roles.items()}
+        name = role.rpartition("/")[2]
+        return by_name.get(name) or name or "unknown"
+
+    # ---- what services do for each other
+
+    def _invoke_for_api(self, function_arn: str, event: dict[str, Any]) -> tuple[Any, bool]:
+        client = self.client("lambda", "apigateway")
+        answer = client.invoke(FunctionName=function_arn, Payload=json.dumps(event).encode())
+        return json.loads(answer["Payload"].read()), "FunctionError" in answer
+
+    def _invoke_async(self, function_arn: str, payload: bytes) -> None:
+        client = self.client("lambda", "events")
+        client.invoke(FunctionName=function_arn, InvocationType="Event", Payload=payload)
+
+    def _send_to_queue(self, queue_arn: str, body: str) -> None:
+        sqs = self.client("sqs", "lambda")
+        sqs.send_message(
+            QueueUrl=sqs.get_queue_url(QueueName=queue_arn.rpartition(":")[2])["QueueUrl"], MessageBody=body
+        )
+
+    def _read_object(self, location: str) -> bytes:
+        bucket, _, key = location.removeprefix("s3://").partition("/")
+        return bytes(self.client("s3", "glue").get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+def _configure_moto() -> None:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)  # it reports every failure it then handles
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    default_user_config["lambda"] = {"use_docker": False}
+    os.environ.pop("AWS_PROFILE", None)  # a profile that is not there would stop every boto3 client
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+    job_runs.let_runs_be_real()
+    repairs.apply_all()

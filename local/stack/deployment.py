@@ -1,0 +1,78 @@
+"""Deploys a template as CloudFormation would: makes what is new, updates what changed, goes back when that fails."""
+
+from __future__ import annotations
+
+import json
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.errors import LaptopCloudError, ResourceError
+from local.stack.makers import LEFT_OUT, check_types, maker, updater
+from local.stack.stack import Made, Properties, Stack
+from local.stack.template import Resource, Template
+
+
+def create(stack: Stack) -> None:
+    """Make every resource of the stack's template, each after those it refers to.
+
+    Raises
+    ------
+    UnsupportedResourceError
+        See `local.stack.makers.check_types`.
+    ResourceError
+        A resource was refused; names it and the reason.
+    """
+    check_types(stack.template)
+    _apply(stack)
+    outputs = {name: {"Value": value} for name, value in stack.outputs().items()}
+    body = json.dumps({"Resources": {}, "Outputs": outputs})
+    stack.client("cloudformation").create_stack(StackName=stack.account.stack_name, TemplateBody=body)
+
+
+def update(stack: Stack, template: Template) -> None:
+    """Make the stack what a changed template, or one with changed files, says.
+
+    What the new template no longer has stays where it is, as what AWS keeps by DeletionPolicy: Retain does.
+
+    Raises
+    ------
+    ResourceError
+        A resource was refused. Those that were updated before it are again as the template before said.
+    """
+    check_types(template)
+    before, stack.template = stack.template, template
+    try:
+        _apply(stack)
+    except LaptopCloudError as failure:
+        stack.template = before
+        try:
+            _apply(stack)
+        except LaptopCloudError as again:
+            raise ResourceError(f"{failure} The rollback failed too: {again}") from failure
+        raise ResourceError(f"{failure} The stack was rolled back to what it was before.") from failure
+
+
+def _apply(stack: Stack) -> None:
+    """Make or update, in order, whatever is not as the stack's template says."""
+    for resource in stack.template.resources.values():
+        name, properties = resource.logical_id, stack.resolve(resource.properties)
+        if name in stack.made and name not in stack.half_done and stack.properties[name] == properties:
+            continue
+        if name in stack.made:
+            stack.half_done.add(name)  # until the update has succeeded; a rollback then updates it again
+        stack.made[name] = _made(stack, resource, properties)
+        stack.properties[name] = properties
+        stack.half_done.discard(name)
+
+
+def _made(stack: Stack, resource: Resource, properties: Properties) -> Made:
+    if resource.type in LEFT_OUT:
+        return Made(stack.generated_name(resource.logical_id))
+    there = resource.logical_id in stack.made
+    make = updater(resource.type) if there else maker(resource.type)
+    if make is None:
+        raise ResourceError(f"{resource.logical_id}: the laptop cloud cannot change an {resource.type} that is there.")
+    try:
+        return make(stack, resource, properties)
+    except (ClientError, BotoCoreError, KeyError) as error:
+        raise ResourceError(f"{resource.logical_id} ({resource.type}) was refused: {error!r}") from error

@@ -1,0 +1,185 @@
+"""template.yaml as the laptop cloud reads it: expanded from SAM, parameters filled in, in creation order. No AWS calls.
+
+aws-sam-translator expands `AWS::Serverless::*` exactly as AWS does on deployment. It accepts only S3 locations for
+code and definitions, which is where `local.stack.package` puts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from samtranslator.model.exceptions import InvalidDocumentException
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+from local.aws.account import Account
+from local.errors import ParameterError, TemplateError
+from local.stack.intrinsics import Lookups, references, resolve
+from local.stack.package import LOCAL_FILES, Package
+from local.stack.parameters import ParameterValue, parameter_values
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource to be made: its properties still hold intrinsic functions."""
+
+    logical_id: str
+    type: str
+    properties: dict[str, Any]
+
+
+class Template(Lookups):
+    """One template with one set of parameter values.
+
+    Attributes
+    ----------
+    package
+        The files that the template names, as they were when it was read.
+    parameters
+        Parameter name -> value, overrides applied and checked.
+    resources
+        Logical id -> resource, those with a false condition left away, in an order in which every resource
+        comes after those it refers to.
+
+    Examples
+    --------
+    >>> template = Template.load(Path("template.yaml"), {"Env": "dev"})
+    >>> template.resources["ChangesQueue"].type
+    'AWS::SQS::Queue'
+    """
+
+    def __init__(self, document: Mapping[str, Any], package: Package, parameters: Mapping[str, ParameterValue]) -> None:
+        self._document = document
+        self.package = package
+        self.account = Account()
+        self.parameters = dict(parameters)
+        self._pseudo = self.account.pseudo_parameters()
+        self._check_rules()
+        self.resources = self._in_creation_order()
+
+    @classmethod
+    def load(cls, path: Path, overrides: Mapping[str, object] | None = None) -> Template:
+        """Read and expand the template at `path`.
+
+        Raises
+        ------
+        TemplateError
+            Not there, not YAML, or refused by aws-sam-translator.
+        ParameterError
+            See `local.stack.parameters.parameter_values`.
+        """
+        try:
+            source = yaml_parse(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise TemplateError(f"There is no template at {path}.") from None
+        if not isinstance(source, dict) or not source.get("Resources"):
+            raise TemplateError(f"{path} is not a CloudFormation template: it has no Resources.")
+        values = parameter_values(source.get("Parameters", {}), overrides or {})
+        package = Package(path.resolve().parent)
+        return cls(expand(package.packaged(source), values), package, values)
+
+    def condition(self, name: str) -> bool:
+        """Whether the condition holds; conditions refer to parameters and other conditions only."""
+        try:
+            expression = self._document["Conditions"][name]
+        except KeyError:
+            raise TemplateError(f"The template has no condition {name}.") from None
+        return bool(resolve(expression, self))
+
+    def parameter(self, name: str) -> Any:
+        """Value of a parameter or pseudo parameter; None when there is none of that name."""
+        return self.parameters.get(name, self._pseudo.get(name))
+
+    def ref(self, logical_id: str) -> Any:
+        """See `local.stack.intrinsics.Lookups`; in conditions CloudFormation allows references to parameters only."""
+        value = self.parameter(logical_id)
+        if value is None:
+            raise TemplateError(f"A condition refers to {logical_id}, which is no parameter.")
+        return value
+
+    def attribute(self, logical_id: str, name: str) -> Any:
+        """See `local.stack.intrinsics.Lookups`."""
+        raise TemplateError(f"A condition refers to {logical_id}.{name}: conditions may name parameters only.")
+
+    def dynamic_reference(self, service: str, reference: str) -> str:
+        """See `local.stack.intrinsics.Lookups`."""
+        raise TemplateError("A condition holds a dynamic reference: CloudFormation does not resolve those there.")
+
+    def outputs(self) -> dict[str, Any]:
+        """Output name -> its unresolved value, those with a false condition left away."""
+        declared = self._document.get("Outputs", {})
+        return {
+            name: output["Value"]
+            for name, output in declared.items()
+            if "Condition" not in output or self.condition(output["Condition"])
+        }
+
+    def local_path(self, bucket: str, key: str) -> Path | None:
+        """The local file or folder behind a code location, or None when it really lies in S3."""
+        return self.package.path(key) if bucket == LOCAL_FILES else None
+
+    def _check_rules(self) -> None:
+        """Rules: what CloudFormation demands of parameters that belong together."""
+        for name, rule in self._document.get("Rules", {}).items():
+            if "RuleCondition" in rule and not resolve(rule["RuleCondition"], self):
+                continue
+            for assertion in rule["Assertions"]:
+                if not resolve(assertion["Assert"], self):
+                    raise ParameterError(f"Rule {name}: {assertion.get('AssertDescription', assertion['Assert'])}")
+
+    def _in_creation_order(self) -> dict[str, Resource]:
+        wanted: dict[str, Mapping[str, Any]] = {
+            logical_id: body
+            for logical_id, body in self._document["Resources"].items()
+            if "Condition" not in body or self.condition(body["Condition"])
+        }
+        needs = {logical_id: self._needs(body) & set(wanted) - {logical_id} for logical_id, body in wanted.items()}
+        try:
+            order = list(TopologicalSorter(needs).static_order())
+        except CycleError as error:
+            raise TemplateError(f"Circular references between {', '.join(sorted(set(error.args[1])))}.") from None
+        return {
+            logical_id: Resource(logical_id, wanted[logical_id]["Type"], dict(wanted[logical_id].get("Properties", {})))
+            for logical_id in order
+        }
+
+    def _needs(self, body: Mapping[str, Any]) -> set[str]:
+        named = body.get("DependsOn", [])
+        properties = self._live_branches(body.get("Properties", {}))
+        return references(properties) | set([named] if isinstance(named, str) else named)
+
+    def _live_branches(self, value: Any) -> Any:
+        """`value` with each Fn::If replaced by the branch that is taken: the other may name a resource not made."""
+        if isinstance(value, list):
+            return [self._live_branches(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if set(value) == {"Fn::If"}:
+            name, when_true, when_false = value["Fn::If"]
+            return self._live_branches(when_true if self.condition(name) else when_false)
+        return {key: self._live_branches(item) for key, item in value.items()}
+
+
+def expand(packaged: Mapping[str, Any], values: Mapping[str, ParameterValue]) -> dict[str, Any]:
+    """Expand a packaged SAM template to plain CloudFormation, offline.
+
+    Raises
+    ------
+    TemplateError
+        Aws-sam-translator refuses the template; its reasons are in the message.
+    """
+    texts = {name: ",".join(value) if isinstance(value, list) else value for name, value in values.items()}
+    try:
+        # The translator asks the session for its region and for nothing else. The empty mapping: names of AWS managed
+        # policies are found in the list that it brings along.
+        session = SimpleNamespace(region_name=Account.region)
+        return dict(Translator({}, Parser(), boto_session=session).translate(packaged, texts))
+    except InvalidDocumentException as error:
+        reasons = "; ".join(cause.message for cause in error.causes)
+        raise TemplateError(f"aws-sam-translator refuses the template: {reasons}") from error

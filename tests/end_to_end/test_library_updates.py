@@ -1,0 +1,137 @@
+"""The jobs' library through a stack's life: a new version, a rollback, a version that cannot be published."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from local.cloud import LaptopCloud
+from local.errors import ResourceError
+from tests.unit.job.records import line, stream
+
+from .conftest import ROOT, ConfigApi, template_copy
+
+pytestmark = pytest.mark.slow
+REFUSED = "  TooSmall: {Type: AWS::SQS::Queue, DependsOn: ChangeLogJob, Properties: {MaximumMessageSize: 1}}\n"
+"""A resource that comes after the library and the job, and that SQS refuses."""
+REPEATED = timedelta(minutes=15)
+
+
+class Project:
+    """A copy of the project whose library can be changed, and the laptop cloud that it is deployed to."""
+
+    def __init__(self, folder: Path, drivers: int) -> None:
+        self._template = template_copy(folder, ("ServiceTimeout: 120", "ServiceTimeout: 5"))
+        (folder / "glue").unlink()
+        shutil.copytree(ROOT / "glue", folder / "glue", ignore=shutil.ignore_patterns("__pycache__"))
+        self._glue = folder / "glue"
+        self._ticks = 0
+        self.cloud = LaptopCloud(
+            self._template, {"SmallRunMaxBytes": 0}, workdir=folder / "work", drivers=drivers
+        ).start()
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace the one place of a text in a file of glue/."""
+        path = self._glue / file
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def add_a_resource_that_is_refused(self) -> None:
+        text = self._template.read_text(encoding="utf-8")
+        self._template.write_text(text.replace("\nOutputs:", f"\n{REFUSED}\nOutputs:"), encoding="utf-8")
+
+    def library(self) -> str:
+        """Which library a job run gets."""
+        job = self.cloud.client("glue").get_job(JobName=self.cloud.outputs["GlueJobName"])["Job"]
+        return str(job["DefaultArguments"]["--extra-py-files"])
+
+    def publishers_version(self) -> str:
+        """Which version of the publishing function is in use."""
+        name = self.cloud.physical_id("LibraryFunction")
+        return str(self.cloud.client("lambda").get_alias(FunctionName=name, Name="live")["FunctionVersion"])
+
+    def published(self) -> set[str]:
+        """The libraries in the bucket."""
+        bucket = self.cloud.outputs["DataBucketName"]
+        found = self.cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix="library/")["Contents"]
+        return {f"s3://{bucket}/{entry['Key']}" for entry in found}
+
+    def sent_type(self) -> str:
+        """The type of the one message that a run of one new row sends."""
+        self._ticks += 1
+        bucket, _, prefix = self.cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
+        row = line({**stream("INSERT"), "eventID": f"e{self._ticks}"})
+        key = f"{prefix}/provider=acme/2026/11/22/07/part-{self._ticks}.json.gz"
+        self.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=gzip.compress(row))
+        ConfigApi(self.cloud).call("PUT", "/acme", {"frequency": 15})
+        self.cloud.tick(datetime.now(UTC) + self._ticks * REPEATED)
+        last = self.cloud.wait(120)[-1]
+        assert last["status"] == "SUCCEEDED", last
+        sqs, queue = self.cloud.client("sqs"), self.cloud.outputs["ChangesQueueUrl"]
+        (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return str(json.loads(message["Body"])["type"])
+
+
+@pytest.fixture
+def project(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Project]:
+    deployed = Project(tmp_path, drivers=1 if request.node.get_closest_marker("spark") else 0)
+    yield deployed
+    deployed.cloud.stop()
+
+
+@pytest.mark.spark
+def test_a_new_version_of_the_library_is_used_after_an_update_and_the_old_one_after_a_rollback(
+    project: Project,
+) -> None:
+    first = project.library()
+    assert project.sent_type() == "dynamodb.insert"
+
+    project.edit("fanout_job/messages.py", 'f"dynamodb.{operation}"', 'f"second.{operation}"')
+    project.cloud.update()
+    second = project.library()
+    assert project.sent_type() == "second.insert"
+    assert project.publishers_version() == "2"
+
+    project.edit("fanout_job/messages.py", 'f"second.{operation}"', 'f"third.{operation}"')
+    project.add_a_resource_that_is_refused()
+    with pytest.raises(ResourceError, match=r"TooSmall .* was refused.*rolled back"):
+        project.cloud.update()
+    assert project.library() == second
+    assert project.sent_type() == "second.insert"
+    assert project.publishers_version() == "2"
+    assert {first, second} < project.published()  # the third was published before the rollback, and harms nobody
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ('raise RuntimeError("no room")', "the jobs' library was not published: RuntimeError: no room"),
+        ("import os; os._exit(3)", "no answer came within .* because its function .* failed: Runtime.ExitError"),
+        ("import time; time.sleep(60)", r"no answer came within 5 s \(ServiceTimeout\)"),
+    ],
+)
+def test_a_library_that_cannot_be_published_fails_the_deployment_in_time_with_the_reason_and_the_old_one_stays_in_use(
+    project: Project, code: str, reason: str
+) -> None:
+    before = project.library()
+    project.edit("library.py", "    body = zipped(package)\n", f"    {code}\n    body = zipped(package)\n")
+    with pytest.raises(ResourceError, match=rf"JobLibrary .*{reason}.*rolled back"):
+        project.cloud.update()
+    assert project.library() == before
+    assert project.publishers_version() == "1"
+    assert project.published() == {before}
+
+
+def test_an_update_without_a_change_publishes_and_changes_nothing(project: Project) -> None:
+    before = (project.cloud.workdir / "cloud.json").read_text()
+    project.cloud.update()
+    assert (project.cloud.workdir / "cloud.json").read_text() == before
+    assert project.publishers_version() == "1"

@@ -32,14 +32,6 @@ class RunFolder:
     uri: str
 
 
-@dataclass(frozen=True)
-class PastRun:
-    """One run with its record; None while it runs, or when it ended without a word."""
-
-    folder: RunFolder
-    record: RunRecord | None
-
-
 def folders(s3: Any, runs: str, provider: str, since: datetime | None = None) -> Iterator[RunFolder]:
     """The run folders of a provider claimed since a time, oldest first.
 
@@ -76,12 +68,10 @@ def newest(s3: Any, runs: str, provider: str, limit: int, now: datetime) -> list
     return found[::-1][:limit]
 
 
-def records(objects: ObjectStore, found: list[RunFolder]) -> list[PastRun]:
-    """The records of runs, read in parallel."""
+def records(objects: ObjectStore, found: list[RunFolder]) -> list[RunRecord | None]:
+    """The records of runs, read in parallel; None for a run that goes on, or ended without a word."""
     with ThreadPoolExecutor(16) as pool:
-        return [
-            PastRun(f, r) for f, r in zip(found, pool.map(lambda f: read_record(objects, f.uri), found), strict=True)
-        ]
+        return list(pool.map(lambda folder: read_record(objects, folder.uri), found))
 
 
 def read_record(objects: ObjectStore, run_dir: str) -> RunRecord | None:

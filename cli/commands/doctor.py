@@ -98,13 +98,6 @@ def _clock(stack: Deployment) -> str:
     return f"within {max(1, abs(round(skew)))} s of the service's"
 
 
-def _settings(stack: Deployment) -> str:
-    starting, planning = stack.dispatching, stack.planning
-    if starting.report_status != planning.report_status:
-        raise CheckFailedError("the functions disagree on ReportStatus", "deploy the template as it is")
-    return f"MaxConcurrentRuns {starting.max_concurrent_runs}"
-
-
 def _state_machine(stack: Deployment) -> str:
     found = stack.client("stepfunctions").describe_state_machine(stateMachineArn=stack.output("StateMachineArn"))
     if found.get("status", "ACTIVE") != "ACTIVE":
@@ -223,7 +216,6 @@ def _enough(quota: float, wanted: int, what: str) -> str:
 CHECKS: dict[str, Callable[[Deployment], str]] = {
     "stack": _outputs,
     "clock": _clock,
-    "settings": _settings,
     "state machine": _state_machine,
     "schedule": _schedule,
     "Glue job": _job,

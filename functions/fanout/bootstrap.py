@@ -39,7 +39,7 @@ _STARTS = Config(
     user_agent="glue-fanout",  # botocore composes its own anew for each call, at a fifth of the call's CPU
 )
 
-logger = Logger()
+logger = Logger(use_rfc3339=True)  # the only form of time by which Lambda tells a line's level
 
 
 def utc_now() -> datetime:

@@ -79,6 +79,7 @@ class MemoryNews:
 
     faults: Faults
     items: dict[str, News] = field(default_factory=dict)
+    on_clear: Callable[[str], None] = lambda provider: None
 
     def mark(self, provider: str, objects: int, size: int, now: datetime) -> None:
         def write() -> None:
@@ -97,6 +98,7 @@ class MemoryNews:
             before = self.items.get(provider, News())
             if self.same(before, marks):
                 self.items[provider] = News(before.marks)
+                self.on_clear(provider)
             elif before.marks > marks and before.since is not None and before.since < claimed_at:
                 self.items[provider] = News(before.marks, since=claimed_at)
 

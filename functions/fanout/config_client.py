@@ -30,6 +30,8 @@ READING_SECONDS = 90.0
 """Bound on reading all pages with all retries: less than a third of the dispatcher's five minutes."""
 REPORT_SECONDS = 20.0
 """Bound on one report with its retries."""
+BEGIN_SECONDS = 5.0
+"""Bound on the report that a run has begun, which is sent once: the run waits for it, and only people look at it."""
 REST_SECONDS = 30.0
 """After a report that nobody took, how long further ones fail at once. A hundred of them may be owed."""
 MAX_ANSWER_BYTES = 32 * 2**20
@@ -157,8 +159,15 @@ class HttpConfigApi:
         body = report.model_dump(include={"status", "run_id", "error"}, exclude_none=True)
         if report.last_success is not None:
             body["last_success"] = format_http_date(report.last_success)
+        begins = report.status == "running"
         try:
-            self.change("PATCH", provider, body, tries=TRIES)
+            self.change(
+                "PATCH",
+                provider,
+                body,
+                tries=1 if begins else TRIES,
+                seconds=BEGIN_SECONDS if begins else REPORT_SECONDS,
+            )
         except ConfigApiUnavailableError:
             self._resting_until = self._clock() + REST_SECONDS
             raise
@@ -170,6 +179,7 @@ class HttpConfigApi:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         tries: int = 1,
+        seconds: float = REPORT_SECONDS,
     ) -> Answer:
         """Send a request about one provider; once, unless repeating it does no harm.
 
@@ -180,7 +190,7 @@ class HttpConfigApi:
         """
         scheme, netloc, path, query, _ = urlsplit(self._url)
         url = urlunsplit((scheme, netloc, f"{path}/{quote(provider, safe='')}", query, ""))
-        deadline = self._clock() + REPORT_SECONDS
+        deadline = self._clock() + seconds
         return self._call(method, url, deadline, tries=tries, json=body, headers=dict(headers or {}))
 
     def _page(self, url: str, answer: Answer) -> _Page:

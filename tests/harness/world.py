@@ -105,7 +105,7 @@ class World:
             store=self.ledger,
             news=self.news,
             executions=self.executions,
-            recovery=Recovery(self.ledger, self.executions, self.endings),
+            recovery=Recovery(self.ledger, self.executions, self.endings, InlinePool),
             settings=dispatch_settings,
             clock=self.clock,
             bucket=given["bucket"],

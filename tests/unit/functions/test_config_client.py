@@ -482,6 +482,16 @@ def test_after_a_report_that_nobody_took_a_hundred_more_cost_no_time() -> None:
     assert server.time.now < REPORT_SECONDS
 
 
+def test_the_report_that_a_run_has_begun_is_sent_once_because_the_run_waits_for_it() -> None:
+    server = Server(Reply(status=503))
+
+    with pytest.raises(ConfigApiUnavailableError, match="tries: 1"):
+        server.client().report("a", Report(run_id="r", status="running"))
+
+    assert len(server.requests) == 1
+    assert server.time.slept == []
+
+
 def test_after_a_rest_reports_are_sent_again() -> None:
     server = Server(*[Reply(status=503)] * TRIES, page({}))
     client = server.client()

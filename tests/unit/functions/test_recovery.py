@@ -8,7 +8,7 @@ import pytest
 
 from fanout.errors import LeaseLostError
 from fanout.ledger import ProviderState
-from fanout.runs import Lease
+from fanout.runs import Lease, Report
 from tests.harness.faults import Fault
 from tests.harness.processes import Process
 from tests.harness.world import JobFailedError, World
@@ -271,6 +271,21 @@ class TestOwedReports:
         assert world.faults.count("config_api.report") - before == 3
         starts = max(i for i, call in enumerate(world.faults.calls) if call == "executions.start")
         assert world.faults.calls[starts:].count("config_api.report") == 3
+
+    def test_five_thousand_runs_that_end_while_the_config_api_is_down_are_all_reported_by_the_next_tick(self) -> None:
+        world = World(settings={"report_status": "yes"})
+        ended = world.clock()
+        for n in range(5_000):
+            name = f"p{n:04}"
+            world.provider(name, last_success="Sun, 22 Nov 2026 07:30:00 GMT")
+            report = Report(run_id=f"run{n}", status="succeeded", last_success=ended)
+            world.ledger.items[name] = ProviderState(provider=name, version=1, last_success=ended, report=report)
+
+        report = world.tick()
+
+        assert report.pushed_reports == 5_000
+        assert len({run.run_id for _, run in world.config_api.reports}) == 5_000
+        assert not any(state.report for state in world.ledger.items.values())
 
     def test_reports_wait_for_the_next_tick_when_the_function_has_no_time_left(self, world: World) -> None:
         world.faults.down.add("config_api")

@@ -45,6 +45,8 @@ class LaptopCloud:
         Folder for logs and state; what an earlier run left there is removed.
     drivers
         Spark drivers at once; they are started in the background. 0: Glue runs start one when they need it.
+    concurrency
+        How many Lambda invocations may run at once, as in a new account; above it Lambda throttles.
     glue_minute
         Seconds that a minute of a Glue timeout lasts.
     progress
@@ -74,6 +76,7 @@ class LaptopCloud:
         port: int = 0,
         workdir: str | Path = ".local",
         drivers: int = 2,
+        concurrency: int = 10,
         glue_minute: float = 60.0,
         progress: Callable[[str], None] = lambda line: None,
         watch: Watcher = lambda when, call, port: None,
@@ -85,6 +88,7 @@ class LaptopCloud:
         self._parameters = dict(parameters or {})
         self._port = port
         self._drivers = drivers
+        self._concurrency = concurrency
         self._glue_minute = glue_minute
         self._progress = progress
         self._watch = watch
@@ -109,7 +113,13 @@ class LaptopCloud:
             template = Template.load(self._template_path, self._parameters)
             check_types(template)
             self._services = Services(
-                template.account, self.workdir, self._port, self._drivers, self._glue_minute, self._watch
+                template.account,
+                self.workdir,
+                self._port,
+                self._drivers,
+                self._concurrency,
+                self._glue_minute,
+                self._watch,
             )
             self.endpoint = self._services.endpoint
             self._warm_up(template)

@@ -214,9 +214,7 @@ class JobRunner:
 
     def _extra_module(self, location: str) -> Path:
         if not location.startswith("s3://") or not location.endswith(".zip"):
-            raise JobArgumentError(
-                f"{EXTRA_PY_FILES} names {location}: zips in S3 are taken here."
-            )
+            raise JobArgumentError(f"{EXTRA_PY_FILES} names {location}: zips in S3 are taken here.")
         content = self._read(location)
         # Another content is another path: no importer, here or in a Python worker, can mistake it for an older one.
         path = self._scripts / f"{hashlib.sha256(content).hexdigest()[:16]}.zip"

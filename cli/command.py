@@ -1,35 +1,39 @@
-"""What every command has in common: where the stack is, --json, and how it ends."""
+"""What every command has in common: where the stack is, --json, times as operators write them, and how it ends."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.deployment import Deployment, Where
-from cli.errors import AccessError, Exit, OperatorError, UsageError
-from cli.explain import explain
+from cli.errors import EXPECTED, Exit, UsageError, as_operator_error
 from cli.output import View, as_json, console
-from fanout.errors import ConfigApiAccessError, FanoutError, InvalidProviderError, InvalidRequestError, TransientError
+from fanout.times import parse_iso
 
 CLOUD_FILE = Path(".local/cloud.json")
 CLOUD_FILE_VARIABLE = "FANOUT_CLOUD_FILE"
 
+_AGO = re.compile(r"(\d+)(m|h|d)")
+_UNIT = {"m": "minutes", "h": "hours", "d": "days"}
+
+Provider = Annotated[str, typer.Argument(metavar="PROVIDER")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Local = Annotated[bool, typer.Option("--local", help="Work with the laptop cloud of `make up`.", envvar="FANOUT_LOCAL")]
 Stack = Annotated[str, typer.Option("--stack", help="CloudFormation stack on AWS.", envvar="FANOUT_STACK")]
 Region = Annotated[str | None, typer.Option("--region", help="AWS region; your own without it.")]
 Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile; your own without it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @dataclass
@@ -110,7 +114,7 @@ def command(
 def _outcome(function: Callable[..., Exit | None], operator: Operator, given: dict[str, Any]) -> Exit:
     try:
         return function(operator, **given) or Exit.OK
-    except (OperatorError, FanoutError, ClientError, BotoCoreError) as error:
+    except EXPECTED as error:
         shown = as_operator_error(error, local=operator.where.cloud_file is not None)
         console(error=True).print(f"error: {shown}", style="red", markup=False)
         return shown.status
@@ -118,17 +122,28 @@ def _outcome(function: Callable[..., Exit | None], operator: Operator, given: di
         return Exit.INTERRUPTED
 
 
-def as_operator_error(error: Exception, *, local: bool) -> OperatorError:
-    """Any expected error as one with an exit status."""
-    if isinstance(error, OperatorError):
-        return error
-    if isinstance(error, ClientError | BotoCoreError):
-        return explain(error, local=local)
-    cause = error.__cause__
-    if isinstance(cause, ClientError | BotoCoreError):
-        return explain(cause, local=local)
-    if isinstance(error, InvalidProviderError | InvalidRequestError):
-        return UsageError(str(error))
-    if isinstance(error, ConfigApiAccessError | TransientError):
-        return AccessError(str(error))
-    return OperatorError(str(error))
+def utc_now() -> datetime:
+    """The current time."""
+    return datetime.now(UTC)
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """Read ``now``, ``30m``, ``6h`` or ``2d`` (ago), a day, or an ISO 8601 time with its zone.
+
+    Raises
+    ------
+    UsageError
+    """
+    if text == "now":
+        return now
+    if ago := _AGO.fullmatch(text):
+        return now - timedelta(**{_UNIT[ago[2]]: int(ago[1])})
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        text += "T00:00:00Z"
+    try:
+        return parse_iso(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is not a time ({error}); write 2026-11-22T07:30:00Z, 2026-11-22, now, or 30m, "
+            "6h, 2d for so long ago"
+        ) from None

@@ -7,25 +7,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
-from fanout.aws import split_uri
-from fanout.ledger import RunRecord
+from fanout.manifests import ObjectStore, split_uri
+from fanout.runs import RunRecord
 from fanout.times import compact
 
 _RUN_DIR = re.compile(r"(\d{8}T\d{6}Z)_(.+)/$")
+CLOCKS = timedelta(minutes=10)
+"""How far the clocks of Step Functions and of the function that claims may differ; a longer listing costs nothing."""
 _WINDOWS = (timedelta(days=1), timedelta(days=8), timedelta(days=60))
 """How far back is looked, step by step, for the newest runs: S3 lists only forwards."""
-
-
-class Reader(Protocol):
-    """What the history reads of S3."""
-
-    def read(self, uri: str) -> bytes | None:
-        """An object's bytes, or None."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -36,14 +30,6 @@ class RunFolder:
     run_id: str
     claimed_at: datetime
     uri: str
-
-
-@dataclass(frozen=True)
-class PastRun:
-    """One run with its record; None while it runs, or when it ended without a word."""
-
-    folder: RunFolder
-    record: RunRecord | None
 
 
 def folders(s3: Any, runs: str, provider: str, since: datetime | None = None) -> Iterator[RunFolder]:
@@ -67,6 +53,12 @@ def folders(s3: Any, runs: str, provider: str, since: datetime | None = None) ->
                 yield RunFolder(provider, match[2], claimed_at, f"s3://{bucket}/{found['Prefix']}")
 
 
+def find_folder(s3: Any, runs: str, provider: str, run_id: str, started: datetime | None) -> RunFolder | None:
+    """The folder of one run whose execution started then, or at any time; None when it never took its provider."""
+    found = folders(s3, runs, provider, started - CLOCKS if started else None)
+    return next((folder for folder in found if folder.run_id == run_id), None)
+
+
 def newest(s3: Any, runs: str, provider: str, limit: int, now: datetime) -> list[RunFolder]:
     """The newest run folders of a provider, newest first."""
     for window in (*_WINDOWS, None):
@@ -76,17 +68,15 @@ def newest(s3: Any, runs: str, provider: str, limit: int, now: datetime) -> list
     return found[::-1][:limit]
 
 
-def records(reader: Reader, found: list[RunFolder]) -> list[PastRun]:
-    """The records of runs, read in parallel."""
+def records(objects: ObjectStore, found: list[RunFolder]) -> list[RunRecord | None]:
+    """The records of runs, read in parallel; None for a run that goes on, or ended without a word."""
     with ThreadPoolExecutor(16) as pool:
-        return [
-            PastRun(f, r) for f, r in zip(found, pool.map(lambda f: read_record(reader, f.uri), found), strict=True)
-        ]
+        return list(pool.map(lambda folder: read_record(objects, folder.uri), found))
 
 
-def read_record(reader: Reader, run_dir: str) -> RunRecord | None:
+def read_record(objects: ObjectStore, run_dir: str) -> RunRecord | None:
     """The record of one run; None when there is none that can be read."""
-    body = reader.read(run_dir + "record.json")
+    body = objects.read(run_dir + "record.json")
     try:
         return None if body is None else RunRecord.model_validate_json(body)
     except ValidationError:

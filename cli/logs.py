@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from botocore.exceptions import ClientError
-
 MARGIN = timedelta(minutes=15)
 """How long after its start a function's lines about a run are looked for: the Lambda's time limit."""
 
@@ -62,21 +60,22 @@ class CloudWatchLogs:
         return found[-lines:]
 
     def of_job_run(self, job_run_id: str, lines: int) -> list[str]:
-        """See `Logs`. Errors first: that is where a failed run's last words are."""
+        """See `Logs`. Driver and executors have a stream each: ``{job run id}-driver``, ``{job run id}-executor1``."""
         arguments = self._glue.get_job(JobName=self._job_name)["Job"].get("DefaultArguments", {})
-        prefix = arguments.get("--custom-logGroup-prefix", "/aws-glue/jobs")
-        for kind in ("error", "output"):
-            try:
-                answer = self._logs.get_log_events(
-                    logGroupName=f"{prefix}/{kind}", logStreamName=job_run_id, limit=lines, startFromHead=False
-                )
-            except ClientError as error:
-                if error.response["Error"]["Code"] == "ResourceNotFoundException":
-                    continue
-                raise
-            if answer["events"]:
-                return [event["message"].rstrip() for event in answer["events"]]
-        return []
+        group = arguments.get("--custom-logGroup-prefix", "/aws-glue/jobs") + "/output"
+        pages = self._logs.get_paginator("describe_log_streams").paginate(
+            logGroupName=group, logStreamNamePrefix=job_run_id
+        )
+        events: list[dict[str, Any]] = []
+        try:
+            for stream in (stream["logStreamName"] for page in pages for stream in page["logStreams"]):
+                events += self._logs.get_log_events(
+                    logGroupName=group, logStreamName=stream, limit=lines, startFromHead=False
+                )["events"]
+        except self._logs.exceptions.ResourceNotFoundException:
+            return []  # no run has written anything yet
+        events.sort(key=lambda event: event["timestamp"])
+        return [event["message"].rstrip() for event in events[-lines:]]
 
 
 class LocalLogs:

@@ -7,7 +7,26 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import bookmark, cost, doctor, providers, put, runs, status
+from cli.command import command
+from cli.commands import status
+from cli.commands.bookmark import audit, reset, set_to, show
+from cli.commands.cost import cost
+from cli.commands.doctor import doctor
+from cli.commands.providers import (
+    add,
+    change,
+    discover,
+    export_providers,
+    import_providers,
+    list_providers,
+    pause,
+    remove,
+    resume,
+)
+from cli.commands.put import put
+from cli.commands.run import replay, run
+from cli.commands.runs import runs
+from cli.commands.trace import trace
 
 app = typer.Typer(
     name="fanout",
@@ -37,13 +56,27 @@ def root(
     """Operate glue-fanout. Works on a stack on AWS (--stack), or on the laptop cloud of `make up` (--local)."""
 
 
+providers = typer.Typer(help="Who there is: list, add, change, remove, discover, import, export.", no_args_is_help=True)
+command(providers, "list")(list_providers)
+command(providers, "add")(add)
+command(providers, "set")(change)
+command(providers, "pause")(pause)
+command(providers, "resume")(resume)
+command(providers, "remove")(remove)
+command(providers, "discover")(discover)
+command(providers, "import")(import_providers)
+command(providers, "export")(export_providers)
+
+bookmark = typer.Typer(help="How far a provider has come: show, set, reset.", no_args_is_help=True)
+command(bookmark, "show")(show)
+command(bookmark, "set")(set_to)
+command(bookmark, "reset")(reset)
+
 status.register(app)
-providers.register(app)
-runs.register(app)
-put.register(app)
-bookmark.register(app)
-cost.register(app)
-doctor.register(app)
+app.add_typer(providers, name="providers")
+for function in (run, runs, trace, replay, put, audit, cost, doctor):
+    command(app)(function)
+app.add_typer(bookmark, name="bookmark")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -30,34 +30,26 @@ def console(*, error: bool = False) -> Console:
     return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
 
 
-def plain(value: Any) -> Any:
-    """A report as JSON has it: times in ISO 8601, durations in seconds."""
+def as_json(report: Any) -> str:
+    """The report as one JSON document: times in ISO 8601, durations in seconds."""
+    return json.dumps(report, indent=2, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """What `json` cannot write by itself."""
     if isinstance(value, BaseModel):
-        return plain(value.model_dump(by_alias=True))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(part) for part in value]
+        return value.model_dump(by_alias=True)
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, datetime):
         return format_iso(value)
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    return value
+    return value.total_seconds() if isinstance(value, timedelta) else str(value)
 
 
-def as_json(report: Any) -> str:
-    """The report as one JSON document."""
-    return json.dumps(plain(report), indent=2, default=str)
-
-
-def table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None) -> Table:
+def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
     """A table; columns whose name begins with '>' stand to the right."""
     names = list(columns)
-    made = Table(
-        title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", show_header=any(names)
-    )
+    made = Table(box=None, pad_edge=False, header_style="bold", show_header=any(names))
     for column in names:
         made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
     for row in rows:
@@ -83,14 +75,10 @@ def show(value: object) -> str:
 def duration(span: timedelta) -> str:
     """A duration in its two largest units: ``2d 3h``, ``5m 10s``."""
     seconds = int(abs(span.total_seconds()))
-    sign = "-" if span < timedelta() else ""
-    units = [("d", 86400), ("h", 3600), ("m", 60), ("s", 1)]
-    parts = []
-    for name, size in units:
-        count, seconds = divmod(seconds, size)
-        parts.append((count, name))
+    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s")]
     first = next((i for i, (count, _) in enumerate(parts) if count), len(parts) - 1)
-    return sign + " ".join(f"{count}{name}" for count, name in parts[first : first + 2] if count or name == "s")
+    shown = " ".join(f"{count}{unit}" for count, unit in parts[first : first + 2] if count or unit == "s")
+    return f"-{shown}" if span < timedelta() else shown
 
 
 def dollars(amount: float) -> str:
@@ -98,13 +86,3 @@ def dollars(amount: float) -> str:
     if amount == 0:
         return "$0"
     return f"${amount:,.2f}" if amount >= 1 else f"${amount:.6f}".rstrip("0")
-
-
-def size(count: int) -> str:
-    """Bytes in a unit that fits."""
-    amount = float(count)
-    for unit in ("B", "KB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"

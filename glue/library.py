@@ -32,7 +32,7 @@ MAX_REASON_CHARACTERS = 1_000
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer one request of CloudFormation, whatever happens; without an answer it would wait until its time-out.
+    """Answer one request of CloudFormation, whatever happens. Without an answer it would wait until its time-out.
 
     Parameters
     ----------

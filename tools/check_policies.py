@@ -2,7 +2,7 @@
 
 It runs in the environment of the checks, which has parliament and nothing of this project:
 
-    python -m tools.iam documents template.yaml | .venv-checkov/bin/python tools/check_policies.py
+    python -m tools.iam template.yaml | .venv-checkov/bin/python tools/check_policies.py
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from cli.commands.cost import TRANSITIONS
 from fanout.costs import PRICES, PRICES_AS_OF, glue_dollars, lambda_dollars, queue_dollars
 
 DAYS = 365
@@ -44,17 +45,14 @@ the small engine's rate rounded down to what one Lambda vCPU (1,769 MB) can do. 
 
 MEMORY_MB = {"dispatch": 1769, "claim": 1024, "update_status": 512, "small": 1769, "config_api": 512}
 """As template.yaml has them; a test compares."""
-STATES = {"nothing": 3, "small": 4, "glue": 5}
-"""States that an execution enters, by the claim's decision; a test walks the state machine. Each is a transition, and
-so is the start."""
 ARTICLE_STATES = 2
 EMF_METRICS = 32
 """Metrics that dispatch and update_status emit, each with its dimensions; a test counts them."""
 ALARM_METRICS = 14
 LOG_BYTES = {"tick": 4_000, "run": 8_000, "article_tick": 1_000, "article_run": 20_000}
 
-Design = Literal["article", "ours"]
 Profile = Literal["dev", "prod"]
+Engine = Literal["none", "small", "glue"]
 Bill = defaultdict[str, float]
 
 
@@ -107,18 +105,18 @@ def article_run(rows: float) -> Bill:
     return bill
 
 
-def our_engine(rows: float) -> Literal["nothing", "small", "glue"]:
+def our_engine(rows: float) -> Engine:
     """What *Claim Partition* decides, with the template's defaults."""
     if not rows:
-        return "nothing"
+        return "none"
     return "small" if rows * ROW_BYTES <= SMALL_RUN_MAX_BYTES else "glue"
 
 
-def our_run(rows: float, engine: Literal["nothing", "small", "glue"] | None = None) -> Bill:
+def our_run(rows: float, engine: Engine | None = None) -> Bill:
     """One run of this design with its claim, its end and its two reports to the built-in config API."""
     engine = engine or our_engine(rows)
     bill: Bill = defaultdict(float)
-    bill["Step Functions"] = (1 + STATES[engine]) * PRICES["step_functions_transition"]
+    bill["Step Functions"] = (1 + TRANSITIONS[engine]) * PRICES["step_functions_transition"]
     bill["Lambda"] = (
         lambda_dollars(SECONDS["claim"], MEMORY_MB["claim"])
         + lambda_dollars(SECONDS["update_status"], MEMORY_MB["update_status"])
@@ -130,7 +128,7 @@ def our_run(rows: float, engine: Literal["nothing", "small", "glue"] | None = No
     bill["Secrets Manager"] = PRICES["secret_request"]
     bill["S3"] = 2 * PRICES["s3_list_or_put"] + 2 * PRICES["s3_get"]
     bill["CloudWatch"] = LOG_BYTES["run"] / 1e9 * PRICES["log_gb"] + PRICES["xray_trace"]
-    if engine != "nothing":
+    if engine != "none":
         bill["S3"] += 2 * PRICES["s3_list_or_put"] + 4 * PRICES["s3_get"]
         bill["SQS"] = queue_dollars(round(rows))
     if engine == "small":

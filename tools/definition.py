@@ -1,51 +1,33 @@
-"""The state machine's definition as Step Functions will get it: `DefinitionSubstitutions` filled in.
+"""The state machine's definition as Step Functions will get it, `DefinitionSubstitutions` filled in, and its linter.
 
-cfn-lint and `sam validate` do not look into the definition of an `AWS::Serverless::StateMachine`, so both
-`make validate` and the tests read it from here.
+    python -m tools.definition template.yaml
+
+cfn-lint and `sam validate` do not look into the definition of an `AWS::Serverless::StateMachine`. statelint finds
+dangling and unreachable states, wrong types, unknown fields and malformed paths; it is pure Python, so that validating
+needs no Node.js (the npm asl-validator finds the same faults).
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from statelint.linter import Linter
+
 from local.stack.intrinsics import resolve
 from local.stack.template import Template
+from tools.iam import Names
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
 
 
 class DefinitionError(Exception):
-    """The definition and its substitutions do not fit together, or the result is not JSON."""
-
-
-class ImaginedStack:
-    """Lookups for a stack that does not exist: every attribute becomes an ARN of the right form."""
-
-    def __init__(self, template: Template) -> None:
-        self._template = template
-
-    def ref(self, logical_id: str) -> Any:
-        """Value of the parameter, or the logical id as the name of the resource."""
-        value = self._template.parameter(logical_id)
-        return logical_id if value is None else value
-
-    def attribute(self, logical_id: str, name: str) -> Any:
-        """An ARN, whichever attribute is asked for: definitions name functions, queues and topics by ARN."""
-        service = self._template.resources[logical_id].type.split("::")[1].lower()
-        account = self._template.account
-        return f"arn:aws:{service}:{account.region}:{account.account_id}:{logical_id}-{name}"
-
-    def condition(self, name: str) -> bool:
-        """Whether the template's condition holds."""
-        return self._template.condition(name)
-
-    def dynamic_reference(self, service: str, reference: str) -> str:
-        """Raise: a secret in a definition could be read in every execution's history."""
-        raise DefinitionError(f"the definition may hold no secret, and it takes {service}:{reference}")
+    """The definition and its substitutions do not fit together, or the result is not JSON or holds a secret."""
 
 
 def placeholders(text: str) -> set[str]:
@@ -66,7 +48,8 @@ def substitute(text: str, values: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     DefinitionError
-        A placeholder has no value, a value has no placeholder, or the result is not JSON.
+        A placeholder has no value, a value has no placeholder, the result is not JSON, or it takes a secret, which
+        could be read in every execution's history.
     """
     missing, unused = placeholders(text) - set(values), set(values) - placeholders(text)
     if missing:
@@ -74,6 +57,8 @@ def substitute(text: str, values: Mapping[str, Any]) -> dict[str, Any]:
     if unused:
         raise DefinitionError(f"DefinitionSubstitutions without a place: {', '.join(sorted(unused))}")
     filled = _PLACEHOLDER.sub(lambda match: str(values[match[1]]), text)
+    if "{{resolve:" in filled:
+        raise DefinitionError("the definition may hold no secret, and it has a dynamic reference")
     try:
         definition: dict[str, Any] = json.loads(filled)
     except json.JSONDecodeError as error:
@@ -97,11 +82,31 @@ def definitions(template: Template) -> dict[str, dict[str, Any]]:
         path = template.local_path(location["Bucket"], location["Key"])
         if path is None or not path.is_file():
             raise DefinitionError(f"{logical_id}: there is no definition at {location['Key']}")
-        values = resolve(resource.properties.get("DefinitionSubstitutions", {}), ImaginedStack(template))
+        values = resolve(resource.properties.get("DefinitionSubstitutions", {}), Names(template, None))
         found[logical_id] = substitute(path.read_text(encoding="utf-8"), values)
     return found
 
 
-def load(path: Path) -> dict[str, dict[str, Any]]:
-    """`definitions` of the template at `path`, with the parameters' defaults."""
-    return definitions(Template.load(path))
+def faults(definition: dict[str, Any]) -> list[str]:
+    """What is wrong with a state machine's definition, one line a fault; empty when nothing is."""
+    return [str(fault).strip() for fault in Linter.validate(definition)]
+
+
+def main() -> int:
+    """Print the faults; the exit status is 1 when there are any, or nothing to lint."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("template", type=Path)
+    try:
+        found = definitions(Template.load(parser.parse_args().template))
+    except DefinitionError as error:
+        print(error, file=sys.stderr)
+        return 1
+    wrong = [f"{logical_id}: {fault}" for logical_id, asl in found.items() for fault in faults(asl)]
+    print(*wrong, sep="\n", end="", file=sys.stderr)
+    states = sum(len(asl["States"]) for asl in found.values())
+    print(f"{', '.join(found) or 'no state machine'}: {states} states, {len(wrong)} faults")
+    return 1 if wrong or not found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

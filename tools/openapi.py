@@ -8,9 +8,9 @@ from http import HTTPStatus
 from typing import Any
 
 import config_api
-from fanout import preconditions
-from fanout.provider_document import MAX_ENTRY_BYTES, EntryDocument, EntryPatch
 from fanout.providers import NAME_PATTERN
+from registry import preconditions
+from registry.document import MAX_ENTRY_BYTES, EntryDocument, EntryPatch
 
 Json = dict[str, Any]
 
@@ -24,6 +24,30 @@ OPERATIONS = {
 """Must be what `config_api.ALLOWED` says; `document` checks it."""
 
 _NAME = rf"^(?!.*\.\.){NAME_PATTERN}$"
+PROVIDER: Json = {
+    "name": "provider",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": _NAME},
+}
+NEXT: Json = {
+    "name": "next",
+    "in": "query",
+    "description": "Where the page begins; from the Link header of the page before.",
+    "schema": {"type": "string", "pattern": _NAME},
+}
+ETAG: Json = {"description": "Changes with the content.", "schema": {"type": "string", "pattern": '^"[0-9a-f]{16}"$'}}
+PROBLEM: Json = {
+    "type": "object",
+    "description": "RFC 9457 problem details.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong and what to do."},
+    },
+}
 
 
 def document() -> Json:
@@ -34,7 +58,7 @@ def document() -> Json:
     paths: Json = {}
     for (method, path), function in OPERATIONS.items():
         address = path.replace("<provider>", "{provider}")
-        item = paths.setdefault(address, {"parameters": [_provider()]} if "{" in address else {})
+        item = paths.setdefault(address, {"parameters": [PROVIDER]} if "{" in address else {})
         item[method.lower()] = _operation(method, address, function)
     return {
         "openapi": "3.1.0",
@@ -59,7 +83,7 @@ def document() -> Json:
 
 def _operation(method: str, address: str, function: Any) -> Json:
     one = "{" in address
-    parameters = [] if one else [_next()]
+    parameters = [] if one else [NEXT]
     parameters += [_tags(name) for name in (["If-None-Match"] if method == "GET" else ["If-Match", "If-None-Match"])]
     operation: Json = {
         "operationId": function.__name__,
@@ -77,13 +101,13 @@ def _operation(method: str, address: str, function: Any) -> Json:
 def _responses(method: str, one: bool) -> Json:
     entry = {
         "description": "The entry.",
-        "headers": {"ETag": _etag()},
+        "headers": {"ETag": ETAG},
         "content": {"application/json": {"schema": _ref("Entry")}},
     }
     page = {
         "description": "Some or all providers.",
         "headers": {
-            "ETag": _etag(),
+            "ETag": ETAG,
             "Link": {"description": 'With rel="next" when there is another page.', "schema": {"type": "string"}},
         },
         "content": {"application/json": {"schema": _ref("Providers")}},
@@ -91,7 +115,7 @@ def _responses(method: str, one: bool) -> Json:
     good: dict[str, Json] = {
         "GET": {
             "200": entry if one else page,
-            "304": {"description": "As If-None-Match has it.", "headers": {"ETag": _etag()}},
+            "304": {"description": "As If-None-Match has it.", "headers": {"ETag": ETAG}},
         },
         "PUT": {"200": entry, "201": {**entry, "description": "The entry, which is new."}},
         "PATCH": {"200": entry},
@@ -109,17 +133,6 @@ def _responses(method: str, one: bool) -> Json:
 
 
 def _components() -> Json:
-    problem = {
-        "type": "object",
-        "description": "RFC 9457 problem details.",
-        "required": ["type", "title", "status", "detail"],
-        "properties": {
-            "type": {"type": "string", "format": "uri-reference"},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "detail": {"type": "string", "description": "What is wrong and what to do."},
-        },
-    }
     return {
         "securitySchemes": {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
         "schemas": {
@@ -131,7 +144,7 @@ def _components() -> Json:
                 "propertyNames": {"pattern": _NAME},
                 "additionalProperties": _ref("Entry"),
             },
-            "Problem": problem,
+            "Problem": PROBLEM,
         },
     }
 
@@ -145,31 +158,10 @@ def _schema(model: type[EntryPatch]) -> Json:
     return schema
 
 
-def _provider() -> Json:
-    return {"name": "provider", "in": "path", "required": True, "schema": {"type": "string", "pattern": _NAME}}
-
-
-def _next() -> Json:
-    return {
-        "name": "next",
-        "in": "query",
-        "description": "Where the page begins; from the Link header of the page before.",
-        "schema": {"type": "string", "pattern": _NAME},
-    }
-
-
 def _tags(name: str) -> Json:
-    return {
-        "name": name,
-        "in": "header",
-        "description": "RFC 9110: * or ETags that this API gave.",
-        "schema": {"type": "string", "pattern": preconditions.PATTERN},
-        "example": "*",
-    }
-
-
-def _etag() -> Json:
-    return {"description": "Changes with the content.", "schema": {"type": "string", "pattern": '^"[0-9a-f]{16}"$'}}
+    schema = {"type": "string", "pattern": preconditions.PATTERN}
+    description = "RFC 9110: * or ETags that this API gave."
+    return {"name": name, "in": "header", "description": description, "schema": schema, "example": "*"}
 
 
 def _problem(status: HTTPStatus) -> Json:

@@ -9,18 +9,16 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.filesize import decimal as size
 
-from cli.command import Operator, Yes, command
+from cli.audit import audit as compare
+from cli.command import Operator, Provider, Yes, moment, utc_now
 from cli.errors import Exit
-from cli.output import size, table
-from cli.times import moment, utc_now
-from fanout.audit import audit as compare
+from cli.output import table
 from fanout.ledger import ProviderState, set_bookmark, update
 from fanout.manifests import StoredObject
 from fanout.providers import check_name
 from fanout.times import format_iso
-
-Name = Annotated[str, typer.Argument(metavar="PROVIDER")]
 
 
 @dataclass(frozen=True)
@@ -44,24 +42,14 @@ class AuditReport:
     waiting: tuple[StoredObject, ...]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(help="How far a provider has come: show, set, reset.", no_args_is_help=True)
-    command(group, "show")(show)
-    command(group, "set")(set_to)
-    command(group, "reset")(reset)
-    app.add_typer(group, name="bookmark")
-    command(app)(audit)
-
-
-def show(op: Operator, provider: Name) -> None:
+def show(op: Operator, provider: Provider) -> None:
     """Show a provider's bookmark."""
     op.show(_report(op.stack.ledger.get(check_name(provider))), _show)
 
 
 def set_to(
     op: Operator,
-    provider: Name,
+    provider: Provider,
     since_text: Annotated[str, typer.Argument(metavar="TIME", help="ISO 8601, or 30m, 6h, 2d for so long ago.")],
     yes: Yes = False,
 ) -> None:
@@ -71,13 +59,13 @@ def set_to(
     _change(op, provider, question, lambda state: set_bookmark(state, since), yes=yes)
 
 
-def reset(op: Operator, provider: Name, yes: Yes = False) -> None:
+def reset(op: Operator, provider: Provider, yes: Yes = False) -> None:
     """Forget a provider's bookmark: every object is new again, and all messages are sent again."""
     question = f"Make every object of {provider} new again, so that all its messages are sent again?"
     _change(op, provider, question, lambda state: set_bookmark(state, None), yes=yes)
 
 
-def audit(op: Operator, provider: Name) -> Exit:
+def audit(op: Operator, provider: Provider) -> Exit:
     """List the objects that no run has sent. Status 1 if some were missed for good."""
     state = op.stack.ledger.get(check_name(provider))
     found = compare(op.stack.objects, op.stack.planning, state)

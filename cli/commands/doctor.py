@@ -1,17 +1,53 @@
-"""`fanout doctor`: is everything in place for runs?"""
+"""`fanout doctor`: each check tries what a run or an operator will need, and changes nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
 
-import typer
+from botocore.exceptions import ClientError
 from rich.console import Console
 
-from cli.checks import Check, Verdict, examine
-from cli.command import Operator, command
-from cli.errors import Exit
+from cli.command import Operator, utc_now
+from cli.deployment import Deployment
+from cli.errors import EXPECTED, Exit, as_operator_error
 from cli.output import table
-from cli.times import utc_now
+from fanout.errors import FanoutError
+from fanout.manifests import split_uri
+from fanout.providers import parse_entry
+
+MAX_SKEW_SECONDS = 60.0
+"""AWS refuses signatures that are five minutes off; a minute is a clock that nobody sets."""
+GLUE_QUOTA = "Max concurrent job runs per account"
+
+
+class Verdict(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; `advice` says what to do unless it is ok."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str | None = None
+
+
+class CheckFailedError(Exception):
+    """What was looked at is not as it has to be."""
+
+    def __init__(self, found: str, advice: str, verdict: Verdict = Verdict.FAIL) -> None:
+        super().__init__(found)
+        self.found, self.advice, self.verdict = found, advice, verdict
 
 
 @dataclass(frozen=True)
@@ -22,14 +58,9 @@ class DoctorReport:
     checks: tuple[Check, ...]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app)(doctor)
-
-
 def doctor(op: Operator) -> Exit:
     """Check configuration, permissions, quotas, secret, schedule, script and clock. Status 1 if a check fails."""
-    checks = tuple(examine(op.stack, utc_now))
+    checks = tuple(_done(name, check, op.stack) for name, check in CHECKS.items())
     healthy = all(check.verdict is not Verdict.FAIL for check in checks)
     op.show(DoctorReport(healthy, checks), _show)
     return Exit.OK if healthy else Exit.UNHEALTHY
@@ -41,3 +72,161 @@ def _show(report: DoctorReport, console: Console) -> None:
         for check in report.checks
     ]
     console.print(table(("", "CHECK", "FOUND"), rows))
+
+
+def _done(name: str, check: Callable[[Deployment], str], stack: Deployment) -> Check:
+    try:
+        return Check(name, Verdict.OK, check(stack))
+    except CheckFailedError as failed:
+        return Check(name, failed.verdict, failed.found, failed.advice)
+    except EXPECTED as error:
+        return Check(name, Verdict.FAIL, str(as_operator_error(error, local=stack.is_local)))
+
+
+def _outputs(stack: Deployment) -> str:
+    return f"{len(stack.outputs)} outputs, state machine {stack.output('StateMachineArn')}"
+
+
+def _clock(stack: Deployment) -> str:
+    answer = stack.client("s3").list_objects_v2(Bucket=stack.output("DataBucketName"), MaxKeys=1)
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if date is None:
+        raise CheckFailedError("the service sends no Date", "compare this machine's clock by hand", Verdict.WARN)
+    skew = (utc_now() - parsedate_to_datetime(date).astimezone(UTC)).total_seconds()
+    if abs(skew) > MAX_SKEW_SECONDS:
+        raise CheckFailedError(f"this machine's clock is off by {skew:.0f} s", "set the clock, best by NTP")
+    return f"within {max(1, abs(round(skew)))} s of the service's"
+
+
+def _state_machine(stack: Deployment) -> str:
+    found = stack.client("stepfunctions").describe_state_machine(stateMachineArn=stack.output("StateMachineArn"))
+    if found.get("status", "ACTIVE") != "ACTIVE":
+        raise CheckFailedError(f"it is {found['status']}", "deploy the stack again")
+    return "active"
+
+
+def _schedule(stack: Deployment) -> str:
+    found = stack.client("scheduler").get_schedule(Name=stack.output("ScheduleName"))
+    if found["State"] != "ENABLED":
+        raise CheckFailedError("the schedule is off: nothing is started", "deploy with ScheduleState=ENABLED")
+    return f"on, {found['ScheduleExpression']}"
+
+
+def _job(stack: Deployment) -> str:
+    job = stack.client("glue").get_job(JobName=stack.output("GlueJobName"))["Job"]
+    allowed, wanted = job["ExecutionProperty"]["MaxConcurrentRuns"], stack.dispatching.max_concurrent_runs
+    if allowed < wanted:
+        raise CheckFailedError(
+            f"the job takes {allowed} runs at once, the dispatcher starts {wanted}", "deploy the template as it is"
+        )
+    return f"{job['Name']}, Glue {job.get('GlueVersion')}, up to {allowed} runs at once"
+
+
+def _script(stack: Deployment) -> str:
+    location = stack.client("glue").get_job(JobName=stack.output("GlueJobName"))["Job"]["Command"]["ScriptLocation"]
+    bucket, key = split_uri(location)
+    try:
+        found = stack.client("s3").head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
+            raise CheckFailedError(f"there is nothing at {location}", "deploy again: sam uploads the script") from None
+        raise
+    return f"{location}, {found['ContentLength']:,} bytes"
+
+
+def _ledger(stack: Deployment) -> str:
+    live = [state for state in stack.ledger.attention() if state.lease]
+    return f"readable, {len(live)} runs hold a provider"
+
+
+def _change_log(stack: Deployment) -> str:
+    directory = stack.output("ChangeLogDir")
+    bucket, prefix = split_uri(directory.rstrip("/") + "/")
+    answer = stack.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix + "provider=", Delimiter="/", MaxKeys=100)
+    folders = len(answer.get("CommonPrefixes", ()))
+    if not folders:
+        raise CheckFailedError(
+            f"there is no provider=NAME/ below {directory}", "put a change log there, or set ChangeLogDir", Verdict.WARN
+        )
+    return f"{directory}, {folders}{'+' if answer.get('IsTruncated') else ''} providers"
+
+
+def _runs(stack: Deployment) -> str:
+    bucket, prefix = split_uri(stack.runs + "/")
+    stack.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    return f"{stack.runs}/ readable"
+
+
+def _queue(stack: Deployment) -> str:
+    url = stack.output("ChangesQueueUrl")
+    names = ["ApproximateNumberOfMessages", "QueueArn"]
+    found = stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return f"{found['QueueArn']}, about {found['ApproximateNumberOfMessages']} messages"
+
+
+def _secret(stack: Deployment) -> str:
+    if not stack.config_api_key().strip():
+        raise CheckFailedError("the secret is empty", "put the config API's key into it, nothing else")
+    return "holds a key"
+
+
+def _config_api(stack: Deployment) -> str:
+    entries = stack.config_api.entries()
+    faults = []
+    for name, raw in entries.items():
+        try:
+            parse_entry(name, raw, utc_now())
+        except FanoutError as error:
+            faults.append(str(error))
+    if faults:
+        raise CheckFailedError(f"{len(faults)} of {len(entries)} entries are unusable: {faults[0]}", "mend the entries")
+    if not entries:
+        raise CheckFailedError("it lists no providers", "fanout providers discover, or add", Verdict.WARN)
+    return f"answers, {len(entries):,} providers"
+
+
+def _glue_quota(stack: Deployment) -> str:
+    wanted = stack.dispatching.max_concurrent_runs
+    if stack.is_local:
+        return "the laptop cloud has none"
+    for page in stack.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="glue"):
+        for quota in page["Quotas"]:
+            if quota["QuotaName"].lower() == GLUE_QUOTA.lower():
+                return _enough(quota["Value"], wanted, "concurrent Glue job runs")
+    raise CheckFailedError("the quota is not listed", "look at Service Quotas, AWS Glue, in the console", Verdict.WARN)
+
+
+def _lambda_quota(stack: Deployment) -> str:
+    wanted = stack.dispatching.max_concurrent_runs
+    if stack.is_local:
+        return "the laptop cloud has none"
+    limits = stack.client("lambda").get_account_settings()["AccountLimit"]
+    return _enough(limits["UnreservedConcurrentExecutions"], wanted, "concurrent Lambda invocations")
+
+
+def _enough(quota: float, wanted: int, what: str) -> str:
+    if quota < wanted:
+        raise CheckFailedError(
+            f"the account allows {quota:.0f} {what}, MaxConcurrentRuns is {wanted}",
+            "ask for more in Service Quotas, or lower MaxConcurrentRuns",
+        )
+    return f"{quota:.0f} {what}, MaxConcurrentRuns is {wanted}"
+
+
+CHECKS: dict[str, Callable[[Deployment], str]] = {
+    "stack": _outputs,
+    "clock": _clock,
+    "state machine": _state_machine,
+    "schedule": _schedule,
+    "Glue job": _job,
+    "job script": _script,
+    "run ledger": _ledger,
+    "change log": _change_log,
+    "runs' folders": _runs,
+    "queue": _queue,
+    "secret": _secret,
+    "config API": _config_api,
+    "Glue quota": _glue_quota,
+    "Lambda quota": _lambda_quota,
+}
+"""Name -> what looks at it and says what it found, or raises; one that fails stops no other."""

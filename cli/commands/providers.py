@@ -13,16 +13,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.command import Operator, Yes, command
-from cli.discovery import discover as find_folders
+from cli.command import Operator, Provider, Yes, utc_now
 from cli.errors import Exit, UsageError
 from cli.output import as_json, table
 from cli.registry import Registry
-from cli.times import utc_now
 from fanout.errors import FanoutError, InvalidProviderError
-from fanout.providers import parse_entry
+from fanout.manifests import split_uri
+from fanout.providers import check_name, parse_entry
 
-Name = Annotated[str, typer.Argument(metavar="PROVIDER")]
 Fields = Annotated[
     list[str] | None,
     typer.Option("--field", metavar="NAME=JSON", help="Any other field, such as owner='\"sales\"'. Repeatable."),
@@ -43,13 +41,6 @@ class EntryReport:
 
 
 @dataclass(frozen=True)
-class ListReport:
-    """Answer of `providers list`."""
-
-    providers: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class ChangesReport:
     """Answer of `discover` and `import`."""
 
@@ -59,24 +50,6 @@ class ChangesReport:
     dry_run: bool
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(help="Who there is: list, add, change, remove, discover, import, export.", no_args_is_help=True)
-    for name, function in (
-        ("list", list_providers),
-        ("add", add),
-        ("set", change),
-        ("pause", pause),
-        ("resume", resume),
-        ("remove", remove),
-        ("discover", discover),
-        ("import", import_providers),
-        ("export", export_providers),
-    ):
-        command(group, name)(function)
-    app.add_typer(group, name="providers")
-
-
 def registry(op: Operator) -> Registry:
     """The stack's config API as the operator writes to it."""
     return Registry(op.stack.output("ConfigApiUrl"), op.stack.config_api_key)
@@ -84,11 +57,15 @@ def registry(op: Operator) -> Registry:
 
 def list_providers(op: Operator) -> None:
     """List the providers and their entries."""
-    op.show(ListReport(dict(sorted(op.stack.config_api.entries().items()))), _show_list)
+    op.show({"providers": dict(sorted(op.stack.config_api.entries().items()))}, _show_list)
 
 
 def add(
-    op: Operator, provider: Name, frequency: Frequency = DEFAULT_FREQUENCY, group: Group = None, field: Fields = None
+    op: Operator,
+    provider: Provider,
+    frequency: Frequency = DEFAULT_FREQUENCY,
+    group: Group = None,
+    field: Fields = None,
 ) -> None:
     """Register a provider."""
     entry = _given(frequency, group, field)
@@ -96,7 +73,7 @@ def add(
 
 
 def change(
-    op: Operator, provider: Name, frequency: Frequency = None, group: Group = None, field: Fields = None
+    op: Operator, provider: Provider, frequency: Frequency = None, group: Group = None, field: Fields = None
 ) -> None:
     """Change fields of a provider's entry; --field NAME=null removes one."""
     changes = _given(frequency, group, field)
@@ -105,17 +82,17 @@ def change(
     op.show(EntryReport(provider, "changed", registry(op).change(provider, changes)), _show_entry)
 
 
-def pause(op: Operator, provider: Name) -> None:
+def pause(op: Operator, provider: Provider) -> None:
     """Keep a provider from being started; a run that is under way goes on."""
     op.show(EntryReport(provider, "paused", registry(op).change(provider, {"paused": True})), _show_entry)
 
 
-def resume(op: Operator, provider: Name) -> None:
+def resume(op: Operator, provider: Provider) -> None:
     """Let a paused provider be started again; what came meanwhile is processed with its next run."""
     op.show(EntryReport(provider, "resumed", registry(op).change(provider, {"paused": None})), _show_entry)
 
 
-def remove(op: Operator, provider: Name, yes: Yes = False) -> None:
+def remove(op: Operator, provider: Provider, yes: Yes = False) -> None:
     """Take a provider off the list. Change log, bookmark and records stay: added again, it goes on where it was."""
     at = registry(op)
     at.get(provider)  # so that nobody is asked about a provider that is not there
@@ -134,13 +111,29 @@ def discover(
 ) -> Exit:
     """Register every provider that has a provider=NAME/ folder in the change log and is not registered yet."""
     known = op.stack.config_api.entries()
-    found = find_folders(op.stack.client("s3"), op.stack.output("ChangeLogDir"), known)
-    if found.missing and not dry_run:
-        op.confirm(f"Register {len(found.missing)} providers, every {frequency:g} minutes?", yes=yes)
-        _each(found.missing, lambda name: registry(op).create(name, {"frequency": _number(frequency)}))
-    there = tuple(name for name in known if name not in found.missing)
-    op.show(ChangesReport(found.missing, there, found.refused, dry_run), _show_changes)
-    return Exit.UNHEALTHY if found.refused else Exit.OK
+    found = folders(op.stack.client("s3"), op.stack.output("ChangeLogDir"))
+    refused = tuple(name for name in found if not _admitted(name))
+    missing = tuple(name for name in found if name not in known and name not in refused)
+    if missing and not dry_run:
+        op.confirm(f"Register {len(missing)} providers, every {frequency:g} minutes?", yes=yes)
+        _each(missing, lambda name: registry(op).create(name, {"frequency": _number(frequency)}))
+    op.show(ChangesReport(missing, tuple(known), refused, dry_run), _show_changes)
+    return Exit.UNHEALTHY if refused else Exit.OK
+
+
+def folders(s3: Any, change_log_dir: str) -> list[str]:
+    """Names behind `provider=` in the change log; one request for each 1,000, however many objects they hold."""
+    bucket, prefix = split_uri(change_log_dir.rstrip("/") + "/provider=")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+    return [f["Prefix"].removeprefix(prefix)[:-1] for page in pages for f in page.get("CommonPrefixes", ())]
+
+
+def _admitted(name: str) -> bool:
+    try:
+        check_name(name)
+    except InvalidProviderError:
+        return False
+    return True
 
 
 def import_providers(
@@ -219,8 +212,8 @@ def _read_file(file: str) -> Mapping[str, dict[str, Any]]:
     return entries
 
 
-def _show_list(report: ListReport, console: Console) -> None:
-    rows = [_row(name, entry) for name, entry in report.providers.items()]
+def _show_list(report: dict[str, dict[str, Any]], console: Console) -> None:
+    rows = [_row(name, entry) for name, entry in report["providers"].items()]
     console.print(table(("PROVIDER", ">EVERY", "STATUS", "LAST SUCCESS", "PAUSED", "GROUP", "ERROR"), rows))
     console.print(f"{len(rows):,} providers")
 
@@ -230,16 +223,8 @@ def _row(name: str, raw: object) -> tuple[object, ...]:
         entry = parse_entry(name, raw, utc_now())
     except FanoutError as error:
         return name, None, "invalid", None, None, None, str(error)
-    extra = entry.model_extra or {}
-    return (
-        name,
-        f"{entry.frequency:g} min",
-        entry.status,
-        entry.last_success,
-        entry.paused,
-        entry.group,
-        extra.get("error"),
-    )
+    said = (entry.model_extra or {}).get("error")
+    return name, f"{entry.frequency:g} min", entry.status, entry.last_success, entry.paused, entry.group, said
 
 
 def _show_entry(report: EntryReport, console: Console) -> None:

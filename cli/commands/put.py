@@ -8,12 +8,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.filesize import decimal as size
 
-from cli.command import Operator, command
+from cli.command import Operator, Provider
 from cli.errors import UsageError
-from cli.output import size
-from fanout.aws import split_uri
-from fanout.manifests import is_data
+from fanout.manifests import is_data, split_uri
 from fanout.providers import check_name
 
 
@@ -25,14 +24,9 @@ class PutReport:
     bytes: int
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app)(put)
-
-
 def put(
     op: Operator,
-    provider: Annotated[str, typer.Argument(metavar="PROVIDER")],
+    provider: Provider,
     file: Annotated[Path, typer.Argument(help="gzip JSON lines of change records.", exists=True, dir_okay=False)],
     name: Annotated[
         str | None, typer.Option("--as", metavar="KEY", help="Key below provider=NAME/; the file's name without it.")

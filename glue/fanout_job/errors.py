@@ -33,7 +33,7 @@ class JobError(Exception):
 
 
 class TransientError(JobError):
-    """The next run may well succeed without anybody's doing."""
+    """The next run may succeed although nobody changes anything."""
 
     transient = True
 
@@ -47,7 +47,7 @@ class ManifestError(JobError):
 
 
 class BadInputError(JobError):
-    """Input that no repetition will make good; OnBadRecord decides what happens to it."""
+    """Input that stays bad however often it is read; OnBadRecord decides what happens to it."""
 
 
 class CorruptObjectError(BadInputError):
@@ -84,6 +84,10 @@ class SendError(TransientError):
     """
 
 
+class CredentialsError(TransientError):
+    """There were no AWS credentials to sign requests with. The next run asks for them again."""
+
+
 class SendRefusedError(JobError):
     """The target refused a message or a request, and would again."""
 
@@ -105,7 +109,7 @@ class RunFailedError(JobError):
 
 
 def unexpected(error: Exception) -> UnexpectedError:
-    """Log where a defect is, and return it as a typed error. Its own text may hold a row, and is not told."""
+    """Log where a defect is, and return it as a typed error, without its own text, which may hold a row."""
     log.error("unexpected %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
     return UnexpectedError(f"{type(error).__name__} at {place_of(error)}")
 

@@ -24,7 +24,7 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 def decompressed(chunks: Iterator[bytes], key: str) -> Iterator[bytes]:
     """Yield an object's plain bytes in pieces of at most PIECE_BYTES, through every gzip member.
 
-    What an object holds is told by its first bytes, because Firehose names gzip objects without `.gz`.
+    The first bytes say what an object holds, not its name, because Firehose names gzip objects without `.gz`.
 
     Raises
     ------

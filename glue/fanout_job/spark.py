@@ -108,9 +108,9 @@ def send_by_key(sources: RDD[Any], settings: Settings, transform: Transform, rea
 def send_bookmarked(sc: SparkContext, settings: Settings, argv: Sequence[str], transform: Transform) -> Tally:
     """Read what Glue's own job bookmark has not seen: the article's way (docs/glue-bookmarks.md).
 
-    A DynamicFrame keeps neither the lines nor the objects they came from, so errors name neither, ids of
-    records that have no event id are hashes of the record, and what tells `{"M": {}}` from null is left to
-    Glue's schema inference.
+    A DynamicFrame keeps neither the lines nor the objects they came from. So errors name neither, a record without an
+    event id gets a hash of itself as its id, and Glue's schema inference decides whether `{"M": {}}` stays apart
+    from null.
     """
     context = importlib.import_module("awsglue.context").GlueContext(sc)
     job = importlib.import_module("awsglue.job").Job(context)

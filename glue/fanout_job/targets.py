@@ -55,7 +55,7 @@ class Target(Protocol):
 
 
 def sorted_out(batch: Sequence[Message], accepted: Iterable[str], refused: Iterable[str]) -> Answer:
-    """Sort a batch by the entry ids in an answer. Only an entry that is named as accepted was: all else goes again."""
+    """Sort a batch by the entry ids in an answer. Whatever the answer does not name as accepted is sent again."""
     taken = set(accepted)
     return Answer(
         [message for n, message in enumerate(batch) if str(n) in taken],

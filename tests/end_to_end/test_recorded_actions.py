@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.end_to_end.recording import ACCOUNT, REGION, Recording, recording
-from tools.iam import Call, Grants, Statement, grants, missing, read_calls, unused
+from tests.harness.permissions import Call, Grants, Statement, grants, missing, read_calls, unused
 
 __all__ = ["recording"]
 pytestmark = [pytest.mark.spark, pytest.mark.slow]

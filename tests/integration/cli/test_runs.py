@@ -39,13 +39,13 @@ def test_a_run_sends_what_is_new_and_its_history_says_so(fanout: Fanout, provide
     assert "Run change_log in Lambda" in ran.error
     assert messages(fanout) == ["one.json.gz-0", "one.json.gz-1", "one.json.gz-2"]
     (line,) = fanout.json("runs", provider)["runs"]
-    assert (line["status"], line["engine"], line["rows"], line["run_id"]) == (
+    assert (line["status"], line["record"]["engine"], line["record"]["rows"], line["run_id"]) == (
         "succeeded",
         "small",
         3,
         ran.json["run_id"],
     )
-    assert line["dollars"] > 0
+    assert line["record"]["dollars"] > 0
 
 
 def test_a_run_of_an_unknown_provider_starts_nothing(fanout: Fanout, provider: str) -> None:

@@ -17,7 +17,7 @@ HOOKS = "tests.integration.config_api.formats"
 
 
 def test_the_document_is_current() -> None:
-    assert DOCUMENT.read_text(encoding="utf-8") == text(), "run `python -m tools.reference`"
+    assert DOCUMENT.read_text(encoding="utf-8") == text(), "run `make docs`"
 
 
 def test_the_live_api_is_as_it_is_described(api: Api, tmp_path: Path) -> None:

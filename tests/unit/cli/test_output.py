@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cli.command import moment
 from cli.errors import UsageError
-from cli.output import as_json, dollars, duration, size
+from cli.output import as_json, dollars, duration
 from cli.overview import Condition
-from cli.times import moment
 from fanout.manifests import Replay
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -56,11 +56,6 @@ def test_a_duration_is_given_in_its_largest_units(span: timedelta, text: str) ->
 @pytest.mark.parametrize(("amount", "text"), [(0, "$0"), (0.000012, "$0.000012"), (0.5, "$0.5"), (1234.5, "$1,234.50")])
 def test_a_small_amount_is_not_shown_as_nothing(amount: float, text: str) -> None:
     assert dollars(amount) == text
-
-
-@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 KB"), (2 * 10**9, "2.0 GB")])
-def test_bytes_have_a_unit_that_fits(count: int, text: str) -> None:
-    assert size(count) == text
 
 
 @pytest.mark.parametrize(

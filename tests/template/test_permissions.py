@@ -1,29 +1,25 @@
-"""tools.iam on small cases: what it takes for allowed, for missing and for unused."""
+"""Roles on small cases: what it takes for a permission to count as allowed, missing or unused."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from local.stack.template import Template
-from tests.template.reading import ROOT, TEMPLATE
-from tools.iam import (
+from tests.harness.permissions import (
     AWS_MANAGED,
-    EVERYTHING,
     Call,
     Grants,
     PolicyError,
     Statement,
     arn_of,
-    documents,
     grants,
     missing,
     unused,
 )
+from tests.template.reading import ROOT, TEMPLATE
+from tools.iam import EVERYTHING
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/ledger"
@@ -106,15 +102,6 @@ def test_an_unknown_managed_policy_of_aws_is_an_error(monkeypatch: pytest.Monkey
 
     with pytest.raises(PolicyError, match="add what it allows"):
         grants(Template.load(TEMPLATE))
-
-
-def test_the_documents_for_parliament_are_complete_policies() -> None:
-    command = [sys.executable, "-m", "tools.iam", "documents", str(TEMPLATE)]
-    printed = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout)
-
-    assert printed == documents(Template.load(TEMPLATE, EVERYTHING))
-    assert {name.partition(".")[0] for name in printed} >= {"DispatchFunctionRole", "ChangeLogJobRole", "UseKeysPolicy"}
-    assert all(statement["Action"] for document in printed.values() for statement in document["Statement"])
 
 
 def test_the_reasons_for_unused_permissions_name_roles_that_exist() -> None:

@@ -1,27 +1,34 @@
-"""Everything about one run, from execution to commit, gathered from where each part is kept."""
+"""`fanout trace`: everything about one run, from execution to commit, gathered from where each part is kept."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
+import typer
 from botocore.exceptions import ClientError
+from rich.console import Console
+from rich.filesize import decimal as size
 
+from cli.command import Operator
 from cli.deployment import Deployment
-from cli.errors import UsageError
-from cli.history import RunFolder, folders, read_record
-from cli.logs import CloudWatchLogs, LocalLogs, Logs
-from fanout.ledger import ProviderState, RunRecord
+from cli.errors import Exit, UsageError
+from cli.history import RunFolder, find_folder, read_record
+from cli.logs import CloudWatchLogs, LocalLogs, Logs, short
+from cli.output import dollars, table
+from fanout.endings import explain
+from fanout.ledger import ProviderState
 from fanout.manifests import manifest_uri, read_manifest
-from fanout.outcomes import explain
 from fanout.providers import check_name
+from fanout.runs import RunRecord
 
-BEFORE_CLAIM = timedelta(minutes=10)
-"""How long before an execution's start its folder is looked for: clocks differ, and a listing costs nothing."""
 SHOWN_OBJECTS = 5
+JOB_RUN_FIELDS = (
+    "Id", "JobRunState", "ErrorMessage", "StartedOn", "CompletedOn", "ExecutionTime", "NumberOfWorkers", "WorkerType",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,19 @@ class Trace:
         return self.execution.error if self.execution else None
 
 
-def trace(stack: Deployment, run: str, provider: str | None, log_lines: int) -> Trace:
+def trace(
+    op: Operator,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Execution name (the run's id) or ARN.")],
+    provider: Annotated[str | None, typer.Option(help="For runs older than 90 days, which AWS has forgotten.")] = None,
+    log_lines: Annotated[int, typer.Option("--log-lines", min=0, help="Log lines to show.")] = 15,
+) -> Exit:
+    """One run on one page: execution, claim, manifest, job run, log, commit. Status 1 if the run failed."""
+    found = gather(op.stack, run, provider, log_lines)
+    op.show(found, _show)
+    return Exit.UNHEALTHY if found.why else Exit.OK
+
+
+def gather(stack: Deployment, run: str, provider: str | None, log_lines: int) -> Trace:
     """Gather a run.
 
     Parameters
@@ -117,7 +136,8 @@ def trace(stack: Deployment, run: str, provider: str | None, log_lines: int) -> 
             "days name its provider with --provider"
         )
     check_name(provider)
-    folder = _folder(stack, run_id, provider, execution["startDate"] - BEFORE_CLAIM if execution else None)
+    started = execution["startDate"] if execution else None
+    folder = find_folder(stack.client("s3"), stack.runs, provider, run_id, started)
     if folder is None and execution is None:
         raise UsageError(f"{provider} has no run {run_id}: `fanout runs {provider}` lists its runs")
     record = read_record(stack.objects, folder.uri) if folder else None
@@ -127,7 +147,7 @@ def trace(stack: Deployment, run: str, provider: str | None, log_lines: int) -> 
         run_id=run_id,
         provider=provider,
         execution=_execution_part(execution, history) if execution else None,
-        claim=_claim(history),
+        claim=_last_state(history, "claim"),
         manifest=_manifest(stack, folder) if folder else None,
         job_run=job_run,
         result=json.loads(result) if result else None,
@@ -177,27 +197,23 @@ def steps(history: Iterable[dict[str, Any]]) -> tuple[Step, ...]:
     return tuple(found)
 
 
-def _last_state(history: Iterable[dict[str, Any]], key: str) -> dict[str, Any] | None:
-    """The newest value of a key in the execution's state."""
-    found = None
+def _objects(history: Iterable[dict[str, Any]], *places: tuple[str, str]) -> Iterator[dict[str, Any]]:
+    """The JSON objects that the events hold in some of their details, oldest first."""
     for event in history:
-        for details, document in (("stateExitedEventDetails", "output"), ("stateEnteredEventDetails", "input")):
+        for details, document in places:
             try:
-                state = json.loads(event.get(details, {}).get(document) or "null")
+                found = json.loads(event.get(details, {}).get(document) or "null")
             except ValueError:
                 continue
-            if isinstance(state, dict) and isinstance(state.get(key), dict):
-                found = state[key]
-    return found
+            if isinstance(found, dict):
+                yield found
 
 
-def _claim(history: list[dict[str, Any]]) -> dict[str, Any] | None:
-    return _last_state(history, "claim")
-
-
-def _folder(stack: Deployment, run_id: str, provider: str, since: datetime | None) -> RunFolder | None:
-    found = (f for f in folders(stack.client("s3"), stack.runs, provider, since) if f.run_id == run_id)
-    return next(found, None)
+def _last_state(history: Iterable[dict[str, Any]], key: str) -> dict[str, Any] | None:
+    """The newest value of a key in the execution's state."""
+    states = _objects(history, ("stateExitedEventDetails", "output"), ("stateEnteredEventDetails", "input"))
+    found = [state[key] for state in states if isinstance(state.get(key), dict)]
+    return found[-1] if found else None
 
 
 def _manifest(stack: Deployment, folder: RunFolder) -> ManifestPart | None:
@@ -215,34 +231,16 @@ def _job_run(stack: Deployment, history: list[dict[str, Any]]) -> dict[str, Any]
     if job_run_id is None:
         return None
     found = stack.client("glue").get_job_run(JobName=stack.output("GlueJobName"), RunId=job_run_id)["JobRun"]
-    kept = (
-        "Id",
-        "JobRunState",
-        "ErrorMessage",
-        "StartedOn",
-        "CompletedOn",
-        "ExecutionTime",
-        "NumberOfWorkers",
-        "WorkerType",
-    )
-    return {name: found[name] for name in kept if name in found}
+    return {name: found[name] for name in JOB_RUN_FIELDS if name in found}
 
 
 def job_run_id_of(history: Iterable[dict[str, Any]]) -> str | None:
     """The id of the job run that the execution started; it is in the task's events also when the run failed."""
-    found = None
-    for event in history:
-        for name in ("taskSubmittedEventDetails", "taskSucceededEventDetails", "taskFailedEventDetails"):
-            details = event.get(name, {})
-            if details.get("resourceType") != "glue":
-                continue
-            try:
-                body = json.loads(details.get("output") or details.get("cause") or "null")
-            except ValueError:
-                continue
-            if isinstance(body, dict):
-                found = body.get("JobRunId") or body.get("Id") or found
-    return found
+    tasks = ("taskSubmittedEventDetails", "taskSucceededEventDetails", "taskFailedEventDetails")
+    glue = [event for event in history if any(event.get(task, {}).get("resourceType") == "glue" for task in tasks)]
+    bodies = _objects(glue, *((task, document) for task in tasks for document in ("output", "cause")))
+    found = [run_id for body in bodies if (run_id := body.get("JobRunId") or body.get("Id"))]
+    return str(found[-1]) if found else None
 
 
 def commit_part(state: ProviderState, run_id: str, record: RunRecord | None) -> CommitPart:
@@ -276,3 +274,35 @@ def _log(
     if job_run is not None:
         return logs.of_job_run(job_run["Id"], lines)
     return logs.of_function(stack.output("SmallRunFunctionName"), run_id, folder.claimed_at, lines)
+
+
+def _show(found: Trace, console: Console) -> None:
+    facts: list[tuple[str, object]] = [("run", found.run_id), ("provider", found.provider)]
+    if found.execution:
+        part = found.execution
+        facts += [("execution", f"{part.status}, {part.arn}"), ("input", part.input), ("began", part.started_at)]
+        facts += [("ended", part.ended_at)]
+    if found.claim:
+        reason = f": {found.record.reason}" if found.record else ""
+        facts += [("claim", f"{found.claim.get('decision')}{reason}")]
+    if found.manifest:
+        m = found.manifest
+        facts += [("manifest", f"{m.objects:,} objects, {size(m.bytes)}, {m.backlog:,} left for later: {m.uri}")]
+        facts += [("", uri) for uri in m.first]
+    if found.job_run:
+        facts += [("job run", ", ".join(f"{k} {v}" for k, v in found.job_run.items()))]
+    if found.record:
+        r = found.record
+        figures = f"{r.rows:,} rows, {r.messages:,} messages, {r.seconds:.1f} s, {dollars(r.dollars)}"
+        facts += [("record", f"{r.status}, {r.engine}: {figures}")]
+    if found.why:
+        facts += [("why", found.why)]
+    facts += [("commit", found.commit.explanation), ("bookmark", f"generation {found.commit.generation}")]
+    console.print(table(("", ""), facts))
+    if found.execution and found.execution.steps:
+        rows = [
+            (s.state, s.entered_at, None if s.seconds is None else f"{s.seconds:.1f}") for s in found.execution.steps
+        ]
+        console.print(table(("STATE", "ENTERED", ">SECONDS"), rows))
+    for line in found.log:
+        console.print("  " + short(line), style="dim", markup=False)

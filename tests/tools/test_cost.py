@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
 
 import pytest
 
 from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
-from fanout.outcomes import SMALL_RUN_MEMORY_MB
+from fanout.endings import SMALL_RUN_MEMORY_MB
 from local.stack.template import Template
-from tests.template.reading import ROOT
+from tests.template.reading import ROOT, TEMPLATE
 from tools import cost
 from tools.cost import Load, article_year, our_run, our_year, total
 
@@ -21,7 +20,12 @@ HANDLERS = {
     "small": "SmallRunFunction",
     "config_api": "ConfigApiFunction",
 }
-START = {"nothing": "Update Status Success", "small": "Run change_log in Lambda", "glue": "Start change_log Glue Job"}
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    """template.yaml expanded, with the parameters' defaults."""
+    return Template.load(TEMPLATE)
 
 
 def test_the_articles_floor_is_514_dollars_a_year_for_one_provider_at_15_minutes() -> None:
@@ -53,7 +57,9 @@ def test_a_run_that_seldom_finds_anything_costs_less_than_one_that_always_does()
 
 def test_unit_prices_stand_in_one_table_only() -> None:
     prices = {value for value in PRICES.values() if value < 0.1} | {0.44}
-    sources = [path for folder in ("functions", "tools", "local", "glue") for path in (ROOT / folder).rglob("*.py")]
+    sources = [
+        path for folder in ("functions", "tools", "local", "glue", "cli") for path in (ROOT / folder).rglob("*.py")
+    ]
     strays = [
         f"{path}:{node.lineno} {node.value}"
         for path in sources
@@ -121,15 +127,6 @@ def test_a_small_run_is_billed_by_its_functions_memory(template: Template) -> No
 
 def test_the_model_has_the_templates_size_of_a_small_run(template: Template) -> None:
     assert int(str(template.parameters["SmallRunMaxBytes"])) == cost.SMALL_RUN_MAX_BYTES
-
-
-@pytest.mark.parametrize("decision", START)
-def test_the_model_counts_the_states_that_a_run_enters(decision: str, states: dict[str, dict[str, Any]]) -> None:
-    chain = ["Claim Partition", "Choose Engine", START[decision]]
-    while not states[chain[-1]].get("End"):
-        chain.append(states[chain[-1]].get("Next", "Update Status Success"))
-
-    assert len(chain) == cost.STATES[decision], chain  # type: ignore[index]
 
 
 def test_the_docs_show_what_the_code_computes() -> None:

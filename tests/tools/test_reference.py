@@ -20,7 +20,7 @@ PAGES = [
 
 @pytest.mark.parametrize(("path", "text"), [pytest.param(*item, id=item[0].name) for item in pages().items()])
 def test_a_generated_page_is_current(path: Path, text: str) -> None:
-    assert path.read_text(encoding="utf-8") == text, "run `python -m tools.reference`"
+    assert path.read_text(encoding="utf-8") == text, "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,0 +1,200 @@
+"""`fanout run` and `fanout replay`: a provider's execution, started by hand and followed to its end."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal as size
+
+from cli.command import Operator, Provider, Yes, moment, utc_now
+from cli.errors import Exit, UsageError
+from cli.history import find_folder, read_record
+from cli.output import dollars
+from fanout.claims import MAX_OBJECTS, listing
+from fanout.manifests import Replay, select_replay
+from fanout.providers import check_name
+from fanout.runs import RunRecord
+from fanout.schedule import execution_name
+from fanout.times import format_iso
+
+BY_HAND, REPLAY = "-m", "-r"
+"""What is put behind an execution's name, so that it never takes the name of a tick's."""
+BUSY = "Already Running"
+"""The state in which an execution ends that did nothing because another run has the provider."""
+
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Start it and come back at once.")]
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """How a run that was started by hand ended."""
+
+    provider: str
+    run_id: str
+    status: str
+    explanation: str
+    record: RunRecord | None
+
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """What a replay would send again."""
+
+    provider: str
+    start: datetime
+    end: datetime
+    objects: int
+    bytes: int
+    first: str | None
+    last: str | None
+
+
+def run(op: Operator, provider: Provider, no_wait: NoWait = False) -> Exit:
+    """Start a provider's run now, whether it is due or not, and follow it to its end."""
+    _check_registered(op, provider)
+    return _start_and_follow(op, provider, None, no_wait=no_wait)
+
+
+def replay(
+    op: Operator,
+    provider: Provider,
+    start_text: Annotated[
+        str, typer.Option("--from", help="Oldest LastModified: ISO 8601, or 30m, 6h, 2d for so long ago.")
+    ],
+    end_text: Annotated[str, typer.Option("--to", help="Newest LastModified, included.")] = "now",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent again.")] = False,
+    yes: Yes = False,
+    no_wait: NoWait = False,
+) -> Exit:
+    """Send a range of a provider's objects again, under the same message ids. The bookmark stays where it is."""
+    check_name(provider)
+    now = utc_now()
+    wanted = Replay.model_validate({"from": moment(start_text, now), "to": moment(end_text, now)})
+    if wanted.start > wanted.end:
+        raise UsageError("--from lies after --to")
+    plan = _plan(op, provider, wanted)
+    if dry_run or not plan.objects:
+        op.show(plan, _show_plan)
+        return Exit.OK
+    op.confirm(f"Send {plan.objects} objects ({size(plan.bytes)}) of {provider} again?", yes=yes)
+    return _start_and_follow(
+        op, provider, {"from": format_iso(wanted.start), "to": format_iso(wanted.end)}, no_wait=no_wait
+    )
+
+
+def _check_registered(op: Operator, provider: str) -> None:
+    known = op.stack.config_api.entries()
+    if check_name(provider) not in known:
+        close = difflib.get_close_matches(provider, map(str, known), n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"add it with `fanout providers add {provider}`"
+        raise UsageError(f"there is no provider {provider}; {hint}")
+
+
+def _plan(op: Operator, provider: str, wanted: Replay) -> ReplayPlan:
+    settings = op.stack.planning
+    found = listing(op.stack.objects, settings, provider, wanted.start)
+    chosen = select_replay(found, wanted, MAX_OBJECTS, settings.max_bytes_per_run).objects
+    return ReplayPlan(
+        provider=provider,
+        start=wanted.start,
+        end=wanted.end,
+        objects=len(chosen),
+        bytes=sum(o.size for o in chosen),
+        first=chosen[0].key if chosen else None,
+        last=chosen[-1].key if chosen else None,
+    )
+
+
+def _start_and_follow(op: Operator, provider: str, wanted: dict[str, str] | None, *, no_wait: bool) -> Exit:
+    states, now = op.stack.client("stepfunctions"), utc_now()
+    arn = start(states, op.stack.output("StateMachineArn"), provider, now, wanted)
+    run_id = arn.rpartition(":")[2]
+    if no_wait:
+        op.show(RunReport(provider, run_id, "RUNNING", f"follow it with `fanout trace {run_id}`", None), _show_run)
+        return Exit.OK
+    op.note(f"started {run_id}")
+    execution, last_state = watch(states, arn, lambda state: op.note(f"  {state}"), op.stack.poll_seconds)
+    status, record = execution["status"], _record(op, provider, run_id, now)
+    if busy := last_state == BUSY:
+        explanation = "another run has the provider; `fanout status` shows which, and it does the work"
+    elif status != "SUCCEEDED":
+        why = record.error if record and record.error else execution.get("cause") or execution.get("error")
+        explanation = f"{why}; `fanout trace {run_id}` shows the whole run"
+    elif record is None or record.engine == "none":
+        explanation = "there was nothing new to send"
+    else:
+        sent = f"{record.messages:,} messages of {record.rows:,} rows in {record.objects:,} objects"
+        explanation = f"{sent}, {dollars(record.dollars)}"
+    op.show(RunReport(provider, run_id, status, explanation, record), _show_run)
+    return Exit.OK if status == "SUCCEEDED" and not busy else Exit.UNHEALTHY
+
+
+def _record(op: Operator, provider: str, run_id: str, started: datetime) -> RunRecord | None:
+    folder = find_folder(op.stack.client("s3"), op.stack.runs, provider, run_id, started)
+    if folder is not None:
+        return read_record(op.stack.objects, folder.uri)
+    last = op.stack.ledger.get(provider).last_run
+    return last if last and last.run_id == run_id else None
+
+
+def start(
+    states: Any, state_machine_arn: str, provider: str, now: datetime, replay: dict[str, str] | None = None
+) -> str:
+    """Start a provider's execution; return its ARN.
+
+    Parameters
+    ----------
+    states
+        boto3 Step Functions client.
+    replay
+        ``{"from", "to"}`` in ISO 8601.
+    """
+    given = {"provider": provider, **({"replay": replay} if replay else {})}
+    name = execution_name(provider, now) + (REPLAY if replay else BY_HAND)
+    try:
+        started = states.start_execution(stateMachineArn=state_machine_arn, name=name, input=json.dumps(given))
+    except states.exceptions.ExecutionAlreadyExists:  # names are to the second, and the run before took less
+        time.sleep(1)
+        return start(states, state_machine_arn, provider, now + timedelta(seconds=1), replay)
+    return str(started["executionArn"])
+
+
+def watch(states: Any, arn: str, entered: Callable[[str], None], poll_seconds: float) -> tuple[dict[str, Any], str]:
+    """Wait until an execution ends, telling of each state that it enters; return it and the state it ended in."""
+    told: list[str] = []
+    while True:
+        execution = states.describe_execution(executionArn=arn)
+        pages = states.get_paginator("get_execution_history").paginate(executionArn=arn, includeExecutionData=False)
+        names = [
+            event["stateEnteredEventDetails"]["name"]
+            for page in pages
+            for event in page["events"]
+            if "stateEnteredEventDetails" in event
+        ]
+        for name in names[len(told) :]:
+            entered(name)
+        told = names
+        if execution["status"] != "RUNNING":
+            return execution, names[-1] if names else ""
+        time.sleep(poll_seconds)
+
+
+def _show_run(report: RunReport, console: Console) -> None:
+    console.print(f"{report.run_id}: {report.status}: {report.explanation}", markup=False)
+
+
+def _show_plan(plan: ReplayPlan, console: Console) -> None:
+    span = f"from {format_iso(plan.start)} to {format_iso(plan.end)}"
+    if not plan.objects:
+        console.print(f"{plan.provider} has no objects {span}: nothing to send again", markup=False)
+        return
+    console.print(f"{plan.objects:,} objects, {size(plan.bytes)}, {span} would be sent again", markup=False)
+    console.print(f"first {plan.first}\nlast  {plan.last}", markup=False)

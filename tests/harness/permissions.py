@@ -1,0 +1,178 @@
+"""What the roles of the template may do, held against the AWS calls that were really made.
+
+The laptop cloud writes down each AWS call with its principal, action and resource; `missing` tells which of them AWS
+would have refused, `unused` what a role may do and never did. Conditions are not evaluated: a call here has none of
+the context that AWS would compare, so a statement with a condition counts as if it held.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.stack.intrinsics import resolve
+from local.stack.template import Resource, Template
+from tools.iam import Names
+
+AWS_MANAGED: dict[str, tuple[str, ...]] = {
+    "service-role/AWSLambdaBasicExecutionRole": ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"),
+    "AWSXrayWriteOnlyAccess": (
+        "xray:PutTraceSegments",
+        "xray:PutTelemetryRecords",
+        "xray:GetSamplingRules",
+        "xray:GetSamplingTargets",
+        "xray:GetSamplingStatisticSummaries",
+    ),
+    "service-role/AmazonAPIGatewayPushToCloudWatchLogs": (
+        "logs:CreateLogGroup",
+        "logs:CreateLogStream",
+        "logs:DescribeLogGroups",
+        "logs:DescribeLogStreams",
+        "logs:PutLogEvents",
+        "logs:GetLogEvents",
+        "logs:FilterLogEvents",
+    ),
+}
+"""What AWS's own policies allow, all of it on any resource. Source: the AWS Managed Policy Reference Guide."""
+
+
+class PolicyError(Exception):
+    """A role has a policy that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One AWS call as the laptop cloud wrote it down."""
+
+    principal: str
+    service: str
+    action: str
+    resource: str | None = None
+
+    @property
+    def permission(self) -> str:
+        """The IAM action, such as "dynamodb:GetItem"."""
+        return f"{self.service}:{self.action}"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of a role, resolved."""
+
+    effect: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+
+    def covers(self, permission: str, arn: str | None) -> bool:
+        """Whether it speaks of this action on this resource; a resource that is not known counts as any."""
+        if not any(_matches(pattern.lower(), permission.lower()) for pattern in self.actions):
+            return False
+        return arn is None or any(_matches(pattern, arn) for pattern in self.resources)
+
+
+Grants = dict[str, list[Statement]]
+"""Logical id of a role -> what it may do."""
+
+
+def _matches(pattern: str, text: str) -> bool:
+    wild = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(wild, text) is not None
+
+
+def grants(template: Template, physical_id: Callable[[str], str] | None = None) -> Grants:
+    """What every role of the template may do.
+
+    Parameters
+    ----------
+    template
+        Expanded, with the parameter values to look at.
+    physical_id
+        What `Ref` gives for a resource in a stack that exists; without, each logical id is the resource's name.
+
+    Raises
+    ------
+    PolicyError
+        A role has a managed policy that is neither the template's nor in `AWS_MANAGED`.
+    """
+    lookups = Names(template, physical_id)
+    return {
+        logical_id: _statements(template, resource, lookups)
+        for logical_id, resource in template.resources.items()
+        if resource.type == "AWS::IAM::Role"
+    }
+
+
+def missing(calls: Iterable[Call], granted: Grants, region: str, account: str) -> list[str]:
+    """Calls that AWS would refuse, one line a kind; principals that are no role of the template do not count."""
+    refused = set()
+    for call in calls:
+        statements = granted.get(call.principal)
+        if statements is None:
+            continue
+        arn = arn_of(call, region, account)
+        covering = [statement for statement in statements if statement.covers(call.permission, arn)]
+        if not covering or any(statement.effect == "Deny" for statement in covering):
+            refused.add(f"{call.principal} may not {call.permission} on {arn}")
+    return sorted(refused)
+
+
+def unused(calls: Iterable[Call], granted: Grants) -> set[tuple[str, str]]:
+    """Pairs of role and action that are allowed and were never used; a wildcard is used by whatever it covers."""
+    made = {(call.principal, call.permission) for call in calls}
+    return {
+        (role, action)
+        for role, statements in granted.items()
+        for statement in statements
+        if statement.effect == "Allow"
+        for action in statement.actions
+        if not any(role == principal and _matches(action.lower(), used.lower()) for principal, used in made)
+    }
+
+
+def read_calls(path: Path) -> list[Call]:
+    """The calls in an api_calls.jsonl of the laptop cloud."""
+    lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return [Call(**{name: line[name] for name in ("principal", "service", "action", "resource")}) for line in lines]
+
+
+def arn_of(call: Call, region: str, account: str) -> str | None:
+    """The ARN of what a call names, or None when the record does not say."""
+    named = call.resource
+    if named is None or named.startswith("arn:"):
+        return named
+    forms = {
+        "dynamodb": f"arn:aws:dynamodb:{region}:{account}:table/{named}",
+        "glue": f"arn:aws:glue:{region}:{account}:job/{named}",
+        "lambda": f"arn:aws:lambda:{region}:{account}:function:{named}",
+        "s3": f"arn:aws:s3:::{named}",
+        "sqs": f"arn:aws:sqs:{region}:{account}:{named.rpartition('/')[2]}",
+    }
+    return forms.get(call.service)
+
+
+def _statements(template: Template, role: Resource, lookups: Names) -> list[Statement]:
+    properties = resolve(role.properties, lookups)
+    found = [s for policy in properties.get("Policies", []) for s in _of_document(policy["PolicyDocument"])]
+    for policy in properties.get("ManagedPolicyArns", []):
+        if policy in template.resources:
+            found += _of_document(resolve(template.resources[policy].properties, lookups)["PolicyDocument"])
+        elif (name := str(policy).partition(":policy/")[2]) in AWS_MANAGED:
+            found.append(Statement("Allow", AWS_MANAGED[name], ("*",)))
+        else:
+            raise PolicyError(f"{role.logical_id} has {policy}: add what it allows to AWS_MANAGED")
+    return found
+
+
+def _of_document(document: Mapping[str, Any]) -> list[Statement]:
+    return [
+        Statement(statement["Effect"], _listed(statement["Action"]), _listed(statement["Resource"]))
+        for statement in _listed(document["Statement"])
+    ]
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list) else (value,)

@@ -1,0 +1,75 @@
+"""tools.definition: what it takes for a definition to be refused or found faulty."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.template.reading import ROOT, TEMPLATE
+from tools.definition import DefinitionError, faults, substitute
+
+SOUND: dict[str, Any] = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
+
+
+def test_a_sound_definition_has_no_faults() -> None:
+    assert faults(SOUND) == []
+
+
+def test_the_linter_finds_a_state_that_is_not_there() -> None:
+    assert any("Nowhere" in fault for fault in faults({**SOUND, "StartAt": "Nowhere"}))
+
+
+def test_the_linter_finds_a_state_that_nothing_leads_to() -> None:
+    broken = {**SOUND, "States": {**SOUND["States"], "Island": {"Type": "Succeed"}}}
+
+    assert any("Island" in fault for fault in faults(broken))
+
+
+def test_values_are_put_in_where_their_names_stand() -> None:
+    assert substitute('{"TimeoutSeconds": ${a}}', {"a": 5}) == {"TimeoutSeconds": 5}
+
+
+@pytest.mark.parametrize("values", [{}, {"a": 1, "b": 2}])
+def test_a_missing_or_a_needless_substitution_is_refused(values: dict[str, int]) -> None:
+    with pytest.raises(DefinitionError, match="DefinitionSubstitutions"):
+        substitute('{"TimeoutSeconds": ${a}}', values)
+
+
+def test_a_definition_that_would_hold_a_secret_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="no secret"):
+        substitute('{"Comment": "${a}"}', {"a": "{{resolve:secretsmanager:key}}"})
+
+
+def test_what_is_not_json_after_substitution_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="not JSON"):
+        substitute('{"Comment": ${a}}', {"a": "text"})
+
+
+def lint(template: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tools.definition", str(template)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_template_s_state_machine_passes() -> None:
+    done = lint(TEMPLATE)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(" 0 faults\n")
+
+
+def test_a_faulty_definition_fails_with_its_faults(tmp_path: Path) -> None:
+    (tmp_path / "machine.json").write_text(json.dumps({**SOUND, "StartAt": "Nowhere"}))
+    machine = {"Type": "AWS::Serverless::StateMachine", "Properties": {"DefinitionUri": "machine.json"}}
+    template = tmp_path / "template.yaml"
+    template.write_text(json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": {"Machine": machine}}))
+
+    done = lint(template)
+
+    assert done.returncode == 1
+    assert "Machine: " in done.stderr
+    assert "Nowhere" in done.stderr

@@ -1,0 +1,98 @@
+"""Where a run's log lines are found on AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from cli.logs import MARGIN, CloudWatchLogs, short
+
+FUNCTIONS, JOBS = "/aws/lambda/glue-fanout-dev", "/aws-glue/glue-fanout-dev/output"
+BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+"""An hour ago: CloudWatch Logs takes nothing that is older than two weeks."""
+
+
+class Group:
+    """A log group that tests write to."""
+
+    def __init__(self, logs: Any, name: str) -> None:
+        self.logs, self.name = logs, name
+        logs.create_log_group(logGroupName=name)
+
+    def write(self, stream: str, *lines: str, at: datetime = BEGAN) -> None:
+        """Write lines a second apart into a stream of its own."""
+        self.logs.create_log_stream(logGroupName=self.name, logStreamName=stream)
+        events = [
+            {"timestamp": int((at + timedelta(seconds=n)).timestamp() * 1000), "message": line + "\n"}
+            for n, line in enumerate(lines)
+        ]
+        self.logs.put_log_events(logGroupName=self.name, logStreamName=stream, logEvents=events)
+
+
+@pytest.fixture
+def logs() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("logs", region_name="us-east-1")
+
+
+@pytest.fixture
+def stack(logs: Any) -> CloudWatchLogs:
+    """The logs of a stack whose job writes where the template says."""
+    glue = boto3.client("glue", region_name="us-east-1")
+    glue.create_job(
+        Name="etl-dev-change_log",
+        Role="role",
+        Command={"Name": "glueetl"},
+        DefaultArguments={"--custom-logGroup-prefix": JOBS.removesuffix("/output")},
+    )
+    return CloudWatchLogs(logs, glue, FUNCTIONS, "etl-dev-change_log")
+
+
+def test_of_the_group_that_all_functions_share_a_run_gets_its_function_s_lines_that_name_it(
+    logs: Any, stack: CloudWatchLogs
+) -> None:
+    group = Group(logs, FUNCTIONS)
+    group.write("2026/11/22/small_run[$LATEST]aaaa", "run-1 began", "run-2 began", "run-1 sent 3")
+    group.write("2026/11/22/small_run[7]bbbb", "run-1 is tried again", at=BEGAN + timedelta(minutes=1))
+    group.write("2026/11/22/claim[$LATEST]cccc", "run-1 is claimed")
+    group.write("2026/11/22/not_small_run[$LATEST]dddd", "run-1 is no business of this function")
+    group.write("2026/11/22/small_run[$LATEST]eeee", "run-1, long after", at=BEGAN + MARGIN + timedelta(seconds=1))
+
+    assert stack.of_function("small_run", "run-1", BEGAN, 10) == ["run-1 began", "run-1 sent 3", "run-1 is tried again"]
+    assert stack.of_function("small_run", "run-1", BEGAN, 1) == ["run-1 is tried again"]
+
+
+def test_of_a_job_run_the_last_lines_of_driver_and_executors_are_found_below_output(
+    logs: Any, stack: CloudWatchLogs
+) -> None:
+    group = Group(logs, JOBS)
+    group.write("jr_1-driver", "driver starts", at=BEGAN)
+    group.write("jr_1-executor1", "executor sends", "executor fails", at=BEGAN + timedelta(seconds=5))
+    group.write("jr_2-driver", "another run")
+
+    assert stack.of_job_run("jr_1", 10) == ["driver starts", "executor sends", "executor fails"]
+    assert stack.of_job_run("jr_1", 2) == ["executor sends", "executor fails"]
+    assert stack.of_job_run("jr_3", 10) == []
+
+
+def test_before_the_first_job_run_has_written_there_is_no_line(stack: CloudWatchLogs) -> None:
+    assert stack.of_job_run("jr_1", 10) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('{"timestamp":"07:30","level":"ERROR","message":"failed","reason":"x"}', "07:30 ERROR failed x"),
+        ('{"time":"07:30","message":"m"}', "07:30 m"),
+        ("[1, 2]", "[1, 2]"),
+        ('{"level":"INFO"}', '{"level":"INFO"}'),
+        ("plain", "plain"),
+    ],
+)
+def test_a_structured_line_is_shown_as_time_level_message_and_reason(line: str, shown: str) -> None:
+    assert short(line) == shown

@@ -19,6 +19,7 @@ from typing import Any
 
 from moto.core.exceptions import JsonRESTError
 
+from local.aws.logs import LogWriter
 from local.aws.sandbox import Answer, Function, Sandbox
 
 
@@ -42,6 +43,10 @@ class FunctionRunner:
         Folder; {function}.log in it takes what a handler prints.
     code
         Folder for unpacked function packages.
+    log_writer
+        Takes what handlers print, too.
+    log_groups
+        Function name -> the log group that the template names for it.
     principal
         Role ARN -> access key id.
     send_message
@@ -57,6 +62,8 @@ class FunctionRunner:
         endpoint: str,
         logs: Path,
         code: Path,
+        log_writer: LogWriter,
+        log_groups: Mapping[str, str],
         principal: Callable[[str], str],
         send_message: Callable[[str, str], None],
         concurrency: int,
@@ -65,6 +72,8 @@ class FunctionRunner:
         self._endpoint = endpoint
         self._logs = logs
         self._code = code
+        self._log_writer = log_writer
+        self._log_groups = log_groups
         self._principal = principal
         self._send_message = send_message
         self._retry_seconds = retry_seconds
@@ -112,6 +121,7 @@ class FunctionRunner:
             return sandbox.call(event, request_id)
         finally:
             self._give_back(sandbox)
+            self._log_writer.put(sandbox.function.log_group, sandbox.function.log_stream, sandbox.log)
 
     def function(self, made: Any) -> Function:
         """What is needed to run one of moto's functions."""
@@ -126,6 +136,7 @@ class FunctionRunner:
             memory=int(made.memory_size),
             principal=self._principal(made.role),
             region=made.region,
+            log_group=self._log_groups.get(made.function_name, f"/aws/lambda/{made.function_name}"),
             version=str(made.version),
         )
 

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from local.aws.call_log import CallLog, Watcher
 from local.aws.event_sources import QueuePoller
 from local.aws.functions import FunctionRunner
 from local.aws.job_runs import JobRunner
+from local.aws.logs import LogWriter
 from local.aws.repairs.hooks import Hooks, connect
 from local.aws.spark_driver import driver_environment
 from local.errors import LaptopCloudError
@@ -57,6 +59,8 @@ class Services:
         URL for `aws --endpoint-url`.
     roles
         Role ARN -> the name under which its calls are written down, which is its access key id.
+    log_groups
+        Function name -> its log group, where the template names one.
     api_urls
         REST API id -> URL on this machine.
 
@@ -78,6 +82,7 @@ class Services:
     ) -> None:
         self.account = account
         self.roles: dict[str, str] = {}
+        self.log_groups: dict[str, str] = {}
         self.api_urls: dict[str, str] = {}
         self._apis: list[ApiGateway] = []
         self._pollers: list[QueuePoller] = []
@@ -93,12 +98,22 @@ class Services:
                 "127.0.0.1", port, self._call_log, threaded=True, request_handler=MotoRequestHandler
             )
         except SystemExit:  # werkzeug's way of saying that the port is taken
-            raise LaptopCloudError(f"Port {port} is taken: choose another one, or 0 for any.") from None
+            another = f"make up ARGS='--port {port + 1}'"
+            raise LaptopCloudError(f"Port {port} is taken. Choose another: {another}, or --port 0 for any.") from None
+
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         os.environ["MOTO_PORT"] = str(self._server.server_port)  # where moto's interpreter calls services
         threading.Thread(target=self._server.serve_forever, name="aws", daemon=True).start()
+        log_writer = LogWriter(account)
         self._functions = FunctionRunner(
-            self.endpoint, workdir / "logs", workdir / "functions", self.principal, self._send_to_queue, concurrency
+            self.endpoint,
+            workdir / "logs",
+            workdir / "functions",
+            log_writer,
+            self.log_groups,
+            self.principal,
+            self._send_to_queue,
+            concurrency,
         )
         self._jobs = JobRunner(
             slots=max(1, drivers),
@@ -106,6 +121,7 @@ class Services:
             principal=self.principal,
             read=self._read_object,
             logs=workdir / "logs",
+            log_writer=log_writer,
             minute=glue_minute,
         )
         hooks = Hooks(
@@ -149,6 +165,12 @@ class Services:
         api = ApiGateway(api_id, routes, self.client, self._invoke_for_api, self.account.account_id)
         self._apis.append(api)
         self.api_urls[api_id] = api.url
+
+    def function(self, name: str) -> dict[str, Any]:
+        """What another process needs to run a function: the fields of `local.aws.sandbox.Function`, as plain data."""
+        made = get_backend(self.account.account_id, self.account.region).get_function(name)
+        function = self._functions.function(made)
+        return {**asdict(function), "code": str(function.code)}
 
     def add_event_source(self, mapping_id: str) -> None:
         """Poll for an event source mapping that was made."""

@@ -73,6 +73,8 @@ def _function_arguments(stack: Stack, resource: Resource, properties: Properties
         raise ResourceError(
             f"{resource.logical_id} has Layers, which the laptop cloud does not know: put the modules into CodeUri."
         )
+    if "LogGroup" in properties.get("LoggingConfig", {}):
+        stack.services.log_groups[name] = properties["LoggingConfig"]["LogGroup"]
     code = properties["Code"]
     return {**arguments, "Code": {"ZipFile": stack.content(resource, code.get("S3Bucket"), code.get("S3Key"))}}
 

@@ -18,7 +18,7 @@ import typer
 
 from cli.deployment import Deployment, Where
 from cli.errors import EXPECTED, Exit, UsageError, as_operator_error
-from cli.output import View, as_json, console
+from cli.output import View, as_json, page, safe
 from fanout.times import parse_iso
 
 CLOUD_FILE = Path(".local/cloud.json")
@@ -53,11 +53,11 @@ class Operator:
         if self.json:
             print(as_json(report))  # noqa: T201 - the one place that writes to stdout
         else:
-            view(report, console())
+            view(report, page())
 
     def note(self, text: str) -> None:
         """Say something beside the answer; never in the way of --json."""
-        console(error=True).print(text, style="dim", markup=False)
+        page(error=True).line(text, style="dim")
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask before something that cannot be taken back.
@@ -71,7 +71,7 @@ class Operator:
             return
         if not sys.stdin.isatty():
             raise UsageError(f"{question} Nobody is here to be asked: add --yes.")
-        if not typer.confirm(question, err=True):
+        if not typer.confirm(safe(question), err=True):
             raise UsageError("nothing was changed")
 
 
@@ -116,7 +116,7 @@ def _outcome(function: Callable[..., Exit | None], operator: Operator, given: di
         return function(operator, **given) or Exit.OK
     except EXPECTED as error:
         shown = as_operator_error(error, local=operator.where.cloud_file is not None)
-        console(error=True).print(f"error: {shown}", style="red", markup=False)
+        page(error=True).line(f"error: {shown}", style="red")
         return shown.status
     except KeyboardInterrupt:
         return Exit.INTERRUPTED

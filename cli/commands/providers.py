@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from cli.command import Operator, Provider, Yes, utc_now
 from cli.errors import Exit, UsageError
-from cli.output import as_json, table
+from cli.output import Page, as_json, counted
 from cli.registry import Registry
 from fanout.aws import split_uri
 from fanout.errors import FanoutError, InvalidProviderError
@@ -112,10 +111,10 @@ def discover(
     """Register every provider that has a provider=NAME/ folder in the change log and is not registered yet."""
     known = op.stack.config_api.entries()
     found = folders(op.stack.client("s3"), op.stack.output("ChangeLogDir"))
-    refused = tuple(name for name in found if not _admitted(name))
+    refused = tuple(name for name in found if not is_name(name))
     missing = tuple(name for name in found if name not in known and name not in refused)
     if missing and not dry_run:
-        op.confirm(f"Register {len(missing)} providers, every {frequency:g} minutes?", yes=yes)
+        op.confirm(f"Register {counted(len(missing), 'provider')}, every {frequency:g} minutes?", yes=yes)
         _each(missing, lambda name: registry(op).create(name, {"frequency": _number(frequency)}))
     op.show(ChangesReport(missing, tuple(known), refused, dry_run), _show_changes)
     return Exit.UNHEALTHY if refused else Exit.OK
@@ -128,7 +127,8 @@ def folders(s3: Any, change_log_dir: str) -> list[str]:
     return [f["Prefix"].removeprefix(prefix)[:-1] for page in pages for f in page.get("CommonPrefixes", ())]
 
 
-def _admitted(name: str) -> bool:
+def is_name(name: object) -> bool:
+    """Whether the allow-list admits a name: only then does S3 hold anything of that provider."""
     try:
         check_name(name)
     except InvalidProviderError:
@@ -208,14 +208,14 @@ def _read_file(file: str) -> Mapping[str, dict[str, Any]]:
         except InvalidProviderError as error:
             faults.append(str(error))
     if faults:
-        raise UsageError(f"nothing was imported, {len(faults)} entries are wrong: " + "; ".join(faults[:5]))
+        raise UsageError("nothing was imported; wrong: " + "; ".join(faults[:5]))
     return entries
 
 
-def _show_list(report: dict[str, dict[str, Any]], console: Console) -> None:
+def _show_list(report: dict[str, dict[str, Any]], page: Page) -> None:
     rows = [_row(name, entry) for name, entry in report["providers"].items()]
-    console.print(table(("PROVIDER", ">EVERY", "STATUS", "LAST SUCCESS", "PAUSED", "GROUP", "ERROR"), rows))
-    console.print(f"{len(rows):,} providers")
+    page.table(("PROVIDER", ">EVERY", "STATUS", "LAST SUCCESS", "PAUSED", "GROUP", "ERROR"), rows)
+    page.line(counted(len(rows), "provider"))
 
 
 def _row(name: str, raw: object) -> tuple[object, ...]:
@@ -227,15 +227,15 @@ def _row(name: str, raw: object) -> tuple[object, ...]:
     return name, f"{entry.frequency:g} min", entry.status, entry.last_success, entry.paused, entry.group, said
 
 
-def _show_entry(report: EntryReport, console: Console) -> None:
-    console.print(f"{report.provider} {report.did}", markup=False)
+def _show_entry(report: EntryReport, page: Page) -> None:
+    page.line(f"{report.provider} {report.did}")
     if report.entry is not None:
-        console.print(json.dumps(report.entry), markup=False)
+        page.line(json.dumps(report.entry))
 
 
-def _show_changes(report: ChangesReport, console: Console) -> None:
+def _show_changes(report: ChangesReport, page: Page) -> None:
     verb = "would be registered" if report.dry_run else "registered"
-    console.print(f"{len(report.registered):,} {verb}: {', '.join(report.registered) or 'none'}", markup=False)
-    console.print(f"{len(report.there_already):,} are there already")
+    page.line(f"{len(report.registered):,} {verb}: {', '.join(report.registered) or 'none'}")
+    page.line(f"{len(report.there_already):,} there already")
     for name in report.refused:
-        console.print(f"refused: provider={name!a} is not a name that the allow-list admits", markup=False)
+        page.line(f"refused: provider={name} is not a name that the allow-list admits")

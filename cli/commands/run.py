@@ -11,13 +11,12 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal as size
 
 from cli.command import Operator, Provider, Yes, moment, utc_now
 from cli.errors import Exit, UsageError
 from cli.history import find_folder, read_record
-from cli.output import dollars
+from cli.output import Page, counted, dollars
 from fanout.claims import MAX_OBJECTS, listing
 from fanout.ledger import RunRecord
 from fanout.manifests import Replay, select_replay
@@ -84,7 +83,7 @@ def replay(
     if dry_run or not plan.objects:
         op.show(plan, _show_plan)
         return Exit.OK
-    op.confirm(f"Send {plan.objects} objects ({size(plan.bytes)}) of {provider} again?", yes=yes)
+    op.confirm(f"Send {counted(plan.objects, 'object')} ({size(plan.bytes)}) of {provider} again?", yes=yes)
     return _start_and_follow(
         op, provider, {"from": format_iso(wanted.start), "to": format_iso(wanted.end)}, no_wait=no_wait
     )
@@ -131,8 +130,8 @@ def _start_and_follow(op: Operator, provider: str, wanted: dict[str, str] | None
     elif record is None or record.engine == "none":
         explanation = "there was nothing new to send"
     else:
-        sent = f"{record.messages:,} messages of {record.rows:,} rows in {record.objects:,} objects"
-        explanation = f"{sent}, {dollars(record.dollars)}"
+        sent = f"{counted(record.messages, 'message')} of {counted(record.rows, 'row')}"
+        explanation = f"{sent} in {counted(record.objects, 'object')}, {dollars(record.dollars)}"
     op.show(RunReport(provider, run_id, status, explanation, record), _show_run)
     return Exit.OK if status == "SUCCEEDED" and not busy else Exit.UNHEALTHY
 
@@ -187,14 +186,14 @@ def watch(states: Any, arn: str, entered: Callable[[str], None], poll_seconds: f
         time.sleep(poll_seconds)
 
 
-def _show_run(report: RunReport, console: Console) -> None:
-    console.print(f"{report.run_id}: {report.status}: {report.explanation}", markup=False)
+def _show_run(report: RunReport, page: Page) -> None:
+    page.line(f"{report.run_id}: {report.status}: {report.explanation}")
 
 
-def _show_plan(plan: ReplayPlan, console: Console) -> None:
+def _show_plan(plan: ReplayPlan, page: Page) -> None:
     span = f"from {format_iso(plan.start)} to {format_iso(plan.end)}"
     if not plan.objects:
-        console.print(f"{plan.provider} has no objects {span}: nothing to send again", markup=False)
+        page.line(f"{plan.provider} has no objects {span}: nothing to send again")
         return
-    console.print(f"{plan.objects:,} objects, {size(plan.bytes)}, {span} would be sent again", markup=False)
-    console.print(f"first {plan.first}\nlast  {plan.last}", markup=False)
+    page.line(f"{counted(plan.objects, 'object')}, {size(plan.bytes)}, {span} would be sent again")
+    page.facts([("first", plan.first), ("last", plan.last)])

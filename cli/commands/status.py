@@ -7,12 +7,11 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cli.causes import Cause, group
 from cli.command import Operator, command, utc_now
 from cli.errors import Exit
-from cli.output import table
+from cli.output import Page, counted
 from cli.overview import UNHEALTHY, Condition, Overview, Standing, survey
 from fanout.aws import StepFunctions
 
@@ -77,28 +76,28 @@ def look(op: Operator, late_after: int) -> Overview:
     return survey(op.stack.config_api, op.stack.ledger, executions, utc_now(), timedelta(minutes=late_after))
 
 
-def _show_status(report: StatusReport, console: Console) -> None:
+def _show_status(report: StatusReport, page: Page) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items()) or "none"
-    console.print(f"{report.providers:,} providers: {counts}")
+    page.line(f"{counted(report.providers, 'provider')}: {counts}")
     if report.shown:
         rows = [
             (s.provider, s.condition.value, s.last_success, s.next_due, s.late_by, s.failures or None, s.run_id, s.why)
             for s in report.shown
         ]
-        console.print(table(("PROVIDER", "IS", "LAST SUCCESS", "NEXT DUE", "LATE BY", ">FAILURES", "RUN", "WHY"), rows))
+        page.table(("PROVIDER", "IS", "LAST SUCCESS", "NEXT DUE", "LATE BY", ">FAILURES", "RUN", "WHY"), rows)
     if report.not_shown:
-        console.print(f"and {report.not_shown:,} more; --limit shows more, --all shows every provider")
+        page.line(f"and {report.not_shown:,} more; --limit shows more, --all shows every provider")
     if not report.healthy:
-        console.print("fanout failed groups the failures by cause; fanout trace RUN shows one run")
+        page.line("fanout failed groups the failures by cause; fanout trace RUN shows one run")
 
 
-def _show_failed(report: FailedReport, console: Console) -> None:
+def _show_failed(report: FailedReport, page: Page) -> None:
     if not report.causes:
-        console.print("no provider is failing")
+        page.line("no provider is failing")
     for cause in report.causes:
         names = ", ".join(cause.providers[:10]) + (", …" if len(cause.providers) > 10 else "")
-        console.print(f"{len(cause.providers):,} x {cause.cause}", style="bold", markup=False)
-        console.print(f"  providers: {names}", markup=False)
-        console.print(f"  for example: {cause.example}", markup=False)
+        page.line(f"{len(cause.providers):,} x {cause.cause}", style="bold")
+        page.line(f"  providers: {names}")
+        page.line(f"  for example: {cause.example}")
         if cause.run_id:
-            console.print(f"  look at it: fanout trace {cause.run_id}", markup=False)
+            page.line(f"  look at it: fanout trace {cause.run_id}")

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import ClientError
-from rich.console import Console
 from rich.filesize import decimal as size
 
 from cli.command import Operator
@@ -18,7 +17,7 @@ from cli.deployment import Deployment
 from cli.errors import Exit, UsageError
 from cli.history import RunFolder, find_folder, read_record
 from cli.logs import CloudWatchLogs, LocalLogs, Logs, short
-from cli.output import dollars, table
+from cli.output import Page, counted, dollars
 from fanout.ledger import ProviderState, RunRecord
 from fanout.manifests import manifest_uri, read_manifest
 from fanout.outcomes import explain
@@ -275,7 +274,7 @@ def _log(
     return logs.of_function(stack.output("SmallRunFunctionName"), run_id, folder.claimed_at, lines)
 
 
-def _show(found: Trace, console: Console) -> None:
+def _show(found: Trace, page: Page) -> None:
     facts: list[tuple[str, object]] = [("run", found.run_id), ("provider", found.provider)]
     if found.execution:
         part = found.execution
@@ -285,22 +284,25 @@ def _show(found: Trace, console: Console) -> None:
         facts += [("claim", f"{found.claim.get('decision')}: {found.claim.get('reason')}")]
     if found.manifest:
         m = found.manifest
-        facts += [("manifest", f"{m.objects:,} objects, {size(m.bytes)}, {m.backlog:,} left for later: {m.uri}")]
+        facts += [
+            ("manifest", f"{counted(m.objects, 'object')}, {size(m.bytes)}, {m.backlog:,} left for later: {m.uri}")
+        ]
         facts += [("", uri) for uri in m.first]
     if found.job_run:
         facts += [("job run", ", ".join(f"{k} {v}" for k, v in found.job_run.items()))]
     if found.record:
         r = found.record
-        figures = f"{r.rows:,} rows, {r.messages:,} messages, {r.seconds:.1f} s, {dollars(r.dollars)}"
+        figures = f"{counted(r.rows, 'row')}, {counted(r.messages, 'message')}, {r.seconds:.1f} s, {dollars(r.dollars)}"
         facts += [("record", f"{r.status}, {r.engine}: {figures}")]
     if found.why:
         facts += [("why", found.why)]
     facts += [("commit", found.commit.explanation), ("bookmark", f"generation {found.commit.generation}")]
-    console.print(table(("", ""), facts))
+    page.facts(facts)
     if found.execution and found.execution.steps:
         rows = [
             (s.state, s.entered_at, None if s.seconds is None else f"{s.seconds:.1f}") for s in found.execution.steps
         ]
-        console.print(table(("STATE", "ENTERED", ">SECONDS"), rows))
+        page.table(("STATE", "ENTERED", ">SECONDS"), rows)
     for line in found.log:
-        console.print("  " + short(line), style="dim", markup=False)
+        for text in short(line).expandtabs().splitlines():
+            page.line(text, style="dim", indent="  ")

@@ -57,7 +57,7 @@ def test_the_quickstart_works_as_it_is_written(cloud_file: Path) -> None:
 
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
-    assert "2 messages of 2 rows in 1 objects" in said
+    assert "2 messages of 2 rows in 1 object," in said
     assert "the run failed, as it should" in said
     assert "broken.json.gz" in re.search(r"^why\s+(.*)$", done.stdout, re.MULTILINE)[1]  # type: ignore[index]
     assert "acme: 0 objects missed, 0 waiting" in done.stdout

@@ -11,9 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fanout.aws import split_uri
-from fanout.ledger import RunRecord
-from fanout.manifests import ObjectStore
+from fanout.manifests import ObjectStore, split_uri
+from fanout.runs import RunRecord
 from fanout.times import compact
 
 _RUN_DIR = re.compile(r"(\d{8}T\d{6}Z)_(.+)/$")

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal as size
 
+from cli.audit import audit as compare
 from cli.command import Operator, Provider, Yes, moment, utc_now
 from cli.errors import Exit
 from cli.output import Page, counted
-from fanout.audit import audit as compare
 from fanout.ledger import ProviderState, set_bookmark, update
 from fanout.manifests import StoredObject
 from fanout.providers import check_name

@@ -14,8 +14,8 @@ from cli.command import Operator, utc_now
 from cli.deployment import Deployment
 from cli.errors import EXPECTED, Exit, as_operator_error
 from cli.output import Page, counted
-from fanout.aws import split_uri
 from fanout.errors import FanoutError
+from fanout.manifests import split_uri
 from fanout.providers import parse_entry
 
 MAX_SKEW_SECONDS = 60.0

@@ -16,8 +16,8 @@ from cli.command import Operator, Provider, Yes, utc_now
 from cli.errors import Exit, UsageError
 from cli.output import Page, as_json, counted
 from cli.registry import Registry
-from fanout.aws import split_uri
 from fanout.errors import FanoutError, InvalidProviderError
+from fanout.manifests import split_uri
 from fanout.providers import check_name, parse_entry
 
 Fields = Annotated[

@@ -11,8 +11,8 @@ import typer
 from cli.command import Operator, Provider, utc_now
 from cli.history import newest, records
 from cli.output import Page, dollars
-from fanout.ledger import RunRecord
 from fanout.providers import check_name
+from fanout.runs import RunRecord
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,10 @@ class SendError(TransientError):
     """
 
 
+class CredentialsError(TransientError):
+    """There were no AWS credentials to sign requests with. The next run asks for them again."""
+
+
 class SendRefusedError(JobError):
     """The target refused a message or a request, and would again."""
 

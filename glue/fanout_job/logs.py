@@ -21,9 +21,11 @@ class JsonLines(logging.Formatter):
         self.run = {"provider": settings.provider, "run_id": settings.run_id} if settings else {}
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the line. Its time and level stand where the functions' lines have them, in the form that Lambda
+        reads: without an RFC 3339 `timestamp` it would take each line for INFO.
+        """
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        return json.dumps({"time": moment, "level": record.levelname, "message": record.getMessage(), **self.run})
+        return json.dumps({"timestamp": moment, "level": record.levelname, "message": record.getMessage(), **self.run})
 
 
 def start_logging(settings: Settings | None, stream: Any = None) -> None:

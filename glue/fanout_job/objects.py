@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -26,6 +25,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from fanout_job.clients import aws_client
 from fanout_job.errors import ManifestError, ObjectChangedError, SettingsError, StorageError
 
 log = logging.getLogger("fanout_job")
@@ -64,7 +64,7 @@ class S3Object:
 
 def s3_client() -> Any:
     """Return a client that retries by itself and has a connection for each object opened ahead."""
-    return boto3.client(
+    return aws_client(
         "s3",
         config=Config(
             retries={"mode": "standard", "max_attempts": 6},

@@ -41,7 +41,7 @@ class Settings:
         "message_order": ("none", "key"),
         "on_bad_record": ("fail", "quarantine"),
         "bookmark_mode": ("manifest", "glue"),
-        "log_level": ("INFO", "DEBUG", "WARNING", "ERROR"),
+        "log_level": ("INFO", "DEBUG", "WARN", "ERROR"),
     }
 
     @classmethod

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fanout_job.changes import parse_change
+from fanout_job.clients import aws_client, credentials
 from fanout_job.errors import (
     BadInputError,
     CorruptObjectError,
@@ -28,7 +28,6 @@ from fanout_job.errors import (
     LineTooLongError,
     ObjectChangedError,
     RecordError,
-    SettingsError,
     StorageError,
     unexpected,
 )
@@ -217,12 +216,9 @@ class Task:
 
     def send(self, messages: Iterator[Message]) -> None:
         """Send messages, each group's in the order they come if the target is FIFO."""
-        client: Any = boto3.client(self.target.service, region_name=self.target.region)  # type: ignore[call-overload]
-        credentials = boto3.DEFAULT_SESSION.get_credentials() if boto3.DEFAULT_SESSION else None
-        if credentials is None:
-            raise SettingsError("there are no AWS credentials to sign requests with")
-        endpoint = client.meta.endpoint_url.rstrip("/") + "/"
-        sender = Sender(self.target, endpoint, client.meta.region_name, credentials, self.acknowledged, self.deadline)
+        meta = aws_client(self.target.service, region_name=self.target.region).meta
+        endpoint = meta.endpoint_url.rstrip("/") + "/"
+        sender = Sender(self.target, endpoint, meta.region_name, credentials(), self.acknowledged, self.deadline)
         asyncio.run(sender.send_in_order(messages) if self.target.ordered else sender.send(messages))
 
     def acknowledged(self, messages: list[Message]) -> None:

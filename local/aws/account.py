@@ -21,7 +21,7 @@ class Account:
 
     account_id: str = "123456789012"
     region: str = "us-east-1"
-    stack_name: str = "laptop"
+    stack_name: str = "glue-fanout-dev"
 
     def pseudo_parameters(self) -> dict[str, Any]:
         """Pseudo parameter name -> value."""

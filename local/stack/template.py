@@ -6,6 +6,7 @@ code and definitions, which is where `local.stack.package` puts them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -166,7 +167,9 @@ class Template(Lookups):
         return {key: self._live_branches(item) for key, item in value.items()}
 
 
-def expand(packaged: Mapping[str, Any], values: Mapping[str, ParameterValue]) -> dict[str, Any]:
+def expand(
+    packaged: Mapping[str, Any], values: Mapping[str, ParameterValue], region: str = Account.region
+) -> dict[str, Any]:
     """Expand a packaged SAM template to plain CloudFormation, offline.
 
     Raises
@@ -175,10 +178,11 @@ def expand(packaged: Mapping[str, Any], values: Mapping[str, ParameterValue]) ->
         Aws-sam-translator refuses the template; its reasons are in the message.
     """
     texts = {name: ",".join(value) if isinstance(value, list) else value for name, value in values.items()}
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it warns that AWS's own feature toggles are not here
     try:
         # The translator asks the session for its region and for nothing else. The empty mapping: names of AWS managed
         # policies are found in the list that it brings along.
-        session = SimpleNamespace(region_name=Account.region)
+        session = SimpleNamespace(region_name=region)
         return dict(Translator({}, Parser(), boto_session=session).translate(packaged, texts))
     except InvalidDocumentException as error:
         reasons = "; ".join(cause.message for cause in error.causes)

@@ -131,7 +131,7 @@ def record(folder: Path) -> None:
         cloud.wait(180)
         state = {
             "key": api.headers["x-api-key"],
-            "physical_ids": {name: made.ref for name, made in cloud._made_stack().made.items()},
+            "physical_ids": {name: cloud.physical_id(name) for name in cloud._up()[1].made},
             "ticks": answers,
             **_dump(cloud, bucket),
         }

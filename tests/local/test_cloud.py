@@ -44,7 +44,7 @@ def test_substitutions_are_put_into_the_definition(cloud: LaptopCloud) -> None:
     machine = cloud.client("stepfunctions").describe_state_machine(stateMachineArn=cloud.outputs["MachineArn"])
     definition = json.loads(machine["definition"])
     assert definition["States"]["Run Job"]["Parameters"]["JobName"] == "job-test"
-    assert machine["name"] == "laptop-Machine-" + machine["name"].rpartition("-")[2]
+    assert machine["name"] == "glue-fanout-dev-Machine-" + machine["name"].rpartition("-")[2]
 
 
 def test_describe_stacks_gives_the_outputs(cloud: LaptopCloud) -> None:

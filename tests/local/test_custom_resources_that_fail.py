@@ -43,7 +43,7 @@ def test_silence_ends_at_the_service_timeout(tmp_path: Path) -> None:
 )
 def test_a_handler_that_crashes_is_named_without_a_long_wait(tmp_path: Path, how: str, error: str) -> None:
     started = time.monotonic()
-    with pytest.raises(ResourceError, match=rf"Thing .*no answer came.*laptop-Maker-\w+ failed: {error}"):
+    with pytest.raises(ResourceError, match=rf"Thing .*no answer came.*glue-fanout-dev-Maker-\w+ failed: {error}"):
         LaptopCloud(TEMPLATE, {"How": how, "ServiceTimeout": 600}, workdir=tmp_path, drivers=0).start()
     assert time.monotonic() - started < 30
 

@@ -17,7 +17,7 @@ import dispatch
 import update_status
 from fanout.dispatcher import TickReport
 from fanout.errors import ConfigApiUnavailableError
-from fanout.ledger import RunRecord
+from fanout.runs import RunRecord
 from local.stack.intrinsics import resolve
 from local.stack.template import Template
 from tests.template.reading import ROOT, TEMPLATE
@@ -131,7 +131,7 @@ def test_every_alarm_tells_the_one_topic_and_stands_in_the_runbook(alarms: dict[
         assert "docs/operations.md" in properties["AlarmDescription"]
 
 
-def test_missing_ticks_count_as_failed_ones_for_two_ticks(alarms: dict[str, dict[str, Any]]) -> None:
+def test_missing_ticks_ring_after_two_ticks(alarms: dict[str, dict[str, Any]]) -> None:
     alarm = alarms["NoDispatchAlarm"]
 
     assert (alarm["MetricName"], alarm["Statistic"], alarm["ComparisonOperator"]) == (
@@ -140,7 +140,8 @@ def test_missing_ticks_count_as_failed_ones_for_two_ticks(alarms: dict[str, dict
         "LessThanThreshold",
     )
     assert (int(alarm["Period"]), int(alarm["EvaluationPeriods"]), int(alarm["Threshold"])) == (900, 2, 1)
-    assert alarm["TreatMissingData"] == "breaching"
+    assert alarm["TreatMissingData"] == "missing"
+    assert alarm["InsufficientDataActions"] == alarm["AlarmActions"]
     assert {a["TreatMissingData"] for i, a in alarms.items() if i != "NoDispatchAlarm"} == {"notBreaching"}
 
 

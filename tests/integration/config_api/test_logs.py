@@ -7,13 +7,14 @@ import json
 from local.stack.template import Template
 from tests.integration.config_api.conftest import Api
 from tests.template.reading import TEMPLATE
+from tools.expand import expanded
 
 
 def test_the_access_log_names_the_key_by_its_id_and_no_header() -> None:
-    stages = [r for r in Template.load(TEMPLATE, {}).resources.values() if r.type == "AWS::ApiGateway::Stage"]
+    resources = expanded(TEMPLATE, {"Profile": "prod"})["Resources"].values()
 
-    (stage,) = stages
-    setting = stage.properties["AccessLogSetting"]["Format"]
+    (stage,) = [resource["Properties"] for resource in resources if resource["Type"] == "AWS::ApiGateway::Stage"]
+    setting = stage["AccessLogSetting"]["Format"]
     fields = set(json.loads(setting).values())
     assert "$context.identity.apiKeyId" in fields
     assert "$context.identity.apiKey" not in fields

@@ -145,6 +145,38 @@ def test_so_many_are_under_way_at_once_and_the_next_ones_are_the_next_in_order()
     assert rounds == [set(names[n * PARALLEL : (n + 1) * PARALLEL]) for n in range(len(rounds))]
 
 
+def test_a_throttled_start_slows_the_bucket() -> None:
+    clock = FakeTime()
+    bucket = TokenBucket(rate=100, burst=1000, clock=clock)
+    answers = iter([StartThrottledError("a"), True])
+
+    def start(name: str) -> bool:
+        answer = next(answers)
+        if isinstance(answer, StartThrottledError):
+            raise answer
+        return answer
+
+    Starter(start, bucket, lambda: 300.0, sleep=lambda seconds: None).run(["a"])
+
+    assert bucket.reserve() > 0, "what the bucket had saved is spent"
+
+
+def test_twenty_refusals_beside_a_success_do_not_end_the_tick() -> None:
+    calls: list[str] = []
+
+    def start(name: str) -> bool:
+        calls.append(name)
+        if name != "first":
+            raise StartRefusedError(name)
+        return True
+
+    names = ["first", *(str(n) for n in range(2 * HOPELESS))]
+    tried = Starter(start, TokenBucket(1e6, 1e6), lambda: 300.0, lambda seconds: None, InlinePool)
+
+    assert len(tried.run(names).refused) == 2 * HOPELESS
+    assert not tried.stopped
+
+
 def test_no_more_are_under_way_at_once() -> None:
     now, most, lock = 0, 0, threading.Lock()
 

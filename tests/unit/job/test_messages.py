@@ -191,3 +191,12 @@ def test_keys_nested_beyond_what_json_can_be_written_of_are_a_bad_record() -> No
         deep = {"M": {"a": deep}}
     with pytest.raises(RecordError, match="Keys that are nested too deeply"):
         sent(parse_change(line(stream(Keys={"a": deep})), "x"))
+
+
+def test_nesting_deeper_than_any_item_is_a_typed_error() -> None:
+    """Of the parser or of what writes the message: Python versions differ in which of them gives up first."""
+    raw = line(stream(NewImage={"a": {"S": "deep"}})).replace(
+        b'{"S": "deep"}', b'{"L":[' * 480 + b'{"S":"x"}' + b"]}" * 480
+    )
+    with pytest.raises(RecordError, match="deep"):
+        sent(parse_change(raw, "x"))

@@ -146,14 +146,6 @@ def test_what_is_no_change_record_is_a_typed_error(raw: bytes, says: str) -> Non
         parse_change(raw, "x")
 
 
-def test_nesting_deeper_than_any_item_is_a_typed_error() -> None:
-    raw = line(stream(NewImage={"a": {"S": "deep"}})).replace(
-        b'{"S": "deep"}', b'{"L":[' * 480 + b'{"S":"x"}' + b"]}" * 480
-    )
-    with pytest.raises(RecordError, match="deep"):
-        parse_change(raw, "x")
-
-
 def test_of_duplicate_keys_the_last_counts() -> None:
     raw = line(stream()).replace(b'"eventName": "MODIFY"', b'"eventName": "INSERT", "eventName": "REMOVE"')
     assert parse_change(raw, "x").operation == "remove"

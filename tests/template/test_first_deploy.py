@@ -1,0 +1,266 @@
+"""What AWS refuses, charges for or does otherwise than one thinks although the template is valid.
+
+Point by point as docs/first-deploy.md lists them; each test looks at the template as a profile deploys it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from fanout_job.settings import Settings
+from local.stack.intrinsics import references
+from local.stack.package import Package
+from local.stack.parameters import parameter_values
+from local.stack.template import expand
+from tests.template.reading import ROOT, TEMPLATE
+from tools.expand import expanded
+
+PROFILES: dict[str, dict[str, object]] = {"dev": {}, "prod": {"Profile": "prod", "ApiLogsRole": "create"}}
+NAMES = {
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::SecretsManager::Secret": "Name",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
+}
+FURTHER_NAMES = {"Name", "FunctionName", "LogGroupName", "AliasName", "TopicName", "DashboardName", "UsagePlanName"}
+LAMBDA_LEVELS = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
+
+Resources = dict[str, dict[str, Any]]
+
+
+def deployed(profile: str, **more: object) -> Resources:
+    resources: Resources = expanded(TEMPLATE, PROFILES[profile] | more)["Resources"]
+    return resources
+
+
+@pytest.fixture(scope="module", params=PROFILES)
+def resources(request: pytest.FixtureRequest) -> Resources:
+    return deployed(request.param)
+
+
+def of_type(resources: Resources, kind: str) -> Resources:
+    return {logical_id: body["Properties"] for logical_id, body in resources.items() if body["Type"] == kind}
+
+
+def test_no_resource_that_may_outlive_its_stack_has_a_fixed_name(resources: Resources, source: dict[str, Any]) -> None:
+    retained = {i for i, body in source["Resources"].items() if body.get("DeletionPolicy", "Delete") != "Delete"}
+    looked_at = [i for i in resources if i in retained or resources[i]["Type"] in NAMES]
+
+    assert len(looked_at) > 15
+    for logical_id in looked_at:
+        body = resources[logical_id]
+        assert NAMES.get(body["Type"], "Name") not in body["Properties"], logical_id
+
+
+def test_a_name_is_the_stacks_or_the_one_that_the_customer_gave_the_job(resources: Resources) -> None:
+    for logical_id, body in resources.items():
+        if body["Type"] == "AWS::Lambda::Alias":  # a name within its function
+            continue
+        properties = body["Properties"]
+        named = {json.dumps(properties[name]) for name in FURTHER_NAMES & set(properties)}
+        named -= {json.dumps({"Ref": other}) for other in resources}
+        if logical_id == "ChangeLogJob":
+            assert named == {'{"Fn::Sub": "etl-${Env}-change_log"}'}
+        else:
+            assert all("${AWS::StackName}" in name for name in named), logical_id
+
+
+def test_a_first_create_that_fails_takes_what_it_made_away_again(source: dict[str, Any]) -> None:
+    policies = {body.get("DeletionPolicy") for body in source["Resources"].values()}
+    kept = {i for i, body in source["Resources"].items() if body.get("DeletionPolicy") == "Retain"}
+
+    assert policies == {None, "Delete", "Retain", "RetainExceptOnCreate"}
+    assert kept == {"ApiGatewayAccount", "ApiGatewayLogsRole"}  # the account's, and other APIs may use them by then
+
+
+@pytest.mark.parametrize("order", ["none", "key"])
+def test_a_queues_policy_names_its_own_queue_and_no_other(order: str) -> None:
+    resources = deployed("prod", MessageOrder=order)
+    policies = of_type(resources, "AWS::SQS::QueuePolicy").values()
+
+    assert len(policies) == len(of_type(resources, "AWS::SQS::Queue")) == 3
+    for policy in policies:
+        (queue,) = policy["Queues"]
+        named = [statement["Resource"] for statement in policy["PolicyDocument"]["Statement"]]
+        assert named == [{"Fn::GetAtt": [queue["Ref"], "Arn"]}] * len(named)
+
+
+def test_the_log_level_reaches_every_function_and_the_job(resources: Resources, source: dict[str, Any]) -> None:
+    level = {"Ref": "LogLevel"}
+    functions = of_type(resources, "AWS::Lambda::Function")
+    values = set(source["Parameters"]["LogLevel"]["AllowedValues"])
+
+    assert all(properties["LoggingConfig"]["ApplicationLogLevel"] == level for properties in functions.values())
+    assert functions["SmallRunFunction"]["Environment"]["Variables"]["LOG_LEVEL"] == level
+    assert resources["ChangeLogJob"]["Properties"]["DefaultArguments"]["--log_level"] == level
+    assert values == set(Settings.CHOICES["log_level"])
+    assert values < LAMBDA_LEVELS
+
+
+@pytest.mark.parametrize("function", ["DispatchFunction", "ClaimFunction", "UpdateStatusFunction"])
+def test_whoever_ends_a_run_knows_what_a_worker_costs(resources: Resources, function: str) -> None:
+    variables = resources[function]["Properties"]["Environment"]["Variables"]
+
+    assert variables["GLUE_WORKER_TYPE"] == {"Ref": "GlueWorkerType"}
+
+
+def test_the_job_runs_where_its_modules_are(resources: Resources) -> None:
+    """Glue 5.0 has no orjson."""
+    assert resources["ChangeLogJob"]["Properties"]["GlueVersion"] == "5.1"
+
+
+def test_no_job_run_waits_for_its_turn_until_its_state_has_given_up(resources: Resources) -> None:
+    assert resources["ChangeLogJob"]["Properties"]["JobRunQueuingEnabled"] is False
+
+
+def test_small_runs_in_order_have_room_to_sort() -> None:
+    ordered, plain = (deployed("dev", MessageOrder=order)["SmallRunFunction"] for order in ("key", "none"))
+
+    assert ordered["Properties"]["EphemeralStorage"]["Size"] == 10_240
+    assert "EphemeralStorage" not in plain["Properties"]
+
+
+def test_nothing_is_paid_for_that_nobody_looks_at(resources: Resources) -> None:
+    arguments = resources["ChangeLogJob"]["Properties"]["DefaultArguments"]
+    (stage,) = of_type(resources, "AWS::ApiGateway::Stage").values()
+
+    assert not {"--enable-metrics", "--enable-continuous-cloudwatch-log", "--enable-spark-ui"} & set(arguments)
+    assert not any(setting["MetricsEnabled"] for setting in stage["MethodSettings"])
+
+
+def needed_by(resources: Resources, logical_id: str) -> set[str]:
+    found: set[str] = set()
+    waiting = {logical_id}
+    while waiting:
+        body = resources[waiting.pop()]
+        new = references(body["Properties"]) & set(resources) - found
+        found |= new
+        waiting |= new
+    return found
+
+
+def test_no_tick_comes_before_the_config_api_answers(resources: Resources) -> None:
+    assert needed_by(resources, "DispatchFunctionTick") >= {
+        *("ConfigApi", "ConfigApiStage", "ConfigApiKey", "ConfigApiUsagePlan", "ConfigApiUsagePlanKey"),
+        *("ConfigApiFunction", "DispatchFunction", "ChangeLogStateMachine"),
+    }
+
+
+def test_with_a_config_api_of_your_own_the_schedule_waits_for_none() -> None:
+    own = {"ConfigApiUrl": "https://config.example.com/providers", "ConfigApiKeySecretArn": "arn:aws:secretsmanager:x"}
+
+    assert not {i for i in needed_by(deployed("dev", **own), "DispatchFunctionTick") if i.startswith("ConfigApi")}
+
+
+def test_no_alarm_rings_before_there_was_anything_to_watch() -> None:
+    alarms = of_type(deployed("prod"), "AWS::CloudWatch::Alarm")
+
+    assert {alarm["TreatMissingData"] for alarm in alarms.values()} == {"missing", "notBreaching"}
+    for logical_id, alarm in alarms.items():
+        rings_without_data = "InsufficientDataActions" in alarm
+        assert rings_without_data is (logical_id == "NoDispatchAlarm"), logical_id
+        assert (alarm["TreatMissingData"] == "missing") is rings_without_data, logical_id
+
+
+def test_the_api_has_one_stage_and_it_is_guarded(resources: Resources) -> None:
+    (stage,) = of_type(resources, "AWS::ApiGateway::Stage").values()
+    (deployment,) = of_type(resources, "AWS::ApiGateway::Deployment").values()
+    (plan,) = of_type(resources, "AWS::ApiGateway::UsagePlan").values()
+    (api,) = of_type(resources, "AWS::ApiGateway::RestApi").values()
+
+    assert "StageName" not in deployment
+    assert stage["StageName"] == {"Ref": "Env"}
+    assert plan["ApiStages"] == [{"ApiId": {"Ref": "ConfigApi"}, "Stage": {"Ref": "ConfigApiStage"}}]
+    operations = [operation for path in api["Body"]["paths"].values() for operation in path.values()]
+    assert operations
+    assert all({"api_key": []} in operation["security"] for operation in operations)
+
+
+def test_the_job_reads_the_artifacts_of_its_own_stack_and_account_only(resources: Resources) -> None:
+    (policy,) = resources["ChangeLogJobRole"]["Properties"]["Policies"]
+    (statement,) = [s for s in policy["PolicyDocument"]["Statement"] if s["Sid"] == "ScriptAndLibrary"]
+
+    assert statement["Action"] == "s3:GetObject"
+    assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert [resource["Fn::Sub"] for resource in statement["Resource"]] == [
+        "arn:${AWS::Partition}:s3:::${ArtifactBucket}/${AWS::StackName}/*",
+        "${DataBucket.Arn}/library/*",
+    ]
+
+
+def test_the_artifacts_lie_where_the_job_looks() -> None:
+    import tomllib
+
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+
+    for name in ("default", "dev", "prod"):
+        deploy = settings[name]["deploy"]["parameters"]
+        assert deploy["s3_prefix"] == settings[name]["global"]["parameters"]["stack_name"]
+        assert deploy["resolve_s3"] is True
+
+
+def test_a_fresh_account_can_deploy_the_dev_profile() -> None:
+    """API Gateway refuses access logs as long as the account has no role for them."""
+    dev = deployed("dev")
+
+    assert "AccessLogSetting" not in dev["ConfigApiStage"]["Properties"]
+    assert "ConfigApiAccessLogs" not in dev
+    for logs in (deployed("dev", ApiLogsRole="create"), deployed("prod"), deployed("prod", ApiLogsRole="exists")):
+        assert logs["ConfigApiStage"]["Properties"]["AccessLogSetting"]["DestinationArn"]
+        assert "ConfigApiAccessLogs" in logs
+
+
+def test_nothing_names_a_partition_or_its_domain() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (TEMPLATE, ROOT / "statemachine/change_log.asl.json")]
+
+    for text in texts:
+        assert "arn:aws:" not in text
+        services = re.findall(r"[\w.]+\.amazonaws\.com", text)
+        assert set(services) == set(re.findall(r"(?<=Service: )[\w.]+\.amazonaws\.com", text)) | (
+            {"events.amazonaws.com", "cloudwatch.amazonaws.com"} & set(services)
+        )
+
+
+def test_what_sam_adds_is_of_the_regions_partition(source: dict[str, Any]) -> None:
+    values = parameter_values(source["Parameters"], {"Profile": "prod"})
+    text = json.dumps(expand(Package(ROOT).packaged(source), values, "cn-north-1")["Resources"])
+
+    assert "arn:aws-cn:" in text
+    assert "arn:aws:" not in text
+
+
+def test_claim_checks_and_quarantine_go_after_any_message_that_may_name_them(
+    resources: Resources, source: dict[str, Any]
+) -> None:
+    rules = resources["DataBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    expiring = {rule["Prefix"]: rule for rule in rules if "ExpirationInDays" in rule}
+    queues = ("ChangesQueue", "ChangesDeadLetterQueue")
+    longest = sum(int(resources[queue]["Properties"]["MessageRetentionPeriod"]) for queue in queues)
+
+    assert set(expiring) == {"claim-check/", "quarantine/"}
+    assert all(rule["ExpirationInDays"] == {"Ref": "KeepDays"} for rule in expiring.values())
+    assert all(rule["Status"] == "Enabled" for rule in rules)
+    assert source["Parameters"]["KeepDays"]["MinValue"] * 86_400 > longest
+
+
+def test_every_point_of_the_page_names_a_test_that_exists_or_says_where_to_look() -> None:
+    text = (ROOT / "docs/first-deploy.md").read_text(encoding="utf-8")
+    defined = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    rows = [row for row in text.splitlines() if re.match(r"\| \d+ \|", row)]
+    named = set(re.findall(r"`(test_\w+)`", text))
+
+    assert [int(row.split("|")[1]) for row in rows] == list(range(1, len(rows) + 1))
+    assert len(rows) >= 11
+    assert named <= defined
+    for row in rows:
+        assert "`test_" in row or "Look: " in row, row

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from cli.command import command
-from cli.commands import status
 from cli.commands.bookmark import audit, reset, set_to, show
 from cli.commands.cost import cost
 from cli.commands.doctor import doctor
@@ -26,6 +25,7 @@ from cli.commands.providers import (
 from cli.commands.put import put
 from cli.commands.run import replay, run
 from cli.commands.runs import runs
+from cli.commands.status import failed, status
 from cli.commands.trace import trace
 
 app = typer.Typer(
@@ -72,7 +72,8 @@ command(bookmark, "show")(show)
 command(bookmark, "set")(set_to)
 command(bookmark, "reset")(reset)
 
-status.register(app)
+command(app)(status)
+command(app)(failed)
 app.add_typer(providers, name="providers")
 for function in (run, runs, trace, replay, put, audit, cost, doctor):
     command(app)(function)

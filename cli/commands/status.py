@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from cli.causes import Cause, group
-from cli.command import Operator, command, utc_now
+from cli.command import Operator, utc_now
 from cli.errors import Exit
 from cli.output import Page, counted
 from cli.overview import UNHEALTHY, Condition, Overview, Standing, survey
 from fanout.adapters import StepFunctions
 
 LateAfter = Annotated[int, typer.Option("--late-after", min=1, help="Minutes that a due provider may wait for a run.")]
+
+_PARTICULARS = (
+    (re.compile(r"s3://\S+?(?=[,:;\s]|$)"), "s3://…"),
+    (re.compile(r"\bjr_[0-9a-f]+\b"), "jr_…"),
+    (re.compile(r"\b[0-9A-Za-z_-]*\d{8}T\d{6}Z[0-9A-Za-z_-]*"), "…"),
+    (re.compile(r"\b[0-9a-f]{16,}\b"), "…"),
+    (re.compile(r"(?<![A-Za-z])\d+"), "n"),
+)
+UNKNOWN = "no cause was recorded"
 
 
 @dataclass(frozen=True)
@@ -31,18 +42,22 @@ class StatusReport:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """Providers that fail for the same reason."""
+
+    cause: str
+    providers: tuple[str, ...]
+    example: str
+    run_id: str | None
+
+
+@dataclass(frozen=True)
 class FailedReport:
     """Answer of `fanout failed`."""
 
     at: datetime
     failing: int
     causes: tuple[Cause, ...]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app)(status)
-    command(app)(failed)
 
 
 def status(
@@ -74,6 +89,27 @@ def look(op: Operator, late_after: int) -> Overview:
     """Look at every provider of the stack."""
     executions = StepFunctions(op.stack.client("stepfunctions"), op.stack.output("StateMachineArn"))
     return survey(op.stack.config_api, op.stack.ledger, executions, utc_now(), timedelta(minutes=late_after))
+
+
+def group(standings: Iterable[Standing]) -> list[Cause]:
+    """The failing and stuck providers by cause, the most frequent first."""
+    groups: dict[str, list[Standing]] = defaultdict(list)
+    for standing in standings:
+        if standing.condition in (Condition.FAILING, Condition.STUCK, Condition.INVALID):
+            groups[general(standing.why or UNKNOWN, standing.provider)].append(standing)
+    found = [
+        Cause(cause, tuple(s.provider for s in alike), alike[0].why or UNKNOWN, alike[0].run_id)
+        for cause, alike in groups.items()
+    ]
+    return sorted(found, key=lambda cause: (-len(cause.providers), cause.cause))
+
+
+def general(why: str, provider: str) -> str:
+    """A cause without what is particular to one run."""
+    why = re.sub(rf"(?<![\w.=-]){re.escape(provider)}(?![\w.-])", "PROVIDER", why)
+    for pattern, placeholder in _PARTICULARS:
+        why = pattern.sub(placeholder, why)
+    return why
 
 
 def _show_status(report: StatusReport, page: Page) -> None:

@@ -29,8 +29,14 @@ _UNIT = {"m": "minutes", "h": "hours", "d": "days"}
 
 Provider = Annotated[str, typer.Argument(metavar="PROVIDER")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Local = Annotated[bool, typer.Option("--local", help="Work with the laptop cloud of `make up`.", envvar="FANOUT_LOCAL")]
-Stack = Annotated[str, typer.Option("--stack", help="CloudFormation stack on AWS.", envvar="FANOUT_STACK")]
+Local = Annotated[
+    bool,
+    typer.Option("--local", help="Work with the laptop cloud of `make up`.", envvar="FANOUT_LOCAL"),
+]
+Stack = Annotated[
+    str | None,
+    typer.Option("--stack", help="CloudFormation stack on AWS; the only one without it.", envvar="FANOUT_STACK"),
+]
 Region = Annotated[str | None, typer.Option("--region", help="AWS region; your own without it.")]
 Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile; your own without it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")]
@@ -78,13 +84,18 @@ class Operator:
 def _shared(
     *,
     local: Local = False,
-    stack: Stack = "glue-fanout-dev",
+    stack: Stack = None,
     region: Region = None,
     profile: Profile = None,
     json: AsJson = False,
 ) -> Operator:
-    cloud_file = Path(os.environ.get(CLOUD_FILE_VARIABLE) or CLOUD_FILE) if local else None
-    return Operator(Where(stack, region, profile, cloud_file), json)
+    cloud_file = Path(os.environ.get(CLOUD_FILE_VARIABLE) or CLOUD_FILE)
+    chosen = local or any((stack, region, profile))
+    found = not chosen and cloud_file.exists()
+    operator = Operator(Where(stack, region, profile, cloud_file if local or found else None), json)
+    if found:
+        operator.note("this is the laptop cloud of `make up`; --stack names a stack on AWS, --local is silent")
+    return operator
 
 
 def command(

@@ -30,7 +30,7 @@ from cli.commands.trace import trace
 
 app = typer.Typer(
     name="fanout",
-    help="Operate glue-fanout. Works on a stack on AWS (--stack), or on the laptop cloud of `make up` (--local).",
+    help="Operate glue-fanout. Works on the laptop cloud while `make up` runs here, else on the stack on AWS.",
     epilog="Exit status: 0 all is well; 1 it worked, but something is not well; 2 the command line is wrong; "
     "3 no access; 130 interrupted.",
     no_args_is_help=True,
@@ -53,7 +53,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
     ] = False,
 ) -> None:
-    """Operate glue-fanout. Works on a stack on AWS (--stack), or on the laptop cloud of `make up` (--local)."""
+    """Operate glue-fanout. Works on the laptop cloud while `make up` runs here, else on the stack on AWS."""
 
 
 providers = typer.Typer(help="Who there is: list, add, change, remove, discover, import, export.", no_args_is_help=True)

@@ -44,16 +44,14 @@ class Page:
 
     def line(self, text: str, style: str | None = None, indent: str = "") -> None:
         """Show one line; what does not fit goes on below it, a little further in."""
-        for part in self._wrapped(indent + safe(text), indent + GAP):
-            self._console.print(part, style=style)
+        self._show(indent, safe(text), len(indent) + len(GAP), style)
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Show names and values, one pair a line."""
         shown = [(name, safe(show(value))) for name, value in pairs]
         wide = max(len(name) for name, _ in shown)
         for name, value in shown:
-            for part in self._wrapped(f"{name:{wide}}{GAP}{value}", " " * (wide + len(GAP))):
-                self._console.print(part)
+            self._show(f"{name:{wide}}{GAP}", value, wide + len(GAP))
 
     def table(self, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
         """Show a table; columns whose name begins with '>' stand to the right.
@@ -66,18 +64,17 @@ class Page:
         wide = [max(map(cell_len, column)) for column in zip(heads, *cells, strict=True)]
         beside = self._beside(wide)
 
-        def aligned(values: list[str]) -> str:
-            parts = [
+        def aligned(values: list[str]) -> list[str]:
+            return [
                 " " * (width - cell_len(value)) + value if name.startswith(">") else set_cell_size(value, width)
                 for name, value, width in zip(names, values[:beside], wide, strict=False)
             ]
-            return GAP.join(parts).rstrip()
 
-        indent = " " * (sum(wide[: beside - 1]) + len(GAP) * (beside - 1))
-        self._console.print(aligned(heads), style="bold")
+        self._console.print(GAP.join(aligned(heads)).rstrip(), style="bold")
         for row in cells:
-            for part in self._wrapped(aligned(row), indent):
-                self._console.print(part)
+            *before, last = aligned(row)
+            start = "".join(part + GAP for part in before)
+            self._show(start, last.rstrip(), cell_len(start))
             for head, value in list(zip(heads, row, strict=True))[beside:]:
                 if value != show(None):
                     self.line(f"{head.lower()}: {value}", indent=GAP)
@@ -92,17 +89,14 @@ class Page:
             return len(wide)
         return max(1, len(fits))
 
-    def _wrapped(self, text: str, indent: str) -> list[str]:
-        if self._width is None or cell_len(text) <= self._width:
-            return [text.rstrip()]
-        return textwrap.wrap(
-            text,
-            self._width,
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-            replace_whitespace=False,
-        )
+    def _show(self, start: str, text: str, indent: int, style: str | None = None) -> None:
+        """Print a start and a text behind it, which goes on below at the indent. No word is ever cut."""
+        lines = [text]
+        if self._width is not None and cell_len(start + text) > self._width:
+            room = max(1, self._width - indent)
+            lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+        for number, line in enumerate(lines):
+            self._console.print((" " * indent if number else start) + line.rstrip(), style=style)
 
 
 Report = TypeVar("Report")

@@ -14,7 +14,7 @@ from cli.command import Operator, utc_now
 from cli.commands.providers import is_name
 from cli.deployment import Deployment
 from cli.history import folders, read_record
-from cli.output import Page, dollars
+from cli.output import Page, dollars, duration
 from fanout.costs import PRICES, PRICES_AS_OF, queue_dollars
 from fanout.runs import RunRecord
 
@@ -104,7 +104,7 @@ def spending(by_provider: Iterable[Spent], first_run: datetime | None, since: da
     days = (until - max(since, first_run or until)) / timedelta(days=1)
     a_year = total / days * YEAR_DAYS if days >= FORECAST_DAYS else None
     a_month = None if a_year is None else a_year / 12
-    return Spending(since, until, round(days, 3), tuple(found), total, a_month, a_year)
+    return Spending(since, until, round(days, 5), tuple(found), total, a_month, a_year)
 
 
 def _show(report: Spending, page: Page) -> None:
@@ -114,7 +114,8 @@ def _show(report: Spending, page: Page) -> None:
     ]
     columns = ("PROVIDER", ">RUNS", ">FAILED", ">ROWS", ">GLUE+LAMBDA", ">SQS", ">STEP FUNCTIONS", ">TOTAL")
     page.table(columns, rows)
-    page.line(f"{dollars(report.dollars)} in {report.measured_days:g} days (prices of {report.prices_as_of})")
+    covered = duration(timedelta(days=report.measured_days))
+    page.line(f"{dollars(report.dollars)} in {covered} (prices of {report.prices_as_of})")
     if report.dollars_a_month is None or report.dollars_a_year is None:
         page.line(f"no forecast yet: it takes {FORECAST_DAYS} days of runs")
     else:

@@ -16,7 +16,7 @@ from rich.filesize import decimal as size
 from cli.command import Operator, Provider, Yes, moment, utc_now
 from cli.errors import Exit, UsageError
 from cli.history import find_folder, read_record
-from cli.output import Page, counted, dollars
+from cli.output import Page, counted, dollars, show
 from fanout.claims import MAX_OBJECTS, listing
 from fanout.manifests import Replay, select_replay
 from fanout.providers import check_name
@@ -76,17 +76,16 @@ def replay(
     """Send a range of a provider's objects again, under the same message ids. The bookmark stays where it is."""
     check_name(provider)
     now = utc_now()
-    wanted = Replay.model_validate({"from": moment(start_text, now), "to": moment(end_text, now)})
-    if wanted.start > wanted.end:
+    start, end = moment(start_text, now), moment(end_text, now)
+    if start > end:
         raise UsageError("--from lies after --to")
+    wanted = Replay.model_validate({"from": start, "to": end})
     plan = _plan(op, provider, wanted)
     if dry_run or not plan.objects:
         op.show(plan, _show_plan)
         return Exit.OK
     op.confirm(f"Send {counted(plan.objects, 'object')} ({size(plan.bytes)}) of {provider} again?", yes=yes)
-    return _start_and_follow(
-        op, provider, {"from": format_iso(wanted.start), "to": format_iso(wanted.end)}, no_wait=no_wait
-    )
+    return _start_and_follow(op, provider, {"from": format_iso(start), "to": format_iso(end)}, no_wait=no_wait)
 
 
 def _check_registered(op: Operator, provider: str) -> None:
@@ -114,7 +113,7 @@ def _plan(op: Operator, provider: str, wanted: Replay) -> ReplayPlan:
 
 def _start_and_follow(op: Operator, provider: str, wanted: dict[str, str] | None, *, no_wait: bool) -> Exit:
     states, now = op.stack.client("stepfunctions"), utc_now()
-    arn = start(states, op.stack.output("StateMachineArn"), provider, now, wanted)
+    arn = start_execution(states, op.stack.output("StateMachineArn"), provider, now, wanted)
     run_id = arn.rpartition(":")[2]
     if no_wait:
         op.show(RunReport(provider, run_id, "RUNNING", f"follow it with `fanout trace {run_id}`", None), _show_run)
@@ -144,7 +143,7 @@ def _record(op: Operator, provider: str, run_id: str, started: datetime) -> RunR
     return last if last and last.run_id == run_id else None
 
 
-def start(
+def start_execution(
     states: Any, state_machine_arn: str, provider: str, now: datetime, replay: dict[str, str] | None = None
 ) -> str:
     """Start a provider's execution; return its ARN.
@@ -162,7 +161,7 @@ def start(
         started = states.start_execution(stateMachineArn=state_machine_arn, name=name, input=json.dumps(given))
     except states.exceptions.ExecutionAlreadyExists:  # names are to the second, and the run before took less
         time.sleep(1)
-        return start(states, state_machine_arn, provider, now + timedelta(seconds=1), replay)
+        return start_execution(states, state_machine_arn, provider, now + timedelta(seconds=1), replay)
     return str(started["executionArn"])
 
 
@@ -191,7 +190,7 @@ def _show_run(report: RunReport, page: Page) -> None:
 
 
 def _show_plan(plan: ReplayPlan, page: Page) -> None:
-    span = f"from {format_iso(plan.start)} to {format_iso(plan.end)}"
+    span = f"from {show(plan.start)} to {show(plan.end)}"
     if not plan.objects:
         page.line(f"{plan.provider} has no objects {span}: nothing to send again")
         return

@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cli.errors import AccessError, UsageError
-from fanout.aws import DynamoLedger, S3Objects
+from fanout.adapters import DynamoLedger, S3Objects
 from fanout.settings import ClaimSettings, DispatchSettings
 
 if TYPE_CHECKING:

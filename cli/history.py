@@ -11,9 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fanout.aws import split_uri
-from fanout.ledger import RunRecord
-from fanout.manifests import ObjectStore
+from fanout.manifests import ObjectStore, split_uri
+from fanout.runs import RunRecord
 from fanout.times import compact
 
 _RUN_DIR = re.compile(r"(\d{8}T\d{6}Z)_(.+)/$")
@@ -31,14 +30,6 @@ class RunFolder:
     run_id: str
     claimed_at: datetime
     uri: str
-
-
-@dataclass(frozen=True)
-class PastRun:
-    """One run with its record; None while it runs, or when it ended without a word."""
-
-    folder: RunFolder
-    record: RunRecord | None
 
 
 def folders(s3: Any, runs: str, provider: str, since: datetime | None = None) -> Iterator[RunFolder]:
@@ -77,12 +68,10 @@ def newest(s3: Any, runs: str, provider: str, limit: int, now: datetime) -> list
     return found[::-1][:limit]
 
 
-def records(objects: ObjectStore, found: list[RunFolder]) -> list[PastRun]:
-    """The records of runs, read in parallel."""
+def records(objects: ObjectStore, found: list[RunFolder]) -> list[RunRecord | None]:
+    """The records of runs, read in parallel; None for a run that goes on, or ended without a word."""
     with ThreadPoolExecutor(16) as pool:
-        return [
-            PastRun(f, r) for f, r in zip(found, pool.map(lambda f: read_record(objects, f.uri), found), strict=True)
-        ]
+        return list(pool.map(lambda folder: read_record(objects, folder.uri), found))
 
 
 def read_record(objects: ObjectStore, run_dir: str) -> RunRecord | None:

@@ -14,16 +14,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from fanout.config_client import ConfigApi
-from fanout.errors import InvalidProviderError, TransientError
-from fanout.ledger import Lease, ProviderState, is_live
+from fanout.dispatcher import ProviderList
+from fanout.errors import InvalidProviderError
+from fanout.ledger import ProviderState, is_live
 from fanout.providers import ProviderEntry, parse_entry
-from fanout.schedule import Verdict, decide, is_due
-
-CHECKED = 100
-"""How many leases are checked against their executions, oldest first, as in a tick."""
-SETTLING = timedelta(minutes=2)
-"""A lease younger than this is not checked: it and its execution were just made."""
+from fanout.recovery import LiveExecutions, dead_runs
+from fanout.schedule import Verdict, decide, is_due, last_success
 
 
 class Condition(StrEnum):
@@ -91,16 +87,8 @@ class Ledger(Protocol):
         ...
 
 
-class Executions(Protocol):
-    """What the overview asks Step Functions."""
-
-    def status(self, execution_arn: str) -> str | None:
-        """An execution's status; None when there is no such execution."""
-        ...
-
-
 def survey(
-    config_api: ConfigApi, ledger: Ledger, executions: Executions, now: datetime, late_after: timedelta
+    provider_list: ProviderList, ledger: Ledger, executions: LiveExecutions, now: datetime, late_after: timedelta
 ) -> Overview:
     """Look at every provider.
 
@@ -111,12 +99,13 @@ def survey(
     """
     with ThreadPoolExecutor(2) as pool:
         attention = pool.submit(ledger.attention)
-        listed = config_api.entries()
+        listed = provider_list.entries()
     entries, standings = _valid(listed, now)
     held = {state.provider: state for state in attention.result() if state.lease}
     wanted = [name for name, entry in entries.items() if name not in held and _needs_ledger(entry, now)]
     states = {**ledger.get_many(wanted), **held}
-    dead = _dead(held.values(), executions, now)
+    leases = {name: state.lease for name, state in held.items() if state.lease}
+    dead = dead_runs(leases, executions, now, note=lambda text: None)  # who is not known to be dead counts as alive
     for name, entry in entries.items():
         state = states.get(name) or ProviderState(provider=name)
         standings.append(stand(entry, state, now, late_after, dead.get(name)))
@@ -142,44 +131,22 @@ def _needs_ledger(entry: ProviderEntry, now: datetime) -> bool:
     return is_due(entry, now) or entry.status in ("failed", "running")
 
 
-def _dead(held: Iterable[ProviderState], executions: Executions, now: datetime) -> dict[str, str]:
-    """Why leases are held by runs that are no more, by provider."""
-    leases = sorted(((s.lease.claimed_at, s.provider, s.lease) for s in held if s.lease), key=lambda found: found[:2])
-    with ThreadPoolExecutor(16) as pool:
-        reasons = pool.map(lambda found: _death(found[2], executions, now), leases[:CHECKED])
-        return {provider: reason for (_, provider, _), reason in zip(leases, reasons, strict=False) if reason}
-
-
-def _death(lease: Lease, executions: Executions, now: datetime) -> str | None:
-    if not is_live(lease, now):
-        return "its lease expired; the next tick frees it"
-    if lease.execution_arn is None or now - lease.claimed_at <= SETTLING:
-        return None
-    try:
-        status = executions.status(lease.execution_arn)
-    except TransientError:
-        return None  # not known to be dead
-    if status in ("RUNNING", "PENDING_REDRIVE"):
-        return None
-    return f"its execution is {(status or 'gone').lower()}; the next tick frees it"
-
-
 def stand(
     entry: ProviderEntry, state: ProviderState, now: datetime, late_after: timedelta, dead: str | None
 ) -> Standing:
     """How one provider stands."""
-    last_success = max((t for t in (entry.last_success, state.last_success) if t), default=None)
-    next_due = last_success + entry.period if last_success else None
+    success = last_success(entry, state)
+    next_due = success + entry.period if success else None
     verdict = decide(entry, state, now)
     late_by = now - next_due if next_due and next_due < now and verdict is not Verdict.PAUSED else None
     error = state.last_run.error if state.last_run else None
     lease = state.lease
 
     def standing(condition: Condition, run_id: str | None = None, why: str | None = None) -> Standing:
-        return Standing(state.provider, condition, last_success, next_due, late_by, state.failures, run_id, why)
+        return Standing(state.provider, condition, success, next_due, late_by, state.failures, run_id, why)
 
     if dead and lease:
-        return standing(Condition.STUCK, lease.run_id, dead)
+        return standing(Condition.STUCK, lease.run_id, f"{dead}; the next tick frees it")
     if lease and is_live(lease, now):
         return standing(Condition.RUNNING, lease.run_id, "replay" if lease.replay else None)
     if verdict is Verdict.PAUSED:

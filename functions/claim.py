@@ -23,8 +23,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     Returns
     -------
-    ``{"decision": "busy" | "nothing" | "small" | "glue", "reason", "provider", "run_id", "generation", "run_dir",
-    "manifest", "objects", "bytes", "workers"}``; see `fanout.claims.Claim`.
+    ``{"decision": "busy" | "nothing" | "small" | "glue", "reason", "provider", "run_id", "run_dir", "manifest",
+    "objects", "bytes", "workers"}``; see `fanout.claims.Claim`.
     """
     request = ClaimRequest.from_event(event)
     logger.append_keys(provider=request.provider, run_id=request.run_id)

@@ -6,7 +6,9 @@ docs/openapi.json describes it and is made from this file by `python -m tools.re
 from __future__ import annotations
 
 import json
+import os
 import re
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -15,13 +17,13 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fanout import bootstrap
-from fanout.bootstrap import logger, utc_now
+from fanout.bootstrap import client, logger, utc_now
 from fanout.errors import InvalidProviderError, InvalidRequestError, TerminalError
-from fanout.preconditions import Precondition
-from fanout.provider_document import Entry, EntryTooLargeError, read_json
-from fanout.provider_table import EntryChangedError, Stored, UnknownProviderError
 from fanout.providers import check_name
+from fanout.settings import ProvidersSettings
+from registry.document import Entry, EntryTooLargeError, read_json
+from registry.preconditions import Precondition
+from registry.table import EntryChangedError, ProviderTable, Stored, UnknownProviderError
 
 LIST, ONE = "/providers", "/providers/<provider>"
 ALLOWED = {LIST: ("GET",), ONE: ("GET", "PUT", "PATCH", "DELETE")}
@@ -35,6 +37,12 @@ _STATUS: dict[type[TerminalError], HTTPStatus] = {
     UnknownProviderError: HTTPStatus.NOT_FOUND,
     EntryChangedError: HTTPStatus.PRECONDITION_FAILED,
 }
+
+
+@cache
+def table() -> ProviderTable:
+    """The table of providers, made on first use."""
+    return ProviderTable(client("dynamodb"), ProvidersSettings.from_environment(os.environ).providers_table)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -52,7 +60,7 @@ def list_providers() -> Response[str]:
             check_name(after)
         except InvalidProviderError:
             raise InvalidRequestError("next must come from the Link header of an earlier answer") from None
-    page = bootstrap.provider_table().page(after)
+    page = table().page(after)
     headers = {"Link": f'<?next={quote(page.next)}>; rel="next"'} if page.next else {}
     return _answer(page.document, page.etag, headers)
 
@@ -60,27 +68,27 @@ def list_providers() -> Response[str]:
 @app.get(ONE)
 def get_provider(provider: str) -> Response[str]:
     """Read one entry."""
-    stored = bootstrap.provider_table().get(provider)
+    stored = table().get(provider)
     return _answer(stored.document, stored.etag)
 
 
 @app.put(ONE)
 def put_provider(provider: str) -> Response[str]:
     """Create an entry, or replace it whole."""
-    stored, new = bootstrap.provider_table().put(provider, _body(), utc_now(), _expected)
+    stored, new = table().put(provider, _body(), utc_now(), _expected)
     return _stored(stored, HTTPStatus.CREATED if new else HTTPStatus.OK)
 
 
 @app.patch(ONE)
 def patch_provider(provider: str) -> Response[str]:
     """Change some fields of an entry; null removes one. Runs report themselves this way."""
-    return _stored(bootstrap.provider_table().patch(provider, _body(), utc_now(), _expected), HTTPStatus.OK)
+    return _stored(table().patch(provider, _body(), utc_now(), _expected), HTTPStatus.OK)
 
 
 @app.delete(ONE)
 def delete_provider(provider: str) -> Response[str]:
     """Remove an entry. The run ledger keeps the provider's bookmark."""
-    bootstrap.provider_table().delete(provider, _expected)
+    table().delete(provider, _expected)
     return Response(HTTPStatus.NO_CONTENT.value)
 
 

@@ -65,10 +65,12 @@ _METRICS = {
     "FreedLeases": "freed_leases",
     "LiveRuns": "live",
 }
+"""Metric -> field of the report."""
 
 
 def _measure(report: TickReport) -> None:
+    counts = asdict(report)
     metrics.add_metric("Dispatched", MetricUnit.Count, 1)
     for name, counter in _METRICS.items():
-        metrics.add_metric(name, MetricUnit.Count, getattr(report, counter))
+        metrics.add_metric(name, MetricUnit.Count, counts[counter])
     metrics.add_metric("OldestOverdueMinutes", MetricUnit.NoUnit, report.oldest_overdue_minutes)

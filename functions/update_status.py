@@ -12,9 +12,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from fanout import bootstrap
 from fanout.bootstrap import logger
 from fanout.claims import ClaimRequest
+from fanout.endings import Ending
 from fanout.errors import InvalidRequestError
-from fanout.ledger import RunRecord
-from fanout.outcomes import Ending
+from fanout.runs import RunRecord
 
 metrics = Metrics(namespace="glue-fanout")
 
@@ -27,24 +27,28 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     Parameters
     ----------
     event
-        From the state machine ``{"outcome": "succeeded" | "failed", "run_id", "state": {…}}``, or EventBridge's
-        *Step Functions Execution Status Change* for an execution that timed out or was aborted.
+        From the state machine ``{"outcome": "succeeded" | "failed", "provider", "run_id", "result"?}``, where `result`
+        is what was caught, or EventBridge's *Step Functions Execution Status Change* for an execution that timed out
+        or was aborted.
 
     Returns
     -------
     The run's record, or for a failed run ``{"Error", "Cause"}``, which the state machine's last state shows.
     """
-    metrics.set_default_dimensions(env=bootstrap.outcomes().settings.env)
+    endings = bootstrap.endings()
+    metrics.set_default_dimensions(env=endings.settings.env)
     if "detail-type" in event:
         return _execution_gone(event)
     ending = Ending.from_event(event)
     logger.append_keys(provider=ending.provider, run_id=ending.run_id)
     if ending.outcome == "failed":
-        error = bootstrap.outcomes().fail(ending)
+        error = endings.fail(ending)
         metrics.add_metric("RunsFailed", MetricUnit.Count, 1)
         logger.error("run failed", extra={"reason": error})
         return {"Error": "RunFailed", "Cause": error}
-    record = bootstrap.outcomes().succeed(ending)
+    record = endings.succeed(ending)
+    if record is None:
+        return {"status": "succeeded"}
     _measure(record)
     logger.info("run succeeded", extra={"record": record.model_dump(mode="json")})
     return record.model_dump(mode="json")
@@ -58,20 +62,11 @@ def _execution_gone(event: dict[str, Any]) -> dict[str, Any]:
         raise InvalidRequestError("not a Step Functions Execution Status Change event with its input") from None
     request = ClaimRequest.from_event({"run_id": name, "input": execution_input})
     logger.append_keys(provider=request.provider, run_id=name)
-    freed = bootstrap.outcomes().end(request.provider, name, f"its execution is {status}")
+    freed = bootstrap.endings().end(request.provider, name, f"its execution is {status}")
     if freed:
         metrics.add_metric("RunsFailed", MetricUnit.Count, 1)
     logger.error("execution ended without a word", extra={"status": status, "freed": freed})
     return {"provider": request.provider, "run_id": name, "freed": freed}
-
-
-_UNITS = {
-    "Rows": ("rows", MetricUnit.Count),
-    "Messages": ("messages", MetricUnit.Count),
-    "Quarantined": ("quarantined", MetricUnit.Count),
-    "RunSeconds": ("seconds", MetricUnit.Seconds),
-    "RunDollars": ("dollars", MetricUnit.NoUnit),
-}
 
 
 def _measure(record: RunRecord) -> None:
@@ -79,5 +74,8 @@ def _measure(record: RunRecord) -> None:
     metrics.add_metric("RunsSucceeded", MetricUnit.Count, 1)
     if record.engine == "none":  # nothing new: no figures, and no metrics to pay for
         return
-    for name, (figure, unit) in _UNITS.items():
-        metrics.add_metric(name, unit, getattr(record, figure))
+    metrics.add_metric("Rows", MetricUnit.Count, record.rows)
+    metrics.add_metric("Messages", MetricUnit.Count, record.messages)
+    metrics.add_metric("Quarantined", MetricUnit.Count, record.quarantined)
+    metrics.add_metric("RunSeconds", MetricUnit.Seconds, record.seconds)
+    metrics.add_metric("RunDollars", MetricUnit.NoUnit, record.dollars)

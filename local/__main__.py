@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from local.demo.run import Demo, generated_plan, own_plan, summary
+    from local.demo.plan import generated_plan, own_plan
+    from local.demo.run import run, summary
     from local.demo.screen import screen
 
     if chosen.change_log:
@@ -59,7 +60,7 @@ def _run(chosen: argparse.Namespace) -> int:
     else:
         plan = generated_plan(chosen.providers, chosen.rows, chosen.seed)
     with screen() as shown:
-        report = Demo(plan, chosen.template, chosen.workdir, shown).run()
+        report = run(plan, chosen.template, chosen.workdir, shown)
     summary(report, print)
     print(f"report: {chosen.workdir / 'report.json'}")
     return 0 if report["ok"] else 1

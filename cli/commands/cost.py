@@ -16,7 +16,7 @@ from cli.deployment import Deployment
 from cli.history import folders, read_record
 from cli.output import dollars, table
 from fanout.costs import PRICES, PRICES_AS_OF, queue_dollars
-from fanout.ledger import RunRecord
+from fanout.runs import RunRecord
 
 PARALLEL = 16
 TRANSITIONS = {"none": 3, "small": 4, "glue": 5}

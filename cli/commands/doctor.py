@@ -15,8 +15,8 @@ from cli.command import Operator, utc_now
 from cli.deployment import Deployment
 from cli.errors import EXPECTED, Exit, as_operator_error
 from cli.output import table
-from fanout.aws import split_uri
 from fanout.errors import FanoutError
+from fanout.manifests import split_uri
 from fanout.providers import parse_entry
 
 MAX_SKEW_SECONDS = 60.0
@@ -96,13 +96,6 @@ def _clock(stack: Deployment) -> str:
     if abs(skew) > MAX_SKEW_SECONDS:
         raise CheckFailedError(f"this machine's clock is off by {skew:.0f} s", "set the clock, best by NTP")
     return f"within {max(1, abs(round(skew)))} s of the service's"
-
-
-def _settings(stack: Deployment) -> str:
-    starting, planning = stack.dispatching, stack.planning
-    if starting.report_status != planning.report_status:
-        raise CheckFailedError("the functions disagree on ReportStatus", "deploy the template as it is")
-    return f"MaxConcurrentRuns {starting.max_concurrent_runs}"
 
 
 def _state_machine(stack: Deployment) -> str:
@@ -223,7 +216,6 @@ def _enough(quota: float, wanted: int, what: str) -> str:
 CHECKS: dict[str, Callable[[Deployment], str]] = {
     "stack": _outputs,
     "clock": _clock,
-    "settings": _settings,
     "state machine": _state_machine,
     "schedule": _schedule,
     "Glue job": _job,

@@ -17,8 +17,8 @@ from cli.command import Operator, Provider, Yes, utc_now
 from cli.errors import Exit, UsageError
 from cli.output import as_json, table
 from cli.registry import Registry
-from fanout.aws import split_uri
 from fanout.errors import FanoutError, InvalidProviderError
+from fanout.manifests import split_uri
 from fanout.providers import check_name, parse_entry
 
 Fields = Annotated[
@@ -41,13 +41,6 @@ class EntryReport:
 
 
 @dataclass(frozen=True)
-class ListReport:
-    """Answer of `providers list`."""
-
-    providers: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class ChangesReport:
     """Answer of `discover` and `import`."""
 
@@ -64,7 +57,7 @@ def registry(op: Operator) -> Registry:
 
 def list_providers(op: Operator) -> None:
     """List the providers and their entries."""
-    op.show(ListReport(dict(sorted(op.stack.config_api.entries().items()))), _show_list)
+    op.show({"providers": dict(sorted(op.stack.config_api.entries().items()))}, _show_list)
 
 
 def add(
@@ -219,8 +212,8 @@ def _read_file(file: str) -> Mapping[str, dict[str, Any]]:
     return entries
 
 
-def _show_list(report: ListReport, console: Console) -> None:
-    rows = [_row(name, entry) for name, entry in report.providers.items()]
+def _show_list(report: dict[str, dict[str, Any]], console: Console) -> None:
+    rows = [_row(name, entry) for name, entry in report["providers"].items()]
     console.print(table(("PROVIDER", ">EVERY", "STATUS", "LAST SUCCESS", "PAUSED", "GROUP", "ERROR"), rows))
     console.print(f"{len(rows):,} providers")
 
@@ -230,16 +223,8 @@ def _row(name: str, raw: object) -> tuple[object, ...]:
         entry = parse_entry(name, raw, utc_now())
     except FanoutError as error:
         return name, None, "invalid", None, None, None, str(error)
-    extra = entry.model_extra or {}
-    return (
-        name,
-        f"{entry.frequency:g} min",
-        entry.status,
-        entry.last_success,
-        entry.paused,
-        entry.group,
-        extra.get("error"),
-    )
+    said = (entry.model_extra or {}).get("error")
+    return name, f"{entry.frequency:g} min", entry.status, entry.last_success, entry.paused, entry.group, said
 
 
 def _show_entry(report: EntryReport, console: Console) -> None:

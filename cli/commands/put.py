@@ -12,8 +12,7 @@ from rich.filesize import decimal as size
 
 from cli.command import Operator, Provider
 from cli.errors import UsageError
-from fanout.aws import split_uri
-from fanout.manifests import is_data
+from fanout.manifests import is_data, split_uri
 from fanout.providers import check_name
 
 

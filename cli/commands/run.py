@@ -19,9 +19,9 @@ from cli.errors import Exit, UsageError
 from cli.history import find_folder, read_record
 from cli.output import dollars
 from fanout.claims import MAX_OBJECTS, listing
-from fanout.ledger import RunRecord
 from fanout.manifests import Replay, select_replay
 from fanout.providers import check_name
+from fanout.runs import RunRecord
 from fanout.schedule import execution_name
 from fanout.times import format_iso
 

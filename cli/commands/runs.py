@@ -12,8 +12,8 @@ from rich.console import Console
 from cli.command import Operator, Provider, utc_now
 from cli.history import newest, records
 from cli.output import dollars, table
-from fanout.ledger import RunRecord
 from fanout.providers import check_name
+from fanout.runs import RunRecord
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,15 @@ def runs(
     """The history of a provider's runs, newest first: when, engine, rows, messages, seconds, dollars, error."""
     check_name(provider)
     lease = op.stack.ledger.get(provider).lease
+    folders = newest(op.stack.client("s3"), op.stack.runs, provider, limit, utc_now())
     lines = []
-    for past in records(op.stack.objects, newest(op.stack.client("s3"), op.stack.runs, provider, limit, utc_now())):
-        record, live = past.record, lease is not None and lease.run_id == past.folder.run_id
+    if lease is not None and all(folder.run_id != lease.run_id for folder in folders):
+        lines.append(RunLine(lease.run_id, lease.claimed_at, "running", lease.replay))
+    for folder, record in zip(folders, records(op.stack.objects, folders), strict=True):
+        live = lease if lease is not None and lease.run_id == folder.run_id else None
         status = record.status if record else "running" if live else "no record"
-        replay = record.replay if record else bool(live and lease and lease.replay)
-        lines.append(RunLine(past.folder.run_id, past.folder.claimed_at, status, replay, record))
-    if lease is not None and all(line.run_id != lease.run_id for line in lines):
-        lines.insert(0, RunLine(lease.run_id, lease.claimed_at, "running", lease.replay))
+        replay = record.replay if record else live is not None and live.replay
+        lines.append(RunLine(folder.run_id, folder.claimed_at, status, replay, record))
     op.show(RunsReport(provider, tuple(lines[:limit])), _show)
 
 

@@ -14,7 +14,7 @@ from cli.command import Operator, command, utc_now
 from cli.errors import Exit
 from cli.output import table
 from cli.overview import UNHEALTHY, Condition, Overview, Standing, survey
-from fanout.aws import StepFunctions
+from fanout.adapters import StepFunctions
 
 LateAfter = Annotated[int, typer.Option("--late-after", min=1, help="Minutes that a due provider may wait for a run.")]
 
@@ -73,7 +73,7 @@ def failed(op: Operator, late_after: LateAfter = 30) -> Exit:
 
 def look(op: Operator, late_after: int) -> Overview:
     """Look at every provider of the stack."""
-    executions = StepFunctions(op.stack.client("stepfunctions"))
+    executions = StepFunctions(op.stack.client("stepfunctions"), op.stack.output("StateMachineArn"))
     return survey(op.stack.config_api, op.stack.ledger, executions, utc_now(), timedelta(minutes=late_after))
 
 

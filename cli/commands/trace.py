@@ -19,10 +19,11 @@ from cli.errors import Exit, UsageError
 from cli.history import RunFolder, find_folder, read_record
 from cli.logs import CloudWatchLogs, LocalLogs, Logs, short
 from cli.output import dollars, table
-from fanout.ledger import ProviderState, RunRecord
+from fanout.endings import explain
+from fanout.ledger import ProviderState
 from fanout.manifests import manifest_uri, read_manifest
-from fanout.outcomes import explain
 from fanout.providers import check_name
+from fanout.runs import RunRecord
 
 SHOWN_OBJECTS = 5
 JOB_RUN_FIELDS = (
@@ -282,7 +283,8 @@ def _show(found: Trace, console: Console) -> None:
         facts += [("execution", f"{part.status}, {part.arn}"), ("input", part.input), ("began", part.started_at)]
         facts += [("ended", part.ended_at)]
     if found.claim:
-        facts += [("claim", f"{found.claim.get('decision')}: {found.claim.get('reason')}")]
+        reason = f": {found.record.reason}" if found.record else ""
+        facts += [("claim", f"{found.claim.get('decision')}{reason}")]
     if found.manifest:
         m = found.manifest
         facts += [("manifest", f"{m.objects:,} objects, {size(m.bytes)}, {m.backlog:,} left for later: {m.uri}")]

@@ -13,14 +13,14 @@ from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.config import Config
 
-from fanout.aws import DynamoLedger, S3Objects, StepFunctions
+from fanout.adapters import DynamoLedger, S3Objects, StepFunctions
 from fanout.claims import Claims
 from fanout.config_client import HttpConfigApi
 from fanout.dispatcher import Dispatcher
+from fanout.endings import Endings
 from fanout.errors import ConfigApiUnavailableError
-from fanout.outcomes import Outcomes
-from fanout.provider_table import ProviderTable
-from fanout.settings import ClaimSettings, DispatchSettings, ProvidersSettings, RunSettings
+from fanout.recovery import Recovery
+from fanout.settings import ClaimSettings, DispatchSettings, RunSettings
 from fanout.starts import PARALLEL
 
 _AWS = Config(
@@ -48,7 +48,8 @@ def utc_now() -> datetime:
 
 
 @cache
-def _client(service: str, config: Config = _AWS) -> Any:
+def client(service: str, config: Config = _AWS) -> Any:
+    """A client of an AWS service; one for each of them in a process."""
     return boto3.client(service, config=config)  # type: ignore[call-overload]
 
 
@@ -65,23 +66,24 @@ def _config_api(settings: RunSettings) -> HttpConfigApi:
 
 
 def _ledger(settings: RunSettings) -> DynamoLedger:
-    return DynamoLedger(_client("dynamodb"), settings.run_ledger_table)
+    return DynamoLedger(client("dynamodb"), settings.run_ledger_table)
 
 
-def _outcomes(settings: RunSettings, config_api: HttpConfigApi) -> Outcomes:
-    return Outcomes(_ledger(settings), S3Objects(_client("s3")), config_api, settings, utc_now, logger.warning)
+def _endings(settings: RunSettings, config_api: HttpConfigApi) -> Endings:
+    return Endings(_ledger(settings), S3Objects(client("s3")), config_api, settings, utc_now, logger.warning)
 
 
 @cache
 def dispatcher() -> Dispatcher:
     """The dispatcher's parts."""
     settings = DispatchSettings.from_environment(os.environ)
-    config_api = _config_api(settings)
+    config_api, store = _config_api(settings), _ledger(settings)
+    executions = StepFunctions(client("stepfunctions", _STARTS), settings.state_machine_arn)
     return Dispatcher(
-        config_api=config_api,
-        store=_ledger(settings),
-        executions=StepFunctions(_client("stepfunctions", _STARTS), settings.state_machine_arn),
-        outcomes=_outcomes(settings, config_api),
+        provider_list=config_api,
+        store=store,
+        executions=executions,
+        recovery=Recovery(store, executions, _endings(settings, config_api)),
         settings=settings,
         clock=utc_now,
     )
@@ -91,19 +93,12 @@ def dispatcher() -> Dispatcher:
 def claims() -> Claims:
     """The parts of *Claim Partition*."""
     settings = ClaimSettings.from_environment(os.environ)
-    objects = S3Objects(_client("s3"))
+    objects = S3Objects(client("s3"))
     return Claims(_ledger(settings), objects, _config_api(settings), settings, utc_now, logger.warning)
 
 
 @cache
-def outcomes() -> Outcomes:
+def endings() -> Endings:
     """The parts of *Update Status*."""
     settings = RunSettings.from_environment(os.environ)
-    return _outcomes(settings, _config_api(settings))
-
-
-@cache
-def provider_table() -> ProviderTable:
-    """The built-in config API's table."""
-    settings = ProvidersSettings.from_environment(os.environ)
-    return ProviderTable(_client("dynamodb"), settings.providers_table)
+    return _endings(settings, _config_api(settings))

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from fanout import ledger
-from fanout.aws import split_uri
-from fanout.config_client import ConfigApi
 from fanout.errors import FanoutError, InvalidRequestError
-from fanout.ledger import BACKOFF, Backoff, Lease, LedgerStore, PartitionBusyError, ProviderState, Report
+from fanout.ledger import BACKOFF, Backoff, LedgerStore, PartitionBusyError, ProviderState, Reporter
 from fanout.manifests import (
     Manifest,
     ObjectStore,
@@ -26,8 +24,10 @@ from fanout.manifests import (
     read_manifest,
     select,
     select_replay,
+    split_uri,
 )
 from fanout.providers import check_name, describe
+from fanout.runs import Engine, Lease, Plan, Report
 from fanout.settings import ClaimSettings
 from fanout.times import compact
 
@@ -44,15 +44,6 @@ MAX_RECENT = 24
 """Manifests that a bookmark names before they are merged into one."""
 
 
-@dataclass(frozen=True)
-class _Decision:
-    """How a run is to be done, and why."""
-
-    engine: Literal["nothing", "small", "glue"]
-    reason: str
-    workers: int
-
-
 class ClaimRequest(BaseModel):
     """The event of *Claim Partition*: the execution's input with its name and ARN."""
 
@@ -61,19 +52,8 @@ class ClaimRequest(BaseModel):
     provider: str
     run_id: str = Field(pattern=r"^[0-9A-Za-z_-]{1,80}$")
     execution_arn: str | None = None
-    scheduled_at: datetime | None = None
+    scheduled_at: AwareDatetime | None = None
     replay: Replay | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> ClaimRequest:
-        if self.scheduled_at is not None and self.scheduled_at.tzinfo is None:
-            raise ValueError("scheduled_at needs a time zone, such as a final Z")
-        if self.replay is not None:
-            if self.replay.start.tzinfo is None or self.replay.end.tzinfo is None:
-                raise ValueError("replay's from and to need a time zone, such as a final Z")
-            if self.replay.start > self.replay.end:
-                raise ValueError("replay's from lies after its to")
-        return self
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> ClaimRequest:
@@ -99,18 +79,32 @@ class ClaimRequest(BaseModel):
 
 @dataclass(frozen=True)
 class Claim:
-    """What the state machine is told; `Choice` states look at `decision`."""
+    """The answer to a claim; the state machine's `Choice` states look at `decision`."""
 
     decision: Literal["busy", "nothing", "small", "glue"]
     reason: str
     provider: str
     run_id: str
-    generation: int = 0
     run_dir: str = ""
     manifest: str = "none"
     objects: int = 0
     bytes: int = 0
     workers: int = 0
+
+    @classmethod
+    def of(cls, provider: str, lease: Lease, plan: Plan) -> Claim:
+        """The answer for a run that has its lease and its plan."""
+        return cls(
+            decision="nothing" if plan.engine == "none" else plan.engine,
+            reason=plan.reason,
+            provider=provider,
+            run_id=lease.run_id,
+            run_dir=lease.run_dir,
+            manifest=manifest_uri(lease.run_dir) if plan.objects else "none",
+            objects=plan.objects or 0,
+            bytes=plan.bytes,
+            workers=plan.workers,
+        )
 
 
 @dataclass(frozen=True)
@@ -119,21 +113,21 @@ class Claims:
 
     Parameters
     ----------
-    store, objects, config_api
+    store, objects, reporter
         Ports.
     settings
         Of the claim function.
     clock
         Gives the current time, aware.
     log
-        Told of what failed without stopping the claim.
+        Receives a line for each failure that does not stop the claim.
     lease, backoff, max_objects, max_recent
         The rules' figures, which only tests change.
     """
 
     store: LedgerStore
     objects: ObjectStore
-    config_api: ConfigApi
+    reporter: Reporter
     settings: ClaimSettings
     clock: Callable[[], datetime]
     log: Callable[[str], None] = field(default=print)
@@ -145,22 +139,29 @@ class Claims:
     def claim(self, request: ClaimRequest) -> Claim:
         """Claim the provider for this run and plan what it is to process.
 
-        Repeating the call for the same run gives the same lease and the same manifest, whatever happened in
-        between.
+        Repeating the call for the same run gives the same lease and the same plan, whatever happened in between.
+
+        Raises
+        ------
+        LeaseLostError
+            Somebody else ended the run while it was planned.
+        ReplayTooLargeError
+            The replay's range holds more than one run may take.
         """
-        now = self.clock()
+        now, provider = self.clock(), request.provider
         wanted = self._lease(request, now)
         try:
-            state = ledger.update(self.store, request.provider, lambda s: ledger.claim(s, wanted, now, self.backoff))
+            state = ledger.update(self.store, provider, lambda s: ledger.claim(s, wanted, now, self.backoff))
         except PartitionBusyError as busy:
-            return Claim("busy", str(busy), request.provider, request.run_id)
+            return Claim("busy", str(busy), provider, request.run_id)
         lease = state.lease or wanted
-        self._report_running(request.provider, lease)
-        if self.settings.bookmark_mode == "glue" and request.replay is None:
-            decision = _Decision("glue", "Glue's own bookmark decides what is new", MIN_WORKERS)
-            return self._claimed(state, lease, decision, None)
-        manifest = self._plan(state, lease, request)
-        return self._claimed(state, lease, self._decide(manifest), manifest)
+        plan = lease.plan
+        if plan is None:
+            self._report_running(provider, lease)
+            proposed = self._plan(state, lease, request)
+            state = ledger.update(self.store, provider, lambda s: ledger.plan(s, lease, proposed), read=state)
+            plan = (state.lease and state.lease.plan) or proposed
+        return Claim.of(provider, lease, plan)
 
     def _lease(self, request: ClaimRequest, now: datetime) -> Lease:
         runs = f"s3://{self.settings.data_bucket}/runs/provider={request.provider}/"
@@ -174,18 +175,26 @@ class Claims:
             replay=request.replay is not None,
         )
 
-    def _plan(self, state: ProviderState, lease: Lease, request: ClaimRequest) -> Manifest:
-        """The run's manifest: the one it has already, or a new one. Two racing plans agree on the first."""
-        uri = manifest_uri(lease.run_dir)
-        written = read_manifest(self.objects, uri)
-        if written is not None:
-            return written
-        manifest = self._select(state, request)
-        if not manifest.objects:
-            return manifest
-        if self.objects.create(uri, manifest.model_dump_json(by_alias=True, exclude_none=True).encode()):
-            return manifest
-        return read_manifest(self.objects, uri) or manifest
+    def _plan(self, state: ProviderState, lease: Lease, request: ClaimRequest) -> Plan:
+        """What the run is to do. Two racing plans of one run agree on the manifest that was written first."""
+        if self.settings.bookmark_mode == "glue" and request.replay is None:
+            reason = "Glue's own bookmark decides what is new"
+            generation = state.bookmark.generation
+            return Plan(generation=generation, engine="glue", reason=reason, workers=MIN_WORKERS, objects=None)
+        uri, manifest = manifest_uri(lease.run_dir), self._select(state, request)
+        body = manifest.model_dump_json(by_alias=True, exclude_none=True).encode()
+        if manifest.objects and not self.objects.create(uri, body):
+            manifest = read_manifest(self.objects, uri) or manifest
+        engine, reason, workers = self._engine(manifest)
+        return Plan(
+            # The manifest's, which may be older than the state's: a bookmark set by hand since then makes it void.
+            generation=manifest.generation,
+            engine=engine,
+            reason=reason,
+            workers=workers,
+            objects=len(manifest.objects),
+            bytes=manifest.bytes,
+        )
 
     def _select(self, state: ProviderState, request: ClaimRequest) -> Manifest:
         begun = self.clock()
@@ -218,39 +227,24 @@ class Claims:
         manifests = (read_manifest(self.objects, manifest_uri(run.run_dir)) for run in state.bookmark.recent)
         return {o.identity: o for manifest in manifests if manifest for o in manifest.known}
 
-    def _decide(self, manifest: Manifest) -> _Decision:
+    def _engine(self, manifest: Manifest) -> tuple[Engine, str, int]:
+        """Engine, why, and with how many workers."""
         size, s = manifest.bytes, self.settings
         if not manifest.objects:
-            return _Decision("nothing", "no new objects", 0)
+            return "none", "no new objects", 0
         if 0 < s.small_run_max_bytes >= size:
-            return _Decision("small", f"{size} bytes are at most SmallRunMaxBytes = {s.small_run_max_bytes}", 1)
+            return "small", f"{size} bytes are at most SmallRunMaxBytes = {s.small_run_max_bytes}", 1
         workers = min(max(math.ceil(size / BYTES_PER_WORKER), MIN_WORKERS), s.max_workers)
         if s.small_run_max_bytes == 0:
-            return _Decision("glue", "SmallRunMaxBytes = 0 sends all runs to Glue", workers)
-        return _Decision("glue", f"{size} bytes are more than SmallRunMaxBytes = {s.small_run_max_bytes}", workers)
-
-    def _claimed(self, state: ProviderState, lease: Lease, decision: _Decision, manifest: Manifest | None) -> Claim:
-        planned = manifest is not None and manifest.objects
-        return Claim(
-            decision=decision.engine,
-            reason=decision.reason,
-            provider=state.provider,
-            run_id=lease.run_id,
-            # Of the plan, which a bookmark that was set by hand since then must make void.
-            generation=manifest.generation if manifest else state.bookmark.generation,
-            run_dir=lease.run_dir,
-            manifest=manifest_uri(lease.run_dir) if planned else "none",
-            objects=len(manifest.objects) if manifest else 0,
-            bytes=manifest.bytes if manifest else 0,
-            workers=decision.workers,
-        )
+            return "glue", "SmallRunMaxBytes = 0 sends all runs to Glue", workers
+        return "glue", f"{size} bytes are more than SmallRunMaxBytes = {s.small_run_max_bytes}", workers
 
     def _report_running(self, provider: str, lease: Lease) -> None:
         """Tell the config API, which people look at. The ledger is what counts, so a failure stops nothing."""
         if self.settings.report_status == "no" or lease.replay:
             return
         try:
-            self.config_api.report(provider, Report(run_id=lease.run_id, status="running"))
+            self.reporter.report(provider, Report(run_id=lease.run_id, status="running"))
         except FanoutError as error:
             self.log(f"{provider}: the config API was not told that the run began: {error}")
 

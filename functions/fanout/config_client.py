@@ -6,23 +6,19 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from fanout.errors import (
-    ConfigApiAccessError,
-    ConfigApiAnswerError,
-    ConfigApiUnavailableError,
-    SettingsError,
-)
-from fanout.ledger import Report
+from fanout.errors import ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError, SettingsError
 from fanout.providers import Unusable
+from fanout.runs import Report
 from fanout.times import format_http_date
 
 CONNECT_SECONDS = 3.05
@@ -39,36 +35,25 @@ REST_SECONDS = 30.0
 MAX_ANSWER_BYTES = 32 * 2**20
 MAX_BYTES = 64 * 2**20
 """Of all pages of one reading. JSON objects take up to 22 times their text in memory: 1.4 GB of the function's 1.7."""
+MAX_REFUSAL_BYTES = 4096
 MAX_PAGES = 1000
 MAX_REDIRECTS = 3
 TRIES = 3
 
 _CHUNK = 64 * 1024
-_RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSED = frozenset({401, 403})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PORTS = {"https": 443, "http": 80}
 
-T = TypeVar("T")
-
-
-class ConfigApi(Protocol):
-    """What the dispatcher and the runs need of the config API."""
-
-    def entries(self) -> Mapping[str, object]:
-        """Every provider's entry, unvalidated."""
-        ...
-
-    def report(self, provider: str, report: Report) -> None:
-        """Tell how a run of the provider stands."""
-        ...
-
 
 @dataclass(frozen=True)
-class _Answer:
+class Answer:
+    """What the config API answered; of a refusal at most `MAX_REFUSAL_BYTES`."""
+
     status: int
     headers: Mapping[str, str]
-    content: bytes
+    body: bytes
     next_link: str | None
 
 
@@ -105,8 +90,12 @@ class HttpConfigApi:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._origin = _trusted_origin(url)
+        try:
+            self._origin = _origin(url)
+        except ValueError as error:
+            raise SettingsError(f"CONFIG_API_URL is of no use: {error}") from None
         self._url = url.rstrip("/")
+        self._name = f"the config API at {urlsplit(url).netloc}"
         self._key = key
         self._session = session or requests.Session()
         self._sleep = sleep
@@ -140,18 +129,18 @@ class HttpConfigApi:
         deadline = self._clock() + READING_SECONDS
         entries: dict[str, object] = {}
         pages: dict[str, _Page] = {}
-        room = MAX_BYTES
-        url: str | None = self._url
-        while url is not None:
+        room, url = MAX_BYTES, self._url
+        while url:
             if url in pages or len(pages) == MAX_PAGES:
-                raise ConfigApiAnswerError(
-                    f"the config API at {self._where} has more than {MAX_PAGES} pages, or they go in a circle"
-                )
-            page, size = self._read_page(url, deadline, room)
+                raise ConfigApiAnswerError(f"{self._name} has more than {MAX_PAGES} pages, or they go in a circle")
+            known = self._pages.get(url)
+            headers = {"If-None-Match": known.etag} if known and known.etag else {}
+            answer = self._call("GET", url, deadline, room=min(room, MAX_ANSWER_BYTES), headers=headers)
+            page = known if answer.status == 304 and known else self._page(url, answer)
             entries.update(page.entries)
             pages[url] = page
-            room -= size
-            url = page.following
+            room -= len(answer.body)
+            url = page.following or ""
         self._pages = {address: page for address, page in pages.items() if page.etag}
         return entries
 
@@ -163,62 +152,71 @@ class HttpConfigApi:
         ConfigApiUnavailableError, ConfigApiAccessError, ConfigApiAnswerError
             As for `entries`.
         """
-        now = self._clock()
-        if now < self._resting_until:
-            raise ConfigApiUnavailableError(f"the config API at {self._where} took no report a moment ago")
-        body: dict[str, str] = {"status": report.status, "run_id": report.run_id}
+        if self._clock() < self._resting_until:
+            raise ConfigApiUnavailableError(f"{self._name} took no report a moment ago")
+        body = report.model_dump(include={"status", "run_id", "error"}, exclude_none=True)
         if report.last_success is not None:
             body["last_success"] = format_http_date(report.last_success)
-        if report.error is not None:
-            body["error"] = report.error
-        scheme, netloc, path, query, _ = urlsplit(self._url)
-        url = urlunsplit((scheme, netloc, f"{path}/{provider}", query, ""))
         try:
-            self._call("PATCH", url, now + REPORT_SECONDS, MAX_ANSWER_BYTES, json=body)
+            self.change("PATCH", provider, body, tries=TRIES)
         except ConfigApiUnavailableError:
             self._resting_until = self._clock() + REST_SECONDS
             raise
 
-    def _read_page(self, url: str, deadline: float, room: int) -> tuple[_Page, int]:
-        known = self._pages.get(url)
-        headers = {"If-None-Match": known.etag} if known and known.etag else {}
-        answer = self._call("GET", url, deadline, min(room, MAX_ANSWER_BYTES), headers=headers)
-        if answer.status == 304 and known:
-            return known, 0
-        entries = _parse(answer.content)
-        link = answer.next_link
-        if isinstance(entries.get("next"), str) or entries.get("next", "") is None:
-            link = link or entries["next"]  # type: ignore[assignment]
-            del entries["next"]
-        following = self._same_origin(url, link, "its 'next' link leads") if link else None
-        return _Page(entries, following, answer.headers.get("ETag")), len(answer.content)
+    def change(
+        self,
+        method: str,
+        provider: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        tries: int = 1,
+    ) -> Answer:
+        """Send a request about one provider; once, unless repeating it does no harm.
 
-    def _call(self, method: str, url: str, deadline: float, room: int, **request: Any) -> _Answer:
+        Raises
+        ------
+        ConfigApiUnavailableError, ConfigApiAccessError, ConfigApiAnswerError
+            As for `entries`; the last one with the status and the beginning of what was answered.
+        """
+        scheme, netloc, path, query, _ = urlsplit(self._url)
+        url = urlunsplit((scheme, netloc, f"{path}/{quote(provider, safe='')}", query, ""))
+        deadline = self._clock() + REPORT_SECONDS
+        return self._call(method, url, deadline, tries=tries, json=body, headers=dict(headers or {}))
+
+    def _page(self, url: str, answer: Answer) -> _Page:
+        entries, link = _parse(answer.body), answer.next_link
+        if isinstance(entries.get("next", ""), str | None):
+            link = link or entries.get("next")  # type: ignore[assignment]
+            entries.pop("next", None)
+        following = self._same_origin(url, link, "its 'next' link leads") if link else None
+        return _Page(entries, following, answer.headers.get("ETag"))
+
+    def _call(
+        self, method: str, url: str, deadline: float, room: int = MAX_ANSWER_BYTES, tries: int = TRIES, **request: Any
+    ) -> Answer:
         """Send a request until it is answered, the tries are used up, or the time is."""
-        failure, tries = "no time left", 0
-        while tries < TRIES and self._clock() < deadline:
-            tries += 1
+        failure, tried = "no time left", 0
+        while tried < tries and self._clock() < deadline:
+            tried += 1
+            asked = 0.0
             try:
                 answer = self._authorised(method, url, deadline, room, **request)
             except (requests.RequestException, HTTPError, OSError) as error:
                 failure = type(error).__name__  # its text may quote the request
-                asked = 0.0
             else:
-                if answer.status not in _RETRY_STATUS:
-                    self._check(answer.status, method, url)
-                    return answer
+                if answer.status not in _PASSING:
+                    return self._checked(answer, method, url)
                 failure = f"HTTP {answer.status}"
                 asked = _retry_after(answer.headers)
-            pause = max(asked, random.uniform(0, 2**tries))  # noqa: S311 - jitter, not a secret
-            if tries == TRIES or self._clock() + pause >= deadline:
+            pause = max(asked, random.uniform(0, 2**tried))  # noqa: S311 - jitter, not a secret
+            if tried == tries or self._clock() + pause >= deadline:
                 break
             self._sleep(pause)
         raise ConfigApiUnavailableError(
-            f"the config API at {self._where} did not answer {method} ({failure}; tries: {tries}); check that it "
-            "is up and reachable from the function"
+            f"{self._name} did not answer {method} ({failure}; tries: {tried}); check that it is up and reachable"
         )
 
-    def _authorised(self, method: str, url: str, deadline: float, room: int, **request: Any) -> _Answer:
+    def _authorised(self, method: str, url: str, deadline: float, room: int, **request: Any) -> Answer:
         """Send a request with the key, and once more with a new one if it was rotated since it was read."""
         key = self._usable_key(refused=False)
         answer = self._send(method, url, key, deadline, room, **request)
@@ -234,65 +232,85 @@ class HttpConfigApi:
             )
         return key
 
-    def _send(self, method: str, url: str, key: str, deadline: float, room: int, **request: Any) -> _Answer:
-        seconds = min(ANSWER_SECONDS, deadline - self._clock())
+    def _send(self, method: str, url: str, key: str, deadline: float, room: int, **request: Any) -> Answer:
+        """Exchange request and answer in a thread of its own, and stop waiting for it when the time is up.
+
+        Socket time-outs bound silence only. Neither a slow look-up of the host nor a server that drips its header
+        lines would ever trip them.
+        """
+        exchanged: Future[Answer] = Future()
         abandoned = threading.Event()
+
+        def run() -> None:
+            try:
+                exchanged.set_result(self._exchange(method, url, key, room, abandoned, **request))
+            except BaseException as error:  # noqa: BLE001 - whoever waits raises it
+                exchanged.set_exception(error)
+
+        threading.Thread(target=run, name="config-api", daemon=True).start()
         try:
-            return _within(seconds, lambda: self._exchange(method, url, key, room, abandoned, **request))
+            return exchanged.result(timeout=min(ANSWER_SECONDS, deadline - self._clock()))
         except TimeoutError:
             abandoned.set()
             raise requests.Timeout("the answer took too long") from None
 
     def _exchange(
         self, method: str, url: str, key: str, room: int, abandoned: threading.Event, **request: Any
-    ) -> _Answer:
+    ) -> Answer:
         headers = {
             "x-api-key": key,
             "User-Agent": "glue-fanout",
             "Accept": "application/json",
             "Accept-Encoding": "identity",  # a compressed answer could unpack past the size cap
-            **request.pop("headers", {}),
+            **request.pop("headers"),
         }
         adapter = self._session.get_adapter(url)  # the session itself reads a redirect's body, of any size
         for _ in range(MAX_REDIRECTS + 1):
             prepared = requests.Request(method, url, headers, **request).prepare()
             with adapter.send(prepared, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
                 if not response.is_redirect:
-                    content = self._content(response, room, abandoned) if response.ok else b""
-                    link = response.links.get("next", {}).get("url")
-                    return _Answer(response.status_code, response.headers, content, link)
+                    if response.ok:
+                        body = self._content(response, room, abandoned)
+                    else:
+                        body = response.raw.read1(MAX_REFUSAL_BYTES, decode_content=False)
+                    return Answer(
+                        response.status_code, response.headers, body, response.links.get("next", {}).get("url")
+                    )
                 url = self._same_origin(url, response.headers["Location"], "it redirects")
-        raise ConfigApiAnswerError(f"the config API at {self._where} redirects more than {MAX_REDIRECTS} times")
+        raise ConfigApiAnswerError(f"{self._name} redirects more than {MAX_REDIRECTS} times")
 
     def _content(self, response: requests.Response, room: int, abandoned: threading.Event) -> bytes:
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise ConfigApiAnswerError(
-                f"the config API at {self._where} answered compressed although asked not to; turn that off, for a "
-                "small answer could unpack into an endless one"
+                f"{self._name} answered compressed although asked not to; turn that off, for a small answer could "
+                "unpack into an endless one"
             )
         content = bytearray()
         while chunk := response.raw.read1(_CHUNK, decode_content=False):
             content += chunk
             if len(content) > room:
                 raise ConfigApiAnswerError(
-                    f"the config API at {self._where} answered more than {MAX_ANSWER_BYTES // 2**20} MiB in one page "
-                    f"or {MAX_BYTES // 2**20} MiB in all; give it shorter entries or smaller pages"
+                    f"{self._name} answered more than {MAX_ANSWER_BYTES // 2**20} MiB in one page or "
+                    f"{MAX_BYTES // 2**20} MiB in all; give it shorter entries or smaller pages"
                 )
             if abandoned.is_set():
                 raise requests.Timeout("nobody waits for this answer any more")
         return bytes(content)
 
-    def _check(self, status: int, method: str, url: str) -> None:
+    def _checked(self, answer: Answer, method: str, url: str) -> Answer:
+        status = answer.status
         if status in _REFUSED:
             raise ConfigApiAccessError(
-                f"the config API at {self._where} refused the key (HTTP {status}); put its current key into the secret "
-                "that CONFIG_API_KEY_SECRET names"
+                f"{self._name} refused the key (HTTP {status}); put its current key into the secret that "
+                "CONFIG_API_KEY_SECRET names"
             )
         if status != 304 and not 200 <= status < 300:
             raise ConfigApiAnswerError(
-                f"the config API at {self._where} answered HTTP {status} to {method} {urlsplit(url).path}; check "
-                "ConfigApiUrl"
+                f"{self._name} answered HTTP {status} to {method} {urlsplit(url).path}; check ConfigApiUrl",
+                status,
+                answer.body.decode(errors="replace"),
             )
+        return answer
 
     def _same_origin(self, base: str, link: str, what: str) -> str:
         """The address a link leads to, if the key may be sent there."""
@@ -303,50 +321,26 @@ class HttpConfigApi:
             trusted = False
         if not trusted:
             raise ConfigApiAnswerError(
-                f"the config API at {self._where}: {what} to another host, which must not get the key; set "
-                "ConfigApiUrl to the address that answers"
+                f"{self._name}: {what} to another host, which must not get the key; set ConfigApiUrl to the address "
+                "that answers"
             )
         return url
 
-    @property
-    def _where(self) -> str:
-        return urlsplit(self._url).netloc
-
 
 def _origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of an address that carries no credentials of its own."""
+    """Scheme, host and port of an address that the key may be sent to.
+
+    Raises
+    ------
+    ValueError
+        It is none: it carries a user or password, or would show the key to the network.
+    """
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None or not parts.hostname or parts.scheme not in _PORTS:
-        raise ValueError("not an http address without user and password")
+        raise ValueError("must be an https address without user and password")
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise ValueError(f"must be an https address; http://{parts.hostname} would show the key to the network")
     return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
-
-
-def _trusted_origin(url: str) -> tuple[str, str, int]:
-    try:
-        scheme, host, port = _origin(url)
-    except ValueError:
-        raise SettingsError("CONFIG_API_URL must be an https address without user and password") from None
-    if scheme != "https" and host not in _LOOPBACK:
-        raise SettingsError(f"CONFIG_API_URL must be an https address; http://{host} would show the key to the network")
-    return scheme, host, port
-
-
-def _within(seconds: float, action: Callable[[], T]) -> T:
-    """Run an action in a thread of its own and stop waiting for it when the time is up.
-
-    Socket time-outs bound silence only. Neither a slow look-up of the host nor a server that drips its header lines
-    would ever trip them.
-    """
-    outcome: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(action())
-        except BaseException as error:  # noqa: BLE001 - whoever waits raises it
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name="config-api", daemon=True).start()
-    return outcome.result(timeout=seconds)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
@@ -355,20 +349,19 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     return float(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0.0
 
 
-class _Ambiguous(dict[str, object]):
+class _Repeating(dict[str, object]):
     """A JSON object in which names repeat."""
 
-    repeated: frozenset[str] = frozenset()
+    names: frozenset[str]
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     plain = dict(pairs)
     if len(plain) == len(pairs):
         return plain
-    seen: set[str] = set()
-    ambiguous = _Ambiguous(plain)
-    ambiguous.repeated = frozenset(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-    return ambiguous
+    repeating = _Repeating(plain)
+    repeating.names = frozenset(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    return repeating
 
 
 def _integer(digits: str) -> float:
@@ -392,8 +385,8 @@ def _parse(content: bytes) -> dict[str, object]:
             f"the config API answered a JSON {type(entries).__name__}, not an object of provider to entry"
         )
     for name, entry in entries.items():
-        if isinstance(entry, _Ambiguous):
+        if isinstance(entry, _Repeating):
             entries[name] = Unusable("a field appears more than once in the entry")
-    if isinstance(entries, _Ambiguous):
-        entries.update(dict.fromkeys(entries.repeated, Unusable("the provider appears more than once in one answer")))
+    if isinstance(entries, _Repeating):
+        entries.update(dict.fromkeys(entries.names, Unusable("the provider appears more than once in one answer")))
     return entries

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
-from fanout import ledger
-from fanout.aws import Executions
-from fanout.config_client import ConfigApi
-from fanout.errors import (
-    FanoutError,
-    InvalidProviderError,
-    InvalidRequestError,
-)
-from fanout.ledger import Lease, LedgerStore, ProviderState, is_live
-from fanout.outcomes import Outcomes
+from fanout.errors import FanoutError, InvalidProviderError, InvalidRequestError
+from fanout.ledger import LedgerStore, ProviderState
 from fanout.providers import ProviderEntry, parse_entry
+from fanout.recovery import LiveExecutions, Recovery
 from fanout.schedule import (
     Candidate,
     Verdict,
@@ -34,22 +26,11 @@ from fanout.schedule import (
     overdue_minutes,
 )
 from fanout.settings import DispatchSettings
-from fanout.starts import Starter, TokenBucket
+from fanout.starts import NewExecutions, Starter, TokenBucket
 from fanout.times import format_iso, parse_iso
 
-T = TypeVar("T")
-
-DEADLINE_MARGIN_SECONDS = 10.0
 SHOWN = 20
 """How many names a report lists of each kind; the counts are always whole."""
-SETTLING = timedelta(minutes=2)
-"""A lease younger than this is not checked against its execution: both were just made."""
-CHECKED_PER_TICK = 100
-"""How many leases a tick checks against their executions, in turn; DescribeExecution refills at 15 a second."""
-GIVE_UP_AFTER = 3
-"""After so many failures a tick leaves checking executions, or pushing reports, to the next one."""
-
-
 TICK_AHEAD = timedelta(days=1)
 """A tick may be tried in advance, but a wrong year must not make every provider due."""
 
@@ -76,6 +57,18 @@ def tick_time(event: Mapping[str, Any], now: datetime) -> datetime:
     if tick > now + TICK_AHEAD:
         raise InvalidRequestError(f"scheduled_at {format_iso(tick)} lies more than a day ahead; all would be due")
     return tick
+
+
+class ProviderList(Protocol):
+    """Port: who there is, which the config API knows."""
+
+    def entries(self) -> Mapping[str, object]:
+        """Every provider's entry, unvalidated."""
+        ...
+
+
+class Executions(NewExecutions, LiveExecutions, Protocol):
+    """Port: executions of the one state machine."""
 
 
 @dataclass
@@ -134,11 +127,9 @@ class TickReport:
     rejected_providers: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
-    def note(self, kind: str, text: str) -> None:
-        """Add to one of the capped lists."""
-        notes: list[str] = getattr(self, kind)
-        if len(notes) < SHOWN:
-            notes.append(text)
+    def fault(self, text: str) -> None:
+        """Note a fault that did not stop the tick."""
+        _note(self.faults, text)
 
 
 @dataclass(frozen=True)
@@ -147,10 +138,10 @@ class Dispatcher:
 
     Parameters
     ----------
-    config_api, store, executions
+    provider_list, store, executions
         Ports.
-    outcomes
-        Ends runs whose execution is gone, and pushes reports that are owed.
+    recovery
+        Frees the leases of dead runs, and pushes reports that are owed.
     settings
         Of the dispatcher.
     clock
@@ -161,10 +152,10 @@ class Dispatcher:
         Seams for tests.
     """
 
-    config_api: ConfigApi
+    provider_list: ProviderList
     store: LedgerStore
     executions: Executions
-    outcomes: Outcomes
+    recovery: Recovery
     settings: DispatchSettings
     clock: Callable[[], datetime]
     bucket: Callable[[], TokenBucket] = TokenBucket
@@ -192,57 +183,65 @@ class Dispatcher:
             Not a single execution could be started although some were due.
         """
         report = TickReport(scheduled_at=format_iso(scheduled_at))
-        live = self._free_dead_leases(scheduled_at, report)
-        report.live = len(live)
+        live = self._live(report)
         entries = self._entries(scheduled_at, report)
         candidates = self._candidates(entries, scheduled_at, live, report)
         in_group = Counter(entries[p].group or "" for p in live if p in entries)
         failure = self._start(candidates, scheduled_at, in_group, remaining_seconds, report)
-        self._push_reports(scheduled_at, self._stale(entries, live), remaining_seconds, report)
+        stale = (name for name, entry in entries.items() if entry.status == "running" and name not in live)
+        report.pushed_reports = self.recovery.push_owed(stale, scheduled_at, remaining_seconds, report.fault)
         report.reconciled = report.freed_leases + report.pushed_reports
         if failure is not None and not report.started + report.already_started:
             raise failure
         return report
 
+    def _live(self, report: TickReport) -> set[str]:
+        """Providers whose run is alive, once those whose run is dead were freed."""
+        leases = {state.provider: state.lease for state in self.store.attention() if state.lease}
+        freed = self.recovery.free_dead(leases, self.clock(), report.fault) if leases else set()
+        report.freed_leases, report.live = len(freed), len(leases) - len(freed)
+        return leases.keys() - freed
+
     def _entries(self, tick: datetime, report: TickReport) -> dict[str, ProviderEntry]:
         valid: dict[str, ProviderEntry] = {}
         present = max(tick, self.clock())  # a tick that comes late must not find successes since then in its future
-        for name, raw in self.config_api.entries().items():
-            report.providers += 1
+        listed = self.provider_list.entries()
+        for name, raw in listed.items():
             try:
                 valid[name] = parse_entry(name, raw, present)
             except InvalidProviderError as error:
-                report.rejected += 1
-                report.note("rejected_providers", str(error))
+                _note(report.rejected_providers, str(error))
+        report.providers, report.rejected = len(listed), len(listed) - len(valid)
         return valid
 
     def _candidates(
-        self, entries: Mapping[str, ProviderEntry], tick: datetime, live: Iterable[str], report: TickReport
+        self, entries: Mapping[str, ProviderEntry], tick: datetime, live: set[str], report: TickReport
     ) -> list[Candidate]:
         """Due providers. Ledger items are read only of those that their entry says may be due."""
-        running = set(live)
-        possible = []
+        verdicts: dict[str, Verdict] = {}
         for name, entry in entries.items():
             if entry.paused:
-                report.paused += 1
+                verdicts[name] = Verdict.PAUSED
             elif not is_due(entry, tick):
-                report.waiting += 1
-            elif name in running:
-                report.already_running += 1
-            else:
-                possible.append(name)
+                verdicts[name] = Verdict.WAITING
+            elif name in live:
+                verdicts[name] = Verdict.ALREADY_RUNNING
+        possible = [name for name in entries if name not in verdicts]
         states, now = self.store.get_many(possible), self.clock()
-        candidates = []
+        candidates, late = [], []
         for name in possible:
             entry, state = entries[name], states.get(name) or ProviderState(provider=name)
-            verdict = decide(entry, state, tick, now)
-            setattr(report, verdict.value, getattr(report, verdict.value) + 1)
+            verdict = verdicts[name] = decide(entry, state, tick, now)
             if verdict is Verdict.DUE:
                 candidates.append(Candidate(name, overdue(entry, state, tick), entry.group))
             if verdict in (Verdict.DUE, Verdict.BACKING_OFF):
-                late = overdue_minutes(entry, state, tick)
-                report.never_succeeded += late is None
-                report.oldest_overdue_minutes = max(report.oldest_overdue_minutes, round(late or 0.0, 1))
+                late.append(overdue_minutes(entry, state, tick))
+        count = Counter(verdicts.values())
+        report.due, report.backing_off = count[Verdict.DUE], count[Verdict.BACKING_OFF]
+        report.paused, report.waiting = count[Verdict.PAUSED], count[Verdict.WAITING]
+        report.already_running = count[Verdict.ALREADY_RUNNING]
+        report.never_succeeded = late.count(None)
+        report.oldest_overdue_minutes = round(max((minutes for minutes in late if minutes is not None), default=0), 1)
         return candidates
 
     def _start(
@@ -267,93 +266,31 @@ class Dispatcher:
             self.sleep,
             self.pool,
         )
-        waiting, failures = candidates, dict[str, FanoutError]()
+        waiting, failures, deferred = candidates, dict[str, FanoutError](), list[str]()
         while True:
             chosen, waiting = choose(waiting, places, self.settings.max_runs_per_group, in_group, format_iso(tick))
             started = starter.run(candidate.provider for candidate in chosen)
             report.started += len(started.new)
             report.already_started += len(started.before)
             failures |= started.refused | started.given_up
-            for name in started.new:
-                report.note("started_providers", name)
+            _note(report.started_providers, *started.new)
             if started.unanswered:
-                report.note("faults", f"{len(started.unanswered)} starts had no answer when the time was up")
+                report.fault(f"{len(started.unanswered)} starts had no answer when the time was up")
             placeless = {*started.before, *started.refused}
             answered = placeless | {*started.new, *started.given_up}
-            for candidate in chosen:
-                if candidate.provider not in answered:
-                    report.deferred += 1
-                    report.note("deferred_providers", candidate.provider)
-                if candidate.provider not in placeless:
-                    places -= 1
-                    in_group[candidate.group or ""] += 1
+            deferred += [candidate.provider for candidate in chosen if candidate.provider not in answered]
+            placed = [candidate for candidate in chosen if candidate.provider not in placeless]
+            places -= len(placed)
+            in_group.update(candidate.group or "" for candidate in placed)
             if not placeless or starter.stopped:
                 break
-        report.failed_starts = len(failures)
-        for failure in failures.values():
-            report.note("faults", str(failure))
-        report.deferred += len(waiting)
-        for candidate in waiting:
-            report.note("deferred_providers", candidate.provider)
+        deferred += [candidate.provider for candidate in waiting]
+        report.deferred, report.failed_starts = len(deferred), len(failures)
+        _note(report.deferred_providers, *deferred)
+        _note(report.faults, *map(str, failures.values()))
         return next(iter(failures.values()), None)
 
-    def _free_dead_leases(self, scheduled_at: datetime, report: TickReport) -> list[str]:
-        """End the runs that cannot end themselves: expired leases, executions that are gone. Return the live ones."""
-        now = self.clock()
-        leases = [(state.provider, state.lease) for state in self.store.attention() if state.lease]
-        live, failures = [], 0
-        for place, (provider, lease) in enumerate(_in_turn(leases, scheduled_at)):
-            try:
-                check = place < CHECKED_PER_TICK and failures < GIVE_UP_AFTER
-                death = self._death(lease, now, check)
-                if death is None:
-                    live.append(provider)
-                elif self.outcomes.end(provider, lease.run_id, f"the run ended without a word: {death}", tell=False):
-                    report.freed_leases += 1
-            except FanoutError as error:
-                failures += 1
-                live.append(provider)
-                report.note("faults", f"{provider}: {error}")
-        return live
 
-    def _death(self, lease: Lease, now: datetime, check_execution: bool) -> str | None:
-        """Why a run cannot be alive any more, or None."""
-        if not is_live(lease, now):
-            return "its lease expired"
-        if not check_execution or lease.execution_arn is None or now - lease.claimed_at <= SETTLING:
-            return None
-        status = self.executions.status(lease.execution_arn)
-        return None if status in ("RUNNING", "PENDING_REDRIVE") else f"its execution is {status or 'gone'}"
-
-    def _stale(self, entries: Mapping[str, ProviderEntry], live: Iterable[str]) -> list[str]:
-        """Providers that the config API calls running although no lease says so: it missed, or forgot, their end."""
-        running = set(live)
-        return [name for name, entry in entries.items() if entry.status == "running" and name not in running]
-
-    def _push_reports(
-        self,
-        scheduled_at: datetime,
-        stale: list[str],
-        remaining_seconds: Callable[[], float],
-        report: TickReport,
-    ) -> None:
-        """Tell the config API what it missed. Comes last: a config API that takes no reports must not delay runs."""
-        failures = 0
-        try:
-            for name in _in_turn(stale, scheduled_at)[:CHECKED_PER_TICK]:
-                ledger.update(self.store, name, ledger.owe_report)
-            owed = [state for state in self.store.attention() if state.report is not None and state.lease is None]
-            for state in _in_turn(owed, scheduled_at):
-                if failures == GIVE_UP_AFTER or remaining_seconds() < DEADLINE_MARGIN_SECONDS:
-                    break
-                if self.outcomes.push_report(state):
-                    report.pushed_reports += 1
-                else:
-                    failures += 1
-        except FanoutError as error:
-            report.note("faults", f"reports are pushed at the next tick: {error}")
-
-
-def _in_turn(things: Sequence[T], tick: datetime) -> list[T]:
-    """The same things in another order at each tick, so that none is always behind the others."""
-    return random.Random(tick.isoformat()).sample(things, len(things))  # noqa: S311 - fairness, not a secret
+def _note(lines: list[str], *texts: str) -> None:
+    """Add to one of the report's capped lists."""
+    lines += texts[: max(0, SHOWN - len(lines))]

@@ -49,7 +49,17 @@ class ReplayTooLargeError(TerminalError):
 
 
 class ConfigApiAnswerError(TerminalError):
-    """The config API answered something that is not the documented object of providers."""
+    """The config API answered something that is not the documented object of providers, or refused a change.
+
+    Attributes
+    ----------
+    status, answer
+        HTTP status and the beginning of the body, when it refused.
+    """
+
+    def __init__(self, message: str, status: int | None = None, answer: str = "") -> None:
+        super().__init__(message)
+        self.status, self.answer = status, answer
 
 
 class ConfigApiAccessError(TerminalError):

@@ -8,49 +8,18 @@ functions of the state; `LedgerStore` is all that DynamoDB has to provide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fanout.errors import LeaseLostError, LedgerConflictError
 from fanout.manifests import Manifest
+from fanout.runs import Frozen, Lease, Plan, Report, RunRecord, RunRef
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Lease(_Frozen):
-    """The right of one run to have a provider, until it ends or the lease expires."""
-
-    run_id: str
-    claimed_at: datetime
-    expires_at: datetime
-    run_dir: str = Field(description="s3 URI, ending in '/', of the run's manifest, result and record")
-    scheduled_at: datetime | None = None
-    execution_arn: str | None = None
-    replay: bool = False
-
-    @property
-    def turn(self) -> datetime:
-        """The tick that this run serves, or the moment of its claim if somebody started it by hand.
-
-        Never later than the claim: an execution started with a tick of next year would keep its provider from
-        being due until then.
-        """
-        return min(self.scheduled_at or self.claimed_at, self.claimed_at)
-
-
-class RunRef(_Frozen):
-    """A committed run whose manifest reaches into the overlap window."""
-
-    run_dir: str
-    newest: datetime = Field(description="the newest LastModified that its manifest names")
-
-
-class Bookmark(_Frozen):
+class Bookmark(Frozen):
     """How far a provider's change log has been processed."""
 
     generation: int = Field(default=0, description="number of commits so far")
@@ -70,7 +39,7 @@ class Bookmark(_Frozen):
         # Not past the moment of planning: an object written while the listing went on may be missing from it.
         horizon = min(newest, manifest.created_at) - overlap
         since = max(horizon, self.since or horizon)
-        this = RunRef(run_dir=run_dir, newest=max(o.last_modified for o in manifest.known))
+        this = RunRef(run_id=manifest.run_id, run_dir=run_dir, newest=max(o.last_modified for o in manifest.known))
         runs = (this,) if manifest.carried is not None else (*self.recent, this)
         return Bookmark(
             generation=self.generation + 1,
@@ -80,40 +49,7 @@ class Bookmark(_Frozen):
         )
 
 
-class RunRecord(_Frozen):
-    """What one run did; the ledger keeps the last one, S3 keeps all of them."""
-
-    run_id: str
-    status: Literal["succeeded", "failed"]
-    started_at: datetime
-    ended_at: datetime
-    generation: int = 0
-    run_dir: str = ""
-    engine: Literal["none", "small", "glue"] = "none"
-    reason: str = ""
-    replay: bool = False
-    objects: int = 0
-    bytes: int = 0
-    rows: int = 0
-    messages: int = 0
-    quarantined: int = 0
-    seconds: float = 0
-    workers: int = 0
-    dollars: float = 0
-    backlog: int = Field(default=0, description="objects that were left for the next run")
-    error: str | None = None
-
-
-class Report(_Frozen):
-    """What the config API has yet to be told of a provider."""
-
-    run_id: str
-    status: Literal["running", "succeeded", "failed"]
-    last_success: datetime | None = None
-    error: str | None = None
-
-
-class ProviderState(_Frozen):
+class ProviderState(Frozen):
     """One item of the ledger."""
 
     provider: str
@@ -134,7 +70,7 @@ class ProviderState(_Frozen):
 
 
 class LedgerStore(Protocol):
-    """What the ledger needs of a database."""
+    """Port: what the ledger needs of a database."""
 
     def get(self, provider: str) -> ProviderState:
         """Read one item consistently; a provider without an item has the initial state."""
@@ -159,6 +95,14 @@ class LedgerStore(Protocol):
         ...
 
 
+class Reporter(Protocol):
+    """Port: who is told how runs stand, which is the config API."""
+
+    def report(self, provider: str, report: Report) -> None:
+        """Tell how a run of the provider stands."""
+        ...
+
+
 class PartitionBusyError(Exception):
     """Another run has the provider. Not an error: the state machine ends with *Already Running*."""
 
@@ -167,7 +111,7 @@ class PartitionBusyError(Exception):
         self.lease = lease
 
 
-class Backoff(_Frozen):
+class Backoff(Frozen):
     """How long a provider that keeps failing is left alone."""
 
     base: timedelta
@@ -180,25 +124,43 @@ class Backoff(_Frozen):
 
 
 BACKOFF = Backoff(base=timedelta(minutes=15), cap=timedelta(days=1))
+TRIES = 5
 
 
-def update(store: LedgerStore, provider: str, rule: Callable[[ProviderState], ProviderState]) -> ProviderState:
+def update(
+    store: LedgerStore,
+    provider: str,
+    rule: Callable[[ProviderState], ProviderState],
+    read: ProviderState | None = None,
+) -> ProviderState:
     """Apply a rule to a provider's state in one conditional write, repeating it when somebody else wrote first.
+
+    Parameters
+    ----------
+    store, provider, rule
+        A rule that returns the state it was given writes nothing.
+    read
+        The state as the caller has just read it, which saves reading it again.
 
     Returns
     -------
     ProviderState
-        The state as it is now stored. A rule that returns the state it was given writes nothing.
+        The state as it is now stored.
+
+    Raises
+    ------
+    LedgerConflictError
+        Somebody else wrote first each time.
     """
-    for attempt in range(5):
-        before = store.get(provider)
+    for attempt in range(1, TRIES + 1):
+        before = read if read is not None and attempt == 1 else store.get(provider)
         after = rule(before)
         if after is before:
             return before
         try:
             store.put(after)
         except LedgerConflictError:
-            if attempt == 4:
+            if attempt == TRIES:
                 raise
             continue
         return after.model_copy(update={"version": before.version + 1})
@@ -208,6 +170,11 @@ def update(store: LedgerStore, provider: str, rule: Callable[[ProviderState], Pr
 def is_live(lease: Lease, now: datetime) -> bool:
     """Whether a lease still keeps others out."""
     return now < lease.expires_at
+
+
+def lease_of(state: ProviderState, run_id: str) -> Lease | None:
+    """The lease, if this run holds it."""
+    return state.lease if state.lease is not None and state.lease.run_id == run_id else None
 
 
 def claim(state: ProviderState, lease: Lease, now: datetime, backoff: Backoff) -> ProviderState:
@@ -236,39 +203,64 @@ def claim(state: ProviderState, lease: Lease, now: datetime, backoff: Backoff) -
     return state.model_copy(update={"lease": lease, "last_claim": lease.turn, "report": report})
 
 
-def holds(state: ProviderState, run_id: str, generation: int) -> bool:
-    """The fence: whether this run, planned at this generation, may still take effect."""
-    return state.lease is not None and state.lease.run_id == run_id and state.bookmark.generation == generation
+def plan(state: ProviderState, lease: Lease, planned: Plan) -> ProviderState:
+    """Write the plan into the lease that it was made for. The first plan of a run stays its plan.
+
+    Raises
+    ------
+    LeaseLostError
+        The lease was taken over or ended while the run was planned.
+    """
+    held = state.lease
+    if held is None or held.run_dir != lease.run_dir:
+        raise LeaseLostError(f"{state.provider}: run {lease.run_id} lost its lease while it was planned")
+    if held.plan is not None:
+        return state
+    return state.model_copy(update={"lease": held.model_copy(update={"plan": planned})})
 
 
-def is_committed(state: ProviderState, record: RunRecord) -> bool:
-    """Whether this success is in the ledger already: the answer was lost, and perhaps another run ended since."""
+def holds(state: ProviderState, lease: Lease) -> bool:
+    """The fence: whether the run of this lease may still take effect.
+
+    It must hold the very lease under which its result was judged, and the bookmark must be the one that it was
+    planned on: one that was set by hand since then makes the plan void.
+    """
+    held, planned = state.lease, lease.plan
+    same = held is not None and held.run_dir == lease.run_dir
+    return same and planned is not None and state.bookmark.generation == planned.generation
+
+
+def is_committed(state: ProviderState, run_id: str) -> bool:
+    """Whether this run's success is in the ledger already: the answer was lost, and perhaps another run ended since."""
     last = state.last_run
-    this = record.run_id, record.generation, "succeeded"
-    if last is not None and (last.run_id, last.generation, last.status) == this:
+    if last is not None and (last.run_id, last.status) == (run_id, "succeeded"):
         return True
-    return any(run.run_dir == record.run_dir for run in state.bookmark.recent)
+    return any(run.run_id == run_id for run in state.bookmark.recent)
 
 
-def commit(state: ProviderState, record: RunRecord, manifest: Manifest | None, overlap: timedelta) -> ProviderState:
+def commit(
+    state: ProviderState, lease: Lease, record: RunRecord, manifest: Manifest | None, overlap: timedelta
+) -> ProviderState:
     """End a successful run: move the bookmark, keep the record, release the lease.
 
     A commit that happened already (its answer was lost) changes nothing.
+
+    Parameters
+    ----------
+    lease
+        The lease under which the run's result was judged.
+    manifest
+        What the run sent; None for one that had nothing to send, or whose objects Glue chose.
 
     Raises
     ------
     LeaseLostError
         The lease was taken over, or the bookmark moved since this run was planned.
     """
-    lease = state.lease
-    if lease is None or not holds(state, record.run_id, record.generation):
-        if is_committed(state, record):
+    if not holds(state, lease):
+        if is_committed(state, lease.run_id):
             return state
-        holder = lease.run_id if lease else "nobody"
-        raise LeaseLostError(
-            f"{state.provider}: run {record.run_id} no longer holds the lease (held by {holder}); nothing was "
-            "committed, and the holder sends its changes again under the same ids"
-        )
+        raise lease_lost(state, lease.run_id)
     if lease.replay:
         return state.model_copy(update={"lease": None, "last_run": record})
     caught_up = record.backlog == 0
@@ -286,31 +278,31 @@ def commit(state: ProviderState, record: RunRecord, manifest: Manifest | None, o
     )
 
 
+def lease_lost(state: ProviderState, run_id: str) -> LeaseLostError:
+    """Say who has the provider instead of this run."""
+    holder = state.lease.run_id if state.lease else "nobody"
+    return LeaseLostError(
+        f"{state.provider}: run {run_id} no longer holds the lease (held by {holder}); nothing was committed, and "
+        "the holder sends its changes again under the same ids"
+    )
+
+
 def fail(
     state: ProviderState,
     run_id: str,
     error: str,
     now: datetime,
     backoff: Backoff,
-    record: RunRecord | None = None,
+    figures: Mapping[str, Any] | None = None,
 ) -> ProviderState:
     """End a failed run: count the failure, release the lease, leave the bookmark where it is.
 
     A run that does not hold the lease changes nothing: it was ended already, or somebody took over.
     """
-    lease = state.lease
-    if lease is None or lease.run_id != run_id:
+    lease = lease_of(state, run_id)
+    if lease is None:
         return state
-    failed = record or RunRecord(
-        run_id=run_id,
-        status="failed",
-        started_at=lease.claimed_at,
-        ended_at=now,
-        generation=state.bookmark.generation,
-        run_dir=lease.run_dir,
-        replay=lease.replay,
-        error=error,
-    )
+    failed = RunRecord.of(lease, "failed", now, figures or {}, error=error)
     if lease.replay:
         return state.model_copy(update={"lease": None, "last_run": failed})
     failures = state.failures + 1
@@ -320,7 +312,7 @@ def fail(
             "failures": failures,
             "retry_at": lease.turn + backoff.delay(failures),
             "last_run": failed,
-            "report": Report(run_id=run_id, status="failed", last_success=state.last_success, error=failed.error),
+            "report": Report(run_id=run_id, status="failed", last_success=state.last_success, error=error),
         }
     )
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Container, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from fanout.errors import ReplayTooLargeError
 from fanout.times import format_iso
@@ -44,8 +44,14 @@ class Replay(BaseModel):
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
-    start: datetime = Field(alias="from")
-    end: datetime = Field(alias="to")
+    start: AwareDatetime = Field(alias="from")
+    end: AwareDatetime = Field(alias="to")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.start > self.end:
+            raise ValueError("from lies after to")
+        return self
 
 
 class Manifest(BaseModel):
@@ -87,7 +93,7 @@ class Selection(BaseModel):
 
 
 class ObjectStore(Protocol):
-    """What the planner needs of S3. Locations are s3:// URIs."""
+    """Port: what planning and proof need of S3. Locations are s3:// URIs."""
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
         """All current objects below a prefix in key order, from the first key behind `start_after`."""
@@ -100,6 +106,14 @@ class ObjectStore(Protocol):
     def create(self, uri: str, body: bytes) -> bool:
         """Write an object unless there is one; False when there was."""
         ...
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an s3:// URI."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
+        raise ValueError(f"{uri!r} is not an s3:// URI")
+    return bucket, key  # not urlsplit, which would end a key at its first '?' or '#'
 
 
 def is_data(path: str) -> bool:

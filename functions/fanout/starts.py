@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from fanout.errors import FanoutError, TransientError
 
@@ -25,6 +26,14 @@ LAST_ANSWER_SECONDS = 5.0
 """Nobody waits for an answer with less time left than this: what is left writes the report."""
 HOPELESS = 20
 """So many refusals without one success are about the role or the state machine, not about providers."""
+
+
+class NewExecutions(Protocol):
+    """Port: starting executions."""
+
+    def start(self, name: str, execution_input: str) -> bool:
+        """Start an execution; False when one of that name was started before."""
+        ...
 
 
 class TokenBucket:
@@ -136,9 +145,10 @@ class Starter:
         started = Started()
         if not waiting:
             return started
-        pool = self._pool(min(PARALLEL, len(waiting)))
+        workers_wanted = min(PARALLEL, len(waiting))
+        pool = self._pool(workers_wanted)
         try:
-            workers = [pool.submit(self._work, waiting, under_way, started) for _ in range(min(PARALLEL, len(waiting)))]
+            workers = [pool.submit(self._work, waiting, under_way, started) for _ in range(workers_wanted)]
             done, unfinished = wait(workers, timeout=max(0.0, self._remaining_seconds() - LAST_ANSWER_SECONDS))
             if unfinished:
                 self._stop.set()

@@ -85,7 +85,7 @@ def _run(base: SparkSession, request: dict[str, Any]) -> str | None:
 
 @contextmanager
 def _importing_from(modules: list[str], context: SparkContext) -> Iterator[None]:
-    """Put zips and folders first on the path of this process and of its Python workers, until the block is left.
+    """Put zips first on the path of this process and of its Python workers, until the block is left.
 
     Spark keeps its Python workers for the next task, with all that they have imported, but never lends one to tasks
     that ask for another environment: another PYTHONPATH gets workers that know nothing of the earlier modules.

@@ -27,8 +27,6 @@ LOG = logging.getLogger(__name__)
 _ACTIVE = ("STARTING", "WAITING", "RUNNING", "STOPPING")
 _DEFAULT_TIMEOUT_MINUTES = 480
 EXTRA_PY_FILES = "--extra-py-files"
-_ARCHIVES = (".zip", ".whl", ".egg")
-"""What Python imports from without unpacking it, as long as it holds nothing compiled."""
 
 
 class JobRun(glue_models.FakeJobRun):
@@ -207,7 +205,7 @@ class JobRunner:
         return error
 
     def _extra_modules(self, run: JobRun) -> list[Path]:
-        """What --extra-py-files adds to the script's path, the first file first: zips, and folders of single modules.
+        """The zips that --extra-py-files names, which come first on the script's path, in their order.
 
         Source: Glue Developer Guide, "Using job parameters in AWS Glue jobs".
         """
@@ -215,19 +213,18 @@ class JobRunner:
         return [self._extra_module(location) for location in locations if location]
 
     def _extra_module(self, location: str) -> Path:
-        name = location.rpartition("/")[2]
-        if not location.startswith("s3://") or not name.endswith((".py", *_ARCHIVES)):
-            known = ", ".join((".py", *_ARCHIVES))
-            raise JobArgumentError(f"{EXTRA_PY_FILES} names {location}: it takes s3:// addresses of files ({known}).")
+        if not location.startswith("s3://") or not location.endswith(".zip"):
+            raise JobArgumentError(
+                f"{EXTRA_PY_FILES} names {location}: zips in S3 are taken here."
+            )
         content = self._read(location)
         # Another content is another path: no importer, here or in a Python worker, can mistake it for an older one.
-        folder = self._scripts / hashlib.sha256(content).hexdigest()[:16]
-        folder.mkdir(exist_ok=True)
-        if not (folder / name).exists():
-            unfinished = folder / f"{name}.{threading.get_ident()}"  # another run may need the file at this moment
+        path = self._scripts / f"{hashlib.sha256(content).hexdigest()[:16]}.zip"
+        if not path.exists():
+            unfinished = path.with_suffix(f".{threading.get_ident()}")  # another run may need the file at this moment
             unfinished.write_bytes(content)
-            unfinished.replace(folder / name)
-        return folder if name.endswith(".py") else folder / name
+            unfinished.replace(path)
+        return path
 
     def _timeout(self, run: JobRun) -> float:
         return float(run.timeout or _DEFAULT_TIMEOUT_MINUTES) * self._minute

@@ -22,7 +22,7 @@ from local.aws.api_gateway import ApiGateway, Route
 from local.aws.call_log import CallLog, Watcher
 from local.aws.functions import FunctionRunner
 from local.aws.job_runs import JobRunner
-from local.aws.repairs.hooks import connect
+from local.aws.repairs.hooks import Hooks, connect
 from local.aws.spark_driver import driver_environment
 from local.errors import LaptopCloudError
 
@@ -84,7 +84,6 @@ class Services:
             raise LaptopCloudError(f"Port {port} is taken: choose another one, or 0 for any.") from None
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         os.environ["MOTO_PORT"] = str(self._server.server_port)  # where moto's interpreter calls services
-        connect(self)
         threading.Thread(target=self._server.serve_forever, name="aws", daemon=True).start()
         self._functions = FunctionRunner(
             self.endpoint, workdir / "logs", workdir / "functions", self.principal, self._send_to_queue
@@ -97,6 +96,10 @@ class Services:
             logs=workdir / "logs",
             minute=glue_minute,
         )
+        hooks = Hooks(
+            self._functions.invoke, self._jobs.start, self._jobs.stop_run, self._execution_changed, self.principal
+        )
+        connect(hooks)
 
     def stop(self) -> None:
         """End every process and thread that was started, and forget all resources."""
@@ -133,33 +136,18 @@ class Services:
         self._apis.append(api)
         self.api_urls[api_id] = api.url
 
-    # ---- hooks of the repairs (local.aws.repairs.hooks.Hooks)
-
-    def invoke_function(self, function: Any, payload: bytes, invocation_type: str, headers: dict[str, str]) -> bytes:
-        """See `local.aws.repairs.hooks.Hooks`."""
-        return self._functions.invoke(function, payload, invocation_type, headers)
-
-    def job_run_started(self, job: Any, run: Any) -> None:
-        """See `local.aws.repairs.hooks.Hooks`."""
-        self._jobs.start(job, run)
-
-    def stop_job_run(self, job_name: str, run_id: str) -> bool:
-        """See `local.aws.repairs.hooks.Hooks`."""
-        return self._jobs.stop_run(run_id)
-
-    def execution_changed(self, execution: Any) -> None:
-        """See `local.aws.repairs.hooks.Hooks`."""
-        account_id, region = self.account.account_id, self.account.region
-        rules = list(events_backends[account_id][region].event_buses["default"].rules.values())
-        event_bus.deliver(event_bus.execution_status_event(execution, account_id, region), rules, self._invoke_async)
-
     def principal(self, role: str) -> str:
-        """See `local.aws.repairs.hooks.Hooks`: the logical id of the role, else its name."""
+        """The access key id under which a role's calls are made: its logical id, else its name."""
         by_name = {arn.rpartition("/")[2]: logical_id for arn, logical_id in self.roles.items()}
         name = role.rpartition("/")[2]
         return by_name.get(name) or name or "unknown"
 
     # ---- what services do for each other
+
+    def _execution_changed(self, execution: Any) -> None:
+        account_id, region = self.account.account_id, self.account.region
+        rules = list(events_backends[account_id][region].event_buses["default"].rules.values())
+        event_bus.deliver(event_bus.execution_status_event(execution, account_id, region), rules, self._invoke_async)
 
     def _invoke_for_api(self, function_arn: str, event: dict[str, Any]) -> tuple[Any, bool]:
         client = self.client("lambda", "apigateway")

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from local.cloud import LaptopCloud
 
 
@@ -49,7 +47,7 @@ class Run:
 
 
 class RunWatcher:
-    """Reads the runs' progress; what was written once is read once.
+    """Reads the runs' progress; what was written once, and an execution that has ended, is read once.
 
     Parameters
     ----------
@@ -65,40 +63,41 @@ class RunWatcher:
         self._cloud = cloud
         self._bucket = bucket
         self._small_run_max_bytes = small_run_max_bytes
-        self._files: dict[str, dict[str, Any]] = {}
+        self._files: dict[str, dict[str, dict[str, Any]]] = {"manifest": {}, "result": {}}
+        self._read: set[str] = set()
+        self._executions: dict[str, dict[str, Any]] = {}
 
     def runs(self) -> list[Run]:
         """Every run, the oldest first."""
+        states = self._cloud.client("stepfunctions")
+        for listed in self._cloud.listed_executions():
+            known = self._executions.get(listed["name"])
+            if known is None or known["status"] != listed["status"]:
+                self._executions[listed["name"]] = states.describe_execution(executionArn=listed["executionArn"])
         self._read_files()
-        manifests = {body["run_id"]: body for key, body in self._files.items() if key.endswith("/manifest.json")}
-        results = {body["run_id"]: body for key, body in self._files.items() if key.endswith("/result.json")}
-        job_runs = {run["Arguments"]["--run_id"]: run for run in self._cloud.job_runs()}
-        return [self._run(execution, manifests, results, job_runs) for execution in self._cloud.executions()]
+        job_runs = {run["Arguments"]["--run_id"]: run["JobRunState"] for run in self._cloud.job_runs()}
+        return [
+            self._run(execution, job_runs.get(execution["name"], "running"))
+            for execution in sorted(self._executions.values(), key=lambda execution: execution["startDate"])
+        ]
 
     def _read_files(self) -> None:
         s3 = self._cloud.client("s3")
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix="runs/"):
-            for entry in page.get("Contents", []):
-                key = entry["Key"]
-                if key not in self._files and key.endswith(("/manifest.json", "/result.json")):
-                    try:
-                        self._files[key] = json.loads(s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
-                    except ClientError:
-                        continue  # it is there at the next look
+            for key in (entry["Key"] for entry in page.get("Contents", [])):
+                kind = key.rpartition("/")[2].removesuffix(".json")
+                if key not in self._read and kind in self._files:
+                    body = json.loads(s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+                    self._files[kind][body["run_id"]] = body
+                    self._read.add(key)
 
-    def _run(
-        self,
-        execution: dict[str, Any],
-        manifests: dict[str, dict[str, Any]],
-        results: dict[str, dict[str, Any]],
-        job_runs: dict[str, dict[str, Any]],
-    ) -> Run:
+    def _run(self, execution: dict[str, Any], job_run_state: str) -> Run:
         name, status = execution["name"], execution["status"]
         end = execution.get("stopDate") or datetime.now(execution["startDate"].tzinfo)
         run = Run(name, json.loads(execution["input"])["provider"], status, state=status.lower())
         run.seconds = (end - execution["startDate"]).total_seconds()
         claim = json.loads(execution.get("output") or "{}").get("claim", {})
-        manifest, result, job_run = manifests.get(name), results.get(name), job_runs.get(name)
+        manifest, result = self._files["manifest"].get(name), self._files["result"].get(name)
         if claim.get("decision") in ("nothing", "busy"):
             run.engine, run.objects, run.rows, run.messages = "none", 0, 0, 0
         if manifest is not None:
@@ -106,7 +105,7 @@ class RunWatcher:
             size = sum(stored["size"] for stored in manifest["objects"])
             run.engine = "small" if size <= self._small_run_max_bytes else "glue"
         if status == "RUNNING":
-            run.state = "claiming" if manifest is None else job_run["JobRunState"].lower() if job_run else "running"
+            run.state = "claiming" if manifest is None else job_run_state.lower()
         if result is not None:
             run.engine, run.rows, run.messages = result["engine"], result["rows"], result["messages"]
             run.error = (result["error"] or {}).get("message")

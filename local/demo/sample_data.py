@@ -10,7 +10,7 @@ import gzip
 import json
 import random
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -130,84 +130,44 @@ def _lines(made: random.Random, provider: str, rows: int, style: Style, start: d
 def _record(made: random.Random, provider: str, number: int, style: Style, moment: datetime) -> dict[str, Any]:
     event = made.choices(["INSERT", "MODIFY", "REMOVE"], weights=[45, 40, 15])[0]
     keys = {"pk": {"S": f"ITEM#{made.randrange(10**9):09d}"}, "sk": {"N": str(made.randrange(100))}}
+    images: dict[str, Any] = {"Keys": keys}
     new = {**keys, **_attributes(made)} if event != "REMOVE" else None
     old = {**keys, **_attributes(made)} if event != "INSERT" else None
-    images = _images(style.view, new, old)
-    match style.shape:
-        case Shape.EXPORT:
-            micros = str(int(moment.timestamp() * 1_000_000))
-            # Exports write the time as a DynamoDB number or as a bare one, depending on how they were made.
-            written: Any = {"N": micros} if number % 2 else int(micros)
-            return {"Metadata": {"WriteTimestampMicros": written}, "Keys": keys, **images}
-        case Shape.KINESIS:
-            return _kinesis(made, provider, event, keys, images, moment)
-        case Shape.STREAMS:
-            return _streams(made, event, keys, images, moment, number, style.view)
-
-
-def _images(view: View, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> dict[str, Any]:
-    images: dict[str, Any] = {}
-    if old is not None and view in (View.OLD_IMAGE, View.NEW_AND_OLD_IMAGES):
+    if old is not None and style.view in (View.OLD_IMAGE, View.NEW_AND_OLD_IMAGES):
         images["OldImage"] = old
-    if new is not None and view in (View.NEW_IMAGE, View.NEW_AND_OLD_IMAGES):
+    if new is not None and style.view in (View.NEW_IMAGE, View.NEW_AND_OLD_IMAGES):
         images["NewImage"] = new
-    return images
-
-
-def _streams(
-    made: random.Random,
-    event: str,
-    keys: Mapping[str, Any],
-    images: Mapping[str, Any],
-    moment: datetime,
-    number: int,
-    view: View,
-) -> dict[str, Any]:
+    micros = int(moment.timestamp() * 1_000_000)
+    if style.shape is Shape.EXPORT:
+        # Exports write the time as a DynamoDB number or as a bare one, depending on how they were made.
+        return {"Metadata": {"WriteTimestampMicros": {"N": str(micros)} if number % 2 else micros}, **images}
+    common = {"awsRegion": "us-east-1", "eventName": event, "eventSource": "aws:dynamodb"}
+    change = {**images, "SizeBytes": made.randrange(60, 900)}
+    if style.shape is Shape.KINESIS:
+        change |= {"ApproximateCreationDateTime": micros, "ApproximateCreationDateTimePrecision": "MICROSECOND"}
+        return {
+            "eventID": str(uuid.UUID(int=made.getrandbits(128), version=4)),
+            **common,
+            "userIdentity": None,
+            "recordFormat": "application/json",
+            "tableName": f"things-{provider}",
+            "dynamodb": change,
+        }
+    change |= {
+        "ApproximateCreationDateTime": int(moment.timestamp()),
+        "SequenceNumber": f"{10**20 + number}",
+        "StreamViewType": str(style.view),
+    }
     record: dict[str, Any] = {
         "eventID": f"{made.getrandbits(128):032x}",
-        "eventName": event,
+        **common,
         "eventVersion": "1.1",
-        "eventSource": "aws:dynamodb",
-        "awsRegion": "us-east-1",
-        "dynamodb": {
-            "ApproximateCreationDateTime": int(moment.timestamp()),
-            "Keys": keys,
-            **images,
-            "SequenceNumber": f"{10**20 + number}",
-            "SizeBytes": made.randrange(60, 900),
-            "StreamViewType": str(view),
-        },
+        "dynamodb": change,
         "eventSourceARN": "arn:aws:dynamodb:us-east-1:123456789012:table/things/stream/2026-01-01T00:00:00.000",
     }
     if event == "REMOVE" and number % 3 == 0:  # removed because its time to live was over
         record["userIdentity"] = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
     return record
-
-
-def _kinesis(
-    made: random.Random,
-    provider: str,
-    event: str,
-    keys: Mapping[str, Any],
-    images: Mapping[str, Any],
-    moment: datetime,
-) -> dict[str, Any]:
-    return {
-        "awsRegion": "us-east-1",
-        "eventID": str(uuid.UUID(int=made.getrandbits(128), version=4)),
-        "eventName": event,
-        "userIdentity": None,
-        "recordFormat": "application/json",
-        "tableName": f"things-{provider}",
-        "dynamodb": {
-            "ApproximateCreationDateTime": int(moment.timestamp() * 1_000_000),
-            "Keys": keys,
-            **images,
-            "SizeBytes": made.randrange(60, 900),
-            "ApproximateCreationDateTimePrecision": "MICROSECOND",
-        },
-        "eventSource": "aws:dynamodb",
-    }
 
 
 def _attributes(made: random.Random) -> dict[str, Any]:

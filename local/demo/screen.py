@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -15,8 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 COLUMNS = ("provider", "due", "engine", "state", "objects", "rows", "messages", "seconds")
+_STATE = COLUMNS.index("state")
 _NUMBERS = ("objects", "rows", "messages", "seconds")
 _COLOURS = {"succeeded": "green", "failed": "red", "running": "cyan", "starting": "cyan", "claiming": "cyan"}
+_LAST = ("", "succeeded")
+"""States whose providers are left away first when there is no room for all."""
+
+MOST_ROWS = 12
+"""Of more providers than these, a terminal shows so many and the counts of all, plain lines the counts only."""
+
 Row = tuple[str, ...]
 
 
@@ -26,7 +34,7 @@ class Screen(Protocol):
     def say(self, line: str) -> None:
         """Show a line."""
 
-    def show(self, title: str, rows: Iterable[Row]) -> None:
+    def show(self, title: str, rows: Sequence[Row]) -> None:
         """Show the table as it is now; a row has a text for each of `COLUMNS`."""
 
     def __enter__(self) -> Screen: ...
@@ -38,19 +46,27 @@ class Screen(Protocol):
 
 def screen() -> Screen:
     """The screen that suits standard output."""
-    return LiveScreen() if sys.stdout.isatty() else PlainScreen()
+    return LiveScreen(Console()) if sys.stdout.isatty() else PlainScreen()
 
 
 def _stamped(start: float, line: str) -> str:
     return f"{time.monotonic() - start:5.1f} s  {line}"
 
 
+def counts(rows: Sequence[Row]) -> str:
+    """How many providers are in which state, and what they sent: "200 providers: 3 running, 197 succeeded; …"."""
+    states = Counter(row[_STATE] or "waiting" for row in rows)
+    sent = {name: sum(int(row[COLUMNS.index(name)] or 0) for row in rows) for name in ("rows", "messages")}
+    told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    return f"{len(rows)} providers: {told}; {sent['rows']} rows, {sent['messages']} messages"
+
+
 class LiveScreen(Screen):
     """A table that changes in place, lines of text above it."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
         self._start = time.monotonic()
-        self._console = Console()
+        self._console = console
         self._live = Live(console=self._console, auto_refresh=False)
         self._title = ""
 
@@ -58,7 +74,7 @@ class LiveScreen(Screen):
         """Show a line above the table."""
         self._console.print(Text(_stamped(self._start, line)))
 
-    def show(self, title: str, rows: Iterable[Row]) -> None:
+    def show(self, title: str, rows: Sequence[Row]) -> None:
         """Show the table in its place; a new title begins a new one."""
         if self._title and title != self._title:  # leave the last state of the former table where it is
             self._live.stop()
@@ -76,26 +92,31 @@ class LiveScreen(Screen):
 
 
 class PlainScreen(Screen):
-    """A line for each row that changed."""
+    """A line for each provider that changed; of many providers one for their counts, when they changed."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
-        self._shown: dict[tuple[str, str], Row] = {}
+        self._shown: dict[str, str] = {}
+        self._next_counts = 0.0
 
     def say(self, line: str) -> None:
         """Show a line with the time since the start."""
         print(_stamped(self._start, line), flush=True)
 
-    def show(self, title: str, rows: Iterable[Row]) -> None:
-        """Show the rows that are not as they were."""
-        for row in rows:
-            key = (title, row[0])
-            settled = row[:-1]  # seconds run on by themselves
-            if self._shown.get(key) != settled:
-                self._shown[key] = settled
-                cells = dict(zip(COLUMNS, row, strict=True))
-                text = "  ".join(f"{name}={cells[name]}" for name in COLUMNS[1:] if cells[name])
-                self.say(f"{title}: {row[0]:<12} {text}")
+    def show(self, title: str, rows: Sequence[Row]) -> None:
+        """Show what is not as it was when it was last shown; counts at most once a second, and at the end."""
+        if len(rows) <= MOST_ROWS:
+            for row in rows:
+                cells = zip(COLUMNS[1:-1], row[1:-1], strict=True)  # seconds run on by themselves
+                self._say_news(f"{title}: {row[0]:<12}", "  ".join(f"{name}={cell}" for name, cell in cells if cell))
+        elif time.monotonic() >= self._next_counts or all(row[_STATE] in ("succeeded", "failed") for row in rows):
+            self._next_counts = time.monotonic() + 1
+            self._say_news(f"{title}:", counts(rows))
+
+    def _say_news(self, what: str, state: str) -> None:
+        if self._shown.get(what) != state:
+            self._shown[what] = state
+            self.say(f"{what} {state}")
 
     def __enter__(self) -> PlainScreen:
         return self
@@ -104,11 +125,15 @@ class PlainScreen(Screen):
         """Nothing is open."""
 
 
-def _table(title: str, rows: Iterable[Row]) -> Table:
+def _table(title: str, rows: Sequence[Row]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in COLUMNS:
         table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
-    for row in rows:
+    shown = rows
+    if len(rows) > MOST_ROWS:
+        shown = sorted(rows, key=lambda row: row[_STATE] in _LAST)[:MOST_ROWS]
+        table.caption, table.caption_justify = counts(rows), "left"
+    for row in shown:
         # Text, not markup: a provider's name may hold brackets.
         table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
     return table

@@ -12,6 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+CONSUMERS = 4
+"""How many receive messages at once."""
+
 
 @dataclass
 class Messages:
@@ -49,8 +52,16 @@ class Comparison:
         """Whether there is exactly one message a row."""
         return self.rows == self.messages == self.distinct and not (self.missing or self.unexpected or self.repeated)
 
+    @property
+    def difference(self) -> str:
+        """What is not as it should be."""
+        return (
+            f"{self.missing} rows without a message, {self.unexpected} messages without a row, "
+            f"{self.repeated} ids more than once"
+        )
 
-def drain(sqs: Any, queue_url: str, into: dict[str, Messages], parallel: int = 4) -> list[dict[str, Any]]:
+
+def drain(sqs: Any, queue_url: str, into: dict[str, Messages]) -> list[dict[str, Any]]:
     """Receive and delete every message of a queue.
 
     Parameters
@@ -61,8 +72,6 @@ def drain(sqs: Any, queue_url: str, into: dict[str, Messages], parallel: int = 4
         The queue.
     into
         Provider -> its messages; added to.
-    parallel
-        Consumers at once.
 
     Returns
     -------
@@ -87,8 +96,8 @@ def drain(sqs: Any, queue_url: str, into: dict[str, Messages], parallel: int = 4
             entries = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(found)]
             sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries)
 
-    with ThreadPoolExecutor(parallel) as pool:
-        list(pool.map(consume, range(parallel)))
+    with ThreadPoolExecutor(CONSUMERS) as pool:
+        list(pool.map(consume, range(CONSUMERS)))
     return bodies
 
 

@@ -139,7 +139,7 @@ def known_arguments(client: Any, operation: str, properties: dict[str, Any]) -> 
     CloudFormation's properties mostly are the operation's arguments; numbers and booleans may come as text.
     """
     model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation])
-    return dict(_typed(properties, model.input_shape))
+    return dict(_typed({name: value for name, value in properties.items() if name != "Tags"}, model.input_shape))
 
 
 def _typed(value: Any, shape: Any) -> Any:

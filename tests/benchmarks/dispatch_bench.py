@@ -146,7 +146,7 @@ def tick(endpoint: str, count: int) -> float:
     """One tick of ours, over the same number of due providers: entries, ledger, decisions, starts, report."""
     import boto3
 
-    from fanout.aws import StepFunctions
+    from fanout.adapters import StepFunctions
     from fanout.bootstrap import _STARTS
     from tests.harness.world import World
 
@@ -155,10 +155,10 @@ def tick(endpoint: str, count: int) -> float:
         world.provider(f"provider-{number:06d}", "15", last_success="Sun, 22 Nov 2026 07:00:00 GMT")
     client = boto3.client("stepfunctions", endpoint_url=endpoint, config=_STARTS)
     dispatcher = type(world.dispatcher)(
-        config_api=world.config_api,
+        provider_list=world.config_api,
         store=world.ledger,
         executions=StepFunctions(client, MACHINE),
-        outcomes=world.outcomes,
+        recovery=world.dispatcher.recovery,
         settings=world.dispatcher.settings,
         clock=lambda: TICK,
     )
@@ -211,10 +211,10 @@ def evaluate(entries: int) -> dict[str, float]:
         "https://config.example/providers", lambda refused: "key", session(lambda request: Reply(body=body))
     )
     dispatcher = type(world.dispatcher)(
-        config_api=api,
+        provider_list=api,
         store=world.ledger,
         executions=world.executions,
-        outcomes=world.outcomes,
+        recovery=world.dispatcher.recovery,
         settings=world.dispatcher.settings,
         clock=lambda: TICK,
     )

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from fanout.aws import _item
-from fanout.ledger import Bookmark, Lease, ProviderState, RunRecord, RunRef
-from fanout.provider_table import Stored
+from fanout.adapters import _item
+from fanout.ledger import Bookmark, ProviderState
+from fanout.runs import Lease, RunRecord, RunRef
 from fanout.times import format_http_date
 from local.cloud import LaptopCloud
+from registry.table import Stored
 from tests.template.reading import TEMPLATE
 
 PROVIDERS = 10_000
@@ -59,7 +60,7 @@ def state(name: str, last: datetime, now: datetime, failing: bool, live: bool) -
         error="RecordError: s3://bucket/a, line 7: not a change record" if failing else None,
     )
     lease = Lease(run_id=name, claimed_at=now, expires_at=now + timedelta(hours=2), run_dir=run_dir) if live else None
-    recent = tuple(RunRef(run_dir=run_dir, newest=last) for _ in range(4))
+    recent = tuple(RunRef(run_id="r", run_dir=run_dir, newest=last) for _ in range(4))
     return ProviderState(
         provider=name,
         lease=lease,

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from local.cloud import LaptopCloud
-from local.demo.run import own_plan
+from local.demo.plan import own_plan
 from local.demo.sample_data import Shape, Style, View, change_log
 from local.demo.verify import Messages, compare, drain, expected_ids
 

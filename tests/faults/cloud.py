@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from fanout.claims import Claim
-from fanout.errors import FanoutError, TransientError
-from fanout.outcomes import Ending
+from fanout.claims import Claim, ClaimRequest
+from fanout.endings import Ending
+from fanout.errors import FanoutError
 from tests.harness.faults import Crash, Fault, Quit
+from tests.harness.machine import Machine
 from tests.harness.processes import Process
 from tests.harness.world import World
 
@@ -20,7 +21,8 @@ RETRIES = 3
 EXECUTION_LIMIT = timedelta(minutes=100)
 """As in the definition; shorter than the lease."""
 
-CLAIM, JOB, SUCCESS, FAILED = "Claim Partition", "job", "Update Status Success", "Update Status Failed"
+SUCCESS = "Update Status Success"
+MACHINE = Machine()
 
 
 @dataclass
@@ -29,18 +31,26 @@ class Execution:
 
     name: str
     provider: str
-    given: dict[str, Any]
+    data: dict[str, Any]
     started_at: datetime
-    at: str = CLAIM
+    at: str = MACHINE.start
     tries: int = 0
-    claim: Claim | None = None
-    result: dict[str, Any] | None = None
     process: Process | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether it is in a state in which messages are sent."""
+        return "UpdateStatus" not in self._resource and "Claim" not in self._resource
+
+    @property
+    def _resource(self) -> str:
+        state = MACHINE.states[self.at]
+        return str(state["Parameters"].get("FunctionName", state["Resource"]))
 
 
 @dataclass
 class Cloud:
-    """Step Functions, Lambda and Glue as far as the world's handlers can tell them apart."""
+    """Step Functions running the real definition, and Lambda and Glue as far as the world's handlers can tell."""
 
     world: World
     running: list[Execution] = field(default_factory=list)
@@ -101,8 +111,11 @@ class Cloud:
         """The state times out while its handler goes on."""
         if execution.process is not None:
             self.loose.append(execution.process)
-        self.doubled = self.doubled or (retry and execution.at == JOB)
-        self._retry_or_catch(execution, retry, {"Error": "States.Timeout", "Cause": ""})
+        self.doubled = self.doubled or (retry and execution.works)
+        if retry:
+            execution.process = Process(self._handler(execution))
+        else:
+            self._go(execution, *MACHINE.fail(execution.at, execution.data, "States.Timeout", ""))
         self.settle()
 
     def end_without_a_word(self, execution: Execution, status: str) -> None:
@@ -114,7 +127,7 @@ class Cloud:
 
     def deliver(self, execution: Execution) -> None:
         """EventBridge tells *update status* of an execution that ended without a word."""
-        end = self.world.outcomes.end
+        end = self.world.endings.end
         self.spawn(lambda: end(execution.provider, execution.name, "its execution is gone"))
 
     def time_out(self) -> None:
@@ -125,8 +138,7 @@ class Cloud:
 
     def _started(self, name: str, execution_input: str) -> None:
         given = json.loads(execution_input)
-        execution = Execution(name, given.pop("provider"), given, self.world.clock.now)
-        self.running.append(execution)
+        self.running.append(Execution(name, given["provider"], given, self.world.clock.now))
 
     def begin(self) -> None:
         """Call the handler of each state that was entered."""
@@ -136,57 +148,46 @@ class Cloud:
         self.settle()
 
     def _handler(self, execution: Execution) -> Callable[[], Any]:
-        world, claim = self.world, execution.claim
-        if execution.at == CLAIM:
-            return lambda: world.claim(execution.provider, execution.name, **execution.given)
-        if execution.at == FAILED:
-            return lambda: world.outcomes.fail(self._ending(execution, "failed"))
-        if claim is None:
-            raise AssertionError("only a claim leads here")
-        if execution.at == JOB:
-            return lambda: world.job(claim)
-        return lambda: world.outcomes.succeed(self._ending(execution, "succeeded"))
-
-    def _ending(self, execution: Execution, outcome: str) -> Ending:
-        state: dict[str, Any] = {"provider": execution.provider}
-        if execution.claim is not None:
-            state["claim"] = vars(execution.claim)
-        if execution.result is not None:
-            state["result"] = execution.result
-        return Ending.from_event({"outcome": outcome, "run_id": execution.name, "state": state})
+        """What the state's resource does, and what it answers."""
+        world, given = self.world, MACHINE.parameters(execution.at, execution.data, execution.name)
+        payload = given.get("Payload", {})
+        if execution.works:
+            glue = "Arguments" in given
+            named = {name.lstrip("-"): value for name, value in given["Arguments"].items()} if glue else payload
+            job = Claim("glue" if glue else "small", "", workers=given.get("NumberOfWorkers", 1), **named)
+            job_run = {"Id": "jr_1", "JobRunState": "SUCCEEDED"}
+            return lambda: job_run if world.job(job) and glue else {"Payload": {"rows": 0, "messages": 0}}
+        if payload.keys() == {"run_id", "execution_arn", "input"}:
+            return lambda: {"Payload": asdict(world.claims.claim(ClaimRequest.from_event(payload)))}
+        ending = Ending.from_event(payload)
+        if ending.outcome == "failed":
+            return lambda: {"Payload": {"Error": "RunFailed", "Cause": world.endings.fail(ending)}}
+        return lambda: {"Payload": {"status": "succeeded", "record": world.endings.succeed(ending)}}
 
     def _next(self, execution: Execution, process: Process) -> None:
         error = process.error
-        if error is None or isinstance(error, Quit):
-            self._enter(execution, process.value)
-        elif isinstance(error, (FanoutError, Crash)):
-            retry = execution.at != JOB and isinstance(error, (TransientError, Crash))
-            self._retry_or_catch(execution, retry, {"Error": type(error).__name__, "Cause": str(error)})
-        else:
-            raise error
-
-    def _enter(self, execution: Execution, value: Any) -> None:
-        if execution.at == CLAIM:
-            execution.claim = value
-            if value.decision == "busy":
-                self._end(execution, "SUCCEEDED")
-                return
-            execution.at = SUCCESS if value.decision == "nothing" else JOB
-        elif execution.at == JOB:
-            execution.at = SUCCESS
-        else:
-            self._end(execution, "SUCCEEDED" if execution.at == SUCCESS else "FAILED")
+        if error is None or isinstance(error, Quit):  # only a job can quit, and what it answers nobody looks at
+            quits = {"Payload": {"rows": 0, "messages": 0}, "Id": "jr_1", "JobRunState": "SUCCEEDED"}
+            self._go(execution, *MACHINE.succeed(execution.at, execution.data, process.value or quits))
             return
-        execution.tries = 0
-        execution.process = Process(self._handler(execution))
-
-    def _retry_or_catch(self, execution: Execution, retry: bool, result: dict[str, Any]) -> None:
+        if not isinstance(error, (FanoutError, Crash)):
+            raise error
+        glue = execution.works and "Arguments" in MACHINE.states[execution.at]["Parameters"]
+        name = (
+            "States.TaskFailed" if glue else "Runtime.ExitError" if isinstance(error, Crash) else type(error).__name__
+        )
         execution.tries += 1
-        if not retry or execution.tries > RETRIES:
-            if execution.at == FAILED:
-                self._end(execution, "FAILED")
-                return
-            execution.at, execution.tries, execution.result = FAILED, 0, result
+        if execution.tries <= min(RETRIES, MACHINE.retries(execution.at, name)):
+            execution.process = Process(self._handler(execution))
+        else:
+            self._go(execution, *MACHINE.fail(execution.at, execution.data, name, str(error)))
+
+    def _go(self, execution: Execution, state: str | None, data: dict[str, Any]) -> None:
+        status = MACHINE.status(state)
+        if state is None or status is not None:
+            self._end(execution, status or "SUCCEEDED")
+            return
+        execution.at, execution.data, execution.tries = state, data, 0
         execution.process = Process(self._handler(execution))
 
     def _end(self, execution: Execution, status: str) -> None:

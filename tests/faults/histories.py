@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from fanout import ledger
-from fanout.ledger import Backoff, ProviderState, Report
+from fanout.ledger import Backoff, ProviderState
 from fanout.manifests import Manifest, StoredObject
+from fanout.runs import Lease, Report
 from fanout.times import format_iso
 from tests.faults.cloud import Cloud
 from tests.harness.faults import Fault
@@ -241,7 +242,7 @@ class Histories(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------------------------------- what must hold
 
-    def is_over(self, lease: ledger.Lease) -> bool:
+    def is_over(self, lease: Lease) -> bool:
         return lease.expires_at <= self.world.clock.now
 
     def check_write(self, before: ProviderState, after: ProviderState) -> None:

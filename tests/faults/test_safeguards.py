@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from fanout import ledger, outcomes
-from fanout.ledger import Bookmark, Lease, Report
-from fanout.outcomes import Ending, JobResult, Outcomes
+from fanout import endings, ledger, recovery
+from fanout.endings import Ending, Endings, JobResult
+from fanout.ledger import Bookmark
+from fanout.runs import Lease, Report
 from tests.faults.cloud import SUCCESS
 from tests.faults.histories import Histories
 from tests.faults.running import run
@@ -25,8 +26,8 @@ def break_down(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, Any], Non
 
 
 def test_without_the_fence_a_run_commits_under_the_lease_of_another(break_down: Any) -> None:
-    def same_generation(state: Any, run_id: str, generation: int) -> bool:
-        return state.lease is not None and state.bookmark.generation == generation
+    def same_generation(state: Any, lease: Lease) -> bool:
+        return state.lease is not None and lease.plan is not None and state.bookmark.generation == lease.plan.generation
 
     class FromZombies(Histories):
         """Begins with runs that have sent all and stand before their commit, while their leases expire."""
@@ -43,8 +44,8 @@ def test_without_the_fence_a_run_commits_under_the_lease_of_another(break_down: 
 
 
 def test_without_the_generation_a_plan_made_before_a_bookmark_was_set_moves_it(break_down: Any) -> None:
-    def same_run(state: Any, run_id: str, generation: int) -> bool:
-        return state.lease is not None and state.lease.run_id == run_id
+    def same_run(state: Any, lease: Lease) -> bool:
+        return state.lease is not None and state.lease.run_dir == lease.run_dir
 
     break_down(ledger, "holds", same_run)
     with pytest.raises(AssertionError, match="I1: .* again, as its bookmark was set to"):
@@ -67,13 +68,13 @@ def test_without_the_condition_of_the_write_a_second_run_takes_a_live_lease(brea
 
 
 def test_a_status_that_is_reported_before_the_commit_is_found_out(break_down: Any) -> None:
-    succeed = Outcomes.succeed
+    succeed = Endings.succeed
 
-    def report_first(self: Outcomes, ending: Ending) -> Any:
-        self.config_api.report(ending.provider, Report(run_id=ending.run_id, status="succeeded"))
+    def report_first(self: Endings, ending: Ending) -> Any:
+        self.reporter.report(ending.provider, Report(run_id=ending.run_id, status="succeeded"))
         return succeed(self, ending)
 
-    break_down(Outcomes, "succeed", report_first)
+    break_down(Endings, "succeed", report_first)
     with pytest.raises(AssertionError, match="I3: .* was reported before its commit"):
         run(Histories, BOUND, seed=1, shrink=False)
 
@@ -82,7 +83,7 @@ def test_without_proof_the_bookmark_passes_rows_that_were_never_acknowledged(bre
     def believe(result: JobResult | None, run_id: str, manifest: Any) -> JobResult:
         return result or JobResult(run_id=run_id, status="succeeded", engine="small", objects=0, rows=0, messages=0)
 
-    break_down(outcomes, "proven", believe)
+    break_down(endings, "proven", believe)
     with pytest.raises(AssertionError, match="I3: committed .* before"):
         run(Histories, BOUND, seed=1, shrink=False)
 
@@ -116,9 +117,10 @@ def test_without_expiry_a_provider_stays_held_for_ever(break_down: Any) -> None:
 
         def sabotage(self) -> None:
             self.world.executions.status = lambda execution_arn: "RUNNING"  # type: ignore[method-assign]
+            self.world.executions.running = set  # type: ignore[method-assign]
 
     run(LostExecutions, 50, seed=1, shrink=False)
     break_down(ledger, "is_live", immortal)
-    break_down(__import__("fanout.dispatcher").dispatcher, "is_live", immortal)
+    break_down(recovery, "is_live", immortal)
     with pytest.raises(AssertionError, match="I4"):
         run(LostExecutions, BOUND, seed=1, shrink=False)

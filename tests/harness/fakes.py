@@ -17,8 +17,9 @@ from fanout.errors import (
     StartThrottledError,
     StorageUnavailableError,
 )
-from fanout.ledger import ProviderState, Report
+from fanout.ledger import ProviderState
 from fanout.manifests import StoredObject
+from fanout.runs import Report
 from fanout.times import format_http_date
 from tests.harness.faults import Faults
 
@@ -102,6 +103,8 @@ class MemoryObjects:
 
     faults: Faults
     stored: Stored = field(default_factory=Stored)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Sizes that a listing shows instead of the real ones, by URI."""
 
     def add(self, uri: str, body: bytes, last_modified: datetime) -> None:
         """Put an object as somebody else would, at a LastModified of one's choice."""
@@ -128,7 +131,7 @@ class MemoryObjects:
         body, time = self.stored[uri]
         key = uri.split("/", 3)[3]
         return StoredObject.model_construct(
-            key=key, size=len(body), etag=etag(body), last_modified=time, version_id=None
+            key=key, size=self.sizes.get(uri, len(body)), etag=etag(body), last_modified=time, version_id=None
         )
 
     def read(self, uri: str) -> bytes | None:
@@ -148,7 +151,7 @@ class MemoryObjects:
 
 @dataclass
 class MemoryConfigApi:
-    """`ConfigApi` that merges reports into its entries, as the built-in one does."""
+    """`ProviderList` and `Reporter` that merges reports into its entries, as the built-in one does."""
 
     faults: Faults
     providers: dict[str, object] = field(default_factory=dict)
@@ -194,6 +197,13 @@ class MemoryExecutions:
             return True
 
         return self.faults.call("executions.start", StartThrottledError, begin)
+
+    def running(self) -> set[str]:
+        return self.faults.call(
+            "executions.running",
+            StartThrottledError,
+            lambda: {name for name, status in self.statuses.items() if status == "RUNNING"},
+        )
 
     def status(self, execution_arn: str) -> str | None:
         name = execution_arn.rpartition(":")[2]

@@ -55,12 +55,13 @@ class Faults:
     """
 
     clock: Clock
-    planned: dict[str, list[Fault]] = field(default_factory=dict)
+    planned: dict[str, list[Fault | None]] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
     slowness: timedelta = timedelta(seconds=90)
 
-    def plan(self, where: str, *faults: Fault) -> None:
+    def plan(self, where: str, *faults: Fault | None) -> None:
+        """What happens to the next calls at a port, in turn; None: they go well."""
         self.planned.setdefault(where, []).extend(faults)
 
     def call(self, where: str, error: type[Exception], action: Callable[[], T]) -> T:
@@ -91,5 +92,6 @@ class Faults:
         process = Process.current()
         if process is not None:
             told: Fault | None = process.wait_at(where)
-            return told
+            if told is not None:
+                return told
         return next((self.planned[key].pop(0) for key in (where, "*") if self.planned.get(key)), None)

@@ -1,19 +1,20 @@
-"""Everything but AWS: the real dispatcher, claims and outcomes over in-memory ports, and a job that sends rows."""
+"""Everything but AWS: the real dispatcher, claims and endings over in-memory ports, and a job that sends rows."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from fanout.audit import Audit, audit
+from cli.audit import Audit, audit
 from fanout.claims import MAX_RECENT, Claim, ClaimRequest, Claims
 from fanout.dispatcher import Dispatcher, TickReport
+from fanout.endings import Ending, Endings
 from fanout.errors import FanoutError, StorageUnavailableError
 from fanout.ledger import Backoff, ProviderState
 from fanout.manifests import Manifest, StoredObject, read_manifest
-from fanout.outcomes import Ending, Outcomes
+from fanout.recovery import Recovery
 from fanout.settings import ClaimSettings, DispatchSettings
 from fanout.starts import TokenBucket
 from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryObjects, etag
@@ -71,7 +72,7 @@ class World:
         self.settings.update(settings)
         given = {**DEFAULTS, **RULES, **self.settings}
         dispatch_settings = DispatchSettings.model_validate(given)
-        self.outcomes = Outcomes(
+        self.endings = Endings(
             self.ledger,
             self.objects,
             self.config_api,
@@ -92,10 +93,10 @@ class World:
             max_recent=given["max_recent"],
         )
         self.dispatcher = Dispatcher(
-            config_api=self.config_api,
+            provider_list=self.config_api,
             store=self.ledger,
             executions=self.executions,
-            outcomes=self.outcomes,
+            recovery=Recovery(self.ledger, self.executions, self.endings),
             settings=dispatch_settings,
             clock=self.clock,
             bucket=given["bucket"],
@@ -147,14 +148,15 @@ class World:
             Killed after so many messages, an object is not what was planned, or a row says "bad".
         """
         try:
-            messages = self._send(claim, stop_after)
+            objects, messages = self._send(claim, stop_after)
         except JobFailedError as error:
             if stop_after is None:  # a job that is killed leaves nothing behind
                 self._result(claim, status="failed", error={"type": "RecordError", "message": str(error)})
             raise
-        return self._result(claim, status="succeeded", rows=messages, messages=messages)
+        return self._result(claim, status="succeeded", objects=objects, rows=messages, messages=messages)
 
-    def _send(self, claim: Claim, stop_after: int | None) -> int:
+    def _send(self, claim: Claim, stop_after: int | None) -> tuple[int, int]:
+        """Objects and messages."""
         manifest = read_manifest(self.objects, claim.manifest)
         if manifest is None:
             raise JobFailedError("the manifest is gone")
@@ -167,7 +169,7 @@ class World:
                     raise JobFailedError(f"s3://{manifest.bucket}/{stored.key}, line 1: no change record")
                 self.faults.call("queue.send", StorageUnavailableError, lambda row=row: self.sent.append(row))  # type: ignore[misc]
                 messages += 1
-        return messages
+        return len(manifest.objects), messages
 
     def _rows(self, bucket: str, stored: StoredObject) -> list[str]:
         def get() -> bytes | None:
@@ -183,7 +185,7 @@ class World:
         result = {
             "run_id": claim.run_id,
             "engine": claim.decision,
-            "objects": claim.objects,
+            "objects": 0,
             "rows": 0,
             "messages": 0,
             "seconds": 60.0,
@@ -199,16 +201,16 @@ class World:
 
     def succeed(self, claim: Claim) -> None:
         """*Update Status Success*."""
-        self.outcomes.succeed(self._ending(claim, "succeeded"))
+        self.endings.succeed(ending("succeeded", claim.provider, claim.run_id))
 
     def fail(self, claim: Claim, error: str = "States.TaskFailed", cause: str = "boom") -> str:
         """*Update Status Failed*."""
-        return self.outcomes.fail(self._ending(claim, "failed", {"Error": error, "Cause": cause}))
+        caught = {"Error": error, "Cause": cause}
+        return self.endings.fail(ending("failed", claim.provider, claim.run_id, caught))
 
     def fail_without_claim(self, provider: str, run_id: str, error: str = "States.Timeout") -> str:
         """*Update Status Failed* of an execution whose claim failed."""
-        state = {"provider": provider, "result": {"Error": error, "Cause": ""}}
-        return self.outcomes.fail(Ending.from_event({"outcome": "failed", "run_id": run_id, "state": state}))
+        return self.endings.fail(ending("failed", provider, run_id, {"Error": error, "Cause": ""}))
 
     def run(self, provider: str, run_id: str, **given: Any) -> Claim:
         """A whole execution without a fault."""
@@ -234,8 +236,8 @@ class World:
         """What no run has sent of a provider's change log."""
         return audit(self.objects, self.claims.settings, self.ledger.get(provider))
 
-    def _ending(self, claim: Claim, outcome: str, result: dict[str, Any] | None = None) -> Ending:
-        state: dict[str, Any] = {"provider": claim.provider, "claim": asdict(claim)}
-        if result is not None:
-            state["result"] = result
-        return Ending.from_event({"outcome": outcome, "run_id": claim.run_id, "state": state})
+
+def ending(outcome: str, provider: str, run_id: str, result: dict[str, Any] | None = None) -> Ending:
+    """What the state machine tells *Update Status*."""
+    caught = {} if result is None else {"result": result}
+    return Ending.from_event({"outcome": outcome, "provider": provider, "run_id": run_id, **caught})

@@ -27,7 +27,7 @@ REGION = "us-east-1"
 ROLE = "arn:aws:iam::123456789012:role/machine"
 
 
-class Hooks:
+class Noted:
     """Stands for the laptop cloud: runs nothing, notes everything. A job run ends as the job's name says."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Hooks:
     def job_run_started(self, job: Any, run: Any) -> None:
         run.real_state = {"ok": "SUCCEEDED", "bad": "FAILED"}.get(job.name, "RUNNING")
 
-    def stop_job_run(self, job_name: str, run_id: str) -> bool:
+    def stop_job_run(self, run_id: str) -> bool:
         self.stopped.append(run_id)
         return True
 
@@ -51,7 +51,7 @@ class Hooks:
         return role_arn.rpartition("/")[2] or "none"
 
 
-HOOKS = Hooks()
+HOOKS = Noted()
 ENDPOINT = ""
 
 
@@ -377,11 +377,12 @@ def main(kind: str) -> None:
     os.environ["MOTO_PORT"] = str(port)
     if kind == "repaired":
         from local.aws import job_runs, repairs
-        from local.aws.repairs.hooks import connect
+        from local.aws.repairs.hooks import Hooks, connect
 
         job_runs.let_runs_be_real()
         repairs.apply_all()
-        connect(HOOKS)
+        noted = (HOOKS.invoke_function, HOOKS.job_run_started, HOOKS.stop_job_run, HOOKS.execution_changed)
+        connect(Hooks(*noted, HOOKS.principal))
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
     ENDPOINT = f"http://127.0.0.1:{port}"

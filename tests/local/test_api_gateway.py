@@ -81,5 +81,4 @@ def test_a_function_that_fails_is_a_bad_gateway(cloud: LaptopCloud) -> None:
 
 
 def test_the_address_in_the_template_is_that_of_this_machine(cloud: LaptopCloud) -> None:
-    assert cloud.outputs["ApiUrl"] == cloud.config_api_url
-    assert cloud.config_api_url.startswith("http://127.0.0.1:")
+    assert cloud.outputs["ApiUrl"].startswith("http://127.0.0.1:")

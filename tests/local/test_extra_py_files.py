@@ -101,12 +101,10 @@ def test_a_run_that_fails_leaves_none_of_its_modules_behind(cloud: LaptopCloud) 
     assert seen(cloud) == {MISSING}
 
 
-def test_the_first_file_comes_first_and_a_single_module_is_a_file_too(cloud: LaptopCloud) -> None:
+def test_the_first_file_comes_first(cloud: LaptopCloud) -> None:
     first, second = put(cloud, "first.zip", lessons("first")), put(cloud, "second.zip", lessons("second"))
     assert seen(cloud, first, second) == {"first, deep first"}
     assert seen(cloud, second, first) == {"second, deep second"}
-    module = put(cloud, "unrelated.py", b"")
-    assert seen(cloud, module, second) == {"second, deep second"}
 
 
 def test_no_folder_of_this_project_is_on_the_path_of_a_job(cloud: LaptopCloud) -> None:
@@ -121,7 +119,7 @@ def test_a_zip_that_is_not_there_fails_the_run(cloud: LaptopCloud) -> None:
     assert "NoSuchKey" in found["ErrorMessage"]
 
 
-@pytest.mark.parametrize("location", ["dist/lessons.zip", f"s3://{BUCKET}/folder/"])
+@pytest.mark.parametrize("location", ["dist/lessons.zip", f"s3://{BUCKET}/folder/", f"s3://{BUCKET}/module.py"])
 def test_what_is_no_file_in_s3_fails_the_run_and_is_named(cloud: LaptopCloud, location: str) -> None:
     found = run(cloud, location)
     assert found["JobRunState"] == "FAILED"

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from local.demo.run import generated_plan
+from local.demo.plan import generated_plan
 from local.demo.sample_data import STYLES, Shape, Style, View, change_log
 from local.errors import DemoError
 

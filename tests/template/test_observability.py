@@ -17,7 +17,7 @@ import dispatch
 import update_status
 from fanout.dispatcher import TickReport
 from fanout.errors import ConfigApiUnavailableError
-from fanout.ledger import RunRecord
+from fanout.runs import RunRecord
 from local.stack.intrinsics import resolve
 from local.stack.template import Template
 from tests.template.reading import ROOT, TEMPLATE

@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
-from fanout.outcomes import SMALL_RUN_MEMORY_MB
+from fanout.endings import SMALL_RUN_MEMORY_MB
 from local.stack.template import Template
 from tests.template.reading import ROOT, TEMPLATE
 from tools import cost

@@ -77,7 +77,7 @@ def glue_sync_tasks() -> None:
             heartbeat_endpoint=None,
         )
         if outcome is None:  # no longer running: the state timed out, or the execution was stopped
-            hooks().stop_job_run(started["JobName"], started["JobRunId"])
+            hooks().stop_job_run(started["JobRunId"])
         env.stack.append(outcome)
 
     glue_tasks.StateTaskServiceGlue._eval_integration_pattern = wait_for_run

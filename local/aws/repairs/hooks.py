@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-from moto.awslambda.models import LambdaFunction
-from moto.glue.models import FakeJob, FakeJobRun
-from moto.stepfunctions.parser.backend.execution import Execution
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 
-class Hooks(Protocol):
-    """What the repairs ask of the running laptop cloud."""
+@dataclass(frozen=True)
+class Hooks:
+    """What the repairs ask of the running laptop cloud.
 
-    def invoke_function(
-        self, function: LambdaFunction, payload: bytes, invocation_type: str, headers: dict[str, str]
-    ) -> bytes:
-        """Run a Lambda function; sets x-amz-function-error in `headers` when its handler failed."""
+    Attributes
+    ----------
+    invoke_function
+        Moto's function, payload, invocation type, the answer's headers -> the answer's payload. Runs the handler, and
+        sets x-amz-function-error when it failed.
+    job_run_started
+        Moto's job and job run, which was accepted -> None. Runs the job's script.
+    stop_job_run
+        Id of a job run -> whether it was running, and is stopped now.
+    execution_changed
+        Moto's execution, which reached a new status -> None.
+    principal
+        Role ARN -> the access key id under which the role's calls are made.
+    """
 
-    def job_run_started(self, job: FakeJob, run: FakeJobRun) -> None:
-        """A job run was accepted: run its script."""
-
-    def stop_job_run(self, job_name: str, run_id: str) -> bool:
-        """Stop a job run; False when it is not running."""
-
-    def execution_changed(self, execution: Execution) -> None:
-        """An execution reached a new status."""
-
-    def principal(self, role_arn: str) -> str:
-        """The access key id under which a role's calls are made."""
-
-
-class _NoHooks:
-    """Before a laptop cloud is connected there is nothing to run functions or jobs."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise RuntimeError(f"no laptop cloud is connected, so nothing can do {name}")
+    invoke_function: Callable[[Any, bytes, str, dict[str, str]], bytes]
+    job_run_started: Callable[[Any, Any], None]
+    stop_job_run: Callable[[str], bool]
+    execution_changed: Callable[[Any], None]
+    principal: Callable[[str], str]
 
 
-class _Connected:
-    """Of the process, as moto's classes are."""
-
-    hooks: Hooks = _NoHooks()
+_connected: list[Hooks] = []
 
 
 def connect(hooks: Hooks | None) -> None:
     """Send what the repairs catch to `hooks` from now on; None disconnects."""
-    _Connected.hooks = hooks if hooks is not None else _NoHooks()
+    _connected[:] = [hooks] if hooks else []
 
 
 def hooks() -> Hooks:
-    """The laptop cloud that is running."""
-    return _Connected.hooks
+    """Those of the laptop cloud that is running."""
+    if not _connected:
+        raise RuntimeError("no laptop cloud is connected")
+    return _connected[0]

@@ -40,7 +40,7 @@ def glue_batch_stop_job_run() -> None:
         for run_id in self._get_param("JobRunIds"):
             self.glue_backend.get_job_run(job_name, run_id)
             named = {"JobName": job_name, "JobRunId": run_id}
-            if hooks().stop_job_run(job_name, run_id):
+            if hooks().stop_job_run(run_id):
                 stopped.append(named)
             else:
                 detail = {"ErrorCode": "InvalidInputException", "ErrorMessage": "The job run is not running."}

@@ -18,7 +18,6 @@ def role(stack: Stack, resource: Resource, properties: Properties) -> Made:
     iam = stack.client("iam")
     name = stack.name(resource, "RoleName", properties, 64)
     arguments = known_arguments(iam, "create_role", {**properties, "RoleName": name})
-    arguments.pop("Tags", None)
     made = iam.create_role(**arguments)["Role"]
     _set_policies(iam, name, properties)
     stack.services.roles[made["Arn"]] = resource.logical_id
@@ -34,7 +33,9 @@ def update_role(stack: Stack, resource: Resource, properties: Properties) -> Mad
 
 def _set_policies(iam: Any, role_name: str, properties: Properties) -> None:
     for policy in properties.get("Policies", []):
-        _put_policy(iam, role_name, policy)
+        # moto insists on a Version; AWS does not, and SAM's policy templates have none.
+        document = json.dumps({"Version": "2012-10-17", **policy["PolicyDocument"]})
+        iam.put_role_policy(RoleName=role_name, PolicyName=policy["PolicyName"], PolicyDocument=document)
     for arn in properties.get("ManagedPolicyArns", []):
         if not arn.startswith("arn:aws:iam::aws:"):
             iam.attach_role_policy(RoleName=role_name, PolicyArn=arn)
@@ -46,20 +47,6 @@ def managed_policy(stack: Stack, resource: Resource, properties: Properties) -> 
     document = json.dumps({"Version": "2012-10-17", **properties["PolicyDocument"]})
     arn = stack.client("iam").create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"]
     return Made(arn, {"PolicyArn": arn})
-
-
-def role_policy(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::IAM::Policy and AWS::IAM::RolePolicy: an inline policy of roles made elsewhere."""
-    iam = stack.client("iam")
-    for name in properties.get("Roles", [properties.get("RoleName")]):
-        _put_policy(iam, name, properties)
-    return Made(properties["PolicyName"], {"Id": properties["PolicyName"]})
-
-
-def _put_policy(iam: Any, role_name: str, policy: Properties) -> None:
-    # moto insists on a Version; AWS does not, and SAM's policy templates have none.
-    document = json.dumps({"Version": "2012-10-17", **policy["PolicyDocument"]})
-    iam.put_role_policy(RoleName=role_name, PolicyName=policy["PolicyName"], PolicyDocument=document)
 
 
 def function(stack: Stack, resource: Resource, properties: Properties) -> Made:
@@ -84,7 +71,7 @@ def update_function(stack: Stack, resource: Resource, properties: Properties) ->
 def _function_arguments(stack: Stack, resource: Resource, properties: Properties) -> Properties:
     name = stack.name(resource, "FunctionName", properties, 64)
     arguments = known_arguments(stack.client("lambda"), "create_function", {**properties, "FunctionName": name})
-    for foreign in ("Tags", "LoggingConfig", "KMSKeyArn"):
+    for foreign in ("LoggingConfig", "KMSKeyArn"):
         arguments.pop(foreign, None)
     if properties.get("Layers"):
         raise ResourceError(
@@ -129,9 +116,9 @@ def state_machine(stack: Stack, resource: Resource, properties: Properties) -> M
     states, name = stack.client("stepfunctions"), stack.name(resource, "StateMachineName", properties)
     values = {key: str(value) for key, value in properties.get("DefinitionSubstitutions", {}).items()}
     # As CloudFormation does: names it does not know stay as they are.
-    definition = _SUBSTITUTION.sub(
-        lambda match: values.get(match[1], match[0]), _definition(stack, resource, properties)
-    )
+    location = properties["DefinitionS3Location"]
+    text = stack.content(resource, location["Bucket"], location["Key"]).decode()
+    definition = _SUBSTITUTION.sub(lambda match: values.get(match[1], match[0]), text)
     given = {"definition": definition, "roleArn": properties["RoleArn"]}
     if resource.logical_id in stack.made:
         states.update_state_machine(stateMachineArn=stack.made[resource.logical_id].ref, **given)
@@ -141,18 +128,10 @@ def state_machine(stack: Stack, resource: Resource, properties: Properties) -> M
     return Made(arn, {"Arn": arn, "Name": name})
 
 
-def _definition(stack: Stack, resource: Resource, properties: Properties) -> str:
-    if "DefinitionS3Location" in properties:
-        location = properties["DefinitionS3Location"]
-        return stack.content(resource, location["Bucket"], location["Key"]).decode()
-    return str(properties["DefinitionString"])
-
-
 def glue_job(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::Glue::Job: its script is uploaded as `sam package` would, and ScriptLocation says where to."""
     glue, name = stack.client("glue"), stack.name(resource, "Name", properties)
     arguments = known_arguments(glue, "create_job", {**properties, "Name": name})
-    arguments.pop("Tags", None)
     arguments["Command"]["ScriptLocation"] = _upload(stack, resource, arguments["Command"]["ScriptLocation"])
     if resource.logical_id in stack.made:
         glue.update_job(**known_arguments(glue, "update_job", {"JobName": name, "JobUpdate": arguments}))

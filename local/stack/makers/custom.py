@@ -24,25 +24,25 @@ from local.errors import ResourceError
 from local.stack.stack import Made, Properties, Stack, as_text
 from local.stack.template import Resource
 
-TYPE = "AWS::CloudFormation::CustomResource"
-PREFIX = "Custom::"
-
 _DEFAULT_TIMEOUT_SECONDS = 3600
 _MAX_ANSWER_BYTES = 4096
 _GRACE_SECONDS = 1.0
 """How long an answer may still be on its way after the function that sent it has failed."""
 
+Inbox = queue.Queue[tuple[str, str]]
+"""What comes of a request: ("answer", its text) or ("failure", why the function failed)."""
+
 
 def is_custom(resource_type: str) -> bool:
     """Whether the type is that of a custom resource."""
-    return resource_type == TYPE or resource_type.startswith(PREFIX)
+    return resource_type == "AWS::CloudFormation::CustomResource" or resource_type.startswith("Custom::")
 
 
 def custom_resource(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """Custom::* and AWS::CloudFormation::CustomResource: Ref is the answer's PhysicalResourceId, GetAtt its Data.
 
     CloudFormation has the function tried again when it fails. Here a function that fails without an answer ends the
-    start of the laptop cloud at once: nobody wants to wait an hour for a crash.
+    deployment at once: nobody wants to wait an hour for a crash.
 
     Raises
     ------
@@ -50,45 +50,30 @@ def custom_resource(stack: Stack, resource: Resource, properties: Properties) ->
         The answer is FAILED or is not a valid answer, the function failed, or no answer came within ServiceTimeout
         seconds (3600 without one). Names the resource and the reason.
     """
-    named = f"{resource.logical_id} ({resource.type})"
-    token = _service_token(named, properties)
-    timeout = _timeout(named, properties)
-    former = stack.made.get(resource.logical_id)
-    inbox: queue.Queue[tuple[str, str]] = queue.Queue()
-    with _response_url(inbox) as url:
-        event = {
-            "RequestType": "Update" if former else "Create",
-            "ServiceToken": token,
-            "ResponseURL": url,
-            "StackId": str(stack.ref("AWS::StackId")),
-            "RequestId": str(uuid.uuid4()),
-            "LogicalResourceId": resource.logical_id,
-            "ResourceType": resource.type,
-            "ResourceProperties": _scalars_as_text(properties),
-        }
-        if former:
-            event["PhysicalResourceId"] = former.ref
-            event["OldResourceProperties"] = _scalars_as_text(stack.properties[resource.logical_id])
-        client = stack.client("lambda")
-        threading.Thread(target=_invoke, args=(client, token, event, inbox), name=named, daemon=True).start()
-        answer = _read_answer(named, _wait(named, token, inbox, timeout), event)
-    return Made(answer["PhysicalResourceId"], answer.get("Data") or {})
-
-
-def _service_token(named: str, properties: Properties) -> str:
-    token = str(properties.get("ServiceToken") or "")
-    if not token:
-        raise ResourceError(f"{named} has no ServiceToken: name the function that makes it.")
+    named, token = f"{resource.logical_id} ({resource.type})", str(properties.get("ServiceToken"))
     if token.startswith("arn:") and token.split(":")[2] != "lambda":
         raise ResourceError(f"{named}: the laptop cloud can ask functions only, and its ServiceToken is {token}.")
-    return token
-
-
-def _timeout(named: str, properties: Properties) -> int:
-    given = str(properties.get("ServiceTimeout", _DEFAULT_TIMEOUT_SECONDS))
-    if not given.isdecimal() or not 1 <= int(given) <= _DEFAULT_TIMEOUT_SECONDS:
-        raise ResourceError(f"{named}: ServiceTimeout is {given}, and must be a whole number from 1 to 3600.")
-    return int(given)
+    timeout = str(properties.get("ServiceTimeout", _DEFAULT_TIMEOUT_SECONDS))
+    if not timeout.isdecimal() or not 1 <= int(timeout) <= _DEFAULT_TIMEOUT_SECONDS:
+        raise ResourceError(f"{named}: ServiceTimeout is {timeout}, and must be a whole number from 1 to 3600.")
+    former = stack.made.get(resource.logical_id)
+    request = {
+        "RequestType": "Update" if former else "Create",
+        "ServiceToken": token,
+        "StackId": str(stack.ref("AWS::StackId")),
+        "RequestId": str(uuid.uuid4()),
+        "LogicalResourceId": resource.logical_id,
+        "ResourceType": resource.type,
+        "ResourceProperties": _scalars_as_text(properties),
+    }
+    if former:
+        request["PhysicalResourceId"] = former.ref
+        request["OldResourceProperties"] = _scalars_as_text(stack.properties[resource.logical_id])
+    try:
+        answer = _read(_asked(stack.client("lambda"), token, request, int(timeout)), request)
+    except ResourceError as error:
+        raise ResourceError(f"{named} was not {'updated' if former else 'made'}: {error}") from None
+    return Made(answer["PhysicalResourceId"], answer.get("Data") or {})
 
 
 def _scalars_as_text(value: Any) -> Any:
@@ -100,18 +85,43 @@ def _scalars_as_text(value: Any) -> Any:
     return as_text(value)
 
 
+def _asked(client: Any, token: str, request: Properties, timeout: int) -> str:
+    """The text that the function puts to the ResponseURL within `timeout` seconds."""
+    inbox, failure, start = Inbox(), "", time.monotonic()
+    end = start + timeout
+    with _response_url(inbox) as url:
+        event = {**request, "ResponseURL": url}
+        threading.Thread(target=_invoke, args=(client, token, event, inbox), daemon=True).start()
+        while True:
+            try:
+                kind, text = inbox.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                break
+            if kind == "answer":
+                return text
+            failure, end = text, min(end, time.monotonic() + _GRACE_SECONDS)
+    if failure:
+        waited = math.ceil(time.monotonic() - start)
+        raise ResourceError(
+            f"no answer came within {waited} s, and none will, because its function {token} failed: {failure}"
+        )
+    raise ResourceError(
+        f"no answer came within {timeout} s (ServiceTimeout). "
+        f"Its function {token} must put one to the ResponseURL of its event."
+    )
+
+
 @contextmanager
-def _response_url(inbox: queue.Queue[tuple[str, str]]) -> Iterator[str]:
-    """An address that takes one PUT of the answer, until the block is left."""
+def _response_url(inbox: Inbox) -> Iterator[str]:
+    """An address that takes the answer, until the block is left."""
     path = f"/{uuid.uuid4()}"
 
     class Listener(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            known = self.path == path
-            if known:
+            if self.path == path:
                 inbox.put(("answer", body.decode("utf-8", errors="replace")))
-            self.send_response(200 if known else 403)
+            self.send_response(200 if self.path == path else 403)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -127,7 +137,7 @@ def _response_url(inbox: queue.Queue[tuple[str, str]]) -> Iterator[str]:
         server.server_close()
 
 
-def _invoke(client: Any, token: str, event: dict[str, Any], inbox: queue.Queue[tuple[str, str]]) -> None:
+def _invoke(client: Any, token: str, event: Properties, inbox: Inbox) -> None:
     """Run the function on the event; what it returns does not count, that it failed does."""
     try:
         answer = client.invoke(FunctionName=token, Payload=json.dumps(event).encode())
@@ -140,49 +150,22 @@ def _invoke(client: Any, token: str, event: dict[str, Any], inbox: queue.Queue[t
         inbox.put(("failure", f"{failed.get('errorType')}: {failed.get('errorMessage')}"))
 
 
-def _wait(named: str, token: str, inbox: queue.Queue[tuple[str, str]], timeout: int) -> str:
-    """The text that was put to the ResponseURL."""
-    failure, start = "", time.monotonic()
-    end = start + timeout
-    while True:
-        try:
-            kind, text = inbox.get(timeout=max(0.0, end - time.monotonic()))
-        except queue.Empty:
-            break
-        if kind == "answer":
-            return text
-        failure, end = text, min(end, time.monotonic() + _GRACE_SECONDS)
-    if failure:
-        waited = math.ceil(time.monotonic() - start)
-        raise ResourceError(
-            f"{named} was not made: no answer came within {waited} s, and none will, "
-            f"because its function {token} failed: {failure}"
-        )
-    raise ResourceError(
-        f"{named} was not made: no answer came within {timeout} s (ServiceTimeout). "
-        f"Its function {token} must put one to the ResponseURL of its event."
-    )
-
-
-def _read_answer(named: str, text: str, event: dict[str, Any]) -> dict[str, Any]:
+def _read(text: str, request: Properties) -> dict[str, Any]:
     """The answer, once it is known to be a valid SUCCESS."""
     if len(text.encode()) > _MAX_ANSWER_BYTES:
-        raise ResourceError(f"{named}: the answer has more than the {_MAX_ANSWER_BYTES} bytes that AWS takes.")
+        raise ResourceError(f"the answer has more than the {_MAX_ANSWER_BYTES} bytes that AWS takes.")
     try:
         answer = json.loads(text)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise ResourceError(f"{named}: the answer is not a JSON object: {text[:200]!r}")
+        raise ResourceError(f"the answer is not a JSON object: {text[:200]!r}")
     if answer.get("Status") == "FAILED":
-        raise ResourceError(f"{named} was not made: {answer.get('Reason') or 'its function gave no Reason'}")
-    if answer.get("Status") != "SUCCESS":
-        raise ResourceError(f"{named}: the answer's Status is {answer.get('Status')!r}, not SUCCESS or FAILED.")
-    if not isinstance(answer.get("PhysicalResourceId"), str) or not answer["PhysicalResourceId"]:
-        raise ResourceError(f"{named}: the answer has no PhysicalResourceId.")
-    for name in ("StackId", "RequestId", "LogicalResourceId"):
-        if answer.get(name) != event[name]:
-            raise ResourceError(f"{named}: the answer's {name} is {answer.get(name)!r}, not that of the event.")
-    if not isinstance(answer.get("Data") or {}, dict):
-        raise ResourceError(f"{named}: the answer's Data is not an object of names and values.")
+        raise ResourceError(answer.get("Reason") or "its function gave no Reason")
+    wanted = {"Status": "SUCCESS", **{name: request[name] for name in ("StackId", "RequestId", "LogicalResourceId")}}
+    for name, value in wanted.items():
+        if answer.get(name) != value:
+            raise ResourceError(f"the answer's {name} is {answer.get(name)!r}, not {value!r}.")
+    if not answer.get("PhysicalResourceId") or not isinstance(answer.get("Data") or {}, dict):
+        raise ResourceError("the answer has no PhysicalResourceId, or its Data is no object of names and values.")
     return answer

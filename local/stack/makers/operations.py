@@ -11,7 +11,6 @@ def rule(stack: Stack, resource: Resource, properties: Properties) -> Made:
     events = stack.client("events")
     name = stack.name(resource, "Name", properties, 64)
     arguments = known_arguments(events, "put_rule", {**properties, "Name": name})
-    arguments.pop("Tags", None)
     arn = events.put_rule(**arguments)["RuleArn"]
     targets = known_arguments(events, "put_targets", {"Targets": properties.get("Targets", [])})["Targets"]
     if targets:
@@ -43,7 +42,6 @@ def alarm(stack: Stack, resource: Resource, properties: Properties) -> Made:
     cloudwatch = stack.client("cloudwatch")
     name = stack.name(resource, "AlarmName", properties)
     arguments = known_arguments(cloudwatch, "put_metric_alarm", {**properties, "AlarmName": name})
-    arguments.pop("Tags", None)
     cloudwatch.put_metric_alarm(**arguments)
     arn = f"arn:aws:cloudwatch:{stack.account.region}:{stack.account.account_id}:alarm:{name}"
     return Made(name, {"Arn": arn})

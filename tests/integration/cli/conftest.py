@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from local.cloud import LaptopCloud
-from tests.template.reading import TEMPLATE
+from tests.harness.clouds import SharedCloud
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,8 @@ def change(identity: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
-    with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud"), drivers=0) as cloud:
-        yield cloud
+def cloud(shared_cloud: SharedCloud, tmp_path_factory: pytest.TempPathFactory) -> LaptopCloud:
+    return shared_cloud.up(tmp_path_factory.mktemp("cloud"))
 
 
 @pytest.fixture

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 import requests
 
 from local.cloud import LaptopCloud
-from tests.template.reading import TEMPLATE
+from tests.harness.clouds import SharedCloud
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,10 @@ class Api:
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud"), drivers=0) as cloud:
-        secret = cloud.client("secretsmanager").get_secret_value(SecretId=cloud.outputs["ConfigApiKeySecretArn"])
-        yield Api(cloud, cloud.outputs["ConfigApiUrl"], secret["SecretString"])
+def api(shared_cloud: SharedCloud, tmp_path_factory: pytest.TempPathFactory) -> Api:
+    cloud = shared_cloud.up(tmp_path_factory.mktemp("cloud"))
+    secret = cloud.client("secretsmanager").get_secret_value(SecretId=cloud.outputs["ConfigApiKeySecretArn"])
+    return Api(cloud, cloud.outputs["ConfigApiUrl"], secret["SecretString"])
 
 
 @pytest.fixture(autouse=True)

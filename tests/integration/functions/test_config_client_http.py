@@ -16,7 +16,7 @@ import pytest
 from fanout import config_client
 from fanout.config_client import HttpConfigApi
 from fanout.errors import ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError
-from fanout.ledger import Report
+from fanout.runs import Report
 
 KEY = "canary-4f1d9c"
 

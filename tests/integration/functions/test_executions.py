@@ -11,7 +11,8 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 from moto import mock_aws
 
-from fanout.aws import Executions, StepFunctions
+from fanout.adapters import StepFunctions
+from fanout.dispatcher import Executions
 from fanout.errors import StartRefusedError, StartThrottledError
 from tests.harness.fakes import MemoryExecutions
 from tests.harness.faults import Clock, Faults
@@ -69,6 +70,14 @@ def test_a_name_that_has_closed_was_started_before(case: Case) -> None:
     assert case.executions.status(case.arn("one")) == "ABORTED"
 
 
+def test_running_executions_are_listed_by_name_and_ended_ones_are_not(case: Case) -> None:
+    for name in ("one", "two", "three"):
+        case.executions.start(name, INPUT)
+    case.stop("two")
+
+    assert case.executions.running() == {"one", "three"}
+
+
 def test_an_execution_that_never_was_has_no_status(case: Case) -> None:
     assert case.executions.status(case.arn("never")) is None
 
@@ -83,6 +92,9 @@ class Failing:
         raise self.error
 
     describe_execution = start_execution
+
+    def get_paginator(self, operation: str) -> Any:
+        raise self.error
 
 
 def service_error(code: str, status: int) -> ClientError:
@@ -105,6 +117,8 @@ def test_what_may_pass_is_transient(error: Exception) -> None:
         executions.start("one", INPUT)
     with pytest.raises(StartThrottledError):
         executions.status("arn:one")
+    with pytest.raises(StartThrottledError):
+        executions.running()
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "StateMachineDoesNotExist", "InvalidName"])

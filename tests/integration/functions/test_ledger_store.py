@@ -11,9 +11,10 @@ import pytest
 from moto import mock_aws
 
 from fanout import ledger
-from fanout.aws import DynamoLedger
+from fanout.adapters import DynamoLedger
 from fanout.errors import LedgerConflictError, LedgerItemError, LedgerUnavailableError
-from fanout.ledger import Backoff, Bookmark, Lease, LedgerStore, ProviderState, Report, RunRecord, RunRef
+from fanout.ledger import Backoff, Bookmark, LedgerStore, ProviderState
+from fanout.runs import Lease, Plan, Report, RunRecord, RunRef
 from tests.harness.fakes import MemoryLedger
 from tests.harness.faults import Clock, Faults
 
@@ -26,11 +27,14 @@ LEASE = Lease(
     scheduled_at=NOW,
     execution_arn="arn:x",
     replay=True,
+    plan=Plan(generation=6, engine="glue", reason="many bytes", workers=3, objects=9, bytes=2**40),
 )
 FULL = ProviderState(
     provider="full",
     lease=LEASE,
-    bookmark=Bookmark(generation=7, since=NOW, watermark=NOW, recent=(RunRef(run_dir="s3://data/r/", newest=NOW),)),
+    bookmark=Bookmark(
+        generation=7, since=NOW, watermark=NOW, recent=(RunRef(run_id="r", run_dir="s3://data/r/", newest=NOW),)
+    ),
     failures=3,
     last_success=NOW,
     last_claim=NOW,

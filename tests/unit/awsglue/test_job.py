@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.aws.glue_packages.awsglue.bookmarks import Bookmark, S3BookmarkStore, SourceState, VersionMismatchException
+from local.aws.glue_packages.awsglue.bookmarks import Bookmark, BookmarkStore, SourceState, VersionMismatchException
 from local.aws.glue_packages.awsglue.context import GlueContext
 from local.aws.glue_packages.awsglue.job import Job
 
@@ -56,8 +56,8 @@ class FakeContext(GlueContext):
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> S3BookmarkStore:
-    made = S3BookmarkStore(FakeS3(), FakeGlue())
+def store(monkeypatch: pytest.MonkeyPatch) -> BookmarkStore:
+    made = BookmarkStore(FakeS3(), FakeGlue())
     monkeypatch.setattr(Job, "store", lambda: made)
     return made
 
@@ -73,7 +73,7 @@ def read(context: FakeContext, ctx: str) -> None:
     context._read_sources[ctx] = SourceState(NOON, {f"s3://data/{ctx}": NOON})
 
 
-def test_a_commit_keeps_what_was_read_under_each_name(store: S3BookmarkStore) -> None:
+def test_a_commit_keeps_what_was_read_under_each_name(store: BookmarkStore) -> None:
     for ctx in ("dev_a", "dev_b"):
         job, context = begun()
         read(context, ctx)
@@ -84,7 +84,7 @@ def test_a_commit_keeps_what_was_read_under_each_name(store: S3BookmarkStore) ->
 
 
 @pytest.mark.parametrize("committed_before", [0, 1])
-def test_of_two_runs_that_began_alike_only_one_can_commit(store: S3BookmarkStore, committed_before: int) -> None:
+def test_of_two_runs_that_began_alike_only_one_can_commit(store: BookmarkStore, committed_before: int) -> None:
     for _ in range(committed_before):
         begun()[0].commit()
     (first, _), (second, context) = begun(), begun()
@@ -97,7 +97,7 @@ def test_of_two_runs_that_began_alike_only_one_can_commit(store: S3BookmarkStore
     assert "dev_b" not in store.read(JOB).sources
 
 
-def test_a_run_that_does_not_commit_leaves_the_bookmark(store: S3BookmarkStore) -> None:
+def test_a_run_that_does_not_commit_leaves_the_bookmark(store: BookmarkStore) -> None:
     _, context = begun()
     read(context, "dev_a")
 
@@ -105,7 +105,7 @@ def test_a_run_that_does_not_commit_leaves_the_bookmark(store: S3BookmarkStore) 
 
 
 @pytest.mark.parametrize("args", [{}, {"job_bookmark_option": "job-bookmark-disable"}])
-def test_without_the_option_there_is_no_bookmark(store: S3BookmarkStore, args: dict[str, str]) -> None:
+def test_without_the_option_there_is_no_bookmark(store: BookmarkStore, args: dict[str, str]) -> None:
     job, context = begun(args)
     read(context, "dev_a")
     job.commit()
@@ -114,7 +114,7 @@ def test_without_the_option_there_is_no_bookmark(store: S3BookmarkStore, args: d
     assert store.read(JOB) == Bookmark()
 
 
-def test_a_paused_bookmark_is_read_and_not_written(store: S3BookmarkStore) -> None:
+def test_a_paused_bookmark_is_read_and_not_written(store: BookmarkStore) -> None:
     begun()[0].commit()
     job, context = begun({"job_bookmark_option": "job-bookmark-pause"})
     job.commit()

@@ -10,7 +10,7 @@ import pytest
 
 from cli.commands.cost import TRANSITIONS, TRANSITIONS_OF_FAILED, YEAR_DAYS, Spent, spending, spent
 from fanout.costs import PRICES, queue_dollars
-from fanout.ledger import RunRecord
+from fanout.runs import RunRecord
 from tests.template.reading import ROOT
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cli.overview import Condition, Overview, survey
-from fanout.ledger import Lease, ProviderState, Report, RunRecord
+from fanout.ledger import ProviderState
+from fanout.runs import Lease, Report, RunRecord
 from fanout.times import format_http_date
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -44,6 +45,9 @@ class Items:
 class Statuses:
     status_of: str | None = "RUNNING"
     asked: int = 0
+
+    def running(self) -> set[str]:
+        return {"r"} if self.status_of == "RUNNING" else set()
 
     def status(self, execution_arn: str) -> str | None:
         self.asked += 1

@@ -48,13 +48,25 @@ def test_two_executions_of_one_provider_and_the_second_is_told_busy_and_sends_no
     assert (claim.decision, claim.manifest, world.sent) == ("busy", "none", [])
 
 
-@pytest.mark.parametrize("where", ["ledger.get", "ledger.put", "objects.read", "objects.list", "objects.create"])
+@pytest.mark.parametrize(
+    ("where", "nth"),
+    [
+        ("ledger.get", 1),
+        ("ledger.put", 1),
+        ("objects.read", 1),
+        ("objects.list", 1),
+        ("objects.create", 1),
+        ("ledger.put", 2),
+    ],
+)
 @pytest.mark.parametrize("fault", [f for f in Fault if f not in (Fault.SLOW, Fault.QUIT)])
 def test_a_claim_repeated_after_a_fault_at_any_call_gives_one_lease_and_one_manifest(
-    world: World, where: str, fault: Fault
+    world: World, where: str, nth: int, fault: Fault
 ) -> None:
+    world.change("a", "0", "r0")
+    world.run("a", "run0")
     world.change("a", "1", "r1")
-    world.faults.plan(where, fault)
+    world.faults.plan(where, *[None] * (nth - 1), fault)
 
     with pytest.raises((LedgerUnavailableError, StorageUnavailableError, Crash)):
         world.claim("a", "run1")
@@ -65,7 +77,7 @@ def test_a_claim_repeated_after_a_fault_at_any_call_gives_one_lease_and_one_mani
     world.clock.advance(minutes=1)
 
     assert world.claim("a", "run1") == first
-    assert len([uri for uri in world.objects.stored if uri.endswith("manifest.json")]) == 1
+    assert len([uri for uri in world.objects.stored if uri.endswith("run1/manifest.json")]) == 1
 
 
 def test_a_claim_whose_answer_was_lost_keeps_its_manifest_although_objects_came_since(world: World) -> None:
@@ -268,6 +280,21 @@ class TestWhatARunTakes:
 
 
 class TestCost:
+    def test_an_object_at_the_very_edge_of_the_window_is_carried_along_and_not_sent_again(self) -> None:
+        world = World(settings={"max_recent": 1, "overlap_minutes": 60})
+        for n in range(3):
+            world.change("a", f"{n}", f"r{n}")
+            world.run("a", f"run{n}")
+            world.clock.advance(minutes=30)
+        edge = world.state("a").bookmark.since
+
+        world.change("a", "3", "r3", last_modified=world.clock() - timedelta(minutes=30))
+        world.run("a", "run3")
+        world.run("a", "run4")
+
+        assert edge == world.objects.seen(world.uri("a", "0")).last_modified
+        assert world.sent == ["r0", "r1", "r2", "r3"]
+
     def test_the_ledger_item_stays_small_however_many_runs_the_window_holds(self) -> None:
         world = World(settings={"overlap_minutes": 10_000})
         sizes = []
@@ -322,6 +349,15 @@ class TestCost:
         claim = world.claim("a", "run1")
 
         assert (claim.decision, claim.workers) == expected
+
+    def test_workers_follow_the_bytes_up_to_max_workers(self) -> None:
+        world = World(settings={"small_run_max_bytes": 0, "max_workers": 3, "max_bytes_per_run": 10**12})
+        for n in range(5):
+            uri = world.uri("a", f"{n}")
+            world.change("a", f"{n}", "row")
+            world.objects.sizes[uri] = 256 * 2**20
+
+        assert world.claim("a", "run1").workers == 3
 
     def test_with_glues_own_bookmark_a_run_has_no_manifest_but_a_replay_has(self) -> None:
         world = World(settings={"bookmark_mode": "glue"})

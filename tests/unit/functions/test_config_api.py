@@ -11,8 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 import config_api
-from fanout import bootstrap
-from fanout.provider_table import ProviderTable
+from registry.table import ProviderTable
 from tests.unit.functions.test_provider_table import MemoryDynamo
 
 
@@ -40,7 +39,7 @@ class Broken:
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> ProviderTable:
     table = ProviderTable(MemoryDynamo(), "providers", 100)
-    monkeypatch.setattr(bootstrap, "provider_table", lambda: table)
+    monkeypatch.setattr(config_api, "table", lambda: table)
     return table
 
 
@@ -99,7 +98,7 @@ def test_a_database_that_does_not_answer_is_told_as_503(
     monkeypatch: pytest.MonkeyPatch, error: Exception, method: str, path: str
 ) -> None:
     broken = ProviderTable(Broken(error), "providers", 100)
-    monkeypatch.setattr(bootstrap, "provider_table", lambda: broken)
+    monkeypatch.setattr(config_api, "table", lambda: broken)
 
     answer = call(method, path, '{"frequency": 5}')
 

@@ -22,8 +22,8 @@ from fanout.config_client import (
     HttpConfigApi,
 )
 from fanout.errors import ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError, SettingsError
-from fanout.ledger import Report
 from fanout.providers import Unusable
+from fanout.runs import Report
 from tests.harness.transport import Reply, session
 
 URL = "https://config.example/stage/providers"
@@ -174,6 +174,7 @@ def test_endless_pages_are_an_error() -> None:
     [
         "https://elsewhere.example/",
         "http://config.example/stage/providers",
+        "http://config.example:443/stage/providers",
         "https://config.example:8443/",
         "//elsewhere.example/",
         "https://config.example@elsewhere.example/",

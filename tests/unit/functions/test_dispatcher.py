@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -61,7 +62,7 @@ def with_api(world: World, reply: Reply | None = None, error: Exception | None =
     api = HttpConfigApi(
         "https://config.example/providers", lambda refused: "key", session(answer), sleep=lambda seconds: None
     )
-    world.dispatcher = replace(world.dispatcher, config_api=api)
+    world.dispatcher = replace(world.dispatcher, provider_list=api)
     return world
 
 
@@ -444,6 +445,26 @@ def test_a_place_that_was_refused_goes_to_the_next_provider() -> None:
 
     assert (report.started, report.failed_starts, report.deferred) == (1, 1, 1)
     assert report.faults == ["not this one"]
+    check_sums(report)
+
+
+def test_places_and_groups_hold_over_all_the_rounds_that_refused_names_cause() -> None:
+    world = World(settings={"max_concurrent_runs": 5, "max_runs_per_group": 2})
+    for number in range(12):
+        world.provider(f"p{number:05d}", group="red" if number % 2 else "blue")
+    start, refused = world.executions.start, iter([True, False, True, False, True])
+
+    def refusing(name: str, execution_input: str) -> bool:
+        if next(refused, False):
+            raise StartRefusedError("not this one")
+        return start(name, execution_input)
+
+    world.executions.start = refusing  # type: ignore[method-assign]
+    report = world.tick(NOW)
+
+    groups = Counter("red" if int(name[1:]) % 2 else "blue" for name in started(world))
+    assert (report.started, report.failed_starts) == (4, 3)
+    assert groups == {"red": 2, "blue": 2}
     check_sums(report)
 
 

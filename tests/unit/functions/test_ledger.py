@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from fanout import ledger
 from fanout.errors import LeaseLostError, LedgerConflictError, LedgerUnavailableError
-from fanout.ledger import Backoff, Bookmark, Lease, PartitionBusyError, ProviderState, Report, RunRecord
+from fanout.ledger import Backoff, Bookmark, PartitionBusyError, ProviderState
 from fanout.manifests import Manifest, StoredObject
+from fanout.runs import Lease, Plan, Report, RunRecord
 from tests.harness.faults import Fault
 from tests.harness.world import World
 
@@ -20,24 +21,46 @@ HOUR = timedelta(hours=1)
 BACKOFF = Backoff(base=timedelta(minutes=15), cap=timedelta(hours=4))
 
 
+def plan(generation: int = 0) -> Plan:
+    return Plan(generation=generation, engine="small", reason="few bytes", objects=1)
+
+
 def lease(run_id: str = "r1", at: datetime = NOW, **fields: object) -> Lease:
     return Lease.model_validate(
-        {"run_id": run_id, "claimed_at": at, "expires_at": at + 2 * HOUR, "run_dir": f"s3://data/{run_id}/", **fields}
+        {
+            "run_id": run_id,
+            "claimed_at": at,
+            "expires_at": at + 2 * HOUR,
+            "run_dir": f"s3://data/{run_id}/",
+            "plan": plan(),
+            **fields,
+        }
     )
 
 
 def claimed(run_id: str = "r1", state: ProviderState | None = None, **fields: object) -> ProviderState:
-    return ledger.claim(state or ProviderState(provider="a"), lease(run_id, **fields), NOW, BACKOFF)  # type: ignore[arg-type]
+    """A provider whose lease was taken by a run that has its plan."""
+    before = state or ProviderState(provider="a")
+    fields = {"plan": plan(before.bookmark.generation), **fields}
+    return ledger.claim(before, lease(run_id, **fields), NOW, BACKOFF)  # type: ignore[arg-type]
 
 
-def record(run_id: str = "r1", generation: int = 0, **fields: object) -> RunRecord:
+def commit(
+    state: ProviderState, sent: Manifest | None = None, held: Lease | None = None, **record_fields: object
+) -> ProviderState:
+    """Commit the run that has the provider, or the one of another lease."""
+    by = held or state.lease
+    assert by is not None
+    return ledger.commit(state, by, record(by.run_id, **record_fields), sent, HOUR)
+
+
+def record(run_id: str = "r1", **fields: object) -> RunRecord:
     return RunRecord.model_validate(
         {
             "run_id": run_id,
             "status": "succeeded",
             "started_at": NOW,
             "ended_at": NOW,
-            "generation": generation,
             "run_dir": f"s3://data/{run_id}/",
             **fields,
         }
@@ -111,9 +134,35 @@ class TestLease:
         assert lease().turn == NOW
 
 
+class TestPlan:
+    def test_a_plan_is_written_into_its_lease_and_the_first_one_stays(self) -> None:
+        held = claimed(plan=None)
+        assert held.lease is not None
+
+        first = ledger.plan(held, held.lease, plan())
+
+        assert first.lease is not None
+        assert first.lease.plan == plan()
+        assert ledger.plan(first, first.lease, Plan(generation=0, engine="glue", reason="many bytes")) is first
+
+    def test_a_run_that_lost_its_lease_while_it_was_planned_is_refused(self) -> None:
+        held = lease(plan=None)
+
+        for state in (claimed("r2"), ProviderState(provider="a")):
+            with pytest.raises(LeaseLostError, match="while it was planned"):
+                ledger.plan(state, held, plan())
+
+    def test_a_claim_sets_the_last_turn_whatever_becomes_of_the_run(self) -> None:
+        tick = NOW - timedelta(minutes=3)
+
+        failed = ledger.fail(claimed(scheduled_at=tick), "r1", "boom", NOW, BACKOFF)
+
+        assert failed.last_claim == tick
+
+
 class TestCommit:
     def test_a_commit_moves_bookmark_status_and_lease_in_one_state(self) -> None:
-        after = ledger.commit(claimed(), record(), manifest(NOW - HOUR), HOUR)
+        after = commit(claimed(), manifest(NOW - HOUR))
 
         assert after.lease is None
         assert after.bookmark.generation == 1
@@ -123,55 +172,74 @@ class TestCommit:
         assert after.report == Report(run_id="r1", status="succeeded", last_success=NOW)
 
     def test_a_commit_that_happened_already_changes_nothing(self) -> None:
-        after = ledger.commit(claimed(), record(), manifest(NOW), HOUR)
+        held = claimed()
+        after = commit(held, manifest(NOW))
 
-        assert ledger.commit(after, record(), manifest(NOW), HOUR) is after
+        assert commit(after, manifest(NOW), held.lease) is after
 
     def test_a_commit_that_happened_already_is_known_even_when_another_run_ended_since(self) -> None:
-        first = ledger.commit(claimed(), record(), manifest(NOW), HOUR)
-        second = ledger.commit(claimed("r2", first), record("r2", 1), None, HOUR)
+        held = claimed()
+        second = commit(claimed("r2", commit(held, manifest(NOW))))
 
-        assert ledger.commit(second, record(), manifest(NOW), HOUR) is second
+        assert commit(second, manifest(NOW), held.lease) is second
 
     def test_the_commit_of_a_run_whose_lease_was_taken_over_is_refused(self) -> None:
-        taken = ledger.claim(claimed(), lease("r2", NOW + 3 * HOUR), NOW + 3 * HOUR, BACKOFF)
+        held = claimed()
+        taken = ledger.claim(held, lease("r2", NOW + 3 * HOUR), NOW + 3 * HOUR, BACKOFF)
 
         with pytest.raises(LeaseLostError, match="held by r2"):
-            ledger.commit(taken, record(), manifest(NOW), HOUR)
+            commit(taken, manifest(NOW), held.lease)
 
     def test_the_commit_of_a_run_that_was_ended_is_refused(self) -> None:
-        ended = ledger.fail(claimed(), "r1", "aborted", NOW, BACKOFF)
+        held = claimed()
+        ended = ledger.fail(held, "r1", "aborted", NOW, BACKOFF)
 
         with pytest.raises(LeaseLostError, match="held by nobody"):
-            ledger.commit(ended, record(), manifest(NOW), HOUR)
+            commit(ended, manifest(NOW), held.lease)
 
     def test_the_commit_of_a_run_planned_before_the_bookmark_was_set_is_refused(self) -> None:
-        reset = ledger.set_bookmark(claimed(), None)
+        with pytest.raises(LeaseLostError):
+            commit(ledger.set_bookmark(claimed(), None), manifest(NOW))
+
+    def test_a_commit_judged_under_a_lease_that_the_same_run_has_lost_and_taken_again_is_refused(self) -> None:
+        old = claimed()
+        again = claimed("r1", ledger.fail(old, "r1", "aborted", NOW, BACKOFF), run_dir="s3://data/r1-again/")
 
         with pytest.raises(LeaseLostError):
-            ledger.commit(reset, record(), manifest(NOW), HOUR)
+            commit(again, manifest(NOW), old.lease)
+
+    def test_the_commit_of_a_run_that_was_never_planned_is_refused(self) -> None:
+        with pytest.raises(LeaseLostError):
+            commit(claimed(plan=None))
 
     def test_a_run_whose_lease_expired_untouched_may_still_commit(self) -> None:
-        assert ledger.commit(claimed(), record(ended_at=NOW + 9 * HOUR), manifest(NOW), HOUR).lease is None
+        assert commit(claimed(), manifest(NOW), ended_at=NOW + 9 * HOUR).lease is None
 
     def test_last_success_is_the_tick_served_and_stays_while_a_backlog_remains(self) -> None:
         tick = NOW - timedelta(minutes=2)
 
-        assert ledger.commit(claimed(scheduled_at=tick), record(), None, HOUR).last_success == tick
-        assert ledger.commit(claimed(scheduled_at=tick), record(backlog=1), None, HOUR).last_success is None
+        assert commit(claimed(scheduled_at=tick)).last_success == tick
+        assert commit(claimed(scheduled_at=tick), backlog=1).last_success is None
+
+    def test_last_success_never_moves_back_also_when_somebody_gives_an_old_tick(self) -> None:
+        before = ProviderState(provider="a", last_success=NOW - HOUR)
+
+        after = commit(claimed(state=before, scheduled_at=NOW - 9 * HOUR))
+
+        assert after.last_success == NOW - HOUR
+        assert after.report == Report(run_id="r1", status="succeeded", last_success=NOW - HOUR)
 
     def test_a_success_ends_backoff(self) -> None:
         failed = ledger.fail(claimed(), "r1", "boom", NOW, BACKOFF)
 
-        after = ledger.commit(claimed("r2", failed), record("r2"), None, HOUR)
+        after = commit(claimed("r2", failed))
 
         assert (after.failures, after.retry_at) == (0, None)
 
     def test_the_commit_of_a_replay_frees_the_provider_and_moves_nothing_else(self) -> None:
         before = ProviderState(provider="a", failures=2, retry_at=NOW, bookmark=Bookmark(generation=4, since=NOW))
-        held = claimed(state=before, replay=True)
 
-        after = ledger.commit(held, record(generation=4), manifest(NOW), HOUR)
+        after = commit(claimed(state=before, replay=True), manifest(NOW))
 
         assert after.model_copy(update={"last_run": None, "last_claim": None}) == before
 
@@ -261,12 +329,14 @@ class TestReports:
         assert ledger.reported(owing, old) is owing
 
     def test_the_end_of_the_last_run_is_owed_again_when_the_config_api_calls_it_running(self) -> None:
-        done = ledger.reported(ended := ledger.commit(claimed(), record(), None, HOUR), ended.report)  # type: ignore[arg-type]
+        ended = commit(claimed())
+        done = ledger.reported(ended, ended.report)  # type: ignore[arg-type]
 
         assert ledger.owe_report(done).report == ended.report
 
     def test_nothing_is_owed_of_a_provider_that_runs_or_never_ran(self) -> None:
-        for state in (claimed(), ProviderState(provider="a")):
+        ran_before = ledger.reported(ended := commit(claimed()), ended.report)  # type: ignore[arg-type]
+        for state in (claimed(), claimed("r2", ran_before), ProviderState(provider="a")):
             assert ledger.owe_report(state) is state
 
     def test_a_provider_needs_attention_while_it_runs_or_owes_a_report_only(self) -> None:

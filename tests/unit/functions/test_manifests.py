@@ -54,6 +54,14 @@ def test_a_run_is_bounded_in_bytes_but_takes_at_least_one_object() -> None:
     assert keys(select(listing[1:], None, set(), 10, 7).objects) == ["b"]
 
 
+def test_what_the_bound_in_bytes_leaves_counts_as_backlog_like_what_the_bound_in_number_leaves() -> None:
+    listing = [stored(f"{n}", n, size=4) for n in range(5)]
+
+    assert select(listing, None, set(), 3, 8).backlog == 3
+    with pytest.raises(ReplayTooLargeError):
+        select_replay(listing, Replay.model_validate({"from": NOW, "to": NOW + timedelta(hours=1)}), 9, 8)
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 50)), max_size=30),
     st.integers(1, 6),

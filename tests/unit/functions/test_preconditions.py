@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fanout.errors import InvalidRequestError
-from fanout.preconditions import Precondition
+from registry.preconditions import Precondition
 
 SEEN, OTHER = "0123456789abcdef", "fedcba9876543210"
 

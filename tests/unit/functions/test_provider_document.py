@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanout.errors import InvalidProviderError, InvalidRequestError
-from fanout.provider_document import EntryTooLargeError, checked, merged, read_json
 from fanout.providers import parse_entry
+from registry.document import EntryTooLargeError, checked, merged, read_json
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from fanout.provider_table import PAGE_BYTES, EntryChangedError, ProviderTable, Stored, UnknownProviderError
+from registry.table import PAGE_BYTES, EntryChangedError, ProviderTable, Stored, UnknownProviderError
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 

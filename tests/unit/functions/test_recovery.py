@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from fanout.errors import LeaseLostError
-from fanout.ledger import Lease, ProviderState
+from fanout.ledger import ProviderState
+from fanout.runs import Lease
 from tests.harness.faults import Fault
 from tests.harness.processes import Process
 from tests.harness.world import JobFailedError, World
@@ -32,7 +33,7 @@ def started(world: World) -> str:
 def test_the_event_of_an_execution_that_ended_without_a_word_frees_the_provider(world: World) -> None:
     name = started(world)
 
-    assert world.outcomes.end("a", name, "its execution is ABORTED")
+    assert world.endings.end("a", name, "its execution is ABORTED")
 
     assert world.state("a").lease is None
     assert world.config_api.reports[-1][1].error == "its execution is ABORTED"
@@ -40,12 +41,12 @@ def test_the_event_of_an_execution_that_ended_without_a_word_frees_the_provider(
 
 def test_an_event_delivered_twice_or_late_changes_nothing(world: World) -> None:
     name = started(world)
-    world.outcomes.end("a", name, "its execution is ABORTED")
+    world.endings.end("a", name, "its execution is ABORTED")
     world.clock.advance(minutes=30)
     world.claim("a", "run2")
     before = world.state("a")
 
-    assert not world.outcomes.end("a", name, "its execution is ABORTED")
+    assert not world.endings.end("a", name, "its execution is ABORTED")
     assert world.state("a") == before
 
 
@@ -64,7 +65,7 @@ def test_when_the_event_is_lost_the_next_tick_finds_the_execution_gone(world: Wo
 
 def test_when_nothing_is_known_of_the_execution_the_lease_expires_and_a_tick_frees_it(world: World) -> None:
     started(world)
-    world.faults.plan("executions.status", *[Fault.FAIL_BEFORE] * 20)
+    world.faults.plan("executions.running", *[Fault.FAIL_BEFORE] * 20)
     for minutes in (60, 59):
         world.clock.advance(minutes=minutes)
         assert world.tick().freed_leases == 0
@@ -79,7 +80,7 @@ def test_a_lease_just_taken_is_not_checked_against_its_execution(world: World) -
     world.clock.advance(minutes=2)
 
     assert world.tick().freed_leases == 0
-    assert world.faults.count("executions.status") == 0
+    assert world.faults.count("executions.running") == world.faults.count("executions.status") == 0
 
 
 def test_an_old_run_that_finishes_after_take_over_moves_nothing_and_its_rows_come_again(world: World) -> None:
@@ -147,7 +148,7 @@ def test_a_zombie_claim_that_takes_the_lease_for_an_ended_execution_is_freed_by_
     zombie.resume()
     assert zombie.at == "ledger.put"
     world.executions.statuses[name] = "ABORTED"
-    world.outcomes.end("a", name, "its execution is ABORTED")
+    world.endings.end("a", name, "its execution is ABORTED")
 
     # When it goes on
     zombie.finish()
@@ -158,32 +159,45 @@ def test_a_zombie_claim_that_takes_the_lease_for_an_ended_execution_is_freed_by_
     assert world.tick().freed_leases == 1
 
 
-def test_the_dispatcher_checks_leases_in_another_order_each_tick_so_that_all_are_checked_in_the_end() -> None:
-    world = World(settings={"max_concurrent_runs": 2000})
+def holding(world: World, provider: str, run_id: str) -> None:
+    """A provider whose lease was taken just now."""
     now = world.clock()
-    for n in range(300):
-        name = f"p{n:03}"
-        lease = Lease(
-            run_id=name,
-            claimed_at=now,
-            expires_at=now + timedelta(days=1),
-            run_dir=f"s3://data/{name}/",
-            execution_arn=f"arn:{name}",
-        )
-        world.ledger.items[name] = ProviderState(provider=name, version=1, lease=lease)
-        world.executions.statuses[name] = "ABORTED" if n == 299 else "RUNNING"
-
-    ticks = 0
-    while world.state("p299").lease:
-        world.clock.advance(minutes=15)
-        before = world.faults.count("executions.status")
-        world.tick()
-        ticks += 1
-        assert world.faults.count("executions.status") - before == 100
-        assert ticks < 60
+    lease = Lease(
+        run_id=run_id,
+        claimed_at=now,
+        expires_at=now + timedelta(days=1),
+        run_dir=f"s3://data/{run_id}/",
+        execution_arn=f"arn:{run_id}",
+    )
+    world.ledger.items[provider] = ProviderState(provider=provider, version=1, lease=lease)
 
 
-def test_a_step_functions_that_is_down_costs_a_tick_three_calls_and_frees_nobody_by_mistake() -> None:
+def test_of_five_thousand_live_runs_the_dead_one_is_found_at_the_next_tick_by_one_list_and_one_question() -> None:
+    world = World(settings={"max_concurrent_runs": 10_000})
+    for n in range(5_000):
+        holding(world, f"p{n:04}", f"run{n}")
+        world.executions.statuses[f"run{n}"] = "ABORTED" if n == 4_999 else "RUNNING"
+    world.clock.advance(minutes=15)
+
+    report = world.tick()
+
+    assert (report.freed_leases, report.live) == (1, 4_999)
+    assert world.state("p4999").lease is None
+    assert world.faults.count("executions.running") == world.faults.count("executions.status") == 1
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "PENDING_REDRIVE"])
+def test_a_run_that_the_list_lacks_and_that_lives_keeps_its_lease(world: World, status: str) -> None:
+    name = started(world)
+    world.executions.statuses[name] = status
+    world.executions.running = set  # type: ignore[method-assign]
+    world.clock.advance(minutes=15)
+
+    assert world.tick().freed_leases == 0
+    assert world.state("a").lease is not None
+
+
+def test_a_step_functions_that_is_down_costs_a_tick_one_call_and_frees_nobody_by_mistake() -> None:
     world = World()
     for n in range(10):
         world.claim(f"p{n}", f"run{n}")
@@ -193,7 +207,21 @@ def test_a_step_functions_that_is_down_costs_a_tick_three_calls_and_frees_nobody
     report = world.tick()
 
     assert (report.freed_leases, report.live) == (0, 10)
-    assert world.faults.count("executions.status") == 3
+    assert world.faults.count("executions.running") == 1
+    assert any("next tick" in fault for fault in report.faults)
+
+
+def test_a_freed_lease_is_reported_only_after_runs_were_started(world: World) -> None:
+    world.provider("b")
+    world.claim("a", "gone")
+    world.clock.advance(minutes=121)
+    before = len(world.faults.calls)
+
+    report = world.tick()
+
+    assert (report.freed_leases, report.started, report.pushed_reports) == (1, 2, 1)
+    calls = world.faults.calls[before:]
+    assert calls.index("config_api.report") > max(i for i, call in enumerate(calls) if call == "executions.start")
 
 
 class TestOwedReports:
@@ -214,8 +242,10 @@ class TestOwedReports:
     def test_an_entry_that_says_running_of_a_live_run_is_left_alone(self, world: World) -> None:
         started(world)
         world.clock.advance(minutes=5)
+        before = world.faults.count("ledger.get")
 
         assert world.tick().pushed_reports == 0
+        assert world.faults.count("ledger.get") == before, "no item is read of providers that really run"
 
     def test_an_entry_left_running_by_somebody_else_does_not_keep_its_provider_from_running(self) -> None:
         world = World()

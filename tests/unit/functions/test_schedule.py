@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanout.ledger import Lease, ProviderState
+from fanout.ledger import ProviderState
 from fanout.providers import ProviderEntry
+from fanout.runs import Lease
 from fanout.schedule import (
     Candidate,
     Verdict,
@@ -343,6 +344,7 @@ def test_a_name_made_to_look_like_anothers_slug_gets_its_own() -> None:
     assert execution_name(slug, NOW) != execution_name("a.b", NOW)
     assert execution_name("a_b", NOW) != execution_name("a.b", NOW)
     assert execution_name("A", NOW) != execution_name("a", NOW)
+    assert execution_name("a.b_c", NOW) != execution_name("a_b.c", NOW), "their slugs are the same"
 
 
 def test_the_input_is_the_same_bytes_each_time() -> None:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
@@ -147,25 +147,7 @@ class Bookmark:
     tag: str | None = None
 
 
-class BookmarkStore(Protocol):
-    """Where the bookmarks of jobs are kept."""
-
-    def read(self, job_name: str) -> Bookmark:
-        """The latest version; an empty one when there is none."""
-        ...
-
-    def write(self, job_name: str, read: Bookmark, sources: Mapping[str, SourceState], run_id: str | None) -> None:
-        """Write the next version, unless somebody else has.
-
-        Raises
-        ------
-        VersionMismatchException
-            The stored version is not the one that was read.
-        """
-        ...
-
-
-class S3BookmarkStore:
+class BookmarkStore:
     """One object a job, beside the job's script: {bucket of the script}/glue-bookmarks/{job name}.json.
 
     Its content has the shape of the API's JobBookmarkEntry. AWS keeps it inside of Glue.
@@ -178,7 +160,7 @@ class S3BookmarkStore:
         self._glue = glue or session.client("glue")
 
     def read(self, job_name: str) -> Bookmark:
-        """See `BookmarkStore.read`."""
+        """The latest version; an empty one when there is none."""
         try:
             found = self._s3.get_object(**self._place(job_name))
         except ClientError as error:
@@ -190,7 +172,13 @@ class S3BookmarkStore:
         return Bookmark(entry["Version"], sources, entry["RunId"], found["ETag"])
 
     def write(self, job_name: str, read: Bookmark, sources: Mapping[str, SourceState], run_id: str | None) -> None:
-        """See `BookmarkStore.write`. The condition is S3's: the object is the one that was read, or there is none."""
+        """Write the next version, on the condition that the object is the one that was read, or that there is none.
+
+        Raises
+        ------
+        VersionMismatchException
+            Somebody else has written since: the stored version is not the one that was read.
+        """
         entry = {
             "JobName": job_name,
             "Version": read.version + 1,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from .bookmarks import BookmarkStore, S3BookmarkStore
+from .bookmarks import BookmarkStore
 from .context import GlueContext
 
 ENABLE, PAUSE, DISABLE = "job-bookmark-enable", "job-bookmark-pause", "job-bookmark-disable"
@@ -21,7 +21,7 @@ class Job:
         Makes what keeps the bookmarks; a seam for tests.
     """
 
-    store: Callable[[], BookmarkStore] = S3BookmarkStore
+    store: Callable[[], BookmarkStore] = BookmarkStore
 
     def __init__(self, glue_context_or_spark_session: Any) -> None:
         if not isinstance(glue_context_or_spark_session, GlueContext):
@@ -52,10 +52,6 @@ class Job:
         self._context._read_sources = {}
         if self._option != DISABLE:
             self._context._bookmark = type(self).store().read(job_name)
-
-    def isInitialized(self) -> bool:  # noqa: N802 - AWS's name
-        """Whether the run was begun."""
-        return self._name is not None
 
     def commit(self) -> None:
         """End the run: write the next version of the bookmark, if bookmarks are on.

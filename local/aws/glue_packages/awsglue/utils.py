@@ -7,16 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 BOOKMARK_OPTIONS = ("job-bookmark-enable", "job-bookmark-pause", "job-bookmark-disable")
-RANGE_OPTIONS = ("job-bookmark-from", "job-bookmark-to")
+RANGE = ("job-bookmark-from", "job-bookmark-to")
 RESERVED = (
-    "JOB_ID",
-    "JOB_RUN_ID",
-    "SECURITY_CONFIGURATION",
-    "encryption-type",
-    "enable-data-lineage",
-    "RedshiftTempDir",
-    "TempDir",
-    *RANGE_OPTIONS,
+    *("JOB_ID", "JOB_RUN_ID", "SECURITY_CONFIGURATION", "encryption-type", "enable-data-lineage"),
+    *("RedshiftTempDir", "TempDir", *RANGE),
 )
 """Arguments that Glue itself passes; returned whether asked for or not, None where they are not there."""
 
@@ -58,14 +52,14 @@ def getResolvedOptions(args: Sequence[str], options: Sequence[str]) -> dict[str,
     parser.add_argument("--job-bookmark-option", choices=BOOKMARK_OPTIONS, default=BOOKMARK_OPTIONS[-1])
     for name in RESERVED:
         parser.add_argument(f"--{name}")
-    if {"job-bookmark-option", *RANGE_OPTIONS} & set(options):
+    if {"job-bookmark-option", *RANGE} & set(options):
         raise RuntimeError("Glue's own arguments cannot be declared")
     for name in dict.fromkeys(options):
         if name not in RESERVED:
             parser.add_argument(f"--{name}", required=True)
     found = vars(parser.parse_known_args(args[1:])[0])
     found["TempDir"] = found["RedshiftTempDir"] = found["TempDir"] or found["RedshiftTempDir"]
-    given = [name for name in RANGE_OPTIONS if found[name.replace("-", "_")] is not None]
+    given = [name for name in RANGE if found[name.replace("-", "_")] is not None]
     paused = found["job_bookmark_option"] == "job-bookmark-pause"
     if len(given) == (1 if paused else 2):
         raise RuntimeError(f"{' and '.join(given)} do not fit {found['job_bookmark_option']}")

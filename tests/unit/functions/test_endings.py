@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from fanout.errors import InvalidRequestError, LedgerUnavailableError, ResultMissingError, StorageUnavailableError
-from fanout.outcomes import Ending, explain
+from fanout.endings import Ending, explain
+from fanout.errors import (
+    InvalidRequestError,
+    LeaseLostError,
+    LedgerUnavailableError,
+    ResultMissingError,
+    StorageUnavailableError,
+)
 from tests.harness.faults import Crash, Fault
 from tests.harness.world import JobFailedError, World
 
@@ -32,7 +39,14 @@ class TestProof:
 
     @pytest.mark.parametrize(
         "change",
-        [{"run_id": "another"}, {"status": "failed"}, {"objects": 0}, {"engine": "unknown"}, {"objects": None}],
+        [
+            {"run_id": "another"},
+            {"status": "failed"},
+            {"objects": 0},
+            {"objects": 2},
+            {"engine": "unknown"},
+            {"objects": None},
+        ],
     )
     def test_a_result_that_does_not_cover_the_manifest_commits_nothing(self, world: World, change: Any) -> None:
         claim = world.claim("a", "run1")
@@ -51,6 +65,20 @@ class TestProof:
 
         with pytest.raises(ResultMissingError, match="is gone"):
             world.succeed(claim)
+
+    def test_a_success_with_glues_own_bookmark_needs_a_result_too_although_there_is_no_manifest(self) -> None:
+        world = World(settings={"bookmark_mode": "glue"})
+        claim = world.claim("a", "run1")
+        assert claim.manifest == "none"
+
+        with pytest.raises(ResultMissingError, match="no result"):
+            world.succeed(claim)
+        assert world.state("a").bookmark.generation == 0
+
+        result = {"run_id": "run1", "status": "succeeded", "engine": "glue", "objects": 7, "rows": 70, "messages": 70}
+        world.objects.add(claim.run_dir + "result.json", json.dumps(result).encode(), world.clock())
+        world.succeed(claim)
+        assert world.state("a").bookmark.generation == 1
 
     def test_a_run_with_nothing_to_do_needs_no_proof(self, world: World) -> None:
         world.run("a", "run1")
@@ -154,6 +182,41 @@ class TestRecord:
         assert (record["status"], record["rows"], record["messages"], record["objects"]) == ("succeeded", 2, 2, 1)
         assert record["dollars"] > 0
 
+    @pytest.mark.parametrize("outcome", ["succeeded", "failed"])
+    def test_a_record_has_what_the_lease_knows_and_what_the_job_measured(self, world: World, outcome: str) -> None:
+        world.run("a", "run0")
+        world.change("a", "2", "r3")
+        claim = world.claim("a", "run1", scheduled_at="2026-11-22T07:15:00Z")
+        world.job(claim)
+        world.clock.advance(minutes=3)
+        world.succeed(claim) if outcome == "succeeded" else world.fail(claim)
+
+        record = world.state("a").last_run
+        assert record is not None
+        assert (record.status, record.generation, record.engine, record.rows) == (outcome, 1, "small", 1)
+        assert "SmallRunMaxBytes" in record.reason
+        assert (record.run_dir, record.ended_at - record.started_at) == (claim.run_dir, timedelta(minutes=3))
+
+    def test_the_backlog_that_a_run_left_stands_in_its_record(self) -> None:
+        world = World(settings={"max_objects": 1})
+        for n in range(3):
+            world.change("a", f"{n}", f"r{n}")
+        world.run("a", "run1")
+
+        assert world.state("a").last_run is not None
+        assert world.state("a").last_run.backlog == 2  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize("where", ["objects.create", "config_api.report"])
+    def test_a_fault_after_the_commit_does_not_make_the_run_look_failed(self, world: World, where: str) -> None:
+        claim = world.claim("a", "run1")
+        world.job(claim)
+        world.faults.plan(where, Fault.FAIL_BEFORE)
+
+        world.succeed(claim)
+
+        assert world.state("a").bookmark.generation == 1
+        assert len(world.log) == 1
+
     def test_the_jobs_own_word_is_the_reason_of_a_failure(self, world: World) -> None:
         world.change("a", "0", "bad row")
         claim = world.claim("a", "run1")
@@ -166,6 +229,14 @@ class TestRecord:
 
     def test_a_reason_is_at_most_a_thousand_characters(self, world: World) -> None:
         assert len(world.fail(world.claim("a", "run1"), cause="x" * 5000)) == 1000
+
+    def test_the_jobs_own_reason_is_cut_too(self, world: World) -> None:
+        claim = world.claim("a", "run1")
+        error = {"type": "RecordError", "message": "x" * 5000}
+        result = {**world.job(claim), "status": "failed", "error": error}
+        world.objects.add(claim.run_dir + "result.json", json.dumps(result).encode(), world.clock())
+
+        assert len(world.fail(claim)) == 1000
 
     @pytest.mark.parametrize("run_state", ["FAILED", "TIMEOUT", "ERROR", "STOPPED"])
     def test_a_job_run_that_did_not_succeed_fails_the_run_with_its_cause_and_frees_the_provider(
@@ -200,10 +271,10 @@ class TestWords:
         "event",
         [
             {},
-            {"outcome": "succeeded", "run_id": "r", "state": None},
-            {"outcome": "perhaps", "run_id": "r", "state": {"provider": "a"}},
-            {"outcome": "failed", "state": {"provider": "a"}},
-            {"outcome": "failed", "run_id": "r", "state": {}},
+            {"outcome": "perhaps", "run_id": "r", "provider": "a"},
+            {"outcome": "failed", "provider": "a"},
+            {"outcome": "failed", "run_id": "r"},
+            {"outcome": "failed", "run_id": "r", "provider": "a", "result": "boom"},
         ],
     )
     def test_an_event_that_is_not_the_state_machines_is_refused(self, event: Any) -> None:
@@ -211,5 +282,13 @@ class TestWords:
             Ending.from_event(event)
 
     def test_a_success_without_a_claim_is_refused(self, world: World) -> None:
-        with pytest.raises(InvalidRequestError):
-            world.outcomes.succeed(Ending(outcome="succeeded", run_id="r", provider="a"))
+        with pytest.raises(LeaseLostError, match="held by nobody"):
+            world.endings.succeed(Ending(outcome="succeeded", run_id="r", provider="a"))
+
+    def test_a_success_before_the_plan_is_refused(self, world: World) -> None:
+        world.faults.plan("objects.list", Fault.FAIL_BEFORE)
+        with pytest.raises(StorageUnavailableError):
+            world.claim("a", "run1")
+
+        with pytest.raises(InvalidRequestError, match="before it was planned"):
+            world.endings.succeed(Ending(outcome="succeeded", run_id="run1", provider="a"))

@@ -11,12 +11,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fanout import ledger
-from fanout.config_client import ConfigApi
 from fanout.costs import glue_dollars, lambda_dollars
 from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidRequestError, ResultMissingError
-from fanout.ledger import BACKOFF, Backoff, LedgerStore, ProviderState, RunRecord
-from fanout.manifests import Manifest, ObjectStore, read_manifest
+from fanout.ledger import BACKOFF, Backoff, LedgerStore, ProviderState, Reporter
+from fanout.manifests import Manifest, ObjectStore, manifest_uri, read_manifest
 from fanout.providers import describe
+from fanout.runs import Lease, RunRecord
 from fanout.settings import RunSettings
 
 MAX_ERROR_CHARACTERS = 1000
@@ -51,32 +51,25 @@ class JobResult(BaseModel):
     error: JobError | None = None
 
 
-class ClaimOutcome(BaseModel):
-    """The part of the claim that the end of a run needs, from the execution's state."""
-
-    model_config = ConfigDict(frozen=True)
-
-    decision: Literal["nothing", "small", "glue"]
-    reason: str = ""
-    generation: int
-    run_dir: str
-    manifest: str
-
-
 class Ending(BaseModel):
-    """The event of *Update Status Success* and *Update Status Failed*."""
+    """The event of *Update Status Success* and *Update Status Failed*.
+
+    Attributes
+    ----------
+    result
+        What the execution's state has under `result`: the job run, or what a Catch left there.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     outcome: Literal["succeeded", "failed"]
-    run_id: str
     provider: str
-    claim: ClaimOutcome | None = None
+    run_id: str
     result: dict[str, Any] | None = None
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Ending:
-        """Read the payload ``{"outcome", "run_id", "state": {the execution's state}}``.
+        """Read the state machine's payload ``{"outcome", "provider", "run_id", "result"?}``.
 
         Raises
         ------
@@ -84,42 +77,43 @@ class Ending(BaseModel):
             The payload does not come from the state machine.
         """
         try:
-            state = event["state"]
-            fields = {key: state[key] for key in ("provider", "claim", "result") if key in state}
-            return cls.model_validate({"outcome": event.get("outcome"), "run_id": event.get("run_id"), **fields})
-        except (KeyError, TypeError, ValidationError) as error:
-            reason = describe(error) if isinstance(error, ValidationError) else "state must be an object"
-            raise InvalidRequestError(f"update_status is called by the state machine only: {reason}") from None
+            return cls.model_validate(event)
+        except ValidationError as error:
+            raise InvalidRequestError(f"update_status is called by the state machine only: {describe(error)}") from None
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class Endings:
     """Ends runs in the ledger and reports them to the config API.
 
     Parameters
     ----------
-    store, objects, config_api
+    store, objects, reporter
         Ports.
     settings
         Of the function.
     clock
         Gives the current time, aware.
     log
-        Told of what failed without changing the outcome.
+        Receives a line for each failure that does not change the run's outcome.
     backoff
         How long a provider that keeps failing is left alone.
     """
 
     store: LedgerStore
     objects: ObjectStore
-    config_api: ConfigApi
+    reporter: Reporter
     settings: RunSettings
     clock: Callable[[], datetime]
     log: Callable[[str], None] = field(default=print)
     backoff: Backoff = BACKOFF
 
-    def succeed(self, ending: Ending) -> RunRecord:
+    def succeed(self, ending: Ending) -> RunRecord | None:
         """Commit a successful run: the bookmark moves only here, and only with proof that all was sent.
+
+        Returns
+        -------
+        The run's record; None when it was committed before (the answer was lost) and another run has ended since.
 
         Raises
         ------
@@ -128,17 +122,23 @@ class Outcomes:
         LeaseLostError
             Another run took over; nothing moves.
         """
-        if ending.claim is None:
-            raise InvalidRequestError("a run cannot have succeeded without a claim")
-        manifest = self._manifest(ending.claim)
-        record = self._record(ending, ending.claim, manifest)
-        state = ledger.update(
-            self.store,
-            ending.provider,
-            lambda s: ledger.commit(s, _as_leased(s, record), manifest, self.settings.overlap),
-        )
+        state = self.store.get(ending.provider)
+        lease = ledger.lease_of(state, ending.run_id)
+        if lease is not None:
+            manifest, figures = self._proof(lease)
+            backlog = manifest.backlog if manifest else 0
+            record = RunRecord.of(lease, "succeeded", self.clock(), figures, backlog=backlog)
+            overlap = self.settings.overlap
+            state = ledger.update(
+                self.store,
+                ending.provider,
+                lambda s: ledger.commit(s, lease, record, manifest, overlap),
+                read=state,
+            )
+        elif not ledger.is_committed(state, ending.run_id):
+            raise ledger.lease_lost(state, ending.run_id)
         self._finish(state)
-        return state.last_run if state.last_run and state.last_run.run_id == record.run_id else record
+        return state.last_run if state.last_run and state.last_run.run_id == ending.run_id else None
 
     def fail(self, ending: Ending) -> str:
         """Record a failed run and free the provider; the bookmark stays.
@@ -147,20 +147,35 @@ class Outcomes:
         -------
         Why the run failed, in at most 1,000 characters.
         """
-        error = self._error(ending)
-        record = self._failed_record(ending, error)
-        self.end(ending.provider, ending.run_id, error, record)
+        state = self.store.get(ending.provider)
+        lease = ledger.lease_of(state, ending.run_id)
+        result = read_result(self.objects, lease.run_dir) if lease else None
+        # The job's own word tells most; else what the state machine caught.
+        own = result.error if result else None
+        error = (f"{own.type}: {own.message}" if own else explain(ending.result))[:MAX_ERROR_CHARACTERS]
+        self.end(ending.provider, ending.run_id, error, self._figures(result) if result else {}, read=state)
         return error
 
-    def end(self, provider: str, run_id: str, error: str, record: RunRecord | None = None, tell: bool = True) -> bool:
+    def end(
+        self,
+        provider: str,
+        run_id: str,
+        error: str,
+        figures: Mapping[str, Any] | None = None,
+        *,
+        tell: bool = True,
+        read: ProviderState | None = None,
+    ) -> bool:
         """Mark a run as failed if it still holds its provider, and free the provider.
 
         Parameters
         ----------
-        provider, run_id, error, record
-            Whose run ended, why, and what it did, if that is known.
+        provider, run_id, error, figures
+            Whose run ended, why, and what its job measured, if that is known.
         tell
             Whether to report it to the config API at once rather than to leave that to the next tick.
+        read
+            The provider's state, if the caller has just read it.
 
         Returns
         -------
@@ -171,18 +186,11 @@ class Outcomes:
 
         def rule(state: ProviderState) -> ProviderState:
             nonlocal ended
-            after = ledger.fail(
-                state,
-                run_id,
-                error,
-                now,
-                self.backoff,
-                _as_leased(state, record) if record else None,
-            )
+            after = ledger.fail(state, run_id, error, now, self.backoff, figures)
             ended = after is not state
             return after
 
-        state = ledger.update(self.store, provider, rule)
+        state = ledger.update(self.store, provider, rule, read)
         self._finish(state, tell)
         return ended
 
@@ -201,13 +209,13 @@ class Outcomes:
             return True
         if self.settings.report_status == "yes":
             try:
-                self.config_api.report(state.provider, report)
+                self.reporter.report(state.provider, report)
             except ConfigApiAnswerError as error:
                 self.log(f"{state.provider}: the config API refused the report of run {report.run_id}: {error}")
             except FanoutError as error:
                 self.log(f"{state.provider}: the report of run {report.run_id} is due again on the next tick: {error}")
                 return False
-        ledger.update(self.store, state.provider, lambda s: ledger.reported(s, report))
+        ledger.update(self.store, state.provider, lambda s: ledger.reported(s, report), read=state)
         return True
 
     def _finish(self, state: ProviderState, tell: bool = True) -> None:
@@ -220,40 +228,22 @@ class Outcomes:
         except FanoutError as error:
             self.log(f"{state.provider}: after the run had ended: {error}")
 
-    def _record(self, ending: Ending, claim: ClaimOutcome, manifest: Manifest | None) -> RunRecord:
-        record = RunRecord(
-            run_id=ending.run_id,
-            status="succeeded",
-            started_at=self.clock(),
-            ended_at=self.clock(),
-            generation=claim.generation,
-            run_dir=claim.run_dir,
-            reason=claim.reason,
-            backlog=manifest.backlog if manifest else 0,
-        )
-        if claim.decision == "nothing":
-            return record
-        result = proven(read_result(self.objects, claim.run_dir), ending.run_id, manifest)
-        return record.model_copy(update=self._figures(result))
-
-    def _manifest(self, claim: ClaimOutcome) -> Manifest | None:
-        if claim.manifest == "none":
-            return None
-        manifest = read_manifest(self.objects, claim.manifest)
-        if manifest is None:
-            raise ResultMissingError(f"the manifest {claim.manifest} is gone; the next run plans its objects again")
-        return manifest
-
-    def _failed_record(self, ending: Ending, error: str) -> RunRecord:
-        claim, now = ending.claim, self.clock()
-        record = RunRecord(run_id=ending.run_id, status="failed", started_at=now, ended_at=now, error=error)
-        if claim is None:
-            return record
-        record = record.model_copy(
-            update={"generation": claim.generation, "run_dir": claim.run_dir, "reason": claim.reason}
-        )
-        result = read_result(self.objects, claim.run_dir)
-        return record.model_copy(update=self._figures(result)) if result else record
+    def _proof(self, lease: Lease) -> tuple[Manifest | None, dict[str, Any]]:
+        """The run's manifest and its job's figures. A run with nothing to do has neither; one whose objects Glue
+        chose has no manifest, but must prove its success all the same.
+        """
+        plan = lease.plan
+        if plan is None:
+            raise InvalidRequestError(f"run {lease.run_id} cannot have succeeded before it was planned")
+        if plan.engine == "none":
+            return None, {}
+        manifest = None
+        if plan.objects is not None:
+            uri = manifest_uri(lease.run_dir)
+            manifest = read_manifest(self.objects, uri)
+            if manifest is None:
+                raise ResultMissingError(f"the manifest {uri} is gone; the next run plans its objects again")
+        return manifest, self._figures(proven(read_result(self.objects, lease.run_dir), lease.run_id, manifest))
 
     def _figures(self, result: JobResult) -> dict[str, Any]:
         figures = result.model_dump(
@@ -264,14 +254,6 @@ class Outcomes:
         else:
             dollars = lambda_dollars(result.seconds, SMALL_RUN_MEMORY_MB)
         return {**figures, "dollars": round(dollars, 9)}
-
-    def _error(self, ending: Ending) -> str:
-        """The most telling word on why a run failed: the job's own, else what the state machine caught."""
-        if ending.claim is not None:
-            result = read_result(self.objects, ending.claim.run_dir)
-            if result is not None and result.run_id == ending.run_id and result.error is not None:
-                return f"{result.error.type}: {result.error.message}"[:MAX_ERROR_CHARACTERS]
-        return explain(ending.result)[:MAX_ERROR_CHARACTERS]
 
 
 def read_result(objects: ObjectStore, run_dir: str) -> JobResult | None:
@@ -323,17 +305,3 @@ def explain(result: Mapping[str, Any] | None) -> str:
     if isinstance(cause, Mapping) and "errorMessage" in cause:
         return f"{cause.get('errorType')}: {cause['errorMessage']}"
     return f"{result.get('Error')}: {cause}" if cause else str(result.get("Error"))
-
-
-def _as_leased(state: ProviderState, record: RunRecord) -> RunRecord:
-    """The record with what only the lease knows: when the run began, and whether it is a replay."""
-    lease = state.lease
-    if lease is None or lease.run_id != record.run_id:
-        return record
-    return record.model_copy(
-        update={
-            "started_at": lease.claimed_at,
-            "replay": lease.replay,
-            "run_dir": record.run_dir or lease.run_dir,
-        }
-    )

@@ -16,7 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from fanout.errors import TerminalError
-from fanout.provider_document import Entry, checked, merged
+from registry.document import Entry, checked, merged
 
 PAGE_ENTRIES = 10_000
 PAGE_BYTES = 1_500_000

@@ -1,4 +1,4 @@
-"""The ports on AWS: thin adapters over boto3 that turn its errors into ours."""
+"""The ports on AWS: thin adapters over boto3 that turn its errors into ours. The config API's is `config_client`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,7 +24,7 @@ from fanout.errors import (
     TransientError,
 )
 from fanout.ledger import ProviderState
-from fanout.manifests import StoredObject
+from fanout.manifests import StoredObject, split_uri
 from fanout.providers import describe
 
 ATTENTION_INDEX = "attention"
@@ -32,31 +32,17 @@ _BATCH_GET_LIMIT = 100
 _BATCH_GET_TRIES = 8
 
 
-class Executions(Protocol):
-    """What the dispatcher needs of Step Functions."""
-
-    def start(self, name: str, execution_input: str) -> bool:
-        """Start an execution; False when one of that name was started before."""
-        ...
-
-    def status(self, execution_arn: str) -> str | None:
-        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE; None when there is no such execution."""
-        ...
-
-
 @contextmanager
 def _unavailable(error_type: type[TransientError], what: str) -> Iterator[None]:
     try:
         yield
-    except ClientError as error:
-        raise error_type(f"{what}: {error.response['Error'].get('Code')}") from error
-    except BotoCoreError as error:
-        raise error_type(f"{what}: {type(error).__name__}") from error
+    except (ClientError, BotoCoreError) as error:
+        raise error_type(f"{what}: {_code(error)}") from error
 
 
-def error_code(error: ClientError) -> str:
+def _code(error: BaseException | None) -> str:
     """The service's code of an error."""
-    return str(error.response["Error"].get("Code", ""))
+    return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else type(error).__name__
 
 
 class DynamoLedger:
@@ -110,9 +96,8 @@ class DynamoLedger:
             with _unavailable(LedgerUnavailableError, f"writing the ledger item of {state.provider}"):
                 self._client.put_item(TableName=self._table, Item=_item(state), **condition)
         except LedgerUnavailableError as error:
-            cause = error.__cause__
-            if isinstance(cause, ClientError) and error_code(cause) == "ConditionalCheckFailedException":
-                raise LedgerConflictError(f"{state.provider}: the ledger item changed since it was read") from cause
+            if _code(error.__cause__) == "ConditionalCheckFailedException":
+                raise LedgerConflictError(f"{state.provider}: the ledger item changed since it was read") from error
             raise
 
     def attention(self) -> list[ProviderState]:
@@ -197,8 +182,7 @@ class S3Objects:
                 body: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
                 return body
         except StorageUnavailableError as error:
-            cause = error.__cause__
-            if isinstance(cause, ClientError) and error_code(cause) == "NoSuchKey":
+            if _code(error.__cause__) == "NoSuchKey":
                 return None
             raise
 
@@ -211,19 +195,10 @@ class S3Objects:
                     Bucket=bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
                 )
         except StorageUnavailableError as error:
-            cause = error.__cause__
-            if isinstance(cause, ClientError) and error_code(cause) == "PreconditionFailed":
+            if _code(error.__cause__) == "PreconditionFailed":
                 return False
             raise
         return True
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key of an s3:// URI."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not uri.startswith("s3://") or not bucket:
-        raise ValueError(f"{uri!r} is not an s3:// URI")
-    return bucket, key  # not urlsplit, which would end a key at its first '?' or '#'
 
 
 class StepFunctions:
@@ -231,19 +206,19 @@ class StepFunctions:
 
     _THROTTLED = frozenset({"ThrottlingException", "TooManyRequestsException", "ExecutionLimitExceeded"})
 
-    def __init__(self, client: Any, state_machine_arn: str = "") -> None:
+    def __init__(self, client: Any, state_machine_arn: str) -> None:
         self._client = client
         self._state_machine_arn = state_machine_arn
 
     def start(self, name: str, execution_input: str) -> bool:
-        """See `Executions.start`.
+        """See `NewExecutions.start`.
 
         A name that is taken by a closed execution, or by one with other input, answers ExecutionAlreadyExists.
         """
         try:
             self._client.start_execution(stateMachineArn=self._state_machine_arn, name=name, input=execution_input)
         except ClientError as error:
-            code = error_code(error)
+            code = _code(error)
             if code == "ExecutionAlreadyExists":
                 return False
             if code in self._THROTTLED or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
@@ -252,16 +227,23 @@ class StepFunctions:
                 f"StartExecution of {name}: {code}; check the state machine and the dispatcher's role"
             ) from error
         except BotoCoreError as error:
-            raise StartThrottledError(f"StartExecution of {name}: {type(error).__name__}") from error
+            raise StartThrottledError(f"StartExecution of {name}: {_code(error)}") from error
         return True
 
+    def running(self) -> set[str]:
+        """See `LiveExecutions.running`. One request for each 1,000 executions."""
+        with _unavailable(StartThrottledError, "ListExecutions"):
+            pages = self._client.get_paginator("list_executions").paginate(
+                stateMachineArn=self._state_machine_arn, statusFilter="RUNNING", PaginationConfig={"PageSize": 1000}
+            )
+            return {execution["name"] for page in pages for execution in page["executions"]}
+
     def status(self, execution_arn: str) -> str | None:
-        """See `Executions.status`."""
+        """See `LiveExecutions.status`."""
         try:
-            return str(self._client.describe_execution(executionArn=execution_arn)["status"])
-        except ClientError as error:
-            if error_code(error) == "ExecutionDoesNotExist":
+            with _unavailable(StartThrottledError, "DescribeExecution"):
+                return str(self._client.describe_execution(executionArn=execution_arn)["status"])
+        except StartThrottledError as error:
+            if _code(error.__cause__) == "ExecutionDoesNotExist":
                 return None
-            raise StartThrottledError(f"DescribeExecution: {error_code(error)}") from error
-        except BotoCoreError as error:
-            raise StartThrottledError(f"DescribeExecution: {type(error).__name__}") from error
+            raise

@@ -16,13 +16,7 @@ _header = re.compile(PATTERN)
 
 @dataclass(frozen=True)
 class Precondition:
-    """What a request asks of the entity tag that is stored. Without any header, nothing.
-
-    Parameters
-    ----------
-    if_match, if_none_match
-        Tags as the headers have them, with their quotes; None when the header is absent.
-    """
+    """What a request asks of the entity tag that is stored: tags with their quotes, None where a header is absent."""
 
     if_match: frozenset[str] | None = None
     if_none_match: frozenset[str] | None = None
@@ -39,10 +33,15 @@ class Precondition:
         return cls(_tags("If-Match", if_match), _tags("If-None-Match", if_none_match))
 
     def holds(self, etag: str | None) -> bool:
-        """Whether the request may go on, given the stored tag without quotes (None: nothing is stored)."""
-        if self.if_match is not None and not _matches(self.if_match, etag, weak=False):
-            return False
-        return self.if_none_match is None or not _matches(self.if_none_match, etag, weak=True)
+        """Whether the request may go on, given the stored tag without quotes (None: nothing is stored).
+
+        If-Match compares strongly, so that a weak tag never matches; If-None-Match weakly (RFC 9110, 8.8.3.2).
+        """
+        same = {"*", f'"{etag}"'} if etag is not None else set()
+        weakly_same = same | {f'W/"{etag}"'}
+        return (self.if_match is None or bool(self.if_match & same)) and (
+            self.if_none_match is None or etag is None or not self.if_none_match & weakly_same
+        )
 
 
 def _tags(name: str, header: str | None) -> frozenset[str] | None:
@@ -51,11 +50,3 @@ def _tags(name: str, header: str | None) -> frozenset[str] | None:
     if not _header.fullmatch(header):
         raise InvalidRequestError(f"{name} must be * or an ETag that this API gave, with its quotes")
     return frozenset(tag.strip() for tag in header.split(","))
-
-
-def _matches(tags: frozenset[str], etag: str | None, *, weak: bool) -> bool:
-    """Compare as RFC 9110 8.8.3.2 has it; a weak tag counts only where the comparison is weak."""
-    if etag is None:
-        return False
-    strong = f'"{etag}"'
-    return "*" in tags or strong in tags or (weak and f"W/{strong}" in tags)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fanout.claims import listing
+from fanout.endings import proven, read_result
 from fanout.errors import ResultMissingError
 from fanout.ledger import ProviderState
 from fanout.manifests import ObjectStore, StoredObject, manifest_uri, read_manifest
-from fanout.outcomes import proven, read_result
 from fanout.settings import ClaimSettings
 
 

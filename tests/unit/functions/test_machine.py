@@ -1,0 +1,181 @@
+"""The state machine path by path: what ledger, config API and execution say after each way through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fanout import errors
+from fanout.ledger import ProviderState
+from tests.faults.cloud import MACHINE, Cloud
+from tests.harness.faults import Fault
+from tests.harness.world import World
+
+FAULTS = {
+    "ledger": errors.LedgerUnavailableError,
+    "objects": errors.StorageUnavailableError,
+    "config_api": errors.ConfigApiUnavailableError,
+}
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.provider("a")
+    return world
+
+
+def run(world: World, name: str = "run1", **given: Any) -> str:
+    """One execution to its end, and how it ended."""
+    cloud = Cloud(world)
+    cloud.start(name, provider="a", **given)
+    cloud.finish_all()
+    return world.executions.statuses[name]
+
+
+def last(world: World) -> tuple[str, str]:
+    state = world.state("a")
+    assert state.lease is None
+    assert state.last_run is not None
+    return state.last_run.status, state.last_run.engine
+
+
+def entry_status(world: World) -> object:
+    entry = world.config_api.providers["a"]
+    return entry["status"] if isinstance(entry, dict) else None
+
+
+@pytest.mark.parametrize(("size", "engine"), [(0, "none"), (9, "small"), (2_000_000, "glue")])
+def test_a_run_succeeds_on_every_way_to_its_end_and_frees_its_provider(world: World, size: int, engine: str) -> None:
+    if size:
+        world.change("a", "1", "x" * size)
+
+    assert run(world) == "SUCCEEDED"
+
+    assert last(world) == ("succeeded", engine)
+    assert world.state("a").last_success == world.clock()
+    assert entry_status(world) == "succeeded"
+    assert len(world.sent) == bool(size)
+
+
+def test_an_execution_that_finds_its_provider_taken_ends_well_and_changes_nothing(world: World) -> None:
+    world.claim("a", "other")
+    before = world.state("a")
+
+    assert run(world) == "SUCCEEDED"
+
+    assert world.state("a") == before
+
+
+@pytest.mark.parametrize("size", [9, 2_000_000])
+def test_a_job_that_fails_is_run_once_and_its_own_word_is_the_reason(world: World, size: int) -> None:
+    world.change("a", "1", "ok", "bad" + "x" * size)
+
+    assert run(world) == "FAILED"
+
+    assert last(world) == ("failed", "small" if size == 9 else "glue")
+    assert world.state("a").last_run.error.startswith("RecordError: ")  # type: ignore[union-attr]
+    assert entry_status(world) == "failed"
+    assert world.sent == ["ok"], "a job that failed has sent messages; it is not run again"
+
+
+@pytest.mark.parametrize("size", [9, 2_000_000])
+def test_a_job_that_dies_is_not_run_again_and_the_next_run_sends_all(world: World, size: int) -> None:
+    world.change("a", "1", "first", "x" * size)
+    world.faults.plan("queue.send", None, Fault.CRASH_BEFORE)
+
+    assert run(world) == "FAILED"
+    assert world.sent == ["first"]
+    assert world.state("a").failures == 1
+
+    assert run(world, "run2") == "SUCCEEDED"
+    assert len(world.sent) == 3
+
+
+def test_a_job_that_ends_as_if_all_were_well_is_refused_and_frees_its_provider(world: World) -> None:
+    world.change("a", "1", "first", "second")
+    world.faults.plan("queue.send", Fault.QUIT)
+
+    assert run(world) == "FAILED"
+
+    assert last(world) == ("failed", "small")
+    assert world.state("a").last_run.error.startswith("ResultMissingError")  # type: ignore[union-attr]
+    assert world.state("a").bookmark.generation == 0
+
+
+def test_a_claim_that_fails_after_it_took_the_lease_frees_it_and_keeps_the_cause(world: World) -> None:
+    world.change("a", "1", "r1")
+    world.faults.plan("objects.list", *[Fault.FAIL_BEFORE] * 9)
+
+    assert run(world) == "FAILED"
+
+    state = world.state("a")
+    assert (state.lease, state.failures) == (None, 1)
+    assert "StorageUnavailableError" in state.last_run.error  # type: ignore[operator, union-attr]
+
+
+def test_a_run_whose_lease_was_taken_over_ends_as_failed_and_leaves_the_holder_alone(world: World) -> None:
+    world.change("a", "1", "r1")
+    cloud = Cloud(world)
+    cloud.start("run1", provider="a")
+    cloud.finish_all(until="Update Status Success")
+    world.clock.advance(minutes=121)
+    world.claim("a", "run2")
+    held = world.state("a")
+
+    cloud.finish_all()
+
+    assert world.executions.statuses["run1"] == "FAILED"
+    assert world.state("a") == held
+
+
+def test_a_job_run_that_was_stopped_ends_its_state_without_an_error_and_is_no_success() -> None:
+    stopped = {"Id": "jr_1", "JobRunState": "STOPPED"}
+
+    state, data = MACHINE.succeed("Start change_log Glue Job", {"provider": "a"}, stopped)
+
+    assert state == "Update Status Failed"
+    assert MACHINE.parameters(state, data, "run1")["Payload"]["result"] == stopped
+
+
+def handlers(world: World) -> dict[str, Callable[[], Any]]:
+    """The calls that the states make, each ready to be made."""
+    claim = world.claim("a", "run1")
+    world.job(claim)
+
+    def again() -> None:
+        world.ledger.items["a"] = ProviderState(provider="a")
+        world.claim("a", "run1")
+
+    return {
+        "Claim Partition": again,
+        "Update Status Success": lambda: world.succeed(claim),
+        "Update Status Failed": lambda: world.fail(claim),
+    }
+
+
+@pytest.mark.parametrize("state", ["Claim Partition", "Update Status Success", "Update Status Failed"])
+@pytest.mark.parametrize("port", FAULTS)
+def test_a_state_is_tried_again_on_every_fault_that_ends_its_call_and_lists_no_other(
+    world: World, state: str, port: str
+) -> None:
+    world.change("a", "1", "r1")
+    call = handlers(world)[state]
+    world.faults.down.add(port)
+    ended = None
+
+    try:
+        call()
+    except errors.FanoutError as error:
+        ended = type(error)
+
+    assert ended in (None, FAULTS[port])
+    assert bool(MACHINE.retries(state, FAULTS[port].__name__)) is (ended is not None)
+
+
+def test_a_write_that_loses_every_race_is_tried_again_in_every_state_that_writes() -> None:
+    for state in ("Claim Partition", "Update Status Success", "Update Status Failed"):
+        assert MACHINE.retries(state, "LedgerConflictError")
+        assert not MACHINE.retries(state, "StartThrottledError")

@@ -1,0 +1,66 @@
+"""docs/architecture.md shows the modules that a provider passes from tick to commit: held against a real run."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import claim as claim_handler
+import dispatch
+import update_status
+from fanout import bootstrap
+from tests.harness.world import World
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+SECTION = PAGE.partition("## A provider's way through the code")[2].partition("\n## ")[0]
+NOT_COUNTED = {"bootstrap", "runs", "providers", "times", "errors", "settings", "costs"}
+"""Names and forms of data, and the composition root."""
+BESIDE = {"recovery"}
+"""Works in the same tick, on other providers' runs."""
+
+
+class LambdaContext:
+    function_name = memory_limit_in_mb = invoked_function_arn = aws_request_id = "test"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 300_000
+
+
+def test_a_providers_way_from_tick_to_commit_is_the_one_that_the_docs_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.provider("a")
+    world.change("a", "1", "r1")
+    for part in ("dispatcher", "claims", "endings"):
+        monkeypatch.setattr(bootstrap, part, lambda part=part: getattr(world, part))
+    passed: set[str] = set()
+
+    def watch(frame: FrameType, event: str, argument: Any) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and ROOT / "functions" in path.parents and world.state("a").bookmark.generation == 0:
+            passed.add(path.stem)
+
+    sys.setprofile(watch)
+    try:
+        dispatch.handler({"scheduled_at": "2026-11-22T07:30:00Z"}, LambdaContext())  # type: ignore[arg-type]
+        ((name, given),) = world.executions.started.items()
+        event = {"run_id": name, "execution_arn": f"arn:{name}", "input": json.loads(given)}
+        claimed = claim_handler.handler(event, LambdaContext())  # type: ignore[arg-type]
+        world.job(world.claim("a", name))
+        ending = {"outcome": "succeeded", "provider": claimed["provider"], "run_id": name}
+        update_status.handler(ending, LambdaContext())  # type: ignore[arg-type]
+    finally:
+        sys.setprofile(None)
+
+    shown = set(re.findall(r"^  (\w+) -", SECTION, re.MULTILINE)) | set(
+        re.findall(r"> ?(?:\|[^|]*\| )?(\w+)$", SECTION, re.MULTILINE)
+    )
+    assert world.state("a").bookmark.generation == 1
+    assert passed - NOT_COUNTED - BESIDE == shown
+    assert len(shown) == 10

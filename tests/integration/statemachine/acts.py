@@ -29,10 +29,7 @@ PASSING = {
         Fails("Sandbox.Timedout", after=True),
         Fails("Runtime.ExitError", after=True),
     ),
-    "of_ours": (
-        *map(Fails, ("ConfigApiUnavailableError", "LedgerUnavailableError")),
-        *map(Fails, ("LedgerConflictError", "StorageUnavailableError")),
-    ),
+    "of_ours": tuple(map(Fails, ("LedgerUnavailableError", "LedgerConflictError", "StorageUnavailableError"))),
 }
 WORKERS = 7
 """What the claim says in every act on Glue, so that it is no default that the job run gets."""

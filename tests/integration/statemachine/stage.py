@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,7 @@ class Played:
 
 
 class Stage:
-    """The running cloud's hooks, with those of functions and job runs replaced where a part says so."""
+    """Stands between the services and the functions and job runs of a cloud that is up."""
 
     def __init__(self, cloud: LaptopCloud) -> None:
         self._real: Hooks = hooks()
@@ -132,10 +132,8 @@ class Stage:
         self._lock = threading.Lock()
         self.parts: dict[tuple[str, str], list[Ending]] = {}
         self.calls: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
-        connect(self)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+        played = {name: getattr(self, name) for name in ("invoke_function", "job_run_started", "stop_job_run")}
+        connect(replace(self._real, **played))
 
     def invoke_function(self, function: Any, payload: bytes, invocation_type: str, headers: dict[str, str]) -> bytes:
         """See `Hooks`."""
@@ -172,7 +170,7 @@ class Stage:
         if not isinstance(ending, Hangs):
             threading.Thread(target=self._end, args=(run, ending or Ends("SUCCEEDED")), daemon=True).start()
 
-    def stop_job_run(self, job_name: str, run_id: str) -> bool:
+    def stop_job_run(self, run_id: str) -> bool:
         """See `Hooks`."""
         return True
 

@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cli.errors import AccessError, UsageError
-from fanout.adapters import DynamoLedger, S3Objects
+from fanout.adapters import DynamoLedger, DynamoNews, S3Objects
 from fanout.settings import ClaimSettings, DispatchSettings
 
 if TYPE_CHECKING:
@@ -168,6 +168,11 @@ class Deployment:
     def ledger(self) -> DynamoLedger:
         """The run ledger."""
         return DynamoLedger(self.client("dynamodb"), self.output("RunLedgerTable"))
+
+    @cached_property
+    def news(self) -> DynamoNews:
+        """Who has news."""
+        return DynamoNews(self.client("dynamodb"), self.output("RunLedgerTable"))
 
     @cached_property
     def objects(self) -> S3Objects:

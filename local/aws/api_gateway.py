@@ -21,8 +21,8 @@ from urllib.parse import parse_qs, unquote
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-Invoke = Callable[[str, dict[str, Any]], tuple[Any, bool]]
-"""Function ARN and event -> its answer, and whether it failed."""
+Invoke = Callable[[str, dict[str, Any]], tuple[Any, int | None]]
+"""Function ARN and event -> its answer, and the HTTP status that API Gateway gives for it when it failed."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,9 @@ class ApiGateway:
         if route.key_required and key_id is None:
             return self._own_answer("INVALID_API_KEY", 403, "Forbidden")
         event = self._event(request, stage, path, route, parameters, key_id)
-        answer, failed = self._invoke(route.function_arn, event)
-        if failed or not isinstance(answer, dict) or "statusCode" not in answer:  # a malformed proxy response
-            return self._own_answer("DEFAULT_5XX", 502, "Internal server error")
+        answer, failure = self._invoke(route.function_arn, event)
+        if failure or not isinstance(answer, dict) or "statusCode" not in answer:  # a malformed proxy response
+            return self._own_answer("DEFAULT_5XX", failure or 502, "Internal server error")
         return _response(answer)
 
     def _own_answer(self, kind: str, status: int, text: str) -> Response:

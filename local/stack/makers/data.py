@@ -15,8 +15,21 @@ def bucket(stack: Stack, resource: Resource, properties: Properties) -> Made:
     s3.create_bucket(Bucket=name)
     if "VersioningConfiguration" in properties:
         s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=properties["VersioningConfiguration"])
+    if "NotificationConfiguration" in properties:
+        notifications = _notifications(properties["NotificationConfiguration"])
+        s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration=notifications)
     domain = f"{name}.s3.amazonaws.com"
     return Made(name, {"Arn": f"arn:aws:s3:::{name}", "DomainName": domain, "RegionalDomainName": domain})
+
+
+def _notifications(configuration: Properties) -> Properties:
+    """CloudFormation's NotificationConfiguration, of queues and EventBridge, as the API has it."""
+    queues = []
+    for entry in configuration.get("QueueConfigurations", []):
+        rules = entry.get("Filter", {}).get("S3Key", {}).get("Rules", [])
+        given = {"Filter": {"Key": {"FilterRules": rules}}} if rules else {}
+        queues.append({"QueueArn": entry["Queue"], "Events": [entry["Event"]], **given})
+    return {"QueueConfigurations": queues, **{bus: {} for bus in configuration if bus == "EventBridgeConfiguration"}}
 
 
 def queue(stack: Stack, resource: Resource, properties: Properties) -> Made:

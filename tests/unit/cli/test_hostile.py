@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,6 +51,14 @@ class Stack:
     @property
     def config_api(self) -> Any:
         return SimpleNamespace(entries=lambda: dict(self.listed))
+
+    @property
+    def dispatching(self) -> Any:
+        return SimpleNamespace(discovery="events", sweep=timedelta(days=1))
+
+    @property
+    def news(self) -> Any:
+        return SimpleNamespace(waiting=dict)
 
     @property
     def ledger(self) -> Any:

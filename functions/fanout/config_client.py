@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from fanout.errors import ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError, SettingsError
-from fanout.providers import Unusable
+from fanout.providers import read_entries
 from fanout.runs import Report
 from fanout.times import format_http_date
 
@@ -159,15 +157,9 @@ class HttpConfigApi:
         body = report.model_dump(include={"status", "run_id", "error"}, exclude_none=True)
         if report.last_success is not None:
             body["last_success"] = format_http_date(report.last_success)
-        begins = report.status == "running"
+        tries, seconds = (1, BEGIN_SECONDS) if report.status == "running" else (TRIES, REPORT_SECONDS)
         try:
-            self.change(
-                "PATCH",
-                provider,
-                body,
-                tries=1 if begins else TRIES,
-                seconds=BEGIN_SECONDS if begins else REPORT_SECONDS,
-            )
+            self.change("PATCH", provider, body, tries=tries, seconds=seconds)
         except ConfigApiUnavailableError:
             self._resting_until = self._clock() + REST_SECONDS
             raise
@@ -194,7 +186,7 @@ class HttpConfigApi:
         return self._call(method, url, deadline, tries=tries, json=body, headers=dict(headers or {}))
 
     def _page(self, url: str, answer: Answer) -> _Page:
-        entries, link = _parse(answer.body), answer.next_link
+        entries, link = read_entries(answer.body), answer.next_link
         if isinstance(entries.get("next", ""), str | None):
             link = link or entries.get("next")  # type: ignore[assignment]
             entries.pop("next", None)
@@ -357,46 +349,3 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     """Seconds that the server asks to be left alone; 0 for none, or a date, which would need its clock."""
     asked = headers.get("Retry-After", "")
     return float(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0.0
-
-
-class _Repeating(dict[str, object]):
-    """A JSON object in which names repeat."""
-
-    names: frozenset[str]
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    plain = dict(pairs)
-    if len(plain) == len(pairs):
-        return plain
-    repeating = _Repeating(plain)
-    repeating.names = frozenset(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-    return repeating
-
-
-def _integer(digits: str) -> float:
-    """Python refuses integers of more than 4,300 digits; one such must not spoil the entries beside it."""
-    return int(digits) if len(digits) < 400 else float(digits)
-
-
-def _parse(content: bytes) -> dict[str, object]:
-    """Read an answer; what is wrong inside one entry, as far as JSON can still be read, stays that entry's fault.
-
-    That includes NaN and Infinity, which many servers write although JSON has none.
-    """
-    try:
-        entries = json.loads(content, object_pairs_hook=_object, parse_int=_integer)
-    except (ValueError, RecursionError):
-        raise ConfigApiAnswerError(
-            "the config API did not answer JSON; does ConfigApiUrl point at the list of providers?"
-        ) from None
-    if not isinstance(entries, dict):
-        raise ConfigApiAnswerError(
-            f"the config API answered a JSON {type(entries).__name__}, not an object of provider to entry"
-        )
-    for name, entry in entries.items():
-        if isinstance(entry, _Repeating):
-            entries[name] = Unusable("a field appears more than once in the entry")
-    if isinstance(entries, _Repeating):
-        entries.update(dict.fromkeys(entries.names, Unusable("the provider appears more than once in one answer")))
-    return entries

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from fanout.errors import InvalidProviderError
+from fanout.errors import ConfigApiAnswerError, InvalidProviderError
 from fanout.times import parse_http_date
 
 NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
@@ -120,3 +122,51 @@ def describe(error: ValidationError) -> str:
         f"{ascii('.'.join(map(str, e['loc'])) or 'entry')[1:-1][:80]}: {e['msg'].removeprefix('Value error, ')}"
         for e in error.errors(include_input=False, include_context=False)[:3]
     )
+
+
+class _Repeating(dict[str, object]):
+    """A JSON object in which names repeat."""
+
+    names: frozenset[str]
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    plain = dict(pairs)
+    if len(plain) == len(pairs):
+        return plain
+    repeating = _Repeating(plain)
+    repeating.names = frozenset(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    return repeating
+
+
+def _integer(digits: str) -> float:
+    """Python refuses integers of more than 4,300 digits; one such must not spoil the entries beside it."""
+    return int(digits) if len(digits) < 400 else float(digits)
+
+
+def read_entries(content: bytes) -> dict[str, object]:
+    """Read an answer of the config API. What is wrong inside one entry, as far as JSON can be read, stays its fault.
+
+    That includes NaN and Infinity, which many servers write although JSON has none, and names that repeat.
+
+    Raises
+    ------
+    ConfigApiAnswerError
+        Not a JSON object.
+    """
+    try:
+        entries = json.loads(content, object_pairs_hook=_object, parse_int=_integer)
+    except (ValueError, RecursionError):
+        raise ConfigApiAnswerError(
+            "the config API did not answer JSON; does ConfigApiUrl point at the list of providers?"
+        ) from None
+    if not isinstance(entries, dict):
+        raise ConfigApiAnswerError(
+            f"the config API answered a JSON {type(entries).__name__}, not an object of provider to entry"
+        )
+    for name, entry in entries.items():
+        if isinstance(entry, _Repeating):
+            entries[name] = Unusable("a field appears more than once in the entry")
+    if isinstance(entries, _Repeating):
+        entries.update(dict.fromkeys(entries.names, Unusable("the provider appears more than once in one answer")))
+    return entries

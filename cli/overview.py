@@ -20,7 +20,7 @@ from fanout.ledger import ProviderState, is_live
 from fanout.news import News
 from fanout.providers import ProviderEntry, parse_entry
 from fanout.recovery import LiveExecutions, dead_runs
-from fanout.schedule import Verdict, decide, is_due, last_success, overdue_minutes, sweep_time
+from fanout.schedule import ToDo, Verdict, decide, is_due, last_success, overdue_minutes
 
 
 class Condition(StrEnum):
@@ -113,16 +113,14 @@ def survey(
     entries, standings = _valid(listed, now)
     held = {state.provider: state for state in attention.result() if state.lease}
     behind = {state.provider for state in attention.result() if state.behind}
-    idlers = [] if news is None else [name for name in entries if name not in news and name not in behind]
-    swept = {name: sweep_time(name, now, sweep) for name in idlers}
-    wanted = [n for n, entry in entries.items() if n not in held and _needs_ledger(entry, now, swept.get(n))]
+    todo = ToDo(news, behind, sweep)
+    wanted = [name for name, entry in entries.items() if name not in held and _needs_ledger(name, entry, todo, now)]
     states = {**ledger.get_many(wanted), **held}
     leases = {name: state.lease for name, state in held.items() if state.lease}
     dead = dead_runs(leases, executions, now, note=lambda text: None)  # who is not known to be dead counts as alive
     for name, entry in entries.items():
         state = states.get(name) or ProviderState(provider=name)
-        told = (news or {}).get(name, News()).since or swept.get(name)
-        standings.append(stand(entry, state, now, late_after, dead.get(name), swept.get(name), told))
+        standings.append(stand(entry, state, todo, now, late_after, dead.get(name)))
     order = list(Condition)
     standings.sort(key=lambda s: (order.index(s.condition), -(s.late_by or timedelta()), s.provider))
     counts = Counter(s.condition.value for s in standings)
@@ -141,25 +139,20 @@ def _valid(listed: Mapping[str, object], now: datetime) -> tuple[dict[str, Provi
     return entries, invalid
 
 
-def _needs_ledger(entry: ProviderEntry, now: datetime, idle_since: datetime | None) -> bool:
-    idle = idle_since is not None and entry.last_success is not None and entry.last_success >= idle_since
-    return (is_due(entry, now) and not idle) or entry.status in ("failed", "running")
+def _needs_ledger(provider: str, entry: ProviderEntry, todo: ToDo, now: datetime) -> bool:
+    may_be_due = is_due(entry, now) and not todo.is_idle(provider, entry, now)
+    return may_be_due or entry.status in ("failed", "running")
 
 
 def stand(
-    entry: ProviderEntry,
-    state: ProviderState,
-    now: datetime,
-    late_after: timedelta,
-    dead: str | None,
-    idle_since: datetime | None = None,
-    since: datetime | None = None,
+    entry: ProviderEntry, state: ProviderState, todo: ToDo, now: datetime, late_after: timedelta, dead: str | None
 ) -> Standing:
-    """How one provider stands; `idle_since` as for `decide`, `since` as for `overdue`."""
+    """How one provider stands."""
     success = last_success(entry, state)
     next_due = success + entry.period if success else None
-    verdict = decide(entry, state, now, idle_since=idle_since)
-    late = overdue_minutes(entry, state, now, since) if verdict not in (Verdict.PAUSED, Verdict.IDLE) else None
+    verdict = decide(entry, state, now, idle_since=todo.idle_since(state.provider, now))
+    asleep = verdict in (Verdict.PAUSED, Verdict.IDLE)
+    late = None if asleep else overdue_minutes(entry, state, now, todo.since(state.provider, now))
     late_by = timedelta(minutes=late) if late else None
     error = state.last_run.error if state.last_run else None
     lease = state.lease

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 
 from fanout.errors import FanoutError, InvalidProviderError, InvalidRequestError, TransientError
 from fanout.ledger import LedgerStore, ProviderState
-from fanout.news import News, NewsStore
+from fanout.news import NewsStore
 from fanout.providers import ProviderEntry, parse_entry
 from fanout.recovery import LiveExecutions, Recovery
 from fanout.runs import Lease
 from fanout.schedule import (
     Candidate,
     Places,
+    ToDo,
     Verdict,
     choose,
     decide,
@@ -28,7 +29,6 @@ from fanout.schedule import (
     is_heavy,
     overdue,
     overdue_minutes,
-    sweep_time,
 )
 from fanout.settings import DispatchSettings
 from fanout.starts import NewExecutions, Starter, TokenBucket
@@ -270,10 +270,9 @@ class Dispatcher:
         report: TickReport,
     ) -> list[Candidate]:
         """Due providers. Ledger items are read only of those that may be due and have something to do."""
-        polls = self.settings.discovery == "poll"
-        news = {} if polls else self.news.waiting()
+        news = self.news.waiting() if self.settings.discovery == "events" else None
+        todo = ToDo(news, behind, self.settings.sweep)
         verdicts: dict[str, Verdict] = {}
-        swept: dict[str, datetime] = {}
         for name, entry in entries.items():
             if entry.paused:
                 verdicts[name] = Verdict.PAUSED
@@ -281,18 +280,15 @@ class Dispatcher:
                 verdicts[name] = Verdict.WAITING
             elif name in live:
                 verdicts[name] = Verdict.ALREADY_RUNNING
-            elif not (polls or name in news or name in behind):
-                swept[name] = sweep_time(name, tick, self.settings.sweep)
-                if entry.last_success is not None and entry.last_success >= swept[name]:
-                    verdicts[name] = Verdict.IDLE
+            elif todo.is_idle(name, entry, tick):
+                verdicts[name] = Verdict.IDLE
         possible = [name for name in entries if name not in verdicts]
         states, now = self.store.get_many(possible), self.clock()
         candidates, late, ages = [], [], [0.0]
         for name in possible:
             entry, state = entries[name], states.get(name) or ProviderState(provider=name)
-            told = news.get(name, News())
-            since = told.since or swept.get(name)
-            verdict = verdicts[name] = decide(entry, state, tick, now, swept.get(name))
+            told, since = todo.told(name), todo.since(name, tick)
+            verdict = verdicts[name] = decide(entry, state, tick, now, todo.idle_since(name, tick))
             if verdict is Verdict.DUE:
                 heavy = is_heavy(state, self.settings.small_run_max_bytes, told.bytes)
                 candidates.append(Candidate(name, overdue(entry, state, tick, since), heavy, entry.group))

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from fanout.ledger import ProviderState, is_live
+from fanout.news import News
 from fanout.providers import ProviderEntry
 from fanout.times import compact, format_iso
 
@@ -55,6 +56,44 @@ def sweep_time(provider: str, tick: datetime, sweep: timedelta) -> datetime:
     digest = hashlib.blake2b(provider.encode(), digest_size=4).digest()
     phase = _EPOCH + sweep * (int.from_bytes(digest) / 2**32)
     return phase + (tick - phase) // sweep * sweep
+
+
+@dataclass(frozen=True)
+class ToDo:
+    """Who has something to do, as far as that can be told without reading ledger items.
+
+    Attributes
+    ----------
+    news
+        Provider -> its news; None when only a run can tell, so that every due provider is started.
+    behind
+        Providers with objects left of which no news tells.
+    sweep
+        How long a provider is left alone without news.
+    """
+
+    news: Mapping[str, News] | None
+    behind: Container[str]
+    sweep: timedelta
+
+    def told(self, provider: str) -> News:
+        """A provider's news; empty if there is none."""
+        return (self.news or {}).get(provider, News())
+
+    def idle_since(self, provider: str, tick: datetime) -> datetime | None:
+        """A success no older than this left nothing to do; None when there is something, or only a run can tell."""
+        if self.news is None or provider in self.news or provider in self.behind:
+            return None
+        return sweep_time(provider, tick, self.sweep)
+
+    def is_idle(self, provider: str, entry: ProviderEntry, tick: datetime) -> bool:
+        """Whether the entry alone shows that there is nothing to do."""
+        since, success = self.idle_since(provider, tick), entry.last_success
+        return since is not None and success is not None and success >= since
+
+    def since(self, provider: str, tick: datetime) -> datetime | None:
+        """Since when there is something to do; None if that is not known."""
+        return self.told(provider).since or self.idle_since(provider, tick)
 
 
 def decide(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fanout import dispatcher, endings, ledger, recovery, schedule
+from fanout import endings, ledger, recovery, schedule
 from fanout.claims import Claims
 from fanout.endings import Ending, Endings, JobResult
 from fanout.ledger import Bookmark
@@ -135,7 +135,7 @@ def test_without_the_count_in_the_manifest_a_repeated_claim_clears_news_of_objec
 
 
 def test_without_the_sweep_objects_whose_event_was_lost_are_never_sent(break_down: Any) -> None:
-    break_down(dispatcher, "sweep_time", lambda provider, tick, sweep: tick - timedelta(days=9999))
+    break_down(schedule, "sweep_time", lambda provider, tick, sweep: tick - timedelta(days=9999))
     with pytest.raises(AssertionError, match="I1, I5: .* has not got"):
         run(Histories, BOUND, seed=1, shrink=False)
 

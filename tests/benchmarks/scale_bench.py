@@ -116,16 +116,16 @@ class Counting:
             report.started,
             report.deferred,
             report.idle,
-            365 * 96 * dollars(cpu, report.providers, reads, writes),
+            365 * 96 * dollars(cpu + self.world.slept, report.providers, reads, writes),
         )
 
 
-def dollars(cpu: float, entries: int, reads: int, writes: int) -> float:
-    """What one such tick costs: the dispatcher, its pages of entries, and its ledger."""
+def dollars(seconds: float, entries: int, reads: int, writes: int) -> float:
+    """What one such tick costs: the dispatcher, also while it waits for places, its pages of entries, its ledger."""
     pages = math.ceil(entries / PAGE)
     return (
         PRICES["scheduler_invocation"]
-        + lambda_dollars(1 + cpu, MEMORY_MB["dispatch"])
+        + lambda_dollars(1 + seconds, MEMORY_MB["dispatch"])
         + pages * (PRICES["api_gateway_request"] + lambda_dollars(1, MEMORY_MB["config_api"]))
         + (reads + entries * 300 / 8192) * PRICES["dynamodb_read"]
         + writes * PRICES["dynamodb_write"]

@@ -1,27 +1,13 @@
-"""The last log lines of a run: CloudWatch Logs on AWS, files on the laptop cloud."""
+"""The last log lines of a run, from CloudWatch Logs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 MARGIN = timedelta(minutes=15)
 """How long after its start a function's lines about a run are looked for: the Lambda's time limit."""
-
-
-class Logs(Protocol):
-    """Where log lines come from."""
-
-    def of_function(self, function: str, run_id: str, began: datetime, lines: int) -> list[str]:
-        """The last lines of a function that name the run."""
-        ...
-
-    def of_job_run(self, job_run_id: str, lines: int) -> list[str]:
-        """The last lines of a Glue job run."""
-        ...
 
 
 class CloudWatchLogs:
@@ -44,7 +30,10 @@ class CloudWatchLogs:
         self._job_name = job_name
 
     def of_function(self, function: str, run_id: str, began: datetime, lines: int) -> list[str]:
-        """See `Logs`. Streams are named ``2026/11/22/FUNCTION[$LATEST]...`` in a group that functions share."""
+        """The last lines of a function that name the run.
+
+        Functions share the group; their streams are named ``2026/11/22/FUNCTION[$LATEST]...``.
+        """
         pages = self._logs.get_paginator("filter_log_events").paginate(
             logGroupName=self._group,
             startTime=int(began.timestamp() * 1000),
@@ -60,7 +49,9 @@ class CloudWatchLogs:
         return found[-lines:]
 
     def of_job_run(self, job_run_id: str, lines: int) -> list[str]:
-        """See `Logs`. Driver and executors have a stream each: ``{job run id}-driver``, ``{job run id}-executor1``."""
+        """The last lines of a Glue job run. Driver and executors have a stream each, ``{job run id}-driver`` and
+        ``{job run id}-executor1``.
+        """
         arguments = self._glue.get_job(JobName=self._job_name)["Job"].get("DefaultArguments", {})
         group = arguments.get("--custom-logGroup-prefix", "/aws-glue/jobs") + "/output"
         pages = self._logs.get_paginator("describe_log_streams").paginate(
@@ -76,27 +67,6 @@ class CloudWatchLogs:
             return []  # no run has written anything yet
         events.sort(key=lambda event: event["timestamp"])
         return [event["message"].rstrip() for event in events[-lines:]]
-
-
-class LocalLogs:
-    """The laptop cloud's files: {function}.log and {job run id}.log."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def of_function(self, function: str, run_id: str, began: datetime, lines: int) -> list[str]:
-        """See `Logs`."""
-        return [line for line in self._lines(function) if run_id in line][-lines:]
-
-    def of_job_run(self, job_run_id: str, lines: int) -> list[str]:
-        """See `Logs`."""
-        return list(self._lines(job_run_id))[-lines:]
-
-    def _lines(self, name: str) -> Iterable[str]:
-        try:
-            return (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
 
 
 def short(line: str) -> str:

@@ -35,6 +35,7 @@ TICK_TIMEOUT = 600.0
 CORRUPT_BYTES = 40
 """How much is left of the corrupt object: less than one row."""
 
+SHOWN_FAILURES = 5
 SHOWN_PROVIDERS = 12
 """How many providers the summary names; of more, those with most rows and those that differ from their input."""
 
@@ -129,13 +130,15 @@ class Stage:
         ticked = self._cloud.tick(at)
         self._ticks.append(ticked)
         self._screen.say(f"{title}: {ticked['due']} due, {ticked['started']} started, {ticked['rejected']} rejected")
-        for fault in [*ticked["faults"], *ticked["rejected_providers"]]:
+        for fault in [*ticked["faults"], *ticked["rejected_providers"]][:SHOWN_FAILURES]:
             self._screen.say(f"  {fault}")
         runs = self._follow(title, before, set(ticked["started_providers"]))
         self._tick_runs.append(runs)
-        for run in runs:
-            if run.error:
-                self._screen.say(f"{run.provider} failed: {run.error[:300]}")
+        failed = [run for run in runs if run.error]
+        for run in failed[:SHOWN_FAILURES]:
+            self._screen.say(f"{run.provider} failed: {str(run.error)[:300]}")
+        if len(failed) > SHOWN_FAILURES:
+            self._screen.say(f"and {len(failed) - SHOWN_FAILURES} more failed, which are in the report")
         from local.demo.verify import drain
 
         received = drain(self._cloud.client("sqs"), self._cloud.outputs["ChangesQueueUrl"], self._messages)
@@ -228,6 +231,8 @@ def summary(report: dict[str, Any], say: Callable[[str], None]) -> None:
         say(f"and {len(providers) - SHOWN_PROVIDERS} more providers, which are in the report")
     totals = report["totals"]
     say(f"{'all':<33}{totals['rows']:>9}{totals['messages']:>10}{totals['distinct_ids']:>9}")
-    for fault in report["faults"]:
+    for fault in report["faults"][:SHOWN_PROVIDERS]:
         say(f"FAULT {fault}")
+    if len(report["faults"]) > SHOWN_PROVIDERS:
+        say(f"and {len(report['faults']) - SHOWN_PROVIDERS} more faults, which are in the report")
     say(f"ok: {str(report['ok']).lower()}, {report['seconds']} s")

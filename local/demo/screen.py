@@ -104,13 +104,13 @@ class PlainScreen(Screen):
         print(_stamped(self._start, line), flush=True)
 
     def show(self, title: str, rows: Sequence[Row]) -> None:
-        """Show what is not as it was when it was last shown; counts at most once a second, and at the end."""
+        """Show what is not as it was when it was last shown; counts every two seconds at most, and at the end."""
         if len(rows) <= MOST_ROWS:
             for row in rows:
                 cells = zip(COLUMNS[1:-1], row[1:-1], strict=True)  # seconds run on by themselves
                 self._say_news(f"{title}: {row[0]:<12}", "  ".join(f"{name}={cell}" for name, cell in cells if cell))
         elif time.monotonic() >= self._next_counts or all(row[_STATE] in ("succeeded", "failed") for row in rows):
-            self._next_counts = time.monotonic() + 1
+            self._next_counts = time.monotonic() + 2
             self._say_news(f"{title}:", counts(rows))
 
     def _say_news(self, what: str, state: str) -> None:
@@ -126,9 +126,11 @@ class PlainScreen(Screen):
 
 
 def _table(title: str, rows: Sequence[Row]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True)
     for name in COLUMNS:
-        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
+        # A name that is too long for the terminal goes on in the next line; no other cell is cut or broken.
+        justify: Any = "right" if name in _NUMBERS else "left"
+        table.add_column(name, justify=justify, no_wrap=name != "provider", overflow="fold")
     shown = rows
     if len(rows) > MOST_ROWS:
         shown = sorted(rows, key=lambda row: row[_STATE] in _LAST)[:MOST_ROWS]

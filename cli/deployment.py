@@ -23,6 +23,9 @@ from fanout.settings import ClaimSettings, DispatchSettings
 if TYPE_CHECKING:
     from fanout.config_client import HttpConfigApi
 
+OURS = {"StateMachineArn", "RunLedgerTable", "ConfigApiUrl"}
+"""Outputs by which a stack of this project is known, whatever its name."""
+
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
     connect_timeout=5,
@@ -108,19 +111,30 @@ class Deployment:
         Raises
         ------
         UsageError
-            There is no such stack.
+            There is no such stack; or none was named, and there is not exactly one of this project.
         """
         named = {"StackName": self._stack} if self._stack else {}
+        pages = self.client("cloudformation").get_paginator("describe_stacks").paginate(**named)
         try:
-            stacks = self.client("cloudformation").describe_stacks(**named)["Stacks"]
+            outputs = {
+                stack["StackName"]: {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
+                for page in pages
+                for stack in page["Stacks"]
+            }
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ValidationError":
-                raise UsageError(
-                    f"there is no stack {self._stack} in {self._session.region_name}: name another with --stack or "
-                    "--region, deploy it with `make deploy`, or add --local to work with `make up`"
-                ) from None
-            raise
-        return {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", ())}
+            if error.response["Error"]["Code"] != "ValidationError":
+                raise
+            outputs = {}
+        found = outputs if self._stack else {name: given for name, given in outputs.items() if given.keys() >= OURS}
+        if len(found) == 1:
+            return found.popitem()[1]
+        region = self._session.region_name
+        if found:
+            raise UsageError(f"there are several stacks in {region}: say --stack {' or --stack '.join(sorted(found))}")
+        raise UsageError(
+            f"there is no stack {self._stack or 'of glue-fanout'} in {region}: name another with --stack or --region, "
+            "deploy it with `make deploy`, or start the laptop cloud with `make up`"
+        )
 
     def output(self, name: str) -> str:
         """One output.

@@ -43,6 +43,8 @@ SECONDS = {
 """Seconds of one thing. `article_row` and `glue_row` were measured on two cores with a queue 15 ms away, `small_row` is
 the small engine's rate rounded down to what one Lambda vCPU (1,769 MB) can do. The others are guesses, rounded up."""
 
+DISPATCH_SECONDS = 900
+"""The dispatcher's time limit, which it uses up while heavy providers wait for places; a test compares."""
 MEMORY_MB = {"dispatch": 1769, "claim": 1024, "update_status": 512, "small": 1769, "config_api": 512}
 """As template.yaml has them; a test compares."""
 ARTICLE_STATES = 2
@@ -215,6 +217,11 @@ def side_by_side(load: Load) -> str:
     return "\n".join(lines)
 
 
+def overload() -> float:
+    """What the dispatcher costs a year more when heavy providers wait at every tick until its time is up."""
+    return DAYS * 24 * 60 / TICK_MINUTES * lambda_dollars(DISPATCH_SECONDS, MEMORY_MB["dispatch"])
+
+
 def glue_floor(frequency: float = 15) -> float:
     """What Glue alone costs a year for one provider that never has anything to do, the article's way."""
     return article_year(Load(frequency=frequency))["Glue"]
@@ -255,11 +262,16 @@ LOADS = [
 
 def page(text: str) -> str:
     """docs/cost.md with what is computed put between its markers again."""
-    tables = {"year": year_prices(LOADS), "run": run_prices(), "floor": f"${glue_floor():,.0f}"}
+    tables = {
+        "year": year_prices(LOADS),
+        "run": run_prices(),
+        "floor": f"${glue_floor():,.0f}",
+        "overload": f"${overload():,.0f}",
+    }
     for name, table in tables.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         before, _, rest = text.partition(start)
-        gap = "" if name == "floor" else "\n"
+        gap = "" if name in ("floor", "overload") else "\n"
         text = f"{before}{start}{gap}{table}{gap}{end}{rest.partition(end)[2]}"
     return text
 

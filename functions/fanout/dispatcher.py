@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from fanout.errors import FanoutError, InvalidProviderError, InvalidRequestError
+from fanout.errors import FanoutError, InvalidProviderError, InvalidRequestError, TransientError
 from fanout.ledger import LedgerStore, ProviderState
 from fanout.providers import ProviderEntry, parse_entry
 from fanout.recovery import LiveExecutions, Recovery
+from fanout.runs import Lease
 from fanout.schedule import (
     Candidate,
+    Places,
     Verdict,
     choose,
     decide,
     execution_input,
     execution_name,
     is_due,
+    is_heavy,
     overdue,
     overdue_minutes,
 )
@@ -31,6 +34,10 @@ from fanout.times import format_iso, parse_iso
 
 SHOWN = 20
 """How many names a report lists of each kind; the counts are always whole."""
+HAND_ON_SECONDS = 15.0
+"""How often a tick looks for places that were given back while providers wait for them."""
+LAST_HAND_ON_SECONDS = 30.0
+"""Nobody waits for a place with less time left than this."""
 TICK_AHEAD = timedelta(days=1)
 """A tick may be tried in advance, but a wrong year must not make every provider due."""
 
@@ -88,7 +95,7 @@ class TickReport:
     already_started
         An execution of this tick's name had ended before.
     deferred
-        Due again on the next tick: no place, no time, or no answer before the time was up.
+        Due again on the next tick: no place until the tick's time was up, or no answer.
     failed_starts
         Refused, or throttled until the tries were used up.
     already_running
@@ -170,8 +177,9 @@ class Dispatcher:
         scheduled_at
             The time the tick was scheduled for; all due rules look at it.
         remaining_seconds
-            How long the function may still run; nothing is started in the last ten seconds, and what is not
-            answered five seconds before the end is reported as deferred. Starting it again is harmless.
+            How long the function may still run. While heavy providers wait, places are handed on until thirty seconds
+            before the end; nothing is started in the last ten, and what is not answered five seconds before the end
+            is reported as deferred. Starting it again is harmless.
 
         Raises
         ------
@@ -183,24 +191,51 @@ class Dispatcher:
             Not a single execution could be started although some were due.
         """
         report = TickReport(scheduled_at=format_iso(scheduled_at))
-        live = self._live(report)
+        leases = self._live(report)
         entries = self._entries(scheduled_at, report)
-        candidates = self._candidates(entries, scheduled_at, live, report)
-        in_group = Counter(entries[p].group or "" for p in live if p in entries)
-        failure = self._start(candidates, scheduled_at, in_group, remaining_seconds, report)
-        stale = (name for name, entry in entries.items() if entry.status == "running" and name not in live)
+        waiting = self._candidates(entries, scheduled_at, leases, report)
+        starting = _Starting(
+            Places(self.settings.max_concurrent_runs),
+            Starter(
+                lambda name: self.executions.start(
+                    execution_name(name, scheduled_at), execution_input(name, scheduled_at)
+                ),
+                self.bucket(),
+                remaining_seconds,
+                self.sleep,
+                self.pool,
+            ),
+        )
+        for name, lease in leases.items():
+            heavy = lease.plan is not None and lease.plan.engine == "glue"
+            group = entries[name].group if name in entries else None
+            starting.places.take(name, lease.run_id, lease.claimed_at, heavy=heavy, group=group)
+        waiting = self._start(waiting, starting, scheduled_at, report)
+        stale = (name for name, entry in entries.items() if entry.status == "running" and name not in leases)
         report.pushed_reports = self.recovery.push_owed(stale, scheduled_at, remaining_seconds, report.fault)
         report.reconciled = report.freed_leases + report.pushed_reports
-        if failure is not None and not report.started + report.already_started:
-            raise failure
+        while waiting and not starting.starter.stopped and remaining_seconds() > LAST_HAND_ON_SECONDS:
+            self.sleep(HAND_ON_SECONDS)
+            try:
+                starting.places.give_back(self.executions.running(), self.clock())
+            except TransientError as error:
+                report.fault(f"places are not handed on for a while: {error}")
+                continue
+            waiting = self._start(waiting, starting, scheduled_at, report)
+        report.deferred += len(waiting)
+        _note(report.deferred_providers, *(candidate.provider for candidate in waiting))
+        report.failed_starts = len(starting.failures)
+        _note(report.faults, *map(str, starting.failures.values()))
+        if starting.failures and not report.started + report.already_started:
+            raise next(iter(starting.failures.values()))
         return report
 
-    def _live(self, report: TickReport) -> set[str]:
-        """Providers whose run is alive, once those whose run is dead were freed."""
+    def _live(self, report: TickReport) -> dict[str, Lease]:
+        """Leases of the runs that are alive, once those of dead runs were freed."""
         leases = {state.provider: state.lease for state in self.store.attention() if state.lease}
         freed = self.recovery.free_dead(leases, self.clock(), report.fault) if leases else set()
         report.freed_leases, report.live = len(freed), len(leases) - len(freed)
-        return leases.keys() - freed
+        return {name: lease for name, lease in leases.items() if name not in freed}
 
     def _entries(self, tick: datetime, report: TickReport) -> dict[str, ProviderEntry]:
         valid: dict[str, ProviderEntry] = {}
@@ -215,7 +250,7 @@ class Dispatcher:
         return valid
 
     def _candidates(
-        self, entries: Mapping[str, ProviderEntry], tick: datetime, live: set[str], report: TickReport
+        self, entries: Mapping[str, ProviderEntry], tick: datetime, live: Container[str], report: TickReport
     ) -> list[Candidate]:
         """Due providers. Ledger items are read only of those that their entry says may be due."""
         verdicts: dict[str, Verdict] = {}
@@ -233,7 +268,8 @@ class Dispatcher:
             entry, state = entries[name], states.get(name) or ProviderState(provider=name)
             verdict = verdicts[name] = decide(entry, state, tick, now)
             if verdict is Verdict.DUE:
-                candidates.append(Candidate(name, overdue(entry, state, tick), entry.group))
+                heavy = is_heavy(state, self.settings.small_run_max_bytes)
+                candidates.append(Candidate(name, overdue(entry, state, tick), heavy, entry.group))
             if verdict in (Verdict.DUE, Verdict.BACKING_OFF):
                 late.append(overdue_minutes(entry, state, tick))
         count = Counter(verdicts.values())
@@ -245,50 +281,47 @@ class Dispatcher:
         return candidates
 
     def _start(
-        self,
-        candidates: list[Candidate],
-        tick: datetime,
-        in_group: Counter[str],
-        remaining_seconds: Callable[[], float],
-        report: TickReport,
-    ) -> FanoutError | None:
-        """Start executions, most overdue first. A place that its provider cannot take goes to the next one.
+        self, waiting: list[Candidate], starting: _Starting, tick: datetime, report: TickReport
+    ) -> list[Candidate]:
+        """Start all light candidates and as many heavy ones as there are places, most overdue first.
+
+        A place that its provider cannot take goes to the next one.
 
         Returns
         -------
-        A reason why starts failed, if any did.
+        Who still waits.
         """
-        places = max(0, self.settings.max_concurrent_runs - report.live)
-        starter = Starter(
-            lambda name: self.executions.start(execution_name(name, tick), execution_input(name, tick)),
-            self.bucket(),
-            remaining_seconds,
-            self.sleep,
-            self.pool,
-        )
-        waiting, failures, deferred = candidates, dict[str, FanoutError](), list[str]()
+        places, starter, group_places = starting.places, starting.starter, self.settings.max_runs_per_group
         while True:
-            chosen, waiting = choose(waiting, places, self.settings.max_runs_per_group, in_group, format_iso(tick))
+            chosen, waiting = choose(waiting, places.free, group_places, places.in_group, format_iso(tick))
             started = starter.run(candidate.provider for candidate in chosen)
             report.started += len(started.new)
             report.already_started += len(started.before)
-            failures |= started.refused | started.given_up
+            starting.failures |= started.refused | started.given_up
             _note(report.started_providers, *started.new)
             if started.unanswered:
                 report.fault(f"{len(started.unanswered)} starts had no answer when the time was up")
             placeless = {*started.before, *started.refused}
             answered = placeless | {*started.new, *started.given_up}
-            deferred += [candidate.provider for candidate in chosen if candidate.provider not in answered]
-            placed = [candidate for candidate in chosen if candidate.provider not in placeless]
-            places -= len(placed)
-            in_group.update(candidate.group or "" for candidate in placed)
+            untried = [candidate.provider for candidate in chosen if candidate.provider not in answered]
+            report.deferred += len(untried)
+            _note(report.deferred_providers, *untried)
+            for candidate in chosen:
+                name = candidate.provider
+                if name not in placeless:
+                    execution = execution_name(name, tick)
+                    places.take(name, execution, self.clock(), heavy=candidate.heavy, group=candidate.group)
             if not placeless or starter.stopped:
-                break
-        deferred += [candidate.provider for candidate in waiting]
-        report.deferred, report.failed_starts = len(deferred), len(failures)
-        _note(report.deferred_providers, *deferred)
-        _note(report.faults, *map(str, failures.values()))
-        return next(iter(failures.values()), None)
+                return waiting
+
+
+@dataclass
+class _Starting:
+    """What the starts of one tick share."""
+
+    places: Places
+    starter: Starter
+    failures: dict[str, FanoutError] = field(default_factory=dict)
 
 
 def _note(lines: list[str], *texts: str) -> None:

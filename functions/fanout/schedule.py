@@ -6,14 +6,17 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from fanout.ledger import ProviderState, is_live
 from fanout.providers import ProviderEntry
 from fanout.times import compact, format_iso
+
+LISTED_AFTER = timedelta(minutes=1)
+"""After this long a running execution is certainly in the list of running executions."""
 
 
 class Verdict(StrEnum):
@@ -81,12 +84,23 @@ def overdue_minutes(entry: ProviderEntry, state: ProviderState, tick: datetime) 
     return None if success is None else max(0.0, (tick - success - entry.period).total_seconds() / 60)
 
 
+def is_heavy(state: ProviderState, small_run_max_bytes: int) -> bool:
+    """Whether the provider's next run is expected on Glue, and so needs one of the places there.
+
+    An expectation only, told by the last run: a run that is expected in Lambda and has too much for it goes to Glue all
+    the same, and waits in its own execution if Glue is full.
+    """
+    return small_run_max_bytes == 0 or (state.last_run is not None and state.last_run.engine == "glue")
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """A due provider waiting for a place."""
+    """A due provider that is to be started."""
 
     provider: str
     overdue: float
+    heavy: bool
+    """Whether it needs a place on Glue. All others start at once."""
     group: str | None = None
 
 
@@ -98,44 +112,89 @@ def rank(candidate: Candidate, lot: str) -> tuple[float, bytes, str]:
 
 def choose(
     candidates: Iterable[Candidate],
-    capacity: int,
-    group_capacity: int = 0,
+    places: int,
+    group_places: int = 0,
     live_in_group: Mapping[str, int] | None = None,
     lot: str = "",
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """Split the candidates into those that start now and those deferred to the next tick.
+    """Split the candidates into those that start now and those that have to wait.
 
     Parameters
     ----------
     candidates
         Due providers in any order.
-    capacity
-        Places that are free.
-    group_capacity
+    places
+        Places on Glue that are free; a light candidate takes none.
+    group_places
         The most runs one group may have, 0 for no cap.
     live_in_group
         Runs that each group has already.
     lot
-        Decides among equals: the same lot always alike, so that a tick delivered twice chooses alike; another one
-        otherwise, so that no provider is always behind the others of its age.
+        Breaks ties the same way for the same lot, so that a tick delivered twice chooses the same providers; with
+        another lot otherwise, so that no provider is always behind the others of its age.
 
     Returns
     -------
-    (started, deferred)
+    (started, waiting)
         Both with the most overdue first.
     """
     running = Counter(live_in_group or {})
     chosen: list[Candidate] = []
-    deferred: list[Candidate] = []
+    waiting: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: rank(c, lot)):
-        full = bool(group_capacity and candidate.group and running[candidate.group] >= group_capacity)
-        if len(chosen) >= capacity or full:
-            deferred.append(candidate)
+        full = bool(group_places and candidate.group and running[candidate.group] >= group_places)
+        if full or (candidate.heavy and places <= 0):
+            waiting.append(candidate)
             continue
         chosen.append(candidate)
+        places -= candidate.heavy
         if candidate.group:
             running[candidate.group] += 1
-    return chosen, deferred
+    return chosen, waiting
+
+
+@dataclass(frozen=True)
+class _Occupant:
+    execution: str
+    since: datetime
+    heavy: bool
+    group: str | None
+
+
+class Places:
+    """Who has a place on Glue, and who counts for a group; given back when the execution runs no more.
+
+    Parameters
+    ----------
+    places
+        The most heavy runs at once.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._occupants: dict[str, _Occupant] = {}
+
+    @property
+    def free(self) -> int:
+        """Places that are free."""
+        return max(0, self._places - sum(occupant.heavy for occupant in self._occupants.values()))
+
+    @property
+    def in_group(self) -> Counter[str]:
+        """Runs of each group."""
+        return Counter(occupant.group for occupant in self._occupants.values() if occupant.group)
+
+    def take(self, provider: str, execution: str, since: datetime, *, heavy: bool, group: str | None) -> None:
+        """A provider's run has begun."""
+        self._occupants[provider] = _Occupant(execution, since, heavy, group)
+
+    def give_back(self, running: Container[str], now: datetime) -> None:
+        """Free what those occupied whose execution is not among the running ones. The list of them may lag."""
+        self._occupants = {
+            provider: occupant
+            for provider, occupant in self._occupants.items()
+            if occupant.execution in running or now - occupant.since <= LISTED_AFTER
+        }
 
 
 _PLAIN = re.compile(r"[0-9A-Za-z_-]{1,60}")

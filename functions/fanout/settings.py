@@ -80,5 +80,6 @@ class DispatchSettings(RunSettings):
     """What the dispatcher needs."""
 
     state_machine_arn: str
-    max_concurrent_runs: int = Field(ge=1)
+    max_concurrent_runs: int = Field(ge=1, description="of heavy runs, those on Glue")
+    small_run_max_bytes: int = Field(ge=0)
     max_runs_per_group: int = Field(default=0, ge=0, description="0: no cap per group")

@@ -60,6 +60,7 @@ class Histories(RuleBasedStateMachine):
                 "max_recent": 2,
             },
             sent=self.queue,
+            seconds=60,
         )
         self.cloud = Cloud(self.world)
         self.rows: dict[tuple[str, str], set[str]] = {}
@@ -137,7 +138,7 @@ class Histories(RuleBasedStateMachine):
         expired = {(s.provider, s.lease) for s in self.world.ledger.items.values() if s.lease and self.is_over(s.lease)}
 
         def tick() -> None:
-            self.world.dispatcher.tick(at, lambda: 300.0)
+            self.world.tick(at)
             if not (process and process.faulted):
                 kept = {(s.provider, s.lease) for s in self.world.ledger.items.values() if s.lease} & expired
                 assert not kept, f"I4: a tick left expired leases: {kept}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from cli.audit import Audit, audit
 from fanout.claims import MAX_RECENT, Claim, ClaimRequest, Claims
-from fanout.dispatcher import Dispatcher, TickReport
+from fanout.dispatcher import HAND_ON_SECONDS, Dispatcher, TickReport
 from fanout.endings import Ending, Endings
 from fanout.errors import FanoutError, StorageUnavailableError
 from fanout.ledger import Backoff, ProviderState
@@ -57,6 +58,10 @@ class World:
     clock: Clock = field(default_factory=Clock)
     settings: dict[str, Any] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
+    seconds: float = 300.0
+    """How long a tick may take."""
+    slept: float = 0.0
+    on_sleep: Callable[[float], None] = lambda seconds: None
 
     def __post_init__(self) -> None:
         self.faults = Faults(self.clock)
@@ -100,7 +105,7 @@ class World:
             settings=dispatch_settings,
             clock=self.clock,
             bucket=given["bucket"],
-            sleep=lambda seconds: None,
+            sleep=self.sleep,
             pool=InlinePool,
         )
 
@@ -132,7 +137,14 @@ class World:
 
     def tick(self, at: datetime | None = None) -> TickReport:
         """Dispatch once."""
-        return self.dispatcher.tick(at or self.clock(), lambda: 300.0)
+        self.slept = 0.0
+        return self.dispatcher.tick(at or self.clock(), lambda: self.seconds - self.slept)
+
+    def sleep(self, seconds: float) -> None:
+        """A tick waits for places, and its time passes. The pauses of its 64 threads take none."""
+        if seconds == HAND_ON_SECONDS:
+            self.slept += seconds
+            self.on_sleep(seconds)
 
     def claim(self, provider: str, run_id: str, **given: Any) -> Claim:
         """*Claim Partition* of one execution."""

@@ -121,6 +121,11 @@ def test_the_model_has_the_templates_memory_sizes(template: Template) -> None:
     assert sizes == cost.MEMORY_MB
 
 
+def test_the_model_has_the_dispatchers_time_limit(template: Template) -> None:
+    assert int(template.resources["DispatchFunction"].properties["Timeout"]) == cost.DISPATCH_SECONDS
+    assert cost.overload() == pytest.approx(908, abs=2)
+
+
 def test_a_small_run_is_billed_by_its_functions_memory(template: Template) -> None:
     assert int(template.resources["SmallRunFunction"].properties["MemorySize"]) == SMALL_RUN_MEMORY_MB
 

@@ -111,6 +111,7 @@ candidates = st.lists(
         Candidate,
         st.text("abcdef", min_size=1, max_size=4),
         st.floats(0, 10) | st.just(math.inf),
+        st.just(True),
         st.none() | st.sampled_from(["red", "blue"]),
     ),
     unique_by=lambda c: c.provider,
@@ -214,7 +215,7 @@ class Simulation:
         due = {}
         for name, p in self.providers.items():
             if p.busy_until <= self.now and decide(p.entry, p.state, self.now) is Verdict.DUE:
-                due[name] = Candidate(name, overdue(p.entry, p.state, self.now), p.entry.group)
+                due[name] = Candidate(name, overdue(p.entry, p.state, self.now), True, p.entry.group)
         live = Counter(p.entry.group or "" for p in self.providers.values() if p.busy_until > self.now)
         chosen, deferred = choose(due.values(), places, group_places, live, self.lot)
         for candidate in deferred:
@@ -299,7 +300,7 @@ def test_providers_of_one_period_take_turns(count: int, places: int, failing: bo
 
 
 def test_of_equals_it_is_not_always_the_same_that_wait() -> None:
-    equals = [Candidate(f"p{n}", 2.0) for n in range(10)]
+    equals = [Candidate(f"p{n}", 2.0, True) for n in range(10)]
 
     first = {choose(equals, 1, lot=str(n))[0][0].provider for n in range(200)}
 
@@ -308,10 +309,10 @@ def test_of_equals_it_is_not_always_the_same_that_wait() -> None:
 
 
 def test_one_customers_thousand_feeds_do_not_crowd_out_the_rest() -> None:
-    feeds = [Candidate(f"feed-{n}", 100, "big") for n in range(1000)]
-    small = [Candidate(f"small-{n}", 1.0) for n in range(5)]
+    feeds = [Candidate(f"feed-{n}", 100, True, "big") for n in range(1000)]
+    small = [Candidate(f"small-{n}", 1.0, True) for n in range(5)]
 
-    chosen, deferred = choose([*feeds, *small], capacity=10, group_capacity=5)
+    chosen, deferred = choose([*feeds, *small], places=10, group_places=5)
 
     assert {c.provider for c in small} <= {c.provider for c in chosen}
     assert len(chosen) == 10

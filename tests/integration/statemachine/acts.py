@@ -1,0 +1,249 @@
+"""Every way through the state machine: what happens on it, and what is to be seen at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.integration.statemachine.stage import Answers, Ending, Ends, Fails, Hangs, Played, Refused, Scene
+
+CLAIM, ENGINE = "Claim Partition", "Choose Engine"
+SMALL, GLUE, CHECK = "Run change_log in Lambda", "Start change_log Glue Job", "Check Job Run"
+SUCCESS, FAILURE = "Update Status Success", "Update Status Failed"
+FAILED, BUSY = "Run Failed", "Already Running"
+
+OF_LAMBDA = tuple(
+    map(Refused, ("ServiceException", "AWSLambdaException", "SdkClientException", "TooManyRequestsException"))
+)
+UNSTARTED_IN_LAMBDA = (*OF_LAMBDA, Refused("ClientExecutionTimeoutException"))
+UNSTARTED_ON_GLUE = (
+    *map(Refused, ("ConcurrentRunsExceededException", "ResourceNumberLimitExceededException")),
+    *map(Refused, ("InternalServiceException", "OperationTimeoutException", "AWSGlueException")),
+)
+# Whatever may pass by itself, of handlers that can be repeated; a state tries again five times.
+PASSING = {
+    "of_lambda": OF_LAMBDA,
+    "of_the_sandbox": (
+        Hangs(),
+        Refused("ClientExecutionTimeoutException"),
+        Fails("Lambda.Unknown", after=True),
+        Fails("Sandbox.Timedout", after=True),
+        Fails("Runtime.ExitError", after=True),
+    ),
+    "of_ours": tuple(map(Fails, ("LedgerUnavailableError", "LedgerConflictError", "StorageUnavailableError"))),
+}
+WORKERS = 7
+"""What the claim says in every act on Glue, so that it is no default that the job run gets."""
+PLANNED = (Answers({"workers": WORKERS}),)
+BROKEN = Fails("ValueError", "broken for good")
+NEVER = (Fails("LedgerUnavailableError", "no ledger"),) * 6
+"""One more than a state tries."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """A scene and its end.
+
+    Attributes
+    ----------
+    scene
+        What is played.
+    path
+        The states that are entered.
+    calls
+        How often which function is invoked or a job run started.
+    messages
+        How many the queue gets.
+    says
+        What the execution's cause, the ledger and the config API say of a failure; "" for a success.
+    recorded
+        Whether ledger and config API know of the end.
+    """
+
+    scene: Scene
+    path: tuple[str, ...]
+    calls: dict[str, int]
+    messages: int = 0
+    says: str = ""
+    recorded: bool = True
+
+
+def small(**parts: tuple[Ending, ...]) -> Act:
+    """A small run that succeeds in the end: each of its parts is tried again, and then really played."""
+    calls = {who: len(parts.get(who, ())) + 1 for who in ("claim", "small", "update")}
+    return Act(Scene("small", parts), (CLAIM, ENGINE, SMALL, SUCCESS), calls, messages=1)
+
+
+ACTS = {
+    "nothing": Act(Scene(), (CLAIM, ENGINE, SUCCESS), {"claim": 1, "update": 1}),
+    "small": small(),
+    "large": Act(
+        Scene("large", {"claim": PLANNED}),
+        (CLAIM, ENGINE, GLUE, CHECK, SUCCESS),
+        {"claim": 1, "glue": 1, "update": 1},
+        messages=1,
+    ),
+    "busy": Act(Scene("small", held_by="another-run"), (CLAIM, ENGINE, BUSY), {"claim": 2}),
+    # ---- the claim
+    **{f"claim_{name}": small(claim=endings) for name, endings in PASSING.items()},
+    "claim_never": Act(
+        Scene("small", {"claim": NEVER}),
+        (CLAIM, FAILURE, FAILED),
+        {"claim": 6, "update": 1},
+        says="LedgerUnavailableError: no ledger",
+        recorded=False,
+    ),
+    "claim_fails_before_its_lease": Act(
+        Scene("small", {"claim": (BROKEN,)}),
+        (CLAIM, FAILURE, FAILED),
+        {"claim": 1, "update": 1},
+        says="ValueError: broken for good",
+        recorded=False,
+    ),
+    "claim_fails_after_its_lease": Act(
+        Scene("small", {"claim": (Fails("ValueError", "broken for good", after=True),)}),
+        (CLAIM, FAILURE, FAILED),
+        {"claim": 1, "update": 1},
+        says="ValueError: broken for good",
+    ),
+    "bad_input": Act(
+        Scene(given='{"provider": "bad_input", "replay": "yesterday"}'),
+        (CLAIM, FAILURE, FAILED),
+        {"claim": 1, "update": 1},
+        says="InvalidRequestError: the execution's input is not of its form: replay",
+        recorded=False,
+    ),
+    # ---- the small run
+    "small_unstarted": small(small=UNSTARTED_IN_LAMBDA),
+    **{
+        name: Act(
+            Scene("small", {"small": endings}),
+            (CLAIM, ENGINE, SMALL, FAILURE, FAILED),
+            {"claim": 1, "small": len(endings), "update": 1},
+            messages,
+            says,
+        )
+        for name, endings, messages, says in (
+            ("small_never_started", (Refused("TooManyRequestsException"),) * 9, 0, "Lambda.TooManyRequestsException"),
+            ("small_fails", (Fails("RunFailedError", "the row is bad"),), 0, "RunFailedError: the row is bad"),
+            ("small_dies", (Fails("Lambda.Unknown", "gone", after=True),), 1, "Lambda.Unknown: gone"),
+            ("small_exits", (Fails("Runtime.ExitError", "gone", after=True),), 1, "Runtime.ExitError: gone"),
+            ("small_is_cut_off", (Fails("Sandbox.Timedout", "late", after=True),), 1, "Sandbox.Timedout: late"),
+            ("small_hangs", (Hangs(),), 0, "States.Timeout"),
+        )
+    },
+    # ---- the job run
+    "glue_unstarted": Act(
+        Scene("large", {"claim": PLANNED, "glue": UNSTARTED_ON_GLUE}),
+        (CLAIM, ENGINE, GLUE, CHECK, SUCCESS),
+        {"claim": 1, "glue": 6, "update": 1},
+        messages=1,
+    ),
+    **{
+        name: Act(
+            Scene("large", {"claim": PLANNED, "glue": endings}),
+            (CLAIM, ENGINE, GLUE, *states, FAILURE, FAILED),
+            {"claim": 1, "glue": len(endings), "update": 1 + (SUCCESS in states)},
+            messages,
+            says,
+        )
+        for name, endings, states, messages, says in (
+            ("glue_never_started", (Refused("AWSGlueException"),) * 9, (), 0, "Glue.AWSGlueException: told to"),
+            ("glue_failed", (Ends("FAILED", works=False),), (), 0, "ended FAILED"),
+            ("glue_timeout", (Ends("TIMEOUT"),), (), 1, "ended TIMEOUT"),
+            ("glue_error", (Ends("ERROR", works=False),), (), 0, "ended ERROR"),
+            ("glue_stopped", (Ends("STOPPED"),), (CHECK,), 1, "ended STOPPED"),
+            ("glue_hangs", (Hangs(),), (), 0, "States.Timeout"),
+            ("glue_without_result", (Ends("SUCCEEDED", works=False),), (CHECK, SUCCESS), 0, "left no result"),
+        )
+    },
+    # ---- the end of a run that succeeded
+    **{f"success_{name}": small(update=endings) for name, endings in PASSING.items()},
+    **{
+        name: Act(
+            Scene("small", {"update": endings}),
+            (CLAIM, ENGINE, SMALL, SUCCESS, FAILURE, FAILED),
+            {"claim": 1, "small": 1, "update": len(endings) + 1},
+            messages=1,
+            says=says,
+        )
+        for name, endings, says in (
+            ("success_never", NEVER, "LedgerUnavailableError: no ledger"),
+            ("success_refused", (Fails("LeaseLostError", "another took over"),), "LeaseLostError: another took over"),
+        )
+    },
+    # ---- the end of a run that failed
+    **{
+        f"failure_{name}": Act(
+            Scene("small", {"small": (BROKEN,), "update": endings}),
+            (CLAIM, ENGINE, SMALL, FAILURE, FAILED),
+            {"claim": 1, "small": 1, "update": len(endings) + left},
+            says=says,
+            recorded=bool(left),
+        )
+        for name, endings, left, says in (
+            *((name, endings, 1, "ValueError: broken for good") for name, endings in PASSING.items()),
+            ("never", NEVER, 0, "no ledger"),
+            ("refused", (Fails("SettingsError", "misconfigured"),), 0, "misconfigured"),
+        )
+    },
+}
+
+
+def check(provider: str, act: Act, end: Played) -> None:
+    """Compare what is to be seen with what is seen.
+
+    Raises
+    ------
+    AssertionError
+        Something differs.
+    """
+    run = f"run-of-{provider}"
+    assert tuple(end.path) == act.path
+    assert {who: len(made) for who, made in end.calls.items()} == act.calls
+    assert end.execution["status"] == ("FAILED" if act.says else "SUCCEEDED")
+    assert act.says in end.execution.get("cause", "")
+    assert end.messages == act.messages
+    if act.path[-1] == BUSY:
+        assert end.item["lease"]["run_id"] == act.scene.held_by
+        assert "last_run" not in end.item
+    elif act.recorded:
+        _check_record(act, end, run)
+    elif FAILURE in act.path and ENGINE not in act.path:  # it never had the provider
+        assert not end.item
+        assert end.entry.get("status", "new") == "new"
+    else:  # so that the next tick finds the execution ended, and frees the provider
+        assert end.item["lease"]["run_id"] == run
+        assert end.item["lease"]["execution_arn"] == end.execution["executionArn"]
+    _check_plan(provider, run, end)
+
+
+def _check_record(act: Act, end: Played, run: str) -> None:
+    """Ledger and config API say the same, and the provider is free."""
+    last, status = end.item["last_run"], "failed" if act.says else "succeeded"
+    assert "lease" not in end.item
+    assert (last["run_id"], last["status"]) == (run, status)
+    assert end.item["bookmark"]["generation"] == (0 if act.says else 1)
+    assert (end.item["failures"] > 0) is bool(act.says)
+    assert (end.entry["run_id"], end.entry["status"]) == (run, status)
+    assert act.says in last.get("error", "")
+    assert act.says in end.entry.get("error", "")
+    assert ("last_success" in end.entry) is not bool(act.says)
+    if ENGINE in act.path:
+        assert last["run_dir"].endswith(f"_{run}/")
+        assert last["reason"]
+    if not act.says:
+        assert last["engine"] == ("glue" if GLUE in act.path else "small" if SMALL in act.path else "none")
+        assert last["rows"] == last["messages"] == act.messages
+
+
+def _check_plan(provider: str, run: str, end: Played) -> None:
+    """Whoever does the work is told what the claim planned."""
+    planned = next((item["run_dir"] for item in (end.item.get("lease"), end.item.get("last_run")) if item), "")
+    wanted = {"provider": provider, "run_id": run, "manifest": planned + "manifest.json", "run_dir": planned}
+    for event in end.calls.get("small", []):
+        assert event == wanted
+    for job_run in end.calls.get("glue", []):
+        assert job_run.job_name == "etl-dev-change_log"
+        assert job_run.worker_type == "G.1X"
+        assert job_run.number_of_workers == WORKERS
+        assert {name: job_run.arguments[f"--{name}"] for name in wanted} == wanted

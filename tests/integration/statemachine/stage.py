@@ -1,0 +1,315 @@
+"""The state machine on the laptop cloud, with functions and job runs that end as their provider's part says.
+
+Real are: the definition, its interpreter, the handlers, ledger, config API, queue and bucket. A part replaces single
+invocations: the first invocation of the claim ends in this way, the second in that way, all others as they really do.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+from moto.core.exceptions import JsonRESTError
+from moto.core.utils import utcnow
+
+from local.aws.repairs.hooks import Hooks, connect, hooks
+from local.cloud import LaptopCloud
+from tests.end_to_end.conftest import ROOT, ConfigApi
+
+SMALL_RUN_MAX_BYTES = 2_000
+STATE_SECONDS = 8
+"""How long a state waits in the tests instead of minutes; long enough for a handler that has to start first."""
+AT_ONCE = 4
+FUNCTIONS = {"claim": "ClaimFunction", "small": "SmallRunFunction", "update": "UpdateStatusFunction"}
+CHANGE = {
+    "eventID": "e",
+    "eventName": "INSERT",
+    "dynamodb": {
+        "ApproximateCreationDateTime": 1_700_000_000,
+        "Keys": {"id": {"S": "1"}},
+        "NewImage": {"id": {"S": "1"}, "noise": {"S": "NOISE"}},
+        "SequenceNumber": "1",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Fails:
+    """The handler runs as it is written, or not at all, and the invocation ends in an error."""
+
+    error: str
+    message: str = "told to"
+    after: bool = False
+    """Whether the handler did its work before it failed."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The service does not take the call."""
+
+    code: str
+
+
+@dataclass(frozen=True)
+class Hangs:
+    """No answer while the state waits for one."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The handler's own answer with other values in it."""
+
+    changed: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """A job run ends in this state."""
+
+    state: str
+    works: bool = True
+    """Whether it sends its messages and leaves its result."""
+
+
+Ending = Fails | Refused | Hangs | Answers | Ends
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One execution, and what becomes of it.
+
+    Attributes
+    ----------
+    change_log
+        "" for no new objects, "small" for one that is done in Lambda, "large" for one that is done on Glue.
+    parts
+        "claim", "small", "update" or "glue" -> how its first invocations end.
+    given
+        The execution's input as text; "" for one with the provider's name.
+    held_by
+        The run that holds the provider already.
+    """
+
+    change_log: str = ""
+    parts: Mapping[str, tuple[Ending, ...]] = field(default_factory=dict)
+    given: str = ""
+    held_by: str = ""
+
+
+@dataclass
+class Played:
+    """What is to be seen after an execution has ended."""
+
+    execution: dict[str, Any]
+    path: list[str]
+    """Names of the states that were entered, in their order."""
+    calls: dict[str, list[Any]]
+    """"claim", "small", "update" or "glue" -> the events or job runs that it was called with."""
+    item: dict[str, Any]
+    """The provider's item in the run ledger."""
+    entry: dict[str, Any]
+    """The provider's entry in the config API."""
+    messages: int
+
+
+class Stage:
+    """Stands between the services and the functions and job runs of a cloud that is up."""
+
+    def __init__(self, cloud: LaptopCloud) -> None:
+        self._real: Hooks = hooks()
+        self._names = {cloud.physical_id(logical_id): who for who, logical_id in FUNCTIONS.items()}
+        self._cloud = cloud
+        self._lock = threading.Lock()
+        self.parts: dict[tuple[str, str], list[Ending]] = {}
+        self.calls: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        played = {name: getattr(self, name) for name in ("invoke_function", "job_run_started", "stop_job_run")}
+        connect(replace(self._real, **played))
+
+    def invoke_function(self, function: Any, payload: bytes, invocation_type: str, headers: dict[str, str]) -> bytes:
+        """See `Hooks`."""
+        event = json.loads(payload or b"{}")
+        who, provider = self._names.get(function.function_name, ""), provider_of(event)
+
+        def really() -> bytes:
+            return self._real.invoke_function(function, payload, invocation_type, headers)
+
+        if not who or "on_glue" in (event or {}):
+            return really()
+        ending = self._next(provider, who, event)
+        if isinstance(ending, Refused):
+            raise JsonRESTError(ending.code, "told to")
+        if isinstance(ending, Hangs):
+            time.sleep(STATE_SECONDS + 1)
+            return b"null"
+        if isinstance(ending, Answers):
+            return json.dumps({**json.loads(really()), **ending.changed}).encode()
+        if isinstance(ending, Fails):
+            if ending.after:
+                really()
+            headers["x-amz-function-error"] = "Unhandled"
+            return json.dumps({"errorType": ending.error, "errorMessage": ending.message}).encode()
+        return really()
+
+    def job_run_started(self, job: Any, run: Any) -> None:
+        """See `Hooks`."""
+        provider = run.arguments["--provider"]
+        ending = self._next(provider, "glue", run)
+        if isinstance(ending, Refused):
+            run.real_state = "FAILED"  # so that it does not count among the job's runs at once
+            raise JsonRESTError(ending.code, "told to")
+        if not isinstance(ending, Hangs):
+            threading.Thread(target=self._end, args=(run, ending or Ends("SUCCEEDED")), daemon=True).start()
+
+    def stop_job_run(self, run_id: str) -> bool:
+        """See `Hooks`."""
+        return True
+
+    def _end(self, run: Any, ending: Ending) -> None:
+        assert isinstance(ending, Ends)
+        run.real_state = "RUNNING"
+        if ending.works:
+            self._work({name.removeprefix("--"): value for name, value in run.arguments.items()})
+        run.finished = run.modified_on = utcnow()
+        run.real_state = ending.state
+
+    def _work(self, arguments: dict[str, str]) -> None:
+        """What the job does, by the same script in Lambda; its result says that it was Glue."""
+        event = {name: arguments[name] for name in ("provider", "run_id", "manifest", "run_dir")} | {"on_glue": True}
+        name = self._cloud.physical_id("SmallRunFunction")
+        self._cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
+        bucket, _, prefix = arguments["run_dir"].removeprefix("s3://").partition("/")
+        s3, where = self._cloud.client("s3"), {"Bucket": bucket, "Key": prefix + "result.json"}
+        result = json.loads(s3.get_object(**where)["Body"].read()) | {"engine": "glue", "workers": 2}
+        s3.put_object(**where, Body=json.dumps(result).encode())
+
+    def _next(self, provider: str, who: str, called_with: Any) -> Ending | None:
+        with self._lock:
+            self.calls[provider][who].append(called_with)
+            left = self.parts.get((provider, who))
+            return left.pop(0) if left else None
+
+
+def provider_of(event: Any) -> str:
+    """The provider's name, wherever in an event it stands; "" for none."""
+    if isinstance(event, dict):
+        if isinstance(event.get("provider"), str):
+            return str(event["provider"])
+        return next((found for value in event.values() if (found := provider_of(value))), "")
+    return ""
+
+
+class Theatre:
+    """A laptop cloud without Spark whose state machine is quick to try again and to give up."""
+
+    def __init__(self, workdir: Path) -> None:
+        overrides = {"SmallRunMaxBytes": SMALL_RUN_MAX_BYTES}
+        self.cloud = LaptopCloud(ROOT / "template.yaml", overrides, workdir=workdir, drivers=0).start()
+        self.stage = Stage(self.cloud)
+        self.machine = self.cloud.physical_id("ChangeLogStateMachine")
+        self._api = ConfigApi(self.cloud)
+        states = self.cloud.client("stepfunctions")
+        self.definition = hastened(
+            json.loads(states.describe_state_machine(stateMachineArn=self.machine)["definition"])
+        )
+        self.perform(self.definition)
+
+    def close(self) -> None:
+        """End the cloud."""
+        self.cloud.stop()
+
+    def play_all(self, scenes: Mapping[str, Scene]) -> dict[str, Played]:
+        """Run an execution for each scene, some at once, and look around after each. Keys are providers' names."""
+        for provider, scene in scenes.items():
+            self.prepare(provider, scene)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            played = dict(zip(scenes, pool.map(self.play, scenes, scenes.values()), strict=True))
+        for provider, count in self.messages().items():
+            played[provider].messages = count
+        return played
+
+    def prepare(self, provider: str, scene: Scene) -> None:
+        """Make the provider with its change log, and hand out the parts."""
+        self._api.call("PUT", f"/{provider}", {"frequency": "15"})
+        for who, endings in scene.parts.items():
+            self.stage.parts[provider, who] = list(endings)
+        if scene.change_log:
+            noise = os.urandom(SMALL_RUN_MAX_BYTES if scene.change_log == "large" else 1).hex()
+            body = gzip.compress(json.dumps(CHANGE).replace("NOISE", noise).encode())
+            key = f"change_log/provider={provider}/0.json.gz"
+            self.cloud.client("s3").put_object(Bucket=self.cloud.outputs["DataBucketName"], Key=key, Body=body)
+        if scene.held_by:
+            event = {"run_id": scene.held_by, "execution_arn": None, "input": {"provider": provider}}
+            self.cloud.client("lambda").invoke(
+                FunctionName=self.cloud.physical_id("ClaimFunction"), Payload=json.dumps(event).encode()
+            )
+
+    def play(self, provider: str, scene: Scene) -> Played:
+        """Run one execution to its end, and look around."""
+        states = self.cloud.client("stepfunctions")
+        given = scene.given or json.dumps({"provider": provider})
+        started = states.start_execution(stateMachineArn=self.machine, name=f"run-of-{provider}", input=given)
+        arn = started["executionArn"]
+        _until(lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING", f"{provider} ends")
+        entered = [
+            event["stateEnteredEventDetails"]["name"]
+            for page in states.get_paginator("get_execution_history").paginate(executionArn=arn)
+            for event in page["events"]
+            if "stateEnteredEventDetails" in event
+        ]
+        return Played(
+            execution=states.describe_execution(executionArn=arn),
+            path=entered,
+            calls={who: list(made) for who, made in self.stage.calls[provider].items()},
+            item=self.item(provider),
+            entry=self._api.call("GET").get(provider, {}),
+            messages=0,
+        )
+
+    def item(self, provider: str) -> dict[str, Any]:
+        """The provider's item in the run ledger, as plain values; {} for none."""
+        found = self.cloud.client("dynamodb").get_item(
+            TableName=self.cloud.physical_id("RunLedger"), Key={"provider": {"S": provider}}
+        )
+        return {name: TypeDeserializer().deserialize(value) for name, value in found.get("Item", {}).items()}
+
+    def messages(self) -> dict[str, int]:
+        """Provider -> messages in the queue, which are taken out of it."""
+        sqs, counted = self.cloud.client("sqs"), defaultdict[str, int](int)
+        url = self.cloud.physical_id("ChangesQueue")
+        while found := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in found:
+                counted[json.loads(message["Body"])["provider"]] += 1
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return counted
+
+    def perform(self, definition: Mapping[str, Any]) -> None:
+        """Let the executions that start from now on have this definition."""
+        states = self.cloud.client("stepfunctions")
+        states.update_state_machine(stateMachineArn=self.machine, definition=json.dumps(definition))
+
+
+def hastened(definition: dict[str, Any]) -> dict[str, Any]:
+    """The definition with seconds in place of minutes, and otherwise as it is."""
+    for state in definition["States"].values():
+        if "TimeoutSeconds" in state:
+            state["TimeoutSeconds"] = STATE_SECONDS
+        for retry in state.get("Retry", []):
+            retry |= {"IntervalSeconds": 1, "MaxDelaySeconds": 2, "BackoffRate": 1.0}
+    return definition
+
+
+def _until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 90
+    while not holds():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.1)

@@ -6,8 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -28,27 +27,6 @@ MOST_ROWS = 12
 Row = tuple[str, ...]
 
 
-class Screen(Protocol):
-    """Shows lines of text and the state of every provider."""
-
-    def say(self, line: str) -> None:
-        """Show a line."""
-
-    def show(self, title: str, rows: Sequence[Row]) -> None:
-        """Show the table as it is now; a row has a text for each of `COLUMNS`."""
-
-    def __enter__(self) -> Screen: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-def screen() -> Screen:
-    """The screen that suits standard output."""
-    return LiveScreen(Console()) if sys.stdout.isatty() else PlainScreen()
-
-
 def _stamped(start: float, line: str) -> str:
     return f"{time.monotonic() - start:5.1f} s  {line}"
 
@@ -61,7 +39,7 @@ def counts(rows: Sequence[Row]) -> str:
     return f"{len(rows)} providers: {told}; {sent['rows']} rows, {sent['messages']} messages"
 
 
-class LiveScreen(Screen):
+class LiveScreen:
     """A table that changes in place, lines of text above it."""
 
     def __init__(self, console: Console) -> None:
@@ -75,7 +53,7 @@ class LiveScreen(Screen):
         self._console.print(Text(_stamped(self._start, line)))
 
     def show(self, title: str, rows: Sequence[Row]) -> None:
-        """Show the table in its place; a new title begins a new one."""
+        """Show the table as it is now, a row having a text for each of `COLUMNS`; a new title begins a new one."""
         if self._title and title != self._title:  # leave the last state of the former table where it is
             self._live.stop()
             self._live = Live(console=self._console, auto_refresh=False)
@@ -91,7 +69,7 @@ class LiveScreen(Screen):
         self._live.stop()
 
 
-class PlainScreen(Screen):
+class PlainScreen:
     """A line for each provider that changed; of many providers one for their counts, when they changed."""
 
     def __init__(self) -> None:
@@ -123,6 +101,14 @@ class PlainScreen(Screen):
 
     def __exit__(self, *details: Any) -> None:
         """Nothing is open."""
+
+
+Screen = LiveScreen | PlainScreen
+
+
+def screen() -> Screen:
+    """The screen that suits standard output."""
+    return LiveScreen(Console()) if sys.stdout.isatty() else PlainScreen()
 
 
 def _table(title: str, rows: Sequence[Row]) -> Table:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 FREQUENCY_MINUTES = 60
 TICK_TIMEOUT = 600.0
+TICK_TIMEOUT_A_PROVIDER = 5.0
+"""Seconds: how long a tick's runs may take on a busy machine, which starts a process for most of their invocations."""
+
 CORRUPT_BYTES = 40
 """How much is left of the corrupt object: less than one row."""
 
@@ -146,7 +149,8 @@ class Stage:
 
     def _follow(self, title: str, before: set[str], due: set[str]) -> list[Run]:
         """Show what the tick's runs do until all have ended."""
-        end = time.monotonic() + TICK_TIMEOUT
+        timeout = TICK_TIMEOUT + TICK_TIMEOUT_A_PROVIDER * len(self._plan.providers)
+        end = time.monotonic() + timeout
         while True:
             runs = [run for run in self._watcher.runs() if run.execution not in before]
             by_provider = {run.provider: run for run in runs}
@@ -155,7 +159,7 @@ class Stage:
                 return runs
             if time.monotonic() > end:
                 logs = self._cloud.workdir / "logs"
-                raise DemoError(f"{title}: still running after {TICK_TIMEOUT:.0f} s. Logs are in {logs}.")
+                raise DemoError(f"{title}: still running after {timeout:.0f} s. Logs are in {logs}.")
             time.sleep(0.25)
 
     def _report(self) -> dict[str, Any]:

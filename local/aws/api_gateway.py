@@ -17,8 +17,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from moto.apigateway.models import apigateway_backends
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
+
+from local.aws.account import Account
 
 RESOURCE = "/{proxy+}"
 Invoke = Callable[[str, dict[str, Any]], tuple[Any, int | None]]
@@ -60,25 +63,17 @@ class ApiGateway:
     ----------
     proxy
         The API.
-    client
-        Service name -> boto3 client; stages and keys are looked up at each request.
+    account
+        Whose it is; stages and keys are looked up at each request.
     invoke
         Runs a function.
-    account_id
-        Told to the function.
     """
 
-    def __init__(
-        self,
-        proxy: Proxy,
-        client: Callable[[str], Any],
-        invoke: Invoke,
-        account_id: str,
-    ) -> None:
+    def __init__(self, proxy: Proxy, account: Account, invoke: Invoke) -> None:
         self._proxy = proxy
-        self._client = client
+        self._account = account
+        self._gateway = apigateway_backends[account.account_id][account.region]
         self._invoke = invoke
-        self._account_id = account_id
         self._server: BaseWSGIServer = make_server(
             "127.0.0.1", 0, self._application, threaded=True, request_handler=_QuietHandler
         )
@@ -96,8 +91,7 @@ class ApiGateway:
     def answer(self, request: Request) -> Response:
         """The HTTP response to a request; paths start with the stage."""
         stage, _, rest = request.path.lstrip("/").partition("/")
-        stages = self._client("apigateway").get_stages(restApiId=self._proxy.api_id)["item"]
-        if stage not in [item["stageName"] for item in stages]:
+        if stage not in [found.name for found in self._gateway.get_stages(self._proxy.api_id)]:
             return self._own_answer("ACCESS_DENIED", 403, "Forbidden")
         path = "/" + rest.rstrip("/")
         if path == "/":  # what API Gateway answers to a path that the API does not have
@@ -130,14 +124,12 @@ class ApiGateway:
         """Id of the enabled API key with this value in a usage plan of this stage."""
         if not value:
             return None
-        gateway = self._client("apigateway")
-        for plan in gateway.get_usage_plans()["items"]:
-            if not any(s["apiId"] == self._proxy.api_id and s["stage"] == stage for s in plan.get("apiStages", [])):
-                continue
-            for entry in gateway.get_usage_plan_keys(usagePlanId=plan["id"])["items"]:
-                key = gateway.get_api_key(apiKey=entry["id"], includeValue=True)
-                if key["value"] == value and key.get("enabled", False):
-                    return str(key["id"])
+        for plan in self._gateway.get_usage_plans():
+            if any(s["apiId"] == self._proxy.api_id and s["stage"] == stage for s in plan.api_stages):
+                for entry in self._gateway.get_usage_plan_keys(plan.id):
+                    key = self._gateway.get_api_key(entry.id)
+                    if key.value == value and key.enabled:
+                        return str(key.id)
         return None
 
     def _event(self, request: Request, stage: str, path: str, key_id: str | None) -> dict[str, Any]:
@@ -164,7 +156,7 @@ class ApiGateway:
             "pathParameters": {"proxy": unquote(path[1:])},
             "stageVariables": None,
             "requestContext": {
-                "accountId": self._account_id,
+                "accountId": self._account.account_id,
                 "apiId": self._proxy.api_id,
                 "domainName": request.host,
                 "domainPrefix": self._proxy.api_id,

@@ -162,7 +162,7 @@ class Services:
 
     def open_api(self, proxy: Proxy) -> None:
         """Make a REST API reachable on this machine."""
-        api = ApiGateway(proxy, self.client, self._invoke_for_api, self.account.account_id)
+        api = ApiGateway(proxy, self.account, self._invoke_for_api)
         self._apis.append(api)
         self.api_urls[proxy.api_id] = api.url
 

@@ -7,16 +7,15 @@ may be due, or whose last run did not succeed, as the dispatcher does; so lookin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
 
 from fanout.dispatcher import ProviderList
 from fanout.errors import InvalidProviderError
-from fanout.ledger import ProviderState, is_live
+from fanout.ledger import LedgerStore, ProviderState, is_live
 from fanout.news import News
 from fanout.providers import ProviderEntry, parse_entry
 from fanout.recovery import LiveExecutions, dead_runs
@@ -77,21 +76,9 @@ class Overview:
         return not any(self.counts.get(condition) for condition in UNHEALTHY)
 
 
-class Ledger(Protocol):
-    """What the overview reads of the run ledger."""
-
-    def attention(self) -> list[ProviderState]:
-        """Items that hold a lease or owe a report."""
-        ...
-
-    def get_many(self, providers: Iterable[str]) -> dict[str, ProviderState]:
-        """Items by name."""
-        ...
-
-
 def survey(
     provider_list: ProviderList,
-    ledger: Ledger,
+    ledger: LedgerStore,
     executions: LiveExecutions,
     now: datetime,
     late_after: timedelta,

@@ -234,7 +234,7 @@ class LaptopCloud:
     def fire(self, fired: dict[str, Any], at: datetime) -> Any:
         """Invoke a schedule's target with its Input, and wait for what it returns."""
         target = fired["Target"]
-        payload = schedule.fill_in(target.get("Input", "{}"), fired, at)
+        payload = schedule.fill_in(target.get("Input", "{}"), at)
         answer = self.client("lambda").invoke(FunctionName=target["Arn"], Payload=payload.encode())
         result = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:

@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 
 from local.aws import event_bus, job_runs, repairs
 from local.aws.account import OPERATOR, Account, aws_client
-from local.aws.api_gateway import ApiGateway, Route
+from local.aws.api_gateway import ApiGateway, Proxy
 from local.aws.call_log import CallLog, Watcher
 from local.aws.event_sources import QueuePoller
 from local.aws.functions import FunctionRunner
@@ -160,11 +160,11 @@ class Services:
         """Start Spark drivers for the jobs of a role in the background."""
         self._jobs.warm_up(role, drivers)
 
-    def open_api(self, api_id: str, routes: list[Route]) -> None:
+    def open_api(self, proxy: Proxy) -> None:
         """Make a REST API reachable on this machine."""
-        api = ApiGateway(api_id, routes, self.client, self._invoke_for_api, self.account.account_id)
+        api = ApiGateway(proxy, self.account, self._invoke_for_api)
         self._apis.append(api)
-        self.api_urls[api_id] = api.url
+        self.api_urls[proxy.api_id] = api.url
 
     def function(self, name: str) -> dict[str, Any]:
         """What another process needs to run a function: the fields of `local.aws.sandbox.Function`, as plain data."""

@@ -180,7 +180,8 @@ class Cloud:
         if execution.tries <= min(RETRIES, MACHINE.retries(execution.at, name)):
             execution.process = Process(self._handler(execution))
         else:
-            self._go(execution, *MACHINE.fail(execution.at, execution.data, name, str(error)))
+            cause = str(error) if glue else json.dumps({"errorType": name, "errorMessage": str(error)})
+            self._go(execution, *MACHINE.fail(execution.at, execution.data, name, cause))
 
     def _go(self, execution: Execution, state: str | None, data: dict[str, Any]) -> None:
         status = MACHINE.status(state)

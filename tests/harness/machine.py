@@ -46,11 +46,13 @@ class Machine:
         return next((r["MaxAttempts"] for r in self.states[state].get("Retry", ()) if _matches(r, error)), 0)
 
     def follow(self, state: str | None, data: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-        """Go through choices up to the next task or end."""
-        while state is not None and self.states[state]["Type"] == "Choice":
-            choice = self.states[state]
-            chosen = (c["Next"] for c in choice["Choices"] if _found(c["Variable"], data, {}) == c["StringEquals"])
-            state = next(chosen, choice["Default"])
+        """Go through choices and passes up to the next task or end."""
+        while state is not None and (step := self.states[state])["Type"] in ("Choice", "Pass"):
+            if step["Type"] == "Pass":
+                state, data = step["Next"], _filled(step["Parameters"], data, {})
+                continue
+            chosen = (c["Next"] for c in step["Choices"] if _found(c["Variable"], data, {}) == c["StringEquals"])
+            state = next(chosen, step["Default"])
         return state, data
 
     def status(self, end: str | None) -> str | None:
@@ -74,6 +76,8 @@ def _filled(template: Any, data: Any, context: Mapping[str, Any]) -> Any:
 
 
 def _found(path: str, data: Any, context: Mapping[str, Any]) -> Any:
+    if path.startswith("States.StringToJson("):
+        return json.loads(_found(path.partition("(")[2].rstrip(")"), data, context))
     found = context if path.startswith("$$") else data
     for name in path.lstrip("$").split(".")[1:]:
         found = found[name]

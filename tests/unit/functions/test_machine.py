@@ -131,6 +131,18 @@ def test_a_run_whose_lease_was_taken_over_ends_as_failed_and_leaves_the_holder_a
     assert world.state("a") == held
 
 
+def test_an_input_that_no_run_can_be_made_of_ends_with_the_claims_own_words_and_touches_no_provider(
+    world: World,
+) -> None:
+    assert run(world, replay={"from": "2026-11-22T09:00:00Z", "to": "2026-11-22T08:00:00Z"}) == "FAILED"
+
+    state, data = MACHINE.fail(
+        "Claim Partition", {}, "InvalidRequestError", '{"errorType": "InvalidRequestError", "errorMessage": "why"}'
+    )
+    assert (state, data["claim"]["errorMessage"]) == ("Input Refused", "why")
+    assert world.ledger.items == {}
+
+
 def test_a_job_run_that_was_stopped_ends_its_state_without_an_error_and_is_no_success() -> None:
     stopped = {"Id": "jr_1", "JobRunState": "STOPPED"}
 

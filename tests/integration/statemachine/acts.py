@@ -119,6 +119,8 @@ ACTS = {
     },
     # ---- the small run
     "small_unstarted": small(small=UNSTARTED_IN_LAMBDA),
+    "small_waits_for_a_function": small(small=(Refused("TooManyRequestsException"),) * 20),
+    "claim_waits_for_a_function": small(claim=(Refused("TooManyRequestsException"),) * 20),
     **{
         name: Act(
             Scene("small", {"small": endings}),
@@ -128,7 +130,7 @@ ACTS = {
             says,
         )
         for name, endings, messages, says in (
-            ("small_never_started", (Refused("TooManyRequestsException"),) * 9, 0, "Lambda.TooManyRequestsException"),
+            ("small_never_started", (Refused("ServiceException"),) * 9, 0, "Lambda.ServiceException"),
             ("small_fails", (Fails("RunFailedError", "the row is bad"),), 0, "RunFailedError: the row is bad"),
             ("small_dies", (Fails("Lambda.Unknown", "gone", after=True),), 1, "Lambda.Unknown: gone"),
             ("small_exits", (Fails("Runtime.ExitError", "gone", after=True),), 1, "Runtime.ExitError: gone"),

@@ -143,6 +143,12 @@ def test_an_input_that_no_run_can_be_made_of_ends_with_the_claims_own_words_and_
     assert world.ledger.items == {}
 
 
+def test_a_failure_that_cannot_be_recorded_ends_the_execution_with_its_cause_on_its_face() -> None:
+    state, data = MACHINE.fail("Update Status Failed", {"provider": "a"}, "LedgerUnavailableError", "no ledger")
+
+    assert (state, data["status"]) == ("Run Failed", {"Error": "LedgerUnavailableError", "Cause": "no ledger"})
+
+
 def test_a_job_run_that_was_stopped_ends_its_state_without_an_error_and_is_no_success() -> None:
     stopped = {"Id": "jr_1", "JobRunState": "STOPPED"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,6 +47,10 @@ class Stack:
 
     def output(self, name: str) -> str:
         return name
+
+    @property
+    def dispatching(self) -> Any:
+        return SimpleNamespace(discovery="poll", sweep=timedelta(days=1))
 
     @property
     def config_api(self) -> Any:

@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cli.errors import AccessError, UsageError
-from fanout.adapters import DynamoLedger, S3Objects
+from fanout.adapters import DynamoLedger, DynamoNews, S3Objects
 from fanout.settings import ClaimSettings, DispatchSettings
 
 if TYPE_CHECKING:
@@ -57,13 +57,10 @@ class Where:
 class Deployment:
     """A stack and everything that a command may need of it, each made on first use."""
 
-    def __init__(
-        self, session: boto3.session.Session, stack: str | None, endpoint: str | None, logs: Path | None
-    ) -> None:
+    def __init__(self, session: boto3.session.Session, stack: str | None, endpoint: str | None) -> None:
         self._session = session
         self._stack = stack
         self._endpoint = endpoint
-        self.local_logs = logs
         self._clients: dict[str, Any] = {}
 
     @classmethod
@@ -77,7 +74,7 @@ class Deployment:
         """
         if where.cloud_file is None:
             session = boto3.session.Session(region_name=where.region, profile_name=where.profile)
-            return cls(session, where.stack, None, None)
+            return cls(session, where.stack, None)
         try:
             cloud = json.loads(where.cloud_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -89,7 +86,7 @@ class Deployment:
             aws_secret_access_key="laptop",  # noqa: S106 - moto takes any
             region_name=cloud["region"],
         )
-        return cls(session, None, cloud["endpoint"], where.cloud_file.parent / "logs")
+        return cls(session, None, cloud["endpoint"])
 
     @property
     def is_local(self) -> bool:
@@ -168,6 +165,11 @@ class Deployment:
     def ledger(self) -> DynamoLedger:
         """The run ledger."""
         return DynamoLedger(self.client("dynamodb"), self.output("RunLedgerTable"))
+
+    @cached_property
+    def news(self) -> DynamoNews:
+        """Who has news."""
+        return DynamoNews(self.client("dynamodb"), self.output("RunLedgerTable"))
 
     @cached_property
     def objects(self) -> S3Objects:

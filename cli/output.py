@@ -94,7 +94,7 @@ class Page:
         lines = [text]
         if self._width is not None and cell_len(start + text) > self._width:
             room = max(1, self._width - indent)
-            lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+            lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
         for number, line in enumerate(lines):
             self._console.print((" " * indent if number else start) + line.rstrip(), style=style)
 

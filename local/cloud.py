@@ -86,7 +86,7 @@ class LaptopCloud:
         self.endpoint = ""
         self.outputs: dict[str, str] = {}
         self._template_path = Path(template)
-        self._parameters = dict(parameters or {})
+        self._parameters = {"Discovery": "poll", **(parameters or {})}  # no bucket here sends notifications yet
         self._port = port
         self._drivers = drivers
         self._concurrency = concurrency

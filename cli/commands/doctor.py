@@ -150,12 +150,6 @@ def _change_log(stack: Deployment) -> str:
     return f"{directory}, {counted(folders, 'provider')}{' or more' if answer.get('IsTruncated') else ''}"
 
 
-def _runs(stack: Deployment) -> str:
-    bucket, prefix = split_uri(stack.runs + "/")
-    stack.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-    return f"{stack.runs}/ readable"
-
-
 def _queue(stack: Deployment) -> str:
     url = stack.output("ChangesQueueUrl")
     names = ["ApproximateNumberOfMessages", "QueueArn"]
@@ -221,7 +215,6 @@ CHECKS: dict[str, Callable[[Deployment], str]] = {
     "job script": _script,
     "run ledger": _ledger,
     "change log": _change_log,
-    "runs' folders": _runs,
     "queue": _queue,
     "secret": _secret,
     "config API": _config_api,

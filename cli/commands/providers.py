@@ -32,15 +32,6 @@ NEW = {"If-None-Match": "*"}
 
 
 @dataclass(frozen=True)
-class EntryReport:
-    """One provider's entry after a command."""
-
-    provider: str
-    did: str
-    entry: dict[str, Any] | None
-
-
-@dataclass(frozen=True)
 class ChangesReport:
     """Answer of `discover` and `import`."""
 
@@ -63,8 +54,7 @@ def add(
     field: Fields = None,
 ) -> None:
     """Register a provider."""
-    entry = _given(frequency, group, field)
-    op.show(EntryReport(provider, "added", _call(op, "PUT", provider, entry, NEW)), _show_entry)
+    _show_change(op, provider, "added", _call(op, "PUT", provider, _given(frequency, group, field), NEW))
 
 
 def change(
@@ -74,17 +64,17 @@ def change(
     changes = _given(frequency, group, field)
     if not changes:
         raise UsageError("say what to change: --frequency, --group or --field")
-    op.show(EntryReport(provider, "changed", _call(op, "PATCH", provider, changes)), _show_entry)
+    _show_change(op, provider, "changed", _call(op, "PATCH", provider, changes))
 
 
 def pause(op: Operator, provider: Provider) -> None:
     """Keep a provider from being started; a run that is under way goes on."""
-    op.show(EntryReport(provider, "paused", _call(op, "PATCH", provider, {"paused": True})), _show_entry)
+    _show_change(op, provider, "paused", _call(op, "PATCH", provider, {"paused": True}))
 
 
 def resume(op: Operator, provider: Provider) -> None:
     """Let a paused provider be started again; what came meanwhile is processed with its next run."""
-    op.show(EntryReport(provider, "resumed", _call(op, "PATCH", provider, {"paused": None})), _show_entry)
+    _show_change(op, provider, "resumed", _call(op, "PATCH", provider, {"paused": None}))
 
 
 def remove(op: Operator, provider: Provider, yes: Yes = False) -> None:
@@ -92,7 +82,7 @@ def remove(op: Operator, provider: Provider, yes: Yes = False) -> None:
     _call(op, "GET", provider)  # so that nobody is asked about a provider that is not there
     op.confirm(f"Take {provider} off the list?", yes=yes)
     _call(op, "DELETE", provider)
-    op.show(EntryReport(provider, "removed", None), _show_entry)
+    _show_change(op, provider, "removed", None)
 
 
 def discover(
@@ -261,10 +251,13 @@ def _row(name: str, raw: object) -> tuple[object, ...]:
     return name, f"{entry.frequency:g} min", entry.status, entry.last_success, entry.paused, entry.group, said
 
 
-def _show_entry(report: EntryReport, page: Page) -> None:
-    page.line(f"{report.provider} {report.did}")
-    if report.entry is not None:
-        page.line(json.dumps(report.entry))
+def _show_change(op: Operator, provider: str, did: str, entry: dict[str, Any] | None) -> None:
+    def view(report: dict[str, Any], page: Page) -> None:
+        page.line(f"{provider} {did}")
+        if entry is not None:
+            page.line(json.dumps(entry))
+
+    op.show({"provider": provider, "did": did, "entry": entry}, view)
 
 
 def _show_changes(report: ChangesReport, page: Page) -> None:

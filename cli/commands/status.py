@@ -88,7 +88,9 @@ def failed(op: Operator, late_after: LateAfter = 30) -> Exit:
 def look(op: Operator, late_after: int) -> Overview:
     """Look at every provider of the stack."""
     executions = StepFunctions(op.stack.client("stepfunctions"), op.stack.output("StateMachineArn"))
-    return survey(op.stack.config_api, op.stack.ledger, executions, utc_now(), timedelta(minutes=late_after))
+    settings, late = op.stack.dispatching, timedelta(minutes=late_after)
+    news = op.stack.news.waiting() if settings.discovery == "events" else None
+    return survey(op.stack.config_api, op.stack.ledger, executions, utc_now(), late, news, settings.sweep)
 
 
 def group(standings: Iterable[Standing]) -> list[Cause]:

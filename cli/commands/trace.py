@@ -18,7 +18,7 @@ from cli.commands.providers import is_name
 from cli.deployment import Deployment
 from cli.errors import Exit, UsageError
 from cli.history import RunFolder, find_folder, read_record
-from cli.logs import CloudWatchLogs, LocalLogs, Logs, short
+from cli.logs import of_function, of_job_run, short
 from cli.output import Page, counted, dollars
 from fanout.endings import explain
 from fanout.ledger import ProviderState
@@ -279,16 +279,9 @@ def _log(
 ) -> list[str]:
     if not lines or folder is None:
         return []
-    logs: Logs
-    if stack.local_logs is not None:
-        logs = LocalLogs(stack.local_logs)
-    else:
-        logs = CloudWatchLogs(
-            stack.client("logs"), stack.client("glue"), stack.output("FunctionLogGroup"), stack.output("GlueJobName")
-        )
     if job_run is not None:
-        return logs.of_job_run(job_run["Id"], lines)
-    return logs.of_function(stack.output("SmallRunFunctionName"), run_id, folder.claimed_at, lines)
+        return of_job_run(stack, job_run["Id"], lines)
+    return of_function(stack, stack.output("SmallRunFunctionName"), run_id, folder.claimed_at, lines)
 
 
 def _show(found: Trace, page: Page) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from fanout.errors import FanoutError, InvalidProviderError, InvalidRequestError, TransientError
 from fanout.ledger import LedgerStore, ProviderState
+from fanout.news import News, NewsStore
 from fanout.providers import ProviderEntry, parse_entry
 from fanout.recovery import LiveExecutions, Recovery
 from fanout.runs import Lease
@@ -27,6 +28,7 @@ from fanout.schedule import (
     is_heavy,
     overdue,
     overdue_minutes,
+    sweep_time,
 )
 from fanout.settings import DispatchSettings
 from fanout.starts import NewExecutions, Starter, TokenBucket
@@ -83,7 +85,7 @@ class TickReport:
     """What a tick found and did. Counts are whole; names are capped.
 
     Each provider in the config API's answer is counted once: `providers` = `rejected` + `paused` + `waiting` +
-    `already_running` + `backing_off` + `due`, and `due` = `started` + `already_started` + `deferred` +
+    `idle` + `already_running` + `backing_off` + `due`, and `due` = `started` + `already_started` + `deferred` +
     `failed_starts`.
 
     Attributes
@@ -98,12 +100,17 @@ class TickReport:
         Due again on the next tick: no place until the tick's time was up, or no answer.
     failed_starts
         Refused, or throttled until the tries were used up.
+    idle
+        Their frequency has passed, and they have no news, no backlog and no sweep: there is nothing to do.
     already_running
         Due by their entry, and a run holds the lease.
     never_succeeded
         Of those due or backing off: without a success so far, hence without a moment to be overdue from.
     oldest_overdue_minutes
-        Of those due or backing off: by how much the latest of them has missed its next success.
+        Of those due or backing off: for how long the latest of them has been late, counted from when its frequency had
+        passed and there was something to do.
+    oldest_news_minutes
+        Of those due or backing off: for how long the oldest news has waited for a run.
     live
         Runs that held a lease when the tick began.
     reconciled
@@ -121,6 +128,7 @@ class TickReport:
     backing_off: int = 0
     paused: int = 0
     waiting: int = 0
+    idle: int = 0
     rejected: int = 0
     failed_starts: int = 0
     reconciled: int = 0
@@ -129,6 +137,7 @@ class TickReport:
     live: int = 0
     never_succeeded: int = 0
     oldest_overdue_minutes: float = 0
+    oldest_news_minutes: float = 0
     started_providers: list[str] = field(default_factory=list)
     deferred_providers: list[str] = field(default_factory=list)
     rejected_providers: list[str] = field(default_factory=list)
@@ -145,7 +154,7 @@ class Dispatcher:
 
     Parameters
     ----------
-    provider_list, store, executions
+    provider_list, store, news, executions
         Ports.
     recovery
         Frees the leases of dead runs, and pushes reports that are owed.
@@ -161,6 +170,7 @@ class Dispatcher:
 
     provider_list: ProviderList
     store: LedgerStore
+    news: NewsStore
     executions: Executions
     recovery: Recovery
     settings: DispatchSettings
@@ -191,9 +201,11 @@ class Dispatcher:
             Not a single execution could be started although some were due.
         """
         report = TickReport(scheduled_at=format_iso(scheduled_at))
-        leases = self._live(report)
+        attention = self.store.attention()
+        leases = self._live(attention, report)
         entries = self._entries(scheduled_at, report)
-        waiting = self._candidates(entries, scheduled_at, leases, report)
+        behind = {state.provider for state in attention if state.behind}
+        waiting = self._candidates(entries, scheduled_at, leases, behind, report)
         starting = _Starting(
             Places(self.settings.max_concurrent_runs),
             Starter(
@@ -230,9 +242,9 @@ class Dispatcher:
             raise next(iter(starting.failures.values()))
         return report
 
-    def _live(self, report: TickReport) -> dict[str, Lease]:
+    def _live(self, attention: list[ProviderState], report: TickReport) -> dict[str, Lease]:
         """Leases of the runs that are alive, once those of dead runs were freed."""
-        leases = {state.provider: state.lease for state in self.store.attention() if state.lease}
+        leases = {state.provider: state.lease for state in attention if state.lease}
         freed = self.recovery.free_dead(leases, self.clock(), report.fault) if leases else set()
         report.freed_leases, report.live = len(freed), len(leases) - len(freed)
         return {name: lease for name, lease in leases.items() if name not in freed}
@@ -250,10 +262,18 @@ class Dispatcher:
         return valid
 
     def _candidates(
-        self, entries: Mapping[str, ProviderEntry], tick: datetime, live: Container[str], report: TickReport
+        self,
+        entries: Mapping[str, ProviderEntry],
+        tick: datetime,
+        live: Container[str],
+        behind: Container[str],
+        report: TickReport,
     ) -> list[Candidate]:
-        """Due providers. Ledger items are read only of those that their entry says may be due."""
+        """Due providers. Ledger items are read only of those that may be due and have something to do."""
+        polls = self.settings.discovery == "poll"
+        news = {} if polls else self.news.waiting()
         verdicts: dict[str, Verdict] = {}
+        swept: dict[str, datetime] = {}
         for name, entry in entries.items():
             if entry.paused:
                 verdicts[name] = Verdict.PAUSED
@@ -261,23 +281,31 @@ class Dispatcher:
                 verdicts[name] = Verdict.WAITING
             elif name in live:
                 verdicts[name] = Verdict.ALREADY_RUNNING
+            elif not (polls or name in news or name in behind):
+                swept[name] = sweep_time(name, tick, self.settings.sweep)
+                if entry.last_success is not None and entry.last_success >= swept[name]:
+                    verdicts[name] = Verdict.IDLE
         possible = [name for name in entries if name not in verdicts]
         states, now = self.store.get_many(possible), self.clock()
-        candidates, late = [], []
+        candidates, late, ages = [], [], [0.0]
         for name in possible:
             entry, state = entries[name], states.get(name) or ProviderState(provider=name)
-            verdict = verdicts[name] = decide(entry, state, tick, now)
+            told = news.get(name, News())
+            since = told.since or swept.get(name)
+            verdict = verdicts[name] = decide(entry, state, tick, now, swept.get(name))
             if verdict is Verdict.DUE:
-                heavy = is_heavy(state, self.settings.small_run_max_bytes)
-                candidates.append(Candidate(name, overdue(entry, state, tick), heavy, entry.group))
+                heavy = is_heavy(state, self.settings.small_run_max_bytes, told.bytes)
+                candidates.append(Candidate(name, overdue(entry, state, tick, since), heavy, entry.group))
             if verdict in (Verdict.DUE, Verdict.BACKING_OFF):
-                late.append(overdue_minutes(entry, state, tick))
+                late.append(overdue_minutes(entry, state, tick, since))
+                ages += [(tick - told.since).total_seconds() / 60] if told.since else []
         count = Counter(verdicts.values())
         report.due, report.backing_off = count[Verdict.DUE], count[Verdict.BACKING_OFF]
         report.paused, report.waiting = count[Verdict.PAUSED], count[Verdict.WAITING]
-        report.already_running = count[Verdict.ALREADY_RUNNING]
+        report.already_running, report.idle = count[Verdict.ALREADY_RUNNING], count[Verdict.IDLE]
         report.never_succeeded = late.count(None)
         report.oldest_overdue_minutes = round(max((minutes for minutes in late if minutes is not None), default=0), 1)
+        report.oldest_news_minutes = round(max(ages), 1)
         return candidates
 
     def _start(

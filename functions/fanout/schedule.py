@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from fanout.ledger import ProviderState, is_live
@@ -19,6 +19,9 @@ LISTED_AFTER = timedelta(minutes=1)
 """After this long a running execution is certainly in the list of running executions."""
 
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
 class Verdict(StrEnum):
     """What a tick decides about one provider."""
 
@@ -27,6 +30,7 @@ class Verdict(StrEnum):
     WAITING = "waiting"
     ALREADY_RUNNING = "already_running"
     BACKING_OFF = "backing_off"
+    IDLE = "idle"
 
 
 def is_due(entry: ProviderEntry, now: datetime) -> bool:
@@ -43,7 +47,23 @@ def last_success(entry: ProviderEntry, state: ProviderState) -> datetime | None:
     return max((t for t in (entry.last_success, state.last_success) if t), default=None)
 
 
-def decide(entry: ProviderEntry, state: ProviderState, tick: datetime, now: datetime | None = None) -> Verdict:
+def sweep_time(provider: str, tick: datetime, sweep: timedelta) -> datetime:
+    """The last moment, up to the tick, at which the provider was to be looked at whatever the news says.
+
+    Such moments come every `sweep`, and the provider's name says where in it, so that sweeps are spread evenly.
+    """
+    digest = hashlib.blake2b(provider.encode(), digest_size=4).digest()
+    phase = _EPOCH + sweep * (int.from_bytes(digest) / 2**32)
+    return phase + (tick - phase) // sweep * sweep
+
+
+def decide(
+    entry: ProviderEntry,
+    state: ProviderState,
+    tick: datetime,
+    now: datetime | None = None,
+    idle_since: datetime | None = None,
+) -> Verdict:
     """Decide about one provider from its entry and its ledger item.
 
     Periods and backoff are counted from tick to tick, so that a tick that comes late does not shift all later
@@ -55,6 +75,9 @@ def decide(entry: ProviderEntry, state: ProviderState, tick: datetime, now: date
         The time the tick was scheduled for.
     now
         The clock; the tick's time if not given.
+    idle_since
+        The provider has nothing to do if its last success is not before this; None when it has something to do, or
+        when only a run can tell.
     """
     if entry.paused:
         return Verdict.PAUSED
@@ -63,34 +86,57 @@ def decide(entry: ProviderEntry, state: ProviderState, tick: datetime, now: date
     success = last_success(entry, state)
     if success is not None and tick - success < entry.period:
         return Verdict.WAITING
+    if idle_since is not None and success is not None and success >= idle_since:
+        return Verdict.IDLE
     if state.retry_at is not None and state.retry_at > tick:
         return Verdict.BACKING_OFF
     return Verdict.DUE
 
 
-def overdue(entry: ProviderEntry, state: ProviderState, tick: datetime) -> float:
+def overdue(entry: ProviderEntry, state: ProviderState, tick: datetime, since: datetime | None = None) -> float:
     """How long the provider has waited for a run, in units of its own frequency; infinite if it never had one.
 
     A run that failed counts as a turn too. Otherwise a provider that never succeeds would stand first at
     every tick and could starve the others. docs/dispatch.md derives from this how long anyone can wait.
+
+    Parameters
+    ----------
+    since
+        When there was something to do for it, if that is known: before this, it did not wait.
     """
     turns = [t for t in (entry.last_success, state.last_success, state.last_claim) if t]
-    return (tick - max(turns)) / entry.period if turns else float("inf")
+    if not turns:
+        return float("inf")
+    turn = max(turns) if since is None else max(*turns, since - entry.period)
+    return (tick - turn) / entry.period
 
 
-def overdue_minutes(entry: ProviderEntry, state: ProviderState, tick: datetime) -> float | None:
-    """By how many minutes the provider's next success is late; None if it never had one to count from."""
+def overdue_minutes(
+    entry: ProviderEntry, state: ProviderState, tick: datetime, since: datetime | None = None
+) -> float | None:
+    """By how many minutes the provider's next success is late, counted from when there was something to do for it.
+
+    None if it never had a success to count from.
+    """
     success = last_success(entry, state)
-    return None if success is None else max(0.0, (tick - success - entry.period).total_seconds() / 60)
+    if success is None:
+        return None
+    begin = success + entry.period if since is None else max(success + entry.period, since)
+    return max(0.0, (tick - begin).total_seconds() / 60)
 
 
-def is_heavy(state: ProviderState, small_run_max_bytes: int) -> bool:
+def is_heavy(state: ProviderState, small_run_max_bytes: int, waiting_bytes: int = 0) -> bool:
     """Whether the provider's next run is expected on Glue, and so needs one of the places there.
 
-    An expectation only, told by the last run: a run that is expected in Lambda and has too much for it goes to Glue all
-    the same, and waits in its own execution if Glue is full.
+    An expectation only, told by the bytes that are waiting or, when no news tells of any, by the last run. A run that
+    is expected in Lambda and has too much for it goes to Glue all the same, and waits in its own execution if Glue is
+    full.
     """
-    return small_run_max_bytes == 0 or (state.last_run is not None and state.last_run.engine == "glue")
+    if small_run_max_bytes == 0:
+        return True
+    if waiting_bytes:
+        return waiting_bytes > small_run_max_bytes
+    return state.last_run is not None and state.last_run.engine == "glue"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ FIGURES = (
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:4566"),
     (re.compile(r"\b\d+\.\d+\b"), "0.1"),
     (re.compile(r"\b(?:\d+[dhms] ?){1,2}\b"), "1m "),
-    (re.compile(r"\b\d[\d,]* bytes"), "1 bytes"),
+    (re.compile(r"\b\d[\d,]* bytes|within \d+ s"), "1 bytes"),
     (re.compile(r"\b[0-9a-f]{32,}\b|(?<=databucket-)[a-z0-9]+|(?<=ChangesQueue-)[A-Z0-9]+"), "#"),
 )
 """What differs from session to session: times, amounts, sizes, ports, hashes."""
@@ -41,8 +41,10 @@ def record(
     """
     script = ["set -euo pipefail"]
     for block in blocks:
-        shown = "\n".join("$ " + line if n == 0 else line for n, line in enumerate(block.rstrip().split("\n")))
-        script += [f"printf '%s\\n' {shlex.quote(shown)}", block, "echo"]
+        for command in commands(block):
+            shown = "$ " + command.replace("\n", "\n> ")
+            script += [f"printf '%s\\n' {shlex.quote(shown)}", command]
+        script.append("echo")
     main, terminal = pty.openpty()
     ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {**environment, "TERM": "xterm", "COLUMNS": str(columns)}
@@ -59,6 +61,20 @@ def record(
         os.close(main)
         status = shell.wait(30)
     return STYLE.sub("", said.decode()).replace("\r\n", "\n"), status
+
+
+def commands(block: str) -> list[str]:
+    """The commands of a block, one a line, but for one that takes the lines below it as its input."""
+    found: list[str] = []
+    end = ""
+    for line in block.rstrip().split("\n"):
+        if end:
+            found[-1] += "\n" + line
+            end = "" if line == end else end
+        else:
+            found.append(line)
+            end = line.partition("<<'")[2].rstrip("'")
+    return found
 
 
 def read(terminal: int) -> bytes:

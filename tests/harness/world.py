@@ -18,7 +18,7 @@ from fanout.manifests import Manifest, StoredObject, read_manifest
 from fanout.recovery import Recovery
 from fanout.settings import ClaimSettings, DispatchSettings
 from fanout.starts import TokenBucket
-from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryObjects, etag
+from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryNews, MemoryObjects, etag
 from tests.harness.faults import Clock, Faults
 from tests.harness.processes import InlinePool
 
@@ -68,6 +68,7 @@ class World:
         self.ledger = MemoryLedger(self.faults)
         self.objects = MemoryObjects(self.faults)
         self.config_api = MemoryConfigApi(self.faults)
+        self.news = MemoryNews(self.faults)
         self.executions = MemoryExecutions(self.faults)
         self.log: list[str] = []
         self.configure(**self.settings)
@@ -81,6 +82,7 @@ class World:
             self.ledger,
             self.objects,
             self.config_api,
+            self.news,
             dispatch_settings,
             self.clock,
             self.log.append,
@@ -90,6 +92,7 @@ class World:
             self.ledger,
             self.objects,
             self.config_api,
+            self.news,
             ClaimSettings.model_validate(given),
             self.clock,
             self.log.append,
@@ -100,6 +103,7 @@ class World:
         self.dispatcher = Dispatcher(
             provider_list=self.config_api,
             store=self.ledger,
+            news=self.news,
             executions=self.executions,
             recovery=Recovery(self.ledger, self.executions, self.endings),
             settings=dispatch_settings,
@@ -116,6 +120,10 @@ class World:
     def uri(self, provider: str, key: str) -> str:
         """Where an object of a provider's change log lies."""
         return f"{CHANGE_LOG}/provider={provider}/{key}"
+
+    def tell(self, provider: str, objects: int = 1, size: int = 1) -> None:
+        """The event of new objects arrives."""
+        self.news.mark(provider, objects, size, self.clock())
 
     def change(self, provider: str, key: str, *rows: str, last_modified: datetime | None = None) -> None:
         """Add an object of the change log; a row is its message's id."""

@@ -229,6 +229,7 @@ def test_a_tick_writes_its_counts_as_embedded_metrics(deployment: Deployment) ->
         "Deferred": 1,
         "BackingOff": 0,
         "Paused": 1,
+        "Idle": 0,
         "Rejected": 1,
         "FailedStarts": 0,
         "NeverSucceeded": 1,
@@ -236,6 +237,7 @@ def test_a_tick_writes_its_counts_as_embedded_metrics(deployment: Deployment) ->
         "FreedLeases": 0,
         "LiveRuns": 0,
         "OldestOverdueMinutes": 120,
+        "OldestNewsMinutes": 0,
     }
 
 

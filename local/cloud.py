@@ -231,8 +231,12 @@ class LaptopCloud:
         found = schedule.schedules(self.client("scheduler"))
         if len(found) != 1:
             raise LaptopCloudError(f"The template makes {len(found)} schedules; tick() needs one.")
-        self._up()[0].deliver_events()
+        self.deliver_events()
         return self.fire(found[0], at or datetime.now(UTC))
+
+    def deliver_events(self) -> None:
+        """Wait until every queue that a function takes from is empty, without waiting for batching windows to end."""
+        self._up()[0].deliver_events()
 
     def fire(self, fired: dict[str, Any], at: datetime) -> Any:
         """Invoke a schedule's target with its Input, and wait for what it returns."""

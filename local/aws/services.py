@@ -181,7 +181,7 @@ class Services:
         self._pollers.append(QueuePoller(mapping, self.client("sqs", role), self.client("lambda", "sqs")))
 
     def deliver_events(self) -> None:
-        """Wait until the queues that functions take from are empty, no batch waiting for its window to end."""
+        """See `local.cloud.LaptopCloud.deliver_events`."""
         for poller in self._pollers:
             poller.hurry()
 

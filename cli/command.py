@@ -18,7 +18,7 @@ import typer
 
 from cli.deployment import Deployment, Where
 from cli.errors import EXPECTED, Exit, UsageError, as_operator_error
-from cli.output import View, as_json, console
+from cli.output import View, as_json, page, safe
 from fanout.times import parse_iso
 
 CLOUD_FILE = Path(".local/cloud.json")
@@ -29,8 +29,14 @@ _UNIT = {"m": "minutes", "h": "hours", "d": "days"}
 
 Provider = Annotated[str, typer.Argument(metavar="PROVIDER")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Local = Annotated[bool, typer.Option("--local", help="Work with the laptop cloud of `make up`.", envvar="FANOUT_LOCAL")]
-Stack = Annotated[str, typer.Option("--stack", help="CloudFormation stack on AWS.", envvar="FANOUT_STACK")]
+Local = Annotated[
+    bool,
+    typer.Option("--local", help="Work with the laptop cloud of `make up`.", envvar="FANOUT_LOCAL"),
+]
+Stack = Annotated[
+    str | None,
+    typer.Option("--stack", help="CloudFormation stack on AWS; the only one without it.", envvar="FANOUT_STACK"),
+]
 Region = Annotated[str | None, typer.Option("--region", help="AWS region; your own without it.")]
 Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile; your own without it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")]
@@ -53,11 +59,11 @@ class Operator:
         if self.json:
             print(as_json(report))  # noqa: T201 - the one place that writes to stdout
         else:
-            view(report, console())
+            view(report, page())
 
     def note(self, text: str) -> None:
         """Say something beside the answer; never in the way of --json."""
-        console(error=True).print(text, style="dim", markup=False)
+        page(error=True).line(text, style="dim")
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask before something that cannot be taken back.
@@ -71,20 +77,25 @@ class Operator:
             return
         if not sys.stdin.isatty():
             raise UsageError(f"{question} Nobody is here to be asked: add --yes.")
-        if not typer.confirm(question, err=True):
+        if not typer.confirm(safe(question), err=True):
             raise UsageError("nothing was changed")
 
 
 def _shared(
     *,
     local: Local = False,
-    stack: Stack = "glue-fanout-dev",
+    stack: Stack = None,
     region: Region = None,
     profile: Profile = None,
     json: AsJson = False,
 ) -> Operator:
-    cloud_file = Path(os.environ.get(CLOUD_FILE_VARIABLE) or CLOUD_FILE) if local else None
-    return Operator(Where(stack, region, profile, cloud_file), json)
+    cloud_file = Path(os.environ.get(CLOUD_FILE_VARIABLE) or CLOUD_FILE)
+    chosen = local or any((stack, region, profile))
+    found = not chosen and cloud_file.exists()
+    operator = Operator(Where(stack, region, profile, cloud_file if local or found else None), json)
+    if found:
+        operator.note("this is the laptop cloud of `make up`; --stack names a stack on AWS, --local is silent")
+    return operator
 
 
 def command(
@@ -116,7 +127,7 @@ def _outcome(function: Callable[..., Exit | None], operator: Operator, given: di
         return function(operator, **given) or Exit.OK
     except EXPECTED as error:
         shown = as_operator_error(error, local=operator.where.cloud_file is not None)
-        console(error=True).print(f"error: {shown}", style="red", markup=False)
+        page(error=True).line(f"error: {shown}", style="red")
         return shown.status
     except KeyboardInterrupt:
         return Exit.INTERRUPTED

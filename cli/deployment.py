@@ -17,11 +17,14 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cli.errors import AccessError, UsageError
-from fanout.adapters import DynamoLedger, S3Objects
+from fanout.adapters import DynamoLedger, DynamoNews, S3Objects
 from fanout.settings import ClaimSettings, DispatchSettings
 
 if TYPE_CHECKING:
     from fanout.config_client import HttpConfigApi
+
+OURS = {"StateMachineArn", "RunLedgerTable", "ConfigApiUrl"}
+"""Outputs by which a stack of this project is known, whatever its name."""
 
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
@@ -54,13 +57,10 @@ class Where:
 class Deployment:
     """A stack and everything that a command may need of it, each made on first use."""
 
-    def __init__(
-        self, session: boto3.session.Session, stack: str | None, endpoint: str | None, logs: Path | None
-    ) -> None:
+    def __init__(self, session: boto3.session.Session, stack: str | None, endpoint: str | None) -> None:
         self._session = session
         self._stack = stack
         self._endpoint = endpoint
-        self.local_logs = logs
         self._clients: dict[str, Any] = {}
 
     @classmethod
@@ -74,7 +74,7 @@ class Deployment:
         """
         if where.cloud_file is None:
             session = boto3.session.Session(region_name=where.region, profile_name=where.profile)
-            return cls(session, where.stack, None, None)
+            return cls(session, where.stack, None)
         try:
             cloud = json.loads(where.cloud_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -86,7 +86,7 @@ class Deployment:
             aws_secret_access_key="laptop",  # noqa: S106 - moto takes any
             region_name=cloud["region"],
         )
-        return cls(session, None, cloud["endpoint"], where.cloud_file.parent / "logs")
+        return cls(session, None, cloud["endpoint"])
 
     @property
     def is_local(self) -> bool:
@@ -108,19 +108,30 @@ class Deployment:
         Raises
         ------
         UsageError
-            There is no such stack.
+            There is no such stack; or none was named, and there is not exactly one of this project.
         """
         named = {"StackName": self._stack} if self._stack else {}
+        pages = self.client("cloudformation").get_paginator("describe_stacks").paginate(**named)
         try:
-            stacks = self.client("cloudformation").describe_stacks(**named)["Stacks"]
+            outputs = {
+                stack["StackName"]: {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
+                for page in pages
+                for stack in page["Stacks"]
+            }
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ValidationError":
-                raise UsageError(
-                    f"there is no stack {self._stack} in {self._session.region_name}: name another with --stack or "
-                    "--region, deploy it with `make deploy`, or add --local to work with `make up`"
-                ) from None
-            raise
-        return {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", ())}
+            if error.response["Error"]["Code"] != "ValidationError":
+                raise
+            outputs = {}
+        found = outputs if self._stack else {name: given for name, given in outputs.items() if given.keys() >= OURS}
+        if len(found) == 1:
+            return found.popitem()[1]
+        region = self._session.region_name
+        if found:
+            raise UsageError(f"there are several stacks in {region}: say --stack {' or --stack '.join(sorted(found))}")
+        raise UsageError(
+            f"there is no stack {self._stack or 'of glue-fanout'} in {region}: name another with --stack or --region, "
+            "deploy it with `make deploy`, or start the laptop cloud with `make up`"
+        )
 
     def output(self, name: str) -> str:
         """One output.
@@ -154,6 +165,11 @@ class Deployment:
     def ledger(self) -> DynamoLedger:
         """The run ledger."""
         return DynamoLedger(self.client("dynamodb"), self.output("RunLedgerTable"))
+
+    @cached_property
+    def news(self) -> DynamoNews:
+        """Who has news."""
+        return DynamoNews(self.client("dynamodb"), self.output("RunLedgerTable"))
 
     @cached_property
     def objects(self) -> S3Objects:

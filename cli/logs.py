@@ -1,102 +1,55 @@
-"""The last log lines of a run: CloudWatch Logs on AWS, files on the laptop cloud."""
+"""The last log lines of a run, from CloudWatch Logs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from cli.deployment import Deployment
 
 MARGIN = timedelta(minutes=15)
 """How long after its start a function's lines about a run are looked for: the Lambda's time limit."""
 
 
-class Logs(Protocol):
-    """Where log lines come from."""
+def of_function(stack: Deployment, function: str, run_id: str, began: datetime, lines: int) -> list[str]:
+    """The last lines of a function that name the run.
 
-    def of_function(self, function: str, run_id: str, began: datetime, lines: int) -> list[str]:
-        """The last lines of a function that name the run."""
-        ...
-
-    def of_job_run(self, job_run_id: str, lines: int) -> list[str]:
-        """The last lines of a Glue job run."""
-        ...
-
-
-class CloudWatchLogs:
-    """Log groups of the stack.
-
-    Parameters
-    ----------
-    logs, glue
-        boto3 clients of CloudWatch Logs and Glue.
-    group
-        The log group of all functions.
-    job_name
-        The Glue job, whose arguments say which log group its runs write to.
+    Functions share a log group; their streams are named ``2026/11/22/FUNCTION[$LATEST]...``.
     """
-
-    def __init__(self, logs: Any, glue: Any, group: str, job_name: str) -> None:
-        self._logs = logs
-        self._glue = glue
-        self._group = group
-        self._job_name = job_name
-
-    def of_function(self, function: str, run_id: str, began: datetime, lines: int) -> list[str]:
-        """See `Logs`. Streams are named ``2026/11/22/FUNCTION[$LATEST]...`` in a group that functions share."""
-        pages = self._logs.get_paginator("filter_log_events").paginate(
-            logGroupName=self._group,
+    pages = (
+        stack.client("logs")
+        .get_paginator("filter_log_events")
+        .paginate(
+            logGroupName=stack.output("FunctionLogGroup"),
             startTime=int(began.timestamp() * 1000),
             endTime=int((began + MARGIN).timestamp() * 1000),
             filterPattern=f'"{run_id}"',
         )
-        found = [
-            event["message"].rstrip()
-            for page in pages
-            for event in page["events"]
-            if f"/{function}[" in event["logStreamName"]
-        ]
-        return found[-lines:]
-
-    def of_job_run(self, job_run_id: str, lines: int) -> list[str]:
-        """See `Logs`. Driver and executors have a stream each: ``{job run id}-driver``, ``{job run id}-executor1``."""
-        arguments = self._glue.get_job(JobName=self._job_name)["Job"].get("DefaultArguments", {})
-        group = arguments.get("--custom-logGroup-prefix", "/aws-glue/jobs") + "/output"
-        pages = self._logs.get_paginator("describe_log_streams").paginate(
-            logGroupName=group, logStreamNamePrefix=job_run_id
-        )
-        events: list[dict[str, Any]] = []
-        try:
-            for stream in (stream["logStreamName"] for page in pages for stream in page["logStreams"]):
-                events += self._logs.get_log_events(
-                    logGroupName=group, logStreamName=stream, limit=lines, startFromHead=False
-                )["events"]
-        except self._logs.exceptions.ResourceNotFoundException:
-            return []  # no run has written anything yet
-        events.sort(key=lambda event: event["timestamp"])
-        return [event["message"].rstrip() for event in events[-lines:]]
+    )
+    events = [event for page in pages for event in page["events"] if f"/{function}[" in event["logStreamName"]]
+    return [event["message"].rstrip() for event in events[-lines:]]
 
 
-class LocalLogs:
-    """The laptop cloud's files: {function}.log and {job run id}.log."""
+def of_job_run(stack: Deployment, job_run_id: str, lines: int) -> list[str]:
+    """The last lines of a Glue job run.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def of_function(self, function: str, run_id: str, began: datetime, lines: int) -> list[str]:
-        """See `Logs`."""
-        return [line for line in self._lines(function) if run_id in line][-lines:]
-
-    def of_job_run(self, job_run_id: str, lines: int) -> list[str]:
-        """See `Logs`."""
-        return list(self._lines(job_run_id))[-lines:]
-
-    def _lines(self, name: str) -> Iterable[str]:
-        try:
-            return (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
+    Its driver and each executor have a stream, ``{job run id}-driver`` and ``{job run id}-executor1``, in the log group
+    that the job's arguments name.
+    """
+    logs, job = stack.client("logs"), stack.client("glue").get_job(JobName=stack.output("GlueJobName"))["Job"]
+    group = job.get("DefaultArguments", {}).get("--custom-logGroup-prefix", "/aws-glue/jobs") + "/output"
+    pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group, logStreamNamePrefix=job_run_id)
+    events: list[dict[str, Any]] = []
+    try:
+        for stream in (stream["logStreamName"] for page in pages for stream in page["logStreams"]):
+            events += logs.get_log_events(logGroupName=group, logStreamName=stream, limit=lines, startFromHead=False)[
+                "events"
+            ]
+    except logs.exceptions.ResourceNotFoundException:
+        return []  # no run has written anything yet
+    events.sort(key=lambda event: event["timestamp"])
+    return [event["message"].rstrip() for event in events[-lines:]]
 
 
 def short(line: str) -> str:

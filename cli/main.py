@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from cli.command import command
-from cli.commands import status
 from cli.commands.bookmark import audit, reset, set_to, show
 from cli.commands.cost import cost
 from cli.commands.doctor import doctor
@@ -26,11 +25,12 @@ from cli.commands.providers import (
 from cli.commands.put import put
 from cli.commands.run import replay, run
 from cli.commands.runs import runs
+from cli.commands.status import failed, status
 from cli.commands.trace import trace
 
 app = typer.Typer(
     name="fanout",
-    help="Operate glue-fanout. Works on a stack on AWS (--stack), or on the laptop cloud of `make up` (--local).",
+    help="Operate glue-fanout. Works on the laptop cloud while `make up` runs here, else on the stack on AWS.",
     epilog="Exit status: 0 all is well; 1 it worked, but something is not well; 2 the command line is wrong; "
     "3 no access; 130 interrupted.",
     no_args_is_help=True,
@@ -53,7 +53,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
     ] = False,
 ) -> None:
-    """Operate glue-fanout. Works on a stack on AWS (--stack), or on the laptop cloud of `make up` (--local)."""
+    """Operate glue-fanout. Works on the laptop cloud while `make up` runs here, else on the stack on AWS."""
 
 
 providers = typer.Typer(help="Who there is: list, add, change, remove, discover, import, export.", no_args_is_help=True)
@@ -72,7 +72,8 @@ command(bookmark, "show")(show)
 command(bookmark, "set")(set_to)
 command(bookmark, "reset")(reset)
 
-status.register(app)
+command(app)(status)
+command(app)(failed)
 app.add_typer(providers, name="providers")
 for function in (run, runs, trace, replay, put, audit, cost, doctor):
     command(app)(function)

@@ -7,19 +7,19 @@ may be due, or whose last run did not succeed, as the dispatcher does; so lookin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
 
 from fanout.dispatcher import ProviderList
 from fanout.errors import InvalidProviderError
-from fanout.ledger import ProviderState, is_live
+from fanout.ledger import LedgerStore, ProviderState, is_live
+from fanout.news import News
 from fanout.providers import ProviderEntry, parse_entry
 from fanout.recovery import LiveExecutions, dead_runs
-from fanout.schedule import Verdict, decide, is_due, last_success
+from fanout.schedule import Verdict, decide, is_due, last_success, overdue_minutes, sweep_time
 
 
 class Condition(StrEnum):
@@ -32,6 +32,7 @@ class Condition(StrEnum):
     RUNNING = "running"
     DUE = "due"
     WAITING = "waiting"
+    IDLE = "idle"
     PAUSED = "paused"
 
 
@@ -45,9 +46,9 @@ class Standing:
     Attributes
     ----------
     next_due
-        When a tick will start it next; in the past when it is due already.
+        When a tick will start it next, if there is something to do; in the past when it is due already.
     late_by
-        How long it has been due.
+        How long it has been due with something to do.
     """
 
     provider: str
@@ -75,25 +76,21 @@ class Overview:
         return not any(self.counts.get(condition) for condition in UNHEALTHY)
 
 
-class Ledger(Protocol):
-    """What the overview reads of the run ledger."""
-
-    def attention(self) -> list[ProviderState]:
-        """Items that hold a lease or owe a report."""
-        ...
-
-    def get_many(self, providers: Iterable[str]) -> dict[str, ProviderState]:
-        """Items by name."""
-        ...
-
-
 def survey(
-    provider_list: ProviderList, ledger: Ledger, executions: LiveExecutions, now: datetime, late_after: timedelta
+    provider_list: ProviderList,
+    ledger: LedgerStore,
+    executions: LiveExecutions,
+    now: datetime,
+    late_after: timedelta,
+    news: Mapping[str, News] | None = None,
+    sweep: timedelta = timedelta(0),
 ) -> Overview:
     """Look at every provider.
 
     Parameters
     ----------
+    news, sweep
+        Who has news, and how often anyone is looked at without; None when every due provider is started.
     late_after
         How long a provider may be due before it counts as late; two ticks are normal when places are scarce.
     """
@@ -102,13 +99,17 @@ def survey(
         listed = provider_list.entries()
     entries, standings = _valid(listed, now)
     held = {state.provider: state for state in attention.result() if state.lease}
-    wanted = [name for name, entry in entries.items() if name not in held and _needs_ledger(entry, now)]
+    behind = {state.provider for state in attention.result() if state.behind}
+    idlers = [] if news is None else [name for name in entries if name not in news and name not in behind]
+    swept = {name: sweep_time(name, now, sweep) for name in idlers}
+    wanted = [n for n, entry in entries.items() if n not in held and _needs_ledger(entry, now, swept.get(n))]
     states = {**ledger.get_many(wanted), **held}
     leases = {name: state.lease for name, state in held.items() if state.lease}
     dead = dead_runs(leases, executions, now, note=lambda text: None)  # who is not known to be dead counts as alive
     for name, entry in entries.items():
         state = states.get(name) or ProviderState(provider=name)
-        standings.append(stand(entry, state, now, late_after, dead.get(name)))
+        told = (news or {}).get(name, News()).since or swept.get(name)
+        standings.append(stand(entry, state, now, late_after, dead.get(name), swept.get(name), told))
     order = list(Condition)
     standings.sort(key=lambda s: (order.index(s.condition), -(s.late_by or timedelta()), s.provider))
     counts = Counter(s.condition.value for s in standings)
@@ -127,18 +128,26 @@ def _valid(listed: Mapping[str, object], now: datetime) -> tuple[dict[str, Provi
     return entries, invalid
 
 
-def _needs_ledger(entry: ProviderEntry, now: datetime) -> bool:
-    return is_due(entry, now) or entry.status in ("failed", "running")
+def _needs_ledger(entry: ProviderEntry, now: datetime, idle_since: datetime | None) -> bool:
+    idle = idle_since is not None and entry.last_success is not None and entry.last_success >= idle_since
+    return (is_due(entry, now) and not idle) or entry.status in ("failed", "running")
 
 
 def stand(
-    entry: ProviderEntry, state: ProviderState, now: datetime, late_after: timedelta, dead: str | None
+    entry: ProviderEntry,
+    state: ProviderState,
+    now: datetime,
+    late_after: timedelta,
+    dead: str | None,
+    idle_since: datetime | None = None,
+    since: datetime | None = None,
 ) -> Standing:
-    """How one provider stands."""
+    """How one provider stands; `idle_since` as for `decide`, `since` as for `overdue`."""
     success = last_success(entry, state)
     next_due = success + entry.period if success else None
-    verdict = decide(entry, state, now)
-    late_by = now - next_due if next_due and next_due < now and verdict is not Verdict.PAUSED else None
+    verdict = decide(entry, state, now, idle_since=idle_since)
+    late = overdue_minutes(entry, state, now, since) if verdict not in (Verdict.PAUSED, Verdict.IDLE) else None
+    late_by = timedelta(minutes=late) if late else None
     error = state.last_run.error if state.last_run else None
     lease = state.lease
 
@@ -153,8 +162,8 @@ def stand(
         return standing(Condition.PAUSED)
     if state.failures:
         return standing(Condition.FAILING, state.last_run.run_id if state.last_run else None, error)
-    if verdict is Verdict.WAITING:
-        return standing(Condition.WAITING)
+    if verdict in (Verdict.WAITING, Verdict.IDLE):
+        return standing(Condition(verdict.value))
     if late_by and late_by > late_after:
         return standing(Condition.LATE, why=f"due for {int(late_by.total_seconds() // 60)} minutes; no run took it")
     return standing(Condition.DUE)

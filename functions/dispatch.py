@@ -58,6 +58,7 @@ _METRICS = {
     "Deferred": "deferred",
     "BackingOff": "backing_off",
     "Paused": "paused",
+    "Idle": "idle",
     "Rejected": "rejected",
     "FailedStarts": "failed_starts",
     "NeverSucceeded": "never_succeeded",
@@ -74,3 +75,4 @@ def _measure(report: TickReport) -> None:
     for name, counter in _METRICS.items():
         metrics.add_metric(name, MetricUnit.Count, counts[counter])
     metrics.add_metric("OldestOverdueMinutes", MetricUnit.NoUnit, report.oldest_overdue_minutes)
+    metrics.add_metric("OldestNewsMinutes", MetricUnit.NoUnit, report.oldest_news_minutes)

@@ -12,13 +12,16 @@ from local.errors import LaptopCloudError
 
 TEMPLATE = Path("template.yaml")
 WORKDIR = Path(".local")
+RUN_WORKDIR = WORKDIR / "run"
+"""`make run` has a folder of its own, so that it disturbs no `make up` beside it."""
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="python -m local", description="The whole system on this machine.")
     top.add_argument("--template", type=Path, default=TEMPLATE, help="the SAM template (default: %(default)s)")
-    top.add_argument("--workdir", type=Path, default=WORKDIR, help="state, logs, report (default: %(default)s)")
+    folder = f"state, logs, report (default: {RUN_WORKDIR} of run, else {WORKDIR})"
+    top.add_argument("--workdir", type=Path, help=folder)
     commands = top.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="start, seed, tick twice, verify, report")
@@ -41,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 0 when all is well."""
     chosen = parser().parse_args(arguments)
+    chosen.workdir = chosen.workdir or (RUN_WORKDIR if chosen.command == "run" else WORKDIR)
     try:
         return {"run": _run, "up": _up, "invoke": _invoke}[chosen.command](chosen)
     except LaptopCloudError as error:

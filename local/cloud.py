@@ -7,6 +7,7 @@ cloud.wait()
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from local.aws import schedule
 from local.aws.account import OPERATOR
@@ -45,6 +46,8 @@ class LaptopCloud:
         Folder for logs and state; what an earlier run left there is removed.
     drivers
         Spark drivers at once; they are started in the background. 0: Glue runs start one when they need it.
+    concurrency
+        How many Lambda invocations may run at once, as in a new account; above it Lambda throttles.
     glue_minute
         Seconds that a minute of a Glue timeout lasts.
     progress
@@ -74,6 +77,7 @@ class LaptopCloud:
         port: int = 0,
         workdir: str | Path = ".local",
         drivers: int = 2,
+        concurrency: int = 10,
         glue_minute: float = 60.0,
         progress: Callable[[str], None] = lambda line: None,
         watch: Watcher = lambda when, call, port: None,
@@ -82,12 +86,14 @@ class LaptopCloud:
         self.endpoint = ""
         self.outputs: dict[str, str] = {}
         self._template_path = Path(template)
-        self._parameters = dict(parameters or {})
+        self._parameters = {"Discovery": "poll", **(parameters or {})}  # no bucket here sends notifications yet
         self._port = port
         self._drivers = drivers
+        self._concurrency = concurrency
         self._glue_minute = glue_minute
         self._progress = progress
         self._watch = watch
+        self._lock: IO[str] | None = None
         self._services: Services | None = None
         self._stack: Stack | None = None
 
@@ -106,10 +112,17 @@ class LaptopCloud:
         if not _only_one.acquire(blocking=False):
             raise LaptopCloudError("A laptop cloud is already up in this process: moto's state is the process's.")
         try:
+            self._lock_workdir()
             template = Template.load(self._template_path, self._parameters)
             check_types(template)
             self._services = Services(
-                template.account, self.workdir, self._port, self._drivers, self._glue_minute, self._watch
+                template.account,
+                self.workdir,
+                self._port,
+                self._drivers,
+                self._concurrency,
+                self._glue_minute,
+                self._watch,
             )
             self.endpoint = self._services.endpoint
             self._warm_up(template)
@@ -143,7 +156,10 @@ class LaptopCloud:
         if self._services is not None:
             self._services.stop()
             self._services = self._stack = None
-        (self.workdir / "cloud.json").unlink(missing_ok=True)
+        if self._lock is not None:
+            (self.workdir / "cloud.json").unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
         if _only_one.locked():
             _only_one.release()
 
@@ -157,6 +173,11 @@ class LaptopCloud:
     def region(self) -> str:
         """AWS region."""
         return self._up()[0].account.region
+
+    @property
+    def stack_name(self) -> str:
+        """The stack's name."""
+        return self._up()[0].account.stack_name
 
     def physical_id(self, logical_id: str) -> str:
         """What `Ref` gives for a resource of the template."""
@@ -213,7 +234,7 @@ class LaptopCloud:
     def fire(self, fired: dict[str, Any], at: datetime) -> Any:
         """Invoke a schedule's target with its Input, and wait for what it returns."""
         target = fired["Target"]
-        payload = schedule.fill_in(target.get("Input", "{}"), fired, at)
+        payload = schedule.fill_in(target.get("Input", "{}"), at)
         answer = self.client("lambda").invoke(FunctionName=target["Arn"], Payload=payload.encode())
         result = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
@@ -241,6 +262,19 @@ class LaptopCloud:
 
     # ---- inner workings
 
+    def _lock_workdir(self) -> None:
+        """Claim the folder; the operating system lets go of it however this process ends."""
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        lock = (self.workdir / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise LaptopCloudError(
+                f"Another laptop cloud works in {self.workdir}. End it, or choose another folder with --workdir."
+            ) from None
+        self._lock = lock
+
     def _warm_up(self, template: Template) -> None:
         """Start the Spark drivers for the template's first Glue job, whose role is not there yet."""
         assert self._services is not None
@@ -252,31 +286,18 @@ class LaptopCloud:
 
     def _write_state(self) -> None:
         """Note the outputs, and write cloud.json: how other processes find this cloud."""
-        stack = self._up()[1]
+        services, stack = self._up()
         self.outputs = stack.outputs()
+        functions = [item for item in stack.template.resources.values() if item.type == "AWS::Lambda::Function"]
         state = {
             "pid": os.getpid(),
             "endpoint": self.endpoint,
             "region": self.region,
             "outputs": self.outputs,
             "resources": {logical_id: made.ref for logical_id, made in stack.made.items()},
-            "functions": self._functions(stack),
+            "functions": {item.logical_id: services.function(self.physical_id(item.logical_id)) for item in functions},
         }
         (self.workdir / "cloud.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
-
-    @staticmethod
-    def _functions(stack: Stack) -> dict[str, dict[str, str]]:
-        """Logical id of each function -> its name, its source folder, and the principal of its role."""
-        found = {}
-        for resource in stack.template.resources.values():
-            if resource.type == "AWS::Lambda::Function":
-                name, properties = resource.logical_id, stack.properties[resource.logical_id]
-                found[name] = {
-                    "name": stack.made[name].ref,
-                    "code": str(stack.template.package.path(properties["Code"]["S3Key"])),
-                    "principal": stack.services.principal(properties["Role"]),
-                }
-        return found
 
     def _up(self) -> tuple[Services, Stack]:
         if self._services is None or self._stack is None:

@@ -39,16 +39,24 @@ SECONDS = {
     "claim": 0.4,
     "update_status": 0.4,
     "config_api": 0.05,
+    "notice": 0.5,
 }
 """Seconds of one thing. `article_row` and `glue_row` were measured on two cores with a queue 15 ms away, `small_row` is
 the small engine's rate rounded down to what one Lambda vCPU (1,769 MB) can do. The others are guesses, rounded up."""
 
-MEMORY_MB = {"dispatch": 1769, "claim": 1024, "update_status": 512, "small": 1769, "config_api": 512}
+DISPATCH_SECONDS = 900
+"""The dispatcher's time limit, which it uses up while heavy providers wait for places; a test compares."""
+MEMORY_MB = {"dispatch": 1769, "claim": 1024, "update_status": 512, "small": 1769, "config_api": 512, "notice": 512}
 """As template.yaml has them; a test compares."""
 ARTICLE_STATES = 2
-EMF_METRICS = 32
+EMF_METRICS = 34
 """Metrics that dispatch and update_status emit, each with its dimensions; a test counts them."""
-ALARM_METRICS = 14
+ALARM_METRICS = 16
+SWEEPS_A_YEAR = 365
+"""`SweepMinutes` is a day; a test compares."""
+POLLS_A_YEAR = 5 * 3 * 60 * 24 * DAYS
+"""Lambda asks an idle queue with five pollers, each of which waits for 20 seconds. Source: "Using Lambda with Amazon
+SQS", Lambda guide."""
 LOG_BYTES = {"tick": 4_000, "run": 8_000, "article_tick": 1_000, "article_run": 20_000}
 
 Profile = Literal["dev", "prod"]
@@ -123,8 +131,9 @@ def our_run(rows: float, engine: Engine | None = None) -> Bill:
         + 2 * lambda_dollars(SECONDS["config_api"], MEMORY_MB["config_api"])
     )
     bill["API Gateway"] = 2 * PRICES["api_gateway_request"]
-    # A ledger item has 1 to 2 KB and a copy in the index; claim, end and report write both. The entry is written twice.
-    bill["DynamoDB"] = 16 * PRICES["dynamodb_write"] + 6 * PRICES["dynamodb_read"]
+    # A ledger item has 1 to 2 KB and a copy in the index; claim, plan, end and report write both. The entry is written
+    # twice.
+    bill["DynamoDB"] = 20 * PRICES["dynamodb_write"] + 6 * PRICES["dynamodb_read"]
     bill["Secrets Manager"] = PRICES["secret_request"]
     bill["S3"] = 2 * PRICES["s3_list_or_put"] + 2 * PRICES["s3_get"]
     bill["CloudWatch"] = LOG_BYTES["run"] / 1e9 * PRICES["log_gb"] + PRICES["xray_trace"]
@@ -147,18 +156,29 @@ def article_year(load: Load) -> Bill:
     return bill
 
 
+def news_of_a_run() -> Bill:
+    """One new object: S3's message, its batch, its mark, what the claim reads of it, and what the commit clears."""
+    bill: Bill = defaultdict(float)
+    bill["SQS"] = 3 * PRICES["sqs_request"]
+    bill["Lambda"] = lambda_dollars(SECONDS["notice"], MEMORY_MB["notice"])
+    bill["DynamoDB"] = 4 * PRICES["dynamodb_write"] + PRICES["dynamodb_read"]
+    return bill
+
+
 def our_year(load: Load) -> Bill:
-    """A year of this design with the built-in config API."""
+    """A year of this design with the built-in config API, and with news of new objects (`Discovery=events`)."""
     rows, runs = load.rows_of_a_run, load.runs * load.providers
-    busy = min(1.0, rows)  # the share of runs that find anything
+    busy = runs * min(1.0, rows)
+    idle = max(0.0, min(SWEEPS_A_YEAR * load.providers, runs) - busy)
     bill = _sum(
-        _times(our_run(max(rows, 1.0)), runs * busy),
-        _times(our_run(0), runs * (1 - busy)),
+        _times(_sum(our_run(max(rows, 1.0)), news_of_a_run()), busy),
+        _times(our_run(0), idle),
         _times(_our_tick(load), load.ticks),
     )
+    bill["SQS"] += POLLS_A_YEAR * PRICES["sqs_request"]
     bill["Secrets Manager"] += 12 * PRICES["secret_month"]
     if load.profile == "prod":
-        bill["KMS"] += 12 * PRICES["kms_key_month"] + 10 * runs * PRICES["kms_request"]
+        bill["KMS"] += 12 * PRICES["kms_key_month"] + 10 * (busy + idle) * PRICES["kms_request"]
         bill["CloudWatch"] += 12 * (
             EMF_METRICS * PRICES["metric_month"]
             + ALARM_METRICS * PRICES["alarm_metric_month"]
@@ -168,7 +188,7 @@ def our_year(load: Load) -> Bill:
 
 
 def _our_tick(load: Load) -> Bill:
-    due = load.providers * load.runs / load.ticks
+    due = load.providers * load.runs * min(1.0, load.rows_of_a_run) / load.ticks
     pages = -(-load.providers // PAGE)
     seconds = SECONDS["dispatch"] + load.providers * SECONDS["dispatch_provider"]
     bill: Bill = defaultdict(float)
@@ -215,6 +235,16 @@ def side_by_side(load: Load) -> str:
     return "\n".join(lines)
 
 
+def idle_provider() -> float:
+    """What one more provider that never has anything new costs a year, looked at every 15 minutes."""
+    return (total(our_year(Load(100_000))) - total(our_year(Load(90_000)))) / 10_000
+
+
+def overload() -> float:
+    """What the dispatcher costs a year more when heavy providers wait at every tick until its time is up."""
+    return DAYS * 24 * 60 / TICK_MINUTES * lambda_dollars(DISPATCH_SECONDS, MEMORY_MB["dispatch"])
+
+
 def glue_floor(frequency: float = 15) -> float:
     """What Glue alone costs a year for one provider that never has anything to do, the article's way."""
     return article_year(Load(frequency=frequency))["Glue"]
@@ -244,6 +274,8 @@ def year_prices(loads: Iterable[Load]) -> str:
 
 LOADS = [
     Load(1, 15, 0),
+    Load(1, 15, 1_000),
+    Load(100_000, 15, 0),
     Load(1, 60, 2_000),
     Load(10, 15, 2_000),
     Load(50, 15, 2_000),
@@ -255,11 +287,17 @@ LOADS = [
 
 def page(text: str) -> str:
     """docs/cost.md with what is computed put between its markers again."""
-    tables = {"year": year_prices(LOADS), "run": run_prices(), "floor": f"${glue_floor():,.0f}"}
+    tables = {
+        "year": year_prices(LOADS),
+        "run": run_prices(),
+        "floor": f"${glue_floor():,.0f}",
+        "overload": f"${overload():,.0f}",
+        "idle": f"${idle_provider():.2f}",
+    }
     for name, table in tables.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         before, _, rest = text.partition(start)
-        gap = "" if name == "floor" else "\n"
+        gap = "" if table.startswith("$") else "\n"
         text = f"{before}{start}{gap}{table}{gap}{end}{rest.partition(end)[2]}"
     return text
 

@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal as size
 
 from cli.audit import audit as compare
 from cli.command import Operator, Provider, Yes, moment, utc_now
 from cli.errors import Exit
-from cli.output import table
+from cli.output import Page, counted
 from fanout.ledger import ProviderState, set_bookmark, update
 from fanout.manifests import StoredObject
 from fanout.providers import check_name
@@ -89,7 +88,7 @@ def _report(state: ProviderState) -> BookmarkReport:
     return BookmarkReport(state.provider, mark.generation, mark.since, mark.watermark, len(mark.recent), held_by)
 
 
-def _show(report: BookmarkReport, console: Console) -> None:
+def _show(report: BookmarkReport, page: Page) -> None:
     facts = [
         ("provider", report.provider),
         ("generation", report.generation),
@@ -98,18 +97,13 @@ def _show(report: BookmarkReport, console: Console) -> None:
         ("manifests in the window", report.manifests_in_window),
         ("held by run", report.held_by),
     ]
-    console.print(table(("", ""), facts))
+    page.facts(facts)
 
 
-def _show_audit(report: AuditReport, console: Console) -> None:
-    console.print(
-        f"{report.provider}: {len(report.missed):,} objects missed, {len(report.waiting):,} waiting", markup=False
-    )
+def _show_audit(report: AuditReport, page: Page) -> None:
+    page.line(f"{report.provider}: {counted(len(report.missed), 'object')} missed, {len(report.waiting):,} waiting")
     if report.missed:
         rows = [(o.last_modified, size(o.size), o.key) for o in report.missed]
-        console.print(table(("LAST MODIFIED", ">SIZE", "MISSED"), rows))
+        page.table(("LAST MODIFIED", ">SIZE", "MISSED"), rows)
         first, last = report.missed[0].last_modified, report.missed[-1].last_modified
-        console.print(
-            f"send them: fanout replay {report.provider} --from {format_iso(first)} --to {format_iso(last)}",
-            markup=False,
-        )
+        page.line(f"send them: fanout replay {report.provider} --from {format_iso(first)} --to {format_iso(last)}")

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cli.command import Operator, utc_now
+from cli.commands.providers import is_name
 from cli.deployment import Deployment
 from cli.history import folders, read_record
-from cli.output import dollars, table
+from cli.output import Page, dollars, duration
 from fanout.costs import PRICES, PRICES_AS_OF, queue_dollars
 from fanout.runs import RunRecord
 
@@ -23,6 +23,8 @@ TRANSITIONS = {"none": 3, "small": 4, "glue": 5}
 TRANSITIONS_OF_FAILED = 5
 """States that an execution enters, by engine, and when its job fails. See statemachine/change_log.asl.json."""
 YEAR_DAYS = 365.25
+FORECAST_DAYS = 3
+"""From fewer days nothing is forecast: one night, one large first run or one outage would count too much."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class Spending:
     measured_days: float
     providers: tuple[Spent, ...]
     dollars: float
-    dollars_a_month: float
-    dollars_a_year: float
+    dollars_a_month: float | None
+    dollars_a_year: float | None
     prices_as_of: str = PRICES_AS_OF
 
 
@@ -67,7 +69,7 @@ def cost(op: Operator, days: Annotated[int, typer.Option(min=1, help="How far to
     """Cost of the runs by provider, measured from their records, and a forecast. `make cost` estimates a whole bill."""
     until = utc_now()
     since = until - timedelta(days=days)
-    names = [str(name) for name in op.stack.config_api.entries()]
+    names = [name for name in op.stack.config_api.entries() if is_name(name)]
     with ThreadPoolExecutor(PARALLEL) as pool:
         found = list(pool.map(lambda name: _measure(op.stack, name, since), names))
     first = min((began for _, began in found if began), default=None)
@@ -96,22 +98,26 @@ def spent(provider: str, records: Iterable[RunRecord]) -> Spent:
 
 
 def spending(by_provider: Iterable[Spent], first_run: datetime | None, since: datetime, until: datetime) -> Spending:
-    """Sum up, the dearest first, and forecast from the time that is covered by runs, but at least one hour."""
+    """Sum up, the dearest first, and forecast from the time since the first run, if that is long enough."""
     found = sorted(by_provider, key=lambda one: (-one.dollars, one.provider))
     total = sum(one.dollars for one in found)
-    covered = max(until - max(since, first_run or since), timedelta(hours=1)) / timedelta(days=1)
-    a_day = total / covered
-    return Spending(since, until, round(covered, 3), tuple(found), total, a_day * YEAR_DAYS / 12, a_day * YEAR_DAYS)
+    days = (until - max(since, first_run or until)) / timedelta(days=1)
+    a_year = total / days * YEAR_DAYS if days >= FORECAST_DAYS else None
+    a_month = None if a_year is None else a_year / 12
+    return Spending(since, until, round(days, 5), tuple(found), total, a_month, a_year)
 
 
-def _show(report: Spending, console: Console) -> None:
+def _show(report: Spending, page: Page) -> None:
     rows = [
         (s.provider, s.runs, s.failed, s.rows, *map(dollars, (s.engines, s.messages, s.orchestration, s.dollars)))
         for s in report.providers
     ]
     columns = ("PROVIDER", ">RUNS", ">FAILED", ">ROWS", ">GLUE+LAMBDA", ">SQS", ">STEP FUNCTIONS", ">TOTAL")
-    console.print(table(columns, rows))
-    console.print(f"{dollars(report.dollars)} in {report.measured_days:g} days (prices of {report.prices_as_of})")
-    console.print(
-        f"if it goes on like this: {dollars(report.dollars_a_month)} a month, {dollars(report.dollars_a_year)} a year"
-    )
+    page.table(columns, rows)
+    covered = duration(timedelta(days=report.measured_days))
+    page.line(f"{dollars(report.dollars)} in {covered} (prices of {report.prices_as_of})")
+    if report.dollars_a_month is None or report.dollars_a_year is None:
+        page.line(f"no forecast yet: it takes {FORECAST_DAYS} days of runs")
+    else:
+        month, year = dollars(report.dollars_a_month), dollars(report.dollars_a_year)
+        page.line(f"if it goes on like this: {month} a month, {year} a year")

@@ -9,12 +9,11 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from botocore.exceptions import ClientError
-from rich.console import Console
 
 from cli.command import Operator, utc_now
 from cli.deployment import Deployment
 from cli.errors import EXPECTED, Exit, as_operator_error
-from cli.output import table
+from cli.output import Page, counted
 from fanout.errors import FanoutError
 from fanout.manifests import split_uri
 from fanout.providers import parse_entry
@@ -66,12 +65,12 @@ def doctor(op: Operator) -> Exit:
     return Exit.OK if healthy else Exit.UNHEALTHY
 
 
-def _show(report: DoctorReport, console: Console) -> None:
+def _show(report: DoctorReport, page: Page) -> None:
     rows = [
         (check.verdict.value, check.name, check.found + (f" -> {check.advice}" if check.advice else ""))
         for check in report.checks
     ]
-    console.print(table(("", "CHECK", "FOUND"), rows))
+    page.table(("", "CHECK", "FOUND"), rows)
 
 
 def _done(name: str, check: Callable[[Deployment], str], stack: Deployment) -> Check:
@@ -84,7 +83,7 @@ def _done(name: str, check: Callable[[Deployment], str], stack: Deployment) -> C
 
 
 def _outputs(stack: Deployment) -> str:
-    return f"{len(stack.outputs)} outputs, state machine {stack.output('StateMachineArn')}"
+    return f"{counted(len(stack.outputs), 'output')}, state machine {stack.output('StateMachineArn')}"
 
 
 def _clock(stack: Deployment) -> str:
@@ -136,7 +135,7 @@ def _script(stack: Deployment) -> str:
 
 def _ledger(stack: Deployment) -> str:
     live = [state for state in stack.ledger.attention() if state.lease]
-    return f"readable, {len(live)} runs hold a provider"
+    return f"readable, {counted(len(live), 'run')} under way"
 
 
 def _change_log(stack: Deployment) -> str:
@@ -148,20 +147,14 @@ def _change_log(stack: Deployment) -> str:
         raise CheckFailedError(
             f"there is no provider=NAME/ below {directory}", "put a change log there, or set ChangeLogDir", Verdict.WARN
         )
-    return f"{directory}, {folders}{'+' if answer.get('IsTruncated') else ''} providers"
-
-
-def _runs(stack: Deployment) -> str:
-    bucket, prefix = split_uri(stack.runs + "/")
-    stack.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-    return f"{stack.runs}/ readable"
+    return f"{directory}, {counted(folders, 'provider')}{' or more' if answer.get('IsTruncated') else ''}"
 
 
 def _queue(stack: Deployment) -> str:
     url = stack.output("ChangesQueueUrl")
     names = ["ApproximateNumberOfMessages", "QueueArn"]
     found = stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    return f"{found['QueueArn']}, about {found['ApproximateNumberOfMessages']} messages"
+    return f"{found['QueueArn']}, about {counted(int(found['ApproximateNumberOfMessages']), 'message')}"
 
 
 def _secret(stack: Deployment) -> str:
@@ -179,10 +172,10 @@ def _config_api(stack: Deployment) -> str:
         except FanoutError as error:
             faults.append(str(error))
     if faults:
-        raise CheckFailedError(f"{len(faults)} of {len(entries)} entries are unusable: {faults[0]}", "mend the entries")
+        raise CheckFailedError(f"unusable are {len(faults)} of {len(entries)}, such as {faults[0]}", "mend the entries")
     if not entries:
         raise CheckFailedError("it lists no providers", "fanout providers discover, or add", Verdict.WARN)
-    return f"answers, {len(entries):,} providers"
+    return f"answers, {counted(len(entries), 'provider')}"
 
 
 def _glue_quota(stack: Deployment) -> str:
@@ -222,7 +215,6 @@ CHECKS: dict[str, Callable[[Deployment], str]] = {
     "job script": _script,
     "run ledger": _ledger,
     "change log": _change_log,
-    "runs' folders": _runs,
     "queue": _queue,
     "secret": _secret,
     "config API": _config_api,

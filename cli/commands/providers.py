@@ -8,16 +8,14 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import typer
-from rich.console import Console
 
 from cli.command import Operator, Provider, Yes, utc_now
-from cli.errors import Exit, UsageError
-from cli.output import as_json, table
-from cli.registry import Registry
-from fanout.errors import FanoutError, InvalidProviderError
+from cli.errors import AccessError, Exit, OperatorError, UsageError
+from cli.output import Page, as_json, counted
+from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidProviderError
 from fanout.manifests import split_uri
 from fanout.providers import check_name, parse_entry
 
@@ -29,15 +27,8 @@ Frequency = Annotated[float | None, typer.Option("--frequency", min=1, help="Min
 Group = Annotated[str | None, typer.Option("--group", help="Providers of one group share MaxRunsPerGroup.")]
 DEFAULT_FREQUENCY = 60.0
 PARALLEL = 8
-
-
-@dataclass(frozen=True)
-class EntryReport:
-    """One provider's entry after a command."""
-
-    provider: str
-    did: str
-    entry: dict[str, Any] | None
+NEW = {"If-None-Match": "*"}
+"""The header that lets a PUT make a provider, and not replace one."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +39,6 @@ class ChangesReport:
     there_already: tuple[str, ...]
     refused: tuple[str, ...]
     dry_run: bool
-
-
-def registry(op: Operator) -> Registry:
-    """The stack's config API as the operator writes to it."""
-    return Registry(op.stack.output("ConfigApiUrl"), op.stack.config_api_key)
 
 
 def list_providers(op: Operator) -> None:
@@ -68,8 +54,7 @@ def add(
     field: Fields = None,
 ) -> None:
     """Register a provider."""
-    entry = _given(frequency, group, field)
-    op.show(EntryReport(provider, "added", registry(op).create(provider, entry)), _show_entry)
+    _show_change(op, provider, "added", _call(op, "PUT", provider, _given(frequency, group, field), NEW))
 
 
 def change(
@@ -79,26 +64,25 @@ def change(
     changes = _given(frequency, group, field)
     if not changes:
         raise UsageError("say what to change: --frequency, --group or --field")
-    op.show(EntryReport(provider, "changed", registry(op).change(provider, changes)), _show_entry)
+    _show_change(op, provider, "changed", _call(op, "PATCH", provider, changes))
 
 
 def pause(op: Operator, provider: Provider) -> None:
     """Keep a provider from being started; a run that is under way goes on."""
-    op.show(EntryReport(provider, "paused", registry(op).change(provider, {"paused": True})), _show_entry)
+    _show_change(op, provider, "paused", _call(op, "PATCH", provider, {"paused": True}))
 
 
 def resume(op: Operator, provider: Provider) -> None:
     """Let a paused provider be started again; what came meanwhile is processed with its next run."""
-    op.show(EntryReport(provider, "resumed", registry(op).change(provider, {"paused": None})), _show_entry)
+    _show_change(op, provider, "resumed", _call(op, "PATCH", provider, {"paused": None}))
 
 
 def remove(op: Operator, provider: Provider, yes: Yes = False) -> None:
     """Take a provider off the list. Change log, bookmark and records stay: added again, it goes on where it was."""
-    at = registry(op)
-    at.get(provider)  # so that nobody is asked about a provider that is not there
+    _call(op, "GET", provider)  # so that nobody is asked about a provider that is not there
     op.confirm(f"Take {provider} off the list?", yes=yes)
-    at.remove(provider)
-    op.show(EntryReport(provider, "removed", None), _show_entry)
+    _call(op, "DELETE", provider)
+    _show_change(op, provider, "removed", None)
 
 
 def discover(
@@ -112,11 +96,11 @@ def discover(
     """Register every provider that has a provider=NAME/ folder in the change log and is not registered yet."""
     known = op.stack.config_api.entries()
     found = folders(op.stack.client("s3"), op.stack.output("ChangeLogDir"))
-    refused = tuple(name for name in found if not _admitted(name))
+    refused = tuple(name for name in found if not is_name(name))
     missing = tuple(name for name in found if name not in known and name not in refused)
     if missing and not dry_run:
-        op.confirm(f"Register {len(missing)} providers, every {frequency:g} minutes?", yes=yes)
-        _each(missing, lambda name: registry(op).create(name, {"frequency": _number(frequency)}))
+        op.confirm(f"Register {counted(len(missing), 'provider')}, every {frequency:g} minutes?", yes=yes)
+        _each(missing, lambda name: _call(op, "PUT", name, {"frequency": _number(frequency)}, NEW))
     op.show(ChangesReport(missing, tuple(known), refused, dry_run), _show_changes)
     return Exit.UNHEALTHY if refused else Exit.OK
 
@@ -128,7 +112,8 @@ def folders(s3: Any, change_log_dir: str) -> list[str]:
     return [f["Prefix"].removeprefix(prefix)[:-1] for page in pages for f in page.get("CommonPrefixes", ())]
 
 
-def _admitted(name: str) -> bool:
+def is_name(name: object) -> TypeGuard[str]:
+    """Whether the allow-list admits a name: only then does S3 hold anything of that provider."""
     try:
         check_name(name)
     except InvalidProviderError:
@@ -148,8 +133,7 @@ def import_providers(
     there = tuple(name for name in entries if name in known)
     wanted = {name: entry for name, entry in entries.items() if replace or name not in known}
     if not dry_run:
-        at = registry(op)
-        _each(wanted, lambda name: at.replace(name, wanted[name]))
+        _each(wanted, lambda name: _call(op, "PUT", name, wanted[name]))
     op.show(ChangesReport(tuple(wanted), () if replace else there, (), dry_run), _show_changes)
 
 
@@ -165,6 +149,46 @@ def export_providers(
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text(text + "\n", encoding="utf-8")
     op.note(f"wrote {file}")
+
+
+def _call(
+    op: Operator,
+    method: str,
+    provider: str,
+    body: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Change a provider in the config API and return its entry as it is then; of one that was removed, nothing."""
+    try:
+        answer = op.stack.config_api.change(method, check_name(provider), body, headers)
+    except ConfigApiAnswerError as error:
+        raise _in_operators_words(error, method, provider) from None
+    entry: dict[str, Any] = json.loads(answer.body or "{}")
+    return entry
+
+
+def _in_operators_words(error: ConfigApiAnswerError, method: str, provider: str) -> OperatorError:
+    status = error.status
+    if status is None:
+        return AccessError(str(error))
+    if status == 404:
+        return UsageError(f"there is no provider {provider}; `fanout providers list` shows all")
+    if status == 412:
+        return UsageError(f"{provider} is there already; change it with `fanout providers set {provider}`")
+    if status in (405, 501):
+        return UsageError(f"this config API does not take {method}: change {provider} where it is kept")
+    if status < 500:
+        return UsageError(f"the config API refused {provider} (HTTP {status}): {_detail(error.answer)}")
+    return AccessError(f"the config API answered HTTP {status} to {method} of {provider}; try again")
+
+
+def _detail(answer: str) -> str:
+    """What problem details (RFC 9457) say, else the beginning of whatever came."""
+    try:
+        body = json.loads(answer)
+        return str(body.get("detail") or body.get("message") or body)[:300]
+    except (ValueError, AttributeError):
+        return answer[:300]
 
 
 def _given(frequency: float | None, group: str | None, fields: list[str] | None) -> dict[str, Any]:
@@ -208,14 +232,14 @@ def _read_file(file: str) -> Mapping[str, dict[str, Any]]:
         except InvalidProviderError as error:
             faults.append(str(error))
     if faults:
-        raise UsageError(f"nothing was imported, {len(faults)} entries are wrong: " + "; ".join(faults[:5]))
+        raise UsageError("nothing was imported; wrong: " + "; ".join(faults[:5]))
     return entries
 
 
-def _show_list(report: dict[str, dict[str, Any]], console: Console) -> None:
+def _show_list(report: dict[str, dict[str, Any]], page: Page) -> None:
     rows = [_row(name, entry) for name, entry in report["providers"].items()]
-    console.print(table(("PROVIDER", ">EVERY", "STATUS", "LAST SUCCESS", "PAUSED", "GROUP", "ERROR"), rows))
-    console.print(f"{len(rows):,} providers")
+    page.table(("PROVIDER", ">EVERY", "STATUS", "LAST SUCCESS", "PAUSED", "GROUP", "ERROR"), rows)
+    page.line(counted(len(rows), "provider"))
 
 
 def _row(name: str, raw: object) -> tuple[object, ...]:
@@ -227,15 +251,18 @@ def _row(name: str, raw: object) -> tuple[object, ...]:
     return name, f"{entry.frequency:g} min", entry.status, entry.last_success, entry.paused, entry.group, said
 
 
-def _show_entry(report: EntryReport, console: Console) -> None:
-    console.print(f"{report.provider} {report.did}", markup=False)
-    if report.entry is not None:
-        console.print(json.dumps(report.entry), markup=False)
+def _show_change(op: Operator, provider: str, did: str, entry: dict[str, Any] | None) -> None:
+    def view(report: dict[str, Any], page: Page) -> None:
+        page.line(f"{provider} {did}")
+        if entry is not None:
+            page.line(json.dumps(entry))
+
+    op.show({"provider": provider, "did": did, "entry": entry}, view)
 
 
-def _show_changes(report: ChangesReport, console: Console) -> None:
+def _show_changes(report: ChangesReport, page: Page) -> None:
     verb = "would be registered" if report.dry_run else "registered"
-    console.print(f"{len(report.registered):,} {verb}: {', '.join(report.registered) or 'none'}", markup=False)
-    console.print(f"{len(report.there_already):,} are there already")
+    page.line(f"{len(report.registered):,} {verb}: {', '.join(report.registered) or 'none'}")
+    page.line(f"{len(report.there_already):,} there already")
     for name in report.refused:
-        console.print(f"refused: provider={name!a} is not a name that the allow-list admits", markup=False)
+        page.line(f"refused: provider={name} is not a name that the allow-list admits")

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal as size
 
 from cli.command import Operator, Provider
 from cli.errors import UsageError
+from cli.output import Page
 from fanout.manifests import is_data, split_uri
 from fanout.providers import check_name
 
@@ -42,5 +42,5 @@ def put(
     op.show(PutReport(f"s3://{bucket}/{prefix}{key}", len(body)), _show)
 
 
-def _show(report: PutReport, console: Console) -> None:
-    console.print(f"{report.uri}, {size(report.bytes)}", markup=False)
+def _show(report: PutReport, page: Page) -> None:
+    page.line(f"{report.uri}, {size(report.bytes)}")

@@ -11,13 +11,12 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal as size
 
 from cli.command import Operator, Provider, Yes, moment, utc_now
 from cli.errors import Exit, UsageError
 from cli.history import find_folder, read_record
-from cli.output import dollars
+from cli.output import Page, counted, dollars, show
 from fanout.claims import MAX_OBJECTS, listing
 from fanout.manifests import Replay, select_replay
 from fanout.providers import check_name
@@ -77,17 +76,16 @@ def replay(
     """Send a range of a provider's objects again, under the same message ids. The bookmark stays where it is."""
     check_name(provider)
     now = utc_now()
-    wanted = Replay.model_validate({"from": moment(start_text, now), "to": moment(end_text, now)})
-    if wanted.start > wanted.end:
+    start, end = moment(start_text, now), moment(end_text, now)
+    if start > end:
         raise UsageError("--from lies after --to")
+    wanted = Replay.model_validate({"from": start, "to": end})
     plan = _plan(op, provider, wanted)
     if dry_run or not plan.objects:
         op.show(plan, _show_plan)
         return Exit.OK
-    op.confirm(f"Send {plan.objects} objects ({size(plan.bytes)}) of {provider} again?", yes=yes)
-    return _start_and_follow(
-        op, provider, {"from": format_iso(wanted.start), "to": format_iso(wanted.end)}, no_wait=no_wait
-    )
+    op.confirm(f"Send {counted(plan.objects, 'object')} ({size(plan.bytes)}) of {provider} again?", yes=yes)
+    return _start_and_follow(op, provider, {"from": format_iso(start), "to": format_iso(end)}, no_wait=no_wait)
 
 
 def _check_registered(op: Operator, provider: str) -> None:
@@ -115,7 +113,7 @@ def _plan(op: Operator, provider: str, wanted: Replay) -> ReplayPlan:
 
 def _start_and_follow(op: Operator, provider: str, wanted: dict[str, str] | None, *, no_wait: bool) -> Exit:
     states, now = op.stack.client("stepfunctions"), utc_now()
-    arn = start(states, op.stack.output("StateMachineArn"), provider, now, wanted)
+    arn = start_execution(states, op.stack.output("StateMachineArn"), provider, now, wanted)
     run_id = arn.rpartition(":")[2]
     if no_wait:
         op.show(RunReport(provider, run_id, "RUNNING", f"follow it with `fanout trace {run_id}`", None), _show_run)
@@ -131,8 +129,8 @@ def _start_and_follow(op: Operator, provider: str, wanted: dict[str, str] | None
     elif record is None or record.engine == "none":
         explanation = "there was nothing new to send"
     else:
-        sent = f"{record.messages:,} messages of {record.rows:,} rows in {record.objects:,} objects"
-        explanation = f"{sent}, {dollars(record.dollars)}"
+        sent = f"{counted(record.messages, 'message')} of {counted(record.rows, 'row')}"
+        explanation = f"{sent} in {counted(record.objects, 'object')}, {dollars(record.dollars)}"
     op.show(RunReport(provider, run_id, status, explanation, record), _show_run)
     return Exit.OK if status == "SUCCEEDED" and not busy else Exit.UNHEALTHY
 
@@ -145,7 +143,7 @@ def _record(op: Operator, provider: str, run_id: str, started: datetime) -> RunR
     return last if last and last.run_id == run_id else None
 
 
-def start(
+def start_execution(
     states: Any, state_machine_arn: str, provider: str, now: datetime, replay: dict[str, str] | None = None
 ) -> str:
     """Start a provider's execution; return its ARN.
@@ -163,7 +161,7 @@ def start(
         started = states.start_execution(stateMachineArn=state_machine_arn, name=name, input=json.dumps(given))
     except states.exceptions.ExecutionAlreadyExists:  # names are to the second, and the run before took less
         time.sleep(1)
-        return start(states, state_machine_arn, provider, now + timedelta(seconds=1), replay)
+        return start_execution(states, state_machine_arn, provider, now + timedelta(seconds=1), replay)
     return str(started["executionArn"])
 
 
@@ -187,14 +185,14 @@ def watch(states: Any, arn: str, entered: Callable[[str], None], poll_seconds: f
         time.sleep(poll_seconds)
 
 
-def _show_run(report: RunReport, console: Console) -> None:
-    console.print(f"{report.run_id}: {report.status}: {report.explanation}", markup=False)
+def _show_run(report: RunReport, page: Page) -> None:
+    page.line(f"{report.run_id}: {report.status}: {report.explanation}")
 
 
-def _show_plan(plan: ReplayPlan, console: Console) -> None:
-    span = f"from {format_iso(plan.start)} to {format_iso(plan.end)}"
+def _show_plan(plan: ReplayPlan, page: Page) -> None:
+    span = f"from {show(plan.start)} to {show(plan.end)}"
     if not plan.objects:
-        console.print(f"{plan.provider} has no objects {span}: nothing to send again", markup=False)
+        page.line(f"{plan.provider} has no objects {span}: nothing to send again")
         return
-    console.print(f"{plan.objects:,} objects, {size(plan.bytes)}, {span} would be sent again", markup=False)
-    console.print(f"first {plan.first}\nlast  {plan.last}", markup=False)
+    page.line(f"{counted(plan.objects, 'object')}, {size(plan.bytes)}, {span} would be sent again")
+    page.facts([("first", plan.first), ("last", plan.last)])

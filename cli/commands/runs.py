@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cli.command import Operator, Provider, utc_now
 from cli.history import newest, records
-from cli.output import dollars, table
+from cli.output import Page, dollars
 from fanout.providers import check_name
 from fanout.runs import RunRecord
 
@@ -53,11 +52,11 @@ def runs(
     op.show(RunsReport(provider, tuple(lines[:limit])), _show)
 
 
-def _show(report: RunsReport, console: Console) -> None:
+def _show(report: RunsReport, page: Page) -> None:
     columns = ("CLAIMED", "STATUS", "ENGINE", ">ROWS", ">MESSAGES", ">SECONDS", ">DOLLARS", "RUN", "ERROR")
-    console.print(table(columns, map(_row, report.runs)))
+    page.table(columns, map(_row, report.runs))
     if not report.runs:
-        console.print(f"{report.provider} has had no runs; `fanout run {report.provider}` starts one")
+        page.line(f"{report.provider} has had no runs; `fanout run {report.provider}` starts one")
 
 
 def _row(line: RunLine) -> tuple[object, ...]:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from cli.causes import Cause, group
-from cli.command import Operator, command, utc_now
+from cli.command import Operator, utc_now
 from cli.errors import Exit
-from cli.output import table
+from cli.output import Page, counted
 from cli.overview import UNHEALTHY, Condition, Overview, Standing, survey
 from fanout.adapters import StepFunctions
 
 LateAfter = Annotated[int, typer.Option("--late-after", min=1, help="Minutes that a due provider may wait for a run.")]
+
+_PARTICULARS = (
+    (re.compile(r"s3://\S+?(?=[,:;\s]|$)"), "s3://…"),
+    (re.compile(r"\bjr_[0-9a-f]+\b"), "jr_…"),
+    (re.compile(r"\b[0-9A-Za-z_-]*\d{8}T\d{6}Z[0-9A-Za-z_-]*"), "…"),
+    (re.compile(r"\b[0-9a-f]{16,}\b"), "…"),
+    (re.compile(r"(?<![A-Za-z])\d+"), "n"),
+)
+UNKNOWN = "no cause was recorded"
 
 
 @dataclass(frozen=True)
@@ -32,18 +42,22 @@ class StatusReport:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """Providers that fail for the same reason."""
+
+    cause: str
+    providers: tuple[str, ...]
+    example: str
+    run_id: str | None
+
+
+@dataclass(frozen=True)
 class FailedReport:
     """Answer of `fanout failed`."""
 
     at: datetime
     failing: int
     causes: tuple[Cause, ...]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app)(status)
-    command(app)(failed)
 
 
 def status(
@@ -74,31 +88,54 @@ def failed(op: Operator, late_after: LateAfter = 30) -> Exit:
 def look(op: Operator, late_after: int) -> Overview:
     """Look at every provider of the stack."""
     executions = StepFunctions(op.stack.client("stepfunctions"), op.stack.output("StateMachineArn"))
-    return survey(op.stack.config_api, op.stack.ledger, executions, utc_now(), timedelta(minutes=late_after))
+    settings, late = op.stack.dispatching, timedelta(minutes=late_after)
+    news = op.stack.news.waiting() if settings.discovery == "events" else None
+    return survey(op.stack.config_api, op.stack.ledger, executions, utc_now(), late, news, settings.sweep)
 
 
-def _show_status(report: StatusReport, console: Console) -> None:
+def group(standings: Iterable[Standing]) -> list[Cause]:
+    """The failing and stuck providers by cause, the most frequent first."""
+    groups: dict[str, list[Standing]] = defaultdict(list)
+    for standing in standings:
+        if standing.condition in (Condition.FAILING, Condition.STUCK, Condition.INVALID):
+            groups[general(standing.why or UNKNOWN, standing.provider)].append(standing)
+    found = [
+        Cause(cause, tuple(s.provider for s in alike), alike[0].why or UNKNOWN, alike[0].run_id)
+        for cause, alike in groups.items()
+    ]
+    return sorted(found, key=lambda cause: (-len(cause.providers), cause.cause))
+
+
+def general(why: str, provider: str) -> str:
+    """A cause without what is particular to one run."""
+    why = re.sub(rf"(?<![\w.=-]){re.escape(provider)}(?![\w.-])", "PROVIDER", why)
+    for pattern, placeholder in _PARTICULARS:
+        why = pattern.sub(placeholder, why)
+    return why
+
+
+def _show_status(report: StatusReport, page: Page) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items()) or "none"
-    console.print(f"{report.providers:,} providers: {counts}")
+    page.line(f"{counted(report.providers, 'provider')}: {counts}")
     if report.shown:
         rows = [
             (s.provider, s.condition.value, s.last_success, s.next_due, s.late_by, s.failures or None, s.run_id, s.why)
             for s in report.shown
         ]
-        console.print(table(("PROVIDER", "IS", "LAST SUCCESS", "NEXT DUE", "LATE BY", ">FAILURES", "RUN", "WHY"), rows))
+        page.table(("PROVIDER", "IS", "LAST SUCCESS", "NEXT DUE", "LATE BY", ">FAILURES", "RUN", "WHY"), rows)
     if report.not_shown:
-        console.print(f"and {report.not_shown:,} more; --limit shows more, --all shows every provider")
+        page.line(f"and {report.not_shown:,} more; --limit shows more, --all shows every provider")
     if not report.healthy:
-        console.print("fanout failed groups the failures by cause; fanout trace RUN shows one run")
+        page.line("fanout failed groups the failures by cause; fanout trace RUN shows one run")
 
 
-def _show_failed(report: FailedReport, console: Console) -> None:
+def _show_failed(report: FailedReport, page: Page) -> None:
     if not report.causes:
-        console.print("no provider is failing")
+        page.line("no provider is failing")
     for cause in report.causes:
         names = ", ".join(cause.providers[:10]) + (", …" if len(cause.providers) > 10 else "")
-        console.print(f"{len(cause.providers):,} x {cause.cause}", style="bold", markup=False)
-        console.print(f"  providers: {names}", markup=False)
-        console.print(f"  for example: {cause.example}", markup=False)
+        page.line(f"{len(cause.providers):,} x {cause.cause}", style="bold")
+        page.line(f"  providers: {names}")
+        page.line(f"  for example: {cause.example}")
         if cause.run_id:
-            console.print(f"  look at it: fanout trace {cause.run_id}", markup=False)
+            page.line(f"  look at it: fanout trace {cause.run_id}")

@@ -10,15 +10,16 @@ from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import ClientError
-from rich.console import Console
+from pydantic import ValidationError
 from rich.filesize import decimal as size
 
 from cli.command import Operator
+from cli.commands.providers import is_name
 from cli.deployment import Deployment
 from cli.errors import Exit, UsageError
 from cli.history import RunFolder, find_folder, read_record
-from cli.logs import CloudWatchLogs, LocalLogs, Logs, short
-from cli.output import dollars, table
+from cli.logs import of_function, of_job_run, short
+from cli.output import Page, counted, dollars
 from fanout.endings import explain
 from fanout.ledger import ProviderState
 from fanout.manifests import manifest_uri, read_manifest
@@ -48,7 +49,7 @@ class ExecutionPart:
     status: str
     started_at: datetime
     ended_at: datetime | None
-    input: dict[str, Any]
+    input: str
     steps: tuple[Step, ...]
     error: str | None
 
@@ -79,14 +80,14 @@ class Trace:
     """One run on one page."""
 
     run_id: str
-    provider: str
+    provider: str | None
     execution: ExecutionPart | None
     claim: dict[str, Any] | None
     manifest: ManifestPart | None
     job_run: dict[str, Any] | None
     result: dict[str, Any] | None
     record: RunRecord | None
-    commit: CommitPart
+    commit: CommitPart | None
     log: tuple[str, ...]
 
     @property
@@ -129,15 +130,15 @@ def gather(stack: Deployment, run: str, provider: str | None, log_lines: int) ->
     execution = _execution(stack, run_id)
     if execution is not None:
         history = _history(stack, execution["executionArn"])
-        provider = str(json.loads(execution["input"]).get("provider"))
+        provider = _provider(execution)
     elif provider is None:
         raise UsageError(
             f"there is no execution {run_id}: `fanout runs PROVIDER` lists a provider's runs; for one older than 90 "
             "days name its provider with --provider"
         )
-    check_name(provider)
     started = execution["startDate"] if execution else None
-    folder = find_folder(stack.client("s3"), stack.runs, provider, run_id, started)
+    s3 = stack.client("s3")
+    folder = find_folder(s3, stack.runs, check_name(provider), run_id, started) if provider else None
     if folder is None and execution is None:
         raise UsageError(f"{provider} has no run {run_id}: `fanout runs {provider}` lists its runs")
     record = read_record(stack.objects, folder.uri) if folder else None
@@ -150,11 +151,26 @@ def gather(stack: Deployment, run: str, provider: str | None, log_lines: int) ->
         claim=_last_state(history, "claim"),
         manifest=_manifest(stack, folder) if folder else None,
         job_run=job_run,
-        result=json.loads(result) if result else None,
+        result=_object(result),
         record=record,
-        commit=commit_part(stack.ledger.get(provider), run_id, record),
+        commit=commit_part(stack.ledger.get(provider), run_id, record) if provider else None,
         log=tuple(_log(stack, run_id, folder, job_run, log_lines)),
     )
+
+
+def _provider(execution: dict[str, Any]) -> str | None:
+    """The provider of an execution; None when its input names none that there could be, and so it did nothing."""
+    named = (_object(execution["input"]) or {}).get("provider")
+    return named if is_name(named) else None
+
+
+def _object(text: str | bytes | None) -> dict[str, Any] | None:
+    """A JSON object; None when the text is none."""
+    try:
+        found = json.loads(text or "null")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _execution(stack: Deployment, run_id: str) -> dict[str, Any] | None:
@@ -179,7 +195,7 @@ def _execution_part(execution: dict[str, Any], history: list[dict[str, Any]]) ->
         status=execution["status"],
         started_at=execution["startDate"],
         ended_at=execution.get("stopDate"),
-        input=json.loads(execution["input"]),
+        input=execution["input"],
         steps=steps(history),
         error=explain(failed) if failed else None,
     )
@@ -201,11 +217,7 @@ def _objects(history: Iterable[dict[str, Any]], *places: tuple[str, str]) -> Ite
     """The JSON objects that the events hold in some of their details, oldest first."""
     for event in history:
         for details, document in places:
-            try:
-                found = json.loads(event.get(details, {}).get(document) or "null")
-            except ValueError:
-                continue
-            if isinstance(found, dict):
+            if found := _object(event.get(details, {}).get(document)):
                 yield found
 
 
@@ -218,7 +230,10 @@ def _last_state(history: Iterable[dict[str, Any]], key: str) -> dict[str, Any] |
 
 def _manifest(stack: Deployment, folder: RunFolder) -> ManifestPart | None:
     uri = manifest_uri(folder.uri)
-    manifest = read_manifest(stack.objects, uri)
+    try:
+        manifest = read_manifest(stack.objects, uri)
+    except ValidationError:
+        manifest = None
     if manifest is None:
         return None
     first = tuple(f"s3://{manifest.bucket}/{stored.key}" for stored in manifest.objects[:SHOWN_OBJECTS])
@@ -264,45 +279,44 @@ def _log(
 ) -> list[str]:
     if not lines or folder is None:
         return []
-    logs: Logs
-    if stack.local_logs is not None:
-        logs = LocalLogs(stack.local_logs)
-    else:
-        logs = CloudWatchLogs(
-            stack.client("logs"), stack.client("glue"), stack.output("FunctionLogGroup"), stack.output("GlueJobName")
-        )
     if job_run is not None:
-        return logs.of_job_run(job_run["Id"], lines)
-    return logs.of_function(stack.output("SmallRunFunctionName"), run_id, folder.claimed_at, lines)
+        return of_job_run(stack, job_run["Id"], lines)
+    return of_function(stack, stack.output("SmallRunFunctionName"), run_id, folder.claimed_at, lines)
 
 
-def _show(found: Trace, console: Console) -> None:
+def _show(found: Trace, page: Page) -> None:
     facts: list[tuple[str, object]] = [("run", found.run_id), ("provider", found.provider)]
     if found.execution:
         part = found.execution
-        facts += [("execution", f"{part.status}, {part.arn}"), ("input", part.input), ("began", part.started_at)]
-        facts += [("ended", part.ended_at)]
+        facts += [("execution", f"{part.status}, {part.arn}"), ("input", part.input)]
+        facts += [("began", part.started_at), ("ended", part.ended_at)]
     if found.claim:
         reason = f": {found.record.reason}" if found.record else ""
         facts += [("claim", f"{found.claim.get('decision')}{reason}")]
     if found.manifest:
         m = found.manifest
-        facts += [("manifest", f"{m.objects:,} objects, {size(m.bytes)}, {m.backlog:,} left for later: {m.uri}")]
+        facts += [
+            ("manifest", f"{counted(m.objects, 'object')}, {size(m.bytes)}, {m.backlog:,} left for later: {m.uri}")
+        ]
         facts += [("", uri) for uri in m.first]
     if found.job_run:
         facts += [("job run", ", ".join(f"{k} {v}" for k, v in found.job_run.items()))]
     if found.record:
         r = found.record
-        figures = f"{r.rows:,} rows, {r.messages:,} messages, {r.seconds:.1f} s, {dollars(r.dollars)}"
+        figures = f"{counted(r.rows, 'row')}, {counted(r.messages, 'message')}, {r.seconds:.1f} s, {dollars(r.dollars)}"
         facts += [("record", f"{r.status}, {r.engine}: {figures}")]
     if found.why:
         facts += [("why", found.why)]
-    facts += [("commit", found.commit.explanation), ("bookmark", f"generation {found.commit.generation}")]
-    console.print(table(("", ""), facts))
+    if found.commit:
+        facts += [("commit", found.commit.explanation), ("bookmark", f"generation {found.commit.generation}")]
+    page.facts(facts)
     if found.execution and found.execution.steps:
         rows = [
             (s.state, s.entered_at, None if s.seconds is None else f"{s.seconds:.1f}") for s in found.execution.steps
         ]
-        console.print(table(("STATE", "ENTERED", ">SECONDS"), rows))
+        page.line("")
+        page.table(("STATE", "ENTERED", ">SECONDS"), rows)
+    page.line("")
     for line in found.log:
-        console.print("  " + short(line), style="dim", markup=False)
+        for text in short(line).expandtabs().splitlines():
+            page.line(text, style="dim", indent="  ")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -25,9 +27,13 @@ from fanout.errors import (
 )
 from fanout.ledger import ProviderState
 from fanout.manifests import StoredObject, split_uri
+from fanout.news import News
 from fanout.providers import describe
+from fanout.times import format_iso, parse_iso
 
 ATTENTION_INDEX = "attention"
+SHARDS = 16
+"""Over so many keys the index is spread; one partition of it takes 1,000 writes a second."""
 _BATCH_GET_LIMIT = 100
 _BATCH_GET_TRIES = 8
 
@@ -102,17 +108,112 @@ class DynamoLedger:
 
     def attention(self) -> list[ProviderState]:
         """See `LedgerStore.attention`."""
-        states: list[ProviderState] = []
+        return _readable(_indexed(self._client, self._table, "run"))
+
+
+class DynamoNews:
+    """The marks of all providers: one counter item a provider, beside its ledger item in the same table and index."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def mark(self, provider: str, objects: int, size: int, now: datetime) -> None:
+        """See `NewsStore.mark`."""
+        with _unavailable(LedgerUnavailableError, f"counting news of {provider}"):
+            self._update(
+                provider,
+                "ADD marks :objects, objects :objects, #bytes :bytes "
+                "SET #since = if_not_exists(#since, :now), attention = :shard",
+                {
+                    ":objects": {"N": str(objects)},
+                    ":bytes": {"N": str(size)},
+                    ":now": {"S": format_iso(now)},
+                    ":shard": {"S": _shard("news", provider)},
+                },
+            )
+
+    def of(self, provider: str) -> News:
+        """See `NewsStore.of`."""
+        with _unavailable(LedgerUnavailableError, f"reading the news of {provider}"):
+            item = self._client.get_item(TableName=self._table, Key=_news_key(provider), ConsistentRead=True)
+        return _news(item.get("Item", {}))
+
+    def clear(self, provider: str, marks: int, claimed_at: datetime) -> None:
+        """See `NewsStore.clear`. Two conditional writes: nothing has come since, or something has."""
+        values = {":marks": {"N": str(marks)}, ":none": {"N": "0"}}
+        with _unavailable(LedgerUnavailableError, f"clearing the news of {provider}"):
+            if self._update(
+                provider,
+                "SET objects = :none, #bytes = :none REMOVE #since, attention",
+                values,
+                condition="marks = :marks",
+            ):
+                return
+            self._update(
+                provider,
+                "SET objects = :none, #bytes = :none, #since = :claimed",
+                {**values, ":claimed": {"S": format_iso(claimed_at)}},
+                condition="marks > :marks AND #since < :claimed",
+            )
+
+    def waiting(self) -> dict[str, News]:
+        """See `NewsStore.waiting`."""
+        found = _indexed(self._client, self._table, "news")
+        return {item["provider"]["S"].removesuffix(NEWS_SUFFIX): _news(item) for item in found}
+
+    def _update(self, provider: str, expression: str, values: dict[str, Any], condition: str = "") -> bool:
+        """Whether the condition held."""
+        conditional = {"ConditionExpression": condition} if condition else {}
+        names = {f"#{name}": name for name in ("bytes", "since") if f"#{name}" in expression + condition}
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_news_key(provider),
+                UpdateExpression=expression,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+                **conditional,
+            )
+        except ClientError as error:
+            if _code(error) == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+
+def _indexed(client: Any, table: str, kind: str) -> list[dict[str, Any]]:
+    """All items of one kind in the sparse index, its shards read side by side."""
+
+    def read(shard: int) -> list[dict[str, Any]]:
+        pages = client.get_paginator("query").paginate(
+            TableName=table,
+            IndexName=ATTENTION_INDEX,
+            KeyConditionExpression="attention = :shard",
+            ExpressionAttributeValues={":shard": {"S": f"{kind}-{shard:02}"}},
+        )
         with _unavailable(LedgerUnavailableError, "reading the ledger's attention index"):
-            for reason in ("live", "report"):
-                pages = self._client.get_paginator("query").paginate(
-                    TableName=self._table,
-                    IndexName=ATTENTION_INDEX,
-                    KeyConditionExpression="attention = :reason",
-                    ExpressionAttributeValues={":reason": {"S": reason}},
-                )
-                states += _readable(item for page in pages for item in page["Items"])
-        return states
+            return [item for page in pages for item in page["Items"]]
+
+    with ThreadPoolExecutor(SHARDS) as pool:
+        return [item for items in pool.map(read, range(SHARDS)) for item in items]
+
+
+def _shard(kind: str, provider: str) -> str:
+    return f"{kind}-{zlib.crc32(provider.encode()) % SHARDS:02}"
+
+
+NEWS_SUFFIX = "#news"
+"""No provider's name has a # in it."""
+
+
+def _news_key(provider: str) -> dict[str, Any]:
+    return {"provider": {"S": provider + NEWS_SUFFIX}}
+
+
+def _news(item: dict[str, Any]) -> News:
+    figures = {name: int(item[name]["N"]) for name in ("marks", "objects", "bytes") if name in item}
+    return News(**figures, since=parse_iso(item["since"]["S"]) if "since" in item else None)
 
 
 _serializer = TypeSerializer()
@@ -125,7 +226,7 @@ def _item(state: ProviderState) -> dict[str, Any]:
     plain = json.loads(document, parse_float=Decimal)
     plain["version"] = state.version + 1
     if state.attention:
-        plain["attention"] = state.attention
+        plain["attention"] = _shard("run", state.provider)
     return dict(_serializer.serialize(plain)["M"])
 
 

@@ -13,14 +13,15 @@ from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.config import Config
 
-from fanout.adapters import DynamoLedger, S3Objects, StepFunctions
+from fanout.adapters import DynamoLedger, DynamoNews, S3Objects, StepFunctions
 from fanout.claims import Claims
 from fanout.config_client import HttpConfigApi
 from fanout.dispatcher import Dispatcher
 from fanout.endings import Endings
 from fanout.errors import ConfigApiUnavailableError
+from fanout.news import Notices
 from fanout.recovery import Recovery
-from fanout.settings import ClaimSettings, DispatchSettings, RunSettings
+from fanout.settings import ClaimSettings, DispatchSettings, NoticeSettings, RunSettings
 from fanout.starts import PARALLEL
 
 _AWS = Config(
@@ -69,8 +70,13 @@ def _ledger(settings: RunSettings) -> DynamoLedger:
     return DynamoLedger(client("dynamodb"), settings.run_ledger_table)
 
 
+def _news(table: str) -> DynamoNews:
+    return DynamoNews(client("dynamodb"), table)
+
+
 def _endings(settings: RunSettings, config_api: HttpConfigApi) -> Endings:
-    return Endings(_ledger(settings), S3Objects(client("s3")), config_api, settings, utc_now, logger.warning)
+    news = _news(settings.run_ledger_table)
+    return Endings(_ledger(settings), S3Objects(client("s3")), config_api, news, settings, utc_now, logger.warning)
 
 
 @cache
@@ -82,6 +88,7 @@ def dispatcher() -> Dispatcher:
     return Dispatcher(
         provider_list=config_api,
         store=store,
+        news=_news(settings.run_ledger_table),
         executions=executions,
         recovery=Recovery(store, executions, _endings(settings, config_api)),
         settings=settings,
@@ -93,8 +100,8 @@ def dispatcher() -> Dispatcher:
 def claims() -> Claims:
     """The parts of *Claim Partition*."""
     settings = ClaimSettings.from_environment(os.environ)
-    objects = S3Objects(client("s3"))
-    return Claims(_ledger(settings), objects, _config_api(settings), settings, utc_now, logger.warning)
+    objects, news = S3Objects(client("s3")), _news(settings.run_ledger_table)
+    return Claims(_ledger(settings), objects, _config_api(settings), news, settings, utc_now, logger.warning)
 
 
 @cache
@@ -102,3 +109,10 @@ def endings() -> Endings:
     """The parts of *Update Status*."""
     settings = RunSettings.from_environment(os.environ)
     return _endings(settings, _config_api(settings))
+
+
+@cache
+def notices() -> Notices:
+    """The parts of `notice`."""
+    settings = NoticeSettings.from_environment(os.environ)
+    return Notices(_news(settings.run_ledger_table), settings.change_log_dir, utc_now, logger.warning)

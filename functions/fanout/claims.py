@@ -26,6 +26,7 @@ from fanout.manifests import (
     select_replay,
     split_uri,
 )
+from fanout.news import NewsStore
 from fanout.providers import check_name, describe
 from fanout.runs import Engine, Lease, Plan, Report
 from fanout.settings import ClaimSettings
@@ -113,7 +114,7 @@ class Claims:
 
     Parameters
     ----------
-    store, objects, reporter
+    store, objects, reporter, news
         Ports.
     settings
         Of the claim function.
@@ -128,6 +129,7 @@ class Claims:
     store: LedgerStore
     objects: ObjectStore
     reporter: Reporter
+    news: NewsStore
     settings: ClaimSettings
     clock: Callable[[], datetime]
     log: Callable[[str], None] = field(default=print)
@@ -194,10 +196,13 @@ class Claims:
             workers=workers,
             objects=len(manifest.objects),
             bytes=manifest.bytes,
+            marks=manifest.marks,
         )
 
     def _select(self, state: ProviderState, request: ClaimRequest) -> Manifest:
         begun = self.clock()
+        # Before the listing: what comes after it has a higher count, and stays news when this run is committed.
+        marks = self.news.of(state.provider).marks if self.settings.discovery == "events" and not request.replay else 0
         bounds = self.max_objects, self.settings.max_bytes_per_run
         carried: tuple[StoredObject, ...] | None = None
         if request.replay is not None:
@@ -218,6 +223,7 @@ class Claims:
             bucket=split_uri(self.settings.change_log_dir)[0],
             objects=selection.objects,
             backlog=selection.backlog,
+            marks=marks,
             replay=request.replay,
             carried=carried,
         )

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from fanout.errors import FanoutError, InvalidProviderError, InvalidRequestError
+from fanout.errors import FanoutError, InvalidProviderError, InvalidRequestError, TransientError
 from fanout.ledger import LedgerStore, ProviderState
+from fanout.news import News, NewsStore
 from fanout.providers import ProviderEntry, parse_entry
 from fanout.recovery import LiveExecutions, Recovery
+from fanout.runs import Lease
 from fanout.schedule import (
     Candidate,
+    Places,
     Verdict,
     choose,
     decide,
     execution_input,
     execution_name,
     is_due,
+    is_heavy,
     overdue,
     overdue_minutes,
+    sweep_time,
 )
 from fanout.settings import DispatchSettings
 from fanout.starts import NewExecutions, Starter, TokenBucket
@@ -31,6 +36,10 @@ from fanout.times import format_iso, parse_iso
 
 SHOWN = 20
 """How many names a report lists of each kind; the counts are always whole."""
+HAND_ON_SECONDS = 15.0
+"""How often a tick looks for places that were given back while providers wait for them."""
+LAST_HAND_ON_SECONDS = 30.0
+"""Nobody waits for a place with less time left than this."""
 TICK_AHEAD = timedelta(days=1)
 """A tick may be tried in advance, but a wrong year must not make every provider due."""
 
@@ -76,7 +85,7 @@ class TickReport:
     """What a tick found and did. Counts are whole; names are capped.
 
     Each provider in the config API's answer is counted once: `providers` = `rejected` + `paused` + `waiting` +
-    `already_running` + `backing_off` + `due`, and `due` = `started` + `already_started` + `deferred` +
+    `idle` + `already_running` + `backing_off` + `due`, and `due` = `started` + `already_started` + `deferred` +
     `failed_starts`.
 
     Attributes
@@ -88,15 +97,20 @@ class TickReport:
     already_started
         An execution of this tick's name had ended before.
     deferred
-        Due again on the next tick: no place, no time, or no answer before the time was up.
+        Due again on the next tick: no place until the tick's time was up, or no answer.
     failed_starts
         Refused, or throttled until the tries were used up.
+    idle
+        Their frequency has passed, and they have no news, no backlog and no sweep: there is nothing to do.
     already_running
         Due by their entry, and a run holds the lease.
     never_succeeded
         Of those due or backing off: without a success so far, hence without a moment to be overdue from.
     oldest_overdue_minutes
-        Of those due or backing off: by how much the latest of them has missed its next success.
+        Of those due or backing off: for how long the latest of them has been late, counted from when its frequency had
+        passed and there was something to do.
+    oldest_news_minutes
+        Of those due or backing off: for how long the oldest news has waited for a run.
     live
         Runs that held a lease when the tick began.
     reconciled
@@ -114,6 +128,7 @@ class TickReport:
     backing_off: int = 0
     paused: int = 0
     waiting: int = 0
+    idle: int = 0
     rejected: int = 0
     failed_starts: int = 0
     reconciled: int = 0
@@ -122,6 +137,7 @@ class TickReport:
     live: int = 0
     never_succeeded: int = 0
     oldest_overdue_minutes: float = 0
+    oldest_news_minutes: float = 0
     started_providers: list[str] = field(default_factory=list)
     deferred_providers: list[str] = field(default_factory=list)
     rejected_providers: list[str] = field(default_factory=list)
@@ -138,7 +154,7 @@ class Dispatcher:
 
     Parameters
     ----------
-    provider_list, store, executions
+    provider_list, store, news, executions
         Ports.
     recovery
         Frees the leases of dead runs, and pushes reports that are owed.
@@ -154,6 +170,7 @@ class Dispatcher:
 
     provider_list: ProviderList
     store: LedgerStore
+    news: NewsStore
     executions: Executions
     recovery: Recovery
     settings: DispatchSettings
@@ -170,8 +187,9 @@ class Dispatcher:
         scheduled_at
             The time the tick was scheduled for; all due rules look at it.
         remaining_seconds
-            How long the function may still run; nothing is started in the last ten seconds, and what is not
-            answered five seconds before the end is reported as deferred. Starting it again is harmless.
+            How long the function may still run. While heavy providers wait, places are handed on until thirty seconds
+            before the end; nothing is started in the last ten, and what is not answered five seconds before the end
+            is reported as deferred. Starting it again is harmless.
 
         Raises
         ------
@@ -183,24 +201,53 @@ class Dispatcher:
             Not a single execution could be started although some were due.
         """
         report = TickReport(scheduled_at=format_iso(scheduled_at))
-        live = self._live(report)
+        attention = self.store.attention()
+        leases = self._live(attention, report)
         entries = self._entries(scheduled_at, report)
-        candidates = self._candidates(entries, scheduled_at, live, report)
-        in_group = Counter(entries[p].group or "" for p in live if p in entries)
-        failure = self._start(candidates, scheduled_at, in_group, remaining_seconds, report)
-        stale = (name for name, entry in entries.items() if entry.status == "running" and name not in live)
+        behind = {state.provider for state in attention if state.behind}
+        waiting = self._candidates(entries, scheduled_at, leases, behind, report)
+        starting = _Starting(
+            Places(self.settings.max_concurrent_runs),
+            Starter(
+                lambda name: self.executions.start(
+                    execution_name(name, scheduled_at), execution_input(name, scheduled_at)
+                ),
+                self.bucket(),
+                remaining_seconds,
+                self.sleep,
+                self.pool,
+            ),
+        )
+        for name, lease in leases.items():
+            heavy = lease.plan is not None and lease.plan.engine == "glue"
+            group = entries[name].group if name in entries else None
+            starting.places.take(name, lease.run_id, lease.claimed_at, heavy=heavy, group=group)
+        waiting = self._start(waiting, starting, scheduled_at, report)
+        stale = (name for name, entry in entries.items() if entry.status == "running" and name not in leases)
         report.pushed_reports = self.recovery.push_owed(stale, scheduled_at, remaining_seconds, report.fault)
         report.reconciled = report.freed_leases + report.pushed_reports
-        if failure is not None and not report.started + report.already_started:
-            raise failure
+        while waiting and not starting.starter.stopped and remaining_seconds() > LAST_HAND_ON_SECONDS:
+            self.sleep(HAND_ON_SECONDS)
+            try:
+                starting.places.give_back(self.executions.running(), self.clock())
+            except TransientError as error:
+                report.fault(f"places are not handed on for a while: {error}")
+                continue
+            waiting = self._start(waiting, starting, scheduled_at, report)
+        report.deferred += len(waiting)
+        _note(report.deferred_providers, *(candidate.provider for candidate in waiting))
+        report.failed_starts = len(starting.failures)
+        _note(report.faults, *map(str, starting.failures.values()))
+        if starting.failures and not report.started + report.already_started:
+            raise next(iter(starting.failures.values()))
         return report
 
-    def _live(self, report: TickReport) -> set[str]:
-        """Providers whose run is alive, once those whose run is dead were freed."""
-        leases = {state.provider: state.lease for state in self.store.attention() if state.lease}
+    def _live(self, attention: list[ProviderState], report: TickReport) -> dict[str, Lease]:
+        """Leases of the runs that are alive, once those of dead runs were freed."""
+        leases = {state.provider: state.lease for state in attention if state.lease}
         freed = self.recovery.free_dead(leases, self.clock(), report.fault) if leases else set()
         report.freed_leases, report.live = len(freed), len(leases) - len(freed)
-        return leases.keys() - freed
+        return {name: lease for name, lease in leases.items() if name not in freed}
 
     def _entries(self, tick: datetime, report: TickReport) -> dict[str, ProviderEntry]:
         valid: dict[str, ProviderEntry] = {}
@@ -215,10 +262,18 @@ class Dispatcher:
         return valid
 
     def _candidates(
-        self, entries: Mapping[str, ProviderEntry], tick: datetime, live: set[str], report: TickReport
+        self,
+        entries: Mapping[str, ProviderEntry],
+        tick: datetime,
+        live: Container[str],
+        behind: Container[str],
+        report: TickReport,
     ) -> list[Candidate]:
-        """Due providers. Ledger items are read only of those that their entry says may be due."""
+        """Due providers. Ledger items are read only of those that may be due and have something to do."""
+        polls = self.settings.discovery == "poll"
+        news = {} if polls else self.news.waiting()
         verdicts: dict[str, Verdict] = {}
+        swept: dict[str, datetime] = {}
         for name, entry in entries.items():
             if entry.paused:
                 verdicts[name] = Verdict.PAUSED
@@ -226,69 +281,75 @@ class Dispatcher:
                 verdicts[name] = Verdict.WAITING
             elif name in live:
                 verdicts[name] = Verdict.ALREADY_RUNNING
+            elif not (polls or name in news or name in behind):
+                swept[name] = sweep_time(name, tick, self.settings.sweep)
+                if entry.last_success is not None and entry.last_success >= swept[name]:
+                    verdicts[name] = Verdict.IDLE
         possible = [name for name in entries if name not in verdicts]
         states, now = self.store.get_many(possible), self.clock()
-        candidates, late = [], []
+        candidates, late, ages = [], [], [0.0]
         for name in possible:
             entry, state = entries[name], states.get(name) or ProviderState(provider=name)
-            verdict = verdicts[name] = decide(entry, state, tick, now)
+            told = news.get(name, News())
+            since = told.since or swept.get(name)
+            verdict = verdicts[name] = decide(entry, state, tick, now, swept.get(name))
             if verdict is Verdict.DUE:
-                candidates.append(Candidate(name, overdue(entry, state, tick), entry.group))
+                heavy = is_heavy(state, self.settings.small_run_max_bytes, told.bytes)
+                candidates.append(Candidate(name, overdue(entry, state, tick, since), heavy, entry.group))
             if verdict in (Verdict.DUE, Verdict.BACKING_OFF):
-                late.append(overdue_minutes(entry, state, tick))
+                late.append(overdue_minutes(entry, state, tick, since))
+                ages += [(tick - told.since).total_seconds() / 60] if told.since else []
         count = Counter(verdicts.values())
         report.due, report.backing_off = count[Verdict.DUE], count[Verdict.BACKING_OFF]
         report.paused, report.waiting = count[Verdict.PAUSED], count[Verdict.WAITING]
-        report.already_running = count[Verdict.ALREADY_RUNNING]
+        report.already_running, report.idle = count[Verdict.ALREADY_RUNNING], count[Verdict.IDLE]
         report.never_succeeded = late.count(None)
         report.oldest_overdue_minutes = round(max((minutes for minutes in late if minutes is not None), default=0), 1)
+        report.oldest_news_minutes = round(max(ages), 1)
         return candidates
 
     def _start(
-        self,
-        candidates: list[Candidate],
-        tick: datetime,
-        in_group: Counter[str],
-        remaining_seconds: Callable[[], float],
-        report: TickReport,
-    ) -> FanoutError | None:
-        """Start executions, most overdue first. A place that its provider cannot take goes to the next one.
+        self, waiting: list[Candidate], starting: _Starting, tick: datetime, report: TickReport
+    ) -> list[Candidate]:
+        """Start all light candidates and as many heavy ones as there are places, most overdue first.
+
+        A place that its provider cannot take goes to the next one.
 
         Returns
         -------
-        A reason why starts failed, if any did.
+        Who still waits.
         """
-        places = max(0, self.settings.max_concurrent_runs - report.live)
-        starter = Starter(
-            lambda name: self.executions.start(execution_name(name, tick), execution_input(name, tick)),
-            self.bucket(),
-            remaining_seconds,
-            self.sleep,
-            self.pool,
-        )
-        waiting, failures, deferred = candidates, dict[str, FanoutError](), list[str]()
+        places, starter, group_places = starting.places, starting.starter, self.settings.max_runs_per_group
         while True:
-            chosen, waiting = choose(waiting, places, self.settings.max_runs_per_group, in_group, format_iso(tick))
+            chosen, waiting = choose(waiting, places.free, group_places, places.in_group, format_iso(tick))
             started = starter.run(candidate.provider for candidate in chosen)
             report.started += len(started.new)
             report.already_started += len(started.before)
-            failures |= started.refused | started.given_up
+            starting.failures |= started.refused | started.given_up
             _note(report.started_providers, *started.new)
             if started.unanswered:
                 report.fault(f"{len(started.unanswered)} starts had no answer when the time was up")
             placeless = {*started.before, *started.refused}
             answered = placeless | {*started.new, *started.given_up}
-            deferred += [candidate.provider for candidate in chosen if candidate.provider not in answered]
-            placed = [candidate for candidate in chosen if candidate.provider not in placeless]
-            places -= len(placed)
-            in_group.update(candidate.group or "" for candidate in placed)
+            untried = [candidate.provider for candidate in chosen if candidate.provider not in answered]
+            report.deferred += len(untried)
+            _note(report.deferred_providers, *untried)
+            for candidate in chosen:
+                name = candidate.provider
+                if name not in placeless:
+                    execution = execution_name(name, tick)
+                    places.take(name, execution, self.clock(), heavy=candidate.heavy, group=candidate.group)
             if not placeless or starter.stopped:
-                break
-        deferred += [candidate.provider for candidate in waiting]
-        report.deferred, report.failed_starts = len(deferred), len(failures)
-        _note(report.deferred_providers, *deferred)
-        _note(report.faults, *map(str, failures.values()))
-        return next(iter(failures.values()), None)
+                return waiting
+
+
+@dataclass
+class _Starting:
+    """What the starts of one tick share."""
+
+    places: Places
+    starter: Starter
+    failures: dict[str, FanoutError] = field(default_factory=dict)
 
 
 def _note(lines: list[str], *texts: str) -> None:

@@ -15,6 +15,7 @@ from fanout.costs import glue_dollars, lambda_dollars
 from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidRequestError, ResultMissingError
 from fanout.ledger import BACKOFF, Backoff, LedgerStore, ProviderState, Reporter
 from fanout.manifests import Manifest, ObjectStore, manifest_uri, read_manifest
+from fanout.news import NewsStore
 from fanout.providers import describe
 from fanout.runs import Lease, RunRecord
 from fanout.settings import RunSettings
@@ -88,7 +89,7 @@ class Endings:
 
     Parameters
     ----------
-    store, objects, reporter
+    store, objects, reporter, news
         Ports.
     settings
         Of the function.
@@ -103,6 +104,7 @@ class Endings:
     store: LedgerStore
     objects: ObjectStore
     reporter: Reporter
+    news: NewsStore
     settings: RunSettings
     clock: Callable[[], datetime]
     log: Callable[[str], None] = field(default=print)
@@ -219,10 +221,13 @@ class Endings:
         return True
 
     def _finish(self, state: ProviderState, tell: bool = True) -> None:
-        """What follows a write that counts: keep the record for good, tell the config API. Neither can undo it."""
+        """What follows a write that counts: clear the news, keep the record, tell the config API. None can undo it."""
+        run = state.last_run
         try:
-            if state.last_run is not None and state.last_run.run_dir:
-                self.objects.create(state.last_run.run_dir + "record.json", state.last_run.model_dump_json().encode())
+            if run is not None and run.status == "succeeded" and run.marks and not run.backlog:
+                self.news.clear(state.provider, run.marks, run.started_at)
+            if run is not None and run.run_dir:
+                self.objects.create(run.run_dir + "record.json", run.model_dump_json().encode())
             if tell:
                 self.push_report(state)
         except FanoutError as error:

@@ -62,11 +62,15 @@ class ProviderState(Frozen):
     retry_at: datetime | None = Field(default=None, description="not before this time, after failures")
     last_run: RunRecord | None = None
     report: Report | None = None
+    behind: bool = Field(default=False, description="objects are left for the next run of which no news tells")
 
     @property
-    def attention(self) -> Literal["live", "report"] | None:
-        """Why the next tick has to look at this provider even if it is not due: the key of the sparse index."""
-        return "live" if self.lease else "report" if self.report else None
+    def attention(self) -> bool:
+        """Whether the next tick has to look at this provider whatever its entry and its news say.
+
+        It is live, owes a report, or is behind. Such items are in the sparse index.
+        """
+        return self.lease is not None or self.report is not None or self.behind
 
 
 class LedgerStore(Protocol):
@@ -271,6 +275,7 @@ def commit(
             "bookmark": state.bookmark.after(manifest, lease.run_dir, overlap),
             "failures": 0,
             "retry_at": None,
+            "behind": not caught_up,
             "last_success": last_success,
             "last_run": record,
             "report": Report(run_id=record.run_id, status="succeeded", last_success=last_success),
@@ -339,4 +344,4 @@ def set_bookmark(state: ProviderState, since: datetime | None) -> ProviderState:
     The generation moves too, so a run that was planned before cannot commit over the change.
     """
     bookmark = Bookmark(generation=state.bookmark.generation + 1, since=since)
-    return state.model_copy(update={"bookmark": bookmark})
+    return state.model_copy(update={"bookmark": bookmark, "behind": True})

@@ -67,6 +67,7 @@ class Manifest(BaseModel):
     bucket: str
     objects: tuple[StoredObject, ...]
     backlog: int = Field(default=0, description="new objects left for the next run")
+    marks: int = Field(default=0, description="of the provider's news, counted before the listing")
     replay: Replay | None = None
     carried: tuple[StoredObject, ...] | None = Field(
         default=None, description="the window's objects of all earlier manifests, once those are too many to name"

@@ -114,9 +114,31 @@ def parse_entry(name: object, raw: object, now: datetime) -> ProviderEntry:
     return entry
 
 
+_WORDS = {
+    "missing": "is missing",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "string_unicode": "holds half of a surrogate pair, which is no character",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "is not of its form",
+    "literal_error": "must be one of {expected}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "finite_number": "must be a finite number",
+    "extra_forbidden": "is not known",
+}
+"""What pydantic's kinds of errors mean to whoever wrote the value."""
+
+
 def describe(error: ValidationError) -> str:
-    """Say which fields are wrong and why, without their values (they are somebody's data)."""
-    return "; ".join(
-        f"{ascii('.'.join(map(str, e['loc'])) or 'entry')[1:-1][:80]}: {e['msg'].removeprefix('Value error, ')}"
-        for e in error.errors(include_input=False, include_context=False)[:3]
-    )
+    """Say which fields are wrong and why, without their values (they are somebody's data); one fault a field."""
+    found: dict[str, str] = {}
+    for fault in error.errors(include_input=False, include_url=False):
+        field = ascii(".".join(map(str, fault["loc"])) or "entry")[1:-1][:80]
+        words = _WORDS.get(fault["type"])
+        said = words.format(**fault.get("ctx", {})) if words else fault["msg"].removeprefix("Value error, ")
+        found.setdefault(field, said)
+    return "; ".join(f"{field}: {said}" for field, said in list(found.items())[:3])

@@ -27,6 +27,7 @@ class Plan(Frozen):
     workers: int = 0
     objects: int | None = Field(default=0, description="number in the manifest; None: Glue's own bookmark decides")
     bytes: int = 0
+    marks: int = Field(default=0, description="of the provider's news, counted before the listing")
 
 
 class Lease(Frozen):
@@ -80,6 +81,7 @@ class RunRecord(Frozen):
     workers: int = 0
     dollars: float = 0
     backlog: int = Field(default=0, description="objects that were left for the next run")
+    marks: int = Field(default=0, description="of the provider's news that the run's plan has in it")
     error: str | None = None
 
     @classmethod
@@ -95,7 +97,7 @@ class RunRecord(Frozen):
     ) -> RunRecord:
         """The record of the run that holds a lease; `figures` are what its job measured, by field name."""
         plan = lease.plan
-        planned = {"generation": plan.generation, "engine": plan.engine, "reason": plan.reason} if plan else {}
+        planned = plan.model_dump(include={"generation", "engine", "reason", "marks"}) if plan else {}
         return cls(
             run_id=lease.run_id,
             status=status,

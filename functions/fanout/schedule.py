@@ -6,14 +6,20 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from fanout.ledger import ProviderState, is_live
 from fanout.providers import ProviderEntry
 from fanout.times import compact, format_iso
+
+LISTED_AFTER = timedelta(minutes=1)
+"""After this long a running execution is certainly in the list of running executions."""
+
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Verdict(StrEnum):
@@ -24,6 +30,7 @@ class Verdict(StrEnum):
     WAITING = "waiting"
     ALREADY_RUNNING = "already_running"
     BACKING_OFF = "backing_off"
+    IDLE = "idle"
 
 
 def is_due(entry: ProviderEntry, now: datetime) -> bool:
@@ -40,7 +47,23 @@ def last_success(entry: ProviderEntry, state: ProviderState) -> datetime | None:
     return max((t for t in (entry.last_success, state.last_success) if t), default=None)
 
 
-def decide(entry: ProviderEntry, state: ProviderState, tick: datetime, now: datetime | None = None) -> Verdict:
+def sweep_time(provider: str, tick: datetime, sweep: timedelta) -> datetime:
+    """The last moment, up to the tick, at which the provider was to be looked at whatever the news says.
+
+    Such moments come every `sweep`, and the provider's name says where in it, so that sweeps are spread evenly.
+    """
+    digest = hashlib.blake2b(provider.encode(), digest_size=4).digest()
+    phase = _EPOCH + sweep * (int.from_bytes(digest) / 2**32)
+    return phase + (tick - phase) // sweep * sweep
+
+
+def decide(
+    entry: ProviderEntry,
+    state: ProviderState,
+    tick: datetime,
+    now: datetime | None = None,
+    idle_since: datetime | None = None,
+) -> Verdict:
     """Decide about one provider from its entry and its ledger item.
 
     Periods and backoff are counted from tick to tick, so that a tick that comes late does not shift all later
@@ -52,6 +75,9 @@ def decide(entry: ProviderEntry, state: ProviderState, tick: datetime, now: date
         The time the tick was scheduled for.
     now
         The clock; the tick's time if not given.
+    idle_since
+        The provider has nothing to do if its last success is not before this; None when it has something to do, or
+        when only a run can tell.
     """
     if entry.paused:
         return Verdict.PAUSED
@@ -60,33 +86,67 @@ def decide(entry: ProviderEntry, state: ProviderState, tick: datetime, now: date
     success = last_success(entry, state)
     if success is not None and tick - success < entry.period:
         return Verdict.WAITING
+    if idle_since is not None and success is not None and success >= idle_since:
+        return Verdict.IDLE
     if state.retry_at is not None and state.retry_at > tick:
         return Verdict.BACKING_OFF
     return Verdict.DUE
 
 
-def overdue(entry: ProviderEntry, state: ProviderState, tick: datetime) -> float:
+def overdue(entry: ProviderEntry, state: ProviderState, tick: datetime, since: datetime | None = None) -> float:
     """How long the provider has waited for a run, in units of its own frequency; infinite if it never had one.
 
     A run that failed counts as a turn too. Otherwise a provider that never succeeds would stand first at
     every tick and could starve the others. docs/dispatch.md derives from this how long anyone can wait.
+
+    Parameters
+    ----------
+    since
+        When there was something to do for it, if that is known: before this, it did not wait.
     """
     turns = [t for t in (entry.last_success, state.last_success, state.last_claim) if t]
-    return (tick - max(turns)) / entry.period if turns else float("inf")
+    if not turns:
+        return float("inf")
+    turn = max(turns) if since is None else max(*turns, since - entry.period)
+    return (tick - turn) / entry.period
 
 
-def overdue_minutes(entry: ProviderEntry, state: ProviderState, tick: datetime) -> float | None:
-    """By how many minutes the provider's next success is late; None if it never had one to count from."""
+def overdue_minutes(
+    entry: ProviderEntry, state: ProviderState, tick: datetime, since: datetime | None = None
+) -> float | None:
+    """By how many minutes the provider's next success is late, counted from when there was something to do for it.
+
+    None if it never had a success to count from.
+    """
     success = last_success(entry, state)
-    return None if success is None else max(0.0, (tick - success - entry.period).total_seconds() / 60)
+    if success is None:
+        return None
+    begin = success + entry.period if since is None else max(success + entry.period, since)
+    return max(0.0, (tick - begin).total_seconds() / 60)
+
+
+def is_heavy(state: ProviderState, small_run_max_bytes: int, waiting_bytes: int = 0) -> bool:
+    """Whether the provider's next run is expected on Glue, and so needs one of the places there.
+
+    An expectation only, told by the bytes that are waiting or, when no news tells of any, by the last run. A run that
+    is expected in Lambda and has too much for it goes to Glue all the same, and waits in its own execution if Glue is
+    full.
+    """
+    if small_run_max_bytes == 0:
+        return True
+    if waiting_bytes:
+        return waiting_bytes > small_run_max_bytes
+    return state.last_run is not None and state.last_run.engine == "glue"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A due provider waiting for a place."""
+    """A due provider that is to be started."""
 
     provider: str
     overdue: float
+    heavy: bool
+    """Whether it needs a place on Glue. All others start at once."""
     group: str | None = None
 
 
@@ -98,44 +158,89 @@ def rank(candidate: Candidate, lot: str) -> tuple[float, bytes, str]:
 
 def choose(
     candidates: Iterable[Candidate],
-    capacity: int,
-    group_capacity: int = 0,
+    places: int,
+    group_places: int = 0,
     live_in_group: Mapping[str, int] | None = None,
     lot: str = "",
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """Split the candidates into those that start now and those deferred to the next tick.
+    """Split the candidates into those that start now and those that have to wait.
 
     Parameters
     ----------
     candidates
         Due providers in any order.
-    capacity
-        Places that are free.
-    group_capacity
+    places
+        Places on Glue that are free; a light candidate takes none.
+    group_places
         The most runs one group may have, 0 for no cap.
     live_in_group
         Runs that each group has already.
     lot
-        Decides among equals: the same lot always alike, so that a tick delivered twice chooses alike; another one
-        otherwise, so that no provider is always behind the others of its age.
+        Breaks ties the same way for the same lot, so that a tick delivered twice chooses the same providers; with
+        another lot otherwise, so that no provider is always behind the others of its age.
 
     Returns
     -------
-    (started, deferred)
+    (started, waiting)
         Both with the most overdue first.
     """
     running = Counter(live_in_group or {})
     chosen: list[Candidate] = []
-    deferred: list[Candidate] = []
+    waiting: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: rank(c, lot)):
-        full = bool(group_capacity and candidate.group and running[candidate.group] >= group_capacity)
-        if len(chosen) >= capacity or full:
-            deferred.append(candidate)
+        full = bool(group_places and candidate.group and running[candidate.group] >= group_places)
+        if full or (candidate.heavy and places <= 0):
+            waiting.append(candidate)
             continue
         chosen.append(candidate)
+        places -= candidate.heavy
         if candidate.group:
             running[candidate.group] += 1
-    return chosen, deferred
+    return chosen, waiting
+
+
+@dataclass(frozen=True)
+class _Occupant:
+    execution: str
+    since: datetime
+    heavy: bool
+    group: str | None
+
+
+class Places:
+    """Who has a place on Glue, and who counts for a group; given back when the execution runs no more.
+
+    Parameters
+    ----------
+    places
+        The most heavy runs at once.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._occupants: dict[str, _Occupant] = {}
+
+    @property
+    def free(self) -> int:
+        """Places that are free."""
+        return max(0, self._places - sum(occupant.heavy for occupant in self._occupants.values()))
+
+    @property
+    def in_group(self) -> Counter[str]:
+        """Runs of each group."""
+        return Counter(occupant.group for occupant in self._occupants.values() if occupant.group)
+
+    def take(self, provider: str, execution: str, since: datetime, *, heavy: bool, group: str | None) -> None:
+        """A provider's run has begun."""
+        self._occupants[provider] = _Occupant(execution, since, heavy, group)
+
+    def give_back(self, running: Container[str], now: datetime) -> None:
+        """Free what those occupied whose execution is not among the running ones. The list of them may lag."""
+        self._occupants = {
+            provider: occupant
+            for provider, occupant in self._occupants.items()
+            if occupant.execution in running or now - occupant.since <= LISTED_AFTER
+        }
 
 
 _PLAIN = re.compile(r"[0-9A-Za-z_-]{1,60}")

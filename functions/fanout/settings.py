@@ -50,11 +50,19 @@ class RunSettings(Settings):
     report_status: Literal["yes", "no"] = "yes"
     overlap_minutes: int = Field(ge=0)
     glue_worker_type: str = "G.1X"
+    discovery: Literal["events", "poll"] = "poll"
 
     @property
     def overlap(self) -> timedelta:
         """How far behind the newest processed object late ones are still looked for."""
         return timedelta(minutes=self.overlap_minutes)
+
+
+class NoticeSettings(Settings):
+    """What `notice` needs."""
+
+    run_ledger_table: str
+    change_log_dir: str = Field(pattern=r"^s3://[^/]+(/.+)?$")
 
 
 class ClaimSettings(RunSettings):
@@ -80,5 +88,12 @@ class DispatchSettings(RunSettings):
     """What the dispatcher needs."""
 
     state_machine_arn: str
-    max_concurrent_runs: int = Field(ge=1)
+    max_concurrent_runs: int = Field(ge=1, description="of heavy runs, those on Glue")
+    small_run_max_bytes: int = Field(ge=0)
+    sweep_minutes: int = Field(default=1440, ge=1, description="how often each provider is looked at without news")
     max_runs_per_group: int = Field(default=0, ge=0, description="0: no cap per group")
+
+    @property
+    def sweep(self) -> timedelta:
+        """How long a provider is left alone while nothing tells of news."""
+        return timedelta(minutes=self.sweep_minutes)

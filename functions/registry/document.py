@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from fanout.errors import InvalidProviderError, InvalidRequestError
 from fanout.providers import MAX_FREQUENCY_MINUTES, check_name, describe, parse_entry
@@ -16,6 +17,8 @@ Entry = dict[str, Any]
 
 MAX_ENTRY_BYTES = 64 * 1024
 """An item of DynamoDB has at most 400 KB; an entry this long is not configuration any more."""
+MAX_DIGITS = 308
+"""Of a whole number: longer ones are no double, so not everybody could read them. Python itself refuses 4,301."""
 
 Frequency = (
     Annotated[float, Field(ge=1, le=MAX_FREQUENCY_MINUTES, allow_inf_nan=False)]
@@ -45,6 +48,15 @@ class EntryPatch(BaseModel):
     run_id: str | None = Field(default=None, description="the execution that reported last")
     error: str | None = Field(default=None, description="why the last run failed")
 
+    @field_validator("frequency", mode="wrap")
+    @classmethod
+    def _one_fault(cls, value: object, way: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return way(value)
+        except ValidationError:  # has a fault for the number, and another one for the string
+            words = f"must be minutes from 1 to {MAX_FREQUENCY_MINUTES}, as a number or a string of one"
+            raise ValueError(words) from None
+
 
 class EntryDocument(EntryPatch):
     """A provider's entry. Fields not named here are kept as they are given."""
@@ -58,12 +70,18 @@ def read_json(text: str) -> Entry:
     Raises
     ------
     InvalidRequestError
-        Not a JSON object (RFC 8259, so no NaN and no Infinity either).
+        Not a JSON object (RFC 8259, so no NaN and no Infinity either), or it holds what cannot be kept: a number that
+        is too large, or half of a surrogate pair.
     """
     try:
-        body = json.loads(text, parse_constant=_refuse)
-        json.dumps(body, allow_nan=False)  # 1e999 is JSON, but no number of ours
-    except (ValueError, RecursionError):
+        body = json.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_float)
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])[1:-1]
+        raise InvalidRequestError(f"the body holds {half}, half of a surrogate pair, which is no character") from None
+    except RecursionError:
+        raise InvalidRequestError("the body must be a JSON object, and this one is nested too deeply") from None
+    except ValueError:
         raise InvalidRequestError("the body must be a JSON object") from None
     if not isinstance(body, dict):
         raise InvalidRequestError(f"the body must be a JSON object, not a {type(body).__name__}")
@@ -104,7 +122,21 @@ def _validate(model: type[BaseModel], provider: str, body: Mapping[str, Any]) ->
     try:
         model.model_validate(dict(body))
     except ValidationError as error:
-        raise InvalidProviderError(f"{ascii(provider)[1:81]}: {describe(error)}") from None
+        raise InvalidProviderError(f"{ascii(provider)[1:-1][:80]}: {describe(error)}") from None
+
+
+def _integer(digits: str) -> int:
+    return int(digits) if len(digits) <= MAX_DIGITS else _too_large(digits)
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _too_large(digits)
+
+
+def _too_large(digits: str) -> NoReturn:
+    shown = digits if len(digits) <= 20 else f"{digits[:20]}... of {len(digits):,} characters"
+    raise InvalidRequestError(f"the body holds a number that is too large: {shown}")
 
 
 def _refuse(name: str) -> None:

@@ -29,7 +29,6 @@ _IAM_ACTIONS = {
     ("sqs", "SendMessageBatch"): "SendMessage",
     ("sqs", "DeleteMessageBatch"): "DeleteMessage",
     ("sqs", "ChangeMessageVisibilityBatch"): "ChangeMessageVisibility",
-    ("dynamodb", "TransactWriteItems"): "TransactWriteItems",
 }
 
 

@@ -1,7 +1,7 @@
 """Real Lambda handlers, each concurrent invocation in a warm process of its own, as on AWS.
 
-Names, handlers, environments, timeouts and reserved concurrency are read from the functions that were made from the
-template. What AWS answers when a handler fails, times out or is throttled is answered here too.
+Names, handlers, environments and timeouts are read from the functions that were made from the template. What AWS
+answers when a handler fails, times out or is throttled is answered here too.
 """
 
 from __future__ import annotations
@@ -12,33 +12,24 @@ import json
 import threading
 import uuid
 import zipfile
-from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
 
+from local.aws.logs import LogWriter
 from local.aws.sandbox import Answer, Function, Sandbox
 
 
 class TooManyRequestsError(JsonRESTError):
-    """AWS's answer when a function's reserved concurrency is used up."""
+    """AWS's answer when the account's concurrency is used up."""
 
     code = 429
 
     def __init__(self) -> None:
         super().__init__("TooManyRequestsException", "Rate Exceeded.")
-
-
-@dataclass
-class _Pool:
-    """The sandboxes of one function. A changed environment or code is another function here, as on AWS."""
-
-    idle: list[Sandbox] = field(default_factory=list)
-    busy: list[Sandbox] = field(default_factory=list)
 
 
 class FunctionRunner:
@@ -52,10 +43,16 @@ class FunctionRunner:
         Folder; {function}.log in it takes what a handler prints.
     code
         Folder for unpacked function packages.
+    log_writer
+        Takes what handlers print, too.
+    log_groups
+        Function name -> the log group that the template names for it.
     principal
         Role ARN -> access key id.
     send_message
         Queue ARN and body -> None; takes events that could not be delivered.
+    concurrency
+        How many invocations may run at once in the account, and so how many processes there are at most.
     retry_seconds
         Pauses before the second and third try of an asynchronous invocation (AWS: 60 and 120).
     """
@@ -65,19 +62,25 @@ class FunctionRunner:
         endpoint: str,
         logs: Path,
         code: Path,
+        log_writer: LogWriter,
+        log_groups: Mapping[str, str],
         principal: Callable[[str], str],
         send_message: Callable[[str, str], None],
+        concurrency: int,
         retry_seconds: tuple[float, ...] = (1.0, 2.0),
     ) -> None:
         self._endpoint = endpoint
         self._logs = logs
         self._code = code
+        self._log_writer = log_writer
+        self._log_groups = log_groups
         self._principal = principal
         self._send_message = send_message
         self._retry_seconds = retry_seconds
         self._lock = threading.Lock()
-        self._pools: dict[Function, _Pool] = defaultdict(_Pool)
-        self._running: dict[str, int] = defaultdict(int)
+        self._concurrency = concurrency
+        self._busy: list[Sandbox] = []
+        self._idle: list[Sandbox] = []  # the one that was used last is the last
         self._unpacked: dict[str, Path] = {}
         self._stopped = threading.Event()
 
@@ -98,7 +101,7 @@ class FunctionRunner:
         Raises
         ------
         TooManyRequestsError
-            The reserved concurrency is used up.
+            The account's concurrency is used up.
         """
         event = json.loads(payload or b"{}")
         if invocation_type == "DryRun":
@@ -112,17 +115,13 @@ class FunctionRunner:
         return answer.payload()
 
     def call(self, made: Any, event: Any, request_id: str) -> Answer:
-        """Run the handler of one of moto's functions on `event`, within its reserved concurrency."""
-        function = self.function(made)
-        self._enter(function.name, made.reserved_concurrency)
+        """Run the handler of one of moto's functions on `event`, within the account's concurrency."""
+        sandbox = self._take(self.function(made))
         try:
-            sandbox = self._take(function)
-            answer = sandbox.call(event, request_id)
-            self._give_back(sandbox)
-            return answer
+            return sandbox.call(event, request_id)
         finally:
-            with self._lock:
-                self._running[function.name] -= 1
+            self._give_back(sandbox)
+            self._log_writer.put(sandbox.function.log_group, sandbox.function.log_stream, sandbox.log)
 
     def function(self, made: Any) -> Function:
         """What is needed to run one of moto's functions."""
@@ -137,51 +136,49 @@ class FunctionRunner:
             memory=int(made.memory_size),
             principal=self._principal(made.role),
             region=made.region,
+            log_group=self._log_groups.get(made.function_name, f"/aws/lambda/{made.function_name}"),
             version=str(made.version),
         )
 
     def pids(self) -> list[int]:
         """Processes that are alive."""
         with self._lock:
-            sandboxes = [box for pool in self._pools.values() for box in (*pool.idle, *pool.busy)]
-        return [box.process.pid for box in sandboxes if box.process.poll() is None]
+            return [box.process.pid for box in (*self._busy, *self._idle) if box.process.poll() is None]
 
     def stop(self) -> None:
         """End every process."""
         self._stopped.set()
         with self._lock:
-            pools, self._pools = list(self._pools.values()), defaultdict(_Pool)
-        for pool in pools:
-            for sandbox in (*pool.idle, *pool.busy):
+            for sandbox in (*self._busy, *self._idle):
                 sandbox.kill()
 
-    def _enter(self, name: str, reserved: int | str | None) -> None:
-        with self._lock:
-            if reserved is not None and self._running[name] >= int(reserved):
-                raise TooManyRequestsError
-            self._running[name] += 1
-
     def _take(self, function: Function) -> Sandbox:
+        """A warm process of the function, else a new one, for which the one that was idle longest may have to go.
+
+        A changed environment or code is another function here, as on AWS.
+        """
         with self._lock:
-            pool = self._pools[function]
-            sandbox = None
-            while pool.idle and sandbox is None:
-                sandbox = pool.idle.pop()
-                if sandbox.process.poll() is not None:  # died while it was frozen: AWS would not use it either
-                    sandbox.kill()
-                    sandbox = None
-            if sandbox is None:
+            if len(self._busy) >= self._concurrency or self._stopped.is_set():
+                raise TooManyRequestsError
+            for sandbox in [box for box in self._idle if box.process.poll() is not None]:
+                self._idle.remove(sandbox)  # it died while it was frozen: AWS would not use it either
+                sandbox.kill()
+            for sandbox in reversed(self._idle):
+                if sandbox.function == function:
+                    self._idle.remove(sandbox)
+                    break
+            else:
+                if len(self._busy) + len(self._idle) >= self._concurrency:
+                    self._idle.pop(0).kill()
                 sandbox = Sandbox(function, self._endpoint, self._logs / f"{function.name}.log")
-            pool.busy.append(sandbox)
+            self._busy.append(sandbox)
             return sandbox
 
     def _give_back(self, sandbox: Sandbox) -> None:
         with self._lock:
-            pool = self._pools[sandbox.function]
-            if sandbox in pool.busy:
-                pool.busy.remove(sandbox)
+            self._busy.remove(sandbox)
             if sandbox.process.poll() is None and not self._stopped.is_set():
-                pool.idle.append(sandbox)
+                self._idle.append(sandbox)
 
     def _unpack(self, package: bytes) -> Path:
         digest = hashlib.sha256(package).hexdigest()

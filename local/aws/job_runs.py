@@ -19,6 +19,7 @@ from typing import Any
 from moto.core.utils import utcnow
 from moto.glue import models as glue_models
 
+from local.aws.logs import LogWriter
 from local.aws.spark_driver import Driver
 from local.errors import DriverError, JobArgumentError
 
@@ -80,6 +81,8 @@ class JobRunner:
         Content of an s3:// location.
     logs
         Folder; {run id}.log in it takes what a run's script prints.
+    log_writer
+        Takes it too, for the log group that the run's --custom-logGroup-prefix names.
     minute
         Seconds that a minute of a job's Timeout lasts; tests shorten it.
     """
@@ -91,6 +94,7 @@ class JobRunner:
         principal: Callable[[str], str],
         read: Callable[[str], bytes],
         logs: Path,
+        log_writer: LogWriter,
         minute: float = 60.0,
     ) -> None:
         self._slots = threading.BoundedSemaphore(slots)
@@ -98,6 +102,7 @@ class JobRunner:
         self._principal = principal
         self._read = read
         self._logs = logs
+        self._log_writer = log_writer
         self._minute = minute
         self._lock = threading.Lock()
         self._idle: dict[str, list[Driver]] = defaultdict(list)
@@ -195,10 +200,14 @@ class JobRunner:
         timer = threading.Timer(self._timeout(run), self._end_early, args=(run.job_run_id, "TIMEOUT"))
         timer.daemon = True
         timer.start()
+        log = self._logs / f"{run.job_run_id}.log"
         try:
-            error = driver.run(self._argv(script, run), modules, self._logs / f"{run.job_run_id}.log")
+            error = driver.run(self._argv(script, run), modules, log)
         finally:
             timer.cancel()
+            if log.exists():
+                prefix = (run.arguments or {}).get("--custom-logGroup-prefix", "/aws-glue/jobs")
+                self._log_writer.put(f"{prefix}/output", f"{run.job_run_id}-driver", log)
         with self._lock:
             if driver.alive() and run.real_state == "RUNNING":
                 self._idle[principal].append(driver)
@@ -214,9 +223,7 @@ class JobRunner:
 
     def _extra_module(self, location: str) -> Path:
         if not location.startswith("s3://") or not location.endswith(".zip"):
-            raise JobArgumentError(
-                f"{EXTRA_PY_FILES} names {location}: zips in S3 are taken here."
-            )
+            raise JobArgumentError(f"{EXTRA_PY_FILES} names {location}: zips in S3 are taken here.")
         content = self._read(location)
         # Another content is another path: no importer, here or in a Python worker, can mistake it for an older one.
         path = self._scripts / f"{hashlib.sha256(content).hexdigest()[:16]}.zip"

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ class Function:
         Access key id under which its calls are made.
     region
         AWS region.
+    log_group
+        The log group that its lines go to.
     version
         The published version's number, or $LATEST.
     """
@@ -54,7 +57,13 @@ class Function:
     memory: int
     principal: str
     region: str
+    log_group: str
     version: str = "$LATEST"
+
+    @property
+    def log_stream(self) -> str:
+        """The stream of its lines, named as in a group that functions share."""
+        return f"{datetime.now(UTC):%Y/%m/%d}/{self.name}[{self.version}]laptop"
 
     def variables(self, endpoint: str) -> dict[str, str]:
         """The environment of the handler's process: that of Lambda's Python runtime, and where AWS is."""
@@ -69,8 +78,8 @@ class Function:
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory),
             "AWS_LAMBDA_FUNCTION_VERSION": self.version,
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{self.name}",
-            "AWS_LAMBDA_LOG_STREAM_NAME": "laptop",
+            "AWS_LAMBDA_LOG_GROUP_NAME": self.log_group,
+            "AWS_LAMBDA_LOG_STREAM_NAME": self.log_stream,
             # What `sam local` sets; Powertools then leaves out X-Ray, which has no daemon here.
             "AWS_SAM_LOCAL": "true",
             "LAMBDA_TASK_ROOT": str(self.code),
@@ -96,6 +105,7 @@ class Sandbox:
 
     def __init__(self, function: Function, endpoint: str, log: Path) -> None:
         self.function = function
+        self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, str(PROGRAM)],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,20 +25,12 @@ def interval(expression: str) -> timedelta | None:
     return timedelta(**{f"{match[2]}s": int(match[1])}) if match else None
 
 
-def fill_in(text: str, schedule: dict[str, Any], at: datetime) -> str:
-    """A schedule's Input with Scheduler's context attributes filled in.
+def fill_in(text: str, at: datetime) -> str:
+    """A schedule's Input with Scheduler's context attribute for the scheduled time filled in.
 
     Source: EventBridge Scheduler User Guide, "Adding context attributes".
     """
-    values = {
-        "<aws.scheduler.scheduled-time>": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "<aws.scheduler.schedule-arn>": schedule["Arn"],
-        "<aws.scheduler.execution-id>": str(uuid.uuid4()),
-        "<aws.scheduler.attempt-number>": "1",
-    }
-    for name, value in values.items():
-        text = text.replace(name, value)
-    return text
+    return text.replace("<aws.scheduler.scheduled-time>", at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 def schedules(scheduler: Any) -> list[dict[str, Any]]:

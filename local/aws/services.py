@@ -7,9 +7,11 @@ import logging
 import os
 import shutil
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from moto.awslambda.utils import get_backend
 from moto.core.config import default_user_config
 from moto.events.models import events_backends
 from moto.moto_api._internal.models import moto_api_backend
@@ -18,10 +20,12 @@ from werkzeug.serving import make_server
 
 from local.aws import event_bus, job_runs, repairs
 from local.aws.account import OPERATOR, Account, aws_client
-from local.aws.api_gateway import ApiGateway, Route
+from local.aws.api_gateway import ApiGateway, Proxy
 from local.aws.call_log import CallLog, Watcher
+from local.aws.event_sources import QueuePoller
 from local.aws.functions import FunctionRunner
 from local.aws.job_runs import JobRunner
+from local.aws.logs import LogWriter
 from local.aws.repairs.hooks import Hooks, connect
 from local.aws.spark_driver import driver_environment
 from local.errors import LaptopCloudError
@@ -42,6 +46,8 @@ class Services:
         Of the AWS endpoint; 0 for any free one.
     drivers
         Spark drivers at once.
+    concurrency
+        See `local.aws.functions.FunctionRunner`.
     glue_minute
         Seconds that a minute of a Glue timeout lasts.
     watch
@@ -53,6 +59,8 @@ class Services:
         URL for `aws --endpoint-url`.
     roles
         Role ARN -> the name under which its calls are written down, which is its access key id.
+    log_groups
+        Function name -> its log group, where the template names one.
     api_urls
         REST API id -> URL on this machine.
 
@@ -63,12 +71,21 @@ class Services:
     """
 
     def __init__(
-        self, account: Account, workdir: Path, port: int, drivers: int, glue_minute: float, watch: Watcher
+        self,
+        account: Account,
+        workdir: Path,
+        port: int,
+        drivers: int,
+        concurrency: int,
+        glue_minute: float,
+        watch: Watcher,
     ) -> None:
         self.account = account
         self.roles: dict[str, str] = {}
+        self.log_groups: dict[str, str] = {}
         self.api_urls: dict[str, str] = {}
         self._apis: list[ApiGateway] = []
+        self._pollers: list[QueuePoller] = []
         self._clients: dict[tuple[str, str], Any] = {}
         self._clients_lock = threading.Lock()
         for stale in ("logs", "functions"):
@@ -81,12 +98,22 @@ class Services:
                 "127.0.0.1", port, self._call_log, threaded=True, request_handler=MotoRequestHandler
             )
         except SystemExit:  # werkzeug's way of saying that the port is taken
-            raise LaptopCloudError(f"Port {port} is taken: choose another one, or 0 for any.") from None
+            another = f"make up ARGS='--port {port + 1}'"
+            raise LaptopCloudError(f"Port {port} is taken. Choose another: {another}, or --port 0 for any.") from None
+
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         os.environ["MOTO_PORT"] = str(self._server.server_port)  # where moto's interpreter calls services
         threading.Thread(target=self._server.serve_forever, name="aws", daemon=True).start()
+        log_writer = LogWriter(account)
         self._functions = FunctionRunner(
-            self.endpoint, workdir / "logs", workdir / "functions", self.principal, self._send_to_queue
+            self.endpoint,
+            workdir / "logs",
+            workdir / "functions",
+            log_writer,
+            self.log_groups,
+            self.principal,
+            self._send_to_queue,
+            concurrency,
         )
         self._jobs = JobRunner(
             slots=max(1, drivers),
@@ -94,6 +121,7 @@ class Services:
             principal=self.principal,
             read=self._read_object,
             logs=workdir / "logs",
+            log_writer=log_writer,
             minute=glue_minute,
         )
         hooks = Hooks(
@@ -103,6 +131,8 @@ class Services:
 
     def stop(self) -> None:
         """End every process and thread that was started, and forget all resources."""
+        for poller in self._pollers:
+            poller.stop()
         for api in self._apis:
             api.stop()
         self._functions.stop()
@@ -130,11 +160,25 @@ class Services:
         """Start Spark drivers for the jobs of a role in the background."""
         self._jobs.warm_up(role, drivers)
 
-    def open_api(self, api_id: str, routes: list[Route]) -> None:
+    def open_api(self, proxy: Proxy) -> None:
         """Make a REST API reachable on this machine."""
-        api = ApiGateway(api_id, routes, self.client, self._invoke_for_api, self.account.account_id)
+        api = ApiGateway(proxy, self.account, self._invoke_for_api)
         self._apis.append(api)
-        self.api_urls[api_id] = api.url
+        self.api_urls[proxy.api_id] = api.url
+
+    def function(self, name: str) -> dict[str, Any]:
+        """What another process needs to run a function: the fields of `local.aws.sandbox.Function`, as plain data."""
+        made = get_backend(self.account.account_id, self.account.region).get_function(name)
+        function = self._functions.function(made)
+        return {**asdict(function), "code": str(function.code)}
+
+    def add_event_source(self, mapping_id: str) -> None:
+        """Poll for an event source mapping that was made."""
+        backend = get_backend(self.account.account_id, self.account.region)
+        mapping = backend.get_event_source_mapping(mapping_id)
+        assert mapping is not None
+        role = self.principal(backend.get_function(mapping.function_arn).role)
+        self._pollers.append(QueuePoller(mapping, self.client("sqs", role), self.client("lambda", "sqs")))
 
     def principal(self, role: str) -> str:
         """The access key id under which a role's calls are made: its logical id, else its name."""
@@ -149,10 +193,13 @@ class Services:
         rules = list(events_backends[account_id][region].event_buses["default"].rules.values())
         event_bus.deliver(event_bus.execution_status_event(execution, account_id, region), rules, self._invoke_async)
 
-    def _invoke_for_api(self, function_arn: str, event: dict[str, Any]) -> tuple[Any, bool]:
+    def _invoke_for_api(self, function_arn: str, event: dict[str, Any]) -> tuple[Any, int | None]:
         client = self.client("lambda", "apigateway")
-        answer = client.invoke(FunctionName=function_arn, Payload=json.dumps(event).encode())
-        return json.loads(answer["Payload"].read()), "FunctionError" in answer
+        try:
+            answer = client.invoke(FunctionName=function_arn, Payload=json.dumps(event).encode())
+        except client.exceptions.TooManyRequestsException:
+            return None, 500
+        return json.loads(answer["Payload"].read()), 502 if "FunctionError" in answer else None
 
     def _invoke_async(self, function_arn: str, payload: bytes) -> None:
         client = self.client("lambda", "events")

@@ -11,11 +11,9 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from local.aws.account import aws_client
 from local.aws.sandbox import Answer, Function, Sandbox
 from local.cloud import LaptopCloud
 from local.errors import NotRunningError, ResourceError
@@ -43,10 +41,14 @@ def invoke(logical_id: str, event: Any, template: Path, workdir: Path) -> Answer
         The template makes no such function.
     """
     with _running_cloud(template, workdir) as state:
-        function = _function(state, logical_id)
+        functions = state["functions"]
+        if logical_id not in functions:
+            known = ", ".join(sorted(functions))
+            raise ResourceError(f"The template makes no function {logical_id}; it makes {known}.")
         built = template.parent / BUILT / logical_id
-        if built.is_dir():
-            function = replace(function, code=built.resolve())
+        code = built.resolve() if built.is_dir() else Path(functions[logical_id]["code"])
+        environment = tuple((name, value) for name, value in functions[logical_id]["environment"])
+        function = Function(**{**functions[logical_id], "code": code, "environment": environment})
         log = workdir / "logs" / f"invoke-{logical_id}.log"
         sandbox = Sandbox(function, state["endpoint"], log)
         try:
@@ -85,24 +87,3 @@ def running_state(workdir: Path) -> dict[str, Any]:
     except (FileNotFoundError, ProcessLookupError):
         raise NotRunningError(f"No laptop cloud is up in {workdir}: start one with `make up`.") from None
     return state
-
-
-def _function(state: dict[str, Any], logical_id: str) -> Function:
-    """What is needed to run a function, read from the running cloud."""
-    functions = state["functions"]
-    if logical_id not in functions:
-        raise ResourceError(f"The template makes no function {logical_id}; it makes {', '.join(sorted(functions))}.")
-    name, code, principal = (functions[logical_id][key] for key in ("name", "code", "principal"))
-    client = aws_client("lambda", state["endpoint"], state["region"], "operator")
-    made = client.get_function_configuration(FunctionName=name)
-    return Function(
-        name=name,
-        arn=made["FunctionArn"],
-        handler=made["Handler"],
-        code=Path(code),
-        environment=tuple(sorted(made.get("Environment", {}).get("Variables", {}).items())),
-        timeout=made["Timeout"],
-        memory=made["MemorySize"],
-        principal=principal,
-        region=state["region"],
-    )

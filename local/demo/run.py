@@ -32,9 +32,13 @@ if TYPE_CHECKING:
 
 FREQUENCY_MINUTES = 60
 TICK_TIMEOUT = 600.0
+TICK_TIMEOUT_A_PROVIDER = 5.0
+"""Seconds: how long a tick's runs may take on a busy machine, which starts a process for most of their invocations."""
+
 CORRUPT_BYTES = 40
 """How much is left of the corrupt object: less than one row."""
 
+SHOWN_FAILURES = 5
 SHOWN_PROVIDERS = 12
 """How many providers the summary names; of more, those with most rows and those that differ from their input."""
 
@@ -129,13 +133,15 @@ class Stage:
         ticked = self._cloud.tick(at)
         self._ticks.append(ticked)
         self._screen.say(f"{title}: {ticked['due']} due, {ticked['started']} started, {ticked['rejected']} rejected")
-        for fault in [*ticked["faults"], *ticked["rejected_providers"]]:
+        for fault in [*ticked["faults"], *ticked["rejected_providers"]][:SHOWN_FAILURES]:
             self._screen.say(f"  {fault}")
         runs = self._follow(title, before, set(ticked["started_providers"]))
         self._tick_runs.append(runs)
-        for run in runs:
-            if run.error:
-                self._screen.say(f"{run.provider} failed: {run.error[:300]}")
+        failed = [run for run in runs if run.error]
+        for run in failed[:SHOWN_FAILURES]:
+            self._screen.say(f"{run.provider} failed: {str(run.error)[:300]}")
+        if len(failed) > SHOWN_FAILURES:
+            self._screen.say(f"and {len(failed) - SHOWN_FAILURES} more failed, which are in the report")
         from local.demo.verify import drain
 
         received = drain(self._cloud.client("sqs"), self._cloud.outputs["ChangesQueueUrl"], self._messages)
@@ -143,7 +149,8 @@ class Stage:
 
     def _follow(self, title: str, before: set[str], due: set[str]) -> list[Run]:
         """Show what the tick's runs do until all have ended."""
-        end = time.monotonic() + TICK_TIMEOUT
+        timeout = TICK_TIMEOUT + TICK_TIMEOUT_A_PROVIDER * len(self._plan.providers)
+        end = time.monotonic() + timeout
         while True:
             runs = [run for run in self._watcher.runs() if run.execution not in before]
             by_provider = {run.provider: run for run in runs}
@@ -152,7 +159,7 @@ class Stage:
                 return runs
             if time.monotonic() > end:
                 logs = self._cloud.workdir / "logs"
-                raise DemoError(f"{title}: still running after {TICK_TIMEOUT:.0f} s. Logs are in {logs}.")
+                raise DemoError(f"{title}: still running after {timeout:.0f} s. Logs are in {logs}.")
             time.sleep(0.25)
 
     def _report(self) -> dict[str, Any]:
@@ -228,6 +235,8 @@ def summary(report: dict[str, Any], say: Callable[[str], None]) -> None:
         say(f"and {len(providers) - SHOWN_PROVIDERS} more providers, which are in the report")
     totals = report["totals"]
     say(f"{'all':<33}{totals['rows']:>9}{totals['messages']:>10}{totals['distinct_ids']:>9}")
-    for fault in report["faults"]:
+    for fault in report["faults"][:SHOWN_PROVIDERS]:
         say(f"FAULT {fault}")
+    if len(report["faults"]) > SHOWN_PROVIDERS:
+        say(f"and {len(report['faults']) - SHOWN_PROVIDERS} more faults, which are in the report")
     say(f"ok: {str(report['ok']).lower()}, {report['seconds']} s")

@@ -6,8 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -28,27 +27,6 @@ MOST_ROWS = 12
 Row = tuple[str, ...]
 
 
-class Screen(Protocol):
-    """Shows lines of text and the state of every provider."""
-
-    def say(self, line: str) -> None:
-        """Show a line."""
-
-    def show(self, title: str, rows: Sequence[Row]) -> None:
-        """Show the table as it is now; a row has a text for each of `COLUMNS`."""
-
-    def __enter__(self) -> Screen: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-def screen() -> Screen:
-    """The screen that suits standard output."""
-    return LiveScreen(Console()) if sys.stdout.isatty() else PlainScreen()
-
-
 def _stamped(start: float, line: str) -> str:
     return f"{time.monotonic() - start:5.1f} s  {line}"
 
@@ -61,7 +39,7 @@ def counts(rows: Sequence[Row]) -> str:
     return f"{len(rows)} providers: {told}; {sent['rows']} rows, {sent['messages']} messages"
 
 
-class LiveScreen(Screen):
+class LiveScreen:
     """A table that changes in place, lines of text above it."""
 
     def __init__(self, console: Console) -> None:
@@ -75,7 +53,7 @@ class LiveScreen(Screen):
         self._console.print(Text(_stamped(self._start, line)))
 
     def show(self, title: str, rows: Sequence[Row]) -> None:
-        """Show the table in its place; a new title begins a new one."""
+        """Show the table as it is now, a row having a text for each of `COLUMNS`; a new title begins a new one."""
         if self._title and title != self._title:  # leave the last state of the former table where it is
             self._live.stop()
             self._live = Live(console=self._console, auto_refresh=False)
@@ -91,7 +69,7 @@ class LiveScreen(Screen):
         self._live.stop()
 
 
-class PlainScreen(Screen):
+class PlainScreen:
     """A line for each provider that changed; of many providers one for their counts, when they changed."""
 
     def __init__(self) -> None:
@@ -104,13 +82,13 @@ class PlainScreen(Screen):
         print(_stamped(self._start, line), flush=True)
 
     def show(self, title: str, rows: Sequence[Row]) -> None:
-        """Show what is not as it was when it was last shown; counts at most once a second, and at the end."""
+        """Show what is not as it was when it was last shown; counts every two seconds at most, and at the end."""
         if len(rows) <= MOST_ROWS:
             for row in rows:
                 cells = zip(COLUMNS[1:-1], row[1:-1], strict=True)  # seconds run on by themselves
                 self._say_news(f"{title}: {row[0]:<12}", "  ".join(f"{name}={cell}" for name, cell in cells if cell))
         elif time.monotonic() >= self._next_counts or all(row[_STATE] in ("succeeded", "failed") for row in rows):
-            self._next_counts = time.monotonic() + 1
+            self._next_counts = time.monotonic() + 2
             self._say_news(f"{title}:", counts(rows))
 
     def _say_news(self, what: str, state: str) -> None:
@@ -125,10 +103,20 @@ class PlainScreen(Screen):
         """Nothing is open."""
 
 
+Screen = LiveScreen | PlainScreen
+
+
+def screen() -> Screen:
+    """The screen that suits standard output."""
+    return LiveScreen(Console()) if sys.stdout.isatty() else PlainScreen()
+
+
 def _table(title: str, rows: Sequence[Row]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True)
     for name in COLUMNS:
-        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
+        # A name that is too long for the terminal goes on in the next line; no other cell is cut or broken.
+        justify: Any = "right" if name in _NUMBERS else "left"
+        table.add_column(name, justify=justify, no_wrap=name != "provider", overflow="fold")
     shown = rows
     if len(rows) > MOST_ROWS:
         shown = sorted(rows, key=lambda row: row[_STATE] in _LAST)[:MOST_ROWS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from collections.abc import Mapping
@@ -64,30 +65,52 @@ def _tickers(cloud: LaptopCloud, speed: float) -> list[Ticker]:
 def _firing(cloud: LaptopCloud, fired: dict[str, Any]) -> Any:
     def fire(at: datetime) -> None:
         try:
-            _say(f"{at:%H:%M:%S} tick: {cloud.fire(fired, at)}")
+            _say(f"{at:%H:%M:%S} {told(cloud.fire(fired, at))}")
         except LaptopCloudError as error:  # the schedule ticks on, as on AWS
-            _say(f"{at:%H:%M:%S} tick failed: {error}")
+            _say(f"{at:%H:%M:%S} the tick failed: {error}")
 
     return fire
 
 
+def told(ticked: dict[str, Any]) -> str:
+    """A tick's report as a sentence, its faults and refused entries after it."""
+    if "providers" not in ticked:  # not the report of a dispatcher
+        return json.dumps(ticked)
+    parts = [f"{ticked['started']} started"]
+    parts += [f"{ticked[name]} {name.replace('_', ' ')}" for name in ("deferred", "failed_starts") if ticked.get(name)]
+    parts += [f"{ticked['rejected']} entries refused"] if ticked.get("rejected") else []
+    sentence = f"Of {ticked['providers']} providers {ticked['due']} were due: {', '.join(parts)}."
+    return " ".join([sentence, *(str(fault) for fault in [*ticked["faults"], *ticked["rejected_providers"]])])
+
+
 def describe(cloud: LaptopCloud) -> str:
     """Where everything is, and how to look at it from another terminal."""
-    outputs = "\n".join(f"  {name:<24} {value}" for name, value in cloud.outputs.items())
-    region = cloud.region
+    outputs = cloud.outputs
+    names = {"ConfigApiUrl", "ConfigApiKeySecretArn", "ChangesQueueUrl", "StateMachineArn", "FunctionLogGroup"}
+    commands = _COMMANDS.format_map(outputs) if names <= set(outputs) else ""
+    listed = "\n".join(f"  {name:<24} {value}" for name, value in outputs.items())
     return f"""
-The laptop cloud is up. In another terminal:
+The laptop cloud is up at {cloud.endpoint}. In another terminal:
 
-  export AWS_ENDPOINT_URL={cloud.endpoint} AWS_REGION={region} AWS_DEFAULT_REGION={region} \\
+  export AWS_ENDPOINT_URL={cloud.endpoint} AWS_REGION={cloud.region} AWS_DEFAULT_REGION={cloud.region} \\
     AWS_ACCESS_KEY_ID=operator AWS_SECRET_ACCESS_KEY=laptop
-  aws cloudformation describe-stacks
-  aws stepfunctions list-executions --state-machine-arn ...
-
+  aws cloudformation list-stack-resources --stack-name {cloud.stack_name}
+{commands}
 Outputs of the template:
-{outputs}
+{listed}
 
-Logs: {cloud.workdir}/logs. Ctrl-C ends it.
+Logs are also files in {cloud.workdir}/logs. Ctrl-C ends it.
 """
+
+
+_COMMANDS = """\
+  aws stepfunctions list-executions --state-machine-arn {StateMachineArn}
+  aws logs tail {FunctionLogGroup}
+  aws sqs receive-message --endpoint-url $AWS_ENDPOINT_URL --queue-url {ChangesQueueUrl}
+  key=$(aws secretsmanager get-secret-value --secret-id {ConfigApiKeySecretArn} --query SecretString --output text)
+  curl -H "x-api-key: $key" {ConfigApiUrl}
+"""
+"""What one looks at first; version 1 of the AWS CLI wants to be told SQS's endpoint on the command line."""
 
 
 def _say(line: str) -> None:

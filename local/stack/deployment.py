@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from moto.cloudformation.models import cloudformation_backends
 
 from local.errors import LaptopCloudError, ResourceError
 from local.stack.makers import LEFT_OUT, check_types, maker, updater
@@ -24,9 +27,7 @@ def create(stack: Stack) -> None:
     """
     check_types(stack.template)
     _apply(stack)
-    outputs = {name: {"Value": value} for name, value in stack.outputs().items()}
-    body = json.dumps({"Resources": {}, "Outputs": outputs})
-    stack.client("cloudformation").create_stack(StackName=stack.account.stack_name, TemplateBody=body)
+    _register(stack)
 
 
 def update(stack: Stack, template: Template) -> None:
@@ -50,6 +51,24 @@ def update(stack: Stack, template: Template) -> None:
         except LaptopCloudError as again:
             raise ResourceError(f"{failure} The rollback failed too: {again}") from failure
         raise ResourceError(f"{failure} The stack was rolled back to what it was before.") from failure
+    _register(stack)
+
+
+def _register(stack: Stack) -> None:
+    """Let `aws cloudformation` answer: describe-stacks with the outputs, list-stack-resources with the resources."""
+    outputs = {name: {"Value": value} for name, value in stack.outputs().items()}
+    body = json.dumps({"Resources": {}, "Outputs": outputs})
+    stacks = cloudformation_backends[stack.account.account_id][stack.account.region].stacks
+    stacks.clear()
+    stack.client("cloudformation").create_stack(StackName=stack.account.stack_name, TemplateBody=body)
+    registered: Any = next(iter(stacks.values()))
+    registered.resource_map = {
+        name: SimpleNamespace(
+            logical_resource_id=name, physical_resource_id=stack.made[name].ref, cf_resource_type=resource.type
+        )
+        for name, resource in stack.template.resources.items()
+        if resource.type not in LEFT_OUT
+    }
 
 
 def _apply(stack: Stack) -> None:

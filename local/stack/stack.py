@@ -113,13 +113,11 @@ class Stack(Lookups):
         return self.template.condition(name)
 
     def dynamic_reference(self, service: str, reference: str) -> str:
-        """See `local.stack.intrinsics.Lookups`; a secret's text, or one key of it."""
+        """See `local.stack.intrinsics.Lookups`; a secret's text."""
         if service != "secretsmanager":
             raise TemplateError(f"{{{{resolve:{service}:{reference}}}}}: only secretsmanager is known here.")
-        secret_id, _, rest = reference.partition(":SecretString")
-        text = str(self.client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"])
-        key = rest.removeprefix(":").split(":")[0]
-        return str(json.loads(text)[key]) if key else text
+        secret_id = reference.removesuffix(":SecretString")
+        return str(self.client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"])
 
     def _on_this_machine(self, value: Any) -> Any:
         """The one place where https://{api}.execute-api.{region}.amazonaws.com becomes http://127.0.0.1:{port}."""

@@ -152,19 +152,7 @@ class Template(Lookups):
 
     def _needs(self, body: Mapping[str, Any]) -> set[str]:
         named = body.get("DependsOn", [])
-        properties = self._live_branches(body.get("Properties", {}))
-        return references(properties) | set([named] if isinstance(named, str) else named)
-
-    def _live_branches(self, value: Any) -> Any:
-        """`value` with each Fn::If replaced by the branch that is taken: the other may name a resource not made."""
-        if isinstance(value, list):
-            return [self._live_branches(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        if set(value) == {"Fn::If"}:
-            name, when_true, when_false = value["Fn::If"]
-            return self._live_branches(when_true if self.condition(name) else when_false)
-        return {key: self._live_branches(item) for key, item in value.items()}
+        return references(body.get("Properties", {})) | set([named] if isinstance(named, str) else named)
 
 
 def expand(

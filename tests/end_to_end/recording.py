@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from fanout.adapters import DynamoLedger
+from fanout.runs import Lease
 from local.cloud import LaptopCloud
 from local.stack.template import Template
 from tests.end_to_end.conftest import ROOT, ConfigApi
@@ -163,17 +165,16 @@ def _stop_a_run(cloud: LaptopCloud) -> None:
 def _lose_a_run(cloud: LaptopCloud) -> None:
     """Leave a lease behind whose execution ended long ago without a word; the next tick has to ask about it."""
     execution = next(e for e in cloud.executions() if e["status"] == "SUCCEEDED")
-    item = _item(cloud, "quiet")
+    store = DynamoLedger(cloud.client("dynamodb"), cloud.outputs["RunLedgerTable"])
     claimed = datetime.now(UTC) - timedelta(minutes=10)
-    texts = {
-        "run_id": "lost",
-        "claimed_at": claimed.isoformat(),
-        "expires_at": (claimed + timedelta(hours=2)).isoformat(),
-        "run_dir": f"s3://{cloud.outputs['DataBucketName']}/runs/provider=quiet/lost/",
-        "execution_arn": execution["executionArn"],
-    }
-    item |= {"lease": {"M": {name: {"S": text} for name, text in texts.items()}}, "attention": {"S": "live"}}
-    cloud.client("dynamodb").put_item(TableName=cloud.outputs["RunLedgerTable"], Item=item)
+    lease = Lease(
+        run_id="lost",
+        claimed_at=claimed,
+        expires_at=claimed + timedelta(hours=2),
+        run_dir=f"s3://{cloud.outputs['DataBucketName']}/runs/provider=quiet/lost/",
+        execution_arn=execution["executionArn"],
+    )
+    store.put(store.get("quiet").model_copy(update={"lease": lease}))
 
 
 def _item(cloud: LaptopCloud, provider: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""docs/quickstart.md and docs/how-to/: their commands, in their order, do what they say."""
+"""docs/quickstart.md and docs/how-to/: their commands, in their order, do what they say and look readable."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.terminal import comparable, record
 from tests.template.reading import ROOT
 
-PAGE = ROOT / "docs/quickstart.md"
+PAGE, RECORDED = ROOT / "docs/quickstart.md", ROOT / "docs/quickstart.txt"
 HOW_TO = sorted((ROOT / "docs/how-to").glob("*.md"))
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -39,30 +40,55 @@ def cloud_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             up.wait(60)
 
 
+def blocks(page: Path) -> list[str]:
+    """The commands of a page."""
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+def environment_of_a_reader(cloud_file: Path) -> dict[str, str]:
+    """Whoever reads a page has `fanout` on the path, `make up` running, and set nothing of AWS."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
+    return {**own, "PATH": path, "FANOUT_CLOUD_FILE": str(cloud_file), "FANOUT_LOCAL": "1"}
+
+
 def follow(page: Path, cloud_file: Path) -> subprocess.CompletedProcess[str]:
     """Do what a page says, in one shell that stops at the first command that fails."""
-    script = "set -euo pipefail\n" + "\n".join(BLOCK.findall(page.read_text(encoding="utf-8")))
-    environment = {**os.environ, "FANOUT_CLOUD_FILE": str(cloud_file), "FANOUT_LOCAL": "1"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    for name in [name for name in environment if name.startswith("AWS_")]:
-        del environment[name]  # a reader of the page has set none
-    return subprocess.run(
-        ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    command = ["bash", "-c", "set -euo pipefail\n" + "\n".join(blocks(page))]
+    environment = environment_of_a_reader(cloud_file)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def session(cloud_file: Path) -> str:
+    """What the quickstart's commands show on a terminal of 80 columns; RECORD=1 keeps it as docs/quickstart.txt."""
+    shown, status = record(blocks(PAGE), 80, ROOT, environment_of_a_reader(cloud_file), seconds=300)
+    assert status == 0, shown
+    if os.environ.get("RECORD"):
+        RECORDED.write_text(shown, encoding="utf-8")
+    return shown
 
 
 @pytest.mark.slow
-def test_the_quickstart_works_as_it_is_written(cloud_file: Path) -> None:
-    done = follow(PAGE, cloud_file)
+def test_the_quickstart_works_as_it_is_written(session: str) -> None:
+    assert "2 messages of 2 rows in 1 object," in session
+    assert "the run failed, as it should" in session
+    assert "broken.json.gz" in re.search(r"^why +(.*(?:\n  .*)*)$", session, re.MULTILINE)[1]  # type: ignore[index]
+    assert "acme: 0 objects missed, 0 waiting" in session
+    assert "2 objects" in session
+    assert "succeeded (replay)" in session
 
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert "2 messages of 2 rows in 1 objects" in said
-    assert "the run failed, as it should" in said
-    assert "broken.json.gz" in re.search(r"^why\s+(.*)$", done.stdout, re.MULTILINE)[1]  # type: ignore[index]
-    assert "acme: 0 objects missed, 0 waiting" in done.stdout
-    assert "2 objects" in done.stdout
-    assert "succeeded (replay)" in done.stdout
+
+@pytest.mark.slow
+def test_the_quickstart_at_80_columns_looks_as_it_was_recorded(session: str) -> None:
+    """RECORD=1 make test ARGS="-k quickstart" records it anew: read the difference."""
+    recorded = RECORDED.read_text(encoding="utf-8")
+
+    assert comparable(session) == comparable(recorded)
+    for shown in (session, recorded):
+        written = {line for block in blocks(PAGE) for line in block.split("\n")}
+        long = [line for line in shown.split("\n") if len(line) > 80 and line[2:] not in written]
+        assert all(len(line.split()[-1]) > 40 for line in long), "only an address may be longer than a line"
 
 
 @pytest.mark.slow

@@ -27,6 +27,8 @@ GOOD, BAD = ("a", "b"), "bad"
 """Two providers that must get all they have, and one whose rows cannot be processed."""
 OVERLAP, LATEST = 60, 50
 """Minutes: the window, and how late an object may turn up in it."""
+SWEEP = 240
+"""Minutes: how often a provider is looked at without news."""
 
 index = st.integers(0, 11)
 faults = st.sampled_from([None] * 8 + list(Fault))
@@ -56,10 +58,13 @@ class Histories(RuleBasedStateMachine):
                 "backoff": Backoff(base=timedelta(minutes=15), cap=timedelta(minutes=30)),
                 "max_objects": 3,
                 "small_run_max_bytes": 12,
-                "max_concurrent_runs": 3,
+                "max_concurrent_runs": 1,
+                "discovery": "events",
+                "sweep_minutes": SWEEP,
                 "max_recent": 2,
             },
             sent=self.queue,
+            seconds=60,
         )
         self.cloud = Cloud(self.world)
         self.rows: dict[tuple[str, str], set[str]] = {}
@@ -67,11 +72,14 @@ class Histories(RuleBasedStateMachine):
         self.runs: set[tuple[str, str]] = set()
         self.again: set[tuple[str, str]] = set()
         self.wanted: dict[str, int] = {}
+        self.untold: list[tuple[str, tuple[str, str]]] = []
+        self.told: set[tuple[str, tuple[str, str]]] = set()
         self.by_hand = False
         self.calm = True
         self.names = 0
         self.world.ledger.on_put = self.check_write
         self.world.config_api.on_report = self.check_report
+        self.world.news.on_clear = self.check_clear
         for name in (*GOOD, BAD):
             self.world.provider(name)
         self.world.provider("../etc", frequency="abc")
@@ -109,7 +117,9 @@ class Histories(RuleBasedStateMachine):
         moment = self.world.clock.now.replace(microsecond=0) - timedelta(minutes=late)
         self.world.change(provider, key, *names, last_modified=moment)
         uri = self.world.uri(provider, key)
-        self.rows[self.world.objects.seen(uri).identity] = set(names)
+        identity = self.world.objects.seen(uri).identity
+        self.rows[identity] = set(names)
+        self.untold.append((provider, identity))
 
     @precondition(lambda self: self.change_log())
     @rule(which=index, what=st.sampled_from(["overwrite", "touch", "delete"]))
@@ -128,6 +138,19 @@ class Histories(RuleBasedStateMachine):
             self.again.update(i for i in self.rows if uri.endswith(i[0]))
             self.world.objects.add(uri, body, self.world.clock.now)
 
+    @precondition(lambda self: self.untold)
+    @rule(which=index, times=st.sampled_from([0, 1, 1, 1, 2, 3]), fault=faults)
+    def event(self, which: int, times: int, fault: Fault | None) -> None:
+        """An event about an object arrives, in any order, perhaps more than once, or is lost."""
+        provider, identity = self.untold.pop(which % len(self.untold))
+        for _ in range(times):
+            self.calm = self.calm and fault is None
+            process = Process(lambda: self.world.tell(provider, size=len(self.rows[identity]) * 6))
+            while not process.ended:
+                process.resume(fault)
+            if not process.faulted:
+                self.told.add((provider, identity))
+
     @rule(wait=st.sampled_from([0, 15, 15, 15]), delay=st.sampled_from([0, 0, 0, 15]))
     def tick(self, wait: int, delay: int) -> None:
         """The scheduler calls, perhaps late, perhaps twice for the same time."""
@@ -137,7 +160,7 @@ class Histories(RuleBasedStateMachine):
         expired = {(s.provider, s.lease) for s in self.world.ledger.items.values() if s.lease and self.is_over(s.lease)}
 
         def tick() -> None:
-            self.world.dispatcher.tick(at, lambda: 300.0)
+            self.world.tick(at)
             if not (process and process.faulted):
                 kept = {(s.provider, s.lease) for s in self.world.ledger.items.values() if s.lease} & expired
                 assert not kept, f"I4: a tick left expired leases: {kept}"
@@ -273,6 +296,15 @@ class Histories(RuleBasedStateMachine):
             if since and o.last_modified < since:
                 assert self.rows[o.identity] <= self.queue.ids.keys(), f"I3: the bookmark passed {o.key}"
 
+    def check_clear(self, provider: str) -> None:
+        """News is cleared only when all that was told of is committed."""
+        there = {o.identity for o in self.change_log(provider)}
+        for whose, identity in self.told:
+            if whose == provider and identity in there and identity not in self.again:
+                assert self.committed[provider, identity], (
+                    f"I1: the news of {identity[0]} was cleared before its commit"
+                )
+
     def manifest(self, run_dir: str) -> list[tuple[str, str]]:
         body = self.world.objects.stored[run_dir + "manifest.json"][0]
         return [o.identity for o in Manifest.model_validate_json(body).objects]
@@ -302,7 +334,7 @@ class Histories(RuleBasedStateMachine):
     def recover(self) -> None:
         self.world.faults.down.clear()
         self.cloud.finish_all()
-        for _ in range(40):
+        for _ in range(80):
             self.world.clock.advance(minutes=15)
             self.cloud.time_out()
             self.world.tick()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from fanout import endings, ledger, recovery
+from fanout import dispatcher, endings, ledger, recovery, schedule
+from fanout.claims import Claims
 from fanout.endings import Ending, Endings, JobResult
 from fanout.ledger import Bookmark
 from fanout.runs import Lease, Report
 from tests.faults.cloud import SUCCESS
 from tests.faults.histories import Histories
 from tests.faults.running import run
+from tests.harness.world import World
 
 BOUND = 1500
 """Histories within which a broken safeguard must show. The seed is fixed, so each test does the same every time."""
@@ -105,7 +108,49 @@ def test_without_the_recent_manifests_objects_take_effect_twice(break_down: Any)
 
     break_down(Bookmark, "after", forget)
     with pytest.raises(AssertionError, match="I2: .* took effect twice"):
+        run(Histories, BOUND, seed=3, shrink=False)
+
+
+def test_without_the_count_that_the_claim_remembered_news_of_unseen_objects_is_cleared(break_down: Any) -> None:
+    class ClearsAll(Histories):
+        def sabotage(self) -> None:
+            self.world.news.same = lambda stored, marks: True  # type: ignore[method-assign]
+
+    with pytest.raises(AssertionError, match="I1: the news of .* was cleared before its commit"):
+        run(ClearsAll, BOUND, seed=1, shrink=False)
+
+
+def test_without_the_count_in_the_manifest_a_repeated_claim_clears_news_of_objects_it_does_not_have(
+    break_down: Any,
+) -> None:
+    plan = Claims._plan
+
+    def forgetful(self: Claims, state: Any, lease: Lease, request: Any) -> Any:
+        """Remembers the count of the repeated claim instead of that of the manifest."""
+        return plan(self, state, lease, request).model_copy(update={"marks": self.news.of(state.provider).marks})
+
+    break_down(Claims, "_plan", forgetful)
+    with pytest.raises(AssertionError, match="I1: the news of .* was cleared before its commit"):
         run(Histories, BOUND, seed=1, shrink=False)
+
+
+def test_without_the_sweep_objects_whose_event_was_lost_are_never_sent(break_down: Any) -> None:
+    break_down(dispatcher, "sweep_time", lambda provider, tick, sweep: tick - timedelta(days=9999))
+    with pytest.raises(AssertionError, match="I1, I5: .* has not got"):
+        run(Histories, BOUND, seed=1, shrink=False)
+
+
+def test_without_places_more_heavy_runs_start_than_there_are_places(break_down: Any) -> None:
+    def most_at_once() -> int:
+        world = World(settings={"max_concurrent_runs": 2, "small_run_max_bytes": 0})
+        for name in "abcdef":
+            world.provider(name)
+        world.tick()
+        return len(world.executions.started)
+
+    assert most_at_once() == 2
+    break_down(schedule.Places, "free", property(lambda self: 99))
+    assert most_at_once() == 6
 
 
 def test_without_expiry_a_provider_stays_held_for_ever(break_down: Any) -> None:

@@ -19,6 +19,7 @@ from fanout.errors import (
 )
 from fanout.ledger import ProviderState
 from fanout.manifests import StoredObject
+from fanout.news import News
 from fanout.runs import Report
 from fanout.times import format_http_date
 from tests.harness.faults import Faults
@@ -70,6 +71,47 @@ class MemoryLedger:
 
     def _stored(self, provider: str) -> ProviderState:
         return self.items.get(provider) or ProviderState(provider=provider)
+
+
+@dataclass
+class MemoryNews:
+    """`NewsStore` in a dict."""
+
+    faults: Faults
+    items: dict[str, News] = field(default_factory=dict)
+    on_clear: Callable[[str], None] = lambda provider: None
+
+    def mark(self, provider: str, objects: int, size: int, now: datetime) -> None:
+        def write() -> None:
+            before = self.items.get(provider, News())
+            self.items[provider] = News(
+                before.marks + objects, before.objects + objects, before.bytes + size, before.since or now
+            )
+
+        self.faults.call("news.mark", LedgerUnavailableError, write)
+
+    def of(self, provider: str) -> News:
+        return self.faults.call("news.of", LedgerUnavailableError, lambda: self.items.get(provider, News()))
+
+    def clear(self, provider: str, marks: int, claimed_at: datetime) -> None:
+        def write() -> None:
+            before = self.items.get(provider, News())
+            if self.same(before, marks):
+                self.items[provider] = News(before.marks)
+                self.on_clear(provider)
+            elif before.marks > marks and before.since is not None and before.since < claimed_at:
+                self.items[provider] = News(before.marks, since=claimed_at)
+
+        self.faults.call("news.clear", LedgerUnavailableError, write)
+
+    def same(self, stored: News, marks: int) -> bool:
+        """The condition of clearing."""
+        return stored.marks == marks
+
+    def waiting(self) -> dict[str, News]:
+        return self.faults.call(
+            "news.waiting", LedgerUnavailableError, lambda: {p: n for p, n in self.items.items() if n.since}
+        )
 
 
 @lru_cache(maxsize=4096)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from cli.audit import Audit, audit
 from fanout.claims import MAX_RECENT, Claim, ClaimRequest, Claims
-from fanout.dispatcher import Dispatcher, TickReport
+from fanout.dispatcher import HAND_ON_SECONDS, Dispatcher, TickReport
 from fanout.endings import Ending, Endings
 from fanout.errors import FanoutError, StorageUnavailableError
 from fanout.ledger import Backoff, ProviderState
@@ -17,7 +18,7 @@ from fanout.manifests import Manifest, StoredObject, read_manifest
 from fanout.recovery import Recovery
 from fanout.settings import ClaimSettings, DispatchSettings
 from fanout.starts import TokenBucket
-from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryObjects, etag
+from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryNews, MemoryObjects, etag
 from tests.harness.faults import Clock, Faults
 from tests.harness.processes import InlinePool
 
@@ -57,12 +58,17 @@ class World:
     clock: Clock = field(default_factory=Clock)
     settings: dict[str, Any] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
+    seconds: float = 300.0
+    """How long a tick may take."""
+    slept: float = 0.0
+    on_sleep: Callable[[float], None] = lambda seconds: None
 
     def __post_init__(self) -> None:
         self.faults = Faults(self.clock)
         self.ledger = MemoryLedger(self.faults)
         self.objects = MemoryObjects(self.faults)
         self.config_api = MemoryConfigApi(self.faults)
+        self.news = MemoryNews(self.faults)
         self.executions = MemoryExecutions(self.faults)
         self.log: list[str] = []
         self.configure(**self.settings)
@@ -76,6 +82,7 @@ class World:
             self.ledger,
             self.objects,
             self.config_api,
+            self.news,
             dispatch_settings,
             self.clock,
             self.log.append,
@@ -85,6 +92,7 @@ class World:
             self.ledger,
             self.objects,
             self.config_api,
+            self.news,
             ClaimSettings.model_validate(given),
             self.clock,
             self.log.append,
@@ -95,12 +103,13 @@ class World:
         self.dispatcher = Dispatcher(
             provider_list=self.config_api,
             store=self.ledger,
+            news=self.news,
             executions=self.executions,
             recovery=Recovery(self.ledger, self.executions, self.endings),
             settings=dispatch_settings,
             clock=self.clock,
             bucket=given["bucket"],
-            sleep=lambda seconds: None,
+            sleep=self.sleep,
             pool=InlinePool,
         )
 
@@ -111,6 +120,10 @@ class World:
     def uri(self, provider: str, key: str) -> str:
         """Where an object of a provider's change log lies."""
         return f"{CHANGE_LOG}/provider={provider}/{key}"
+
+    def tell(self, provider: str, objects: int = 1, size: int = 1) -> None:
+        """The event of new objects arrives."""
+        self.news.mark(provider, objects, size, self.clock())
 
     def change(self, provider: str, key: str, *rows: str, last_modified: datetime | None = None) -> None:
         """Add an object of the change log; a row is its message's id."""
@@ -132,7 +145,14 @@ class World:
 
     def tick(self, at: datetime | None = None) -> TickReport:
         """Dispatch once."""
-        return self.dispatcher.tick(at or self.clock(), lambda: 300.0)
+        self.slept = 0.0
+        return self.dispatcher.tick(at or self.clock(), lambda: self.seconds - self.slept)
+
+    def sleep(self, seconds: float) -> None:
+        """A tick waits for places, and its time passes. The pauses of its 64 threads take none."""
+        if seconds == HAND_ON_SECONDS:
+            self.slept += seconds
+            self.on_sleep(seconds)
 
     def claim(self, provider: str, run_id: str, **given: Any) -> Claim:
         """*Claim Partition* of one execution."""

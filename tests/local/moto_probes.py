@@ -165,6 +165,18 @@ def lambda_qualifiers() -> bool:
     return False
 
 
+def lambda_polls_queues() -> bool:
+    sqs = client("sqs")
+    queue = sqs.create_queue(QueueName="polled")["QueueUrl"]
+    arn = f"arn:aws:sqs:{REGION}:123456789012:polled"
+    client("lambda").create_event_source_mapping(FunctionName=_function("polls"), EventSourceArn=arn)
+    try:
+        sqs.send_message(QueueUrl=queue, MessageBody="x")
+    except sqs.exceptions.ClientError:
+        return False
+    return "Messages" in sqs.receive_message(QueueUrl=queue)
+
+
 def glue_job_runs_run() -> bool:
     glue = client("glue")
     run_id = glue.start_job_run(JobName=job("bad"))["JobRunId"]
@@ -348,6 +360,7 @@ PROBES: tuple[Callable[[], bool], ...] = (
     services_are_known,
     lambda_functions_run,
     lambda_qualifiers,
+    lambda_polls_queues,
     glue_job_runs_run,
     glue_batch_stop_job_run,
     glue_update_job,

@@ -34,7 +34,7 @@ def test_the_function_gets_the_event_of_cloudformation(cloud: LaptopCloud) -> No
     assert event == {
         "RequestType": "Create",
         "ServiceToken": token,
-        "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/laptop/laptop",
+        "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/glue-fanout-dev/laptop",
         "LogicalResourceId": "Thing",
         "ResourceType": "Custom::Thing",
         "ResourceProperties": {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from typing import Any
 
@@ -80,19 +79,6 @@ def test_a_handler_that_takes_too_long_is_killed_with_the_words_of_aws(cloud: La
     assert error == "Unhandled"
     assert failed["errorType"] == "Sandbox.Timedout"
     assert failed["errorMessage"].endswith("Error: Task timed out after 1.00 seconds")
-
-
-def test_beyond_the_reserved_concurrency_lambda_throttles(cloud: LaptopCloud) -> None:
-    invoke(cloud, "SlowFunction", {"seconds": 0})
-    first = threading.Thread(target=invoke, args=(cloud, "SlowFunction", {"seconds": 0.8}))
-    first.start()
-    time.sleep(0.3)
-    client = cloud.client("lambda")
-    with pytest.raises(client.exceptions.TooManyRequestsException) as throttled:
-        client.invoke(FunctionName=cloud.physical_id("SlowFunction"), Payload=b"{}")
-    assert throttled.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
-    first.join()
-    assert invoke(cloud, "SlowFunction", {"seconds": 0})[1] is None
 
 
 def test_what_a_handler_prints_is_in_its_log(cloud: LaptopCloud) -> None:

@@ -27,10 +27,9 @@ def test_the_pause_between_ticks_is_that_of_the_expression(expression: str, paus
     assert interval(expression) == pause
 
 
-def test_the_context_attributes_of_scheduler_are_filled_in() -> None:
-    text = '{"at": "<aws.scheduler.scheduled-time>", "by": "<aws.scheduler.schedule-arn>"}'
+def test_the_scheduled_time_is_filled_in() -> None:
     at = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
-    assert fill_in(text, SCHEDULE, at) == '{"at": "2026-11-22T08:30:00Z", "by": "arn:s"}'
+    assert fill_in('{"at": "<aws.scheduler.scheduled-time>"}', at) == '{"at": "2026-11-22T08:30:00Z"}'
 
 
 def test_a_ticker_fires_at_once_and_then_at_equal_distances() -> None:

@@ -19,6 +19,8 @@ from tests.integration.statemachine.acts import (
     FAILED,
     FAILURE,
     GLUE,
+    REFUSAL,
+    REFUSED,
     SMALL,
     SUCCESS,
     check,
@@ -140,28 +142,37 @@ def _catches() -> Iterator[tuple[str, str, Edit, str]]:
     for state, act in FAILS.items():
         yield "no Catch", state, _without("Catch"), act
         elsewhere = BUSY if state == FAILURE else FAILED
-        yield f"Catch leads to {elsewhere}", state, _first("Catch", Next=elsewhere), act
+        yield f"Catch leads to {elsewhere}", state, _rule("Catch", -1, Next=elsewhere), act
         if state != FAILURE:
-            yield "Catch puts the error in place of all else", state, _first("Catch", ResultPath="$"), act
+            yield "Catch puts the error in place of all else", state, _rule("Catch", -1, ResultPath="$"), act
     for state, act in ((SMALL, "small_hangs"), (GLUE, "glue_hangs")):
-        yield "Catch of failed tasks alone", state, _first("Catch", ErrorEquals=["States.TaskFailed"]), act
+        yield "Catch of failed tasks alone", state, _rule("Catch", -1, ErrorEquals=["States.TaskFailed"]), act
+    yield "no Catch of refusals", CLAIM, _without_rule("Catch", 0), "null_input"
+    yield "a refusal leads to the failure", CLAIM, _rule("Catch", 0, Next=FAILURE), "bad_input"
+    for error, act in (("InvalidRequestError", "bad_name"), ("InvalidProviderError", "no_provider")):
+        yield f"no refusal but {error}", CLAIM, _rule("Catch", 0, ErrorEquals=[error]), act
 
 
 def _retries(definition: Definition) -> Iterator[tuple[str, str, Edit, str]]:
     for state in FAILS:
-        (retry,) = definition["States"][state]["Retry"]
+        rules = definition["States"][state]["Retry"]
         yield "no Retry", state, _without("Retry"), AT_LAST.get(state, NEVER[state])
-        fewer, more = retry["MaxAttempts"] - 1, retry["MaxAttempts"] + 1
-        yield f"tried again {fewer} times", state, _first("Retry", MaxAttempts=fewer), AT_LAST.get(state, NEVER[state])
-        yield f"tried again {more} times", state, _first("Retry", MaxAttempts=more), NEVER[state]
-        for error in retry["ErrorEquals"]:
-            left = [other for other in retry["ErrorEquals"] if other != error]
-            act = UNSTARTED.get(state) or f"{PREFIX[state]}_{REPEATABLE[error]}"
-            yield f"no Retry after {error}", state, _first("Retry", ErrorEquals=left), act
+        for place, rule in enumerate(rules):
+            listed = rule["ErrorEquals"]
+            for error in listed:
+                left = [other for other in listed if other != error]
+                edit = _rule("Retry", place, ErrorEquals=left) if left else _without_rule("Retry", place)
+                act = UNSTARTED.get(state) or f"{PREFIX[state]}_{REPEATABLE[error]}"
+                yield f"no Retry after {error}", state, edit, act
+        # The last rule is the one that gives up soon enough for an act to see how often it tries.
+        fewer, more = (rules[-1]["MaxAttempts"] + change for change in (-1, 1))
+        seen_in = AT_LAST.get(state, NEVER[state])
+        yield f"tried again {fewer} times", state, _rule("Retry", -1, MaxAttempts=fewer), seen_in
+        yield f"tried again {more} times", state, _rule("Retry", -1, MaxAttempts=more), NEVER[state]
     for state, error, act in NOT_AGAIN:
-        (retry,) = definition["States"][state]["Retry"]
-        listed = [error] if error == "States.ALL" else [*retry["ErrorEquals"], error]
-        yield f"Retry after {error}", state, _first("Retry", ErrorEquals=listed), act
+        listed = definition["States"][state]["Retry"][-1]["ErrorEquals"]
+        wrong = [error] if error == "States.ALL" else [*listed, error]
+        yield f"Retry after {error}", state, _rule("Retry", -1, ErrorEquals=wrong), act
 
 
 def _ways() -> Iterator[tuple[str, str, Edit, str]]:
@@ -176,6 +187,9 @@ def _ways() -> Iterator[tuple[str, str, Edit, str]]:
     yield "another word for success", CHECK, _branch(0, StringEquals="RUNNING"), "large"
     yield "whatever ended is a success", CHECK, _with(Default=SUCCESS), "glue_stopped"
     yield "is a failure", BUSY, lambda state: state.update(Type="Fail"), "busy"
+    yield "leads to another end", REFUSAL, _with(Next=FAILED), "bad_input"
+    yield "shows no error", REFUSED, _without("ErrorPath"), "bad_input"
+    yield "shows no cause", REFUSED, _without("CausePath"), "bad_input"
     yield "shows no error", FAILED, _without("ErrorPath"), "small_fails"
     yield "shows no cause", FAILED, _without("CausePath"), "small_fails"
 
@@ -211,8 +225,12 @@ def _with(**values: Any) -> Edit:
     return lambda state: state.update(values)
 
 
-def _first(rules: str, **values: Any) -> Edit:
-    return lambda state: state[rules][0].update(values)
+def _rule(rules: str, place: int, **values: Any) -> Edit:
+    return lambda state: state[rules][place].update(values)
+
+
+def _without_rule(rules: str, place: int) -> Edit:
+    return lambda state: state[rules].pop(place)
 
 
 def _branch(place: int, **values: Any) -> Edit:

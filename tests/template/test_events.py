@@ -20,6 +20,7 @@ FUNCTIONS = {
     "claim": "ClaimFunction",
     "config_api": "ConfigApiFunction",
     "dispatch": "DispatchFunction",
+    "notice": "NoticeFunction",
     "small_run": "SmallRunFunction",
     "update_status": "UpdateStatusFunction",
 }

@@ -84,7 +84,7 @@ def test_a_queues_policy_names_its_own_queue_and_no_other(order: str) -> None:
     resources = deployed("prod", MessageOrder=order)
     policies = of_type(resources, "AWS::SQS::QueuePolicy").values()
 
-    assert len(policies) == len(of_type(resources, "AWS::SQS::Queue")) == 3
+    assert len(policies) == len(of_type(resources, "AWS::SQS::Queue")) == 5
     for policy in policies:
         (queue,) = policy["Queues"]
         named = [statement["Resource"] for statement in policy["PolicyDocument"]["Statement"]]

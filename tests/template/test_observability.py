@@ -122,7 +122,7 @@ def test_a_metric_that_nobody_emits_would_be_noticed(emitted: set[tuple[str, fro
 
 
 def test_every_alarm_tells_the_one_topic_and_stands_in_the_runbook(alarms: dict[str, dict[str, Any]]) -> None:
-    assert len(alarms) == 9
+    assert len(alarms) == 11
     for logical_id, properties in alarms.items():
         (topic,) = properties["AlarmActions"]
         assert topic.endswith("AlarmTopic")

@@ -72,7 +72,7 @@ def test_no_role_may_do_everything_of_a_service_or_on_everything(profile: str) -
 def test_every_function_has_a_role_of_its_own(prod: dict[str, tuple[str, dict[str, Any]]]) -> None:
     roles = [json.dumps(properties["Role"]) for properties in of_type(prod, "AWS::Lambda::Function").values()]
 
-    assert len(set(roles)) == len(roles) == 6
+    assert len(set(roles)) == len(roles) == 7
 
 
 def test_every_role_takes_the_permissions_boundary() -> None:
@@ -131,7 +131,12 @@ def test_the_services_that_write_by_themselves_may_use_the_key(prod: dict[str, t
         for statement in prod["DataKey"][1]["KeyPolicy"]["Statement"]
         for service in listed(statement["Principal"].get("Service", []))
     ]
-    assert principals == ["events.amazonaws.com", "cloudwatch.amazonaws.com", "logs.us-east-1.amazonaws.com"]
+    assert principals == [
+        "events.amazonaws.com",
+        "s3.amazonaws.com",
+        "cloudwatch.amazonaws.com",
+        "logs.us-east-1.amazonaws.com",
+    ]
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -19,6 +19,7 @@ HANDLERS = {
     "update_status": "UpdateStatusFunction",
     "small": "SmallRunFunction",
     "config_api": "ConfigApiFunction",
+    "notice": "NoticeFunction",
 }
 
 
@@ -47,8 +48,10 @@ def test_small_runs_are_cheaper_in_lambda(rows: int) -> None:
 def test_doubling_the_providers_doubles_what_grows_with_them() -> None:
     once, twice = our_year(Load(100, 60, 2_000)), our_year(Load(200, 60, 2_000))
 
-    for service in ("Step Functions", "SQS", "S3"):
+    for service in ("Step Functions", "S3"):
         assert twice[service] == pytest.approx(2 * once[service])
+    fixed = cost.POLLS_A_YEAR * PRICES["sqs_request"]
+    assert twice["SQS"] - fixed == pytest.approx(2 * (once["SQS"] - fixed))
 
 
 def test_a_run_that_seldom_finds_anything_costs_less_than_one_that_always_does() -> None:
@@ -119,6 +122,20 @@ def test_the_model_has_the_templates_memory_sizes(template: Template) -> None:
     sizes = {name: int(template.resources[lid].properties["MemorySize"]) for name, lid in HANDLERS.items()}
 
     assert sizes == cost.MEMORY_MB
+
+
+def test_an_idle_provider_costs_at_most_twenty_cents_a_year_and_100_000_at_most_20_000_dollars() -> None:
+    assert 0.05 < cost.idle_provider() <= 0.20
+    assert total(our_year(Load(100_000))) <= 20_000
+
+
+def test_the_model_has_the_templates_sweep(template: Template) -> None:
+    assert int(str(template.parameters["SweepMinutes"])) * 60 * cost.SWEEPS_A_YEAR == 365 * 86_400
+
+
+def test_the_model_has_the_dispatchers_time_limit(template: Template) -> None:
+    assert int(template.resources["DispatchFunction"].properties["Timeout"]) == cost.DISPATCH_SECONDS
+    assert cost.overload() == pytest.approx(908, abs=2)
 
 
 def test_a_small_run_is_billed_by_its_functions_memory(template: Template) -> None:

@@ -18,6 +18,7 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     data.services_are_known,
     functions.lambda_functions_run,
     functions.lambda_qualifiers,
+    functions.lambda_polls_queues,
     job_runs.glue_job_runs_run,
     job_runs.glue_batch_stop_job_run,
     job_runs.glue_update_job,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from moto.awslambda.models import EventSourceMapping, LambdaBackend
 from moto.awslambda.responses import LambdaResponse
 from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.sqs.models import sqs_backends
 
 from local.aws.repairs.hooks import hooks
 
@@ -39,3 +41,16 @@ def lambda_qualifiers() -> None:
         return real_invoke(self)
 
     LambdaResponse.invoke = invoke
+
+
+def lambda_polls_queues() -> None:
+    """Stock: SendMessage hands the queue's messages to the function before it answers. AWS: Lambda polls the queue."""
+    real_create = LambdaBackend.create_event_source_mapping
+
+    def create(self: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
+        mapping = real_create(self, spec)
+        for queue in sqs_backends[self.account_id][self.region_name].queues.values():
+            queue.lambda_event_source_mappings.pop(mapping.function_arn, None)
+        return mapping
+
+    LambdaBackend.create_event_source_mapping = create

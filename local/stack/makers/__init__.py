@@ -33,6 +33,7 @@ MAKERS: dict[str, Maker] = {
     "AWS::KMS::Key": data.key,
     "AWS::Lambda::Alias": code.alias,
     "AWS::Lambda::EventInvokeConfig": code.invoke_config,
+    "AWS::Lambda::EventSourceMapping": code.event_source,
     "AWS::Lambda::Function": code.function,
     "AWS::Lambda::Version": code.version,
     "AWS::Logs::LogGroup": operations.log_group,

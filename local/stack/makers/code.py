@@ -52,12 +52,8 @@ def managed_policy(stack: Stack, resource: Resource, properties: Properties) -> 
 def function(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::Lambda::Function: its package is the folder that CodeUri names."""
     client, arguments = stack.client("lambda"), _function_arguments(stack, resource, properties)
-    name = arguments["FunctionName"]
     made = client.create_function(**arguments)
-    if "ReservedConcurrentExecutions" in properties:
-        reserved = int(properties["ReservedConcurrentExecutions"])
-        client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
-    return Made(name, {"Arn": made["FunctionArn"]})
+    return Made(arguments["FunctionName"], {"Arn": made["FunctionArn"]})
 
 
 def update_function(stack: Stack, resource: Resource, properties: Properties) -> Made:
@@ -77,6 +73,8 @@ def _function_arguments(stack: Stack, resource: Resource, properties: Properties
         raise ResourceError(
             f"{resource.logical_id} has Layers, which the laptop cloud does not know: put the modules into CodeUri."
         )
+    if "LogGroup" in properties.get("LoggingConfig", {}):
+        stack.services.log_groups[name] = properties["LoggingConfig"]["LogGroup"]
     code = properties["Code"]
     return {**arguments, "Code": {"ZipFile": stack.content(resource, code.get("S3Bucket"), code.get("S3Key"))}}
 
@@ -88,6 +86,16 @@ def invoke_config(stack: Stack, resource: Resource, properties: Properties) -> M
     arguments.pop("Qualifier", None)
     client.put_function_event_invoke_config(**arguments)
     return Made(stack.generated_name(resource.logical_id))
+
+
+def event_source(stack: Stack, resource: Resource, properties: Properties) -> Made:
+    """AWS::Lambda::EventSourceMapping, of a queue."""
+    if ":sqs:" not in properties["EventSourceArn"]:
+        raise ResourceError(f"{resource.logical_id}: only queues are known here as event sources.")
+    client = stack.client("lambda")
+    made = client.create_event_source_mapping(**known_arguments(client, "create_event_source_mapping", properties))
+    stack.services.add_event_source(made["UUID"])
+    return Made(made["UUID"], {"Id": made["UUID"]})
 
 
 def version(stack: Stack, resource: Resource, properties: Properties) -> Made:

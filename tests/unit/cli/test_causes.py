@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.causes import UNKNOWN, general, group
+from cli.commands.status import UNKNOWN, general, group
 from cli.overview import Condition, Standing
 
 

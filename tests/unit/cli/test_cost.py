@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.commands.cost import TRANSITIONS, TRANSITIONS_OF_FAILED, YEAR_DAYS, Spent, spending, spent
+from cli.commands.cost import FORECAST_DAYS, TRANSITIONS, TRANSITIONS_OF_FAILED, YEAR_DAYS, Spent, spending, spent
 from fanout.costs import PRICES, queue_dollars
 from fanout.runs import RunRecord
 from tests.template.reading import ROOT
@@ -37,19 +37,30 @@ def test_a_provider_s_runs_are_added_up() -> None:
     assert found.dollars == pytest.approx(found.engines + found.messages + found.orchestration)
 
 
-def test_a_young_stack_s_forecast_covers_only_the_time_since_its_first_run() -> None:
+def test_the_forecast_covers_only_the_time_since_the_first_run() -> None:
     one = Spent("a", 1, 0, 0, engines=1.0, messages=0, orchestration=0)
 
-    young = spending([one], NOW - timedelta(days=1), NOW - timedelta(days=7), NOW)
+    young = spending([one], NOW - timedelta(days=FORECAST_DAYS), NOW - timedelta(days=7), NOW)
     old = spending([one], NOW - timedelta(days=90), NOW - timedelta(days=7), NOW)
 
-    assert young.dollars_a_year == pytest.approx(YEAR_DAYS)
+    assert young.dollars_a_year == pytest.approx(YEAR_DAYS / FORECAST_DAYS)
     assert old.dollars_a_year == pytest.approx(YEAR_DAYS / 7)
-    assert young.dollars_a_month * 12 == pytest.approx(young.dollars_a_year)
+    assert young.dollars_a_month == pytest.approx(YEAR_DAYS / FORECAST_DAYS / 12)
 
 
-def test_without_runs_nothing_is_spent() -> None:
-    assert spending([], None, NOW - timedelta(days=7), NOW).dollars_a_year == 0
+@pytest.mark.parametrize("age", [timedelta(minutes=1), timedelta(days=FORECAST_DAYS) - timedelta(minutes=1)])
+def test_from_too_few_days_nothing_is_forecast(age: timedelta) -> None:
+    one = Spent("a", 1, 0, 0, engines=1.0, messages=0, orchestration=0)
+
+    found = spending([one], NOW - age, NOW - timedelta(days=7), NOW)
+
+    assert (found.dollars, found.dollars_a_month, found.dollars_a_year) == (1.0, None, None)
+
+
+def test_without_runs_nothing_is_spent_and_nothing_forecast() -> None:
+    found = spending([], None, NOW - timedelta(days=7), NOW)
+
+    assert (found.dollars, found.measured_days, found.dollars_a_year) == (0, 0, None)
 
 
 def test_the_dearest_come_first() -> None:

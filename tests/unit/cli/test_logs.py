@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cli.logs import MARGIN, CloudWatchLogs, short
+from cli.logs import MARGIN, of_function, of_job_run, short
 
 FUNCTIONS, JOBS = "/aws/lambda/glue-fanout-dev", "/aws-glue/glue-fanout-dev/output"
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
@@ -40,21 +40,33 @@ def logs() -> Iterator[Any]:
         yield boto3.client("logs", region_name="us-east-1")
 
 
+class Stack:
+    """A stack whose functions and job write where the template says."""
+
+    def __init__(self, logs: Any) -> None:
+        glue = boto3.client("glue", region_name="us-east-1")
+        glue.create_job(
+            Name="etl-dev-change_log",
+            Role="role",
+            Command={"Name": "glueetl"},
+            DefaultArguments={"--custom-logGroup-prefix": JOBS.removesuffix("/output")},
+        )
+        self.clients = {"logs": logs, "glue": glue}
+
+    def client(self, service: str) -> Any:
+        return self.clients[service]
+
+    def output(self, name: str) -> str:
+        return {"FunctionLogGroup": FUNCTIONS, "GlueJobName": "etl-dev-change_log"}[name]
+
+
 @pytest.fixture
-def stack(logs: Any) -> CloudWatchLogs:
-    """The logs of a stack whose job writes where the template says."""
-    glue = boto3.client("glue", region_name="us-east-1")
-    glue.create_job(
-        Name="etl-dev-change_log",
-        Role="role",
-        Command={"Name": "glueetl"},
-        DefaultArguments={"--custom-logGroup-prefix": JOBS.removesuffix("/output")},
-    )
-    return CloudWatchLogs(logs, glue, FUNCTIONS, "etl-dev-change_log")
+def stack(logs: Any) -> Any:
+    return Stack(logs)
 
 
 def test_of_the_group_that_all_functions_share_a_run_gets_its_function_s_lines_that_name_it(
-    logs: Any, stack: CloudWatchLogs
+    logs: Any, stack: Any
 ) -> None:
     group = Group(logs, FUNCTIONS)
     group.write("2026/11/22/small_run[$LATEST]aaaa", "run-1 began", "run-2 began", "run-1 sent 3")
@@ -63,25 +75,27 @@ def test_of_the_group_that_all_functions_share_a_run_gets_its_function_s_lines_t
     group.write("2026/11/22/not_small_run[$LATEST]dddd", "run-1 is no business of this function")
     group.write("2026/11/22/small_run[$LATEST]eeee", "run-1, long after", at=BEGAN + MARGIN + timedelta(seconds=1))
 
-    assert stack.of_function("small_run", "run-1", BEGAN, 10) == ["run-1 began", "run-1 sent 3", "run-1 is tried again"]
-    assert stack.of_function("small_run", "run-1", BEGAN, 1) == ["run-1 is tried again"]
+    assert of_function(stack, "small_run", "run-1", BEGAN, 10) == [
+        "run-1 began",
+        "run-1 sent 3",
+        "run-1 is tried again",
+    ]
+    assert of_function(stack, "small_run", "run-1", BEGAN, 1) == ["run-1 is tried again"]
 
 
-def test_of_a_job_run_the_last_lines_of_driver_and_executors_are_found_below_output(
-    logs: Any, stack: CloudWatchLogs
-) -> None:
+def test_of_a_job_run_the_last_lines_of_driver_and_executors_are_found_below_output(logs: Any, stack: Any) -> None:
     group = Group(logs, JOBS)
     group.write("jr_1-driver", "driver starts", at=BEGAN)
     group.write("jr_1-executor1", "executor sends", "executor fails", at=BEGAN + timedelta(seconds=5))
     group.write("jr_2-driver", "another run")
 
-    assert stack.of_job_run("jr_1", 10) == ["driver starts", "executor sends", "executor fails"]
-    assert stack.of_job_run("jr_1", 2) == ["executor sends", "executor fails"]
-    assert stack.of_job_run("jr_3", 10) == []
+    assert of_job_run(stack, "jr_1", 10) == ["driver starts", "executor sends", "executor fails"]
+    assert of_job_run(stack, "jr_1", 2) == ["executor sends", "executor fails"]
+    assert of_job_run(stack, "jr_3", 10) == []
 
 
-def test_before_the_first_job_run_has_written_there_is_no_line(stack: CloudWatchLogs) -> None:
-    assert stack.of_job_run("jr_1", 10) == []
+def test_before_the_first_job_run_has_written_there_is_no_line(stack: Any) -> None:
+    assert of_job_run(stack, "jr_1", 10) == []
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,19 @@ def test_a_duration_is_given_in_its_largest_units(span: timedelta, text: str) ->
     assert duration(span) == text
 
 
-@pytest.mark.parametrize(("amount", "text"), [(0, "$0"), (0.000012, "$0.000012"), (0.5, "$0.5"), (1234.5, "$1,234.50")])
-def test_a_small_amount_is_not_shown_as_nothing(amount: float, text: str) -> None:
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0, "$0.00"),
+        (0.5, "$0.50"),
+        (0.0147, "$0.015"),
+        (0.000012, "$0.000012"),
+        (0.00000012, "$0.00000012"),
+        (1, "$1.00"),
+        (1234.5, "$1,234.50"),
+    ],
+)
+def test_an_amount_has_cents_and_a_small_one_two_digits_that_tell_it_from_nothing(amount: float, text: str) -> None:
     assert dollars(amount) == text
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from cli.overview import Condition, Overview, survey
 from fanout.ledger import ProviderState
+from fanout.news import News
 from fanout.runs import Lease, Report, RunRecord
 from fanout.times import format_http_date
 
@@ -95,6 +96,31 @@ def test_how_a_provider_stands(
     assert [standing.condition for standing in overview.standings] == [condition]
     assert overview.counts == {condition.value: 1}
     assert overview.healthy is (condition in (Condition.WAITING, Condition.DUE, Condition.PAUSED, Condition.RUNNING))
+
+
+@pytest.mark.parametrize(
+    ("ago", "news", "condition", "late"),
+    [
+        (5 * HOUR, {}, Condition.IDLE, None),
+        (30 * HOUR, {}, Condition.LATE, True),
+        (5 * HOUR, {"a": News(1, 1, 1, NOW - 0.2 * HOUR)}, Condition.DUE, 12),
+        (5 * HOUR, {"a": News(1, 1, 1, NOW - 2 * HOUR)}, Condition.LATE, 120),
+        (0.5 * HOUR, {"a": News(1, 1, 1, NOW)}, Condition.WAITING, None),
+        (None, {}, Condition.DUE, None),
+    ],
+)
+def test_with_events_late_is_who_has_news_or_a_sweep_and_waits(
+    ago: timedelta | None, news: dict[str, News], condition: Condition, late: float | None
+) -> None:
+    entries, items = Entries({"a": entry(ago)}), Items()
+
+    overview = survey(entries, items, Statuses(), NOW, timedelta(minutes=30), news, timedelta(days=1))
+
+    (standing,) = overview.standings
+    assert standing.condition is condition
+    assert items.read == ([] if condition in (Condition.IDLE, Condition.WAITING) else ["a"])
+    if late is not True:
+        assert standing.late_by == (late and timedelta(minutes=late))
 
 
 def test_a_failing_provider_says_why_and_since_when() -> None:

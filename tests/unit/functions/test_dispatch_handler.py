@@ -29,7 +29,7 @@ class Context:
     memory_limit_in_mb = 1769
     invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:dispatch"
     aws_request_id = "52fdfc07-2182-454f-963f-5f0f9a621d72"
-    get_remaining_time_in_millis = lambda self: 300_000
+    get_remaining_time_in_millis = lambda self: 20_000
 import dispatch
 outcomes = []
 for event in json.load(sys.stdin):
@@ -163,6 +163,7 @@ def deployment(aws: str, config_api: tuple[ConfigApi, str]) -> Iterator[Deployme
         "CONFIG_API_KEY_SECRET": secret,
         "OVERLAP_MINUTES": "60",
         "MAX_CONCURRENT_RUNS": "2",
+        "SMALL_RUN_MAX_BYTES": "0",
     }
     yield Deployment(config_api[0], environment, client("stepfunctions"))
     import requests
@@ -228,6 +229,7 @@ def test_a_tick_writes_its_counts_as_embedded_metrics(deployment: Deployment) ->
         "Deferred": 1,
         "BackingOff": 0,
         "Paused": 1,
+        "Idle": 0,
         "Rejected": 1,
         "FailedStarts": 0,
         "NeverSucceeded": 1,
@@ -235,6 +237,7 @@ def test_a_tick_writes_its_counts_as_embedded_metrics(deployment: Deployment) ->
         "FreedLeases": 0,
         "LiveRuns": 0,
         "OldestOverdueMinutes": 120,
+        "OldestNewsMinutes": 0,
     }
 
 

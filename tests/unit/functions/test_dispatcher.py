@@ -37,7 +37,7 @@ NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 
 
 def world_of(count: int, **given_settings: Any) -> World:
-    world = World(settings={"max_concurrent_runs": 10, **given_settings})
+    world = World(settings={"max_concurrent_runs": 10, "small_run_max_bytes": 0, **given_settings})
     for number in range(count):
         world.provider(f"p{number:05d}")
     return world
@@ -321,7 +321,7 @@ def test_a_hundred_thousand_bad_entries_make_a_short_report() -> None:
 
 
 def test_of_ten_thousand_due_with_throttling_the_most_overdue_start_and_the_rest_is_deferred() -> None:
-    world = World(settings={"max_concurrent_runs": 2000})
+    world = World(settings={"small_run_max_bytes": 0, "max_concurrent_runs": 2000})
     for number in range(10_000):
         ago = timedelta(minutes=15 + number)
         world.provider(f"p{number:05d}", "15", last_success=format_http_date(NOW - ago))
@@ -410,6 +410,7 @@ def test_a_late_tick_does_not_take_successes_since_then_for_a_wrong_clock() -> N
 def test_live_runs_take_places() -> None:
     world = world_of(30, max_concurrent_runs=10)
     for number in range(7):
+        world.change(f"p{number:05d}", "1", "row")
         world.claim(f"p{number:05d}", f"run-{number}")
 
     report = world.tick(NOW)
@@ -421,11 +422,167 @@ def test_live_runs_take_places() -> None:
 def test_more_live_runs_than_places_start_nothing_and_break_nothing() -> None:
     world = world_of(8, max_concurrent_runs=2)
     for number in range(5):
+        world.change(f"p{number:05d}", "1", "row")
         world.claim(f"p{number:05d}", f"run-{number}")
 
     report = world.tick(NOW)
 
     assert (report.live, report.started, report.deferred) == (5, 0, 3)
+
+
+def test_ten_thousand_light_providers_due_at_once_are_all_started_and_nobody_is_deferred() -> None:
+    world = World(settings={"max_concurrent_runs": 50})
+    for number in range(10_000):
+        world.provider(f"p{number:05d}", last_success=format_http_date(NOW - timedelta(minutes=15)))
+
+    report = world.tick(NOW)
+
+    assert (report.due, report.started, report.deferred) == (10_000, 10_000, 0)
+    check_sums(report)
+
+
+def test_live_runs_in_lambda_take_no_place() -> None:
+    world = World(settings={"max_concurrent_runs": 1, "small_run_max_bytes": 10})
+    for name in ("small", "huge"):
+        world.provider(name)
+        world.change(name, "1", "x" * (9 if name == "small" else 900))
+    world.run("huge", "before")
+    world.clock.advance(minutes=15)
+    world.claim("small", "run")
+
+    report = world.tick()
+
+    assert (report.live, report.started, report.deferred) == (1, 1, 0)
+
+
+def heavy_world(count: int, places: int, **given_settings: Any) -> World:
+    """Providers whose runs go to Glue, each of which takes a minute of the dispatcher's waiting."""
+    world = world_of(count, max_concurrent_runs=places, **given_settings)
+    lived: Counter[str] = Counter()
+
+    def sleep(seconds: float) -> None:
+        world.clock.advance(seconds=seconds)
+        for name in [name for name, status in world.executions.statuses.items() if status == "RUNNING"]:
+            lived[name] += 1
+            if lived[name] > 4:
+                world.executions.statuses[name] = "SUCCEEDED"
+
+    world.on_sleep = sleep
+    return world
+
+
+def test_places_are_handed_on_as_runs_end_while_the_tick_lasts() -> None:
+    world = heavy_world(10, places=3, max_runs_per_group=0)
+    world.seconds = 900
+    most = 0
+    start = world.executions.start
+
+    def counting(name: str, execution_input: str) -> bool:
+        nonlocal most
+        begun = start(name, execution_input)
+        most = max(most, len(world.executions.running()))
+        return begun
+
+    world.executions.start = counting  # type: ignore[method-assign]
+    report = world.tick(NOW)
+
+    assert (report.due, report.started, report.deferred) == (10, 10, 0)
+    assert most == 3, "never more at once than there are places, and all of them used"
+    check_sums(report)
+
+
+def test_whoever_gets_no_place_before_the_time_is_up_is_deferred() -> None:
+    world = heavy_world(10, places=3)
+    world.seconds = 80
+
+    report = world.tick(NOW)
+
+    assert (report.started, report.deferred) == (3, 7)
+    assert len(report.deferred_providers) == 7
+    check_sums(report)
+
+
+def test_a_step_functions_that_is_down_while_places_are_handed_on_frees_no_place_by_mistake() -> None:
+    world = heavy_world(4, places=2)
+    world.seconds = 900
+    world.faults.plan("executions.running", *[Fault.FAIL_BEFORE] * 3)
+
+    report = world.tick(NOW)
+
+    assert (report.started, report.deferred) == (4, 0)
+    assert sum("handed on" in fault for fault in report.faults) == 3
+
+
+def test_a_dispatcher_that_dies_while_it_hands_on_places_starts_nobody_twice() -> None:
+    world = heavy_world(6, places=2)
+    world.seconds = 900
+    sleep = world.on_sleep
+    naps = 0
+
+    def dies(seconds: float) -> None:
+        nonlocal naps
+        naps += 1
+        sleep(seconds)
+        if naps == 7:
+            raise Crash("the function is gone")
+
+    world.on_sleep = dies
+    with pytest.raises(Crash):
+        world.tick(NOW)
+    before = len(world.executions.started)
+    world.on_sleep = sleep
+    report = world.tick(NOW)
+
+    assert 2 < before < 6
+    assert started(world) == names(range(6))
+    assert len(world.executions.started) == 6, "one execution a provider"
+    check_sums(report)
+
+
+def test_two_overlapping_ticks_that_hand_on_places_give_each_provider_one_run() -> None:
+    world = heavy_world(6, places=2)
+    for number in range(6):
+        world.change(f"p{number:05d}", "1", f"row {number}")
+    world.seconds = 900
+    sleep, later = world.on_sleep, NOW + timedelta(minutes=15)
+
+    def overlapped(seconds: float) -> None:
+        sleep(seconds)
+        world.on_sleep = sleep
+        slept = world.slept
+        world.tick(later)
+        world.slept = slept
+
+    world.on_sleep = overlapped
+    world.tick(NOW)
+    for name in world.executions.statuses:
+        world.executions.statuses[name] = "RUNNING"
+    world.run_all()
+
+    assert Counter(world.sent) == {f"row {number}": 1 for number in range(6)}
+
+
+def test_a_group_keeps_its_cap_while_places_are_handed_on_in_both_lanes() -> None:
+    world = World(settings={"max_concurrent_runs": 10, "max_runs_per_group": 2})
+    for number in range(6):
+        world.provider(f"p{number:05d}", group="red")
+
+    report = world.tick(NOW)
+
+    assert (report.started, report.deferred) == (2, 4)
+
+
+def test_reports_are_pushed_before_the_tick_waits_for_places() -> None:
+    world = heavy_world(4, places=1)
+    world.faults.down.add("config_api")
+    world.run("p00000", "run")
+    world.faults.down.clear()
+    world.clock.advance(minutes=15)
+    before = len(world.faults.calls)
+    world.tick()
+
+    calls = world.faults.calls[before:]
+    assert calls.index("config_api.report") < calls.index("executions.running")
 
 
 def test_a_place_that_was_refused_goes_to_the_next_provider() -> None:
@@ -449,7 +606,7 @@ def test_a_place_that_was_refused_goes_to_the_next_provider() -> None:
 
 
 def test_places_and_groups_hold_over_all_the_rounds_that_refused_names_cause() -> None:
-    world = World(settings={"max_concurrent_runs": 5, "max_runs_per_group": 2})
+    world = World(settings={"small_run_max_bytes": 0, "max_concurrent_runs": 5, "max_runs_per_group": 2})
     for number in range(12):
         world.provider(f"p{number:05d}", group="red" if number % 2 else "blue")
     start, refused = world.executions.start, iter([True, False, True, False, True])
@@ -480,7 +637,7 @@ def test_when_nothing_could_be_started_the_tick_fails_with_the_services_reason()
 
 
 def test_a_group_has_no_more_runs_than_its_cap_counting_the_live_ones() -> None:
-    world = World(settings={"max_concurrent_runs": 10, "max_runs_per_group": 3})
+    world = World(settings={"small_run_max_bytes": 0, "max_concurrent_runs": 10, "max_runs_per_group": 3})
     for number in range(20):
         world.provider(f"big-{number}", group="big")
     world.provider("small")
@@ -497,7 +654,7 @@ def test_a_group_has_no_more_runs_than_its_cap_counting_the_live_ones() -> None:
 @given(st.data())
 def test_over_any_ticks_live_runs_never_exceed_the_capacity_and_everybody_gets_a_run(data: st.DataObject) -> None:
     capacity = data.draw(st.integers(1, 4))
-    world = World(settings={"max_concurrent_runs": capacity})
+    world = World(settings={"small_run_max_bytes": 0, "max_concurrent_runs": capacity})
     count = data.draw(st.integers(1, 8))
     for number in range(count):
         world.provider(f"p{number:05d}", data.draw(st.sampled_from([1, 15, 60])))
@@ -646,7 +803,7 @@ def plainly_good(name: str, raw: object) -> bool:
 
 
 def fuzzed(body: bytes) -> tuple[World, TickReport | None]:
-    world = with_api(World(settings={"max_concurrent_runs": 1000}), Reply(body=body))
+    world = with_api(World(settings={"small_run_max_bytes": 0, "max_concurrent_runs": 1000}), Reply(body=body))
     try:
         return world, world.tick(NOW)
     except (ConfigApiAnswerError, ConfigApiUnavailableError):

@@ -339,13 +339,25 @@ class TestReports:
         for state in (claimed(), claimed("r2", ran_before), ProviderState(provider="a")):
             assert ledger.owe_report(state) is state
 
-    def test_a_provider_needs_attention_while_it_runs_or_owes_a_report_only(self) -> None:
+    def test_a_provider_needs_attention_while_it_runs_owes_a_report_or_is_behind_only(self) -> None:
         ended = ledger.fail(claimed(), "r1", "boom", NOW, BACKOFF)
+        left = commit(claimed(), backlog=1)
 
-        assert ProviderState(provider="a").attention is None
-        assert claimed().attention == "live"
-        assert ended.attention == "report"
-        assert ledger.reported(ended, ended.report).attention is None  # type: ignore[arg-type]
+        assert not ProviderState(provider="a").attention
+        assert claimed().attention
+        assert ended.attention
+        assert not ledger.reported(ended, ended.report).attention  # type: ignore[arg-type]
+        assert ledger.reported(left, left.report).attention  # type: ignore[arg-type]
+
+    def test_a_provider_is_behind_from_a_backlog_or_a_bookmark_set_by_hand_until_a_run_leaves_nothing(self) -> None:
+        left = commit(claimed(), backlog=1)
+        reset = ledger.set_bookmark(ProviderState(provider="a"), None)
+
+        assert left.behind
+        assert reset.behind
+        assert not commit(claimed("r2", left)).behind
+        assert not commit(claimed("r2", reset)).behind
+        assert ledger.fail(claimed("r2", left), "r2", "boom", NOW, BACKOFF).behind
 
 
 class TestUpdate:

@@ -65,6 +65,58 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
         read_json(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a": 1e999}', "the body holds a number that is too large: 1e999"),
+        ('{"a": -1e999}', "the body holds a number that is too large: -1e999"),
+        ('{"a": 1' + "0" * 400 + "}", "too large: 10000000000000000000... of 401 characters"),
+        ('{"a": 1' + "0" * 5_000 + "}", "too large: 10000000000000000000... of 5,001 characters"),
+        (r'{"a": "\ud800"}', r"holds \ud800, half of a surrogate pair, which is no character"),
+        (r'{"a\udfff": 1}', r"holds \udfff, half of a surrogate pair"),
+        ('{"a": ' + "[" * 5_000 + "]" * 5_000 + "}", "nested too deeply"),
+    ],
+)
+def test_what_json_can_say_and_nobody_can_keep_is_refused_in_plain_words(text: str, words: str) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        read_json(text)
+
+    assert words in str(refused.value)
+
+
+def test_a_whole_pair_and_a_large_number_are_kept() -> None:
+    assert read_json(r'{"a": "\ud83d\ude00", "n": 1' + "0" * 300 + ', "f": 1e308}') == {
+        "a": "\U0001f600",
+        "n": 10**300,
+        "f": 1e308,
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({}, "a: frequency: is missing"),
+        ({"frequency": 0}, "a: frequency: must be minutes from 1 to 527040, as a number or a string of one"),
+        ({"frequency": "abc"}, "a: frequency: must be minutes from 1 to 527040, as a number or a string of one"),
+        ({"frequency": True}, "a: frequency: must be minutes from 1 to 527040, as a number or a string of one"),
+        ({"frequency": 5, "paused": "yes"}, "a: paused: must be true or false"),
+        ({"frequency": 5, "status": "done"}, "a: status: must be one of 'running', 'succeeded' or 'failed'"),
+        ({"frequency": 5, "group": ""}, "a: group: must not be empty"),
+        ({"frequency": 5, "group": "x" * 65}, "a: group: must have at most 64 characters"),
+        ({"frequency": 5, "group": 5, "error": 4}, "a: group: must be text; error: must be text"),
+        (
+            {"frequency": 5, "last_success": "x"},
+            "a: last_success: must be an RFC 1123 date such as 'Tue, 08 Nov 2022 15:47:17 GMT'",
+        ),
+    ],
+)
+def test_a_wrong_entry_is_refused_in_plain_words(entry: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidProviderError) as refused:
+        checked("a", entry, NOW)
+
+    assert str(refused.value) == words
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),

@@ -13,18 +13,21 @@ from hypothesis import strategies as st
 
 from fanout.ledger import ProviderState
 from fanout.providers import ProviderEntry
-from fanout.runs import Lease
+from fanout.runs import Lease, RunRecord
 from fanout.schedule import (
     Candidate,
+    Places,
     Verdict,
     choose,
     decide,
     execution_input,
     execution_name,
     is_due,
+    is_heavy,
     overdue,
     overdue_minutes,
     rank,
+    sweep_time,
 )
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
@@ -42,6 +45,12 @@ def state(**fields: Any) -> ProviderState:
 def lease(expires_at: datetime) -> Lease:
     return Lease(run_id="r", claimed_at=NOW - MINUTE, expires_at=expires_at, run_dir="s3://b/r/")
 
+
+candidates_of_both_lanes = st.lists(
+    st.builds(Candidate, st.text("abcdef", min_size=1, max_size=4), st.floats(0, 10), st.booleans()),
+    unique_by=lambda c: c.provider,
+    max_size=30,
+)
 
 # ---------------------------------------------------------------------------------------------------------- due rules
 
@@ -104,6 +113,92 @@ def test_overdue_minutes_count_from_the_missed_success_and_not_from_failed_turns
     assert overdue_minutes(entry(), state(last_claim=NOW - MINUTE), NOW) is None
 
 
+SWEEP = timedelta(days=1)
+
+
+@given(st.text("abc-", min_size=1, max_size=8), st.integers(0, 10**6))
+def test_a_providers_sweep_comes_once_in_each_period_at_a_moment_of_its_own(name: str, minutes: int) -> None:
+    tick = NOW + minutes * MINUTE
+    moment = sweep_time(name, tick, SWEEP)
+
+    assert tick - SWEEP < moment <= tick
+    assert sweep_time(name, moment, SWEEP) == moment
+    assert sweep_time(name, moment - MINUTE, SWEEP) == moment - SWEEP
+
+
+def test_sweeps_are_spread_over_their_period() -> None:
+    quarters = Counter(int((NOW - sweep_time(f"provider-{n}", NOW, SWEEP)) / timedelta(hours=6)) for n in range(10_000))
+
+    assert sorted(quarters) == [0, 1, 2, 3]
+    assert all(2_300 < count < 2_700 for count in quarters.values())
+
+
+def test_a_provider_without_news_is_idle_until_its_sweep_and_then_due() -> None:
+    success = NOW - 300 * MINUTE
+
+    assert decide(entry(60, success), state(), NOW, idle_since=success) is Verdict.IDLE
+    assert decide(entry(60, success), state(), NOW, idle_since=success + MINUTE) is Verdict.DUE
+    assert decide(entry(60), state(), NOW, idle_since=success) is Verdict.DUE, "who never had a success is looked at"
+    assert decide(entry(60, NOW), state(), NOW, idle_since=success) is Verdict.WAITING
+
+
+def test_a_success_that_only_the_ledger_knows_of_makes_idle_too() -> None:
+    assert decide(entry(60), state(last_success=NOW - 90 * MINUTE), NOW, idle_since=NOW - SWEEP) is Verdict.IDLE
+
+
+def test_who_had_nothing_to_do_did_not_wait() -> None:
+    asleep = entry(15, NOW - 600 * MINUTE)
+
+    assert overdue(asleep, state(), NOW, since=NOW) == 1
+    assert overdue(asleep, state(), NOW, since=NOW - 30 * MINUTE) == 3
+    assert overdue(entry(15, NOW - 20 * MINUTE), state(), NOW, since=NOW - 30 * MINUTE) == pytest.approx(20 / 15)
+    assert overdue_minutes(asleep, state(), NOW, since=NOW - 30 * MINUTE) == 30
+    assert overdue_minutes(entry(60, NOW - 61 * MINUTE), state(), NOW, since=NOW - 30 * MINUTE) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "waiting", "engine", "heavy"),
+    [
+        (100, 0, None, False),
+        (100, 0, "small", False),
+        (100, 0, "glue", True),
+        (100, 100, "glue", False),
+        (100, 101, "small", True),
+        (0, 0, None, True),
+        (0, 1, "small", True),
+    ],
+)
+def test_a_run_is_expected_where_the_waiting_bytes_or_the_last_run_say(
+    limit: int, waiting: int, engine: Any, heavy: bool
+) -> None:
+    last = engine and RunRecord(run_id="r", status="succeeded", started_at=NOW, ended_at=NOW, engine=engine)
+
+    assert is_heavy(state(last_run=last), limit, waiting) is heavy
+
+
+@given(candidates_of_both_lanes, st.integers(0, 5))
+def test_light_candidates_wait_for_no_place_and_heavy_ones_for_no_more_than_there_are(
+    due: list[Candidate], places: int
+) -> None:
+    chosen, waiting = choose(due, places)
+
+    assert {c.provider for c in due if not c.heavy} == {c.provider for c in chosen if not c.heavy}
+    assert sum(c.heavy for c in chosen) == min(places, sum(c.heavy for c in due))
+    assert all(c.heavy for c in waiting)
+
+
+def test_a_place_is_free_again_when_its_execution_runs_no_more_but_not_before_the_list_can_know_it() -> None:
+    places = Places(2)
+    for name, group in (("a", "red"), ("b", None)):
+        places.take(name, f"{name}-run", NOW, heavy=True, group=group)
+    places.take("light", "light-run", NOW, heavy=False, group="red")
+
+    places.give_back({"a-run"}, NOW + MINUTE)
+    assert (places.free, places.in_group) == (0, Counter(red=2))
+    places.give_back({"a-run"}, NOW + 2 * MINUTE)
+    assert (places.free, places.in_group) == (1, Counter(red=1))
+
+
 # ------------------------------------------------------------------------------------------------- capacity and groups
 
 candidates = st.lists(
@@ -111,6 +206,7 @@ candidates = st.lists(
         Candidate,
         st.text("abcdef", min_size=1, max_size=4),
         st.floats(0, 10) | st.just(math.inf),
+        st.just(True),
         st.none() | st.sampled_from(["red", "blue"]),
     ),
     unique_by=lambda c: c.provider,
@@ -214,7 +310,7 @@ class Simulation:
         due = {}
         for name, p in self.providers.items():
             if p.busy_until <= self.now and decide(p.entry, p.state, self.now) is Verdict.DUE:
-                due[name] = Candidate(name, overdue(p.entry, p.state, self.now), p.entry.group)
+                due[name] = Candidate(name, overdue(p.entry, p.state, self.now), True, p.entry.group)
         live = Counter(p.entry.group or "" for p in self.providers.values() if p.busy_until > self.now)
         chosen, deferred = choose(due.values(), places, group_places, live, self.lot)
         for candidate in deferred:
@@ -299,7 +395,7 @@ def test_providers_of_one_period_take_turns(count: int, places: int, failing: bo
 
 
 def test_of_equals_it_is_not_always_the_same_that_wait() -> None:
-    equals = [Candidate(f"p{n}", 2.0) for n in range(10)]
+    equals = [Candidate(f"p{n}", 2.0, True) for n in range(10)]
 
     first = {choose(equals, 1, lot=str(n))[0][0].provider for n in range(200)}
 
@@ -308,10 +404,10 @@ def test_of_equals_it_is_not_always_the_same_that_wait() -> None:
 
 
 def test_one_customers_thousand_feeds_do_not_crowd_out_the_rest() -> None:
-    feeds = [Candidate(f"feed-{n}", 100, "big") for n in range(1000)]
-    small = [Candidate(f"small-{n}", 1.0) for n in range(5)]
+    feeds = [Candidate(f"feed-{n}", 100, True, "big") for n in range(1000)]
+    small = [Candidate(f"small-{n}", 1.0, True) for n in range(5)]
 
-    chosen, deferred = choose([*feeds, *small], capacity=10, group_capacity=5)
+    chosen, deferred = choose([*feeds, *small], places=10, group_places=5)
 
     assert {c.provider for c in small} <= {c.provider for c in chosen}
     assert len(chosen) == 10

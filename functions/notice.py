@@ -1,0 +1,33 @@
+"""S3 told of new objects: their providers have news, which the next tick finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fanout import bootstrap
+from fanout.bootstrap import logger
+from fanout.errors import InvalidRequestError
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Count a batch of S3's notifications.
+
+    Parameters
+    ----------
+    event
+        A batch of SQS messages, ``{"Records": [{"messageId", "body": a notification of S3}, …]}``.
+
+    Returns
+    -------
+    ``{"batchItemFailures": [{"itemIdentifier"}, …]}``: the messages that are to come again.
+    """
+    try:
+        messages = {record["messageId"]: record["body"] for record in event["Records"]}
+    except (KeyError, TypeError):
+        raise InvalidRequestError('not a batch of SQS messages, {"Records": […]}') from None
+    again, counts = bootstrap.notices().count(messages)
+    logger.info("news counted", extra={"events": dict(counts), "again": len(again)})
+    return {"batchItemFailures": [{"itemIdentifier": message} for message in sorted(again)]}

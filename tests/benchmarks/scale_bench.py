@@ -1,0 +1,383 @@
+"""How far one tick goes: the dispatcher's real rules over ports in memory, without AWS and without a network.
+
+    python tests/benchmarks/scale_bench.py
+
+Writes docs/bench/scale.json, scale.md and scale.png. Judges counts and ratios, never absolute times. Dollars are those
+of `tools/cost.py`. Calls at the ports cost nothing here, so seconds are the dispatcher's own CPU; a run ends by the
+change that its commit would make in ledger and config API.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "functions")]
+
+from fanout.costs import PRICES, lambda_dollars  # noqa: E402
+from fanout.dispatcher import HAND_ON_SECONDS, TickReport  # noqa: E402
+from fanout.ledger import TRIES, ProviderState  # noqa: E402
+from fanout.runs import Lease, Plan, RunRecord  # noqa: E402
+from fanout.starts import TokenBucket  # noqa: E402
+from fanout.times import format_http_date  # noqa: E402
+from tests.harness.world import World  # noqa: E402
+from tools.cost import MEMORY_MB, PAGE  # noqa: E402
+
+BEGIN = datetime(2026, 11, 22, tzinfo=UTC)
+TICK = timedelta(minutes=15)
+OUT = ROOT / "docs/bench"
+
+
+@dataclass
+class Row:
+    """One tick, or the mean of many like it."""
+
+    scenario: str
+    ticks: int
+    seconds: float
+    cpu_seconds: float
+    memory_mb: int
+    entries: int
+    ledger_reads: int
+    ledger_writes: int
+    started: int
+    deferred: int
+    idle: int
+    dollars_a_year: float
+
+
+class Counting:
+    """A world whose ledger counts the items that it reads and writes."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.world = World(settings={"discovery": "events", **settings})
+        self.world.clock.now, self.world.seconds = BEGIN, 900
+        self.world.configure(bucket=lambda: TokenBucket(clock=self.seconds))
+        self.items = 0
+        ledger, get_many = self.world.ledger, self.world.ledger.get_many
+
+        def counted(providers: Any) -> dict[str, ProviderState]:
+            names = list(providers)
+            self.items += len(names)
+            return get_many(names)
+
+        ledger.get_many = counted  # type: ignore[method-assign]
+
+    def seconds(self) -> float:
+        """The bucket's clock: the world's time."""
+        return self.world.clock.now.timestamp() + self.world.slept
+
+    def providers(self, count: int, last_success: datetime, heavy: bool = False) -> list[str]:
+        """Register providers that had a success then."""
+        entry = {"frequency": "15", "last_success": format_http_date(last_success), "status": "succeeded"}
+        names = [f"provider-{number:07d}" for number in range(count)]
+        self.world.config_api.providers = dict.fromkeys(names, entry)
+        if heavy:
+            run = RunRecord(run_id="r", status="succeeded", started_at=BEGIN, ended_at=BEGIN, engine="glue")
+            for name in names:
+                self.world.ledger.items[name] = ProviderState(provider=name, version=1, last_run=run)
+        return names
+
+    def end(self, name: str, tick: datetime) -> None:
+        """What the commit of a run changes."""
+        self.world.ledger.items[name] = ProviderState(provider=name, version=1, last_success=tick, last_claim=tick)
+        self.world.config_api.providers[name] = {"frequency": "15", "last_success": format_http_date(tick)}
+        self.world.news.items.pop(name, None)
+
+    def tick(self, scenario: str) -> tuple[TickReport, Row]:
+        """One tick and what it took."""
+        faults, before = self.world.faults, self.items
+        faults.calls.clear()
+        begin, cpu = time.perf_counter(), time.process_time()
+        report = self.world.tick()
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+        reads = self.items - before + len(self.world.news.waiting()) // 4
+        writes = faults.count("ledger.put")
+        return report, Row(
+            scenario,
+            1,
+            seconds,
+            cpu,
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            report.providers,
+            self.items - before,
+            writes,
+            report.started,
+            report.deferred,
+            report.idle,
+            365 * 96 * dollars(cpu, report.providers, reads, writes),
+        )
+
+
+def dollars(cpu: float, entries: int, reads: int, writes: int) -> float:
+    """What one such tick costs: the dispatcher, its pages of entries, and its ledger."""
+    pages = math.ceil(entries / PAGE)
+    return (
+        PRICES["scheduler_invocation"]
+        + lambda_dollars(1 + cpu, MEMORY_MB["dispatch"])
+        + pages * (PRICES["api_gateway_request"] + lambda_dollars(1, MEMORY_MB["config_api"]))
+        + (reads + entries * 300 / 8192) * PRICES["dynamodb_read"]
+        + writes * PRICES["dynamodb_write"]
+    )
+
+
+def mean(rows: list[Row]) -> Row:
+    """The mean of the rows; memory is the most."""
+    first = asdict(rows[0])
+    figures = {
+        name: max(getattr(row, name) for row in rows)
+        if name == "memory_mb"
+        else type(value)(sum(getattr(row, name) for row in rows) / len(rows))
+        for name, value in first.items()
+        if name not in ("scenario", "ticks")
+    }
+    return Row(rows[0].scenario, len(rows), **figures)
+
+
+def a_day(count: int, share: float) -> list[Row]:
+    """So many providers at 15 minutes, a share of which has news at each tick, for a day."""
+    chance = random.Random(0)
+    counting = Counting()
+    names = counting.providers(count, BEGIN - TICK)
+    rows, ran = [], 0
+    for _ in range(96):
+        told = chance.sample(names, round(count * share))
+        for name in told:
+            counting.world.tell(name, size=1000)
+        report, row = counting.tick(f"{count:,} providers at 15 minutes, {share:.0%} with news at each tick")
+        running = [json.loads(given)["provider"] for given in counting.world.executions.started.values()]
+        if report.deferred or not set(told) <= set(running):
+            raise SystemExit(f"{report.deferred} deferred; not all that have news ran in their tick")
+        for name in running:
+            counting.end(name, counting.world.clock.now)
+        counting.world.executions.started.clear()
+        counting.world.executions.statuses.clear()
+        ran += len(running)
+        rows.append(row)
+        counting.world.clock.now += TICK
+    swept = ran - 96 * round(count * share)
+    print(f"  {ran:,} runs in a day, {swept:,} of them sweeps; {rows[0].idle:,} idle providers in the first tick")
+    if any(row.ledger_reads > row.entries - row.idle for row in rows):
+        raise SystemExit("a ledger item of an idle provider was read")
+    return rows
+
+
+def all_at_once(count: int) -> Row:
+    """So many light providers, all due at once and all with news."""
+    counting = Counting()
+    for name in counting.providers(count, BEGIN - TICK):
+        counting.world.tell(name)
+    report, row = counting.tick(f"{count:,} light providers due at once")
+    if (report.started, report.deferred) != (count, 0):
+        raise SystemExit(f"{report.started} started, {report.deferred} deferred")
+    return row
+
+
+def heavy(count: int, places: int, minutes: int) -> tuple[dict[str, Any], dict[str, float]]:
+    """So many heavy runs of so many minutes, all due at once, over so many places."""
+    counting = Counting(max_concurrent_runs=places, sweep_minutes=10**6)
+    world = counting.world
+    for name in counting.providers(count, BEGIN - TICK, heavy=True):
+        world.tell(name, size=10**9)
+    began: dict[str, datetime] = {}
+    used = waited = 0.0
+    ended = BEGIN
+
+    def claimed(name: str, given: str) -> None:
+        """What the claim of a run that is planned for Glue leaves in the ledger."""
+        provider, now = json.loads(given)["provider"], world.clock.now
+        began[name] = now
+        lease = Lease(
+            run_id=name,
+            claimed_at=now,
+            expires_at=now + timedelta(hours=2),
+            run_dir=f"s3://data/{name}/",
+            execution_arn=f"arn:{name}",
+            plan=Plan(generation=0, engine="glue", reason="many bytes", workers=2),
+        )
+        before = world.ledger.items[provider]
+        world.ledger.items[provider] = before.model_copy(update={"lease": lease})
+
+    world.executions.on_start = claimed
+
+    def pass_by(seconds: float) -> None:
+        nonlocal used, waited, ended
+        running = sum(status == "RUNNING" for status in world.executions.statuses.values())
+        if len(began) < count:
+            used, waited = used + running * seconds, waited + seconds
+        if running > places:
+            raise SystemExit(f"{running} heavy runs over {places} places")
+        world.clock.now += timedelta(seconds=seconds)
+        for name, moment in began.items():
+            over = world.clock.now - moment >= timedelta(minutes=minutes)
+            if over and world.executions.statuses[name] == "RUNNING":
+                world.executions.statuses[name] = "SUCCEEDED"
+                counting.end(json.loads(world.executions.started[name])["provider"], BEGIN)
+                ended = world.clock.now
+
+    world.on_sleep = pass_by
+    first, rows = BEGIN, []
+    while len(began) < count or "RUNNING" in world.executions.statuses.values():
+        if world.clock.now >= first or len(began) < count:
+            rows.append(counting.tick(f"{count} heavy runs of {minutes} minutes over {places} places")[1])
+            first += TICK
+        while world.clock.now < first and "RUNNING" in world.executions.statuses.values():
+            pass_by(HAND_ON_SECONDS)
+    done = (ended - BEGIN).total_seconds() / 60
+    busy = used / waited / places
+    print(f"  all done {done:.1f} minutes after the tick, places {busy:.0%} used while somebody waited")
+    if done > 25 or busy < 0.9:
+        raise SystemExit("too slow, or places stood empty while somebody waited")
+    row = mean(rows)
+    row.started = count
+    return asdict(row), {"minutes": done, "places_used": busy}
+
+
+def lost_races(writes_a_second: float, milliseconds: float = 10, rounds: int = 20_000) -> dict[str, float]:
+    """How often a claim or commit loses its optimistic lock to marks written into its item. A model in memory.
+
+    The marks come at random moments; an update reads, takes so long, and writes, and is tried `TRIES` times.
+    """
+    chance = random.Random(1)
+    collision = 1 - math.exp(-writes_a_second * milliseconds / 1000)
+    lost = sum(all(chance.random() < collision for _ in range(TRIES)) for _ in range(rounds))
+    return {
+        "marks_a_second": writes_a_second,
+        "milliseconds_between_read_and_write": milliseconds,
+        "tries_that_lose": collision,
+        "updates_that_fail": lost / rounds,
+    }
+
+
+def in_a_process_of_its_own(which: str) -> Any:
+    """So that memory is that scenario's alone."""
+    done = subprocess.run(
+        [sys.executable, __file__, which], stdout=subprocess.PIPE, text=True, check=True, env=dict(os.environ)
+    )
+    *lines, last = done.stdout.splitlines()
+    print(*lines, sep="\n")
+    return json.loads(last)
+
+
+SCENARIOS: dict[str, Any] = {
+    "day": lambda: [asdict(row) for row in a_day(100_000, 0.05)],
+    "light": lambda: asdict(all_at_once(10_000)),
+    "heavy": lambda: heavy(200, 50, 5),
+    "million": lambda: asdict(million()),
+}
+
+
+def million() -> Row:
+    """A million providers for one tick, 5 % of which have news."""
+    counting = Counting()
+    for name in counting.providers(1_000_000, BEGIN - TICK)[::20]:
+        counting.world.tell(name)
+    return counting.tick("1,000,000 providers, 5% with news")[1]
+
+
+def table(rows: list[Row]) -> str:
+    """All scenarios as a Markdown table."""
+    heads = "| scenario | ticks | CPU seconds | MB | entries | reads | writes | started | deferred | idle | dollars a year |"
+    lines = [heads, "|---|" + "---:|" * 10]
+    for row in rows:
+        cells = (
+            f"{row.cpu_seconds:.1f}",
+            f"{row.memory_mb:,}",
+            f"{row.entries:,}",
+            f"{row.ledger_reads:,}",
+            f"{row.ledger_writes:,}",
+            f"{row.started:,}",
+            f"{row.deferred:,}",
+            f"{row.idle:,}",
+            f"{row.dollars_a_year:,.0f}",
+        )
+        lines.append(f"| {row.scenario} | {row.ticks} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def plot(day: list[Row], path: Path) -> None:
+    """The ticks of the day: CPU seconds and starts."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(8, 5), dpi=110)
+    hours = [n / 4 for n in range(len(day))]
+    above.plot(hours, [row.cpu_seconds for row in day], color="#2166ac")
+    above.set(ylabel="CPU seconds of a tick", title=day[0].scenario, ylim=(0, None))
+    below.plot(hours, [row.started for row in day], color="#b2182b", label="started")
+    below.plot(hours, [row.ledger_reads for row in day], color="#d6851b", linestyle="--", label="ledger items read")
+    below.set(xlabel="hour of the day", ylim=(0, None))
+    below.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Software": None})
+
+
+def main() -> int:
+    """Run all scenarios, or one of them in this process and print it as JSON."""
+    if len(sys.argv) > 1:
+        print(json.dumps(SCENARIOS[sys.argv[1]]()))
+        return 0
+    day = [Row(**row) for row in in_a_process_of_its_own("day")]
+    light = Row(**in_a_process_of_its_own("light"))
+    heavy_row, places = in_a_process_of_its_own("heavy")
+    rows = [mean(day), light, Row(**heavy_row), Row(**in_a_process_of_its_own("million"))]
+    races = [lost_races(100), lost_races(1)]
+    worst = max(row.cpu_seconds for row in day)
+    if worst > 60 or day[0].memory_mb > 512:
+        raise SystemExit(f"a tick over 100,000 providers took {worst:.0f} CPU seconds and {day[0].memory_mb} MB")
+    first, second = races
+    text = f"""# Scale
+
+Made by `make bench-scale` on {os.cpu_count()} cores: the dispatcher's rules over ports in memory, so seconds are
+its own CPU. Not measured on AWS. Dollars are the dispatcher's with its reads and writes, by the table of
+`make cost`, without the runs.
+
+{table(rows)}
+
+- Light lane: {light.started:,} started in the tick in which they were due, {light.deferred} deferred.
+- Heavy lane: {heavy_row["scenario"]} were all done {places["minutes"]:.1f} minutes after the tick;
+  while somebody waited, {places["places_used"]:.0%} of the places were used.
+- A million providers: memory gives first, {rows[3].memory_mb:,} MB of the function's {MEMORY_MB["dispatch"]:,}, and the
+  reading of {1_000_000 // PAGE} pages. Several stacks, each with a list of its own, are the way there.
+
+![CPU seconds and starts of each tick of a day](scale.png)
+
+## Marks in the ledger item, or beside it
+
+A model in memory: an update reads the item, writes it {first["milliseconds_between_read_and_write"]:.0f} ms later if
+nobody wrote in between, and is tried {TRIES} times.
+
+| marks written into the item, a second | tries that lose | claims and commits that fail |
+|---:|---:|---:|
+| {first["marks_a_second"]:.0f} | {first["tries_that_lose"]:.1%} | {first["updates_that_fail"]:.1%} |
+| {second["marks_a_second"]:.0f} | {second["tries_that_lose"]:.1%} | {second["updates_that_fail"]:.1%} |
+| any, into an item beside it | 0.0% | 0.0% |
+"""
+    (OUT / "scale.md").write_text(text, encoding="utf-8")
+    found = {
+        "rows": [asdict(row) for row in rows],
+        "heavy": places,
+        "lost_races": races,
+        "started_in_the_day": [row.started for row in day],
+    }
+    (OUT / "scale.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    plot(day, OUT / "scale.png")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

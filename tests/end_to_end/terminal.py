@@ -1,0 +1,92 @@
+"""A terminal of so many columns, whose session is written down."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shlex
+import struct
+import subprocess
+import termios
+import threading
+from collections.abc import Iterable
+from fcntl import ioctl
+from pathlib import Path
+
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+FIGURES = (
+    (re.compile(r"\d{8}T\d{6}Z"), "20261122T073000Z"),
+    (
+        re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(?:[.,]\d+)?(?:Z|\+0000|\+00:00)"),
+        "2026-11-22 07:30:00Z",
+    ),
+    (re.compile(r"\d{4}-\d{2}-\d{2}"), "2026-11-22"),
+    (re.compile(r"\$\d[\d,.]*\d"), "$0.01"),
+    (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:4566"),
+    (re.compile(r"\b\d+\.\d+\b"), "0.1"),
+    (re.compile(r"\b(?:\d+[dhms] ?){1,2}\b"), "1m "),
+    (re.compile(r"\b\d[\d,]* bytes|within \d+ s"), "1 bytes"),
+    (re.compile(r"\b[0-9a-f]{32,}\b|(?<=databucket-)[a-z0-9]+|(?<=ChangesQueue-)[A-Z0-9]+"), "#"),
+)
+"""What differs from session to session: times, amounts, sizes, ports, hashes."""
+
+
+def record(
+    blocks: Iterable[str], columns: int, cwd: Path, environment: dict[str, str], seconds: float
+) -> tuple[str, int]:
+    """Run blocks of shell commands in one shell on a terminal; what it shows with the commands, and how it ends.
+
+    The shell stops at the first command that fails.
+    """
+    script = ["set -euo pipefail"]
+    for block in blocks:
+        for command in commands(block):
+            shown = "$ " + command.replace("\n", "\n> ")
+            script += [f"printf '%s\\n' {shlex.quote(shown)}", command]
+        script.append("echo")
+    main, terminal = pty.openpty()
+    ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {**environment, "TERM": "xterm", "COLUMNS": str(columns)}
+    command = ["bash", "-c", "\n".join(script)]
+    shell = subprocess.Popen(command, cwd=cwd, env=environment, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    said, limit = b"", threading.Timer(seconds, shell.kill)
+    try:
+        limit.start()
+        while piece := read(main):
+            said += piece
+    finally:
+        limit.cancel()
+        os.close(main)
+        status = shell.wait(30)
+    return STYLE.sub("", said.decode()).replace("\r\n", "\n"), status
+
+
+def commands(block: str) -> list[str]:
+    """The commands of a block, one a line, but for one that takes the lines below it as its input."""
+    found: list[str] = []
+    end = ""
+    for line in block.rstrip().split("\n"):
+        if end:
+            found[-1] += "\n" + line
+            end = "" if line == end else end
+        else:
+            found.append(line)
+            end = line.partition("<<'")[2].rstrip("'")
+    return found
+
+
+def read(terminal: int) -> bytes:
+    """What a terminal shows next; nothing once the last process has left it."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
+def comparable(session: str) -> list[str]:
+    """The words of a session without what differs from one to the next; where lines end is not compared."""
+    for pattern, same in FIGURES:
+        session = pattern.sub(same, session)
+    return session.split()

@@ -1,0 +1,95 @@
+"""Which stack a command works with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from cli.command import CLOUD_FILE_VARIABLE, Operator, _shared
+from cli.deployment import OURS, Deployment, Where
+from cli.errors import AccessError, UsageError
+
+
+@pytest.fixture
+def cloudformation() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("cloudformation", region_name="us-east-1")
+
+
+def make(cloudformation: Any, name: str, *outputs: str) -> None:
+    """A stack with some outputs, each of which has the stack's name as its value."""
+    template = {
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {output: {"Value": name} for output in outputs},
+    }
+    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
+
+
+def found(stack: str | None) -> str:
+    """The name of the stack that is found."""
+    return Deployment.find(Where(stack, "us-east-1")).output("StateMachineArn")
+
+
+def test_the_only_stack_of_this_project_is_found_whatever_its_name(cloudformation: Any) -> None:
+    make(cloudformation, "another", "StateMachineArn")
+    make(cloudformation, "my-fanout", *OURS)
+    make(cloudformation, "bare")
+
+    assert found(None) == "my-fanout"
+
+
+def test_of_several_the_operator_says_which(cloudformation: Any) -> None:
+    make(cloudformation, "glue-fanout-dev", *OURS)
+    make(cloudformation, "glue-fanout-prod", *OURS)
+
+    with pytest.raises(UsageError, match="--stack glue-fanout-dev or --stack glue-fanout-prod"):
+        found(None)
+    assert found("glue-fanout-prod") == "glue-fanout-prod"
+
+
+def test_where_there_is_none_the_operator_is_told_what_to_do(cloudformation: Any) -> None:
+    make(cloudformation, "another", "StateMachineArn")
+
+    with pytest.raises(UsageError, match=r"no stack of glue-fanout in us-east-1.*make deploy.*make up"):
+        found(None)
+    with pytest.raises(UsageError, match="no stack nope in us-east-1"):
+        found("nope")
+
+
+@pytest.fixture
+def cloud_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a laptop cloud says that it is up; it is not."""
+    path = tmp_path / "cloud.json"
+    monkeypatch.setenv(CLOUD_FILE_VARIABLE, str(path))
+    return path
+
+
+def test_a_laptop_cloud_that_is_up_is_found_and_named(cloud_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud_file.write_text("{}")
+
+    assert _shared().where == Where(None, cloud_file=cloud_file)
+    assert "laptop cloud" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("named", [{"stack": "s"}, {"region": "eu-west-1"}, {"profile": "p"}])
+def test_who_names_a_stack_a_region_or_a_profile_means_aws(cloud_file: Path, named: dict[str, str]) -> None:
+    cloud_file.write_text("{}")
+
+    assert _shared(**named).where.cloud_file is None
+
+
+def test_without_a_laptop_cloud_aws_is_meant_and_who_asks_for_one_is_told(
+    cloud_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _shared().where.cloud_file is None
+    asked: Operator = _shared(local=True)
+    assert asked.where.cloud_file == cloud_file
+    with pytest.raises(AccessError, match="make up"):
+        _ = asked.stack
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,103 @@
+"""What a hostile config API, ledger or log can do to whoever looks at it: nothing, and it hides nobody else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cli.command import Operator
+from cli.commands.providers import list_providers
+from cli.commands.status import failed, status
+from cli.commands.trace import Trace, _show
+from cli.deployment import Where
+from cli.output import page
+from fanout.ledger import ProviderState
+from fanout.providers import Unusable
+
+ESCAPES = "\x1b[2J\x1b]0;owned\x07\r\n\x9b31m\u202e\ud800\x7f"
+ENTRIES: dict[str, object] = {
+    "acme": {"frequency": 15},
+    f"evil{ESCAPES}": {"frequency": 15},
+    "escapes": {"frequency": 15, "status": "failed", "error": f"boom{ESCAPES}", "group": "g"},
+    "surrogate": {"frequency": 15, "group": "\ud800"},
+    "wrong": {"frequency": "often"},
+    "list": [1],
+    "null": None,
+    "twice": Unusable("a field appears more than once in the entry"),
+    "zeta": {"frequency": 60},
+}
+
+
+@dataclass
+class Stack:
+    """A stack whose config API answers whatever it likes."""
+
+    listed: Mapping[str, object] = field(default_factory=lambda: ENTRIES)
+
+    def client(self, service: str) -> Any:
+        none = {"executions": [], "stateMachines": []}
+        pages = SimpleNamespace(paginate=lambda **given: [none])
+        return SimpleNamespace(get_paginator=lambda name: pages, list_executions=lambda **given: none)
+
+    def output(self, name: str) -> str:
+        return name
+
+    @property
+    def config_api(self) -> Any:
+        return SimpleNamespace(entries=lambda: dict(self.listed))
+
+    @property
+    def ledger(self) -> Any:
+        none: dict[str, ProviderState] = {}
+        return SimpleNamespace(attention=list, get_many=lambda names: none)
+
+
+def operator(json_wanted: bool) -> Operator:
+    op = Operator(Where(None), json_wanted)
+    vars(op)["stack"] = Stack()
+    return op
+
+
+@pytest.mark.parametrize("command", [list_providers, status, failed], ids=lambda command: command.__name__)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_nothing_raw_reaches_the_terminal_and_every_entry_is_there(
+    command: Callable[..., Any], as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"every": True} if command is status else {}
+
+    command(operator(as_json), **options)
+
+    said = capsys.readouterr().out
+    assert said.replace("\n", "").isprintable()
+    bad = ["evil", "surrogate", "wrong", "list", "null", "twice"]
+    for name in bad if command is failed else [*bad, "acme", "escapes", "zeta"]:
+        assert name in said
+    if as_json:
+        json.loads(said)
+
+
+def test_a_run_is_shown_whatever_its_input_claim_and_log_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    from cli.commands.trace import ExecutionPart
+    from tests.unit.cli.test_page import NOW
+
+    part = ExecutionPart(f"arn{ESCAPES}", "FAILED", NOW, None, f"null{ESCAPES}", (), f"boom{ESCAPES}")
+    log = (json.dumps({"message": f"line one{ESCAPES}line two"}), f"plain{ESCAPES}")
+    _show(Trace("run", None, part, {"decision": ESCAPES}, None, None, None, None, None, log), page())
+
+    said = capsys.readouterr().out
+    assert said.replace("\n", "").isprintable()
+    for words in ("null", "boom", "line one", "line two", "plain"):
+        assert words in said
+
+
+def test_an_error_is_said_without_what_would_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    operator(False).note(f"note{ESCAPES}")
+
+    said = capsys.readouterr().err
+    assert said.startswith("note\\x1b[2J")
+    assert said.replace("\n", "").isprintable()

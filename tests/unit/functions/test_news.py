@@ -1,0 +1,351 @@
+"""News: what S3's messages tell, and what marks do between a claim and its commit."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanout import ledger
+from fanout.errors import FanoutError
+from fanout.news import Notices, events
+from fanout.schedule import sweep_time
+from tests.harness.faults import Crash, Fault
+from tests.harness.world import CHANGE_LOG, World
+
+EVENTS = {"discovery": "events", "sweep_minutes": 1440}
+
+
+@pytest.fixture
+def world() -> World:
+    """A provider that has had a success, and nothing new."""
+    world = World(settings=EVENTS)
+    world.provider("a")
+    world.run("a", "first")
+    world.clock.advance(minutes=15)
+    return world
+
+
+def message(*keys: str, bucket: str = "changes", size: Any = 7) -> str:
+    """S3's notification as it arrives in the queue."""
+    records = [
+        {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": bucket}, "object": {"key": key, "size": size}}}
+        for key in keys
+    ]
+    return json.dumps({"Records": records})
+
+
+class TestMessages:
+    @pytest.mark.parametrize(
+        ("key", "told"),
+        [
+            ("log/provider=a/1", ("a", 7)),
+            ("log/provider%3Da/2026/11/22/part+1%2B%C3%A4.gz", ("a", 7)),
+            ("log%2Fprovider%3Da.b-c_d%2F1", ("a.b-c_d", 7)),
+            ("log/provider=a/", "not in the change log"),
+            ("log/provider=a", "not in the change log"),
+            ("other/provider=a/1", "not in the change log"),
+            ("log/x", "not in the change log"),
+            ("log/provider=a/_SUCCESS", "hidden"),
+            ("log/provider=a/_temporary/0/part", "hidden"),
+            ("log/provider=..%2Fetc/1", "no provider's name"),
+            ("log/provider=%D0%B0/1", "no provider's name"),
+            ("log/provider=/1", "no provider's name"),
+            ("log/provider=a%0A/1", "no provider's name"),
+            ("log/provider=%FF/1", "not an event of S3"),
+        ],
+    )
+    def test_an_event_marks_the_right_provider_or_none(self, key: str, told: Any) -> None:
+        assert list(events(message(key), CHANGE_LOG)) == [told]
+
+    def test_an_event_of_another_bucket_marks_nobody(self) -> None:
+        assert list(events(message("log/provider=a/1", bucket="other"), CHANGE_LOG)) == ["not in the change log"]
+
+    @pytest.mark.parametrize("body", ["", "[]", "null", "{", '"x"', "7"])
+    def test_what_is_no_message_of_s3_is_passed_over(self, body: str) -> None:
+        assert list(events(body, CHANGE_LOG)) == ["not a message of S3"]
+
+    @pytest.mark.parametrize("record", [{}, None, 1, {"s3": {}}, {"s3": {"bucket": {"name": "changes"}, "object": {}}}])
+    def test_what_is_no_event_of_s3_is_passed_over_and_the_others_count(self, record: Any) -> None:
+        good = json.loads(message("log/provider=a/1"))["Records"]
+
+        told = list(events(json.dumps({"Records": [record, *good]}), CHANGE_LOG))
+
+        assert told == ["not an event of S3", ("a", 7)]
+
+    def test_the_test_message_that_s3_sends_first_tells_nothing(self) -> None:
+        assert list(events('{"Service": "Amazon S3", "Event": "s3:TestEvent"}', CHANGE_LOG)) == []
+
+    @given(st.text(min_size=1, max_size=20))
+    def test_whatever_the_key_its_encoding_is_read_as_s3_writes_it(self, path: str) -> None:
+        told = list(events(message("log/provider=a/day=1/x" + quote_plus(path)), CHANGE_LOG))
+
+        assert told in ([("a", 7)], ["hidden"], ["not in the change log"])
+
+
+class TestCounting:
+    def test_a_batch_marks_each_provider_once_with_all_that_came(self, world: World) -> None:
+        notices = Notices(world.news, CHANGE_LOG, world.clock)
+
+        again, counts = notices.count(
+            {
+                "1": message("log/provider=a/1", "log/provider=b/1"),
+                "2": message("log/provider=a/2"),
+                "3": message("elsewhere"),
+                "4": "not JSON",
+            }
+        )
+
+        assert again == set()
+        assert counts == {"counted": 3, "not in the change log": 1, "not a message of S3": 1}
+        assert world.faults.count("news.mark") == 2
+        assert (world.news.items["a"].objects, world.news.items["a"].bytes) == (2, 14)
+
+    def test_only_the_messages_of_a_provider_that_could_not_be_marked_come_again(self, world: World) -> None:
+        notices = Notices(world.news, CHANGE_LOG, world.clock, world.log.append)
+        world.faults.plan("news.mark", Fault.FAIL_BEFORE)
+
+        again, counts = notices.count(
+            {"1": message("log/provider=a/1"), "2": message("log/provider=b/1"), "3": message("log/provider=a/2")}
+        )
+
+        assert again == {"1", "3"}
+        assert counts["counted"] == 1
+        assert world.news.items.keys() == {"b"}
+
+    def test_a_batch_that_died_half_way_and_comes_again_marks_twice_and_does_no_harm(self, world: World) -> None:
+        notices = Notices(world.news, CHANGE_LOG, world.clock)
+        world.change("a", "1", "r1")
+        batch = {"1": message("log/provider=a/1"), "2": message("log/provider=b/1")}
+        world.faults.plan("news.mark", Fault.CRASH_AFTER)
+        with pytest.raises(Crash):
+            notices.count(batch)
+
+        notices.count(batch)
+        world.tick()
+        world.run_all()
+        world.clock.advance(minutes=15)
+
+        assert world.news.items["a"].marks == 2
+        assert world.sent == ["r1"]
+        assert world.tick().idle == 1
+
+
+class TestTicks:
+    def test_whoever_has_news_runs_in_the_next_tick_and_whoever_has_none_is_idle_and_read_by_nobody(
+        self, world: World
+    ) -> None:
+        world.provider("b")
+        world.run("b", "first-b")
+        world.clock.advance(minutes=15)
+        world.change("a", "1", "r1")
+        world.tell("a")
+        reads: list[str] = []
+        get_many = world.ledger.get_many
+
+        def reading(providers: Any) -> Any:
+            reads.extend(names := list(providers))
+            return get_many(names)
+
+        world.ledger.get_many = reading  # type: ignore[method-assign]
+        report = world.tick()
+
+        assert (report.started_providers, report.idle, report.due) == (["a"], 1, 1)
+        assert reads == ["a"]
+
+    def test_a_provider_that_never_had_a_success_is_started_without_news(self) -> None:
+        world = World(settings=EVENTS)
+        world.provider("new")
+
+        assert world.tick().started_providers == ["new"]
+
+    def test_an_event_that_is_lost_is_made_good_by_the_sweep_within_its_period(self, world: World) -> None:
+        world.change("a", "1", "lost")
+        waited = timedelta()
+        while not world.sent:
+            world.clock.advance(minutes=15)
+            waited += timedelta(minutes=15)
+            world.tick()
+            world.run_all()
+            assert waited <= timedelta(minutes=1440 + 15)
+
+        world.clock.advance(minutes=15)
+        assert world.tick().idle == 1
+
+    def test_an_idle_provider_is_looked_at_once_in_each_sweep(self, world: World) -> None:
+        runs = 0
+        for _ in range(3 * 96):
+            world.clock.advance(minutes=15)
+            runs += world.tick().started
+            world.run_all()
+
+        assert runs == 3
+
+    def test_a_provider_that_is_late_for_its_sweep_is_late_by_that_and_not_by_its_sleep(self, world: World) -> None:
+        moment = sweep_time("a", world.clock() + timedelta(days=1), timedelta(days=1))
+        world.clock.now = moment + timedelta(minutes=20)
+        world.configure(max_concurrent_runs=1, small_run_max_bytes=0)
+        world.seconds = 5
+
+        report = world.tick()
+
+        assert (report.due, report.oldest_overdue_minutes, report.oldest_news_minutes) == (1, 20, 0)
+
+    def test_the_oldest_news_that_waits_has_an_age(self, world: World) -> None:
+        world.change("a", "1", "bad")
+        world.tell("a")
+        world.clock.advance(minutes=40)
+
+        assert world.tick().oldest_news_minutes == 40
+
+    def test_news_of_a_provider_that_nobody_knows_starts_nothing(self, world: World) -> None:
+        world.tell("nobody")
+
+        report = world.tick()
+
+        assert (report.providers, report.started) == (1, 0)
+
+    def test_without_events_every_due_provider_is_started_as_before(self) -> None:
+        world = World(settings={"discovery": "poll"})
+        world.provider("a")
+        world.run("a", "first")
+        world.clock.advance(minutes=15)
+
+        assert world.tick().started == 1
+        assert world.faults.count("news.waiting") == world.faults.count("news.of") == 0
+
+    def test_a_backlog_runs_on_without_news(self) -> None:
+        world = World(settings={**EVENTS, "max_objects": 1})
+        world.provider("a")
+        for n in range(3):
+            world.change("a", f"{n}", f"r{n}")
+        for _ in range(3):
+            world.tick()
+            world.run_all()
+            world.clock.advance(minutes=15)
+
+        assert world.sent == ["r0", "r1", "r2"]
+        assert world.tick().idle == 1
+
+    def test_a_bookmark_set_by_hand_runs_without_news(self, world: World) -> None:
+        world.change("a", "1", "r1")
+        world.tell("a")
+        world.run("a", "second")
+        world.clock.advance(minutes=15)
+        ledger.update(world.ledger, "a", lambda s: ledger.set_bookmark(s, None))
+
+        assert world.tick().started == 1
+
+    def test_a_ledger_that_cannot_say_who_has_news_starts_nothing(self, world: World) -> None:
+        world.faults.plan("news.waiting", Fault.FAIL_BEFORE)
+
+        with pytest.raises(FanoutError):
+            world.tick()
+        assert not world.executions.started
+
+
+class TestCommits:
+    def test_a_commit_clears_the_news_that_its_claim_saw(self, world: World) -> None:
+        world.change("a", "1", "r1")
+        world.tell("a", size=100)
+
+        world.run("a", "second")
+
+        news = world.news.items["a"]
+        assert (news.marks, news.objects, news.bytes, news.since) == (1, 0, 0, None)
+
+    def test_news_that_arrives_while_its_provider_runs_outlives_the_commit_and_the_next_tick_runs_it_again(
+        self, world: World
+    ) -> None:
+        world.change("a", "1", "r1")
+        world.tell("a")
+        claim = world.claim("a", "second")
+        world.clock.advance(minutes=1)
+        world.change("a", "2", "r2")
+        world.tell("a")
+        world.job(claim)
+        world.succeed(claim)
+        world.clock.advance(minutes=15)
+
+        assert world.tick().started == 1
+        world.run_all()
+        assert world.sent == ["r1", "r2"]
+
+    def test_a_claim_that_is_repeated_keeps_the_count_that_its_manifest_was_planned_with(self, world: World) -> None:
+        world.change("a", "1", "r1")
+        world.tell("a")
+        world.faults.plan("ledger.put", None, Fault.FAIL_BEFORE)
+        with pytest.raises(FanoutError):
+            world.claim("a", "second")
+        world.change("a", "2", "r2")
+        world.tell("a")
+
+        claim = world.claim("a", "second")
+        world.job(claim)
+        world.succeed(claim)
+
+        assert world.sent == ["r1"]
+        assert world.news.items["a"].since is not None, "the second object is news still"
+
+    def test_a_commit_told_again_after_more_news_came_clears_nothing(self, world: World) -> None:
+        world.change("a", "1", "r1")
+        world.tell("a")
+        claim = world.run("a", "second")
+        world.tell("a")
+
+        world.succeed(claim)
+
+        assert world.news.items["a"].since is not None
+
+    @pytest.mark.parametrize("fault", [Fault.FAIL_BEFORE, Fault.EXECUTE_THEN_FAIL])
+    def test_a_fault_while_news_is_cleared_costs_one_look_more(self, world: World, fault: Fault) -> None:
+        world.change("a", "1", "r1")
+        world.tell("a")
+        world.faults.plan("news.clear", fault)
+        world.run("a", "second")
+        assert world.state("a").bookmark.generation == 2
+
+        for _ in range(2):
+            world.clock.advance(minutes=15)
+            world.tick()
+            world.run_all()
+
+        assert world.sent == ["r1"]
+        assert world.news.items["a"].since is None
+
+    def test_a_failed_run_a_replay_and_a_backlog_leave_the_news(self, world: World) -> None:
+        world.configure(max_objects=1)
+        world.change("a", "1", "r1")
+        world.change("a", "2", "r2")
+        world.tell("a", objects=2)
+
+        world.fail(world.claim("a", "failed"))
+        assert world.news.items["a"].since is not None
+        world.clock.advance(minutes=15)
+        world.run("a", "backlog")
+        assert world.news.items["a"].since is not None
+        world.run("a", "replay", replay={"from": "2020-01-01T00:00:00Z", "to": "2020-01-01T00:00:00Z"})
+        assert world.news.items["a"].since is not None
+        world.run("a", "rest")
+        assert world.news.items["a"].since is None
+        assert world.sent == ["r1", "r2"]
+
+    def test_every_event_three_times_in_any_order_sends_no_message_twice_and_runs_once_a_tick(
+        self, world: World
+    ) -> None:
+        for n in range(20):
+            world.change("a", f"{n}", f"r{n}")
+            for _ in range(3):
+                world.tell("a")
+            report = world.tick()
+            assert report.started <= 1
+            world.run_all()
+            world.tell("a")
+            world.clock.advance(minutes=15)
+
+        assert world.sent == [f"r{n}" for n in range(20)]

@@ -86,11 +86,6 @@ PATCHES = (
     ledger("a failure moves nothing", "    failures = state.failures + 1\n", "    failures = state.failures\n"),
     ledger("a newer report is forgotten", "if state.report == report else state", "if state.report else state"),
     # ---- the claim
-    claims(
-        "a repeated claim plans anew",
-        "        if plan is None:\n            self._report",
-        "        if True:\n            self._report",
-    ),
     claims("the window loses its oldest second", "o.last_modified >= since)", "o.last_modified > since)"),
     claims(
         "workers without a cap",
@@ -115,7 +110,12 @@ PATCHES = (
         '        except FanoutError as error:\n            self.log(f"{state.provider}: after',
         '        except ValueError as error:\n            self.log(f"{state.provider}: after',
     ),
-    endings("a freed lease is reported at once", "self._finish(state, tell)", "self._finish(state)"),
+    endings(
+        "a freed lease is reported at once",
+        "self._finish(state, tell)",
+        "self._finish(state)",
+        f"{FUNCTIONS}/test_recovery.py",
+    ),
     endings(
         "fewer objects than planned",
         "result.objects != len(manifest.objects)",
@@ -131,16 +131,11 @@ PATCHES = (
     recovery("reports always in one order", "order.sample(owed, len(owed))", "owed"),
     recovery("a young lease is doubted", " and now - lease.claimed_at > SETTLING", ""),
     # ---- the dispatcher
-    dispatcher("places are not counted in later rounds", "places -= len(placed)", "pass"),
     dispatcher(
-        "groups are not counted in later rounds",
-        'in_group.update(candidate.group or "" for candidate in placed)',
+        "places are not counted after a start",
+        "places.take(name, execution, self.clock(), heavy=candidate.heavy, group=candidate.group)",
         "pass",
     ),
-    dispatcher(
-        "running leases look stale", " and name not in live)\n        report.pushed", ")\n        report.pushed"
-    ),
-    dispatcher("due by the clock", "is_due(entry, tick)", "is_due(entry, self.clock())"),
     # ---- who is due, and names
     schedule(
         "a hash of the slug",
@@ -154,17 +149,16 @@ PATCHES = (
         "(entry.last_success, state.last_success)",
     ),
     schedule(
-        "no cap for a group", "        if len(chosen) >= capacity or full:", "        if len(chosen) >= capacity:"
+        "no cap for a group", "if full or (candidate.heavy and places <= 0):", "if candidate.heavy and places <= 0:"
     ),
+    schedule("no cap for all", "if full or (candidate.heavy and places <= 0):", "if full:"),
+    schedule("light runs wait for a place", "(candidate.heavy and places <= 0)", "(places <= 0)"),
+    schedule("no place is given back", "occupant.execution in running or ", "True or "),
     # ---- starts
     starts("hopeless despite a success", " and not self.new and not self.before", ""),
     starts("throttling changes no rate", "                self._bucket.throttled()\n", ""),
     # ---- the config API's client
-    client(
-        "the key goes to http",
-        "trusted = _origin(url) == self._origin",
-        "trusted = _origin(url)[1:] == self._origin[1:]",
-    ),
+    client("the key goes anywhere", "        if not trusted:\n", "        if False:\n"),
     # ---- the job
     sender("eleven in a batch", "if len(batch) == 10 or (", "if len(batch) == 11 or ("),
     sender(
@@ -184,11 +178,6 @@ PATCHES = (
         "if status < 500 and status not in (408, 429) and not is_passing(reason):",
         "if False:",
         f"{SENDING}test_data_18_giving_up_is_bounded_and_typed",
-    ),
-    formats(
-        "gzip's rest is not flushed",
-        '        while piece := member.decompress(b"", PIECE_BYTES):\n            yield piece\n',
-        "",
     ),
     formats(
         "only the first member is read",
@@ -243,7 +232,7 @@ PATCHES = (
     template(
         "another account's artifacts", ', Condition: {StringEquals: {"aws:ResourceAccount": !Ref AWS::AccountId}}', ""
     ),
-    template("claim checks go before their messages", "    MinValue: 29\n", "    MinValue: 14\n"),
+    template("claim checks go before their messages", "Default: 90, MinValue: 29", "Default: 90, MinValue: 14"),
     template(
         "access logs in an account without a role",
         "!Or [!Condition Production, !Equals [!Ref ApiLogsRole, create]]",
@@ -282,5 +271,10 @@ PATCHES = (
 HARMLESS = {
     "claim checks named by their content instead of their id": "only the name of an object that nobody lists changes",
     "a lease that has just expired to the microsecond": "both answers are right at that moment",
+    "a repeated claim that plans anew": "the ledger keeps the run's first plan; the objects are listed once more",
+    "a provider that is due by the clock and not by the tick": "the verdict looks at the tick again; one read more",
+    "a report that is owed while a lease is held": "the tick leaves such providers out, and the ledger's rule again",
+    "the scheme left out of the comparison of addresses": "no address but https, or this machine's own, has an origin",
+    "gzip whose rest is not flushed": "zlib reads the trailer after its last output, so a whole object leaves none",
 }
 """Bugs that nobody could see, and why; they have no entry above."""

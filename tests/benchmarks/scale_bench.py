@@ -288,7 +288,7 @@ def million() -> Row:
 
 def table(rows: list[Row]) -> str:
     """All scenarios as a Markdown table."""
-    heads = "| scenario | ticks | CPU seconds | MB | entries | reads | writes | started | deferred | idle | dollars a year |"
+    heads = "| scenario | ticks | CPU seconds | MB | entries | reads | writes | started | deferred | idle | $ a year |"
     lines = [heads, "|---|" + "---:|" * 10]
     for row in rows:
         cells = (

@@ -49,10 +49,6 @@ class Stack:
         return name
 
     @property
-    def dispatching(self) -> Any:
-        return SimpleNamespace(discovery="poll", sweep=timedelta(days=1))
-
-    @property
     def config_api(self) -> Any:
         return SimpleNamespace(entries=lambda: dict(self.listed))
 

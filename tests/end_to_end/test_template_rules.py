@@ -10,7 +10,7 @@ import pytest
 
 from local.cloud import LaptopCloud
 
-from .conftest import ROOT, ConfigApi, template_copy
+from .conftest import ConfigApi, template_copy
 
 pytestmark = pytest.mark.slow
 
@@ -38,8 +38,11 @@ def test_names_limits_and_variables_come_from_the_template_alone(tmp_path: Path,
         assert found["ScheduleExpression"] == "rate(5 minutes)"
 
 
-def test_max_concurrent_runs_of_the_template_limits_a_tick(workdir: Path) -> None:
-    with LaptopCloud(ROOT / "template.yaml", {"MaxConcurrentRuns": 2}, workdir=workdir, drivers=0) as cloud:
+def test_max_concurrent_runs_of_the_template_limits_a_tick(tmp_path: Path, workdir: Path) -> None:
+    """With too little time for a place to be handed on, and with runs that are all expected on Glue."""
+    changed = template_copy(tmp_path, ("      Timeout: 900  # while heavy", "      Timeout: 31  # while heavy"))
+    limits = {"MaxConcurrentRuns": 2, "SmallRunMaxBytes": 0}
+    with LaptopCloud(changed, limits, workdir=workdir, drivers=0) as cloud:
         api = ConfigApi(cloud)
         for provider in ("a", "b", "c"):
             api.call("PUT", f"/{provider}", {"frequency": 15})
@@ -50,8 +53,7 @@ def test_max_concurrent_runs_of_the_template_limits_a_tick(workdir: Path) -> Non
 
 def test_a_timeout_of_the_template_cuts_the_handler_off(tmp_path: Path, workdir: Path) -> None:
     """With one second for a dispatcher that must start a process, import its modules and call three services."""
-    source = "MemorySize: 1769\n      Timeout: 300\n      Environment:\n        Variables:\n          STATE_MACHINE_ARN"
-    changed = template_copy(tmp_path, (source, source.replace("300", "1")))
+    changed = template_copy(tmp_path, ("      Timeout: 900  # while heavy", "      Timeout: 1  # while heavy"))
     with LaptopCloud(changed, workdir=workdir, drivers=0) as cloud:
         name = cloud.physical_id("DispatchFunction")
         # The config API's own cold start alone takes most of that second.

@@ -25,7 +25,7 @@ class Plan(Frozen):
     engine: Engine
     reason: str = Field(description="why that engine")
     workers: int = 0
-    objects: int | None = Field(default=0, description="number in the manifest; None: Glue's own bookmark decides")
+    objects: int | None = Field(default=None, description="number in the manifest; None: Glue's own bookmark decides")
     bytes: int = 0
     marks: int = Field(default=0, description="of the provider's news, counted before the listing")
 

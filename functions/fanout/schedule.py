@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -244,6 +244,8 @@ class _Occupant:
     since: datetime
     heavy: bool
     group: str | None
+    listed: bool = False
+    """Whether the list of running executions had it already."""
 
 
 class Places:
@@ -274,12 +276,17 @@ class Places:
         self._occupants[provider] = _Occupant(execution, since, heavy, group)
 
     def give_back(self, running: Container[str], now: datetime) -> None:
-        """Free what those occupied whose execution is not among the running ones. The list of them may lag."""
-        self._occupants = {
-            provider: occupant
-            for provider, occupant in self._occupants.items()
-            if occupant.execution in running or now - occupant.since <= LISTED_AFTER
-        }
+        """Free what those occupied whose execution is not among the running ones any more.
+
+        The list of them may lag, so one that was never in it keeps its place for a while.
+        """
+        kept = {}
+        for provider, occupant in self._occupants.items():
+            if occupant.execution in running:
+                kept[provider] = replace(occupant, listed=True)
+            elif not occupant.listed and now - occupant.since <= LISTED_AFTER:
+                kept[provider] = occupant
+        self._occupants = kept
 
 
 _PLAIN = re.compile(r"[0-9A-Za-z_-]{1,60}")

@@ -92,6 +92,17 @@ def test_a_state_comes_back_as_it_was_written_one_version_on(store: LedgerStore)
     assert store.get("full") == FULL.model_copy(update={"version": 1})
 
 
+def test_a_plan_without_a_manifest_comes_back_as_one_without_a_manifest(store: LedgerStore) -> None:
+    for number, objects in enumerate((None, 0, 7)):
+        plan = Plan(generation=0, engine="glue", reason="Glue's own bookmark decides", objects=objects)
+        state = ProviderState(provider=f"p{number}", lease=LEASE.model_copy(update={"plan": plan}))
+        store.put(state)
+
+        found = store.get(f"p{number}").lease
+        assert found is not None
+        assert found.plan == plan
+
+
 def test_a_state_that_lost_its_lease_and_report_comes_back_without_them(store: LedgerStore) -> None:
     store.put(FULL)
     freed = FULL.model_copy(update={"version": 1, "lease": None, "report": None})

@@ -199,6 +199,16 @@ def test_a_place_is_free_again_when_its_execution_runs_no_more_but_not_before_th
     assert (places.free, places.in_group) == (1, Counter(red=1))
 
 
+def test_a_place_whose_execution_was_listed_once_is_free_as_soon_as_it_is_not_any_more() -> None:
+    places = Places(1)
+    places.take("a", "a-run", NOW, heavy=True, group=None)
+
+    places.give_back({"a-run"}, NOW + MINUTE / 4)
+    assert places.free == 0
+    places.give_back(set(), NOW + MINUTE / 2)
+    assert places.free == 1
+
+
 # ------------------------------------------------------------------------------------------------- capacity and groups
 
 candidates = st.lists(

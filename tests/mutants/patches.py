@@ -153,7 +153,8 @@ PATCHES = (
     ),
     schedule("no cap for all", "if full or (candidate.heavy and places <= 0):", "if full:"),
     schedule("light runs wait for a place", "(candidate.heavy and places <= 0)", "(places <= 0)"),
-    schedule("no place is given back", "occupant.execution in running or ", "True or "),
+    schedule("no place is given back", "not occupant.listed and now - occupant.since <= LISTED_AFTER", "True"),
+    schedule("a place stays taken after its run was listed", "not occupant.listed and now", "now"),
     # ---- starts
     starts("hopeless despite a success", " and not self.new and not self.before", ""),
     starts("throttling changes no rate", "                self._bucket.throttled()\n", ""),

@@ -86,7 +86,7 @@ class LaptopCloud:
         self.endpoint = ""
         self.outputs: dict[str, str] = {}
         self._template_path = Path(template)
-        self._parameters = {"Discovery": "poll", **(parameters or {})}  # no bucket here sends notifications yet
+        self._parameters = dict(parameters or {})
         self._port = port
         self._drivers = drivers
         self._concurrency = concurrency
@@ -216,6 +216,8 @@ class LaptopCloud:
     def tick(self, at: datetime | None = None) -> Any:
         """Fire the template's schedule once, by hand, and wait for what its function returns.
 
+        Events that are on their way to a function arrive first, so that a tick knows of the objects put before it.
+
         Parameters
         ----------
         at
@@ -229,7 +231,12 @@ class LaptopCloud:
         found = schedule.schedules(self.client("scheduler"))
         if len(found) != 1:
             raise LaptopCloudError(f"The template makes {len(found)} schedules; tick() needs one.")
+        self.deliver_events()
         return self.fire(found[0], at or datetime.now(UTC))
+
+    def deliver_events(self) -> None:
+        """Wait until every queue that a function takes from is empty, without waiting for batching windows to end."""
+        self._up()[0].deliver_events()
 
     def fire(self, fired: dict[str, Any], at: datetime) -> Any:
         """Invoke a schedule's target with its Input, and wait for what it returns."""

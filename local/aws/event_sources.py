@@ -42,13 +42,37 @@ class QueuePoller:
         self._sqs = sqs
         self._functions = functions
         self._queue = str(sqs.get_queue_url(QueueName=mapping.event_source_arn.rpartition(":")[2])["QueueUrl"])
-        self._stopped = threading.Event()
+        self._stopped, self._hurried = threading.Event(), threading.Event()
         for _ in range(POLLERS):
             threading.Thread(target=self._poll, name=f"poll {self._queue}", daemon=True).start()
 
     def stop(self) -> None:
         """Begin no further batch."""
         self._stopped.set()
+
+    def hurry(self, seconds: float = 60.0) -> None:
+        """End batching windows at once until the queue is empty.
+
+        Raises
+        ------
+        TimeoutError
+            It is not after so many seconds; a batch that fails comes again only after its visibility timeout.
+        """
+        end = time.monotonic() + seconds
+        self._hurried.set()
+        try:
+            while self._mapping.enabled and self._waiting():
+                if time.monotonic() > end:
+                    raise TimeoutError(f"{self._queue} is not empty after {seconds:.0f} s.")
+                time.sleep(0.2)
+        finally:
+            self._hurried.clear()
+
+    def _waiting(self) -> int:
+        """How many messages the queue holds, those in a batch included."""
+        counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=counts)["Attributes"]
+        return sum(int(count) for count in found.values())
 
     def _poll(self) -> None:
         while not self._stopped.is_set():
@@ -68,7 +92,10 @@ class QueuePoller:
         found = self._received(self._mapping.batch_size)
         end = time.monotonic() + int(self._mapping.max_batch_window or 0)
         while found and time.monotonic() < end and (room := self._mapping.batch_size - len(found)):
-            found += self._received(room)
+            more = self._received(room)
+            if not more and self._hurried.is_set():
+                break
+            found += more
         return found
 
     def _received(self, room: int) -> list[dict[str, Any]]:

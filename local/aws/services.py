@@ -180,6 +180,11 @@ class Services:
         role = self.principal(backend.get_function(mapping.function_arn).role)
         self._pollers.append(QueuePoller(mapping, self.client("sqs", role), self.client("lambda", "sqs")))
 
+    def deliver_events(self) -> None:
+        """See `local.cloud.LaptopCloud.deliver_events`."""
+        for poller in self._pollers:
+            poller.hurry()
+
     def principal(self, role: str) -> str:
         """The access key id under which a role's calls are made: its logical id, else its name."""
         by_name = {arn.rpartition("/")[2]: logical_id for arn, logical_id in self.roles.items()}

@@ -26,7 +26,7 @@ FIGURES = (
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:4566"),
     (re.compile(r"\b\d+\.\d+\b"), "0.1"),
     (re.compile(r"\b(?:\d+[dhms] ?){1,2}\b"), "1m "),
-    (re.compile(r"\b\d[\d,]* bytes|within \d+ s"), "1 bytes"),
+    (re.compile(r"\b\d[\d,]* (?:bytes|outputs)|within \d+ s"), "1 byte"),
     (re.compile(r"\b[0-9a-f]{32,}\b|(?<=databucket-)[a-z0-9]+|(?<=ChangesQueue-)[A-Z0-9]+"), "#"),
 )
 """What differs from session to session: times, amounts, sizes, ports, hashes."""

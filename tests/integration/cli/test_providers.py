@@ -55,7 +55,10 @@ def test_errors_say_what_is_wrong(fanout: Fanout) -> None:
         or "not allowed" in fanout("providers", "add", "../a").error
     )
     assert "NAME=JSON" in fanout("providers", "add", "a", "--field", "owner=sales").error
-    assert fanout("providers", "add", "a", "--frequency", "0").status == 2
+    assert "NAME=JSON" in fanout("providers", "add", "a", "--field", "limit=NaN").error
+    assert "half of a surrogate pair" in fanout("providers", "add", "a", "--field", r'owner="\ud800"').error
+    for frequency in ("0", "527041", "inf", "nan", "1e999"):
+        assert fanout("providers", "add", "a", "--frequency", frequency).status == 2
     assert listed(fanout) == {}
 
 

@@ -24,11 +24,11 @@ UNSTARTED_ON_GLUE = (
 PASSING = {
     "of_lambda": OF_LAMBDA,
     "of_the_sandbox": (
-        Hangs(),
         Refused("ClientExecutionTimeoutException"),
         Fails("Lambda.Unknown", after=True),
         Fails("Sandbox.Timedout", after=True),
         Fails("Runtime.ExitError", after=True),
+        Hangs(),
     ),
     "of_ours": tuple(map(Fails, ("LedgerUnavailableError", "LedgerConflictError", "StorageUnavailableError"))),
 }
@@ -165,6 +165,7 @@ ACTS = {
     },
     # ---- the end of a run that succeeded
     **{f"success_{name}": small(update=endings) for name, endings in PASSING.items()},
+    "success_at_last": small(update=NEVER[:-1]),
     **{
         name: Act(
             Scene("small", {"update": endings}),
@@ -201,14 +202,15 @@ def check(provider: str, act: Act, end: Played) -> None:
 
     Raises
     ------
-    AssertionError
-        Something differs.
+    AssertionError, KeyError
+        Something differs, or is not there.
     """
     run = f"run-of-{provider}"
     assert tuple(end.path) == act.path
     assert {who: len(made) for who, made in end.calls.items()} == act.calls
     assert end.execution["status"] == ("FAILED" if act.says else "SUCCEEDED")
     assert act.says in end.execution.get("cause", "")
+    assert bool(end.execution.get("error")) is bool(act.says)
     assert end.messages == act.messages
     if act.path[-1] == BUSY:
         assert end.item["lease"]["run_id"] == act.scene.held_by
@@ -238,7 +240,9 @@ def _check_record(act: Act, end: Played, run: str) -> None:
     if ENGINE in act.path:
         assert last["run_dir"].endswith(f"_{run}/")
         assert last["reason"]
-    if not act.says:
+    if act.says:
+        assert (end.execution["error"], end.execution["cause"]) == ("RunFailed", last["error"])
+    else:
         assert last["engine"] == ("glue" if GLUE in act.path else "small" if SMALL in act.path else "none")
         assert last["rows"] == last["messages"] == act.messages
 

@@ -162,7 +162,7 @@ class Stage:
 
     def job_run_started(self, job: Any, run: Any) -> None:
         """See `Hooks`."""
-        provider = run.arguments["--provider"]
+        provider = run.arguments.get("--provider", "")
         ending = self._next(provider, "glue", run)
         if isinstance(ending, Refused):
             run.real_state = "FAILED"  # so that it does not count among the job's runs at once
@@ -176,11 +176,14 @@ class Stage:
 
     def _end(self, run: Any, ending: Ending) -> None:
         assert isinstance(ending, Ends)
-        run.real_state = "RUNNING"
+        run.real_state, state = "RUNNING", ending.state
         if ending.works:
-            self._work({name.removeprefix("--"): value for name, value in run.arguments.items()})
+            try:
+                self._work({name.removeprefix("--"): value for name, value in run.arguments.items()})
+            except Exception:  # noqa: BLE001 - a run whose arguments are nonsense fails, whatever it trips over
+                state = "FAILED"
         run.finished = run.modified_on = utcnow()
-        run.real_state = ending.state
+        run.real_state = state
 
     def _work(self, arguments: dict[str, str]) -> None:
         """What the job does, by the same script in Lambda; its result says that it was Glue."""
@@ -221,7 +224,7 @@ class Theatre:
         self.definition = hastened(
             json.loads(states.describe_state_machine(stateMachineArn=self.machine)["definition"])
         )
-        self.perform(self.definition)
+        states.update_state_machine(stateMachineArn=self.machine, definition=json.dumps(self.definition))
 
     def close(self) -> None:
         """End the cloud."""
@@ -253,11 +256,13 @@ class Theatre:
                 FunctionName=self.cloud.physical_id("ClaimFunction"), Payload=json.dumps(event).encode()
             )
 
-    def play(self, provider: str, scene: Scene) -> Played:
-        """Run one execution to its end, and look around."""
+    def play(self, provider: str, scene: Scene, machine: str = "") -> Played:
+        """Run one execution, of the stack's state machine or of another one, to its end, and look around."""
         states = self.cloud.client("stepfunctions")
         given = scene.given or json.dumps({"provider": provider})
-        started = states.start_execution(stateMachineArn=self.machine, name=f"run-of-{provider}", input=given)
+        started = states.start_execution(
+            stateMachineArn=machine or self.machine, name=f"run-of-{provider}", input=given
+        )
         arn = started["executionArn"]
         _until(lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING", f"{provider} ends")
         entered = [
@@ -292,10 +297,11 @@ class Theatre:
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return counted
 
-    def perform(self, definition: Mapping[str, Any]) -> None:
-        """Let the executions that start from now on have this definition."""
+    def build(self, name: str, role: str, definition: Mapping[str, Any]) -> str:
+        """Make another state machine for the same handlers; returns its ARN."""
         states = self.cloud.client("stepfunctions")
-        states.update_state_machine(stateMachineArn=self.machine, definition=json.dumps(definition))
+        made = states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=role)
+        return str(made["stateMachineArn"])
 
 
 def hastened(definition: dict[str, Any]) -> dict[str, Any]:

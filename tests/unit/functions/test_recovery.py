@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from fanout.errors import LeaseLostError
 from fanout.ledger import ProviderState
+from fanout.recovery import CHECKED_AT_ONCE, dead_runs
 from fanout.runs import Lease, Report
 from tests.harness.faults import Fault
 from tests.harness.processes import Process
@@ -307,3 +309,68 @@ class TestOwedReports:
         report = process.finish().value
         assert report.started == 1
         assert any("next tick" in fault for fault in report.faults)
+
+
+class Lost:
+    """A list of running executions that lacks all of them."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def running(self) -> set[str]:
+        return set()
+
+    def status(self, execution_arn: str) -> str | None:
+        self.asked.append(execution_arn)
+        return "RUNNING"
+
+
+def test_at_most_a_hundred_executions_that_the_list_lacks_are_asked_for_at_once() -> None:
+    now = World().clock()
+    long_ago, executions = now - timedelta(minutes=60), Lost()
+    leases = {
+        f"p{number}": Lease(
+            run_id=f"run{number}",
+            claimed_at=long_ago,
+            expires_at=now + timedelta(minutes=60),
+            run_dir=f"s3://data/runs/provider=p{number}/run{number}/",
+            execution_arn=f"arn:{number}",
+        )
+        for number in range(CHECKED_AT_ONCE + 50)
+    }
+
+    assert dead_runs(leases, executions, now, print) == {}
+    assert len(executions.asked) == CHECKED_AT_ONCE == 100
+
+
+def test_owed_reports_are_pushed_in_another_order_at_each_tick() -> None:
+    """So that none is always behind those that a config API is slow to take."""
+    world = World()
+    for number in range(12):
+        name = f"p{number:02d}"
+        world.provider(name)
+        world.faults.down.add("config_api")
+        world.run(name, "run")
+    orders = []
+    for minutes in (15, 30, 15):
+        told: list[str] = []
+        tick = world.clock() + timedelta(minutes=minutes)
+        recovery = replace(world.dispatcher.recovery, endings=Pushing(told))
+        recovery.push_owed([], tick, lambda: 300.0, print)
+        orders.append(told)
+
+    assert orders[0] == orders[2], "a tick that is delivered twice pushes alike"
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert len(orders[0]) == 12
+
+
+class Pushing:
+    """Notes whose report is pushed."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def push_report(self, state: ProviderState) -> bool:
+        self._told.append(state.provider)
+        return True

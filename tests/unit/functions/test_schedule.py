@@ -466,3 +466,8 @@ def test_every_verdict_has_its_count_in_the_report(verdict: Verdict) -> None:
     from fanout.dispatcher import TickReport
 
     assert getattr(TickReport(scheduled_at=""), verdict.value) == 0
+
+
+@pytest.mark.parametrize("length", [1, 59, 60, 61, 63, 64, 80, 100])
+def test_step_functions_takes_the_name_of_a_provider_of_any_length(length: int) -> None:
+    assert len(execution_name("p" * length, datetime(2026, 11, 22, 7, 30, tzinfo=UTC))) <= 80

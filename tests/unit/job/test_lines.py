@@ -118,3 +118,18 @@ def test_a_byte_order_mark_at_the_beginning_is_left_out(pieces: int, zipped: boo
     stored = gzip.compress(raw) if zipped else raw
     chunks = iter([stored[n : n + pieces] for n in range(0, len(stored), pieces)])
     assert b"".join(decompressed(chunks, "a.json")) == b"one\n\xef\xbb\xbftwo"
+
+
+def test_a_line_of_exactly_the_limit_is_kept_wherever_pieces_end() -> None:
+    pieces = [b"aaa", b"aa\nbbb", b"bb\nccccc", b"\ndddd", b"d"]
+    assert [line for lines in split_lines(pieces, limit=5) for line in lines] == [
+        b"aaaaa",
+        b"bbbbb",
+        b"ccccc",
+        b"ddddd",
+    ]
+
+
+def test_a_line_of_one_byte_more_is_not() -> None:
+    pieces = [b"aaa", b"aaa\nbbb", b"bbb"]
+    assert [line for lines in split_lines(pieces, limit=5) for line in lines] == [None, None]

@@ -200,3 +200,24 @@ def test_nesting_deeper_than_any_item_is_a_typed_error() -> None:
     )
     with pytest.raises(RecordError, match="deep"):
         sent(parse_change(raw, "x"))
+
+
+def test_a_targets_limit_counts_bytes_and_not_characters() -> None:
+    change = parse_change(line(stream(NewImage={"text": {"S": "\u20ac" * 400}})), "x")
+    plain = maker().message(maker().drafts(change, 0, 1)[0])
+    assert len(plain.body) < plain.size
+
+    [event] = sent(change, maker(limit=plain.size - 1))
+
+    assert "dataref" in event
+
+
+@pytest.mark.parametrize("character", ["\ufffe", "\uffff"])
+def test_characters_that_sqs_refuses_are_escaped(character: str) -> None:
+    change = parse_change(line(stream(NewImage={"text": {"S": f"a{character}b"}})), "x")
+    made_by = maker()
+
+    [message] = [made_by.message(draft) for draft in made_by.drafts(change, 0, 1)]
+
+    assert character not in message.body
+    assert f"a{character}b" in json.dumps(json.loads(message.body), ensure_ascii=False)

@@ -29,6 +29,25 @@ def test_batches_hold_ten_at_most_within_the_limit_and_lose_nothing(sizes: list[
     assert all(1 <= len(batch) <= 10 and sum(m.size for m in batch) <= 100 for batch in made)
 
 
+def test_no_batch_has_more_than_ten_however_small_they_are() -> None:
+    assert [len(batch) for batch in batches([message(str(n), 1) for n in range(25)], 1_000)] == [10, 10, 5]
+
+
+def test_what_a_full_batch_passed_over_comes_before_later_ones_of_its_group() -> None:
+    groups = "aabcdefghijkla"
+    waiting = deque(message(f"{group}{place}", 1, group) for place, group in enumerate(groups))
+
+    first = one_of_each_group(waiting, 1_000)
+
+    assert len(first) == 10
+    assert [m.id for m in waiting if m.group == "a"] == ["a1", "a13"]
+
+
+def test_of_two_messages_with_one_id_both_are_sent() -> None:
+    """Two records may say that they are the same event; the queue is not told what one of them said."""
+    assert [[m.id for m in batch] for batch in batches([message("a"), message("a")], 100)] == [["a", "a"]]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 60)), min_size=1, max_size=30))
 def test_a_batch_in_order_holds_one_message_of_a_group_the_first(waiting: list[tuple[str, int]]) -> None:
     messages = [message(str(n), size, group) for n, (group, size) in enumerate(waiting)]

@@ -1,0 +1,280 @@
+"""Bugs in the code and the template: small patches, each with the tests that must notice it.
+
+A safeguard that has no entry here is none: nobody would see it go.
+"""
+
+# ruff: noqa: E501 - texts are quoted as they stand
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FUNCTIONS, JOB, TEMPLATE = "tests/unit/functions", "tests/unit/job", "tests/template/test_first_deploy.py"
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One bug.
+
+    Attributes
+    ----------
+    name
+        What is wrong.
+    file
+        Below the repository's root.
+    old, new
+        A text that is there once, and what stands there instead.
+    tests
+        Files and folders of which at least one test must fail.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _in(file: str, *tests: str) -> _Maker:
+    return _Maker(file, tests)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    file: str
+    tests: tuple[str, ...]
+
+    def __call__(self, name: str, old: str, new: str, *more: str) -> Patch:
+        return Patch(f"{self.file.rpartition('/')[2]}: {name}", self.file, old, new, (*self.tests, *more))
+
+
+ledger = _in("functions/fanout/ledger.py", f"{FUNCTIONS}/test_ledger.py")
+claims = _in("functions/fanout/claims.py", f"{FUNCTIONS}/test_claims.py")
+manifests = _in("functions/fanout/manifests.py", f"{FUNCTIONS}/test_manifests.py")
+endings = _in("functions/fanout/endings.py", f"{FUNCTIONS}/test_endings.py")
+recovery = _in("functions/fanout/recovery.py", f"{FUNCTIONS}/test_recovery.py")
+dispatcher = _in("functions/fanout/dispatcher.py", f"{FUNCTIONS}/test_dispatcher.py")
+schedule = _in("functions/fanout/schedule.py", f"{FUNCTIONS}/test_schedule.py")
+starts = _in("functions/fanout/starts.py", f"{FUNCTIONS}/test_starts.py")
+client = _in("functions/fanout/config_client.py", f"{FUNCTIONS}/test_config_client.py")
+sender = _in("glue/fanout_job/sender.py", f"{JOB}/test_send.py")
+formats = _in("glue/fanout_job/formats.py", f"{JOB}/test_lines.py")
+messages = _in("glue/fanout_job/messages.py", f"{JOB}/test_messages.py")
+clients = _in("glue/fanout_job/clients.py", f"{JOB}/test_clients.py")
+logs = _in("glue/fanout_job/logs.py", f"{JOB}/test_logs.py")
+template = _in("template.yaml", TEMPLATE)
+SENDING = "tests/integration/job/test_sending.py::"
+
+PATCHES = (
+    # ---- the ledger's rules
+    ledger("a claim is not remembered", '"last_claim": lease.turn, ', ""),
+    ledger("an old tick moves last_success back", "max(lease.turn, state.last_success or lease.turn)", "lease.turn"),
+    ledger(
+        "another lease of the same run commits",
+        "held.run_dir == lease.run_dir\n    return same",
+        "True\n    return same",
+    ),
+    ledger("a void plan commits", "and state.bookmark.generation == planned.generation", ""),
+    ledger("a lease never expires", "return now < lease.expires_at", "return True"),
+    ledger("a live lease is taken over", "            raise PartitionBusyError(held)", "            pass"),
+    ledger("a planned run is planned again", "    if held.plan is not None:\n        return state\n", ""),
+    ledger("a lost lease gets a plan", "if held is None or held.run_dir != lease.run_dir:", "if held is None:"),
+    ledger(
+        "a repeated commit counts again",
+        "        if is_committed(state, lease.run_id):\n            return state\n",
+        "",
+    ),
+    ledger("a failure moves nothing", "    failures = state.failures + 1\n", "    failures = state.failures\n"),
+    ledger("a newer report is forgotten", "if state.report == report else state", "if state.report else state"),
+    # ---- the claim
+    claims("the window loses its oldest second", "o.last_modified >= since)", "o.last_modified > since)"),
+    claims(
+        "workers without a cap",
+        "min(max(math.ceil(size / BYTES_PER_WORKER), MIN_WORKERS), s.max_workers)",
+        "max(math.ceil(size / BYTES_PER_WORKER), MIN_WORKERS)",
+    ),
+    # ---- manifests
+    manifests("the backlog ignores the cut by bytes", "backlog=count - len(taken)", "backlog=count - len(oldest)"),
+    manifests("the watermark's own second is old", "stored.last_modified >= since)", "stored.last_modified > since)"),
+    manifests("what was sent is new", " and stored.identity not in seen", ""),
+    manifests("no bound in bytes", "if taken and total > max_bytes:", "if False:"),
+    manifests("a replay in part", "    if selection.backlog:\n", "    if False:\n"),
+    # ---- endings
+    endings(
+        "a success without a result", 'if plan.engine == "none":', 'if plan.engine == "none" or plan.objects is None:'
+    ),
+    endings(
+        "an unbounded error", "else explain(ending.result))[:MAX_ERROR_CHARACTERS]", "else explain(ending.result))"
+    ),
+    endings(
+        "a fault after the commit escapes",
+        '        except FanoutError as error:\n            self.log(f"{state.provider}: after',
+        '        except ValueError as error:\n            self.log(f"{state.provider}: after',
+    ),
+    endings(
+        "a freed lease is reported at once",
+        "self._finish(state, tell)",
+        "self._finish(state)",
+        f"{FUNCTIONS}/test_recovery.py",
+    ),
+    endings(
+        "fewer objects than planned",
+        "result.objects != len(manifest.objects)",
+        "result.objects > len(manifest.objects)",
+    ),
+    endings("a result of another run", "result.run_id != run_id or ", ""),
+    # ---- recovery
+    recovery("a redriven execution is dead", '("RUNNING", "PENDING_REDRIVE")', '("RUNNING",)'),
+    recovery("all missing executions are asked for", "missing[:CHECKED_AT_ONCE]", "missing"),
+    recovery("a dead run's report delays the starts", ", tell=False)", ")"),
+    recovery("reports go on after three failures", "failures == GIVE_UP_AFTER or ", ""),
+    recovery("reports ignore the deadline", " or remaining_seconds() < LAST_REPORT_SECONDS", ""),
+    recovery("reports always in one order", "order.sample(owed, len(owed))", "owed"),
+    recovery("a young lease is doubted", " and now - lease.claimed_at > SETTLING", ""),
+    # ---- the dispatcher
+    dispatcher(
+        "places are not counted after a start",
+        "places.take(name, execution, self.clock(), heavy=candidate.heavy, group=candidate.group)",
+        "pass",
+    ),
+    # ---- who is due, and names
+    schedule(
+        "a hash of the slug",
+        "hashlib.sha256(provider.encode())",
+        "hashlib.sha256(re.sub(r'[^0-9A-Za-z_-]', '_', provider)[:50].encode())",
+    ),
+    schedule("names too long", "{1,60}", "{1,80}"),
+    schedule(
+        "a claim is no turn",
+        "(entry.last_success, state.last_success, state.last_claim)",
+        "(entry.last_success, state.last_success)",
+    ),
+    schedule(
+        "no cap for a group", "if full or (candidate.heavy and places <= 0):", "if candidate.heavy and places <= 0:"
+    ),
+    schedule("no cap for all", "if full or (candidate.heavy and places <= 0):", "if full:"),
+    schedule("light runs wait for a place", "(candidate.heavy and places <= 0)", "(places <= 0)"),
+    schedule("no place is given back", "occupant.execution in running or ", "True or "),
+    # ---- starts
+    starts("hopeless despite a success", " and not self.new and not self.before", ""),
+    starts("throttling changes no rate", "                self._bucket.throttled()\n", ""),
+    # ---- the config API's client
+    client("the key goes anywhere", "        if not trusted:\n", "        if False:\n"),
+    # ---- the job
+    sender("eleven in a batch", "if len(batch) == 10 or (", "if len(batch) == 11 or ("),
+    sender(
+        "of two messages with one id one is lost",
+        "        batch.append(message)\n        size += message.size\n    if batch:",
+        "        if message.id not in {m.id for m in batch}:\n            batch.append(message)\n            size += message.size\n    if batch:",
+    ),
+    sender("what was passed over comes last", "waiting.extendleft(reversed(passed))", "waiting.extend(passed)"),
+    sender(
+        "sends ignore the deadline",
+        "            if left <= 0:\n                raise DeadlineError\n",
+        "",
+        f"{SENDING}test_no_request_starts_after_the_deadline",
+    ),
+    sender(
+        "a refusal is tried again",
+        "if status < 500 and status not in (408, 429) and not is_passing(reason):",
+        "if False:",
+        f"{SENDING}test_data_18_giving_up_is_bounded_and_typed",
+    ),
+    formats(
+        "only the first member is read",
+        "        if member.eof:\n            data = data.lstrip",
+        "        if member.eof:\n            return\n            data = data.lstrip",
+    ),
+    formats(
+        "a line at the limit is too long",
+        "first if len(first) <= limit else None",
+        "first if len(first) < limit else None",
+    ),
+    formats("a last line at the limit is too long", "len(rest) > limit:", "len(rest) >= limit:"),
+    messages(
+        "characters instead of bytes",
+        "if len(body) > self.limit:\n            del",
+        "if len(body.decode()) > self.limit:\n            del",
+    ),
+    messages("characters that SQS refuses", 'if b"\\xef\\xbf" in body:', "if False:"),
+    clients(
+        "one try for credentials",
+        '"AWS_METADATA_SERVICE_NUM_ATTEMPTS": "5"',
+        '"AWS_METADATA_SERVICE_NUM_ATTEMPTS": "1"',
+    ),
+    Patch(
+        "errors.py: missing credentials are final",
+        "glue/fanout_job/errors.py",
+        "class CredentialsError(TransientError)",
+        "class CredentialsError(JobError)",
+        (f"{JOB}/test_clients.py",),
+    ),
+    logs("another name for the time", '{"timestamp": moment', '{"time": moment'),
+    # ---- the template
+    template(
+        "a table with a fixed name",
+        "    Properties:\n      BillingMode: PAY_PER_REQUEST\n      AttributeDefinitions: [{AttributeName: provider, AttributeType: S}, {",
+        "    Properties:\n      TableName: fixed\n      BillingMode: PAY_PER_REQUEST\n      AttributeDefinitions: [{AttributeName: provider, AttributeType: S}, {",
+    ),
+    template(
+        "a policy that names two queues",
+        "Resource: !GetAtt ChangesQueue.Arn,\n             Condition: {Bool",
+        "Resource: [!GetAtt ChangesQueue.Arn, !GetAtt UndeliveredQueue.Arn],\n             Condition: {Bool",
+    ),
+    template("Lambda's own log level", ", ApplicationLogLevel: !Ref LogLevel}", "}"),
+    template("no worker type", "        GLUE_WORKER_TYPE: !Ref GlueWorkerType", "        WORKER: !Ref GlueWorkerType"),
+    template("runs wait in Glue", "JobRunQueuingEnabled: false", "JobRunQueuingEnabled: true"),
+    template("512 MB to sort in", "{Size: 10240}", "{Size: 512}"),
+    template("method metrics", "MetricsEnabled: false", "MetricsEnabled: true"),
+    template("a second stage", "    OpenApiVersion: 3.0.1", "    TracingEnabled: true"),
+    template("a tick before the key is in the plan", '${ConfigApiUsagePlanKey}"', '${Env}"'),
+    template("an alarm at creation", "      TreatMissingData: missing\n", "      TreatMissingData: breaching\n"),
+    template("everybody's artifacts", "${ArtifactBucket}/${AWS::StackName}/*", "${ArtifactBucket}/*"),
+    template(
+        "another account's artifacts", ', Condition: {StringEquals: {"aws:ResourceAccount": !Ref AWS::AccountId}}', ""
+    ),
+    template("claim checks go before their messages", "Default: 90, MinValue: 29", "Default: 90, MinValue: 14"),
+    template(
+        "access logs in an account without a role",
+        "!Or [!Condition Production, !Equals [!Ref ApiLogsRole, create]]",
+        "!Or [!Condition BuiltInConfigApi, !Equals [!Ref ApiLogsRole, create]]",
+    ),
+    Patch(
+        "template.yaml: the dispatcher may do anything to the ledger",
+        "template.yaml",
+        "Action: [dynamodb:GetItem, dynamodb:BatchGetItem, dynamodb:PutItem]",
+        "Action: dynamodb:*",
+        ("tests/template/test_security.py",),
+    ),
+    Patch(
+        "template.yaml: the ledger is not kept",
+        "template.yaml",
+        "  RunLedger:\n    Type: AWS::DynamoDB::Table\n    DeletionPolicy: RetainExceptOnCreate\n",
+        "  RunLedger:\n    Type: AWS::DynamoDB::Table\n    DeletionPolicy: Delete\n",
+        ("tests/template/test_security.py",),
+    ),
+    Patch(
+        "change_log.asl.json: one partition",
+        "statemachine/change_log.asl.json",
+        '"Resource": "arn:${Partition}:states:::glue',
+        '"Resource": "arn:aws:states:::glue',
+        (TEMPLATE,),
+    ),
+    Patch(
+        "samconfig.toml: artifacts where the job may not look",
+        "samconfig.toml",
+        's3_prefix = "glue-fanout-prod"',
+        's3_prefix = "prod"',
+        (TEMPLATE,),
+    ),
+)
+
+HARMLESS = {
+    "claim checks named by their content instead of their id": "only the name of an object that nobody lists changes",
+    "a lease that has just expired to the microsecond": "both answers are right at that moment",
+    "a repeated claim that plans anew": "the ledger keeps the run's first plan; the objects are listed once more",
+    "a provider that is due by the clock and not by the tick": "the verdict looks at the tick again; one read more",
+    "a report that is owed while a lease is held": "the tick leaves such providers out, and the ledger's rule again",
+    "the scheme left out of the comparison of addresses": "no address but https, or this machine's own, has an origin",
+    "gzip whose rest is not flushed": "zlib reads the trailer after its last output, so a whole object leaves none",
+}
+"""Bugs that nobody could see, and why; they have no entry above."""

@@ -13,7 +13,8 @@ from fanout_job.messages import MessageMaker
 from fanout_job.settings import Settings
 from tests.unit.job.records import OLD, line, stream
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 SETTINGS = Settings(
     provider="acme",
     run_id="acme-20261122T073000Z",
@@ -42,3 +43,12 @@ def test_the_transform_of_the_readme_makes_the_message_shown_and_none_of_a_row_w
 
     assert sent(stream()) == [json.loads(block("json"), parse_float=Decimal)]
     assert sent(stream(NewImage=OLD)) == []
+
+
+def test_the_yearly_bills_of_the_readme_are_those_of_the_cost_page() -> None:
+    page = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
+    bills = re.findall(r"^\| ([0-9,]+ \| [0-9]+ min \| [0-9,]+ \| \$[0-9,]+) \| (\$[0-9,]+) \|$", README, re.MULTILINE)
+
+    assert len(bills) == 4
+    for article, dev in bills:
+        assert re.search(rf"^\| {re.escape(article)} \| \$[0-9,]+ \| {re.escape(dev)} \|$", page, re.MULTILINE), article

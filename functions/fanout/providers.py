@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -20,6 +20,8 @@ NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
 MAX_FREQUENCY_MINUTES = 366 * 24 * 60
 CLOCK_SKEW = timedelta(minutes=5)
 """How far clocks may disagree. What lies further in the future is wrong, not early."""
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""As a last success: there was none."""
 
 _name = re.compile(NAME_PATTERN)
 _number = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
@@ -66,17 +68,25 @@ def _date(value: object) -> datetime | None:
         return None
     if not isinstance(value, str):
         raise ValueError("must be an RFC 1123 date such as 'Tue, 08 Nov 2022 15:47:17 GMT', or null")
-    return parse_http_date(value)
+    moment = parse_http_date(value)
+    return None if moment == NEVER else moment
+
+
+def _status(value: object) -> object:
+    return None if value == "new" else value
 
 
 class ProviderEntry(BaseModel):
-    """One provider in the config API's answer. Fields it does not know are kept."""
+    """One provider in the config API's answer. Fields it does not know are kept.
+
+    A provider that never ran has neither `last_success` nor `status`; 1970 and "new" mean the same.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     frequency: Annotated[float, BeforeValidator(_minutes), Field(ge=1, le=MAX_FREQUENCY_MINUTES, allow_inf_nan=False)]
     last_success: Annotated[datetime | None, BeforeValidator(_date)] = None
-    status: Literal["running", "succeeded", "failed"] | None = None
+    status: Annotated[Literal["running", "succeeded", "failed"] | None, BeforeValidator(_status)] = None
     paused: bool | None = None
     group: Annotated[str, Field(min_length=1, max_length=64)] | None = None
 

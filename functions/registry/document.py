@@ -11,9 +11,13 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from fanout.errors import InvalidProviderError, InvalidRequestError
-from fanout.providers import MAX_FREQUENCY_MINUTES, check_name, describe, parse_entry
+from fanout.providers import MAX_FREQUENCY_MINUTES, NEVER, check_name, describe, parse_entry
+from fanout.times import format_http_date
 
 Entry = dict[str, Any]
+
+NEVER_RAN: Entry = {"status": "new", "last_success": format_http_date(NEVER)}
+"""What an entry says until a run has reported. The contract's fields are never absent: clients read them unasked."""
 
 MAX_ENTRY_BYTES = 64 * 1024
 """An item of DynamoDB has at most 400 KB; an entry this long is not configuration any more."""
@@ -37,9 +41,9 @@ class EntryPatch(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     frequency: Frequency = Field(default=0.0, description="minutes between two runs, as a number or a string of one")
-    last_success: HttpDate | None = Field(default=None, description="RFC 1123 date up to which all was processed")
-    status: Literal["running", "succeeded", "failed"] | None = Field(
-        default=None, description="how the last run stands"
+    last_success: HttpDate | None = Field(default=None, description="RFC 1123 date of the last success; 1970: never")
+    status: Literal["new", "running", "succeeded", "failed"] | None = Field(
+        default=None, description="how the last run stands; new: there was none"
     )
     paused: bool | None = Field(default=None, description="true keeps the provider from being started")
     group: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
@@ -89,7 +93,7 @@ def read_json(text: str) -> Entry:
 
 
 def checked(provider: str, entry: Entry, now: datetime) -> Entry:
-    """Return a complete entry without its nulls if it is one that the dispatcher takes.
+    """Return a complete entry, without its nulls and with what `NEVER_RAN` says, if the dispatcher takes it.
 
     Raises
     ------
@@ -100,6 +104,7 @@ def checked(provider: str, entry: Entry, now: datetime) -> Entry:
     """
     _validate(EntryDocument, provider, entry)
     present = {name: value for name, value in entry.items() if value is not None}
+    present |= {name: value for name, value in NEVER_RAN.items() if name not in present}
     parse_entry(check_name(provider), present, now)
     if len(json.dumps(present)) > MAX_ENTRY_BYTES:
         raise EntryTooLargeError(f"{provider}: the entry is longer than {MAX_ENTRY_BYTES} bytes")

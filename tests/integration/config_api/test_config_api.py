@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import pytest
 import requests
@@ -11,7 +13,14 @@ import requests
 from fanout.config_client import HttpConfigApi
 from tests.integration.config_api.conftest import Api
 
-ENTRY = {"frequency": "120", "owner": {"team": "sales", "limit": 12345678901234567890.5}}
+SUCCESS = "Tue, 08 Nov 2022 15:47:17 GMT"
+ENTRY = {
+    "frequency": "120",
+    "last_success": SUCCESS,
+    "status": "succeeded",
+    "owner": {"team": "sales", "limit": 12345678901234567890.5},
+}
+NEVER_RAN = {"last_success": "Thu, 01 Jan 1970 00:00:00 GMT", "status": "new"}
 
 
 def problem(response: requests.Response) -> tuple[int, str]:
@@ -31,6 +40,33 @@ def test_an_entry_comes_back_as_it_was_put(api: Api) -> None:
     assert put.json() == got.json() == ENTRY
     assert put.headers["ETag"] == got.headers["ETag"]
     assert api.call("PUT", "/a", json=ENTRY).status_code == 200
+
+
+def test_a_provider_that_never_ran_is_new_and_last_succeeded_in_1970(api: Api) -> None:
+    put = api.call("PUT", "/a", json={"frequency": 5, "status": None})
+    ran = api.call("PATCH", "/a", json={"status": "succeeded", "last_success": SUCCESS})
+    forgotten = api.call("PATCH", "/a", json={"status": None, "last_success": None})
+
+    assert put.json() == forgotten.json() == {"frequency": 5, **NEVER_RAN}
+    assert ran.json() == {"frequency": 5, "status": "succeeded", "last_success": SUCCESS}
+
+
+def test_a_loop_that_reads_the_three_fields_unasked_starts_who_never_ran_and_who_is_due(api: Api) -> None:
+    """As a client of the article's contract does it: it knows these three fields, and that each entry has them."""
+    api.call("PUT", "/new", json={"frequency": "120"})
+    api.call("PUT", "/late", json={"frequency": "120", "last_success": SUCCESS, "status": "succeeded"})
+    api.call("PUT", "/busy", json={"frequency": "120", "last_success": SUCCESS, "status": "running"})
+    just_now = format_datetime(datetime.now(UTC), usegmt=True)
+    api.call("PUT", "/fresh", json={"frequency": "120", "last_success": just_now, "status": "succeeded"})
+
+    started = []
+    for provider, config in api.call("GET").json().items():
+        last_success = datetime.strptime(config["last_success"], "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=UTC)
+        minutes_since = (datetime.now(UTC) - last_success).total_seconds() / 60
+        if config["status"] != "running" and minutes_since >= int(config["frequency"]):
+            started.append(provider)
+
+    assert sorted(started) == ["late", "new"]
 
 
 def test_a_patch_changes_only_its_fields_and_null_removes_one(api: Api) -> None:
@@ -110,7 +146,7 @@ def test_changes_at_the_same_time_are_all_kept(api: Api) -> None:
         answers = list(pool.map(lambda n: api.call("PATCH", "/a", json={f"field{n}": n}).status_code, range(4)))
 
     kept = api.call("GET", "/a").json()
-    assert {f"field{n}" for n, status in enumerate(answers) if status == 200} == set(kept) - {"frequency"}
+    assert {f"field{n}" for n, status in enumerate(answers) if status == 200} == set(kept) - {"frequency", *NEVER_RAN}
     assert set(answers) <= {200, 412}
     assert 200 in answers
 
@@ -210,4 +246,4 @@ def test_a_list_beyond_one_answer_of_lambda_comes_in_pages(api: Api) -> None:
     assert len(json.dumps(first.text)) < 6_000_000
     assert len(first.json()) < 60
     assert 'rel="next"' in first.headers["Link"]
-    assert dict(listed) == dict.fromkeys(names, entry)
+    assert dict(listed) == {name: {**entry, **NEVER_RAN} for name in names}

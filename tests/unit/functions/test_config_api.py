@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 import config_api
+from registry.document import NEVER_RAN
 from registry.table import ProviderTable
 from tests.unit.functions.test_provider_table import MemoryDynamo
 
@@ -62,7 +63,7 @@ def test_a_body_that_api_gateway_encoded_is_read(table: ProviderTable) -> None:
     body = base64.b64encode(b'{"frequency": 5}').decode()
 
     assert call("PUT", "/providers/a", body, encoded=True)["statusCode"] == 201
-    assert table.get("a").entry == {"frequency": 5}
+    assert table.get("a").entry == {"frequency": 5, **NEVER_RAN}
 
 
 def test_a_body_that_is_no_text_is_refused(table: ProviderTable) -> None:

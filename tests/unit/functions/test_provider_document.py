@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from fanout.errors import InvalidProviderError, InvalidRequestError
 from fanout.providers import parse_entry
-from registry.document import EntryTooLargeError, checked, merged, read_json
+from registry.document import NEVER_RAN, EntryTooLargeError, checked, merged, read_json
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 
 def test_nulls_are_the_same_as_nothing() -> None:
-    assert checked("a", {"frequency": 5, "status": None, "note": None}, NOW) == {"frequency": 5}
+    assert checked("a", {"frequency": 5, "status": None, "note": None}, NOW) == {"frequency": 5, **NEVER_RAN}
 
 
 @pytest.mark.parametrize("frequency", [1, 7.5, "120", "7.5", 527040])
 def test_a_frequency_is_minutes_as_number_or_text(frequency: object) -> None:
-    assert checked("a", {"frequency": frequency}, NOW) == {"frequency": frequency}
+    assert checked("a", {"frequency": frequency}, NOW) == {"frequency": frequency, **NEVER_RAN}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_whole_pair_and_a_large_number_are_kept() -> None:
         ({"frequency": "abc"}, "a: frequency: must be minutes from 1 to 527040, as a number or a string of one"),
         ({"frequency": True}, "a: frequency: must be minutes from 1 to 527040, as a number or a string of one"),
         ({"frequency": 5, "paused": "yes"}, "a: paused: must be true or false"),
-        ({"frequency": 5, "status": "done"}, "a: status: must be one of 'running', 'succeeded' or 'failed'"),
+        ({"frequency": 5, "status": "done"}, "a: status: must be one of 'new', 'running', 'succeeded' or 'failed'"),
         ({"frequency": 5, "group": ""}, "a: group: must not be empty"),
         ({"frequency": 5, "group": "x" * 65}, "a: group: must have at most 64 characters"),
         ({"frequency": 5, "group": 5, "error": 4}, "a: group: must be text; error: must be text"),

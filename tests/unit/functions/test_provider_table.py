@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from registry.document import NEVER_RAN
 from registry.table import PAGE_BYTES, EntryChangedError, ProviderTable, Stored, UnknownProviderError
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -78,7 +79,7 @@ def test_a_patch_that_crosses_another_keeps_both(table: ProviderTable, dynamo: M
 
     table.patch("a", {"ours": 2}, NOW)
 
-    assert table.get("a").entry == {"frequency": 5, "theirs": 1, "ours": 2}
+    assert table.get("a").entry == {"frequency": 5, "theirs": 1, "ours": 2, **NEVER_RAN}
 
 
 def test_a_guarded_change_that_crosses_another_is_refused(table: ProviderTable, dynamo: MemoryDynamo) -> None:
@@ -88,7 +89,7 @@ def test_a_guarded_change_that_crosses_another_is_refused(table: ProviderTable, 
     with pytest.raises(EntryChangedError, match="read it again"):
         table.patch("a", {"ours": 2}, NOW, lambda stored: stored == seen)
 
-    assert table.get("a").entry == {"frequency": 5, "theirs": 1}
+    assert table.get("a").entry == {"frequency": 5, "theirs": 1, **NEVER_RAN}
 
 
 def test_a_removal_does_not_remove_what_was_changed_meanwhile(table: ProviderTable, dynamo: MemoryDynamo) -> None:
@@ -98,7 +99,7 @@ def test_a_removal_does_not_remove_what_was_changed_meanwhile(table: ProviderTab
     with pytest.raises(EntryChangedError):
         table.delete("a", lambda stored: stored == seen)
 
-    assert table.get("a").entry == {"frequency": 5, "theirs": 1}
+    assert table.get("a").entry == {"frequency": 5, "theirs": 1, **NEVER_RAN}
 
 
 def test_two_creations_at_once_make_one_entry(table: ProviderTable, dynamo: MemoryDynamo) -> None:
@@ -107,7 +108,7 @@ def test_two_creations_at_once_make_one_entry(table: ProviderTable, dynamo: Memo
     with pytest.raises(EntryChangedError):
         table.put("a", {"frequency": 2}, NOW, lambda stored: stored is None)
 
-    assert table.get("a").entry == {"frequency": 1}
+    assert table.get("a").entry == {"frequency": 1, **NEVER_RAN}
 
 
 def test_somebody_who_always_writes_first_is_not_fought_for_ever(table: ProviderTable, dynamo: MemoryDynamo) -> None:
@@ -129,7 +130,7 @@ def test_every_number_and_text_comes_back_exactly(table: ProviderTable) -> None:
 
     table.put("a", entry, NOW)
 
-    assert table.get("a").entry == entry
+    assert table.get("a").entry == {**entry, **NEVER_RAN}
 
 
 def test_what_is_not_there_cannot_be_read_or_changed(table: ProviderTable) -> None:

@@ -114,9 +114,14 @@ def test_a_last_success_is_read_to_the_second_in_utc() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [{"frequency": 1}, {"frequency": 1, "last_success": None, "status": None, "paused": None, "group": None}]
+    "raw",
+    [
+        {"frequency": 1},
+        {"frequency": 1, "last_success": None, "status": None, "paused": None, "group": None},
+        {"frequency": 1, "last_success": "Thu, 01 Jan 1970 00:00:00 GMT", "status": "new"},
+    ],
 )
-def test_what_is_absent_or_null_means_never(raw: dict[str, Any]) -> None:
+def test_what_is_absent_or_null_or_of_1970_means_never(raw: dict[str, Any]) -> None:
     entry = parse_entry("p", raw, NOW)
 
     assert (entry.last_success, entry.status, entry.group) == (None, None, None)

@@ -49,7 +49,7 @@ PERMISSIONS = {
     "trace": "glue:GetJob, glue:GetJobRun, logs:FilterLogEvents, logs:DescribeLogStreams, logs:GetLogEvents",
     "audit, replay, doctor, trace": "lambda:GetFunctionConfiguration",
     "doctor": "states:DescribeStateMachine, scheduler:GetSchedule, glue:GetJob, sqs:GetQueueAttributes, "
-    "lambda:GetAccountSettings, servicequotas:ListServiceQuotas",
+    "lambda:GetAccountSettings, servicequotas:ListServiceQuotas, s3:GetBucketNotification",
 }
 """IAM actions by command; each follows from the calls in cli/."""
 

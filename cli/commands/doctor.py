@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -58,7 +61,7 @@ class DoctorReport:
 
 
 def doctor(op: Operator) -> Exit:
-    """Check configuration, permissions, quotas, secret, schedule, script and clock. Status 1 if a check fails."""
+    """Check configuration, permissions, quotas, secret, schedule, script, clock and news. Status 1 if a check fails."""
     checks = tuple(_done(name, check, op.stack) for name, check in CHECKS.items())
     healthy = all(check.verdict is not Verdict.FAIL for check in checks)
     op.show(DoctorReport(healthy, checks), _show)
@@ -150,6 +153,49 @@ def _change_log(stack: Deployment) -> str:
     return f"{directory}, {counted(folders, 'provider')}{' or more' if answer.get('IsTruncated') else ''}"
 
 
+def _news(stack: Deployment) -> str:
+    """Whether the bucket's notifications lead to the news queue; with Discovery=poll, how to come to that."""
+    queue, (bucket, prefix) = stack.output("NewsQueueArn"), split_uri(stack.output("ChangeLogDir").rstrip("/") + "/")
+    if stack.dispatching.discovery == "poll":
+        if stack.planning.bookmark_mode == "glue":
+            return "Discovery=poll: every due provider is started; BookmarkMode=glue allows no other"
+        first = "" if bucket == stack.output("DataBucketName") else f"{_notify(queue, bucket, prefix)}, then "
+        return (
+            "Discovery=poll: every due provider is started; to start only who has new objects, "
+            f"{first}deploy with Discovery=events"
+        )
+    configured = stack.client("s3").get_bucket_notification_configuration(Bucket=bucket)
+    leading = [one for one in configured.get("QueueConfigurations", ()) if one["QueueArn"] == queue]
+    if any(_covers(one, prefix) for one in leading):
+        return f"s3://{bucket}/{prefix} tells the news queue of every new object"
+    told, left = ("only some", "others") if leading else ("no", "they")
+    raise CheckFailedError(
+        f"s3://{bucket}/{prefix} tells the news queue of {told} new objects; {left} wait for the sweep, "
+        f"up to {stack.dispatching.sweep_minutes} minutes",
+        _notify(queue, bucket, prefix),
+        Verdict.WARN if leading else Verdict.FAIL,
+    )
+
+
+def _covers(one: Mapping[str, Any], prefix: str) -> bool:
+    """Whether a notification is sent for every object below the prefix, however it is created."""
+    found = one.get("Filter", {}).get("Key", {}).get("FilterRules", ())
+    rules = {rule["Name"].lower(): rule["Value"] for rule in found}
+    every = "s3:ObjectCreated:*" in one["Events"]
+    return every and prefix.startswith(rules.get("prefix", "")) and not rules.get("suffix")
+
+
+def _notify(queue: str, bucket: str, prefix: str) -> str:
+    """How to have a bucket tell a queue of every object that is created below the prefix."""
+    rules = [{"Name": "prefix", "Value": prefix}]
+    one = {"QueueArn": queue, "Events": ["s3:ObjectCreated:*"], "Filter": {"Key": {"FilterRules": rules}}}
+    said = shlex.quote(json.dumps({"QueueConfigurations": [one]}))
+    return (
+        f"run `aws s3api put-bucket-notification-configuration --bucket {bucket} --notification-configuration {said}` "
+        "(it replaces the bucket's other notifications: add them)"
+    )
+
+
 def _queue(stack: Deployment) -> str:
     url = stack.output("ChangesQueueUrl")
     names = ["ApproximateNumberOfMessages", "QueueArn"]
@@ -215,6 +261,7 @@ CHECKS: dict[str, Callable[[Deployment], str]] = {
     "job script": _script,
     "run ledger": _ledger,
     "change log": _change_log,
+    "news": _news,
     "queue": _queue,
     "secret": _secret,
     "config API": _config_api,

@@ -213,6 +213,23 @@ def test_doctor_says_what_is_missing(fanout: Fanout, provider: str) -> None:
     assert "sam uploads" in failed[0]["advice"]
 
 
+def test_doctor_notices_that_the_bucket_s_notifications_were_switched_off(fanout: Fanout, provider: str) -> None:
+    s3, bucket = fanout.cloud.client("s3"), fanout.cloud.outputs["DataBucketName"]
+    stated = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    try:
+        report = fanout("doctor", "--json")
+    finally:
+        s3.put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration={"QueueConfigurations": stated}
+        )
+
+    failed = [check for check in report.json["checks"] if check["verdict"] == "fail"]
+    assert report.status == 1
+    assert [check["name"] for check in failed] == ["news"]
+    assert fanout.cloud.outputs["NewsQueueArn"] in failed[0]["advice"]
+
+
 def test_without_a_laptop_cloud_the_operator_is_told_to_start_one(
     fanout: Fanout, provider: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,9 +34,9 @@ CONFIG_ENV ?= default
 ARGS ?=
 HISTORIES ?=
 KILLS_ROUNDS ?=
-# One more than the two cores that the suite is made for: tests wait for processes, ticks and time-outs. tests/conftest.py
-# says which tests share a worker and in which order they run.
-TEST_WORKERS ?= 3
+# Two Spark drivers and their tests are what two cores carry. tests/conftest.py says which tests share a worker and in which
+# order they run.
+TEST_WORKERS ?= 2
 
 # The SAM CLI: no telemetry, no question to PyPI for a newer version (its state folder says it has just asked),
 # and the project's own Python 3.11 first on PATH, because `sam build` looks for it there.
@@ -78,7 +78,7 @@ check: lint ## Before each commit, a minute: lint, types, tests of units, templa
 	@$(PY) -m pytest -n 2 -q -m "not benchmark and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
 
 test: $(VENV)/.installed ## Before a push, eight minutes on two cores: all tests; ARGS="-k name" narrows them
-	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder -m "not benchmark" $(ARGS)
+	@$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not benchmark" $(ARGS)
 
 lint: $(VENV)/.installed ## ruff and mypy
 	$(VENV)/bin/ruff check .
@@ -132,7 +132,7 @@ bench-scale: $(VENV)/.installed ## A day of 100,000 providers, 10,000 at once, 2
 
 soak: $(VENV)/.installed ## Many more random histories and kills than `make test`: HISTORIES=n KILLS_ROUNDS=n
 	@HISTORIES=$(or $(HISTORIES),20000) KILLS_ROUNDS=$(or $(KILLS_ROUNDS),5) \
-	  $(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder tests/faults tests/end_to_end/test_kills.py $(ARGS)
+	  $(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder tests/faults tests/end_to_end/test_kills.py $(ARGS)
 
 mutants: $(VENV)/.installed ## Put known bugs into copies, one at a time; print those that no test notices: ARGS="--only ledger"
 	@$(PY) -m tests.mutants $(ARGS)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.harness.clouds import SharedCloud
 
@@ -20,6 +22,7 @@ TOGETHER = {
     **dict.fromkeys(("end_to_end/test_canary", "end_to_end/test_metrics", "end_to_end/test_recorded"), "the recording"),
 }
 """Where tests lie that share something which several files use -> what they share."""
+ALONE = "tests/faults/test_random_histories.py"
 ORDER = ("integration/job", "end_to_end/test_kills", "end_to_end", "integration", "local", "faults", "")
 """What takes long comes first, by where it lies; the histories level out the end."""
 
@@ -64,18 +67,29 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         SHARED.down()
 
 
+class ByWhatTheyShare(LoadScopeScheduling):
+    """Gives tests that share something to one worker.
+
+    A file's tests stay together, because they share fixtures, and so do the files in `TOGETHER`. The parts of the tests
+    in `ALONE` share nothing, so that they level out what the workers have to do.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        if file == ALONE:
+            return nodeid
+        return next((what for start, what in TOGETHER.items() if file.startswith(f"tests/{start}")), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWhatTheyShare:
+    """With several workers, divide the tests by what they share. xdist's own loadgroup does not know pytest 9's ids."""
+    return ByWhatTheyShare(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --dist loadgroup: say which tests share a worker, and begin with those that take long.
-
-    A file's tests stay together, because they share fixtures, and so do the files in `TOGETHER`. The parts of a test
-    marked `alone` share nothing, so that they level out what the workers have to do.
-    """
-    if not config.getoption("loadgroup", False):
-        return
-    places = {item: item.path.relative_to(ROOT).as_posix() for item in items}
-    for item, place in places.items():
-        if not item.get_closest_marker("alone"):
-            shared = (what for start, what in TOGETHER.items() if place.startswith(start))
-            item.add_marker(pytest.mark.xdist_group(next(shared, place)))
-    items.sort(key=lambda item: next(n for n, start in enumerate(ORDER) if places[item].startswith(start)))
+    """With several workers, begin with the tests that take long."""
+    if hasattr(config, "workerinput"):
+        places = {item: item.path.relative_to(ROOT).as_posix() for item in items}
+        items.sort(key=lambda item: next(n for n, start in enumerate(ORDER) if places[item].startswith(start)))

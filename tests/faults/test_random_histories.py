@@ -17,7 +17,6 @@ PARTS = 8
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_history_loses_a_change_or_starts_a_second_run_or_leaves_a_provider_held(part: int) -> None:
     run(Histories, -(-HISTORIES // PARTS), seed=part)

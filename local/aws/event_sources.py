@@ -41,7 +41,9 @@ class QueuePoller:
         self._mapping = mapping
         self._sqs = sqs
         self._functions = functions
-        self._queue = str(sqs.get_queue_url(QueueName=mapping.event_source_arn.rpartition(":")[2])["QueueUrl"])
+        *_, account, name = mapping.event_source_arn.split(":")
+        # Asking for the address would take a permission that Lambda does not need.
+        self._queue = f"{sqs.meta.endpoint_url}/{account}/{name}"
         self._stopped, self._hurried = threading.Event(), threading.Event()
         for _ in range(POLLERS):
             threading.Thread(target=self._poll, name=f"poll {self._queue}", daemon=True).start()

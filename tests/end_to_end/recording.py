@@ -129,6 +129,7 @@ def record(folder: Path) -> None:
         _replay(cloud)
         _stop_a_run(cloud)
         _lose_a_run(cloud)
+        s3.put_object(Bucket=bucket, Key="change_log/provider=tiny/part-1.json.gz", Body=rows(10, "tiny-again"))
         answers.append(cloud.tick(datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=20)))
         cloud.wait(180)
         state = {

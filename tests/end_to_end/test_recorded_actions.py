@@ -43,7 +43,7 @@ def test_every_kind_of_run_was_recorded(recording: Recording) -> None:
 
 
 def test_every_role_that_runs_code_made_calls(calls: list[Call], granted: Grants) -> None:
-    assert set(granted) - {call.principal for call in calls} == {"TickRole", "ApiGatewayLogsRole", "NoticeFunctionRole"}
+    assert set(granted) - {call.principal for call in calls} == {"TickRole", "ApiGatewayLogsRole"}
 
 
 def test_every_call_is_allowed_on_its_resource(calls: list[Call], granted: Grants) -> None:

@@ -45,10 +45,11 @@ def test_the_dispatcher_logic_of_the_article_works_unmodified(cloud: LaptopCloud
     api.call(
         "PUT", "/providerC", {"frequency": 120, "last_success": "Tue, 08 Nov 2022 17:00:00 GMT", "status": "succeeded"}
     )
+    api.call("PUT", "/providerD", {"frequency": "120"})
     config = api.call("GET")
     assert isinstance(config["providerA"]["frequency"], str)
-    assert due_providers(config, datetime(2022, 11, 8, 18, 0, tzinfo=UTC)) == ["providerA"]
-    for provider in ("providerA", "providerB", "providerC"):
+    assert due_providers(config, datetime(2022, 11, 8, 18, 0, tzinfo=UTC)) == ["providerA", "providerD"]
+    for provider in ("providerA", "providerB", "providerC", "providerD"):
         api.call("DELETE", f"/{provider}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from registry.document import NEVER_RAN
 from tests.integration.cli.conftest import Fanout
 
 
@@ -14,15 +15,15 @@ def listed(fanout: Fanout) -> dict[str, object]:
 
 def test_a_provider_is_added_changed_paused_resumed_and_removed(fanout: Fanout) -> None:
     assert fanout("providers", "add", "a", "--frequency", "30", "--field", 'owner="sales"').status == 0
-    assert listed(fanout) == {"a": {"frequency": 30, "owner": "sales"}}
+    assert listed(fanout) == {"a": {"frequency": 30, "owner": "sales", **NEVER_RAN}}
 
     assert fanout("providers", "set", "a", "--group", "g", "--field", "owner=null").status == 0
-    assert listed(fanout) == {"a": {"frequency": 30, "group": "g"}}
+    assert listed(fanout) == {"a": {"frequency": 30, "group": "g", **NEVER_RAN}}
 
     fanout("providers", "pause", "a")
-    assert listed(fanout) == {"a": {"frequency": 30, "group": "g", "paused": True}}
+    assert listed(fanout) == {"a": {"frequency": 30, "group": "g", "paused": True, **NEVER_RAN}}
     fanout("providers", "resume", "a")
-    assert listed(fanout) == {"a": {"frequency": 30, "group": "g"}}
+    assert listed(fanout) == {"a": {"frequency": 30, "group": "g", **NEVER_RAN}}
 
     assert fanout("providers", "remove", "a", "--yes").status == 0
     assert listed(fanout) == {}
@@ -35,7 +36,7 @@ def test_adding_a_provider_twice_changes_nothing(fanout: Fanout) -> None:
 
     assert again.status == 2
     assert "there already" in again.error
-    assert listed(fanout) == {"a": {"frequency": 30}}
+    assert listed(fanout) == {"a": {"frequency": 30, **NEVER_RAN}}
 
 
 def test_a_removal_asks_and_without_an_answer_removes_nothing(fanout: Fanout) -> None:
@@ -73,7 +74,7 @@ def test_discover_registers_the_folders_that_are_missing(fanout: Fanout) -> None
 
     done = fanout.json("providers", "discover", "--frequency", "45", "--yes")
     assert "found" in done["registered"]
-    assert listed(fanout)["found"] == {"frequency": 45}
+    assert listed(fanout)["found"] == {"frequency": 45, **NEVER_RAN}
     assert fanout.json("providers", "discover", "--yes")["registered"] == []
 
 

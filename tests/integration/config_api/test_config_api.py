@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from email.utils import format_datetime
 
 import pytest
 import requests
@@ -49,24 +47,6 @@ def test_a_provider_that_never_ran_is_new_and_last_succeeded_in_1970(api: Api) -
 
     assert put.json() == forgotten.json() == {"frequency": 5, **NEVER_RAN}
     assert ran.json() == {"frequency": 5, "status": "succeeded", "last_success": SUCCESS}
-
-
-def test_a_loop_that_reads_the_three_fields_unasked_starts_who_never_ran_and_who_is_due(api: Api) -> None:
-    """As a client of the article's contract does it: it knows these three fields, and that each entry has them."""
-    api.call("PUT", "/new", json={"frequency": "120"})
-    api.call("PUT", "/late", json={"frequency": "120", "last_success": SUCCESS, "status": "succeeded"})
-    api.call("PUT", "/busy", json={"frequency": "120", "last_success": SUCCESS, "status": "running"})
-    just_now = format_datetime(datetime.now(UTC), usegmt=True)
-    api.call("PUT", "/fresh", json={"frequency": "120", "last_success": just_now, "status": "succeeded"})
-
-    started = []
-    for provider, config in api.call("GET").json().items():
-        last_success = datetime.strptime(config["last_success"], "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=UTC)
-        minutes_since = (datetime.now(UTC) - last_success).total_seconds() / 60
-        if config["status"] != "running" and minutes_since >= int(config["frequency"]):
-            started.append(provider)
-
-    assert sorted(started) == ["late", "new"]
 
 
 def test_a_patch_changes_only_its_fields_and_null_removes_one(api: Api) -> None:

@@ -6,6 +6,8 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Tests that search histories by a seed walk through sets: the same order in every process, the same histories.
+export PYTHONHASHSEED := 0
 
 # The first of these that really is Python 3.11. A name on PATH may be another version, or a shim with nothing behind.
 find_python = for name in python3.11 python3 python; do \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -96,8 +97,15 @@ def test_without_the_overlap_late_objects_are_lost(break_down: Any) -> None:
         def sabotage(self) -> None:
             self.world.configure(overlap_minutes=0)
 
-    with pytest.raises(AssertionError, match="I1|I3: the bookmark passed"):
-        run(NoOverlap, BOUND, seed=1, shrink=False)
+    # Other things go wrong without it, too, and a search ends with the first that it meets: so there are several.
+    found = []
+    for seed in range(1, 6):
+        with pytest.raises(AssertionError) as told:
+            run(NoOverlap, BOUND, seed=seed, shrink=False)
+        found.append(str(told.value))
+        if re.search("I1|I3: the bookmark passed", found[-1]):
+            return
+    pytest.fail(f"no late object was lost: {found}")
 
 
 def test_without_the_recent_manifests_objects_take_effect_twice(break_down: Any) -> None:

@@ -99,7 +99,9 @@ def test_a_run_beyond_the_timeout_of_the_job_is_ended(cloud: LaptopCloud) -> Non
 
 def test_a_run_whose_script_is_gone_fails_and_says_so(cloud: LaptopCloud) -> None:
     glue = cloud.client("glue")
-    glue.create_job(Name="gone", Role="r", Command={"Name": "glueetl", "ScriptLocation": "s3://laptop-artifacts/nope"})
+    command = glue.get_job(JobName="job-test")["Job"]["Command"]
+    command["ScriptLocation"] += "-nope"
+    glue.create_job(Name="gone", Role="r", Command=command)
     run_id = glue.start_job_run(JobName="gone")["JobRunId"]
     found = end(cloud, run_id, "gone")
     assert found["JobRunState"] == "FAILED"

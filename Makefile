@@ -79,7 +79,7 @@ up: $(VENV)/.installed ## Keep the system running on this machine with its sched
 check: lint ## Before each commit, a minute: lint, types, tests of units, template and tools
 	@$(PY) -m pytest -n 2 -q -m "not benchmark and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
 
-test: $(VENV)/.installed ## Before a push, eight minutes on two cores: all tests; ARGS="-k name" narrows them
+test: $(VENV)/.installed ## Before a push, a quarter of an hour on two cores: all tests; ARGS="-k name" narrows them
 	@$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not benchmark" $(ARGS)
 
 lint: $(VENV)/.installed ## ruff and mypy

@@ -1,14 +1,26 @@
-"""Change records of the three shapes, as DynamoDB, Kinesis and the export write them."""
+"""Change records of the three shapes, as DynamoDB, Kinesis and the export write them, and a run to read them."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from fanout_job.settings import Settings
+
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 KEYS = {"pk": {"S": "a"}, "sk": {"N": "7"}}
 NEW = {**KEYS, "price": {"N": "1.50"}}
 OLD = {**KEYS, "price": {"N": "1.25"}}
+
+SETTINGS = Settings(
+    provider="acme",
+    run_id="run-1",
+    manifest="s3://data/m.json",
+    run_dir="s3://data/",
+    queue_url="https://sqs.eu-west-1.amazonaws.com/1/q",
+    env="dev",
+    data_bucket="data",
+)
 
 
 def stream(event: str = "MODIFY", **changed: Any) -> dict[str, Any]:

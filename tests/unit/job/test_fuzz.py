@@ -16,10 +16,9 @@ from fanout_job.changes import parse_change, plain_item
 from fanout_job.errors import BadInputError
 from fanout_job.messages import MessageMaker, encode
 from fanout_job.objects import S3Object
-from fanout_job.settings import Settings
 from fanout_job.targets import target_of
 from fanout_job.task import Tally, Task
-from tests.unit.job.records import export, kinesis, line, stream
+from tests.unit.job.records import SETTINGS, export, kinesis, line, stream
 
 RECORDS = [
     stream("INSERT"),
@@ -30,15 +29,6 @@ RECORDS = [
     export(old=False),
     export(new=False),
 ]
-SETTINGS = Settings(
-    provider="acme",
-    run_id="run-1",
-    manifest="s3://data/m.json",
-    run_dir="s3://data/",
-    queue_url="https://sqs.eu-west-1.amazonaws.com/1/q",
-    env="dev",
-    data_bucket="data",
-)
 OBJECT = S3Object("data", "change_log/provider=acme/part.json.gz", 100, "etag", 0)
 PLAIN = S3Object("data", "change_log/provider=acme/part.json", 100, "etag", 1)
 

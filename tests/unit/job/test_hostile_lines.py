@@ -6,14 +6,14 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from fanout_job.errors import BadInputError
 from fanout_job.objects import S3Object
-from fanout_job.settings import Settings
 from fanout_job.task import Task, guarded
-from tests.unit.job.records import export, kinesis, line, stream
+from tests.unit.job.records import SETTINGS, export, kinesis, line, stream
 
 RECORDS = [stream(event) for event in ("INSERT", "MODIFY", "REMOVE")]
 RECORDS += [kinesis(), kinesis(precision=None), export(), export(old=False), export(new=False)]
@@ -140,16 +140,7 @@ def change_log(per_object: int) -> Iterator[tuple[S3Object, list[bytes]]]:
 
 def task_of(s3: MemoryS3, on_bad_record: str) -> Task:
     """A task that works in memory."""
-    settings = Settings(
-        provider="acme",
-        run_id="run-1",
-        manifest="s3://data/m.json",
-        run_dir="s3://data/",
-        queue_url="https://sqs.eu-west-1.amazonaws.com/1/q",
-        env="dev",
-        data_bucket="data",
-        on_bad_record=on_bad_record,
-    )
+    settings = replace(SETTINGS, on_bad_record=on_bad_record)
     task = Task(settings, lambda change: change.data)
     task.s3 = task.maker.s3 = s3
     return task

@@ -165,7 +165,6 @@ PATCHES = (
         "            marks=marks,\n            replay",
         "            marks=marks and self.news.of(state.provider).marks,\n            replay",
         f"{FUNCTIONS}/test_news.py",
-        "tests/faults",
     ),
     claims(
         "a replay clears the news",

@@ -44,6 +44,10 @@ class SettingsError(JobError):
     """An argument is missing or wrong."""
 
 
+class MappingError(JobError):
+    """The provider's mapping is missing or wrong."""
+
+
 class ManifestError(JobError):
     """The manifest cannot be read as one."""
 
@@ -62,6 +66,12 @@ class RecordError(BadInputError):
 
 class LineTooLongError(RecordError):
     """The line is longer than MAX_LINE_BYTES."""
+
+
+class RowError(RecordError):
+    """The row does not fit the mapping or the model."""
+
+    unit = "row"
 
 
 class TransformError(RecordError):

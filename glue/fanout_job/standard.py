@@ -120,12 +120,14 @@ def upload(source: Source, file: IO[bytes], key: str) -> None:
     """
     obj, s3, bucket = source.object, source.task.s3, source.task.settings.data_bucket
     try:
-        s3.head_object(Bucket=obj.bucket, Key=obj.key, IfMatch=obj.etag)
+        now = s3.head_object(Bucket=obj.bucket, Key=obj.key)["ETag"].strip('"')
     except (BotoCoreError, ClientError) as error:
-        if code_of(error) in ("404", "412", "PreconditionFailed", "NoSuchKey"):
-            what = "was overwritten or deleted after the run was planned; the next run plans anew"
-            raise ObjectChangedError(what, uri=obj.uri) from None
-        raise StorageError(f"cannot be read ({code_of(error)})", uri=obj.uri) from None
+        if code_of(error) not in ("404", "NoSuchKey"):
+            raise StorageError(f"cannot be read ({code_of(error)})", uri=obj.uri) from None
+        now = None
+    if now != obj.etag:
+        what = "overwritten" if now else "deleted"
+        raise ObjectChangedError(f"was {what} after the run was planned; the next run plans anew", uri=obj.uri)
     file.seek(0)
     try:
         s3.put_object(Bucket=bucket, Key=key, Body=file, ContentType="application/vnd.apache.parquet")

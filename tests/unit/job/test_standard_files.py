@@ -40,14 +40,14 @@ class MemoryS3:
         self.objects[Key] = (Body if isinstance(Body, bytes) else Body.read(), f"{self.puts}")
 
     def get_object(self, Bucket: str, Key: str, IfMatch: str, **how: str) -> dict[str, Any]:  # noqa: N803
-        self.head_object(Bucket, Key, IfMatch)
+        if self.head_object(Bucket, Key)["ETag"] != IfMatch:
+            raise refused(412)
         return {"Body": io.BytesIO(self.objects[Key][0])}
 
-    def head_object(self, Bucket: str, Key: str, IfMatch: str) -> None:  # noqa: N803
-        status = 404 if Key not in self.objects else 412 if self.objects[Key][1] != IfMatch else 200
-        if status != 200:
-            error = {"Error": {"Code": str(status)}, "ResponseMetadata": {"HTTPStatusCode": status}}
-            raise ClientError(error, "GetObject")  # type: ignore[arg-type]
+    def head_object(self, Bucket: str, Key: str) -> dict[str, str]:  # noqa: N803
+        if Key not in self.objects:
+            raise refused(404)
+        return {"ETag": self.objects[Key][1]}
 
     def get_paginator(self, name: str) -> MemoryS3:
         return self
@@ -58,6 +58,11 @@ class MemoryS3:
 
     def copy_object(self, Key: str, CopySource: dict[str, str], **how: str) -> None:  # noqa: N803
         self.objects[Key] = self.objects[CopySource["Key"]]
+
+
+def refused(status: int) -> ClientError:
+    error: Any = {"Error": {"Code": str(status)}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(error, "GetObject")
 
 
 class Provider:

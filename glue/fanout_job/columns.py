@@ -40,16 +40,22 @@ def converted(text: pa.Array, kind: pa.DataType, convert: Convert, first: int = 
 def conversion(kind: pa.DataType, rule: Rule) -> Convert:
     """Return the function that reads a column as a rule says; it raises ValueError if a value does not fit."""
     read = _reader(kind, rule)
+    no_value = pa.array(rule.nulls or (), pa.string())
+
+    def meaning(text: pa.Array) -> pa.Array:
+        if rule.nulls:
+            absent = pc.equal(text, "") if rule.nulls == ("",) else pc.is_in(text, no_value)
+            text = pc.if_else(absent, None, text)
+        return read(text if rule.values is None else _replaced(text, rule.values))
 
     def convert(column: pa.Array) -> pa.Array:
         text = column.cast(pa.string())  # which sees to it that it is UTF-8
-        if rule.trim or kind != pa.string():
-            text = pc.utf8_trim_whitespace(text)
-        if rule.nulls:
-            text = pc.if_else(pc.is_in(text, pa.array(rule.nulls, pa.string())), None, text)
-        if rule.values is not None:
-            text = _replaced(text, rule.values)
-        return read(text)
+        if rule.trim or kind == pa.string():
+            return meaning(pc.utf8_trim_whitespace(text) if rule.trim else text)
+        try:
+            return meaning(text)
+        except (pa.ArrowInvalid, ValueError):  # blanks around numbers and dates are rare, and cost time to look for
+            return meaning(pc.utf8_trim_whitespace(text))
 
     return convert
 
@@ -93,7 +99,7 @@ def _numbers(text: pa.Array, kind: pa.DataType, rule: Rule) -> pa.Array:
             text = pc.replace_substring(text, point, ".")
     if rule.factor is not None:
         return _multiplied(text, kind, rule)
-    if pa.types.is_integer(kind) and pc.any(pc.match_substring(text, "x", ignore_case=True)).as_py():
+    if pa.types.is_integer(kind) and any(pc.any(pc.match_substring(text, sign)).as_py() for sign in "xX"):
         raise ValueError("Arrow would read it as hexadecimal")
     return text.cast(kind)
 

@@ -17,8 +17,8 @@ from fanout_job.blocks import Bad, Block, counted
 from fanout_job.errors import CorruptObjectError, RowError
 from fanout_job.mapping import Csv
 
-BLOCK_BYTES = 2**22
-"""What Arrow reads at a time, and so the longest row."""
+BLOCK_BYTES = 2**21
+"""What Arrow reads at a time. Each row has to fit into it."""
 
 MAX_HEADER_BYTES = 2**18
 
@@ -182,11 +182,14 @@ class Bytes(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer as far as one piece goes."""
-        while not self.rest:
-            if (piece := next(self.pieces, None)) is None:
-                return 0
-            self.rest = memoryview(piece)
-        count = min(len(buffer), len(self.rest))
-        buffer[:count], self.rest = self.rest[:count], self.rest[count:]
-        return count
+        """Fill the buffer, because Arrow takes what one call gives for a block, in which rows have to fit."""
+        filled = 0
+        while filled < len(buffer):
+            if not self.rest:
+                if (piece := next(self.pieces, None)) is None:
+                    break
+                self.rest = memoryview(piece)
+            count = min(len(buffer) - filled, len(self.rest))
+            buffer[filled : filled + count], self.rest = self.rest[:count], self.rest[count:]
+            filled += count
+        return filled

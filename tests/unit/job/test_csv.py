@@ -82,7 +82,7 @@ def test_a_bad_row_is_named(how: str, data: bytes, expected: list[str]) -> None:
         (PLAIN, b"a,\xff\n1,x\n", "its header is not CSV in utf-8"),
         (PLAIN, b'a,"b\n1,x\n', "its header is not CSV in utf-8"),
         (PLAIN, b'a,b\n1,x\n2,"y\n3,z\n', "ends within quotes"),
-        (PLAIN, b'a,b\n1,"' + b"x" * (BLOCK_BYTES + 1) + b'"\n', "has a row of more than"),
+        (PLAIN, b'a,b\n1,"' + b"x" * (3 * BLOCK_BYTES) + b'"\n', "has a row of more than"),
         (mapping("encoding: utf-16"), "a,b\n1,x\n".encode("utf-16")[:-1], "is not utf-16 text"),
         (PLAIN, gzip.compress(b"a,b\n1,x\n" * 9)[:-5], "is truncated gzip"),
     ],
@@ -103,6 +103,15 @@ def test_rows_keep_their_numbers_over_many_blocks_and_bad_rows_between() -> None
             assert row["id"] == str(number)
         else:
             assert row == f"sample, row {number}: has 1 fields, not 2"
+
+
+def test_a_row_may_be_as_long_as_a_block() -> None:
+    long = "x" * (BLOCK_BYTES - 100)
+    assert rows(PLAIN, f"a,b\n1,y\n2,{long}\n3,z\n".encode()) == [
+        {"id": "1", "note": "y"},
+        {"id": "2", "note": long},
+        {"id": "3", "note": "z"},
+    ]
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)

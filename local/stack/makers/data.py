@@ -92,3 +92,19 @@ def topic(stack: Stack, resource: Resource, properties: Properties) -> Made:
     name = stack.name(resource, "TopicName", properties)
     arn = stack.client("sns").create_topic(Name=name)["TopicArn"]
     return Made(arn, {"TopicArn": arn, "TopicName": name})
+
+
+def catalog_database(stack: Stack, resource: Resource, properties: Properties) -> Made:
+    """AWS::Glue::Database."""
+    name = stack.name(resource, "Name", properties["DatabaseInput"])
+    glue = stack.client("glue")
+    given = {**properties, "DatabaseInput": {**properties["DatabaseInput"], "Name": name}}
+    glue.create_database(**known_arguments(glue, "create_database", given))
+    return Made(name)
+
+
+def catalog_table(stack: Stack, resource: Resource, properties: Properties) -> Made:
+    """AWS::Glue::Table."""
+    glue = stack.client("glue")
+    glue.create_table(**known_arguments(glue, "create_table", properties))
+    return Made(properties["TableInput"]["Name"])

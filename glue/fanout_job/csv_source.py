@@ -36,12 +36,10 @@ def csv_blocks(pieces: Iterator[bytes], how: Csv, wanted: Sequence[str], bad: Ba
     if names is None:
         return
     for name in wanted:
-        if names.count(name) != 1:
-            raise CorruptObjectError(
-                f"its header has no column {name!r}"
-                if name not in names
-                else f"its header has the column {name!r} twice"
-            )
+        if name not in names:
+            raise CorruptObjectError(f"its header has no column {name!r}", line=1)
+        if names.count(name) > 1:
+            raise CorruptObjectError(f"its header has the column {name!r} twice", line=1)
     rejected: deque[Any] = deque()
 
     def reject(row: Any) -> str:

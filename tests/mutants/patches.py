@@ -224,7 +224,7 @@ PATCHES = (
     columns("the other half of a bad column", "bad_left + bad_right", "bad_left"),
     columns("a time zone", 'if rule.timezone not in (None, "UTC"):', "if False:"),
     csv_source("quotes that are never closed", "if self.count % 2:", "if False:"),
-    csv_source("numbers of rows after a bad one", "number, ahead = row.number + 1, ahead + 1", "number = row.number"),
+    csv_source("numbers of rows after a bad one", "self.next = row.number + 1", "self.next = row.number"),
     csv_source("bytes that an encoding does not know", '("surrogateescape")', '("replace")'),
     csv_source("a column twice", "if names.count(name) > 1:", "if False:"),
     json_source("digits of numbers", "parse_float=str, ", ""),

@@ -24,7 +24,6 @@ from local.aws.services import Application, Services
 from local.aws.spark_driver import Drivers
 from local.errors import LaptopCloudError, ResourceError
 from local.stack import deployment
-from local.stack.makers import check_types
 from local.stack.stack import Stack
 from local.stack.template import Template
 
@@ -118,7 +117,6 @@ class LaptopCloud:
         try:
             self._lock_workdir()
             template = Template.load(self._template_path, self._parameters)
-            check_types(template)
             self._services = Services(
                 template.account,
                 self.workdir,

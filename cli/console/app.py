@@ -163,11 +163,9 @@ class Console:
         def look(_: int, version: int | None) -> tuple[Any, ...]:
             watch, now = self.watch, utc_now()
             watch.ask()
-            newest = watch.rows.version
-            rows, changes = watch.rows.since(version) if watch.overview else (None, None)
             told = overview.live(watch, now), overview.counts(watch), overview.last_ticks(watch, now)
-            given = (no_update if part is None else part for part in (rows, changes))
-            return *told, *given, newest if watch.overview else no_update
+            newest, rows, changes = watch.rows.since(version) if watch.overview else (None, None, None)
+            return *told, *(no_update if part is None else part for part in (rows, changes, newest))
 
         app.clientside_callback(  # type: ignore[no-untyped-call]
             ClientsideFunction("console", "narrow"),

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -58,39 +57,42 @@ class Records(S3Objects):
         return body
 
 
-@dataclass
 class Rows:
     """The overview's rows and when each one changed, so that a page is sent only what it does not have."""
 
-    version: int = field(default_factory=lambda: int(time.time() * 1000))
-    """Grows with each change. A page that has an older console's version gets everything."""
-    rows: dict[str, Row] = field(default_factory=dict)
-    _changed: dict[str, int] = field(default_factory=dict)
-    _gone: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._first = self.version + 1
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self._version = int(time.time() * 1000)  # grows, also from console to console
+        self._changed: dict[str, int] = {}
+        self._added: dict[str, int] = {}
+        self._complete = self._version  # since then nothing was removed
+        self._lock = threading.Lock()
 
     def put(self, rows: dict[str, Row]) -> set[str]:
         """Take what was found now; return the providers of whom more has changed than what they cost."""
-        changed = {name for name, row in rows.items() if self.rows.get(name) != row}
-        gone = self.rows.keys() - rows.keys()
-        if changed or gone:
-            self.version += 1
-            added = rows.keys() - self.rows.keys()
-            self._gone = {name: at for name, at in self._gone.items() if name not in added}
-            self._gone.update(dict.fromkeys(gone, self.version))
-            self._changed.update(dict.fromkeys(changed, self.version))
-        before, self.rows = self.rows, rows
+        with self._lock:
+            before, self.rows = self.rows, rows
+            changed = {name for name, row in rows.items() if before.get(name) != row}
+            self._version += 1
+            self._changed.update(dict.fromkeys(changed, self._version))
+            self._added.update(dict.fromkeys(changed - before.keys(), self._version))
+            self._complete = self._version if before.keys() - rows.keys() else self._complete
         return {name for name in changed if _uncosted(before.get(name, {})) != _uncosted(rows[name])}
 
-    def since(self, version: int | None) -> tuple[list[Row] | None, dict[str, list[Row]] | None]:
-        """All rows for a page that has none yet, or what has changed since a version: rows by add, update, remove."""
-        if version is None or version < self._first:
-            return list(self.rows.values()), None
-        new = [row for name, row in self.rows.items() if self._changed.get(name, 0) > version]
-        gone = [{"id": name} for name, at in self._gone.items() if at > version]
-        return None, {"update": new, "remove": gone} if new or gone else None
+    def since(self, version: int | None) -> tuple[int, list[Row] | None, dict[str, list[Row]] | None]:
+        """What a page that has a version needs to have the newest.
+
+        Returns
+        -------
+        The newest version; all rows, for a page that has none yet or too many; else the rows to add and to update.
+        """
+        with self._lock:
+            if version is None or version < self._complete:
+                return self._version, list(self.rows.values()), None
+            changed = {name for name, at in self._changed.items() if at > version and name in self.rows}
+            added = {name for name in changed if self._added[name] > version}
+            rows = {"add": [self.rows[name] for name in added], "update": [self.rows[name] for name in changed - added]}
+            return self._version, None, rows if changed else None
 
 
 class Watch:

@@ -225,13 +225,22 @@ def side_by_side(load: Load) -> str:
     ]
     services = sorted({*article, *ours}, key=lambda service: -max(article[service], ours[service]))
     lines += [f"{service:18}{article[service]:>14,.2f}{ours[service]:>14,.2f}" for service in services]
-    lines += [f"{'total':18}{total(article):>14,.2f}{total(ours):>14,.2f}"]
+    lines += [
+        f"{'total':18}{total(article):>14,.2f}{total(ours):>14,.2f}",
+        "",
+        "Each further provider, every 15 minutes",
+    ]
+    for rows, name in ((0, "nothing new"), (1_000, "1,000 rows a day")):
+        lines.append(
+            f"{name:18}{further_provider(article_year, rows):>14,.2f}{further_provider(our_year, rows):>14,.2f}"
+        )
+    lines[-1] += "  (in 96 portions)"
     return "\n".join(lines)
 
 
-def idle_provider() -> float:
-    """What one more provider that never has anything new costs a year, looked at every 15 minutes."""
-    return (total(our_year(Load(100_000))) - total(our_year(Load(90_000)))) / 10_000
+def further_provider(year: Callable[[Load], Bill], rows: int = 0) -> float:
+    """What a design costs a year for one provider more, which runs every 15 minutes and has so many rows a day."""
+    return (total(year(Load(100_000, rows=rows))) - total(year(Load(90_000, rows=rows)))) / 10_000
 
 
 def overload() -> float:
@@ -286,7 +295,7 @@ def page(text: str) -> str:
         "run": run_prices(),
         "floor": f"${glue_floor():,.0f}",
         "overload": f"${overload():,.0f}",
-        "idle": f"${idle_provider():.2f}",
+        "idle": f"${further_provider(our_year):.2f}",
     }
     for name, table in tables.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"

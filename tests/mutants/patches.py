@@ -289,6 +289,7 @@ PATCHES = (
     columns("groups of two digits at the end", "{sign}\\d{{3}}|", "{sign}\\d{{2,3}}|"),
     columns("texts that mean nothing", "if found.null_count != text.null_count:", "if False:"),
     columns("the other half of a bad column", "bad_left + bad_right", "bad_left"),
+    columns("texts of a sliced column", "pa.nulls(len(text), pa.string())", "None"),
     columns("a time zone", 'if rule.timezone not in (None, "UTC"):', "if False:"),
     csv_source("quotes that are never closed", "if self.count % 2:", "if False:"),
     csv_source("numbers of rows after a bad one", "self.next = row.number + 1", "self.next = row.number"),

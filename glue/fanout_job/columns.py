@@ -45,7 +45,8 @@ def conversion(kind: pa.DataType, rule: Rule) -> Convert:
     def meaning(text: pa.Array) -> pa.Array:
         if rule.nulls:
             absent = pc.equal(text, "") if rule.nulls == ("",) else pc.is_in(text, no_value)
-            text = pc.if_else(absent, None, text)
+            # An array of nulls, because Arrow 22 mixes up a sliced column's texts when it is given one null.
+            text = pc.if_else(absent, pa.nulls(len(text), pa.string()), text)
         return read(text if rule.values is None else _replaced(text, rule.values))
 
     def convert(column: pa.Array) -> pa.Array:

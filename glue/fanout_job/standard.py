@@ -17,6 +17,7 @@ from fanout_job.columns import Convert, conversion, converted
 from fanout_job.csv_source import csv_blocks
 from fanout_job.errors import (
     BadInputError,
+    CorruptObjectError,
     MappingError,
     ObjectChangedError,
     RecordError,
@@ -100,6 +101,7 @@ def convert_object(source: Source, mapping: Mapping, model: Model, transform: Tr
                 source.task.check_deadline()
                 writer.write(rows)
         except BadInputError as error:
+            error.unit = RowError.unit
             if isinstance(error, RecordError) or settings.on_bad_record == "fail":
                 raise
             damage = error
@@ -159,14 +161,17 @@ def check(
         wrong.append((error.line or 0, error))
 
     pieces = decompressed(iter(lambda: sample.read(PIECE_BYTES), b""), name)
-    for rows in Standardizer(mapping, model, transform).rows(pieces, bad):
-        numbers = rows["_row"].to_pylist()
-        good = zip(numbers, rows.drop_columns(["_row"]).to_pylist(), strict=True)
-        last = numbers[-1]
-        now = [one for one in wrong if one[0] <= last]
-        wrong = [one for one in wrong if one[0] > last]
-        yield from sorted([*good, *now], key=lambda one: one[0])
-    yield from wrong
+    try:
+        for rows in Standardizer(mapping, model, transform).rows(pieces, bad):
+            numbers = rows["_row"].to_pylist()
+            good = zip(numbers, rows.drop_columns(["_row"]).to_pylist(), strict=True)
+            now = [one for one in wrong if one[0] <= numbers[-1]]
+            wrong = [one for one in wrong if one[0] > numbers[-1]]
+            yield from sorted([*good, *now], key=lambda one: one[0])
+    except CorruptObjectError as error:
+        error.uri, error.unit = name, RowError.unit
+        raise
+    yield from sorted(wrong, key=lambda one: one[0])
 
 
 @dataclass

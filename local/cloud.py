@@ -1,9 +1,4 @@
-"""The laptop cloud: everything of `local` put together, in one process.
-
-with LaptopCloud(template="template.yaml") as cloud:
-cloud.tick()
-cloud.wait()
-"""
+"""The laptop cloud: everything of `local` put together, in one process."""
 
 from __future__ import annotations
 
@@ -42,7 +37,7 @@ class LaptopCloud:
     port
         Of the AWS endpoint; 0 for any free one.
     workdir
-        Folder for logs and state; what an earlier run left there is removed.
+        Folder for state and logs/, a file for each function and job run; what an earlier run left there is removed.
     drivers
         Spark drivers of somebody else, who ends them. Without, Glue runs start some when they need them.
     warm
@@ -51,8 +46,6 @@ class LaptopCloud:
         How many Lambda invocations may run at once, as in a new account; above it Lambda throttles.
     glue_minute
         Seconds that a minute of a Glue timeout lasts.
-    progress
-        Called with a line of text as the cloud comes up.
     around
         Gives a WSGI application to be called in place of moto's; a seam for tests that look at calls, or break them.
 
@@ -62,13 +55,6 @@ class LaptopCloud:
         URL for `aws --endpoint-url`.
     outputs
         The template's outputs.
-    workdir
-        The folder; logs/ has a file for each function and job run.
-
-    Raises
-    ------
-    LaptopCloudError
-        See `local.errors`; raised by `start`.
     """
 
     def __init__(
@@ -81,7 +67,6 @@ class LaptopCloud:
         warm: int = 0,
         concurrency: int = 10,
         glue_minute: float = 60.0,
-        progress: Callable[[str], None] = lambda line: None,
         around: Callable[[Application], Application] = lambda moto: moto,
     ) -> None:
         self.workdir = Path(workdir).resolve()
@@ -94,7 +79,6 @@ class LaptopCloud:
         self._warm = warm
         self._concurrency = concurrency
         self._glue_minute = glue_minute
-        self._progress = progress
         self._around = around
         self._lock: IO[str] | None = None
         self._services: Services | None = None
@@ -107,8 +91,6 @@ class LaptopCloud:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    # ---- coming, changing and going
 
     def start(self) -> LaptopCloud:
         """Bring everything up; what was started is stopped again when it fails."""
@@ -128,7 +110,6 @@ class LaptopCloud:
                 self._around,
             )
             self.endpoint = self._services.endpoint
-            self._progress(f"making {len(template.resources)} resources")
             self._stack = Stack(self._services, template)
             deployment.create(self._stack)
             self._write_state()
@@ -138,12 +119,7 @@ class LaptopCloud:
         return self
 
     def update(self, template: str | Path | None = None) -> None:
-        """Deploy again: the template and the files it names as they are now.
-
-        Parameters
-        ----------
-        template
-            Path of another template; the one that the cloud was started with when left away.
+        """Deploy again: another template, or the same one and the files it names as they are now.
 
         Raises
         ------
@@ -164,8 +140,6 @@ class LaptopCloud:
             self._lock = None
         if _only_one.locked():
             _only_one.release()
-
-    # ---- what is there
 
     def client(self, service: str, principal: str = OPERATOR) -> Any:
         """A boto3 client of this cloud."""
@@ -213,17 +187,11 @@ class LaptopCloud:
         """Process ids of the handlers and Spark drivers that are alive."""
         return self._services.processes() if self._services else []
 
-    # ---- what happens
-
     def tick(self, at: datetime | None = None) -> Any:
         """Fire the template's schedule once, by hand, and wait for what its function returns.
 
-        Events that are on their way to a function arrive first, so that a tick knows of the objects put before it.
-
-        Parameters
-        ----------
-        at
-            The scheduled time; now when left away.
+        Events that are on their way to a function arrive first, so that a tick knows of the objects put before it. The
+        scheduled time is now, if none is given.
 
         Raises
         ------
@@ -251,11 +219,7 @@ class LaptopCloud:
         return result
 
     def wait(self, timeout: float = 120.0) -> list[dict[str, Any]]:
-        """Wait until no execution is running.
-
-        Returns
-        -------
-        Every execution, as `executions` gives them.
+        """Wait until no execution is running; every execution, as `executions` gives them.
 
         Raises
         ------
@@ -268,8 +232,6 @@ class LaptopCloud:
                 raise TimeoutError(f"Still running after {timeout:.0f} s: {', '.join(running)}")
             time.sleep(0.1)
         return self.executions()
-
-    # ---- inner workings
 
     def _lock_workdir(self) -> None:
         """Claim the folder; the operating system lets go of it however this process ends."""

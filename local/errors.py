@@ -23,8 +23,6 @@ class UnsupportedResourceError(LaptopCloudError):
             f"{logical_id}: the laptop cloud cannot make {resource_type}. Write a maker for it in local/stack/makers/, "
             f"or, if a local run does not need it, add it with the reason to LEFT_OUT there."
         )
-        self.logical_id = logical_id
-        self.resource_type = resource_type
 
 
 class ResourceError(LaptopCloudError):

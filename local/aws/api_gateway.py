@@ -1,7 +1,5 @@
-"""A real HTTP listener for a REST API in front of a Lambda function.
-
-It does what API Gateway does: checks the API key against the usage plan's keys, builds the version 1.0 proxy event, and
-turns the function's answer into an HTTP response.
+"""An HTTP listener that does for a REST API what API Gateway does: checks the API key against the usage plan's keys,
+builds the version 1.0 proxy event, and turns the function's answer into an HTTP response.
 """
 
 from __future__ import annotations
@@ -30,25 +28,13 @@ Invoke = Callable[[str, dict[str, Any]], tuple[Any, int | None]]
 
 @dataclass(frozen=True)
 class Proxy:
-    """A REST API that hands every method of every path but the root to one function: ANY /{proxy+}.
-
-    Attributes
-    ----------
-    api_id
-        REST API id.
-    function_arn
-        The function.
-    key_required
-        Whether a request needs an API key.
-    responses
-        What the API answers by itself: gateway response type -> its definition, as in
-        x-amazon-apigateway-gateway-responses.
-    """
+    """A REST API that hands every method of every path but the root to one function: ANY /{proxy+}."""
 
     api_id: str
     function_arn: str
     key_required: bool
     responses: dict[str, dict[str, Any]]
+    """What the API answers by itself: type -> definition, as in x-amazon-apigateway-gateway-responses."""
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -57,17 +43,7 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class ApiGateway:
-    """Listens for one REST API on 127.0.0.1.
-
-    Parameters
-    ----------
-    proxy
-        The API.
-    account
-        Whose it is; stages and keys are looked up at each request.
-    invoke
-        Runs a function.
-    """
+    """Listens for one REST API on 127.0.0.1; stages and keys are looked up at each request."""
 
     def __init__(self, proxy: Proxy, account: Account, invoke: Invoke) -> None:
         self._proxy = proxy

@@ -55,16 +55,7 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def deliver(event: dict[str, Any], rules: list[Any], invoke: Callable[[str, bytes], None]) -> int:
-    """Send an event to the functions of the rules that match it.
-
-    Parameters
-    ----------
-    event
-        A whole event.
-    rules
-        Moto's rules.
-    invoke
-        Function ARN and payload -> None; an asynchronous invocation.
+    """Have `invoke` send an event, as JSON, to the functions of those of moto's rules that match it.
 
     Returns
     -------
@@ -77,9 +68,8 @@ def deliver(event: dict[str, Any], rules: list[Any], invoke: Callable[[str, byte
     """
     sent = 0
     for rule in rules:
-        if rule.state != "ENABLED" or not rule.event_pattern.get_pattern():
-            continue
-        if not rule.event_pattern.matches_event(event):
+        pattern = rule.event_pattern
+        if rule.state != "ENABLED" or not pattern.get_pattern() or not pattern.matches_event(event):
             continue
         for target in rule.targets:
             if ":lambda:" not in target["Arn"] or "InputTransformer" in target or "InputPath" in target:

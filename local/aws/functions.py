@@ -22,6 +22,9 @@ from moto.core.exceptions import JsonRESTError
 from local.aws.logs import LogWriter
 from local.aws.sandbox import Answer, Function, Sandbox
 
+RETRY_SECONDS = 1.0
+"""Pause before the second try of an asynchronous invocation, twice that before the third (AWS: 60 and 120)."""
+
 
 class TooManyRequestsError(JsonRESTError):
     """AWS's answer when the account's concurrency is used up."""
@@ -39,10 +42,8 @@ class FunctionRunner:
     ----------
     endpoint
         URL of the laptop cloud.
-    logs
-        Folder; {function}.log in it takes what a handler prints.
-    code
-        Folder for unpacked function packages.
+    workdir
+        What a handler prints goes to logs/{function}.log in it; functions/ takes unpacked packages.
     log_writer
         Takes what handlers print, too.
     log_groups
@@ -50,33 +51,27 @@ class FunctionRunner:
     principal
         Role ARN -> access key id.
     send_message
-        Queue ARN and body -> None; takes events that could not be delivered.
+        Takes the ARN of a queue and an event that could not be delivered.
     concurrency
         How many invocations may run at once in the account, and so how many processes there are at most.
-    retry_seconds
-        Pauses before the second and third try of an asynchronous invocation (AWS: 60 and 120).
     """
 
     def __init__(
         self,
         endpoint: str,
-        logs: Path,
-        code: Path,
+        workdir: Path,
         log_writer: LogWriter,
         log_groups: Mapping[str, str],
         principal: Callable[[str], str],
         send_message: Callable[[str, str], None],
         concurrency: int,
-        retry_seconds: tuple[float, ...] = (1.0, 2.0),
     ) -> None:
         self._endpoint = endpoint
-        self._logs = logs
-        self._code = code
+        self._workdir = workdir
         self._log_writer = log_writer
         self._log_groups = log_groups
         self._principal = principal
         self._send_message = send_message
-        self._retry_seconds = retry_seconds
         self._lock = threading.Lock()
         self._concurrency = concurrency
         self._busy: list[Sandbox] = []
@@ -85,18 +80,8 @@ class FunctionRunner:
         self._stopped = threading.Event()
 
     def invoke(self, made: Any, payload: bytes, invocation_type: str, headers: dict[str, str]) -> bytes:
-        """Lambda's Invoke for one of moto's functions.
-
-        Parameters
-        ----------
-        made
-            Moto's function.
-        payload
-            The event as JSON.
-        invocation_type
-            RequestResponse, Event or DryRun.
-        headers
-            The answer's headers; x-amz-function-error is set when the handler failed.
+        """Lambda's Invoke for one of moto's functions: the event as JSON, RequestResponse, Event or DryRun, and the
+        answer's headers, of which x-amz-function-error is set when the handler failed.
 
         Raises
         ------
@@ -170,7 +155,7 @@ class FunctionRunner:
             else:
                 if len(self._busy) + len(self._idle) >= self._concurrency:
                     self._idle.pop(0).kill()
-                sandbox = Sandbox(function, self._endpoint, self._logs / f"{function.name}.log")
+                sandbox = Sandbox(function, self._endpoint, self._workdir / "logs" / f"{function.name}.log")
             self._busy.append(sandbox)
             return sandbox
 
@@ -184,7 +169,7 @@ class FunctionRunner:
         digest = hashlib.sha256(package).hexdigest()
         with self._lock:
             if digest not in self._unpacked:
-                folder = self._code / digest[:16]
+                folder = self._workdir / "functions" / digest[:16]
                 with zipfile.ZipFile(io.BytesIO(package)) as archive:
                     archive.extractall(folder)
                 self._unpacked[digest] = folder
@@ -200,7 +185,7 @@ class FunctionRunner:
         request_id = str(uuid.uuid4())
         answer = Answer()
         for attempt in range(tries):
-            if attempt and self._stopped.wait(self._retry_seconds[min(attempt, len(self._retry_seconds)) - 1]):
+            if attempt and self._stopped.wait(attempt * RETRY_SECONDS):
                 return
             answer = self._try(made, event, request_id)
             if answer.error is None:
@@ -212,7 +197,7 @@ class FunctionRunner:
             try:
                 return self.call(made, event, request_id)
             except TooManyRequestsError:  # AWS keeps a throttled event and tries for up to six hours
-                self._stopped.wait(self._retry_seconds[0])
+                self._stopped.wait(RETRY_SECONDS)
         return Answer()
 
     def _undelivered(

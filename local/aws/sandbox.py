@@ -157,6 +157,7 @@ class Sandbox:
         with theirs:
             self.pid = _server().fork(function.code.resolve(), function.variables(endpoint), log.resolve(), theirs)
         self._returncode: int | None = None
+        self._ending = threading.Lock()
 
     def call(self, event: Any, request_id: str) -> Answer:
         """Run the handler on `event`. After a timeout or a crash the sandbox is dead and must not be used again."""
@@ -208,12 +209,13 @@ class Sandbox:
 
     def kill(self) -> int:
         """End the process, if it has not ended; its exit status, negative for a signal. Safe to call twice."""
-        if self._returncode is None:
-            with contextlib.suppress(ProcessLookupError):
+        with self._ending:  # it can be asked for only once how a process ended
+            if self._returncode is None:
                 os.kill(self.pid, signal.SIGKILL)
-            self._returncode = _server().wait(self.pid)
-            self._socket.close()
-        return self._returncode
+                self._returncode = _server().wait(self.pid)
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)  # not closed: somebody may be waiting for its answer
+            return self._returncode
 
 
 def _how_it_ended(returncode: int) -> str:

@@ -14,13 +14,7 @@ _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 
 
 def interval(expression: str) -> timedelta | None:
-    """How long there is between two ticks; None for cron() and at(), which do not tick here.
-
-    Examples
-    --------
-    >>> interval("rate(15 minutes)")
-    datetime.timedelta(seconds=900)
-    """
+    """How long there is between two ticks; None for cron() and at(), which do not tick here."""
     match = _RATE.fullmatch(expression)
     return timedelta(**{f"{match[2]}s": int(match[1])}) if match else None
 
@@ -40,19 +34,7 @@ def schedules(scheduler: Any) -> list[dict[str, Any]]:
 
 
 class Ticker:
-    """Fires one schedule until it is stopped.
-
-    Parameters
-    ----------
-    schedule
-        As GetSchedule gives it.
-    fire
-        Called with the scheduled time.
-    speed
-        How many times faster than on AWS.
-    clock
-        Now, as an aware datetime.
-    """
+    """Calls `fire` with the scheduled time, so many times faster than on AWS, until it is stopped."""
 
     def __init__(
         self,

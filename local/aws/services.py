@@ -37,23 +37,14 @@ _moto_as_it_comes = default_user_config.copy()
 
 
 class Services:
-    """An AWS account without a stack, up from the moment it is made.
-
-    Parameters
-    ----------
-    account
-        Which one it pretends to be.
-    workdir
-        Folder for logs/ and functions/ (unpacked packages), each begun anew.
-    port, drivers, warm, concurrency, glue_minute, around
-        See `local.cloud.LaptopCloud`.
+    """An AWS account without a stack, up from the moment it is made; for the parameters see `LaptopCloud`.
 
     Attributes
     ----------
     endpoint
         URL for `aws --endpoint-url`.
     roles
-        Role ARN -> the name under which its calls are written down, which is its access key id.
+        Role ARN -> its logical id, which is the access key id of its calls.
     log_groups
         Function name -> its log group, where the template names one.
     api_urls
@@ -103,8 +94,7 @@ class Services:
         log_writer = LogWriter(account)
         self._functions = FunctionRunner(
             self.endpoint,
-            workdir / "logs",
-            workdir / "functions",
+            workdir,
             log_writer,
             self.log_groups,
             self.principal,
@@ -112,7 +102,7 @@ class Services:
             concurrency,
         )
         self._drivers = drivers or Drivers(workdir / "logs" / "spark-drivers.log")
-        self._own_drivers = drivers is None
+        self._drivers_of_others = drivers is not None
         self._drivers.warm_up(warm)
         self._jobs = JobRunner(
             drivers=self._drivers,
@@ -136,7 +126,7 @@ class Services:
             api.stop()
         self._functions.stop()
         self._jobs.stop()
-        if self._own_drivers:
+        if not self._drivers_of_others:
             self._drivers.stop()
         connect(None)
         self._server.shutdown()
@@ -163,7 +153,7 @@ class Services:
         self.api_urls[proxy.api_id] = api.url
 
     def function(self, name: str) -> dict[str, Any]:
-        """What another process needs to run a function: the fields of `local.aws.sandbox.Function`, as plain data."""
+        """A function's `local.aws.sandbox.Function` as plain data, for another process."""
         made = get_backend(self.account.account_id, self.account.region).get_function(name)
         function = self._functions.function(made)
         return {**asdict(function), "code": str(function.code)}

@@ -18,16 +18,8 @@ from local.errors import LaptopCloudError
 
 
 def keep_up(template: Path, workdir: Path, port: int, speed: float, overrides: Mapping[str, object]) -> None:
-    """Start the cloud and its schedules, print where everything is, and wait for Ctrl-C or SIGTERM.
-
-    Parameters
-    ----------
-    template, workdir, port
-        As for `LaptopCloud`.
-    speed
-        How many times faster than on AWS the schedules tick.
-    overrides
-        Of the template's parameters.
+    """Start the cloud and its schedules, `speed` times faster than on AWS, print where everything is, and wait for
+    Ctrl-C or SIGTERM.
     """
     stop = threading.Event()
 
@@ -36,7 +28,7 @@ def keep_up(template: Path, workdir: Path, port: int, speed: float, overrides: M
 
     former = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with LaptopCloud(template, overrides, port, workdir, progress=_say) as cloud:
+        with LaptopCloud(template, overrides, port, workdir) as cloud:
             tickers = _tickers(cloud, speed)
             _say(describe(cloud))
             for ticker in tickers:

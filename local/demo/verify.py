@@ -26,26 +26,18 @@ class Messages:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One provider's rows and messages.
-
-    Attributes
-    ----------
-    rows
-        Rows of the input.
-    messages
-        Messages received.
-    distinct
-        Different ids among them.
-    missing, unexpected, repeated
-        Ids: of rows without a message, of messages without a row, of messages that came more than once.
-    """
+    """How many rows of the input and messages one provider has, and how many ids."""
 
     rows: int
     messages: int
     distinct: int
+    """Different ids of messages."""
     missing: int
+    """Ids of rows without a message."""
     unexpected: int
+    """Ids of messages without a row."""
     repeated: int
+    """Ids of messages that came more than once."""
 
     @property
     def ok(self) -> bool:
@@ -62,22 +54,7 @@ class Comparison:
 
 
 def drain(sqs: Any, queue_url: str, into: dict[str, Messages]) -> list[dict[str, Any]]:
-    """Receive and delete every message of a queue.
-
-    Parameters
-    ----------
-    sqs
-        boto3 client.
-    queue_url
-        The queue.
-    into
-        Provider -> its messages; added to.
-
-    Returns
-    -------
-    list
-        The bodies, decoded.
-    """
+    """Receive and delete every message of a queue, and add them to those of their providers; the bodies, decoded."""
     lock = threading.Lock()
     bodies: list[dict[str, Any]] = []
 
@@ -105,14 +82,7 @@ def expected_ids(s3: Any, bucket: str, prefix: str) -> dict[str, list[str]]:
     """The id that each row of a change log must have, by provider.
 
     A stream record has its own id; any other row is known by object and line (1-based):
-    the first 32 hex digits of sha256("bucket/key#etag"), a dash, the line.
-
-    Parameters
-    ----------
-    s3
-        boto3 client.
-    bucket, prefix
-        The change log's directory; objects lie below {prefix}/provider=NAME/.
+    the first 32 hex digits of sha256("bucket/key#etag"), a dash, the line. Objects lie below {prefix}/provider=NAME/.
     """
     found: dict[str, list[str]] = defaultdict(list)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/provider=")

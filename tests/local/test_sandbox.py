@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,10 @@ def test_a_sandbox_is_alive_until_its_process_has_ended(starter: Starter, code: 
     assert sandbox.alive()
     assert sandbox.kill() == sandbox.kill() == -9
     assert not sandbox.alive()
+
+
+def test_two_may_end_a_sandbox_at_the_same_time(starter: Starter, code: Path) -> None:
+    starter.seen(code)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda sandbox: sandbox.kill(), starter.started * 4)) == [-9] * 4
+    starter.seen(code)

@@ -72,9 +72,7 @@ class JobRunner:
     drivers
         Run the scripts.
     environment
-        Principal -> what a script needs to call AWS as that principal.
-    principal
-        Role (ARN or name) of a job -> principal.
+        Role (ARN or name) of a job -> what its script needs to call AWS.
     read
         Content of an s3:// location.
     logs
@@ -82,14 +80,13 @@ class JobRunner:
     log_writer
         Takes it too, for the log group that the run's --custom-logGroup-prefix names.
     minute
-        Seconds that a minute of a job's Timeout lasts; tests shorten it.
+        Seconds that a minute of a job's Timeout lasts.
     """
 
     def __init__(
         self,
         drivers: Drivers,
         environment: Callable[[str], dict[str, str]],
-        principal: Callable[[str], str],
         read: Callable[[str], bytes],
         logs: Path,
         log_writer: LogWriter,
@@ -97,7 +94,6 @@ class JobRunner:
     ) -> None:
         self._drivers = drivers
         self._environment = environment
-        self._principal = principal
         self._read = read
         self._logs = logs
         self._log_writer = log_writer
@@ -107,7 +103,7 @@ class JobRunner:
         self._scripts = Path(tempfile.mkdtemp(prefix="glue-scripts-", dir=logs))
 
     def start(self, job: Any, run: JobRun) -> None:
-        """A run was accepted: run the job's script as soon as a driver is free."""
+        """Run the job's script, for a run that was accepted, as soon as a driver is free."""
         run.glue_version = job.glue_version or ""
         with self._lock:
             self._running[run.job_run_id] = run
@@ -138,7 +134,7 @@ class JobRunner:
     def _run_script(self, job: Any, run: JobRun) -> str | None:
         script = self._scripts / f"{run.job_run_id}.py"
         script.write_bytes(self._read(job.command["ScriptLocation"]))
-        modules, environment = self._extra_modules(run), self._environment(self._principal(job.role))
+        modules, environment = self._extra_modules(run), self._environment(job.role)
         driver, log = self._drivers.take(), self._logs / f"{run.job_run_id}.log"
         timer = threading.Timer(self._timeout(run), self._end_early, args=(run.job_run_id, "TIMEOUT"))
         timer.daemon = True

@@ -16,13 +16,7 @@ _MOST_EVENTS = 1000
 
 
 class LogWriter:
-    """Puts new lines of files into log streams.
-
-    Parameters
-    ----------
-    account
-        The account whose log groups these are.
-    """
+    """Puts new lines of files into an account's log streams."""
 
     def __init__(self, account: Account) -> None:
         self._logs = logs_backends[account.account_id][account.region]

@@ -30,38 +30,21 @@ def _basics() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Function:
-    """What is needed to run one function.
-
-    Attributes
-    ----------
-    name, arn, handler
-        As in AWS.
-    code
-        Folder with the function's modules.
-    environment
-        The function's own variables, as (name, value) pairs.
-    timeout
-        Seconds.
-    memory
-        MiB; told to the handler, not enforced.
-    principal
-        Access key id under which its calls are made.
-    region
-        AWS region.
-    log_group
-        The log group that its lines go to.
-    version
-        The published version's number, or $LATEST.
-    """
+    """What is needed to run one function."""
 
     name: str
     arn: str
     handler: str
     code: Path
+    """Folder with the function's modules."""
     environment: tuple[tuple[str, str], ...]
+    """The function's own variables."""
     timeout: int
+    """Seconds."""
     memory: int
+    """MiB; told to the handler, not enforced."""
     principal: str
+    """Access key id under which its calls are made."""
     region: str
     log_group: str
     version: str = "$LATEST"

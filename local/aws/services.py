@@ -106,8 +106,7 @@ class Services:
         self._drivers.warm_up(warm)
         self._jobs = JobRunner(
             drivers=self._drivers,
-            environment=lambda principal: process_environment(self.endpoint, account.region, principal),
-            principal=self.principal,
+            environment=lambda role: process_environment(self.endpoint, account.region, self.principal(role)),
             read=self._read_object,
             logs=workdir / "logs",
             log_writer=log_writer,

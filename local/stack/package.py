@@ -26,13 +26,7 @@ _PATH_PROPERTIES: dict[str, tuple[str, ...]] = {
 
 
 class Package:
-    """The files of one template.
-
-    Parameters
-    ----------
-    root
-        The template's folder; paths in the template are relative to it.
-    """
+    """The files of one template, whose paths are relative to its folder, `root`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

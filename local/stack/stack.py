@@ -29,13 +29,6 @@ class Made:
 class Stack(Lookups):
     """The resources of a template, known to each other.
 
-    Parameters
-    ----------
-    services
-        Where they are made.
-    template
-        The template that is being deployed.
-
     Attributes
     ----------
     made

@@ -49,12 +49,6 @@ class Template(Lookups):
     resources
         Logical id -> resource, those with a false condition left away, in an order in which every resource
         comes after those it refers to.
-
-    Examples
-    --------
-    >>> template = Template.load(Path("template.yaml"), {"Env": "dev"})
-    >>> template.resources["ChangesQueue"].type
-    'AWS::SQS::Queue'
     """
 
     def __init__(self, document: Mapping[str, Any], package: Package, parameters: Mapping[str, ParameterValue]) -> None:
@@ -180,18 +174,8 @@ def expand(
 
 
 def parameter_values(declared: Mapping[str, Any], overrides: Mapping[str, object]) -> dict[str, ParameterValue]:
-    """Give every declared parameter its value: the override if there is one, else the default.
-
-    Parameters
-    ----------
-    declared
-        The template's Parameters section, parameter name -> declaration.
-    overrides
-        Parameter name -> value; values are taken as text, as CloudFormation does.
-
-    Returns
-    -------
-    Parameter name -> text; for CommaDelimitedList and List<...> types a list of texts.
+    """Every declared parameter with its value, the override if there is one, else the default: a text, and a list of
+    texts for CommaDelimitedList and List<...> types.
 
     Raises
     ------

@@ -7,16 +7,15 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Unpack
 
 from local.aws import schedule
-from local.aws.account import OPERATOR
-from local.aws.services import Application, Services
-from local.aws.spark_driver import Drivers
+from local.aws.account import OPERATOR, REGION
+from local.aws.services import Services, Settings
 from local.errors import LaptopCloudError, ResourceError
 from local.stack import deployment
 from local.stack.stack import Stack
@@ -34,20 +33,10 @@ class LaptopCloud:
         Path of the template.
     parameters
         Overrides of its parameters.
-    port
-        Of the AWS endpoint; 0 for any free one.
     workdir
         Folder for state and logs/, a file for each function and job run; what an earlier run left there is removed.
-    drivers
-        Spark drivers of somebody else, who ends them. Without, Glue runs start some when they need them.
-    warm
-        How many Spark drivers to start at once, because there will be Glue runs.
-    concurrency
-        How many Lambda invocations may run at once, as in a new account; above it Lambda throttles.
-    glue_minute
-        Seconds that a minute of a Glue timeout lasts.
-    around
-        Gives a WSGI application to be called in place of moto's; a seam for tests that look at calls, or break them.
+    settings
+        See `local.aws.services.Settings`.
 
     Attributes
     ----------
@@ -61,25 +50,15 @@ class LaptopCloud:
         self,
         template: str | Path = "template.yaml",
         parameters: Mapping[str, object] | None = None,
-        port: int = 0,
         workdir: str | Path = ".local",
-        drivers: Drivers | None = None,
-        warm: int = 0,
-        concurrency: int = 10,
-        glue_minute: float = 60.0,
-        around: Callable[[Application], Application] = lambda moto: moto,
+        **settings: Unpack[Settings],
     ) -> None:
         self.workdir = Path(workdir).resolve()
         self.endpoint = ""
         self.outputs: dict[str, str] = {}
         self._template_path = Path(template)
         self._parameters = dict(parameters or {})
-        self._port = port
-        self._drivers = drivers
-        self._warm = warm
-        self._concurrency = concurrency
-        self._glue_minute = glue_minute
-        self._around = around
+        self._settings = settings
         self._lock: IO[str] | None = None
         self._services: Services | None = None
         self._stack: Stack | None = None
@@ -99,16 +78,7 @@ class LaptopCloud:
         try:
             self._lock_workdir()
             template = Template.load(self._template_path, self._parameters)
-            self._services = Services(
-                template.account,
-                self.workdir,
-                self._port,
-                self._drivers,
-                self._warm,
-                self._concurrency,
-                self._glue_minute,
-                self._around,
-            )
+            self._services = Services(self.workdir, **self._settings)
             self.endpoint = self._services.endpoint
             self._stack = Stack(self._services, template)
             deployment.create(self._stack)
@@ -144,16 +114,6 @@ class LaptopCloud:
     def client(self, service: str, principal: str = OPERATOR) -> Any:
         """A boto3 client of this cloud."""
         return self._up()[0].client(service, principal)
-
-    @property
-    def region(self) -> str:
-        """AWS region."""
-        return self._up()[0].account.region
-
-    @property
-    def stack_name(self) -> str:
-        """The stack's name."""
-        return self._up()[0].account.stack_name
 
     def physical_id(self, logical_id: str) -> str:
         """What `Ref` gives for a resource of the template."""
@@ -254,7 +214,7 @@ class LaptopCloud:
         state = {
             "pid": os.getpid(),
             "endpoint": self.endpoint,
-            "region": self.region,
+            "region": REGION,
             "outputs": self.outputs,
             "resources": {logical_id: made.ref for logical_id, made in stack.made.items()},
             "functions": {item.logical_id: services.function(self.physical_id(item.logical_id)) for item in functions},

@@ -33,10 +33,6 @@ class DriverError(LaptopCloudError):
     """A Spark driver did not start."""
 
 
-class JobArgumentError(LaptopCloudError):
-    """An argument of a job run that Glue itself reads has a value that it cannot have."""
-
-
 class NotRunningError(LaptopCloudError):
     """There is no running laptop cloud to talk to."""
 

@@ -19,7 +19,7 @@ from moto.apigateway.models import apigateway_backends
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from local.aws.account import Account
+from local.aws.account import ACCOUNT_ID, REGION
 
 RESOURCE = "/{proxy+}"
 Invoke = Callable[[str, dict[str, Any]], tuple[Any, int | None]]
@@ -45,10 +45,9 @@ class _QuietHandler(WSGIRequestHandler):
 class ApiGateway:
     """Listens for one REST API on 127.0.0.1; stages and keys are looked up at each request."""
 
-    def __init__(self, proxy: Proxy, account: Account, invoke: Invoke) -> None:
+    def __init__(self, proxy: Proxy, invoke: Invoke) -> None:
         self._proxy = proxy
-        self._account = account
-        self._gateway = apigateway_backends[account.account_id][account.region]
+        self._gateway = apigateway_backends[ACCOUNT_ID][REGION]
         self._invoke = invoke
         self._server: BaseWSGIServer = make_server(
             "127.0.0.1", 0, self._application, threaded=True, request_handler=_QuietHandler
@@ -132,7 +131,7 @@ class ApiGateway:
             "pathParameters": {"proxy": unquote(path[1:])},
             "stageVariables": None,
             "requestContext": {
-                "accountId": self._account.account_id,
+                "accountId": ACCOUNT_ID,
                 "apiId": self._proxy.api_id,
                 "domainName": request.host,
                 "domainPrefix": self._proxy.api_id,

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from local.aws.account import ACCOUNT_ID, REGION
 from local.errors import LaptopCloudError
 
 
-def execution_status_event(execution: Any, account_id: str, region: str) -> dict[str, Any]:
+def execution_status_event(execution: Any) -> dict[str, Any]:
     """The event of an execution's change of status; times in `detail` are milliseconds since 1970.
 
     Source: Step Functions Developer Guide, "Automating Step Functions event delivery with EventBridge".
@@ -23,9 +24,9 @@ def execution_status_event(execution: Any, account_id: str, region: str) -> dict
         "id": str(uuid.uuid4()),
         "detail-type": "Step Functions Execution Status Change",
         "source": "aws.states",
-        "account": account_id,
+        "account": ACCOUNT_ID,
         "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "region": region,
+        "region": REGION,
         "resources": [execution.exec_arn],
         "detail": {
             "executionArn": execution.exec_arn,

@@ -120,7 +120,6 @@ class FunctionRunner:
             timeout=int(made.timeout),
             memory=int(made.memory_size),
             principal=self._principal(made.role),
-            region=made.region,
             log_group=self._log_groups.get(made.function_name, f"/aws/lambda/{made.function_name}"),
             version=str(made.version),
         )

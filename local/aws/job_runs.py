@@ -19,7 +19,7 @@ from moto.glue import models as glue_models
 
 from local.aws.logs import LogWriter
 from local.aws.spark_driver import Driver, Drivers
-from local.errors import JobArgumentError
+from local.errors import LaptopCloudError
 
 _ACTIVE = ("STARTING", "WAITING", "RUNNING", "STOPPING")
 _DEFAULT_TIMEOUT_MINUTES = 480
@@ -135,8 +135,9 @@ class JobRunner:
         script = self._scripts / f"{run.job_run_id}.py"
         script.write_bytes(self._read(job.command["ScriptLocation"]))
         modules, environment = self._extra_modules(run), self._environment(job.role)
+        minutes = float(run.timeout or _DEFAULT_TIMEOUT_MINUTES)
         driver, log = self._drivers.take(), self._logs / f"{run.job_run_id}.log"
-        timer = threading.Timer(self._timeout(run), self._end_early, args=(run.job_run_id, "TIMEOUT"))
+        timer = threading.Timer(minutes * self._minute, self._end_early, args=(run.job_run_id, "TIMEOUT"))
         timer.daemon = True
         try:
             with self._lock:
@@ -164,7 +165,7 @@ class JobRunner:
 
     def _extra_module(self, location: str) -> Path:
         if not location.startswith("s3://") or not location.endswith(".zip"):
-            raise JobArgumentError(f"{EXTRA_PY_FILES} names {location}: zips in S3 are taken here.")
+            raise LaptopCloudError(f"{EXTRA_PY_FILES} names {location}: zips in S3 are taken here.")
         content = self._read(location)
         # Another content is another path: no importer, here or in a Python worker, can mistake it for an older one.
         path = self._scripts / f"{hashlib.sha256(content).hexdigest()[:16]}.zip"
@@ -173,9 +174,6 @@ class JobRunner:
             unfinished.write_bytes(content)
             unfinished.replace(path)
         return path
-
-    def _timeout(self, run: JobRun) -> float:
-        return float(run.timeout or _DEFAULT_TIMEOUT_MINUTES) * self._minute
 
     @staticmethod
     def _argv(script: Path, run: JobRun) -> list[str]:

@@ -45,7 +45,6 @@ class Function:
     """MiB; told to the handler, not enforced."""
     principal: str
     """Access key id under which its calls are made."""
-    region: str
     log_group: str
     version: str = "$LATEST"
 
@@ -61,7 +60,7 @@ class Function:
             "TZ": ":UTC",
             "PYTHONPATH": str(self.code),
             "PYTHONUNBUFFERED": "1",
-            **process_environment(endpoint, self.region, self.principal),
+            **process_environment(endpoint, self.principal),
             "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
             "AWS_LAMBDA_FUNCTION_NAME": self.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory),

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from local.aws import schedule
+from local.aws.account import REGION, STACK_NAME
 from local.aws.schedule import Ticker
 from local.cloud import LaptopCloud
 from local.errors import LaptopCloudError
@@ -28,7 +29,7 @@ def keep_up(template: Path, workdir: Path, port: int, speed: float, overrides: M
 
     former = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with LaptopCloud(template, overrides, port, workdir) as cloud:
+        with LaptopCloud(template, overrides, workdir, port=port) as cloud:
             tickers = _tickers(cloud, speed)
             _say(describe(cloud))
             for ticker in tickers:
@@ -84,9 +85,9 @@ def describe(cloud: LaptopCloud) -> str:
     return f"""
 The laptop cloud is up at {cloud.endpoint}. In another terminal:
 
-  export AWS_ENDPOINT_URL={cloud.endpoint} AWS_REGION={cloud.region} AWS_DEFAULT_REGION={cloud.region} \\
+  export AWS_ENDPOINT_URL={cloud.endpoint} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION} \\
     AWS_ACCESS_KEY_ID=operator AWS_SECRET_ACCESS_KEY=laptop
-  aws cloudformation list-stack-resources --stack-name {cloud.stack_name}
+  aws cloudformation list-stack-resources --stack-name {STACK_NAME}
 {commands}
 Outputs of the template:
 {listed}

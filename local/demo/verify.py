@@ -9,19 +9,15 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 CONSUMERS = 4
 """How many receive messages at once."""
 
 
-@dataclass
-class Messages:
-    """The messages of one provider."""
-
-    count: int = 0
-    ids: Counter[str] = field(default_factory=Counter)
+Messages = Counter[str]
+"""The ids of one provider's messages."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +63,7 @@ def drain(sqs: Any, queue_url: str, into: dict[str, Messages]) -> list[dict[str,
                 for message in found:
                     body = json.loads(message["Body"])
                     bodies.append(body)
-                    provider = into.setdefault(str(body["provider"]), Messages())
-                    provider.count += 1
-                    provider.ids[str(body["id"])] += 1
+                    into.setdefault(str(body["provider"]), Counter())[str(body["id"])] += 1
             entries = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(found)]
             sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries)
 
@@ -109,13 +103,13 @@ def compare(expected: Mapping[str, list[str]], received: Mapping[str, Messages])
     """Rows against messages, provider by provider."""
     result = {}
     for provider in sorted({*expected, *received}):
-        ids, messages = expected.get(provider, []), received.get(provider, Messages())
+        ids, messages = expected.get(provider, []), received.get(provider, Counter())
         result[provider] = Comparison(
             rows=len(ids),
-            messages=messages.count,
-            distinct=len(messages.ids),
-            missing=len(set(ids) - set(messages.ids)),
-            unexpected=len(set(messages.ids) - set(ids)),
-            repeated=sum(1 for count in messages.ids.values() if count > 1),
+            messages=messages.total(),
+            distinct=len(messages),
+            missing=len(set(ids) - set(messages)),
+            unexpected=len(set(messages) - set(ids)),
+            repeated=sum(1 for count in messages.values() if count > 1),
         )
     return result

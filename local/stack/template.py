@@ -20,7 +20,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from local.aws.account import Account
+from local.aws.account import PSEUDO_PARAMETERS, REGION
 from local.errors import ParameterError, TemplateError
 from local.stack.intrinsics import Lookups, references, resolve
 from local.stack.package import LOCAL_FILES, Package
@@ -54,9 +54,7 @@ class Template(Lookups):
     def __init__(self, document: Mapping[str, Any], package: Package, parameters: Mapping[str, ParameterValue]) -> None:
         self._document = document
         self.package = package
-        self.account = Account()
         self.parameters = dict(parameters)
-        self._pseudo = self.account.pseudo_parameters()
         self._check_rules()
         self.resources = self._in_creation_order()
 
@@ -91,7 +89,7 @@ class Template(Lookups):
 
     def parameter(self, name: str) -> Any:
         """Value of a parameter or pseudo parameter; None when there is none of that name."""
-        return self.parameters.get(name, self._pseudo.get(name))
+        return self.parameters.get(name, PSEUDO_PARAMETERS.get(name))
 
     def ref(self, logical_id: str) -> Any:
         """See `local.stack.intrinsics.Lookups`; in conditions CloudFormation allows references to parameters only."""
@@ -151,9 +149,7 @@ class Template(Lookups):
         return references(body.get("Properties", {})) | set([named] if isinstance(named, str) else named)
 
 
-def expand(
-    packaged: Mapping[str, Any], values: Mapping[str, ParameterValue], region: str = Account.region
-) -> dict[str, Any]:
+def expand(packaged: Mapping[str, Any], values: Mapping[str, ParameterValue], region: str = REGION) -> dict[str, Any]:
     """Expand a packaged SAM template to plain CloudFormation, offline.
 
     Raises

@@ -40,9 +40,7 @@ class Starter:
 
     def seen(self, code: Path, **variables: str) -> Any:
         """What a new process of a function sees."""
-        function = Function(
-            "f", "arn", "app.handler", code, tuple(variables.items()), 20, 128, "role", "us-east-1", "group"
-        )
+        function = Function("f", "arn", "app.handler", code, tuple(variables.items()), 20, 128, "role", "group")
         self.started.append(Sandbox(function, "http://localhost", self._folder / "f.log"))
         answer = self.started[-1].call({}, "id")
         assert answer.error is None, answer.error

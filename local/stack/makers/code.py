@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+from local.aws.account import STACK_NAME
 from local.errors import ResourceError
 from local.stack.package import LOCAL_FILES
 from local.stack.stack import Made, Properties, Stack, known_arguments
@@ -142,10 +143,15 @@ def glue_job(stack: Stack, resource: Resource, properties: Properties) -> Made:
     return Made(name)
 
 
+def artifacts(stack: Stack) -> str:
+    """The bucket of what belongs to the deployment, which is made where it is not there."""
+    stack.client("s3").create_bucket(Bucket=f"{STACK_NAME}-artifacts")
+    return f"{STACK_NAME}-artifacts"
+
+
 def _upload(stack: Stack, resource: Resource, location: str) -> str:
-    s3, bucket = stack.client("s3"), f"{stack.account.stack_name}-artifacts"
+    s3, bucket = stack.client("s3"), artifacts(stack)
     content = stack.content(resource, LOCAL_FILES, location.removeprefix(f"s3://{LOCAL_FILES}/"))
     key = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=key, Body=content)
     return f"s3://{bucket}/{key}"

@@ -13,6 +13,7 @@ import threading
 import uuid
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,45 +36,26 @@ class TooManyRequestsError(JsonRESTError):
         super().__init__("TooManyRequestsException", "Rate Exceeded.")
 
 
+@dataclass
 class FunctionRunner:
-    """Runs the functions that moto holds.
+    """Runs the functions that moto holds."""
 
-    Parameters
-    ----------
-    endpoint
-        URL of the laptop cloud.
-    workdir
-        What a handler prints goes to logs/{function}.log in it; functions/ takes unpacked packages.
-    log_writer
-        Takes what handlers print, too.
-    log_groups
-        Function name -> the log group that the template names for it.
-    principal
-        Role ARN -> access key id.
-    send_message
-        Takes the ARN of a queue and an event that could not be delivered.
-    concurrency
-        How many invocations may run at once in the account, and so how many processes there are at most.
-    """
+    endpoint: str
+    """URL of the laptop cloud."""
+    workdir: Path
+    """What a handler prints goes to logs/{function}.log in it; functions/ takes unpacked packages."""
+    log_writer: LogWriter
+    log_groups: Mapping[str, str]
+    """Function name -> the log group that the template names for it."""
+    principal: Callable[[str], str]
+    """Role ARN -> access key id."""
+    send_message: Callable[[str, str], None]
+    """Takes the ARN of a queue and an event that could not be delivered."""
+    concurrency: int
+    """How many invocations may run at once in the account, and so how many processes there are at most."""
 
-    def __init__(
-        self,
-        endpoint: str,
-        workdir: Path,
-        log_writer: LogWriter,
-        log_groups: Mapping[str, str],
-        principal: Callable[[str], str],
-        send_message: Callable[[str, str], None],
-        concurrency: int,
-    ) -> None:
-        self._endpoint = endpoint
-        self._workdir = workdir
-        self._log_writer = log_writer
-        self._log_groups = log_groups
-        self._principal = principal
-        self._send_message = send_message
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._concurrency = concurrency
         self._busy: list[Sandbox] = []
         self._idle: list[Sandbox] = []  # the one that was used last is the last
         self._unpacked: dict[str, Path] = {}
@@ -106,7 +88,7 @@ class FunctionRunner:
             return sandbox.call(event, request_id)
         finally:
             self._give_back(sandbox)
-            self._log_writer.put(sandbox.function.log_group, sandbox.function.log_stream, sandbox.log)
+            self.log_writer.put(sandbox.function.log_group, sandbox.function.log_stream, sandbox.log)
 
     def function(self, made: Any) -> Function:
         """What is needed to run one of moto's functions."""
@@ -119,8 +101,8 @@ class FunctionRunner:
             environment=variables,
             timeout=int(made.timeout),
             memory=int(made.memory_size),
-            principal=self._principal(made.role),
-            log_group=self._log_groups.get(made.function_name, f"/aws/lambda/{made.function_name}"),
+            principal=self.principal(made.role),
+            log_group=self.log_groups.get(made.function_name, f"/aws/lambda/{made.function_name}"),
             version=str(made.version),
         )
 
@@ -142,7 +124,7 @@ class FunctionRunner:
         A changed environment or code is another function here, as on AWS.
         """
         with self._lock:
-            if len(self._busy) >= self._concurrency or self._stopped.is_set():
+            if len(self._busy) >= self.concurrency or self._stopped.is_set():
                 raise TooManyRequestsError
             for sandbox in [box for box in self._idle if not box.alive()]:
                 self._idle.remove(sandbox)  # it died while it was frozen: AWS would not use it either
@@ -152,9 +134,9 @@ class FunctionRunner:
                     self._idle.remove(sandbox)
                     break
             else:
-                if len(self._busy) + len(self._idle) >= self._concurrency:
+                if len(self._busy) + len(self._idle) >= self.concurrency:
                     self._idle.pop(0).kill()
-                sandbox = Sandbox(function, self._endpoint, self._workdir / "logs" / f"{function.name}.log")
+                sandbox = Sandbox(function, self.endpoint, self.workdir / "logs" / f"{function.name}.log")
             self._busy.append(sandbox)
             return sandbox
 
@@ -168,7 +150,7 @@ class FunctionRunner:
         digest = hashlib.sha256(package).hexdigest()
         with self._lock:
             if digest not in self._unpacked:
-                folder = self._workdir / "functions" / digest[:16]
+                folder = self.workdir / "functions" / digest[:16]
                 with zipfile.ZipFile(io.BytesIO(package)) as archive:
                     archive.extractall(folder)
                 self._unpacked[digest] = folder
@@ -223,4 +205,4 @@ class FunctionRunner:
                 },
                 "responsePayload": error,
             }
-            self._send_message(destination, json.dumps(record))
+            self.send_message(destination, json.dumps(record))

@@ -10,6 +10,7 @@ import hashlib
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -64,43 +65,26 @@ def let_runs_be_real() -> None:
     glue_models.FakeJobRun = JobRun  # type: ignore[misc]
 
 
+@dataclass
 class JobRunner:
-    """Gives job runs their life; those for which no driver is free wait in STARTING, as on AWS for capacity.
+    """Gives job runs their life; those for which no driver is free wait in STARTING, as on AWS for capacity."""
 
-    Parameters
-    ----------
-    drivers
-        Run the scripts.
-    environment
-        Role (ARN or name) of a job -> what its script needs to call AWS.
-    read
-        Content of an s3:// location.
-    logs
-        Folder; {run id}.log in it takes what a run's script prints.
-    log_writer
-        Takes it too, for the log group that the run's --custom-logGroup-prefix names.
-    minute
-        Seconds that a minute of a job's Timeout lasts.
-    """
+    drivers: Drivers
+    environment: Callable[[str], dict[str, str]]
+    """Role (ARN or name) of a job -> what its script needs to call AWS."""
+    read: Callable[[str], bytes]
+    """Content of an s3:// location."""
+    logs: Path
+    """Folder; {run id}.log in it takes what a run's script prints."""
+    log_writer: LogWriter
+    """Takes it too, for the log group that the run's --custom-logGroup-prefix names."""
+    minute: float
+    """Seconds that a minute of a job's Timeout lasts."""
 
-    def __init__(
-        self,
-        drivers: Drivers,
-        environment: Callable[[str], dict[str, str]],
-        read: Callable[[str], bytes],
-        logs: Path,
-        log_writer: LogWriter,
-        minute: float,
-    ) -> None:
-        self._drivers = drivers
-        self._environment = environment
-        self._read = read
-        self._logs = logs
-        self._log_writer = log_writer
-        self._minute = minute
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[str, JobRun] = {}
-        self._scripts = Path(tempfile.mkdtemp(prefix="glue-scripts-", dir=logs))
+        self._scripts = Path(tempfile.mkdtemp(prefix="glue-scripts-", dir=self.logs))
 
     def start(self, job: Any, run: JobRun) -> None:
         """Run the job's script, for a run that was accepted, as soon as a driver is free."""
@@ -133,11 +117,11 @@ class JobRunner:
 
     def _run_script(self, job: Any, run: JobRun) -> str | None:
         script = self._scripts / f"{run.job_run_id}.py"
-        script.write_bytes(self._read(job.command["ScriptLocation"]))
-        modules, environment = self._extra_modules(run), self._environment(job.role)
+        script.write_bytes(self.read(job.command["ScriptLocation"]))
+        modules, environment = self._extra_modules(run), self.environment(job.role)
         minutes = float(run.timeout or _DEFAULT_TIMEOUT_MINUTES)
-        driver, log = self._drivers.take(), self._logs / f"{run.job_run_id}.log"
-        timer = threading.Timer(minutes * self._minute, self._end_early, args=(run.job_run_id, "TIMEOUT"))
+        driver, log = self.drivers.take(), self.logs / f"{run.job_run_id}.log"
+        timer = threading.Timer(minutes * self.minute, self._end_early, args=(run.job_run_id, "TIMEOUT"))
         timer.daemon = True
         try:
             with self._lock:
@@ -150,10 +134,10 @@ class JobRunner:
             timer.cancel()
             with self._lock:  # whoever ends the run from now on does not kill what another run works with
                 run.driver = None
-            self._drivers.give_back(driver)
+            self.drivers.give_back(driver)
             if log.exists():
                 prefix = (run.arguments or {}).get("--custom-logGroup-prefix", "/aws-glue/jobs")
-                self._log_writer.put(f"{prefix}/output", f"{run.job_run_id}-driver", log)
+                self.log_writer.put(f"{prefix}/output", f"{run.job_run_id}-driver", log)
 
     def _extra_modules(self, run: JobRun) -> list[Path]:
         """The zips that --extra-py-files names, which come first on the script's path, in their order.
@@ -166,7 +150,7 @@ class JobRunner:
     def _extra_module(self, location: str) -> Path:
         if not location.startswith("s3://") or not location.endswith(".zip"):
             raise LaptopCloudError(f"{EXTRA_PY_FILES} names {location}: zips in S3 are taken here.")
-        content = self._read(location)
+        content = self.read(location)
         # Another content is another path: no importer, here or in a Python worker, can mistake it for an older one.
         path = self._scripts / f"{hashlib.sha256(content).hexdigest()[:16]}.zip"
         if not path.exists():

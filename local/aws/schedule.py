@@ -36,19 +36,12 @@ def schedules(scheduler: Any) -> list[dict[str, Any]]:
 class Ticker:
     """Calls `fire` with the scheduled time, so many times faster than on AWS, until it is stopped."""
 
-    def __init__(
-        self,
-        schedule: dict[str, Any],
-        fire: Callable[[datetime], None],
-        speed: float = 1.0,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
+    def __init__(self, schedule: dict[str, Any], fire: Callable[[datetime], None], speed: float = 1.0) -> None:
         pause = interval(schedule["ScheduleExpression"])
         if pause is None:
             raise LaptopCloudError(f"{schedule['ScheduleExpression']} does not tick here: only rate() does.")
         self.pause = pause / speed
         self._fire = fire
-        self._clock = clock
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"schedule-{schedule['Name']}", daemon=True)
 
@@ -63,8 +56,8 @@ class Ticker:
             self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        next_tick = self._clock()
+        next_tick = datetime.now(UTC)
         while not self._stopped.is_set():
             self._fire(next_tick)
             next_tick += self.pause
-            self._stopped.wait(max(0.0, (next_tick - self._clock()).total_seconds()))
+            self._stopped.wait(max(0.0, (next_tick - datetime.now(UTC)).total_seconds()))

@@ -29,6 +29,7 @@ def keep_up(template: Path, workdir: Path, port: int, speed: float, overrides: M
 
     former = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        _say("the laptop cloud is coming up")
         with LaptopCloud(template, overrides, workdir, port=port) as cloud:
             tickers = _tickers(cloud, speed)
             _say(describe(cloud))

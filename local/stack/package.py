@@ -45,10 +45,6 @@ class Package:
         """A file, or a folder as a zip, by its address or key; None for what was not packaged."""
         return self._contents.get(location.removeprefix(_PREFIX))
 
-    def path(self, key: str) -> Path:
-        """The file or folder that was packaged under this key."""
-        return self._root / key.rpartition("@")[0]
-
     def _replace(self, properties: dict[str, Any], name: str) -> None:
         outer, _, inner = name.rpartition(".")
         holder = properties.get(outer, {}) if outer else properties

@@ -12,6 +12,7 @@ from local.aws.account import REGION, STACK_NAME
 from local.aws.services import Services
 from local.errors import ResourceError, TemplateError
 from local.stack.intrinsics import Lookups, resolve
+from local.stack.package import LOCAL_FILES
 from local.stack.template import Resource, Template
 
 Properties = dict[str, Any]
@@ -70,11 +71,11 @@ class Stack(Lookups):
         ResourceError
             It does not name a local one, or there is nothing there.
         """
-        if self.template.local_path(bucket, key) is None:
+        if bucket != LOCAL_FILES:
             raise ResourceError(f"{resource.logical_id} names s3://{bucket}/{key}: name a local folder or file.")
         content = self.template.package.content(key)
         if content is None:
-            raise ResourceError(f"{resource.logical_id}: there is no {self.template.local_path(bucket, key)}.")
+            raise ResourceError(f"{resource.logical_id}: there is no {key.rpartition('@')[0]} beside the template.")
         return content
 
     def outputs(self) -> dict[str, str]:

@@ -23,7 +23,7 @@ from samtranslator.yaml_helper import yaml_parse
 from local.aws.account import PSEUDO_PARAMETERS, REGION
 from local.errors import ParameterError, TemplateError
 from local.stack.intrinsics import Lookups, references, resolve
-from local.stack.package import LOCAL_FILES, Package
+from local.stack.package import Package
 
 ParameterValue = str | list[str]
 
@@ -108,16 +108,7 @@ class Template(Lookups):
 
     def outputs(self) -> dict[str, Any]:
         """Output name -> its unresolved value, those with a false condition left away."""
-        declared = self._document.get("Outputs", {})
-        return {
-            name: output["Value"]
-            for name, output in declared.items()
-            if "Condition" not in output or self.condition(output["Condition"])
-        }
-
-    def local_path(self, bucket: str, key: str) -> Path | None:
-        """The local file or folder behind a code location, or None when it really lies in S3."""
-        return self.package.path(key) if bucket == LOCAL_FILES else None
+        return {name: output["Value"] for name, output in self._wanted("Outputs").items()}
 
     def _check_rules(self) -> None:
         """Rules: what CloudFormation demands of parameters that belong together."""
@@ -129,11 +120,7 @@ class Template(Lookups):
                     raise ParameterError(f"Rule {name}: {assertion.get('AssertDescription', assertion['Assert'])}")
 
     def _in_creation_order(self) -> dict[str, Resource]:
-        wanted: dict[str, Mapping[str, Any]] = {
-            logical_id: body
-            for logical_id, body in self._document["Resources"].items()
-            if "Condition" not in body or self.condition(body["Condition"])
-        }
+        wanted = self._wanted("Resources")
         needs = {logical_id: self._needs(body) & set(wanted) - {logical_id} for logical_id, body in wanted.items()}
         try:
             order = list(TopologicalSorter(needs).static_order())
@@ -143,6 +130,11 @@ class Template(Lookups):
             logical_id: Resource(logical_id, wanted[logical_id]["Type"], dict(wanted[logical_id].get("Properties", {})))
             for logical_id in order
         }
+
+    def _wanted(self, section: str) -> dict[str, Mapping[str, Any]]:
+        """A section's entries, those with a false condition left away."""
+        entries = self._document.get(section, {}).items()
+        return {name: body for name, body in entries if "Condition" not in body or self.condition(body["Condition"])}
 
     def _needs(self, body: Mapping[str, Any]) -> set[str]:
         named = body.get("DependsOn", [])

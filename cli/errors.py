@@ -17,7 +17,8 @@ from botocore.exceptions import (
 
 from fanout.errors import ConfigApiAccessError, FanoutError, InvalidProviderError, InvalidRequestError, TransientError
 
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
+"""Codes of errors that say that the credentials are not enough."""
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}
 
 
@@ -87,7 +88,7 @@ def as_operator_error(error: Exception, *, local: bool) -> OperatorError:
 
 def _refused(error: ClientError) -> OperatorError:
     code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
-    if code in _DENIED:
+    if code in DENIED:
         return AccessError(
             f"your credentials may not do {error.operation_name}: {message}; docs/reference/cli.md lists the "
             "permissions that an operator needs"

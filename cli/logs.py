@@ -61,3 +61,19 @@ def short(line: str) -> str:
         return line
     parts = [record.get("timestamp") or record.get("time"), record.get("level"), message, record.get("reason")]
     return " ".join(str(part) for part in parts if part)
+
+
+def ticks(stack: Deployment, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    """The reports (`fanout.dispatcher.TickReport`) of the ticks that ended since a time, newest first."""
+    pages = stack.client("logs").get_paginator("filter_log_events")
+    found = []
+    for day in sorted({f"{since:%Y/%m/%d}", f"{until:%Y/%m/%d}"}):
+        for page in pages.paginate(
+            logGroupName=stack.output("FunctionLogGroup"),
+            logStreamNamePrefix=f"{day}/{stack.output('DispatchFunctionName')}[",
+            startTime=int(since.timestamp() * 1000),
+            filterPattern='"tick done"',
+        ):
+            found += [event["message"] for event in page["events"]]
+    reports = [json.loads(message).get("report") for message in found if message.startswith("{")]
+    return sorted((r for r in reports if isinstance(r, dict)), key=lambda r: str(r["scheduled_at"]), reverse=True)

@@ -9,6 +9,7 @@ import typer
 
 from cli.command import command
 from cli.commands.bookmark import audit, reset, set_to, show
+from cli.commands.console import console
 from cli.commands.cost import cost
 from cli.commands.doctor import doctor
 from cli.commands.providers import (
@@ -75,7 +76,7 @@ command(bookmark, "reset")(reset)
 command(app)(status)
 command(app)(failed)
 app.add_typer(providers, name="providers")
-for function in (run, runs, trace, replay, put, audit, cost, doctor):
+for function in (run, runs, trace, replay, put, audit, cost, doctor, console):
     command(app)(function)
 app.add_typer(bookmark, name="bookmark")
 

@@ -49,6 +49,10 @@ class Standing:
         When a tick will start it next, if there is something to do; in the past when it is due already.
     late_by
         How long it has been due with something to do.
+    engine
+        Of the run in progress, once that was planned.
+    news
+        What is waiting, as far as S3 told of it; None when nothing is known to wait.
     """
 
     provider: str
@@ -59,6 +63,9 @@ class Standing:
     failures: int = 0
     run_id: str | None = None
     why: str | None = None
+    engine: str | None = None
+    news: News | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,21 @@ def stand(
     lease = state.lease
 
     def standing(condition: Condition, run_id: str | None = None, why: str | None = None) -> Standing:
-        return Standing(state.provider, condition, success, next_due, late_by, state.failures, run_id, why)
+        engine = lease.plan.engine if lease and lease.plan and run_id == lease.run_id else None
+        news = todo.news.get(state.provider) if todo.news else None
+        return Standing(
+            provider=state.provider,
+            condition=condition,
+            last_success=success,
+            next_due=next_due,
+            late_by=late_by,
+            failures=state.failures,
+            run_id=run_id,
+            why=why,
+            engine=engine,
+            news=news,
+            group=entry.group,
+        )
 
     if dead and lease:
         return standing(Condition.STUCK, lease.run_id, f"{dead}; the next tick frees it")

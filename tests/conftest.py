@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,9 +102,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWhatTheySh
     return ByWhatTheyShare(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the seed of an order to run the tests in; see tests/shuffle.py."""
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in the order of this seed")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With several workers, begin with the tests that take long."""
+    if config.getoption("--shuffle") is not None:
+        random.Random(config.getoption("--shuffle")).shuffle(items)
     if hasattr(config, "workerinput"):
         places = {item: item.path.relative_to(ROOT).as_posix() for item in items}
         items.sort(key=lambda item: next(n for n, start in enumerate(ORDER) if places[item].startswith(start)))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from cli.article import START_SECONDS, UPDATE_MEMORY_MB, UPDATE_SECONDS, article_run
 from cli.commands.cost import TRANSITIONS
 from fanout.costs import PRICES, PRICES_AS_OF, glue_dollars, lambda_dollars, queue_dollars
 
@@ -29,26 +30,31 @@ PAGE = 10_000
 """Providers in one answer of the built-in config API."""
 
 SECONDS = {
-    "article_row": 1 / 41,
-    "glue_start": 30.0,
+    "glue_start": START_SECONDS,
     "glue_row": 1 / 43_607,
     "small_start": 0.6,
     "small_row": 1 / 10_000,
     "dispatch": 1.0,
     "dispatch_provider": 0.0005,
     "claim": 0.4,
-    "update_status": 0.4,
+    "update_status": UPDATE_SECONDS,
     "config_api": 0.05,
     "notice": 0.5,
 }
-"""Seconds of one thing. `article_row` and `glue_row` were measured on two cores with a queue 15 ms away, `small_row` is
+"""Seconds of one thing. `glue_row` was measured on two cores with a queue 15 ms away, `small_row` is
 the small engine's rate rounded down to what one Lambda vCPU (1,769 MB) can do. The others are guesses, rounded up."""
 
 DISPATCH_SECONDS = 900
 """The dispatcher's time limit, which it uses up while heavy providers wait for places; a test compares."""
-MEMORY_MB = {"dispatch": 1769, "claim": 1024, "update_status": 512, "small": 1769, "config_api": 512, "notice": 512}
+MEMORY_MB = {
+    "dispatch": 1769,
+    "claim": 1024,
+    "update_status": UPDATE_MEMORY_MB,
+    "small": 1769,
+    "config_api": 512,
+    "notice": 512,
+}
 """As template.yaml has them; a test compares."""
-ARTICLE_STATES = 2
 EMF_METRICS = 34
 """Metrics that dispatch and update_status emit, each with its dimensions; a test counts them."""
 ALARM_METRICS = 16
@@ -57,7 +63,7 @@ SWEEPS_A_YEAR = 365
 POLLS_A_YEAR = 5 * 3 * 60 * 24 * DAYS
 """Lambda asks an idle queue with five pollers, each of which waits for 20 seconds. Source: "Using Lambda with Amazon
 SQS", Lambda guide."""
-LOG_BYTES = {"tick": 4_000, "run": 8_000, "article_tick": 1_000, "article_run": 20_000}
+LOG_BYTES = {"tick": 4_000, "run": 8_000, "article_tick": 1_000}
 
 Profile = Literal["dev", "prod"]
 Engine = Literal["none", "small", "glue"]
@@ -99,18 +105,6 @@ class Load:
     def rows_of_a_run(self) -> float:
         """Rows that a run finds on average; below one, most runs find nothing."""
         return self.rows * DAYS / self.runs
-
-
-def article_run(rows: float) -> Bill:
-    """One run the article's way: Glue whatever there is, `collect()`, one request a row."""
-    bill: Bill = defaultdict(float)
-    bill["Glue"] = glue_dollars(SECONDS["glue_start"] + rows * SECONDS["article_row"], 2)
-    bill["Step Functions"] = (1 + ARTICLE_STATES) * PRICES["step_functions_transition"]
-    bill["Lambda"] = lambda_dollars(SECONDS["update_status"], MEMORY_MB["update_status"])
-    bill["SQS"] = queue_dollars(round(rows), batch=1)
-    bill["S3"] = 2 * PRICES["s3_list_or_put"] + PRICES["s3_get"]
-    bill["CloudWatch"] = LOG_BYTES["article_run"] / 1e9 * PRICES["log_gb"]
-    return bill
 
 
 def our_engine(rows: float) -> Engine:
@@ -231,13 +225,22 @@ def side_by_side(load: Load) -> str:
     ]
     services = sorted({*article, *ours}, key=lambda service: -max(article[service], ours[service]))
     lines += [f"{service:18}{article[service]:>14,.2f}{ours[service]:>14,.2f}" for service in services]
-    lines += [f"{'total':18}{total(article):>14,.2f}{total(ours):>14,.2f}"]
+    lines += [
+        f"{'total':18}{total(article):>14,.2f}{total(ours):>14,.2f}",
+        "",
+        "Each further provider, every 15 minutes",
+    ]
+    for rows, name in ((0, "nothing new"), (1_000, "1,000 rows a day")):
+        lines.append(
+            f"{name:18}{further_provider(article_year, rows):>14,.2f}{further_provider(our_year, rows):>14,.2f}"
+        )
+    lines[-1] += "  (in 96 portions)"
     return "\n".join(lines)
 
 
-def idle_provider() -> float:
-    """What one more provider that never has anything new costs a year, looked at every 15 minutes."""
-    return (total(our_year(Load(100_000))) - total(our_year(Load(90_000)))) / 10_000
+def further_provider(year: Callable[[Load], Bill], rows: int = 0) -> float:
+    """What a design costs a year for one provider more, which runs every 15 minutes and has so many rows a day."""
+    return (total(year(Load(100_000, rows=rows))) - total(year(Load(90_000, rows=rows)))) / 10_000
 
 
 def overload() -> float:
@@ -292,7 +295,7 @@ def page(text: str) -> str:
         "run": run_prices(),
         "floor": f"${glue_floor():,.0f}",
         "overload": f"${overload():,.0f}",
-        "idle": f"${idle_provider():.2f}",
+        "idle": f"${further_provider(our_year):.2f}",
     }
     for name, table in tables.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"

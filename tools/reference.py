@@ -39,6 +39,8 @@ def pages() -> dict[Path, str]:
 PERMISSIONS = {
     "every command": "cloudformation:DescribeStacks; with `--profile prod`'s key also kms:Decrypt",
     "status, failed, providers …, run, cost": "secretsmanager:GetSecretValue",
+    "console": "those of status, runs, trace, cost, run and replay; logs:FilterLogEvents, scheduler:GetSchedule, "
+    "sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage; to redrive sqs:StartMessageMoveTask",
     "status, failed, runs, trace, bookmark …, audit, doctor": "dynamodb:GetItem, BatchGetItem, Query on the run ledger",
     "bookmark set, bookmark reset": "dynamodb:PutItem on the run ledger",
     "run, replay": "states:StartExecution",

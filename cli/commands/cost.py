@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
+from cli.article import article_dollars
 from cli.command import Operator, utc_now
 from cli.commands.providers import is_name
 from cli.deployment import Deployment
 from cli.history import folders, read_record
 from cli.output import Page, dollars, duration
 from fanout.costs import PRICES, PRICES_AS_OF, queue_dollars
+from fanout.errors import InvalidProviderError
+from fanout.providers import parse_entry
 from fanout.runs import RunRecord
 
 PARALLEL = 16
@@ -44,6 +48,7 @@ class Spent:
     engines: float
     messages: float
     orchestration: float
+    first_run: datetime | None = None
 
     @property
     def dollars(self) -> float:
@@ -53,7 +58,13 @@ class Spent:
 
 @dataclass(frozen=True)
 class Spending:
-    """All providers' costs over a time, and the forecast. Storage, logs, alarms and the ticks are not in it."""
+    """All providers' costs over a time, and the forecast. Storage, logs, alarms and the ticks are not in it.
+
+    Attributes
+    ----------
+    article_dollars
+        What the article's design would have cost in the same time for the same rows.
+    """
 
     since: datetime
     until: datetime
@@ -62,6 +73,7 @@ class Spending:
     dollars: float
     dollars_a_month: float | None
     dollars_a_year: float | None
+    article_dollars: float
     prices_as_of: str = PRICES_AS_OF
 
 
@@ -69,21 +81,31 @@ def cost(op: Operator, days: Annotated[int, typer.Option(min=1, help="How far to
     """Cost of the runs by provider, measured from their records, and a forecast. `make cost` estimates a whole bill."""
     until = utc_now()
     since = until - timedelta(days=days)
-    names = [name for name in op.stack.config_api.entries() if is_name(name)]
+    entries = op.stack.config_api.entries()
     with ThreadPoolExecutor(PARALLEL) as pool:
-        found = list(pool.map(lambda name: _measure(op.stack, name, since), names))
-    first = min((began for _, began in found if began), default=None)
-    op.show(spending((one for one, _ in found if one.runs), first, since, until), _show)
+        found = list(pool.map(lambda name: measure(op.stack, name, since), filter(is_name, entries)))
+    op.show(spending(found, since, until, periods(entries, until)), _show)
 
 
-def _measure(stack: Deployment, provider: str, since: datetime) -> tuple[Spent, datetime | None]:
+def measure(stack: Deployment, provider: str, since: datetime) -> Spent:
+    """What one provider's runs have cost since a time."""
     runs = list(folders(stack.client("s3"), stack.runs, provider, since))
     records = [record for run in runs if (record := read_record(stack.objects, run.uri))]
-    return spent(provider, records), runs[0].claimed_at if runs else None
+    return spent(provider, records, runs[0].claimed_at if runs else None)
 
 
-def spent(provider: str, records: Iterable[RunRecord]) -> Spent:
-    """Add up one provider's runs."""
+def periods(entries: Mapping[str, object], now: datetime) -> dict[str, timedelta]:
+    """How often each provider is due that is not paused, of the entries that can be used."""
+    found = {}
+    for name, raw in entries.items():
+        with suppress(InvalidProviderError):
+            entry = parse_entry(name, raw, now)
+            found.update({} if entry.paused else {name: entry.period})
+    return found
+
+
+def spent(provider: str, records: Iterable[RunRecord], first_run: datetime | None = None) -> Spent:
+    """Add up one provider's runs, the first of which was claimed then."""
     runs = list(records)
     transitions = sum(TRANSITIONS_OF_FAILED if run.status == "failed" else TRANSITIONS[run.engine] for run in runs)
     return Spent(
@@ -94,17 +116,28 @@ def spent(provider: str, records: Iterable[RunRecord]) -> Spent:
         engines=sum(run.dollars for run in runs),
         messages=sum(queue_dollars(run.messages) for run in runs),
         orchestration=transitions * PRICES["step_functions_transition"],
+        first_run=first_run,
     )
 
 
-def spending(by_provider: Iterable[Spent], first_run: datetime | None, since: datetime, until: datetime) -> Spending:
-    """Sum up, the dearest first, and forecast from the time since the first run, if that is long enough."""
-    found = sorted(by_provider, key=lambda one: (-one.dollars, one.provider))
+def spending(
+    by_provider: Iterable[Spent], since: datetime, until: datetime, due_every: Mapping[str, timedelta]
+) -> Spending:
+    """Sum up, the dearest first, and forecast from the time since the first run, if that is long enough.
+
+    Parameters
+    ----------
+    due_every
+        Provider -> how often it is due, for the article's bill.
+    """
+    found = sorted((one for one in by_provider if one.runs), key=lambda one: (-one.dollars, one.provider))
     total = sum(one.dollars for one in found)
-    days = (until - max(since, first_run or until)) / timedelta(days=1)
+    covered = until - max(since, min((one.first_run for one in found if one.first_run), default=until))
+    days = covered / timedelta(days=1)
     a_year = total / days * YEAR_DAYS if days >= FORECAST_DAYS else None
     a_month = None if a_year is None else a_year / 12
-    return Spending(since, until, round(days, 5), tuple(found), total, a_month, a_year)
+    article = article_dollars(due_every, {one.provider: one.rows for one in found}, covered)
+    return Spending(since, until, round(days, 5), tuple(found), total, a_month, a_year, article)
 
 
 def _show(report: Spending, page: Page) -> None:
@@ -116,6 +149,7 @@ def _show(report: Spending, page: Page) -> None:
     page.table(columns, rows)
     covered = duration(timedelta(days=report.measured_days))
     page.line(f"{dollars(report.dollars)} in {covered} (prices of {report.prices_as_of})")
+    page.line(f"the article's design would have cost {dollars(report.article_dollars)}")
     if report.dollars_a_month is None or report.dollars_a_year is None:
         page.line(f"no forecast yet: it takes {FORECAST_DAYS} days of runs")
     else:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeGuard
 import typer
 
 from cli.command import Operator, Provider, Yes, utc_now
+from cli.deployment import Deployment
 from cli.errors import AccessError, Exit, OperatorError, UsageError
 from cli.output import Page, as_json, counted
 from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidProviderError
@@ -56,7 +57,7 @@ def add(
     field: Fields = None,
 ) -> None:
     """Register a provider."""
-    _show_change(op, provider, "added", _call(op, "PUT", provider, _given(frequency, group, field), NEW))
+    _show_change(op, provider, "added", call(op.stack, "PUT", provider, _given(frequency, group, field), NEW))
 
 
 def change(
@@ -66,24 +67,24 @@ def change(
     changes = _given(frequency, group, field)
     if not changes:
         raise UsageError("say what to change: --frequency, --group or --field")
-    _show_change(op, provider, "changed", _call(op, "PATCH", provider, changes))
+    _show_change(op, provider, "changed", call(op.stack, "PATCH", provider, changes))
 
 
 def pause(op: Operator, provider: Provider) -> None:
     """Keep a provider from being started; a run that is under way goes on."""
-    _show_change(op, provider, "paused", _call(op, "PATCH", provider, {"paused": True}))
+    _show_change(op, provider, "paused", call(op.stack, "PATCH", provider, {"paused": True}))
 
 
 def resume(op: Operator, provider: Provider) -> None:
     """Let a paused provider be started again; what came meanwhile is processed with its next run."""
-    _show_change(op, provider, "resumed", _call(op, "PATCH", provider, {"paused": None}))
+    _show_change(op, provider, "resumed", call(op.stack, "PATCH", provider, {"paused": None}))
 
 
 def remove(op: Operator, provider: Provider, yes: Yes = False) -> None:
     """Take a provider off the list. Change log, bookmark and records stay: added again, it goes on where it was."""
-    _call(op, "GET", provider)  # so that nobody is asked about a provider that is not there
+    call(op.stack, "GET", provider)  # so that nobody is asked about a provider that is not there
     op.confirm(f"Take {provider} off the list?", yes=yes)
-    _call(op, "DELETE", provider)
+    call(op.stack, "DELETE", provider)
     _show_change(op, provider, "removed", None)
 
 
@@ -100,7 +101,7 @@ def discover(
     missing = tuple(name for name in found if name not in known and name not in refused)
     if missing and not dry_run:
         op.confirm(f"Register {counted(len(missing), 'provider')}, every {frequency:g} minutes?", yes=yes)
-        _each(missing, lambda name: _call(op, "PUT", name, {"frequency": _number(frequency)}, NEW))
+        _each(missing, lambda name: call(op.stack, "PUT", name, {"frequency": _number(frequency)}, NEW))
     op.show(ChangesReport(missing, tuple(known), refused, dry_run), _show_changes)
     return Exit.UNHEALTHY if refused else Exit.OK
 
@@ -133,7 +134,7 @@ def import_providers(
     there = tuple(name for name in entries if name in known)
     wanted = {name: entry for name, entry in entries.items() if replace or name not in known}
     if not dry_run:
-        _each(wanted, lambda name: _call(op, "PUT", name, wanted[name]))
+        _each(wanted, lambda name: call(op.stack, "PUT", name, wanted[name]))
     op.show(ChangesReport(tuple(wanted), () if replace else there, (), dry_run), _show_changes)
 
 
@@ -151,8 +152,8 @@ def export_providers(
     op.note(f"wrote {file}")
 
 
-def _call(
-    op: Operator,
+def call(
+    stack: Deployment,
     method: str,
     provider: str,
     body: Mapping[str, Any] | None = None,
@@ -160,7 +161,7 @@ def _call(
 ) -> dict[str, Any]:
     """Change a provider in the config API and return its entry as it is then; of one that was removed, nothing."""
     try:
-        answer = op.stack.config_api.change(method, check_name(provider), body, headers)
+        answer = stack.config_api.change(method, check_name(provider), body, headers)
     except ConfigApiAnswerError as error:
         raise _in_operators_words(error, method, provider) from None
     entry: dict[str, Any] = json.loads(answer.body or "{}")

@@ -14,6 +14,7 @@ import typer
 from rich.filesize import decimal as size
 
 from cli.command import Operator, Provider, Yes, moment, utc_now
+from cli.deployment import Deployment
 from cli.errors import Exit, UsageError
 from cli.history import find_folder, read_record
 from cli.output import Page, counted, dollars, show
@@ -58,7 +59,7 @@ class ReplayPlan:
 
 def run(op: Operator, provider: Provider, no_wait: NoWait = False) -> Exit:
     """Start a provider's run now, whether it is due or not, and follow it to its end."""
-    _check_registered(op, provider)
+    check_registered(op.stack, provider)
     return _start_and_follow(op, provider, None, no_wait=no_wait)
 
 
@@ -80,7 +81,7 @@ def replay(
     if start > end:
         raise UsageError("--from lies after --to")
     wanted = Replay.model_validate({"from": start, "to": end})
-    plan = _plan(op, provider, wanted)
+    plan = plan_replay(op.stack, provider, wanted)
     if dry_run or not plan.objects:
         op.show(plan, _show_plan)
         return Exit.OK
@@ -88,17 +89,24 @@ def replay(
     return _start_and_follow(op, provider, {"from": format_iso(start), "to": format_iso(end)}, no_wait=no_wait)
 
 
-def _check_registered(op: Operator, provider: str) -> None:
-    known = op.stack.config_api.entries()
+def check_registered(stack: Deployment, provider: str) -> None:
+    """Refuse a provider that the config API does not list.
+
+    Raises
+    ------
+    UsageError
+    """
+    known = stack.config_api.entries()
     if check_name(provider) not in known:
         close = difflib.get_close_matches(provider, map(str, known), n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"add it with `fanout providers add {provider}`"
         raise UsageError(f"there is no provider {provider}; {hint}")
 
 
-def _plan(op: Operator, provider: str, wanted: Replay) -> ReplayPlan:
-    settings = op.stack.planning
-    found = listing(op.stack.objects, settings, provider, wanted.start)
+def plan_replay(stack: Deployment, provider: str, wanted: Replay) -> ReplayPlan:
+    """What a replay of a range would send again."""
+    settings = stack.planning
+    found = listing(stack.objects, settings, provider, wanted.start)
     chosen = select_replay(found, wanted, MAX_OBJECTS, settings.max_bytes_per_run).objects
     return ReplayPlan(
         provider=provider,

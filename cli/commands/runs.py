@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.command import Operator, Provider, utc_now
+from cli.deployment import Deployment
 from cli.history import newest, records
 from cli.output import Page, dollars
 from fanout.providers import check_name
@@ -38,18 +39,23 @@ def runs(
     op: Operator, provider: Provider, limit: Annotated[int, typer.Option(min=1, help="The most runs to show.")] = 20
 ) -> None:
     """The history of a provider's runs, newest first: when, engine, rows, messages, seconds, dollars, error."""
+    op.show(history(op.stack, provider, limit), _show)
+
+
+def history(stack: Deployment, provider: str, limit: int) -> RunsReport:
+    """The newest runs of a provider."""
     check_name(provider)
-    lease = op.stack.ledger.get(provider).lease
-    folders = newest(op.stack.client("s3"), op.stack.runs, provider, limit, utc_now())
+    lease = stack.ledger.get(provider).lease
+    folders = newest(stack.client("s3"), stack.runs, provider, limit, utc_now())
     lines = []
     if lease is not None and all(folder.run_id != lease.run_id for folder in folders):
         lines.append(RunLine(lease.run_id, lease.claimed_at, "running", lease.replay))
-    for folder, record in zip(folders, records(op.stack.objects, folders), strict=True):
+    for folder, record in zip(folders, records(stack.objects, folders), strict=True):
         live = lease if lease is not None and lease.run_id == folder.run_id else None
         status = record.status if record else "running" if live else "no record"
         replay = record.replay if record else live is not None and live.replay
         lines.append(RunLine(folder.run_id, folder.claimed_at, status, replay, record))
-    op.show(RunsReport(provider, tuple(lines[:limit])), _show)
+    return RunsReport(provider, tuple(lines[:limit]))
 
 
 def _show(report: RunsReport, page: Page) -> None:

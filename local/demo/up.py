@@ -33,6 +33,7 @@ def keep_up(template: Path, workdir: Path, port: int, speed: float, overrides: M
         with LaptopCloud(template, overrides, workdir, port=port) as cloud:
             tickers = _tickers(cloud, speed)
             _say(describe(cloud))
+            _serve_console(workdir / "cloud.json", port)
             for ticker in tickers:
                 ticker.start()
             stop.wait()
@@ -42,6 +43,22 @@ def keep_up(template: Path, workdir: Path, port: int, speed: float, overrides: M
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def _serve_console(cloud_file: Path, port: int) -> None:
+    """Serve the operator's page as `fanout console` does, at a port of its own beside the endpoint's."""
+    from cli.command import Operator
+    from cli.commands.console import PORT, serve
+    from cli.deployment import Where
+    from cli.errors import UsageError
+
+    try:
+        address, server = serve(Operator(Where(None, cloud_file=cloud_file)), PORT if port else 0)
+    except UsageError as error:
+        _say(f"The console is not served: {error} (of `fanout console`).\n")
+        return
+    threading.Thread(target=server.run, daemon=True).start()
+    _say(f"Look at it in a browser: {address}\n")
 
 
 def _tickers(cloud: LaptopCloud, speed: float) -> list[Ticker]:

@@ -124,7 +124,7 @@ def test_a_library_that_cannot_be_published_fails_the_deployment_in_time_with_th
     project: Project, code: str, reason: str
 ) -> None:
     before, version, published = project.library(), project.publishers_version(), project.published()
-    project.edit("library.py", "    body = zipped(package)\n", f"    {code}\n    body = zipped(package)\n")
+    project.edit("library.py", "    body = zipped(*packages)\n", f"    {code}\n    body = zipped(*packages)\n")
     with pytest.raises(ResourceError, match=rf"JobLibrary .*{reason}.*rolled back"):
         project.cloud.update()
     assert project.library() == before

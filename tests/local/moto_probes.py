@@ -356,6 +356,20 @@ def sqs_cost_does_not_grow() -> bool:
     return len(reads) < 50
 
 
+def sqs_messages_move_back() -> bool:
+    sqs = client("sqs")
+    dead = sqs.create_queue(QueueName="given-up")["QueueUrl"]
+    arn = f"arn:aws:sqs:{REGION}:123456789012:given-up"
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
+    source = sqs.create_queue(QueueName="source", Attributes={"RedrivePolicy": policy})["QueueUrl"]
+    sqs.send_message(QueueUrl=dead, MessageBody="x")
+    try:
+        sqs.start_message_move_task(SourceArn=arn)
+    except sqs.exceptions.ClientError:
+        return False
+    return "Messages" in sqs.receive_message(QueueUrl=source) and "Messages" not in sqs.receive_message(QueueUrl=dead)
+
+
 PROBES: tuple[Callable[[], bool], ...] = (
     services_are_known,
     lambda_functions_run,
@@ -376,6 +390,7 @@ PROBES: tuple[Callable[[], bool], ...] = (
     dynamodb_items_are_answered_as_they_are,
     sqs_messages_are_received_once,
     sqs_cost_does_not_grow,
+    sqs_messages_move_back,
 )
 
 

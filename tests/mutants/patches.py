@@ -53,6 +53,8 @@ manifests = _in("functions/fanout/manifests.py", f"{FUNCTIONS}/test_manifests.py
 endings = _in("functions/fanout/endings.py", f"{FUNCTIONS}/test_endings.py")
 recovery = _in("functions/fanout/recovery.py", f"{FUNCTIONS}/test_recovery.py")
 dispatcher = _in("functions/fanout/dispatcher.py", f"{FUNCTIONS}/test_dispatcher.py")
+news = _in("functions/fanout/news.py", f"{FUNCTIONS}/test_news.py")
+stored_news = _in("functions/fanout/adapters.py", "tests/integration/functions/test_news_store.py")
 schedule = _in("functions/fanout/schedule.py", f"{FUNCTIONS}/test_schedule.py")
 starts = _in("functions/fanout/starts.py", f"{FUNCTIONS}/test_starts.py")
 client = _in("functions/fanout/config_client.py", f"{FUNCTIONS}/test_config_client.py")
@@ -84,6 +86,12 @@ PATCHES = (
         "",
     ),
     ledger("a failure moves nothing", "    failures = state.failures + 1\n", "    failures = state.failures\n"),
+    ledger(
+        "any run holds the lease",
+        "state.lease if state.lease is not None and state.lease.run_id == run_id else None",
+        "state.lease",
+        f"{FUNCTIONS}/test_endings.py",
+    ),
     ledger("a newer report is forgotten", "if state.report == report else state", "if state.report else state"),
     # ---- the claim
     claims("the window loses its oldest second", "o.last_modified >= since)", "o.last_modified > since)"),
@@ -126,10 +134,69 @@ PATCHES = (
     recovery("a redriven execution is dead", '("RUNNING", "PENDING_REDRIVE")', '("RUNNING",)'),
     recovery("all missing executions are asked for", "missing[:CHECKED_AT_ONCE]", "missing"),
     recovery("a dead run's report delays the starts", ", tell=False)", ")"),
-    recovery("reports go on after three failures", "failures < GIVE_UP_AFTER and ", ""),
+    recovery(
+        "reports go on after three failures",
+        "failures < GIVE_UP_AFTER and remaining_seconds() >= LAST_REPORT_SECONDS:\n                    size = PARALLEL if pushed else GIVE_UP_AFTER - failures",
+        "remaining_seconds() >= LAST_REPORT_SECONDS:\n                    size = PARALLEL",
+    ),
     recovery("reports ignore the deadline", " and remaining_seconds() >= LAST_REPORT_SECONDS", ""),
     recovery("reports always in one order", "order.sample(owed, len(owed))", "owed"),
     recovery("a young lease is doubted", " and now - lease.claimed_at > SETTLING", ""),
+    # ---- news
+    news("another bucket's objects count", "if name != bucket or not", "if not"),
+    news("hidden objects count", "elif not is_data(path):", "elif False:"),
+    news("keys are read as they are written", 'unquote_plus(stored["key"], errors="strict")', 'stored["key"]'),
+    news("a mark that failed is forgotten", "                again |= batch.messages\n", "                pass\n"),
+    news("all messages of a batch come again", "again |= batch.messages", "again |= set(messages)"),
+    news(
+        "one bad event stops its batch",
+        '            yield "not an event of S3"\n            continue',
+        "            raise",
+    ),
+    Patch(
+        "notice.py: no message comes again",
+        "functions/notice.py",
+        "for message in sorted(again)]",
+        "for message in ()]",
+        (f"{FUNCTIONS}/test_news.py", "tests/integration/functions"),
+    ),
+    stored_news("news that came since is cleared", 'condition="marks = :marks"', 'condition="marks >= :marks"'),
+    stored_news("cleared news stays in the index", " REMOVE #since, attention", " REMOVE #since"),
+    stored_news("news has the age of its last event", "if_not_exists(#since, :now)", ":now"),
+    stored_news("news that came since keeps the old age", "#bytes = :none, #since = :claimed", "#bytes = :none"),
+    claims(
+        "the count is read after the listing",
+        "            marks=marks,\n            replay",
+        "            marks=marks and self.news.of(state.provider).marks,\n            replay",
+        f"{FUNCTIONS}/test_news.py",
+    ),
+    claims(
+        "a replay clears the news",
+        'self.settings.discovery == "events" and not request.replay else',
+        'self.settings.discovery == "events" else',
+        f"{FUNCTIONS}/test_news.py",
+    ),
+    endings(
+        "a failure clears the news",
+        'run.status == "succeeded" and run.marks',
+        "run.marks",
+        f"{FUNCTIONS}/test_news.py",
+    ),
+    endings("a backlog is forgotten", " and not run.backlog:", ":", f"{FUNCTIONS}/test_news.py"),
+    schedule(
+        "an idle provider is started",
+        "        return Verdict.IDLE\n",
+        "        pass\n",
+        f"{FUNCTIONS}/test_news.py",
+    ),
+    schedule("a backlog is idle", " or provider in self.behind", "", f"{FUNCTIONS}/test_news.py"),
+    schedule(
+        "no sweep",
+        "return sweep_time(provider, tick, self.sweep)",
+        "return tick - timedelta(days=9999)",
+        f"{FUNCTIONS}/test_news.py",
+    ),
+    schedule("news does not make it heavy", "return waiting_bytes > small_run_max_bytes", "pass"),
     # ---- the dispatcher
     dispatcher(
         "places are not counted after a start",
@@ -273,6 +340,8 @@ HARMLESS = {
     "claim checks named by their content instead of their id": "only the name of an object that nobody lists changes",
     "a lease that has just expired to the microsecond": "both answers are right at that moment",
     "a repeated claim that plans anew": "the ledger keeps the run's first plan; the objects are listed once more",
+    "the error of another run's result": "a run's folder is named after the run, and read only while its lease is held",
+    "a lease whose settling time ends at this very microsecond": "one question to Step Functions more or less",
     "a provider that is due by the clock and not by the tick": "the verdict looks at the tick again; one read more",
     "a report that is owed while a lease is held": "the tick leaves such providers out, and the ledger's rule again",
     "the scheme left out of the comparison of addresses": "no address but https, or this machine's own, has an origin",

@@ -125,7 +125,7 @@ def test_the_model_has_the_templates_memory_sizes(template: Template) -> None:
 
 
 def test_an_idle_provider_costs_at_most_twenty_cents_a_year_and_100_000_at_most_20_000_dollars() -> None:
-    assert 0.05 < cost.idle_provider() <= 0.20
+    assert 0.05 < cost.further_provider(cost.our_year) <= 0.20
     assert total(our_year(Load(100_000))) <= 20_000
 
 
@@ -159,3 +159,12 @@ def test_a_load_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], mo
     with pytest.raises(SystemExit):
         cost.main()
     assert "at least one provider" in capsys.readouterr().err
+
+
+def test_the_bill_says_what_each_further_provider_costs_idle_and_with_a_thousand_rows_a_day_in_both_designs() -> None:
+    idle, busy = cost.side_by_side(cost.Load(100_000)).splitlines()[-2:]
+
+    assert float(idle.split()[-1]) == round(cost.further_provider(cost.our_year), 2) <= 0.20
+    assert [float(word) for word in busy.split()[4:6]] == [
+        round(cost.further_provider(year, 1_000), 2) for year in (cost.article_year, cost.our_year)
+    ]

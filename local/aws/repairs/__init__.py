@@ -34,6 +34,7 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     data.dynamodb_items_are_answered_as_they_are,
     data.sqs_messages_are_received_once,
     data.sqs_cost_does_not_grow,
+    data.sqs_messages_move_back,
 )
 
 

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from moto import backends
+from moto.core.responses import ActionResult
 from moto.core.serialize import JSONSerializer
 from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.responses import DynamoHandler
 from moto.sqs.models import Message, Queue, SQSBackend
+from moto.sqs.responses import SQSResponse
 
 
 def services_are_known() -> None:
@@ -117,3 +119,18 @@ def sqs_cost_does_not_grow() -> None:
     Queue.approximate_number_of_messages = property(lambda self: sum(1 for _ in self.messages))
     Queue.delete_message = delete_message
     SQSBackend.get_queue_attributes = get_queue_attributes
+
+
+def sqs_messages_move_back() -> None:
+    """Stock: no StartMessageMoveTask. AWS: it moves a dead-letter queue's messages back to the queue they came from."""
+
+    def start_message_move_task(self: SQSResponse) -> ActionResult:
+        arn, queues = self._get_param("SourceArn"), self.sqs_backend.queues.values()
+        dead = next(queue for queue in queues if queue.queue_arn == arn)
+        source = next(queue for queue in queues if queue.dead_letter_queue is dead)
+        for message in self.sqs_backend.receive_message(dead.name, len(dead._messages), 0, 30):
+            self.sqs_backend.send_message(source.name, message.body, message.message_attributes)
+            self.sqs_backend.delete_message(dead.name, message.receipt_handle or "")
+        return ActionResult({"TaskHandle": arn})
+
+    SQSResponse.start_message_move_task = start_message_move_task

@@ -8,8 +8,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.commands.cost import FORECAST_DAYS, TRANSITIONS, TRANSITIONS_OF_FAILED, YEAR_DAYS, Spent, spending, spent
-from fanout.costs import PRICES, queue_dollars
+from cli.article import TICK, article_dollars
+from cli.commands.cost import (
+    FORECAST_DAYS,
+    TRANSITIONS,
+    TRANSITIONS_OF_FAILED,
+    YEAR_DAYS,
+    Spending,
+    Spent,
+    periods,
+    spending,
+    spent,
+)
+from fanout.costs import PRICES, glue_dollars, queue_dollars
 from fanout.runs import RunRecord
 from tests.template.reading import ROOT
 
@@ -38,10 +49,11 @@ def test_a_provider_s_runs_are_added_up() -> None:
 
 
 def test_the_forecast_covers_only_the_time_since_the_first_run() -> None:
-    one = Spent("a", 1, 0, 0, engines=1.0, messages=0, orchestration=0)
+    def since(days: float) -> Spending:
+        one = Spent("a", 1, 0, 0, engines=1.0, messages=0, orchestration=0, first_run=NOW - timedelta(days=days))
+        return spending([one], NOW - timedelta(days=7), NOW, {})
 
-    young = spending([one], NOW - timedelta(days=FORECAST_DAYS), NOW - timedelta(days=7), NOW)
-    old = spending([one], NOW - timedelta(days=90), NOW - timedelta(days=7), NOW)
+    young, old = since(FORECAST_DAYS), since(90)
 
     assert young.dollars_a_year == pytest.approx(YEAR_DAYS / FORECAST_DAYS)
     assert old.dollars_a_year == pytest.approx(YEAR_DAYS / 7)
@@ -50,23 +62,45 @@ def test_the_forecast_covers_only_the_time_since_the_first_run() -> None:
 
 @pytest.mark.parametrize("age", [timedelta(minutes=1), timedelta(days=FORECAST_DAYS) - timedelta(minutes=1)])
 def test_from_too_few_days_nothing_is_forecast(age: timedelta) -> None:
-    one = Spent("a", 1, 0, 0, engines=1.0, messages=0, orchestration=0)
+    one = Spent("a", 1, 0, 0, engines=1.0, messages=0, orchestration=0, first_run=NOW - age)
 
-    found = spending([one], NOW - age, NOW - timedelta(days=7), NOW)
+    found = spending([one], NOW - timedelta(days=7), NOW, {})
 
     assert (found.dollars, found.dollars_a_month, found.dollars_a_year) == (1.0, None, None)
 
 
 def test_without_runs_nothing_is_spent_and_nothing_forecast() -> None:
-    found = spending([], None, NOW - timedelta(days=7), NOW)
+    found = spending([], NOW - timedelta(days=7), NOW, {"idle": timedelta(hours=1)})
 
-    assert (found.dollars, found.measured_days, found.dollars_a_year) == (0, 0, None)
+    assert (found.dollars, found.measured_days, found.dollars_a_year, found.article_dollars) == (0, 0, None, 0)
+
+
+def test_the_article_s_design_pays_a_glue_run_each_time_a_provider_is_due_also_an_idle_one() -> None:
+    one = Spent("a", 3, 0, 10, engines=0.001, messages=0, orchestration=0, first_run=NOW - timedelta(days=1))
+
+    found = spending([one], NOW - timedelta(days=7), NOW, {"a": timedelta(hours=1), "idle": timedelta(hours=2)})
+
+    runs = 24 + 12
+    assert runs * glue_dollars(60, 2) < found.article_dollars < 1.01 * runs * glue_dollars(60, 2)
+    assert found.article_dollars > 100 * found.dollars
+
+
+def test_the_article_s_design_starts_nobody_more_often_than_its_tick() -> None:
+    day = timedelta(days=1)
+
+    assert article_dollars({"a": timedelta(minutes=1)}, {}, day) == article_dollars({"a": TICK}, {}, day)
+
+
+def test_a_paused_or_unusable_entry_is_not_on_the_article_s_bill() -> None:
+    entries = {"a": {"frequency": 60}, "paused": {"frequency": 60, "paused": True}, "wrong": {"frequency": "often"}}
+
+    assert periods(entries, NOW) == {"a": timedelta(hours=1)}
 
 
 def test_the_dearest_come_first() -> None:
     cheap, dear = (Spent(name, 1, 0, 0, amount, 0, 0) for name, amount in (("a", 0.1), ("b", 0.2)))
 
-    assert [one.provider for one in spending([cheap, dear], NOW, NOW, NOW).providers] == ["b", "a"]
+    assert [one.provider for one in spending([cheap, dear], NOW, NOW, {}).providers] == ["b", "a"]
 
 
 def test_transitions_are_those_of_the_state_machine() -> None:

@@ -16,6 +16,7 @@ from fanout.errors import FanoutError
 from fanout.news import Notices, events
 from fanout.schedule import sweep_time
 from tests.harness.faults import Crash, Fault
+from tests.harness.processes import Process
 from tests.harness.world import CHANGE_LOG, World
 
 EVENTS = {"discovery": "events", "sweep_minutes": 1440}
@@ -275,6 +276,25 @@ class TestCommits:
         assert world.tick().started == 1
         world.run_all()
         assert world.sent == ["r1", "r2"]
+
+    def test_news_that_arrives_while_its_claim_lists_outlives_the_commit(self, world: World) -> None:
+        for n in range(1500):
+            world.change("a", f"{n:04}", f"r{n}")
+        world.configure(max_objects=2000)
+        world.tell("a")
+        listed = world.faults.count("objects.list")
+        planning = Process(lambda: world.claim("a", "second"))
+        while world.faults.count("objects.list") < listed + 2:
+            planning.resume()
+        world.change("a", "0000-behind", "missed by the first page")
+        world.tell("a")
+
+        claim = planning.finish().value
+        world.job(claim)
+        world.succeed(claim)
+
+        assert "0000-behind" not in world.planned(claim)
+        assert world.news.items["a"].since is not None, "the object behind the listing's back is news still"
 
     def test_a_claim_that_is_repeated_keeps_the_count_that_its_manifest_was_planned_with(self, world: World) -> None:
         world.change("a", "1", "r1")

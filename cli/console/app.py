@@ -1,0 +1,250 @@
+"""The console's page: its shell, which page an address shows, and what happens when something is clicked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import dash_mantine_components as dmc
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+
+from cli.command import Operator, utc_now
+from cli.console import actions, overview, pages
+from cli.console.actions import Order
+from cli.console.guard import Guard
+from cli.console.parts import Part, link_run, problem
+from cli.console.watch import Watch
+from cli.errors import EXPECTED, UsageError
+
+ASKED = {"ask": ALL, "of": ALL, "from": ALL, "to": ALL}
+YES = {"run": "Start the run", "replay": "Send again", "redrive": "Move them back"}
+FAILED = "Nothing was changed"
+
+
+class Console:
+    """The page's server side.
+
+    Parameters
+    ----------
+    op
+        Whose stack it is.
+    guard
+        Who may ask.
+    read_only
+        Whether the operator wants no changes.
+    """
+
+    def __init__(self, op: Operator, guard: Guard, *, read_only: bool) -> None:
+        self.watch = Watch(op)
+        self._read_only = read_only
+        self._label = "laptop cloud" if op.where.cloud_file else op.where.stack or "the stack on AWS"
+        self.app = Dash(
+            "cli.console",
+            assets_folder=str(Path(__file__).parent / "assets"),
+            title="glue-fanout console",
+            update_title="",
+            suppress_callback_exceptions=True,
+            csrf_token_name=guard.token_cookie,
+        )
+        self.app.index_string = self.app.index_string.replace("<html>", '<html lang="en">')
+        self.app.layout = self._shell
+        self._register_views()
+        self._register_changes()
+        guard.protect(self.app.server, self.app.csp_hashes())
+        logging.getLogger("waitress").setLevel(logging.ERROR)
+
+    @cached_property
+    def _may_start(self) -> bool:
+        return actions.may_start(self.watch.stack)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be changed, because the operator or the credentials say so."""
+        return self._read_only or not self._may_start
+
+    # ---- what is shown
+
+    def _shell(self) -> Part:
+        links = (("Overview", "/"), ("Cost", "/cost"), ("Dead letters", "/dead-letters"))
+        buttons = dmc.Group([dmc.Button("Do it", id="yes"), dmc.Button("Cancel", id="no", variant="default")])
+        return dmc.MantineProvider(
+            [
+                dcc.Location(id="url", refresh="callback-nav"),
+                html.Header(
+                    [
+                        html.Strong("glue-fanout"),
+                        html.Nav(dmc.Group([dcc.Link(name, href=path) for name, path in links], gap="md")),
+                        html.Span([self._label, html.Span(id="mode")], className="aside"),
+                    ]
+                ),
+                html.Main([html.Div(id="outcome", role="status"), html.Div(id="page")]),
+                dmc.Modal([html.P(id="question"), buttons], id="confirm", title="What will happen"),
+                dcc.Store(id="order"),
+            ],
+            defaultColorScheme="auto",
+            theme={"primaryShade": {"light": 8, "dark": 5}, "autoContrast": True},
+        )
+
+    def _page(self, path: str) -> Part:
+        """The frame of the page at a path."""
+        kind, _, name = path.strip("/").partition("/")
+        name = unquote(name)
+        if not kind:
+            return overview.frame()
+        if kind == "provider" and name:
+            return pages.provider_frame(name, self.read_only)
+        if kind == "run" and name:
+            return pages.run_frame(name)
+        if kind == "cost" and not name:
+            measure = dmc.Button("Measure all providers now", id={"measure": "all"}, variant="default")
+            return [html.H1("Cost"), html.P(measure), *pages.living()]
+        if kind == "dead-letters" and not name:
+            return [html.H1("Dead letters"), *pages.living()]
+        return [html.H1("There is no such page"), dcc.Link("To the overview", href="/")]
+
+    def _live(self, path: str, search: str) -> Part:
+        """The part of the page at a path that changes."""
+        kind, _, name = path.strip("/").partition("/")
+        name, now = unquote(name), utc_now()
+        if kind == "provider":
+            return pages.provider_live(self.watch.stack, self.watch, name, now)
+        if kind == "run":
+            provider = parse_qs(search.lstrip("?")).get("provider", [None])[0]
+            return pages.run_live(self.watch.stack, name, provider, now)
+        if kind == "cost":
+            return pages.cost_live(self.watch)
+        return pages.dead_letters_live(self.watch.stack, self.read_only, now)
+
+    def _try(self, what: Callable[[], Part], title: str) -> Part:
+        try:
+            return what()
+        except EXPECTED as error:
+            return problem(title, self.watch.say(error))
+
+    # ---- what is changed
+
+    def _changed(self, order: Order) -> tuple[Part, Any]:
+        """Carry an order out; return what is said and where the browser goes."""
+        try:
+            if self.read_only:
+                raise UsageError("this console is read-only")
+            done = actions.carry_out(self.watch.stack, order)
+        except EXPECTED as error:
+            return problem(FAILED, self.watch.say(error)), no_update
+        self.watch.ask()
+        if done.run_id is None:
+            return dmc.Alert(done.said, color="blue", variant="outline"), no_update
+        told = ["Started: ", link_run(done.run_id, order.of)]
+        return dmc.Alert(told, color="blue", variant="outline"), f"/run/{done.run_id}?provider={order.of}"
+
+    def _register_views(self) -> None:
+        app = self.app
+
+        @app.callback(Output("page", "children"), Output("mode", "children"), Input("url", "pathname"))
+        def page(path: str) -> tuple[Part, str]:
+            shown = self._try(lambda: self._page(path or "/"), "This page cannot be shown")
+            return shown, self._try(lambda: ", read-only" if self.read_only else "", "")
+
+        @app.callback(
+            Output("overview-live", "children"),
+            Output({"count": ALL}, "children"),
+            Output("ticks", "children"),
+            Output("providers", "rowData"),
+            Output("providers", "rowTransaction"),
+            Output("version", "data"),
+            Input("overview-clock", "n_intervals"),
+            State("version", "data"),
+        )
+        def look(_: int, version: int | None) -> tuple[Any, ...]:
+            watch, now = self.watch, utc_now()
+            watch.ask()
+            told = overview.live(watch, now), overview.counts(watch), overview.last_ticks(watch, now)
+            newest, rows, changes = watch.rows.since(version) if watch.overview else (None, None, None)
+            return *told, *(no_update if part is None else part for part in (rows, changes, newest))
+
+        app.clientside_callback(  # type: ignore[no-untyped-call]
+            ClientsideFunction("console", "narrow"),
+            Output("shown", "children"),
+            Input("search", "value"),
+            Input("conditions", "value"),
+            Input("providers", "rowData"),
+            Input("providers", "rowTransaction"),
+            Input("ticks", "children"),
+        )
+
+        @app.callback(
+            Output("live", "children"),
+            Output("live", "className"),
+            Input("clock", "n_intervals"),
+            State("url", "pathname"),
+            State("url", "search"),
+        )
+        def live(_: int, path: str, search: str) -> tuple[Part, str]:
+            self.watch.ask()
+            return self._try(lambda: self._live(path, search or ""), "This cannot be shown"), ""
+
+    def _register_changes(self) -> None:
+        app = self.app
+
+        @app.callback(
+            Output("planned", "children"),
+            Input({"plan": ALL}, "n_clicks"),
+            State("replay-from", "value"),
+            State("replay-to", "value"),
+            prevent_initial_call=True,
+        )
+        def plan(clicks: list[int | None], start: str, end: str) -> Part:
+            if not any(clicks) or not isinstance(ctx.triggered_id, dict):
+                return no_update
+            provider = str(ctx.triggered_id["plan"])
+            found = lambda: pages.planned(actions.plan(self.watch.stack, provider, start, end))  # noqa: E731
+            return self._try(found, "This cannot be replayed")
+
+        @app.callback(
+            Output("confirm", "opened", allow_duplicate=True),
+            Output("question", "children"),
+            Output("yes", "children"),
+            Output("order", "data"),
+            Output("outcome", "children", allow_duplicate=True),
+            Input(ASKED, "n_clicks"),
+            prevent_initial_call=True,
+        )
+        def asked(clicks: list[int | None]) -> tuple[Any, ...]:
+            if not ctx.triggered or not ctx.triggered[0]["value"] or not isinstance(ctx.triggered_id, dict):
+                return (no_update,) * 5
+            given = ctx.triggered_id
+            order = Order(given["ask"], given["of"], given["from"], given["to"])
+            if order.do not in actions.ASKED:
+                return False, no_update, no_update, None, self._changed(order)[0]
+            try:
+                what = actions.question(self.watch.stack, order)
+            except EXPECTED as error:
+                return False, no_update, no_update, None, problem(FAILED, self.watch.say(error))
+            return True, what, YES[order.do], asdict(order), None
+
+        @app.callback(
+            Output("confirm", "opened", allow_duplicate=True),
+            Output("outcome", "children", allow_duplicate=True),
+            Output("url", "href", allow_duplicate=True),
+            Input("yes", "n_clicks"),
+            Input("no", "n_clicks"),
+            State("order", "data"),
+            prevent_initial_call=True,
+        )
+        def answered(yes: int | None, no: int | None, order: dict[str, str] | None) -> tuple[Any, ...]:
+            if ctx.triggered_id != "yes" or not order:
+                return False, no_update, no_update
+            return False, *self._changed(Order(**order))
+
+        @app.callback(
+            Output({"measure": ALL}, "disabled"), Input({"measure": ALL}, "n_clicks"), prevent_initial_call=True
+        )
+        def measure(clicks: list[int | None]) -> list[bool]:
+            if any(clicks):
+                self.watch.measure(list(self.watch.rows.rows))
+            return [any(clicks)]

@@ -1,0 +1,41 @@
+// What the browser does by itself: ages of times, links in the grid, search and filter without asking the server.
+var dagfuncs = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
+var dagcomponents = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
+
+dagfuncs.when = function (milliseconds) {
+  if (milliseconds === null || milliseconds === undefined) return "";
+  const apart = Math.trunc((Date.now() - milliseconds) / 1000), s = Math.abs(apart);
+  const units = [[Math.floor(s / 86400), "d"], [Math.floor(s / 3600) % 24, "h"], [Math.floor(s / 60) % 60, "m"], [s % 60, "s"]];
+  const first = Math.max(0, units.findIndex(([count]) => count));
+  const age = (s ? units.slice(first, first + 2) : [[0, "s"]]).map(([count, unit]) => count + unit).join(" ");
+  const at = new Date(milliseconds).toISOString(), day = at.slice(0, 10);
+  const today = new Date().toISOString().startsWith(day);
+  return `${apart < 0 ? "in " + age : age + " ago"}, ${today ? "" : day + " "}${at.slice(11, 16)}Z`;
+};
+
+dagfuncs.worstFirst = (a, b, one, other) => one.data.order - other.data.order;
+
+const link = (href, text) => React.createElement(window.dash_core_components.Link, { href }, text);
+dagcomponents.ProviderLink = ({ data, value }) => (data.href ? link(data.href, value) : value);
+dagcomponents.RunLink = ({ data, value }) =>
+  value ? link(`/run/${encodeURIComponent(value)}?provider=${encodeURIComponent(data.id)}`, value) : null;
+dagcomponents.Condition = ({ value }) => React.createElement("span", { className: `badge is-${value}` }, value);
+
+window.dash_clientside = window.dash_clientside || {};
+window.dash_clientside.console = {
+  narrow: async function (search, conditions, rows, changed, ticks) {
+    const api = await dash_ag_grid.getApiAsync("providers");
+    if ((api.getGridOption("quickFilterText") || "") !== (search || "")) api.setGridOption("quickFilterText", search || "");
+    const wanted = (conditions || []).map((filter) => ({ filterType: "text", type: "equals", filter }));
+    const model = wanted.length > 1 ? { filterType: "text", operator: "OR", conditions: wanted } : wanted[0] || null;
+    if (JSON.stringify(conditions) !== api.wantedConditions) {
+      api.wantedConditions = JSON.stringify(conditions);
+      await api.setColumnFilterModel("is", model);
+      api.onFilterChanged();
+    }
+    api.refreshCells({ force: true, columns: ["waiting", "success", "due"] });
+    let all = 0;
+    api.forEachLeafNode(() => all++);
+    return `${api.getDisplayedRowCount().toLocaleString("en")} of ${all.toLocaleString("en")} providers shown`;
+  },
+};

@@ -1,0 +1,109 @@
+"""Messages that were given up: how many wait in each dead-letter queue, the first of them, and the way back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cli.deployment import Deployment
+from cli.errors import UsageError
+
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class DeadLetters:
+    """A dead-letter queue, with about how many messages.
+
+    Attributes
+    ----------
+    holds
+        What comes here.
+    source
+        Name of the queue that the messages come from; None where they come from none, so that they cannot go back.
+    """
+
+    name: str
+    arn: str
+    holds: str
+    source: str | None
+    messages: int
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One message."""
+
+    sent_at: datetime
+    received: int
+    body: str
+
+
+def queues(stack: Deployment) -> list[DeadLetters]:
+    """The stack's dead-letter queues."""
+    found = []
+    for source, holds in (
+        (_name(stack.output("ChangesQueueUrl"), "/"), "Changes that a consumer gave up on five times."),
+        (_name(stack.output("NewsQueueArn")), "News of objects that could not be counted; the sweep finds them."),
+    ):
+        policy = json.loads(_attributes(stack, source).get("RedrivePolicy", "{}"))
+        if arn := policy.get("deadLetterTargetArn"):
+            found.append(_queue(stack, arn, holds, source))
+    schedule = stack.client("scheduler").get_schedule(Name=stack.output("ScheduleName"))
+    if arn := schedule["Target"].get("DeadLetterConfig", {}).get("Arn"):
+        found.append(
+            _queue(stack, arn, "Ticks and events that no function took; the next tick makes up for them.", None)
+        )
+    return found
+
+
+def letters(stack: Deployment, queue: DeadLetters) -> list[Letter]:
+    """The first messages of a queue; they stay in it, and others can receive them all the time."""
+    answer = stack.client("sqs").receive_message(
+        QueueUrl=_url(stack, queue.name), MaxNumberOfMessages=SHOWN, VisibilityTimeout=0, AttributeNames=["All"]
+    )
+    found = [(message["Attributes"], message["Body"]) for message in answer.get("Messages", ())]
+    return [
+        Letter(datetime.fromtimestamp(int(a["SentTimestamp"]) / 1000, UTC), int(a["ApproximateReceiveCount"]), body)
+        for a, body in found
+    ]
+
+
+def find(stack: Deployment, name: str) -> DeadLetters:
+    """One queue whose messages can go back.
+
+    Raises
+    ------
+    UsageError
+        The stack has none of this name.
+    """
+    found = [queue for queue in queues(stack) if queue.name == name and queue.source]
+    if not found:
+        raise UsageError(f"the stack has no dead-letter queue {name!a} with a queue to go back to")
+    return found[0]
+
+
+def redrive(stack: Deployment, name: str) -> DeadLetters:
+    """Have SQS move all messages of a dead-letter queue back to where they came from."""
+    queue = find(stack, name)
+    stack.client("sqs").start_message_move_task(SourceArn=queue.arn)
+    return queue
+
+
+def _queue(stack: Deployment, arn: str, holds: str, source: str | None) -> DeadLetters:
+    count = int(_attributes(stack, _name(arn)).get("ApproximateNumberOfMessages", 0))
+    return DeadLetters(_name(arn), arn, holds, source, count)
+
+
+def _attributes(stack: Deployment, name: str) -> dict[str, str]:
+    answer = stack.client("sqs").get_queue_attributes(QueueUrl=_url(stack, name), AttributeNames=["All"])
+    return dict(answer.get("Attributes", {}))
+
+
+def _url(stack: Deployment, name: str) -> str:
+    return str(stack.client("sqs").get_queue_url(QueueName=name)["QueueUrl"])
+
+
+def _name(of: str, before: str = ":") -> str:
+    return of.rpartition(before)[2]

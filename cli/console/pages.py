@@ -1,0 +1,287 @@
+"""The pages of a provider, a run, the cost and the dead letters: a frame that stays, and a part that lives."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import dcc, html
+from rich.filesize import decimal as size
+
+from cli.commands.cost import FORECAST_DAYS, Spending
+from cli.commands.providers import call
+from cli.commands.run import ReplayPlan
+from cli.commands.runs import RunLine, history
+from cli.commands.trace import Trace, gather
+from cli.console import dead_letters
+from cli.console.parts import (
+    Part,
+    ask,
+    badge,
+    facts,
+    link_provider,
+    link_run,
+    money,
+    problem,
+    section,
+    table,
+    text,
+    when,
+)
+from cli.console.watch import Watch
+from cli.deployment import Deployment
+from cli.logs import short
+from cli.output import counted, duration, show
+from fanout.providers import check_name
+
+SHOWN_RUNS = 60
+LOG_LINES = 40
+CHARTS = (("Rows", "rows"), ("Seconds", "seconds"), ("US dollars", "dollars"), ("Failures", "failures"))
+
+
+def living() -> Part:
+    """The part of a page that is filled in, and again every two seconds."""
+    return [dcc.Interval(id="clock", interval=2000), html.Div("Loading …", id="live", className="empty")]
+
+
+# ---- a provider
+
+
+def provider_frame(provider: str, read_only: bool) -> Part:
+    """Heading, buttons and the replay's form."""
+    check_name(provider)
+    changes = [] if read_only else [_changes(provider)]
+    return [html.H1(text(provider)), *changes, *living()]
+
+
+def _changes(provider: str) -> Part:
+    form = dmc.Group(
+        [
+            dmc.TextInput(id="replay-from", label="Modified since", value="6h", description="6h, 2d, or ISO 8601"),
+            dmc.TextInput(id="replay-to", label="until", value="now", description="now, 1h, or ISO 8601"),
+            dmc.Button("Dry run", id={"plan": provider}, variant="default"),
+        ],
+        align="end",
+    )
+    note = "Sends a range of objects again. The dry run says which, and sends nothing."
+    return html.Div(
+        [
+            dmc.Group(
+                [ask("Run now", "run", provider), ask("Pause", "pause", provider), ask("Resume", "resume", provider)]
+            ),
+            html.Details([html.Summary("Replay"), html.P(note), form, html.Div(id="planned", role="status")]),
+        ],
+        className="changes",
+    )
+
+
+def planned(plan: ReplayPlan) -> Part:
+    """What a dry run found, and the button that sends it."""
+    span = f"modified from {show(plan.start)} to {show(plan.end)}"
+    if not plan.objects:
+        return html.P(f"No objects {span}: there is nothing to send again.")
+    return [
+        html.P(f"{counted(plan.objects, 'object')} ({size(plan.bytes)}) {span} would be sent again."),
+        facts([("first", text(plan.first)), ("last", text(plan.last))]),
+        ask("Send again", "replay", plan.provider, start=plan.start.isoformat(), end=plan.end.isoformat()),
+    ]
+
+
+def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime) -> Part:
+    """How the provider stands, the chart and the history of its runs."""
+    entry = call(stack, "GET", check_name(provider))
+    state, news = stack.ledger.get(provider), stack.news.of(provider)
+    lines, row = history(stack, provider, SHOWN_RUNS).runs, watch.rows.rows.get(provider, {})
+    mark, lease = state.bookmark, state.lease
+    paused = bool(entry.get("paused"))
+    waits = [f"{counted(news.objects, 'object')} ({size(news.bytes)}) since ", when(news.since, now)]
+    runs = [link_run(lease.run_id, provider), " since ", when(lease.claimed_at, now)] if lease else "none"
+    since = when(mark.since, now) if mark.since else "the beginning"
+    standing: list[tuple[str, Part]] = [
+        ("is", badge(row.get("is", "paused" if paused else "not looked at yet"))),
+        ("started by ticks", "no, it is paused" if paused else f"every {text(entry.get('frequency'))} minutes"),
+        ("last success", when(state.last_success, now)),
+        ("news", waits if news.since else "nothing is known to wait"),
+        ("run in progress", runs),
+        ("failures in a row", text(state.failures)),
+        ("next try after a failure", when(state.retry_at, now) if state.retry_at else "-"),
+        ("cost of this week", money(row.get("dollars"))),
+        ("bookmark", [f"generation {mark.generation}, new since ", since]),
+        ("newest object sent", when(mark.watermark, now)),
+    ]
+    failed = next((line for line in lines if line.status != "running"), None)
+    why = failed.record.error if failed and failed.record else None
+    return [
+        problem("The last run failed", why, "Repair it, then run the provider: it sends the same changes again.")
+        if why
+        else None,
+        section("How it stands", facts(standing)),
+        section("Its runs", _charts(lines), _history(lines, provider, now)),
+        section("Its entry in the config API", html.Pre(text(json.dumps(entry)), tabIndex=0)),
+    ]
+
+
+def _charts(lines: tuple[RunLine, ...]) -> Part:
+    """Bars of the runs over time, the oldest on the left."""
+    if not any(line.record for line in lines):
+        return None
+    bars: list[dict[str, Any]] = []
+    for line in reversed(lines):
+        if line.record:
+            figures = {name: getattr(line.record, name, 0) for _, name in CHARTS}
+            figures["failures"] = int(line.record.status == "failed")
+            bars.append({"claimed": f"{line.claimed_at:%m-%d %H:%M:%SZ}", **figures})
+    drawn = [
+        html.Figure(
+            [
+                html.Figcaption(f"{title} a run"),
+                dmc.BarChart(
+                    data=bars,
+                    dataKey="claimed",
+                    series=[{"name": name, "label": title, "color": "red.7" if name == "failures" else "blue.6"}],
+                    h=130,
+                    withXAxis=False,
+                    yAxisProps={"width": 75},
+                    barProps={"isAnimationActive": False, "maxBarSize": 30},
+                ),
+            ]
+        )
+        for title, name in CHARTS
+    ]
+    return html.Div(drawn, className="charts")
+
+
+def _history(lines: tuple[RunLine, ...], provider: str, now: datetime) -> Part:
+    heads = ("Claimed", "Status", "Engine", ">Rows", ">Messages", ">Seconds", ">US dollars", "Run", "Error")
+    rows = []
+    for line in lines:
+        r = line.record
+        status = [badge(line.status), " (replay)" if line.replay else ""]
+        figures = (r.engine, text(r.rows), text(r.messages), f"{r.seconds:.1f}", money(r.dollars)) if r else ("-",) * 5
+        rows.append(
+            (when(line.claimed_at, now), status, *figures, link_run(line.run_id, provider), text(r and r.error))
+        )
+    return table(f"The newest {SHOWN_RUNS} runs", heads, rows, "It has had no runs yet.")
+
+
+# ---- a run
+
+
+def run_frame(run_id: str) -> Part:
+    """Heading."""
+    return [html.H1(["Run ", html.Span(text(run_id), className="id")]), *living()]
+
+
+def run_live(stack: Deployment, run_id: str, provider: str | None, now: datetime) -> Part:
+    """Everything about one run."""
+    found = gather(stack, run_id, provider, LOG_LINES)
+    log = [text(line) for entry in found.log for line in short(entry).expandtabs().splitlines()]
+    return [
+        problem("It failed", found.why) if found.why else None,
+        section("What came of it", facts(_outcome(found, now))),
+        section("Its states", _states(found, now)),
+        section("Its log, the last lines", html.Pre("\n".join(log) or "It has written nothing yet.", tabIndex=0)),
+    ]
+
+
+def _outcome(found: Trace, now: datetime) -> list[tuple[str, Part]]:
+    told: list[tuple[str, Part]] = [("provider", link_provider(found.provider) if found.provider else "-")]
+    if part := found.execution:
+        told += [("status", badge(part.status.lower())), ("began", when(part.started_at, now))]
+        told += [("ended", when(part.ended_at, now) if part.ended_at else "it goes on"), ("input", text(part.input))]
+    if found.claim:
+        reason = f": {found.record.reason}" if found.record and found.record.reason else ""
+        told += [("engine", text(f"{found.claim.get('decision')}{reason}"))]
+    if m := found.manifest:
+        told += [("claimed", f"{counted(m.objects, 'object')}, {size(m.bytes)}, {m.backlog:,} left for later")]
+        told += [("objects", html.Ul([html.Li(text(uri)) for uri in m.first])), ("manifest", text(m.uri))]
+    if found.job_run:
+        told += [("Glue job run", text(", ".join(f"{name} {value}" for name, value in found.job_run.items())))]
+    if r := found.record:
+        told += [
+            ("result", f"{counted(r.rows, 'row')}, {counted(r.messages, 'message')}, {r.quarantined:,} quarantined")
+        ]
+        told += [("took and cost", f"{r.seconds:.1f} s, {money(r.dollars)}")]
+    if found.commit:
+        told += [("commit", text(found.commit.explanation)), ("bookmark now", f"generation {found.commit.generation}")]
+    return told
+
+
+def _states(found: Trace, now: datetime) -> Part:
+    if found.execution is None:
+        return html.P("Step Functions has forgotten this execution; it keeps them for 90 days.", className="empty")
+    steps = [
+        dmc.TimelineItem(
+            [when(step.entered_at, now), " · it goes on" if step.seconds is None else f" · {step.seconds:.1f} s"],
+            title=text(step.state),
+        )
+        for step in found.execution.steps
+    ]
+    return dmc.Timeline(steps, active=len(steps), bulletSize=16, lineWidth=2)
+
+
+# ---- cost
+
+
+def cost_live(watch: Watch) -> Part:
+    """What the week's runs have cost, by provider and by service, and beside it the article's design."""
+    found = watch.spending()
+    reading = f"{watch.measuring:,} providers are still being read." if watch.measuring else ""
+    if watch.cost_problem:
+        return problem("The runs could not be read", watch.cost_problem)
+    if found is None:
+        count = len(watch.rows.rows)
+        told = (
+            f"Nothing was measured yet. Measuring lists the runs of {counted(count, 'provider')} on S3 and reads each."
+        )
+        return [html.P(reading or told, className="empty")]
+    services = [("Glue and Lambda", "engines"), ("SQS", "messages"), ("Step Functions", "orchestration")]
+    by_service = [(name, money(sum(getattr(one, field) for one in found.providers))) for name, field in services]
+    heads = ("Provider", ">Runs", ">Failed", ">Rows", ">Glue and Lambda", ">SQS", ">Step Functions", ">All, US dollars")
+    rows = [
+        (link_provider(s.provider), text(s.runs), text(s.failed), text(s.rows),
+         *map(money, (s.engines, s.messages, s.orchestration, s.dollars)))
+        for s in found.providers[:200]
+    ]  # fmt: skip
+    return [
+        html.P(reading),
+        section("This week", facts(_totals(found))),
+        section("By service", facts(by_service)),
+        section("By provider", table("The 200 dearest providers", heads, rows, "No provider has run this week.")),
+    ]
+
+
+def _totals(found: Spending) -> list[tuple[str, Part]]:
+    none = f"not before {FORECAST_DAYS} days of runs"
+    month, year = found.dollars_a_month, found.dollars_a_year
+    return [
+        ("measured", f"{duration(timedelta(days=found.measured_days))}, since the first run of the last 7 days"),
+        ("spent", money(found.dollars)),
+        ("the article's design", f"{money(found.article_dollars)}: a Glue run each time that a provider is due"),
+        ("forecast", none if month is None or year is None else f"{money(month)} a month, {money(year)} a year"),
+        ("not in it", f"storage, logs, alarms and ticks; prices of {found.prices_as_of}, us-east-1"),
+    ]  # fmt: skip
+
+
+# ---- dead letters
+
+
+def dead_letters_live(stack: Deployment, read_only: bool, now: datetime) -> Part:
+    """Each dead-letter queue with its first messages."""
+    shown = []
+    for queue in dead_letters.queues(stack):
+        found = dead_letters.letters(stack, queue) if queue.messages else []
+        rows = [(when(one.sent_at, now), text(one.received), html.Pre(text(one.body[:2000]))) for one in found]
+        waits = f"About {counted(queue.messages, 'message')} in it." if queue.messages else "It is empty."
+        may_go_back = queue.source and queue.messages and not read_only
+        shown.append(
+            section(
+                queue.name,
+                html.P(f"{queue.holds} {waits}"),
+                ask(f"Redrive to {queue.source}", "redrive", queue.name) if may_go_back else None,
+                table("Some of them", ("Sent", ">Received, times", "Body"), rows, "") if rows else None,
+            )
+        )
+    return shown

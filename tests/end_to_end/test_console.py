@@ -1,0 +1,234 @@
+"""The console's page in a real Chromium, against the laptop cloud."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.cloud import LaptopCloud
+from tests.end_to_end.conftest import ConfigApi
+from tests.harness.browser import WIDTHS, Browser, browser, chromium, served
+from tests.harness.clouds import SharedCloud
+from tests.integration.cli.conftest import change
+
+LIVE_SECONDS = 5.0
+"""What changes on AWS is on the screen within this time."""
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>\x1b[31m\u202e"
+
+
+@pytest.fixture(scope="module")
+def cloud(shared_cloud: SharedCloud, tmp_path_factory: pytest.TempPathFactory) -> LaptopCloud:
+    chromium()
+    return shared_cloud.up(tmp_path_factory.mktemp("cloud"))
+
+
+@pytest.fixture(scope="module")
+def address(cloud: LaptopCloud) -> Iterator[str]:
+    with served(cloud.workdir / "cloud.json") as printed:
+        yield printed
+
+
+@pytest.fixture
+def opened(address: str) -> Iterator[Browser]:
+    """A browser that has the console open; a test in which the page did what it must not fails."""
+    with browser(address) as found:
+        yield found
+        assert found.faults == []
+
+
+def put(cloud: LaptopCloud, provider: str, key: str, body: bytes) -> None:
+    bucket, prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").split("/", 1)
+    cloud.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/provider={provider}/{key}", Body=body)
+    cloud.deliver_events()
+
+
+def rows(provider: str, count: int) -> bytes:
+    return gzip.compress(b"".join(json.dumps(change(f"{provider}-{n}")).encode() + b"\n" for n in range(count)))
+
+
+def row(opened: Browser, provider: str, condition: str, seconds: float = LIVE_SECONDS) -> None:
+    """Wait until the overview shows a provider in a condition."""
+    name = opened.page.locator("#providers [role=row]").filter(has_text=provider).filter(has_text=condition)
+    name.first.wait_for(timeout=seconds * 1000)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, opened: Browser, width: int) -> None:
+    provider, api = f"acme-{width}", ConfigApi(cloud)
+    opened.resize(width)
+    opened.sees("providers shown")
+    api.call("PUT", f"/{provider}", {"frequency": 15})
+    row(opened, provider, "due")
+
+    # A run that starts elsewhere is seen to start and to succeed.
+    put(cloud, provider, "good.json.gz", rows(provider, 30))
+    opened.page.get_by_role("link", name=provider, exact=True).click()
+    opened.sees("1 object")
+    opened.press("Run now")
+    opened.sees("sends one message for each changed row", "[role=dialog]")
+    opened.press("Start the run")
+    opened.sees("Update Status Success", seconds=60)
+    opened.sees("30 rows, 30 messages")
+    opened.sees("the bookmark moved to generation 1")
+    opened.page.get_by_role("link", name="Overview").click()
+    row(opened, provider, "waiting")
+
+    # A run fails; the page says why, down to object and line.
+    put(cloud, provider, "bad.json.gz", gzip.compress(json.dumps(change("fine")).encode() + b"\n{broken\n"))
+    opened.page.get_by_role("link", name=provider, exact=True).click()
+    opened.press("Run now")
+    opened.press("Start the run")
+    opened.sees("It failed", seconds=60)
+    opened.sees(f"provider={provider}/bad.json.gz, line 2")
+    opened.sees("nothing was committed")
+    opened.page.get_by_role("link", name="Overview").click()
+    row(opened, provider, "failing")
+    opened.sees(f"provider={provider}/bad.json.gz, line 2", "#providers")
+
+    # Repaired, it is run again.
+    put(cloud, provider, "bad.json.gz", rows(f"{provider}-mended", 2))
+    opened.page.get_by_role("link", name=provider, exact=True).click()
+    opened.press("Run now")
+    opened.press("Start the run")
+    opened.sees("the bookmark moved to generation 2", seconds=60)
+
+    # Replayed: a dry run says what would be sent, and only the confirmation sends it.
+    opened.page.get_by_role("link", name=provider, exact=True).first.click()
+    opened.page.get_by_text("Replay", exact=True).click()
+    opened.press("Dry run")
+    opened.sees("2 objects")
+    opened.press("Send again")
+    opened.sees("The bookmark stays where it is", "[role=dialog]")
+    opened.page.get_by_role("dialog").get_by_role("button", name="Send again").click()
+    opened.sees("a replay: its messages were sent, and the bookmark stays where it was", seconds=60)
+
+    # Paused and resumed.
+    opened.page.get_by_role("link", name=provider, exact=True).first.click()
+    opened.press("Pause")
+    opened.sees("no, it is paused")
+    opened.page.get_by_role("link", name="Overview").click()
+    row(opened, provider, "paused")
+    opened.page.get_by_role("link", name=provider, exact=True).click()
+    opened.press("Resume")
+    opened.sees("every 15 minutes")
+
+
+def test_a_run_that_a_tick_starts_is_seen_to_run_and_to_succeed_without_reloading(
+    cloud: LaptopCloud, opened: Browser
+) -> None:
+    ConfigApi(cloud).call("PUT", "/by-tick", {"frequency": 15})
+    put(cloud, "by-tick", "one.json.gz", rows("by-tick", 5))
+    opened.sees("providers shown")
+    row(opened, "by-tick", "due")
+
+    ticked = cloud.tick()
+
+    assert "by-tick" in ticked["started_providers"]
+    row(opened, "by-tick", "waiting", seconds=30)
+    opened.sees(ticked["scheduled_at"][:10], "#ticks")
+
+
+def test_search_and_conditions_narrow_the_table(cloud: LaptopCloud, opened: Browser) -> None:
+    api = ConfigApi(cloud)
+    api.call("PUT", "/findable-one", {"frequency": 15, "group": "teal"})
+    api.call("PUT", "/findable-two", {"frequency": 15, "paused": True})
+    row(opened, "findable-one", "due")
+    row(opened, "findable-two", "paused")
+
+    opened.page.get_by_label("Search providers").fill("findable")
+    opened.sees("2 of", "#shown")
+    opened.page.get_by_text("paused", exact=False).first.click()
+    opened.sees("1 of", "#shown")
+    opened.page.get_by_label("Search providers").fill("teal")
+    opened.sees("0 of", "#shown")
+
+
+def test_names_groups_and_errors_with_html_and_escape_sequences_are_shown_as_text(
+    cloud: LaptopCloud, opened: Browser
+) -> None:
+    ConfigApi(cloud).call("PUT", "/hostile", {"frequency": 15, "group": HOSTILE[:60], "note": HOSTILE})
+    put(cloud, "hostile", f"{HOSTILE[:40]}.json.gz", gzip.compress(b"{}\n"))
+    cloud.tick()
+    row(opened, "hostile", "failing", seconds=60)
+    opened.sees("<img src=x onerror=", "#providers")
+    opened.page.get_by_role("link", name="hostile", exact=True).click()
+    opened.sees("<b>bold</b>")
+
+    assert opened.page.title() == "glue-fanout console"
+    assert opened.page.locator("main b, main img").count() == 0
+    assert "\x1b" not in opened.page.content()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_is_accessible_and_fits_its_window(
+    cloud: LaptopCloud, opened: Browser, width: int, scheme: str
+) -> None:
+    ConfigApi(cloud).call("PUT", "/seen", {"frequency": 15})
+    put(cloud, "seen", "one.json.gz", gzip.compress(b"{broken\n"))
+    cloud.tick()
+    ended = [one for one in cloud.wait() if one["name"].startswith("seen-")]
+    opened.resize(width)
+    opened.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    pages = {
+        "/": "providers shown",
+        "/provider/seen": "Its entry in the config API",
+        f"/run/{ended[-1]['name']}?provider=seen": "Its log, the last lines",
+        "/cost": "By provider",
+        "/dead-letters": "ChangesDeadLetterQueue",
+        "/nowhere": "There is no such page",
+    }
+    for path, text in pages.items():
+        opened.open(path)
+        opened.sees(text)
+
+        assert opened.serious() == [], path
+        assert not opened.wider_than_the_window(), path
+
+
+def test_dead_letters_are_shown_and_go_back_only_when_that_was_confirmed(cloud: LaptopCloud, opened: Browser) -> None:
+    sqs = cloud.client("sqs")
+    changes, dead = cloud.outputs["ChangesQueueUrl"], cloud.physical_id("ChangesDeadLetterQueue")
+    sqs.purge_queue(QueueUrl=changes)
+    sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"id": "given up", "note": "<b>bold</b>"}))
+
+    opened.open("/dead-letters")
+    opened.sees("given up")
+    opened.page.get_by_role("button", name="Redrive to").first.click()
+    opened.sees("whose consumer receives them again", "[role=dialog]")
+    opened.press("Cancel")
+    assert "Messages" not in sqs.receive_message(QueueUrl=changes)
+    opened.page.get_by_role("button", name="Redrive to").first.click()
+    opened.press("Move them back")
+    opened.sees("are on their way back")
+
+    (message,) = sqs.receive_message(QueueUrl=changes, WaitTimeSeconds=5)["Messages"]
+    assert json.loads(message["Body"])["id"] == "given up"
+
+
+def test_with_read_only_there_is_nothing_to_press(cloud: LaptopCloud) -> None:
+    ConfigApi(cloud).call("PUT", "/seen", {"frequency": 15})
+    with served(cloud.workdir / "cloud.json", "--read-only") as printed, browser(printed) as opened:
+        opened.open("/provider/seen")
+        opened.sees("How it stands")
+
+        opened.sees("read-only", "header")
+        assert opened.page.get_by_role("button").count() == 0
+
+
+def test_a_stack_that_is_down_is_said_plainly_and_seen_again_when_it_is_back(
+    cloud: LaptopCloud, tmp_path: Path
+) -> None:
+    file = tmp_path / "cloud.json"
+    with served(file) as printed, browser(printed) as opened:
+        opened.sees("start the laptop cloud with `make up`")
+        opened.sees("The console goes on trying")
+        file.write_text((cloud.workdir / "cloud.json").read_text())
+
+        opened.sees("providers shown")
+        opened.sees("Looked at", "#overview-live", seconds=LIVE_SECONDS)
+        assert opened.faults == []

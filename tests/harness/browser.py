@@ -1,0 +1,120 @@
+"""A real Chromium, Debian's, that looks at the console's page; it notes what the page must never do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+BRING = "apt-get install --yes chromium"
+FLAGS = (
+    "--no-sandbox",  # of root, as whom CI runs
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+WIDTHS = (380, 1600)
+
+
+def chromium() -> str:
+    """Where Chromium is; without it the test fails in CI, and is skipped elsewhere with what to do."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        told = f"the console's page was not tested: there is no Chromium; `{BRING}` brings it"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(told)
+    return str(found)
+
+
+@contextmanager
+def served(cloud_file: Path, *options: str) -> Iterator[str]:
+    """The address, with its key, of a console of a laptop cloud, which is served in a process of its own."""
+    command = [sys.executable, "-m", "cli", "console", "--local", "--port", "0", *options]
+    environment = {**os.environ, "FANOUT_CLOUD_FILE": str(cloud_file)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            assert "the console is at http://127.0.0.1:" in said, said
+            yield said.split()[-1]
+        finally:
+            process.terminate()
+
+
+@dataclass
+class Browser:
+    """One page of a browser.
+
+    Attributes
+    ----------
+    origin
+        Of the console; the page may ask nobody else.
+    faults
+        What a console page must never do: an error in the browser's console, an answer that is an error, a request
+        to another origin.
+    """
+
+    page: Page
+    origin: str
+    faults: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        """Go to a page of the console."""
+        self.page.goto(self.origin + path)
+
+    def resize(self, width: int) -> None:
+        """Make the window so many pixels wide."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+
+    def sees(self, text: str, within: str = "main", seconds: float = 30) -> None:
+        """Wait until a part of the page shows a text."""
+        self.page.locator(within).filter(has_text=text).first.wait_for(timeout=seconds * 1000)
+
+    def press(self, name: str) -> None:
+        """Click a button."""
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def serious(self) -> list[str]:
+        """What axe-core finds on the page that is serious or critical."""
+        found: list[dict[str, Any]] = Axe().run(self.page).response["violations"]
+        return [
+            f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in ("serious", "critical")
+        ]
+
+    def wider_than_the_window(self) -> bool:
+        """Whether the page itself has to be scrolled sideways."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
+
+
+@contextmanager
+def browser(address: str) -> Iterator[Browser]:
+    """A browser in which the operator has opened the printed address."""
+    executable = chromium()
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        page = launched.new_page(viewport={"width": 1600, "height": 900})
+        found = Browser(page, address.partition("/?")[0])
+        page.on("console", lambda said: found.faults.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: found.faults.append(str(error)))
+        page.on("response", lambda r: found.faults.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+        page.on("request", lambda r: None if _own(r.url, found.origin) else found.faults.append(f"asked {r.url}"))
+        page.goto(address)
+        yield found
+        launched.close()
+
+
+def _own(url: str, origin: str) -> bool:
+    return url.startswith((f"{origin}/", "data:", "blob:"))

@@ -1,0 +1,316 @@
+"""Who may ask the console for anything, what it refuses to do, and what it sends of a list that changes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from werkzeug.test import Client, TestResponse
+
+from cli.command import Operator
+from cli.console.app import Console
+from cli.console.guard import Guard
+from cli.console.watch import Rows, row
+from cli.deployment import Where
+from cli.overview import Condition, Standing
+
+PORT = 4580
+OWN = f"http://127.0.0.1:{PORT}"
+HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e\ud800"
+
+
+class States:
+    """Step Functions that notes what it starts."""
+
+    def __init__(self, refusal: str = "") -> None:
+        self.started: list[dict[str, Any]] = []
+        self.exceptions = SimpleNamespace(ExecutionAlreadyExists=KeyError)
+        self._refusal = refusal
+
+    def start_execution(self, **given: str) -> dict[str, str]:
+        if self._refusal:
+            raise ClientError({"Error": {"Code": self._refusal, "Message": "no"}}, "StartExecution")
+        try:
+            self.started.append(json.loads(given["input"]))
+        except ValueError:
+            raise ClientError({"Error": {"Code": "InvalidExecutionInput", "Message": ""}}, "StartExecution") from None
+        return {"executionArn": f"arn:{given['name']}"}
+
+
+@dataclass
+class Stack:
+    """A stack that notes every change; `down` is raised by whatever is asked."""
+
+    states: States = field(default_factory=States)
+    listed: Mapping[str, object] = field(default_factory=lambda: {"acme": {"frequency": 15}})
+    changes: list[tuple[str, str, Any]] = field(default_factory=list)
+    down: Exception | None = None
+    objects: Any = None
+    ledger: Any = None
+
+    def client(self, service: str) -> Any:
+        return self.states if service == "stepfunctions" else None
+
+    def output(self, name: str) -> str:
+        if self.down:
+            raise self.down
+        return name
+
+    @property
+    def config_api(self) -> Any:
+        def change(method: str, provider: str, body: Any = None, headers: Any = None) -> Any:
+            self.changes.append((method, provider, body))
+            return SimpleNamespace(body="{}")
+
+        return SimpleNamespace(entries=lambda: dict(self.listed), change=change)
+
+
+class Visitor:
+    """Whoever sends requests to a console's port; a browser that opened the printed address, if not said otherwise."""
+
+    def __init__(self, stack: Stack, *, read_only: bool = False) -> None:
+        self.op, self.guard = Operator(Where(None)), Guard(PORT)
+        vars(self.op)["stack"] = stack
+        self.console = Console(self.op, self.guard, read_only=read_only)
+        self._client = Client(self.console.app.server, TestResponse, use_cookies=False)
+        self.admitted = self._client.get(self.guard.address.removeprefix(OWN), base_url=OWN)
+        cookies = [cookie.partition(";")[0] for cookie in self.admitted.headers.getlist("Set-Cookie")]
+        self.cookie, self.token = "; ".join(cookies), cookies[-1].partition("=")[2]
+
+    def get(self, path: str = "/", **headers: str) -> TestResponse:
+        return self._client.get(path, base_url=OWN, headers=self._headers(headers))
+
+    def _headers(self, changed: Mapping[str, str]) -> dict[str, str]:
+        own = {"Cookie": self.cookie, "Origin": OWN, "X-CSRFToken": self.token}
+        return {**own, **{name.replace("_", "-"): value for name, value in changed.items()}}
+
+    def confirm(self, order: Mapping[str, str], **headers: str) -> TestResponse:
+        """What the page sends when the operator confirms a change."""
+        callbacks: Any = self.get("/_dash-dependencies").json
+        (one,) = [c for c in callbacks if {"id": "yes", "property": "n_clicks"} in c["inputs"]]
+        names = [part.rpartition(".") for part in one["output"].strip(".").split("...")]
+        body = {
+            "output": one["output"],
+            "outputs": [{"id": name, "property": prop} for name, _, prop in names],
+            "inputs": [{"id": name, "property": "n_clicks", "value": 1} for name in ("yes", "no")],
+            "state": [{"id": "order", "property": "data", "value": dict(order)}],
+            "changedPropIds": ["yes.n_clicks"],
+        }
+        headers = self._headers(headers)
+        return self._client.post("/_dash-update-component", base_url=OWN, json=body, headers=headers)
+
+
+RUN = {"do": "run", "of": "acme", "start": "", "end": ""}
+PAUSE = {"do": "pause", "of": "acme", "start": "", "end": ""}
+
+
+def test_the_page_itself_can_start_a_run_and_pause_a_provider() -> None:
+    stack = Stack()
+    visitor = Visitor(stack)
+
+    answers = [visitor.confirm(RUN), visitor.confirm(PAUSE)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert stack.states.started == [{"provider": "acme"}]
+    assert stack.changes == [("PATCH", "acme", {"paused": True})]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:9999"},
+        {"Host": "evil.example"},
+        {"Host": "evil.example:4580"},
+        {"Host": "127.0.0.1:9999"},
+        {"X_CSRFToken": ""},
+        {"X_CSRFToken": "guessed"},
+        {"Cookie": ""},
+    ],
+    ids=str,
+)
+def test_a_change_of_another_origin_or_host_or_without_token_or_key_is_refused_and_changes_nothing(
+    headers: dict[str, str],
+) -> None:
+    stack = Stack()
+    visitor = Visitor(stack)
+
+    answers = [visitor.confirm(RUN, **headers), visitor.confirm(PAUSE, **headers)]
+
+    assert {answer.status_code for answer in answers} == {403}
+    assert all(answer.text.startswith("refused: ") for answer in answers)
+    assert (stack.states.started, stack.changes) == ([], [])
+
+
+@pytest.mark.parametrize("headers", [{"Host": "rebound.example"}, {"Origin": "https://evil.example"}], ids=str)
+def test_nobody_else_may_even_look(headers: dict[str, str]) -> None:
+    visitor = Visitor(Stack())
+
+    assert visitor.get(**headers).status_code == 403
+    assert visitor.get().status_code == 200
+
+
+def test_without_the_printed_key_nothing_is_shown_and_a_wrong_key_is_none() -> None:
+    visitor = Visitor(Stack())
+    paths = ("/", "/?key=wrong", "/_dash-layout", "/assets/console.js")
+
+    asked = [visitor.get(path, Cookie="") for path in paths]
+
+    assert {answer.status_code for answer in asked} == {403}
+
+
+def test_the_key_leaves_the_address_at_once_and_scripts_cannot_read_it() -> None:
+    admitted = Visitor(Stack()).admitted
+
+    assert (admitted.status_code, admitted.headers["Location"]) == (302, "/")
+    (cookie,) = [c for c in admitted.headers.getlist("Set-Cookie") if c.startswith("fanout_key")]
+    assert "HttpOnly" in cookie
+
+
+def test_the_browser_is_told_to_run_no_other_script_and_to_ask_nobody_else() -> None:
+    policy = Visitor(Stack()).get().headers["Content-Security-Policy"]
+
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    scripts = re.findall(r"script-src ([^;]+)", policy)[0].split()
+    assert scripts[0] == "'self'"
+    assert all(source.startswith("'sha256-") for source in scripts[1:])
+
+
+@pytest.mark.parametrize(
+    ("stack", "read_only"),
+    [(Stack(), True), (Stack(States("AccessDeniedException")), False)],
+    ids=["--read-only", "credentials that may not start executions"],
+)
+def test_a_read_only_console_changes_nothing_whatever_is_sent(stack: Stack, read_only: bool) -> None:
+    visitor = Visitor(stack, read_only=read_only)
+
+    answers = [visitor.confirm(RUN), visitor.confirm(PAUSE)]
+
+    assert visitor.console.read_only
+    assert all("this console is read-only" in answer.text for answer in answers)
+    assert (stack.states.started, stack.changes) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {**RUN, "of": "nobody"},
+        {**RUN, "of": HOSTILE},
+        {**RUN, "of": "../acme"},
+        {**RUN, "do": "destroy"},
+        {**RUN, "do": "replay", "start": "not a time"},
+        {**PAUSE, "of": "a/b"},
+    ],
+    ids=lambda order: ascii(sorted(order.values())),
+)
+def test_an_order_that_makes_no_sense_is_said_plainly_and_changes_nothing(order: dict[str, str]) -> None:
+    stack = Stack()
+
+    answer = Visitor(stack).confirm(order)
+
+    assert answer.status_code == 200
+    assert "Nothing was changed" in answer.text
+    assert (stack.states.started, stack.changes) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (NoCredentialsError(), "there are no AWS credentials"),
+        (EndpointConnectionError(endpoint_url="https://x"), "nothing answers"),
+        (ClientError({"Error": {"Code": "ExpiredToken", "Message": ""}}, "GetItem"), "sign in again"),
+        (ClientError({"Error": {"Code": "InternalError", "Message": HOSTILE}}, "GetItem"), "InternalError"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_no_credentials_and_services_that_are_down_are_said_plainly(error: Exception, told: str) -> None:
+    stack = Stack(down=error)
+    visitor = Visitor(stack)
+
+    visitor.console.watch.look()
+    answer = visitor.confirm(RUN)
+
+    assert told in str(visitor.console.watch.problem)
+    assert "\x1b" not in str(visitor.console.watch.problem)
+    assert "Nothing was changed" in answer.text
+    assert stack.changes == []
+
+
+def test_a_row_has_nothing_of_a_name_group_or_error_that_a_page_could_not_show() -> None:
+    made = row(Standing(HOSTILE, Condition.INVALID, group=HOSTILE, why=HOSTILE), None)
+
+    assert made["provider"] == made["group"] == made["why"]
+    assert made["why"].isprintable()
+    assert "<script>" in made["why"], "text stays text: React puts it into the page as such"
+    assert made["href"] is None
+
+
+def standing(name: str, condition: Condition, due: datetime | None = None) -> Standing:
+    return Standing(name, condition, next_due=due)
+
+
+def test_the_worst_come_first_and_of_those_who_waits_longest() -> None:
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    found = [
+        standing("idle", Condition.IDLE, now - timedelta(days=9)),
+        standing("late", Condition.LATE, now - timedelta(hours=1)),
+        standing("later", Condition.LATE, now - timedelta(hours=2)),
+        standing("stuck", Condition.STUCK),
+    ]
+
+    assert sorted((row(s, None) for s in found), key=lambda r: r["order"]) == [
+        row(found[n], None) for n in (3, 2, 1, 0)
+    ]
+
+
+def rows(**named: int) -> dict[str, dict[str, Any]]:
+    return {name: {"id": name, "failures": count, "dollars": None} for name, count in named.items()}
+
+
+def test_a_page_is_sent_everything_once_and_then_only_what_is_new_to_it() -> None:
+    kept = Rows()
+    kept.put(rows(a=1, b=1))
+    version, everything, _ = kept.since(None)
+    kept.put(rows(a=2, b=1, c=1))
+
+    newest, again, changes = kept.since(version)
+
+    assert (everything, again) == (list(rows(a=1, b=1).values()), None)
+    assert changes == {"add": [rows(c=1)["c"]], "update": [rows(a=2)["a"]]}
+    assert kept.since(newest) == (newest, None, None)
+
+
+def test_a_page_that_shows_a_provider_that_is_gone_gets_the_whole_list() -> None:
+    kept = Rows()
+    kept.put(rows(a=1, b=1))
+    version, *_ = kept.since(None)
+    kept.put(rows(a=1))
+    newest, everything, changes = kept.since(version)
+    kept.put(rows(a=1, b=1))
+
+    assert (everything, changes) == (list(rows(a=1).values()), None)
+    assert kept.since(newest)[1:] == (None, {"add": [rows(b=1)["b"]], "update": []})
+
+
+def test_a_page_of_an_older_console_gets_the_whole_list() -> None:
+    kept = Rows()
+    kept.put(rows(a=1))
+
+    assert kept.since(12345)[1] == list(rows(a=1).values())
+
+
+def test_what_a_provider_costs_is_measured_again_only_after_something_else_has_changed() -> None:
+    kept = Rows()
+
+    assert kept.put(rows(a=1)) == {"a"}
+    assert kept.put({"a": {**rows(a=1)["a"], "dollars": 0.5}}) == set()
+    assert kept.put({"a": {**rows(a=2)["a"], "dollars": 0.5}}) == {"a"}

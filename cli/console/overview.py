@@ -73,6 +73,7 @@ def frame() -> Part:
                 "animateRows": False,
                 "localeText": {"noRowsToShow": "No provider to show", "noMatchingRows": "No provider matches"},
             },
+            eventListeners={"cellKeyDown": ["openOnEnter(params)"]},
             className="grid",
         ),
         html.Section([html.H2("The last ticks"), html.Div(id="ticks")]),

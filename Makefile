@@ -62,7 +62,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.11" >&2; exit 1;
 @$(1)/bin/python -m pip check --disable-pip-version-check >/dev/null
 endef
 
-.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-scale bench-console pictures soak mutants cost security sbom lock clean distclean
+.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-scale bench-console pictures soak shuffle mutants cost security sbom lock clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -141,6 +141,9 @@ pictures: $(VENV)/.installed ## Take the pictures of the console in docs/picture
 soak: $(VENV)/.installed ## Many more random histories and kills than `make test`: HISTORIES=n KILLS_ROUNDS=n
 	@HISTORIES=$(or $(HISTORIES),20000) KILLS_ROUNDS=$(or $(KILLS_ROUNDS),5) \
 	  $(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder tests/faults tests/end_to_end/test_kills.py $(ARGS)
+
+shuffle: $(VENV)/.installed ## Units and faults in 20 random orders, beside a busy loop on each core: ARGS="--rounds 3"
+	@$(PY) -m tests.shuffle $(ARGS)
 
 mutants: $(VENV)/.installed ## Put known bugs into copies, one at a time; print those that no test notices: ARGS="--only ledger"
 	@$(PY) -m tests.mutants $(ARGS)

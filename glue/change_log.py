@@ -57,16 +57,14 @@ etl: Callable[[DataFrame], DataFrame] | None = None
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Run in the small-run Lambda."""
-    return run.in_lambda(
-        event, context, lambda settings, deadline: small.send_changes(settings, transform, etl, deadline)
-    )
+    return run.in_lambda(event, context, lambda this: small.send_changes(this, transform, etl))
 
 
 def main(argv: Sequence[str]) -> None:
     """Run on Glue."""
     from fanout_job import spark
 
-    run.on_glue(argv, lambda settings: spark.send_changes(settings, argv, transform, etl))
+    run.on_glue(argv, lambda this: spark.send_changes(this, transform, etl))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Publishes the jobs' library: zips `fanout_job/`, puts it into the data bucket, and tells CloudFormation where.
+"""Publishes the jobs' library: zips `fanout_job/` and PyYAML into the data bucket, and tells CloudFormation where.
 
 `sam package` uploads one script for a Glue job and nothing else. This function is the custom resource that brings the
 rest: its own code is this folder, so what it zips is what was deployed. The job gets the URI as `--extra-py-files`.
@@ -10,6 +10,7 @@ Source: "Custom resource request and response objects", CloudFormation user guid
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import json
 import logging
@@ -25,6 +26,9 @@ from botocore.exceptions import ClientError
 log = logging.getLogger("library")
 
 PACKAGE = Path(__file__).parent / "fanout_job"
+YAML = Path(importlib.util.find_spec("yaml").origin).parent  # type: ignore[arg-type, union-attr]
+"""Glue may not have it. It works without its C part, so a zip can bring it."""
+
 ANSWER_TRIES = 4
 ANSWER_SECONDS = 10
 MAX_REASON_CHARACTERS = 1_000
@@ -52,7 +56,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         if event.get("RequestType") != "Delete":
             properties = event["ResourceProperties"]
-            uri = publish(boto3.client("s3"), properties["Bucket"], properties["Prefix"], PACKAGE)
+            uri = publish(boto3.client("s3"), properties["Bucket"], properties["Prefix"], PACKAGE, YAML)
             answer |= {"PhysicalResourceId": uri, "Data": {"Uri": uri}}
     except Exception as error:
         log.exception("the jobs' library was not published")
@@ -62,10 +66,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return answer
 
 
-def publish(s3: Any, bucket: str, prefix: str, package: Path) -> str:
-    """Put the library into the bucket, unless it is there, and return its URI."""
-    body = zipped(package)
-    key = f"{prefix.rstrip('/')}/{package.name}-{hashlib.sha256(body).hexdigest()[:16]}.zip"
+def publish(s3: Any, bucket: str, prefix: str, *packages: Path) -> str:
+    """Put the library into the bucket, unless it is there, and return its URI, which bears the first package's name."""
+    body = zipped(*packages)
+    key = f"{prefix.rstrip('/')}/{packages[0].name}-{hashlib.sha256(body).hexdigest()[:16]}.zip"
     try:
         s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/zip", IfNoneMatch="*")
     except ClientError as error:
@@ -74,14 +78,15 @@ def publish(s3: Any, bucket: str, prefix: str, package: Path) -> str:
     return f"s3://{bucket}/{key}"
 
 
-def zipped(package: Path) -> bytes:
-    """Return a zip of a package's sources: the same bytes for the same sources, wherever and whenever it is made."""
+def zipped(*packages: Path) -> bytes:
+    """Return a zip of packages' sources: the same bytes for the same sources, wherever and whenever it is made."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for source in sorted(package.rglob("*.py")):
-            entry = zipfile.ZipInfo(source.relative_to(package.parent).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, source.read_bytes())
+        for package in packages:
+            for source in sorted(package.rglob("*.py")):
+                entry = zipfile.ZipInfo(source.relative_to(package.parent).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, source.read_bytes())
     return buffer.getvalue()
 
 

@@ -20,11 +20,10 @@ from typing import IO, Any
 
 from local.aws import schedule
 from local.aws.account import OPERATOR
-from local.aws.call_log import Watcher
-from local.aws.services import Services
+from local.aws.services import Application, Services
+from local.aws.spark_driver import Drivers
 from local.errors import LaptopCloudError, ResourceError
 from local.stack import deployment
-from local.stack.makers import check_types
 from local.stack.stack import Stack
 from local.stack.template import Template
 
@@ -45,15 +44,17 @@ class LaptopCloud:
     workdir
         Folder for logs and state; what an earlier run left there is removed.
     drivers
-        Spark drivers at once; they are started in the background. 0: Glue runs start one when they need it.
+        Spark drivers of somebody else, who ends them. Without, Glue runs start some when they need them.
+    warm
+        How many Spark drivers to start at once, because there will be Glue runs.
     concurrency
         How many Lambda invocations may run at once, as in a new account; above it Lambda throttles.
     glue_minute
         Seconds that a minute of a Glue timeout lasts.
     progress
         Called with a line of text as the cloud comes up.
-    watch
-        See `local.aws.call_log.CallLog`; a seam for tests that break things at a certain call.
+    around
+        Gives a WSGI application to be called in place of moto's; a seam for tests that look at calls, or break them.
 
     Attributes
     ----------
@@ -62,7 +63,7 @@ class LaptopCloud:
     outputs
         The template's outputs.
     workdir
-        The folder; logs/ has a file for each function and job run, api_calls.jsonl every API call.
+        The folder; logs/ has a file for each function and job run.
 
     Raises
     ------
@@ -76,11 +77,12 @@ class LaptopCloud:
         parameters: Mapping[str, object] | None = None,
         port: int = 0,
         workdir: str | Path = ".local",
-        drivers: int = 2,
+        drivers: Drivers | None = None,
+        warm: int = 0,
         concurrency: int = 10,
         glue_minute: float = 60.0,
         progress: Callable[[str], None] = lambda line: None,
-        watch: Watcher = lambda when, call, port: None,
+        around: Callable[[Application], Application] = lambda moto: moto,
     ) -> None:
         self.workdir = Path(workdir).resolve()
         self.endpoint = ""
@@ -89,10 +91,11 @@ class LaptopCloud:
         self._parameters = dict(parameters or {})
         self._port = port
         self._drivers = drivers
+        self._warm = warm
         self._concurrency = concurrency
         self._glue_minute = glue_minute
         self._progress = progress
-        self._watch = watch
+        self._around = around
         self._lock: IO[str] | None = None
         self._services: Services | None = None
         self._stack: Stack | None = None
@@ -114,18 +117,17 @@ class LaptopCloud:
         try:
             self._lock_workdir()
             template = Template.load(self._template_path, self._parameters)
-            check_types(template)
             self._services = Services(
                 template.account,
                 self.workdir,
                 self._port,
                 self._drivers,
+                self._warm,
                 self._concurrency,
                 self._glue_minute,
-                self._watch,
+                self._around,
             )
             self.endpoint = self._services.endpoint
-            self._warm_up(template)
             self._progress(f"making {len(template.resources)} resources")
             self._stack = Stack(self._services, template)
             deployment.create(self._stack)
@@ -281,15 +283,6 @@ class LaptopCloud:
                 f"Another laptop cloud works in {self.workdir}. End it, or choose another folder with --workdir."
             ) from None
         self._lock = lock
-
-    def _warm_up(self, template: Template) -> None:
-        """Start the Spark drivers for the template's first Glue job, whose role is not there yet."""
-        assert self._services is not None
-        for resource in template.resources.values():
-            role = resource.properties.get("Role") if resource.type == "AWS::Glue::Job" else None
-            if isinstance(role, dict):
-                self._services.warm_up(str(role.get("Ref") or role["Fn::GetAtt"][0]), self._drivers)
-                return
 
     def _write_state(self) -> None:
         """Note the outputs, and write cloud.json: how other processes find this cloud."""

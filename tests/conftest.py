@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.harness.clouds import SharedCloud
+
+if TYPE_CHECKING:
+    from local.aws.spark_driver import Drivers
 
 ROOT = Path(__file__).parent
 SHARED = SharedCloud()
@@ -55,6 +60,16 @@ def java_17() -> None:
 
 
 @pytest.fixture(scope="session")
+def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drivers]:
+    """Warm Spark drivers for every laptop cloud of this process: each takes some ten seconds of CPU to start."""
+    from local.aws.spark_driver import Drivers
+
+    started = Drivers(tmp_path_factory.mktemp("spark") / "drivers.log")
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
 def shared_cloud() -> SharedCloud:
     """A laptop cloud that lasts from module to module; see `pytest_runtest_teardown`."""
     return SHARED
@@ -87,9 +102,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWhatTheySh
     return ByWhatTheyShare(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the seed of an order to run the tests in; see tests/shuffle.py."""
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in the order of this seed")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With several workers, begin with the tests that take long."""
+    if config.getoption("--shuffle") is not None:
+        random.Random(config.getoption("--shuffle")).shuffle(items)
     if hasattr(config, "workerinput"):
         places = {item: item.path.relative_to(ROOT).as_posix() for item in items}
         items.sort(key=lambda item: next(n for n, start in enumerate(ORDER) if places[item].startswith(start)))

@@ -17,6 +17,8 @@ class JobError(Exception):
     """The job failed."""
 
     transient: ClassVar[bool] = False
+    unit: ClassVar[str] = "line"
+    """What `line` counts."""
 
     def __init__(self, message: str | None = None, *, uri: str | None = None, line: int | None = None) -> None:
         super().__init__(message or type(self).__doc__)
@@ -24,7 +26,7 @@ class JobError(Exception):
         self.line = line
 
     def __str__(self) -> str:
-        where = [part for part in (self.uri, f"line {self.line}" if self.line else None) if part]
+        where = [part for part in (self.uri, f"{self.unit} {self.line}" if self.line else None) if part]
         return ", ".join(where) + ": " + str(self.args[0]) if where else str(self.args[0])
 
     def as_value(self) -> Failure:
@@ -42,6 +44,10 @@ class SettingsError(JobError):
     """An argument is missing or wrong."""
 
 
+class MappingError(JobError):
+    """The provider's mapping is missing or wrong."""
+
+
 class ManifestError(JobError):
     """The manifest cannot be read as one."""
 
@@ -55,11 +61,17 @@ class CorruptObjectError(BadInputError):
 
 
 class RecordError(BadInputError):
-    """The line is not a change record."""
+    """The line is not a record that the job can read."""
 
 
 class LineTooLongError(RecordError):
     """The line is longer than MAX_LINE_BYTES."""
+
+
+class RowError(RecordError):
+    """The row does not fit the mapping or the model."""
+
+    unit = "row"
 
 
 class TransformError(RecordError):

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from fanout_job.delivery import Delivery
 from fanout_job.errors import TransformError
 from fanout_job.logs import start_logging
 from fanout_job.messages import Draft, Transform, encode
 from fanout_job.objects import S3Object
 from fanout_job.settings import Settings
-from fanout_job.task import Tally, Task, guarded
+from fanout_job.task import Tally, guarded
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch  # type: ignore[import-untyped]
@@ -43,7 +44,7 @@ def send_frame(
     def read(numbers: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
         start_logging(settings, sys.stderr)
         for number in (n.as_py() for batch in numbers for n in batch.column(0)):
-            task = Task(settings, transform)
+            task = Delivery(settings, transform)
             with guarded(task):
                 rows: list[dict[str, Any]] = []
                 for draft in task.drafts(groups[number]):
@@ -56,7 +57,7 @@ def send_frame(
 
     def send(rows: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
         start_logging(settings, sys.stderr)
-        task = Task(settings, transform)
+        task = Delivery(settings, transform)
         with guarded(task):
             task.send(task.maker.message(from_frame_row(row)) for batch in rows for row in batch.to_pylist())
         yield record_batch([{"tally": json.dumps(vars(task.tally))}], ("tally",))

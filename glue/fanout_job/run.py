@@ -1,4 +1,8 @@
-"""A run from its arguments to its result: what every job does, whatever its work is."""
+"""A run from its arguments to its result: what every job does, whatever its work is.
+
+A job is a script with two entry points, `handler` for the small-run Lambda and `main` for Glue. Each hands the job's
+work, a function of a `Run`, to this module, which writes `result.json`. Nothing is committed without it.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from fanout_job.engines import Engine, Work, each_in_this_process, each_on_spark, spark_workers
 from fanout_job.errors import JobError, RunFailedError, unexpected
 from fanout_job.logs import start_logging
-from fanout_job.objects import put, s3_client, split_uri
+from fanout_job.objects import S3Object, put, read_manifest, s3_client, split_uri
 from fanout_job.settings import Settings
 from fanout_job.task import Tally
 
@@ -21,7 +27,60 @@ DEADLINE_MARGIN_SECONDS = 5.0
 """What the small run keeps of the Lambda's time to record its result."""
 
 
-def in_lambda(event: Mapping[str, Any], context: Any, work: Callable[[Settings, float], Tally]) -> dict[str, Any]:
+@dataclass
+class Run:
+    """What a job's work gets: for whom it runs, its objects, and where it tells what it did."""
+
+    settings: Settings
+    engine: Engine
+    argv: Sequence[str] = ()
+    """Glue's arguments."""
+    deadline: float | None = None
+    """The `time.monotonic()` at which the small run must be done."""
+    tally: Tally = field(default_factory=Tally)
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What else `result.json` is to say, by name."""
+
+    def objects(self) -> list[S3Object]:
+        """Return the objects of the manifest.
+
+        Raises
+        ------
+        ManifestError, StorageError
+        """
+        return read_manifest(s3_client(), self.settings.manifest, self.settings.provider)
+
+    def each_object(self, work: Work) -> list[Any]:
+        """Return what `work` makes of each object of the manifest, in the manifest's order.
+
+        The engine spreads the objects over its processes, counts them, and deals with what is bad as OnBadRecord
+        says.
+
+        Raises
+        ------
+        RunFailedError
+            After all objects were worked on, if any of them failed.
+        """
+        if self.engine == "glue":
+            made, tally = each_on_spark(self.settings, self.objects(), work)
+        else:
+            made, tally = each_in_this_process(self.settings, self.objects(), work, self.deadline)
+        self.tally += tally
+        if self.tally.failures:
+            raise RunFailedError
+        return [value for _, value in sorted(made, key=lambda one: one[0])]
+
+    def put_json(self, key: str, value: Any) -> None:
+        """Write a JSON document into the data bucket.
+
+        Raises
+        ------
+        StorageError
+        """
+        put(s3_client(), self.settings.data_bucket, key, json.dumps(value, indent=2).encode())
+
+
+def in_lambda(event: Mapping[str, Any], context: Any, work: Callable[[Run], None]) -> dict[str, Any]:
     """Run small: in the Lambda that the state machine invokes with provider, run_id, manifest and run_dir.
 
     Parameters
@@ -29,16 +88,19 @@ def in_lambda(event: Mapping[str, Any], context: Any, work: Callable[[Settings, 
     event, context
         Lambda's.
     work : callable
-        Gets the settings and the `time.monotonic()` at which it must be done; returns what it did.
+        The job's work.
+
+    Returns
+    -------
+    The run's result.
     """
     started = time.monotonic()
     settings = Settings.from_event(event, os.environ)
-    start_logging(settings)
     deadline = started + context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS
-    return run(settings, "small", lambda: (work(settings, deadline), 1))
+    return do(work, Run(settings, "small", deadline=deadline))
 
 
-def on_glue(argv: Sequence[str], work: Callable[[Settings], tuple[Tally, int]]) -> None:
+def on_glue(argv: Sequence[str], work: Callable[[Run], None]) -> None:
     """Run on Glue, or wherever there is PySpark.
 
     Parameters
@@ -46,65 +108,59 @@ def on_glue(argv: Sequence[str], work: Callable[[Settings], tuple[Tally, int]]) 
     argv
         Glue's arguments.
     work : callable
-        Gets the settings; returns what it did, and the number of workers.
+        The job's work.
     """
-    settings = Settings.from_arguments(argv)
-    start_logging(settings)
-    run(settings, "glue", lambda: work(settings))
+    do(work, Run(Settings.from_arguments(argv), "glue", argv))
 
 
-def run(settings: Settings, engine: str, work: Callable[[], tuple[Tally, int]]) -> dict[str, Any]:
+def do(work: Callable[[Run], None], this: Run) -> dict[str, Any]:
     """Do the work of a run, record its result beside the manifest, and return the result.
-
-    Parameters
-    ----------
-    settings : Settings
-    engine : str
-        "glue" or "small".
-    work : callable
-        Returns the tally and the number of workers.
 
     Raises
     ------
     JobError
         If any of it failed, after the result was recorded.
     """
-    started = time.monotonic()
+    start_logging(this.settings)
+    started, workers = time.monotonic(), 0
     failed: JobError | None = None
-    tally, workers = Tally(), 0
     try:
-        tally, workers = work()
+        work(this)
+        workers = spark_workers() if this.engine == "glue" else 1
+    except RunFailedError:
+        pass  # what failed is in the tally
     except JobError as error:
         failed = error
     except Exception as error:  # noqa: BLE001 - the result is recorded whatever happens, Spark's own errors included
         failed = unexpected(error)
     if failed:
-        tally.failures.append(failed.as_value())
-    result = result_of(settings, engine, tally, workers, time.monotonic() - started)
-    bucket, key = result_location(settings)
+        this.tally.failures.append(failed.as_value())
+    result = result_of(this, workers, time.monotonic() - started)
+    bucket, key = result_location(this.settings)
     put(s3_client(), bucket, key, json.dumps(result, indent=2).encode())
     log.info("run %s: %s", result["status"], json.dumps({k: v for k, v in result.items() if k != "error"}))
-    if tally.failures:
+    if this.tally.failures:
         first = result["error"]
         log.error("%s: %s", first["type"], first["message"])
         raise failed or RunFailedError(f"{first['type']}: {first['message']}") from None
     return result
 
 
-def result_of(settings: Settings, engine: str, tally: Tally, workers: int, seconds: float) -> dict[str, Any]:
+def result_of(this: Run, workers: int, seconds: float) -> dict[str, Any]:
     """Return the result of a run: what the ledger stores and the state machine sees."""
     # The first object's failure, however the tasks finished: the same run fails in the same words on either engine.
-    failures = sorted(tally.failures, key=lambda f: (f["object"] is None, f["object"] or "", f["line"] or 0))
+    failures = sorted(this.tally.failures, key=lambda f: (f["object"] is None, f["object"] or "", f["line"] or 0))
     error = dict(failures[0]) if failures else None
     if error and len(failures) > 1:
         error["message"] += f" (and {len(failures) - 1} more)"
-    counts = {name: count for name, count in vars(tally).items() if name != "failures"}
+    counts = {name: count for name, count in vars(this.tally).items() if name != "failures"}
     return {
-        "run_id": settings.run_id,
-        "provider": settings.provider,
-        "engine": engine,
+        "run_id": this.settings.run_id,
+        "provider": this.settings.provider,
+        "engine": this.engine,
         "status": "failed" if error else "succeeded",
         **counts,
+        **this.notes,
         "seconds": round(seconds, 3),
         "workers": workers,
         "error": error,

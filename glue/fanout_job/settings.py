@@ -23,10 +23,10 @@ class Settings:
     """S3 URI; "none" where Glue's own bookmark says what is new."""
     run_dir: str
     """S3 URI ending in "/": where the run's result is expected."""
-    queue_url: str
-    """SQS queue URL, or the ARN of an SNS topic or of an EventBridge event bus."""
     env: str
     data_bucket: str
+    queue_url: str = ""
+    """SQS queue URL, or the ARN of an SNS topic or of an EventBridge event bus; empty for a job that sends nothing."""
     change_log_dir: str = ""
     message_order: str = "none"
     on_bad_record: str = "fail"
@@ -52,7 +52,7 @@ class Settings:
     @classmethod
     def required(cls) -> list[str]:
         """Return the names of the arguments without which no run starts."""
-        return [*cls.PER_RUN, "queue_url", "env", "data_bucket"]
+        return [*cls.PER_RUN, "env", "data_bucket"]
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], spelled: Callable[[str], str] = "--{}".format) -> Settings:

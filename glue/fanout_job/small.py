@@ -1,4 +1,4 @@
-"""The small run: all the work of a run in one process."""
+"""The small run of the change-log job: all messages in one process."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
+from fanout_job.delivery import Delivery
 from fanout_job.errors import FrameEtlError
 from fanout_job.frames import FrameEtl
 from fanout_job.messages import Message, Transform
-from fanout_job.objects import read_manifest, s3_client
-from fanout_job.settings import Settings
+from fanout_job.run import Run
 from fanout_job.targets import target_of
-from fanout_job.task import Tally, Task, guarded
+from fanout_job.task import guarded
 
 SPOOL_BYTES = 64 * 2**20
 """Messages sorted in memory by the small run under MessageOrder=key; more go to sorted temporary files."""
@@ -55,7 +55,7 @@ class Spool:
                 return
 
 
-def send_changes(settings: Settings, transform: Transform, etl: FrameEtl | None, deadline: float | None) -> Tally:
+def send_changes(this: Run, transform: Transform, etl: FrameEtl | None) -> None:
     """Send what is new of the change log: what the manifest names.
 
     Raises
@@ -63,11 +63,11 @@ def send_changes(settings: Settings, transform: Transform, etl: FrameEtl | None,
     FrameEtlError
         If the user's ETL needs Spark.
     """
-    target_of(settings)
-    objects = read_manifest(s3_client(), settings.manifest, settings.provider)
+    target_of(this.settings)
+    objects = this.objects()
     if etl is not None:
         raise FrameEtlError
-    task = Task(settings, transform, deadline)
+    task = Delivery(this.settings, transform, this.deadline)
     with guarded(task):
         if not task.target.ordered:
             task.send(task.messages(objects))
@@ -78,4 +78,4 @@ def send_changes(settings: Settings, transform: Transform, etl: FrameEtl | None,
             # A row left out would be overtaken by later changes of its key, so there must be none.
             if not task.tally.failures:
                 task.send(iter(spool))
-    return task.tally
+    this.tally += task.tally

@@ -1,4 +1,4 @@
-"""The run on Spark: objects spread over tasks, or all messages of a key brought into one."""
+"""The change-log job on Spark: objects spread over tasks, or all messages of a key brought into one."""
 
 from __future__ import annotations
 
@@ -8,52 +8,42 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from fanout_job.delivery import Delivery
+from fanout_job.engines import spark_context, task_groups
 from fanout_job.errors import FrameEtlError, RecordError
 from fanout_job.frames import FrameEtl, send_frame
 from fanout_job.logs import start_logging
 from fanout_job.messages import Message, Transform
-from fanout_job.objects import grouped, read_manifest, s3_client
+from fanout_job.run import Run
 from fanout_job.settings import Settings
 from fanout_job.targets import target_of
-from fanout_job.task import Tally, Task, guarded
+from fanout_job.task import Tally, guarded
 
 if TYPE_CHECKING:
-    from pyspark import SparkContext
     from pyspark.rdd import RDD
 
-Reading = Callable[[Task, Iterable[Any]], Iterator[Message]]
+Reading = Callable[[Delivery, Iterable[Any]], Iterator[Message]]
 """Gives the messages of what one partition holds."""
 
-Sent = tuple[Tally, int]
-"""What was done, and by how many workers."""
 
-TASKS_PER_CORE = 3
-"""Enough to even out objects of unequal size; each further task costs 55-95 ms to start."""
-
-
-def send_changes(settings: Settings, argv: Sequence[str], transform: Transform, etl: FrameEtl | None) -> Sent:
-    """Send what is new of the change log: what the manifest names or, under BookmarkMode=glue, Glue's bookmark.
-
-    Returns
-    -------
-    The tally, and the number of workers.
-    """
-    from pyspark import SparkContext
-
+def send_changes(this: Run, transform: Transform, etl: FrameEtl | None) -> None:
+    """Send what is new of the change log: what the manifest names or, under BookmarkMode=glue, Glue's bookmark."""
+    settings = this.settings
     target_of(settings)
-    sc = SparkContext.getOrCreate()
     if settings.bookmark_mode == "glue" and settings.manifest == "none":  # a replay has a manifest in either mode
         if etl is not None:
             raise FrameEtlError("`etl` works on what a manifest names. Set BookmarkMode=manifest, or use `transform`.")
-        return send_bookmarked(sc, settings, argv, transform), workers_of(sc)
-    objects = read_manifest(s3_client(), settings.manifest, settings.provider)
-    groups = grouped(objects, sc.defaultParallelism * TASKS_PER_CORE)
+        this.tally += send_bookmarked(settings, this.argv, transform)
+        return
+    groups = task_groups(this.objects())
     if not groups:
-        return Tally(), workers_of(sc)
+        return
+    sc = spark_context()
     if etl is not None:
-        return send_frame(sc, settings, groups, transform, etl), workers_of(sc)
+        this.tally += send_frame(sc, settings, groups, transform, etl)
+        return
     sources = sc.parallelize(groups, len(groups))
-    return send_rdd(sources, settings, transform, lambda task, part: task.messages(chain(*part))), workers_of(sc)
+    this.tally += send_rdd(sources, settings, transform, lambda task, part: task.messages(chain(*part)))
 
 
 def send_rdd(sources: RDD[Any], settings: Settings, transform: Transform, read: Reading) -> Tally:
@@ -63,7 +53,7 @@ def send_rdd(sources: RDD[Any], settings: Settings, transform: Transform, read: 
 
     def send_part(part: Iterable[Any]) -> Iterator[Tally]:
         start_logging(settings, sys.stderr)
-        task = Task(settings, transform)
+        task = Delivery(settings, transform)
         with guarded(task):
             task.send(read(task, part))
         yield task.tally
@@ -77,7 +67,7 @@ def send_by_key(sources: RDD[Any], settings: Settings, transform: Transform, rea
 
     def to_buckets(part: Iterable[Any]) -> Iterator[tuple[tuple[int, tuple[int, ...]], Any]]:
         start_logging(settings, sys.stderr)
-        task = Task(settings, transform)
+        task = Delivery(settings, transform)
         with guarded(task):
             for message in read(task, part):
                 # A plain tuple, which costs less than a Message to pickle and to sort.
@@ -94,7 +84,7 @@ def send_by_key(sources: RDD[Any], settings: Settings, transform: Transform, rea
                 first = row
                 break
             read_so_far += row
-        task = Task(settings, transform)
+        task = Delivery(settings, transform)
         with guarded(task):
             if first is not None and not read_so_far.failures:
                 task.send(Message(*row) for row in chain([first], (row for _, row in rows)))
@@ -105,14 +95,14 @@ def send_by_key(sources: RDD[Any], settings: Settings, transform: Transform, rea
     return sum(sorted_buckets.mapPartitionsWithIndex(send_bucket).collect(), Tally())
 
 
-def send_bookmarked(sc: SparkContext, settings: Settings, argv: Sequence[str], transform: Transform) -> Tally:
+def send_bookmarked(settings: Settings, argv: Sequence[str], transform: Transform) -> Tally:
     """Read what Glue's own job bookmark has not seen: the article's way (docs/glue-bookmarks.md).
 
     A DynamicFrame keeps neither the lines nor the objects they came from. So errors name neither, a record without an
     event id gets a hash of itself as its id, and Glue's schema inference decides whether `{"M": {}}` stays apart
     from null.
     """
-    context = importlib.import_module("awsglue.context").GlueContext(sc)
+    context = importlib.import_module("awsglue.context").GlueContext(spark_context())
     job = importlib.import_module("awsglue.job").Job(context)
     # Whether bookmarks are on is one of Glue's own arguments. Without them every run would read everything again.
     job.init(settings.JOB_NAME, importlib.import_module("awsglue.utils").getResolvedOptions(list(argv), ["JOB_NAME"]))
@@ -130,8 +120,3 @@ def send_bookmarked(sc: SparkContext, settings: Settings, argv: Sequence[str], t
     if not tally.failures:
         job.commit()
     return tally
-
-
-def workers_of(sc: SparkContext) -> int:
-    """Return how many machines take part. The driver's is one of them, and the only one when Spark runs locally."""
-    return int(sc._jsc.sc().getExecutorMemoryStatus().size())

@@ -1,6 +1,7 @@
 """A warm Spark driver: a process with one JVM that runs one Glue job script after another.
 
-One JSON request a line on stdin: {"argv": [script, ...], "modules": [zip or folder, ...], "log": path}. One JSON answer
+One JSON request a line on stdin: {"argv": [script, ...], "modules": [zip or folder, ...],
+"environment": {name: value}, "log": path}. One JSON answer
 a line on the file descriptor that stdout was at the start: {"ready": true} once, then {"error": null | "Type: message"}
 for each run. Each run gets a Spark session of its own (temporary views, configuration), and imports from its own
 `modules` only, as if the JVM were new. The process ends, even in the middle of a run, when stdin is closed: whoever
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import boto3
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
@@ -32,8 +34,6 @@ def main() -> None:
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     base = SparkSession.builder.getOrCreate()
-    # The first Python task starts the worker daemon and imports what it needs: better now than in the first run.
-    base.sparkContext.parallelize([0], 1).map(_nothing).collect()
     # A script's spark.stop() must not take the JVM down.
     SparkContext.stop = SparkSession.stop = _keep_running  # type: ignore[method-assign]
     _answer(answers, {"ready": True})
@@ -52,10 +52,6 @@ def _answer(answers: Any, answer: dict[str, Any]) -> None:
     answers.flush()
 
 
-def _nothing(item: int) -> int:
-    return item
-
-
 def _keep_running(self: Any) -> None:
     return None
 
@@ -68,7 +64,7 @@ def _run(base: SparkSession, request: dict[str, Any]) -> str | None:
     sys.argv = list(request["argv"])
     error = None
     try:
-        with _importing_from(request["modules"], base.sparkContext):
+        with _working_in(request["environment"], request["modules"], base.sparkContext):
             runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as leaving:
         if leaving.code not in (None, 0):
@@ -84,20 +80,25 @@ def _run(base: SparkSession, request: dict[str, Any]) -> str | None:
 
 
 @contextmanager
-def _importing_from(modules: list[str], context: SparkContext) -> Iterator[None]:
-    """Put zips first on the path of this process and of its Python workers, until the block is left.
+def _working_in(environment: dict[str, str], modules: list[str], context: SparkContext) -> Iterator[None]:
+    """Set variables and put zips first on the path, here and in the Python workers, until the block is left.
 
     Spark keeps its Python workers for the next task, with all that they have imported, but never lends one to tasks
     that ask for another environment: another PYTHONPATH gets workers that know nothing of the earlier modules.
     """
-    before = list(sys.path)
+    before, variables, others = list(sys.path), dict(os.environ), dict(context.environment)
     sys.path[:0] = modules
+    os.environ.update(environment)
+    boto3.DEFAULT_SESSION = None  # it would remember the credentials of an earlier run
+    context.environment.update(environment)
     if modules:
         context.environment["PYTHONPATH"] = os.pathsep.join(modules)
     try:
         yield
     finally:
-        context.environment.pop("PYTHONPATH", None)
+        for now, then in ((os.environ, variables), (context.environment, others)):
+            now.clear()
+            now.update(then)
         sys.path[:] = before
         for name in [name for name, module in sys.modules.items() if _lies_in(module, modules)]:
             del sys.modules[name]

@@ -143,7 +143,7 @@ class FunctionRunner:
     def pids(self) -> list[int]:
         """Processes that are alive."""
         with self._lock:
-            return [box.process.pid for box in (*self._busy, *self._idle) if box.process.poll() is None]
+            return [box.pid for box in (*self._busy, *(box for box in self._idle if box.alive()))]
 
     def stop(self) -> None:
         """End every process."""
@@ -160,7 +160,7 @@ class FunctionRunner:
         with self._lock:
             if len(self._busy) >= self._concurrency or self._stopped.is_set():
                 raise TooManyRequestsError
-            for sandbox in [box for box in self._idle if box.process.poll() is not None]:
+            for sandbox in [box for box in self._idle if not box.alive()]:
                 self._idle.remove(sandbox)  # it died while it was frozen: AWS would not use it either
                 sandbox.kill()
             for sandbox in reversed(self._idle):
@@ -177,7 +177,7 @@ class FunctionRunner:
     def _give_back(self, sandbox: Sandbox) -> None:
         with self._lock:
             self._busy.remove(sandbox)
-            if sandbox.process.poll() is None and not self._stopped.is_set():
+            if sandbox.alive() and not self._stopped.is_set():
                 self._idle.append(sandbox)
 
     def _unpack(self, package: bytes) -> Path:

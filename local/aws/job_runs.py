@@ -7,10 +7,8 @@ SUCCEEDED, FAILED, TIMEOUT or STOPPED.
 from __future__ import annotations
 
 import hashlib
-import logging
 import tempfile
 import threading
-from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -20,10 +18,8 @@ from moto.core.utils import utcnow
 from moto.glue import models as glue_models
 
 from local.aws.logs import LogWriter
-from local.aws.spark_driver import Driver
-from local.errors import DriverError, JobArgumentError
-
-LOG = logging.getLogger(__name__)
+from local.aws.spark_driver import Driver, Drivers
+from local.errors import JobArgumentError
 
 _ACTIVE = ("STARTING", "WAITING", "RUNNING", "STOPPING")
 _DEFAULT_TIMEOUT_MINUTES = 480
@@ -37,6 +33,8 @@ class JobRun(glue_models.FakeJobRun):
     error_message: str | None = None
     glue_version = ""
     finished: datetime | None = None
+    driver: Driver | None = None
+    """While its script runs: the driver that runs it."""
 
     @property
     def status(self) -> str:
@@ -67,14 +65,14 @@ def let_runs_be_real() -> None:
 
 
 class JobRunner:
-    """Runs job runs on at most `slots` drivers at a time; the others wait in STARTING, as on AWS for capacity.
+    """Gives job runs their life; those for which no driver is free wait in STARTING, as on AWS for capacity.
 
     Parameters
     ----------
-    slots
-        Spark drivers at once; each takes about 600 MB.
+    drivers
+        Run the scripts.
     environment
-        Principal -> environment of a driver whose jobs call AWS as that principal.
+        Principal -> what a script needs to call AWS as that principal.
     principal
         Role (ARN or name) of a job -> principal.
     read
@@ -89,15 +87,15 @@ class JobRunner:
 
     def __init__(
         self,
-        slots: int,
+        drivers: Drivers,
         environment: Callable[[str], dict[str, str]],
         principal: Callable[[str], str],
         read: Callable[[str], bytes],
         logs: Path,
         log_writer: LogWriter,
-        minute: float = 60.0,
+        minute: float,
     ) -> None:
-        self._slots = threading.BoundedSemaphore(slots)
+        self._drivers = drivers
         self._environment = environment
         self._principal = principal
         self._read = read
@@ -105,79 +103,31 @@ class JobRunner:
         self._log_writer = log_writer
         self._minute = minute
         self._lock = threading.Lock()
-        self._idle: dict[str, list[Driver]] = defaultdict(list)
-        self._drivers: list[Driver] = []
-        self._running: dict[str, tuple[JobRun, Driver | None]] = {}
+        self._running: dict[str, JobRun] = {}
         self._scripts = Path(tempfile.mkdtemp(prefix="glue-scripts-", dir=logs))
-        self._stopped = False
-
-    def warm_up(self, role: str, drivers: int) -> None:
-        """Start drivers for the jobs of `role` in the background."""
-        principal = self._principal(role)
-        for _ in range(drivers):
-            threading.Thread(target=self._start_idle, args=(principal,), daemon=True).start()
 
     def start(self, job: Any, run: JobRun) -> None:
         """A run was accepted: run the job's script as soon as a driver is free."""
         run.glue_version = job.glue_version or ""
         with self._lock:
-            self._running[run.job_run_id] = (run, None)
+            self._running[run.job_run_id] = run
         threading.Thread(target=self._run, args=(job, run), name=run.job_run_id, daemon=True).start()
 
     def stop_run(self, run_id: str) -> bool:
         """Stop a run; False when it is not running."""
         return self._end_early(run_id, "STOPPED")
 
-    def pids(self) -> list[int]:
-        """Driver processes that are alive; each is the leader of its process group."""
-        with self._lock:
-            return [driver.process.pid for driver in self._drivers if driver.alive()]
-
     def stop(self) -> None:
-        """End every driver."""
-        with self._lock:
-            self._stopped = True
-            drivers = list(self._drivers)
-        for driver in drivers:
-            driver.kill()
-
-    def _start_idle(self, principal: str) -> None:
-        try:
-            driver = self._new_driver(principal)
-            driver.wait_until_ready()
-        except DriverError:
-            if not self._stopped:  # the first run tries again, and reports it if it fails
-                LOG.exception("A Spark driver could not be warmed up")
-            return
-        with self._lock:
-            self._idle[principal].append(driver)
-
-    def _new_driver(self, principal: str) -> Driver:
-        environment = self._environment(principal)
-        with self._lock:
-            if self._stopped:
-                raise DriverError("The laptop cloud is stopping.")
-            driver = Driver(environment, self._logs / "spark-drivers.log")
-            self._drivers.append(driver)
-        return driver
-
-    def _driver(self, principal: str) -> Driver:
-        with self._lock:
-            while self._idle[principal]:
-                driver = self._idle[principal].pop()
-                if driver.alive():
-                    return driver
-        driver = self._new_driver(principal)
-        driver.wait_until_ready()
-        return driver
+        """Stop every run."""
+        for run_id in list(self._running):
+            self._end_early(run_id, "STOPPED")
 
     def _run(self, job: Any, run: JobRun) -> None:
-        with self._slots:
-            try:
-                error = self._run_script(job, run)
-            # A run that cannot even start has failed, and says why; so it does on AWS.
-            except Exception as failure:  # noqa: BLE001 - said above
-                error = f"{type(failure).__name__}: {failure}"
+        try:
+            error = self._run_script(job, run)
+        # A run that cannot even start has failed, and says why; so it does on AWS.
+        except Exception as failure:  # noqa: BLE001 - said above
+            error = f"{type(failure).__name__}: {failure}"
         with self._lock:
             self._running.pop(run.job_run_id, None)
             run.finished = run.modified_on = utcnow()
@@ -188,30 +138,25 @@ class JobRunner:
     def _run_script(self, job: Any, run: JobRun) -> str | None:
         script = self._scripts / f"{run.job_run_id}.py"
         script.write_bytes(self._read(job.command["ScriptLocation"]))
-        modules = self._extra_modules(run)
-        principal = self._principal(job.role)
-        driver = self._driver(principal)
-        with self._lock:
-            if run.real_state not in _ACTIVE:
-                self._idle[principal].append(driver)
-                return None
-            run.real_state = "RUNNING"
-            self._running[run.job_run_id] = (run, driver)
+        modules, environment = self._extra_modules(run), self._environment(self._principal(job.role))
+        driver, log = self._drivers.take(), self._logs / f"{run.job_run_id}.log"
         timer = threading.Timer(self._timeout(run), self._end_early, args=(run.job_run_id, "TIMEOUT"))
         timer.daemon = True
-        timer.start()
-        log = self._logs / f"{run.job_run_id}.log"
         try:
-            error = driver.run(self._argv(script, run), modules, log)
+            with self._lock:
+                if run.real_state not in _ACTIVE:
+                    return None
+                run.real_state, run.driver = "RUNNING", driver
+            timer.start()
+            return driver.run(self._argv(script, run), modules, environment, log)
         finally:
             timer.cancel()
+            with self._lock:  # whoever ends the run from now on does not kill what another run works with
+                run.driver = None
+            self._drivers.give_back(driver)
             if log.exists():
                 prefix = (run.arguments or {}).get("--custom-logGroup-prefix", "/aws-glue/jobs")
                 self._log_writer.put(f"{prefix}/output", f"{run.job_run_id}-driver", log)
-        with self._lock:
-            if driver.alive() and run.real_state == "RUNNING":
-                self._idle[principal].append(driver)
-        return error
 
     def _extra_modules(self, run: JobRun) -> list[Path]:
         """The zips that --extra-py-files names, which come first on the script's path, in their order.
@@ -246,11 +191,11 @@ class JobRunner:
 
     def _end_early(self, run_id: str, state: str) -> bool:
         with self._lock:
-            run, driver = self._running.get(run_id, (None, None))
+            run = self._running.get(run_id)
             if run is None or run.real_state not in _ACTIVE:
                 return False
             run.real_state = state
             run.finished = run.modified_on = utcnow()
-        if driver is not None:
-            driver.kill()
+            if run.driver is not None:
+                run.driver.kill()
         return True

@@ -1,19 +1,30 @@
-"""Runs one Lambda handler in a process of its own: one JSON request a line on stdin, one JSON answer a line on stdout.
+"""Runs Lambda handlers, each in a process of its own: one JSON request a line on a socket, one JSON answer a line back.
+
+Started with "fork" and the number of a socket's file descriptor, it imports what most functions import, and forks a
+process for each {"code", "environment", "log"} that comes with a socket. Started with "serve", it is such a process.
 
 A request is {"event", "request_id", "arn", "deadline" (seconds since 1970)}; an answer is {"result"} or {"error"}. The
 error has the shape that AWS gives: {"errorMessage", "errorType", "requestId", "stackTrace"}. What the handler prints
-goes to stderr, which the parent sends to the function's log.
+goes to the function's log.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
+import socket
 import sys
 import time
 import traceback
 from typing import Any
+
+COMMON = ("boto3", "pydantic", "requests")
+"""Imported once for all. None of them looks at its environment when it is imported."""
+
+SOCKET = 3
+"""File descriptor of a process's socket."""
 
 
 class Context:
@@ -54,11 +65,11 @@ def failure(error: BaseException, request_id: str) -> dict[str, Any]:
 
 
 def serve() -> None:
-    """Answer requests until stdin is closed."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    """Answer requests until the socket is closed."""
+    # A copy: the socket itself stays open until the process has ended, whose exit status is asked for then.
+    requests = socket.socket(fileno=os.dup(SOCKET)).makefile("rw", encoding="utf-8")
     handler = None
-    for line in sys.stdin:
+    for line in requests:
         request = json.loads(line)
         try:
             handler = handler or load_handler(os.environ["_HANDLER"])
@@ -71,9 +82,70 @@ def serve() -> None:
             traceback.print_exc()
             answer = json.dumps({"error": failure(error, request["request_id"])})
         sys.stdout.flush()
-        answers.write(answer + "\n")
-        answers.flush()
+        requests.write(answer + "\n")
+        requests.flush()
+
+
+def fork_on_request(control: socket.socket) -> None:
+    """Fork a process for each request that comes with a socket, and wait for the end of those that are named.
+
+    The answer is a number: the process's id, or how it ended.
+    """
+    for name in COMMON:
+        importlib.import_module(name)
+    gc.freeze()
+    lines = control.makefile("rw", encoding="utf-8")
+    while True:
+        _, sockets, _, _ = socket.recv_fds(control, 1, 1)
+        line = lines.readline()
+        if not line:
+            return
+        request = json.loads(line)
+        if sockets:
+            number = os.fork()
+            if number == 0:
+                lines.close()
+                control.close()
+                become(request, sockets[0])
+                return
+            os.close(sockets[0])
+        else:
+            number = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
+        lines.write(f"{number}\n")
+        lines.flush()
+
+
+def become(request: dict[str, Any], own_socket: int) -> None:
+    """Make this new process one of the function's: session, output, environment, folder and path are its own."""
+    os.setsid()  # Ctrl-C in the terminal is not for it to handle
+    log = os.open(request["log"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    for there, here in ((log, 1), (log, 2), (own_socket, SOCKET)):
+        os.dup2(there, here)
+        os.set_inheritable(here, True)
+    code, environment = request["code"], request["environment"]
+    os.chdir(code)
+    if brings_its_own(code, environment):
+        command = [sys.executable, "-P", __file__, "serve"]
+        os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    sys.path.insert(0, code)
+    serve()
+
+
+def brings_its_own(code: str, environment: dict[str, str]) -> bool:
+    """Whether a function needs a Python in which nothing has been imported: it has a copy of a module that has been, or
+    variables that Python reads when it starts. And macOS's frameworks do not take a fork that is no new program.
+    """
+    imported = {name.partition(".")[0] for name in sys.modules}
+    copies = imported & {name.partition(".")[0] for name in os.listdir(code)}  # noqa: PTH208 - pathlib takes time
+    of_python = {name for name in environment if name.startswith("PYTHON")} - {"PYTHONPATH", "PYTHONUNBUFFERED"}
+    return bool(copies or of_python) or sys.platform == "darwin"
 
 
 if __name__ == "__main__":
-    serve()
+    if sys.argv[1] == "serve":
+        serve()
+    else:
+        fork_on_request(socket.socket(fileno=int(sys.argv[2])))

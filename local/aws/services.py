@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,18 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from local.aws import event_bus, job_runs, repairs
-from local.aws.account import OPERATOR, Account, aws_client
+from local.aws.account import OPERATOR, Account, aws_client, process_environment
 from local.aws.api_gateway import ApiGateway, Proxy
-from local.aws.call_log import CallLog, Watcher
 from local.aws.event_sources import QueuePoller
 from local.aws.functions import FunctionRunner
 from local.aws.job_runs import JobRunner
 from local.aws.logs import LogWriter
 from local.aws.repairs.hooks import Hooks, connect
-from local.aws.spark_driver import driver_environment
+from local.aws.spark_driver import Drivers
 from local.errors import LaptopCloudError
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+"""WSGI."""
 
 _moto_as_it_comes = default_user_config.copy()
 
@@ -41,17 +44,9 @@ class Services:
     account
         Which one it pretends to be.
     workdir
-        Folder for logs/, functions/ (unpacked packages) and api_calls.jsonl, each begun anew.
-    port
-        Of the AWS endpoint; 0 for any free one.
-    drivers
-        Spark drivers at once.
-    concurrency
-        See `local.aws.functions.FunctionRunner`.
-    glue_minute
-        Seconds that a minute of a Glue timeout lasts.
-    watch
-        See `local.aws.call_log.CallLog`.
+        Folder for logs/ and functions/ (unpacked packages), each begun anew.
+    port, drivers, warm, concurrency, glue_minute, around
+        See `local.cloud.LaptopCloud`.
 
     Attributes
     ----------
@@ -75,10 +70,11 @@ class Services:
         account: Account,
         workdir: Path,
         port: int,
-        drivers: int,
+        drivers: Drivers | None,
+        warm: int,
         concurrency: int,
         glue_minute: float,
-        watch: Watcher,
+        around: Callable[[Application], Application],
     ) -> None:
         self.account = account
         self.roles: dict[str, str] = {}
@@ -92,10 +88,10 @@ class Services:
             shutil.rmtree(workdir / stale, ignore_errors=True)
             (workdir / stale).mkdir(parents=True)
         _configure_moto()
-        self._call_log = CallLog(DomainDispatcherApplication(create_backend_app), workdir / "api_calls.jsonl", watch)
+        application = around(DomainDispatcherApplication(create_backend_app))
         try:
             self._server = make_server(
-                "127.0.0.1", port, self._call_log, threaded=True, request_handler=MotoRequestHandler
+                "127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler
             )
         except SystemExit:  # werkzeug's way of saying that the port is taken
             another = f"make up ARGS='--port {port + 1}'"
@@ -115,9 +111,12 @@ class Services:
             self._send_to_queue,
             concurrency,
         )
+        self._drivers = drivers or Drivers(workdir / "logs" / "spark-drivers.log")
+        self._own_drivers = drivers is None
+        self._drivers.warm_up(warm)
         self._jobs = JobRunner(
-            slots=max(1, drivers),
-            environment=lambda principal: driver_environment(self.endpoint, account.region, principal),
+            drivers=self._drivers,
+            environment=lambda principal: process_environment(self.endpoint, account.region, principal),
             principal=self.principal,
             read=self._read_object,
             logs=workdir / "logs",
@@ -137,10 +136,11 @@ class Services:
             api.stop()
         self._functions.stop()
         self._jobs.stop()
+        if self._own_drivers:
+            self._drivers.stop()
         connect(None)
         self._server.shutdown()
         self._server.server_close()
-        self._call_log.close()
         moto_api_backend.reset()
         default_user_config.update(_moto_as_it_comes)
 
@@ -154,11 +154,7 @@ class Services:
 
     def processes(self) -> list[int]:
         """Process ids of the handlers and Spark drivers that are alive."""
-        return self._functions.pids() + self._jobs.pids()
-
-    def warm_up(self, role: str, drivers: int) -> None:
-        """Start Spark drivers for the jobs of a role in the background."""
-        self._jobs.warm_up(role, drivers)
+        return self._functions.pids() + self._drivers.pids()
 
     def open_api(self, proxy: Proxy) -> None:
         """Make a REST API reachable on this machine."""

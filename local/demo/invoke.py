@@ -67,7 +67,7 @@ def _running_cloud(template: Path, workdir: Path) -> Iterator[dict[str, Any]]:
         state = running_state(workdir)
     except NotRunningError:
         print("no laptop cloud is up: starting one for this call", file=sys.stderr)
-        with LaptopCloud(template, workdir=workdir, drivers=0):
+        with LaptopCloud(template, workdir=workdir):
             yield running_state(workdir)
     else:
         yield state

@@ -43,6 +43,11 @@ class Plan:
         """Providers that have something new at the second tick."""
         return {*self.second, *([self.corrupt] if self.corrupt else [])}
 
+    @property
+    def large(self) -> set[str]:
+        """Providers whose first run is one for Glue."""
+        return {provider for provider in self.first if self.size(provider) > self.small_run_max_bytes}
+
     def size(self, provider: str) -> int:
         """Bytes of a provider's objects at the first tick."""
         return sum(len(part.body) for part in self.first.get(provider, []))

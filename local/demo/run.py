@@ -67,9 +67,9 @@ def run(plan: Plan, template: Path, workdir: Path, screen: Screen) -> dict[str, 
     screen.show("start", [(name, "", "", "getting ready", *[""] * 4) for name in plan.providers])
     from local.cloud import LaptopCloud  # takes seconds to import: after the first sign of life
 
-    override = {"SmallRunMaxBytes": plan.small_run_max_bytes}
+    override, large = {"SmallRunMaxBytes": plan.small_run_max_bytes}, len(plan.large)
     screen.say(f"{template.name} as it is, but SmallRunMaxBytes={plan.small_run_max_bytes}")
-    with LaptopCloud(template, override, workdir=workdir, progress=screen.say) as cloud:
+    with LaptopCloud(template, override, workdir=workdir, warm=large, progress=screen.say) as cloud:
         screen.say(f"the laptop cloud is up at {cloud.endpoint}")
         report = Stage(plan, cloud, screen).play()
     report["seconds"] = round(time.monotonic() - started, 1)

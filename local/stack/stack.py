@@ -134,16 +134,28 @@ class Stack(Lookups):
 def known_arguments(client: Any, operation: str, properties: dict[str, Any]) -> dict[str, Any]:
     """Those of a resource's properties that the API operation takes under the same name, in the API's types.
 
-    CloudFormation's properties mostly are the operation's arguments; numbers and booleans may come as text.
+    CloudFormation's properties mostly are the operation's arguments, but for a capital letter; numbers and booleans
+    may come as text.
     """
-    model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation])
-    return dict(_typed({name: value for name, value in properties.items() if name != "Tags"}, model.input_shape))
+    plain = {name: value for name, value in properties.items() if name != "Tags"}
+    return dict(_typed(plain, _input(client, operation)))
+
+
+def required_arguments(client: Any, operation: str) -> set[str]:
+    """What the API operation cannot do without."""
+    return set(_input(client, operation).required_members)
+
+
+def _input(client: Any, operation: str) -> Any:
+    return client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation]).input_shape
 
 
 def _typed(value: Any, shape: Any) -> Any:
     kind = shape.type_name
     if kind == "structure" and isinstance(value, dict):
-        return {name: _typed(item, shape.members[name]) for name, item in value.items() if name in shape.members}
+        names = {name.lower(): name for name in shape.members}
+        known = {names[name.lower()]: item for name, item in value.items() if name.lower() in names}
+        return {name: _typed(item, shape.members[name]) for name, item in known.items()}
     if kind == "list" and isinstance(value, list):
         return [_typed(item, shape.member) for item in value]
     if kind == "map" and isinstance(value, dict):

@@ -34,11 +34,15 @@ from botocore.config import Config  # noqa: E402
 from change_log import transform  # noqa: E402
 from fanout_job import small, spark  # noqa: E402
 from fanout_job.changes import parse_change  # noqa: E402
+from fanout_job.delivery import Delivery  # noqa: E402
+from fanout_job.engines import task_groups  # noqa: E402
 from fanout_job.formats import decompressed, split_lines  # noqa: E402
 from fanout_job.logs import start_logging  # noqa: E402
+from fanout_job.messages import Transform  # noqa: E402
 from fanout_job.objects import S3Object, grouped, opened_ahead, read_manifest, s3_client  # noqa: E402
+from fanout_job.run import Run  # noqa: E402
 from fanout_job.settings import Settings  # noqa: E402
-from fanout_job.task import Tally, Task, guarded  # noqa: E402
+from fanout_job.task import guarded  # noqa: E402
 from tests.benchmarks.job_change_log import PROVIDER, make_change_log  # noqa: E402
 from tests.benchmarks.sqs_stub import RunningStub, running_stub  # noqa: E402
 
@@ -143,11 +147,11 @@ def bare_limit(objects: list[S3Object]) -> int:
 
 def spark_reads(sc: Any, settings: Settings, objects: list[S3Object]) -> int:
     """Read and parse with the job's own reader, in Spark's tasks."""
-    groups = grouped(objects, sc.defaultParallelism * spark.TASKS_PER_CORE)
+    groups = task_groups(objects)
 
     def read(part: Iterable[list[S3Object]]) -> Iterator[int]:
         rows = 0
-        task = Task(settings, transform)
+        task = Delivery(settings, transform)
         with guarded(task), ThreadPoolExecutor(4) as pool:
             for obj, chunks in opened_ahead(task.s3, chain(*part), pool):
                 for lines in split_lines(decompressed(chunks, obj.key)):
@@ -277,17 +281,18 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
 
 def on_spark(settings: Settings) -> None:
     """Run the job in the session's Spark."""
-    checked(spark.send_changes(settings, [], transform, None)[0])
+    checked(Run(settings, "glue"), spark.send_changes)
 
 
 def in_one_process(settings: Settings) -> None:
     """Run the job as the small run does."""
-    checked(small.send_changes(settings, transform, None, None))
+    checked(Run(settings, "small"), small.send_changes)
 
 
-def checked(tally: Tally) -> None:
+def checked(this: Run, send: Callable[[Run, Transform, None], None]) -> None:
     """A run with failures measures nothing."""
-    assert not tally.failures, tally.failures
+    send(this, transform, None)
+    assert not this.tally.failures, this.tally.failures
 
 
 def targets(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:

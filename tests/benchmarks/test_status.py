@@ -74,7 +74,7 @@ def state(name: str, last: datetime, now: datetime, failing: bool, live: bool) -
 
 @pytest.mark.benchmark
 def test_status_over_10_000_providers_takes_at_most_3_seconds(tmp_path: Path) -> None:
-    with LaptopCloud(TEMPLATE, workdir=tmp_path, drivers=0) as cloud:
+    with LaptopCloud(TEMPLATE, workdir=tmp_path) as cloud:
         seed(cloud, datetime.now(UTC))
         environment = {**os.environ, "FANOUT_CLOUD_FILE": str(tmp_path / "cloud.json")}
         command = [sys.executable, "-m", "cli", "status", "--local", "--json", "--limit", "1000"]

@@ -69,7 +69,7 @@ class Killer:
             return [kill for waiting in self._waiting.values() for kill in waiting]
 
     def watch(self, when: str, call: dict[str, str | None], port: int) -> None:
-        """See `local.aws.call_log.CallLog`."""
+        """See `tests.harness.call_log.watching`."""
         with self._lock:
             kill = self._at(when, call)
         if kill is None:

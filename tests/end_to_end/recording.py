@@ -19,9 +19,11 @@ import pytest
 
 from fanout.adapters import DynamoLedger
 from fanout.runs import Lease
+from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
 from local.stack.template import Template
 from tests.end_to_end.conftest import ROOT, ConfigApi
+from tests.harness.call_log import call_log
 from tools.iam import EVERYTHING
 
 CANARY = "canary-5f1d0c7e9a"
@@ -105,10 +107,11 @@ def rows(count: int, provider: str) -> bytes:
     return gzip.compress("\n".join(json.dumps(line) for line in lines).encode() + b"\n")
 
 
-def record(folder: Path) -> None:
+def record(folder: Path, drivers: Drivers) -> None:
     """Bring the prod profile up, let every kind of run happen, and write down what came of it."""
     work = folder / "work"
-    with LaptopCloud(ROOT / "template.yaml", PARAMETERS, workdir=work, drivers=1) as cloud:
+    around = call_log(folder / "api_calls.jsonl")
+    with LaptopCloud(ROOT / "template.yaml", PARAMETERS, workdir=work, drivers=drivers, around=around) as cloud:
         api, s3 = ConfigApi(cloud), cloud.client("s3")
         bucket = cloud.outputs["DataBucketName"]
         objects = {
@@ -138,9 +141,8 @@ def record(folder: Path) -> None:
             "ticks": answers,
             **_dump(cloud, bucket),
         }
-    (folder / "state.json").write_text(json.dumps(state, default=str), encoding="utf-8")
     shutil.move(work / "logs", folder / "logs")
-    shutil.move(work / "api_calls.jsonl", folder / "api_calls.jsonl")
+    (folder / "state.json").write_text(json.dumps(state, default=str), encoding="utf-8")
 
 
 def _replay(cloud: LaptopCloud) -> None:
@@ -211,7 +213,7 @@ def _dump(cloud: LaptopCloud, bucket: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def recording(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Recording:
     """The recorded run; made by whichever test process asks first."""
     shared = tmp_path_factory.getbasetemp()
     if shared.name.startswith("popen-"):  # a process of pytest-xdist has a folder of its own in the shared one
@@ -219,8 +221,8 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     folder = shared / "recorded"
     with (shared / "recorded.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "api_calls.jsonl").exists():
+        if not (folder / "state.json").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            record(folder)
+            record(folder, drivers)
     return Recording(folder)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
-    with LaptopCloud(ROOT / "template.yaml", workdir=tmp_path_factory.mktemp("api"), drivers=0) as up:
+    with LaptopCloud(ROOT / "template.yaml", workdir=tmp_path_factory.mktemp("api")) as up:
         yield up
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
 from tests.end_to_end.bookmarks import TEMPLATE, Account, log
 
@@ -20,10 +21,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
 
 @pytest.fixture(scope="module")
-def bookmarked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+def bookmarked(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Iterator[Account]:
     """Two providers, in glue mode, after the tick of each and one more of each."""
     workdir = tmp_path_factory.mktemp("cloud")
-    with LaptopCloud(TEMPLATE, {"BookmarkMode": "glue"}, workdir=workdir, drivers=1) as cloud:
+    with LaptopCloud(TEMPLATE, {"BookmarkMode": "glue"}, workdir=workdir, drivers=drivers) as cloud:
         account = Account(cloud)
         for provider in ("a", "b"):
             account.put(log(provider, 30))

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
 from local.demo.verify import expected_ids
 from tests.end_to_end.bookmarks import TEMPLATE, Account, log
+from tests.harness.call_log import watching
 
 ARTICLE = Path(__file__).parent / "article/change_log.py"
 AN_HOUR = timedelta(hours=1)
@@ -33,7 +35,7 @@ class BothBegin:
         self._count = 0
 
     def watch(self, when: str, call: dict[str, str | None], port: int) -> None:
-        """See `local.aws.call_log.CallLog`."""
+        """See `tests.harness.call_log.watching`."""
         if when == "after" and call["principal"] == "glue" and "/glue-bookmarks/" in str(call["resource"]):
             self._count += 1
             if self._count == 2:
@@ -85,10 +87,12 @@ class ArticleJob:
         return found
 
 
-def test_two_providers_at_once_fail_repeat_and_skip_in_the_published_design_and_not_in_ours(tmp_path: Path) -> None:
+def test_two_providers_at_once_fail_repeat_and_skip_in_the_published_design_and_not_in_ours(
+    tmp_path: Path, drivers: Drivers
+) -> None:
     together = BothBegin()
     parameters = {"SmallRunMaxBytes": 0, "MaxConcurrentRuns": 3}
-    with LaptopCloud(TEMPLATE, parameters, workdir=tmp_path, drivers=2, watch=together.watch) as cloud:
+    with LaptopCloud(TEMPLATE, parameters, workdir=tmp_path, drivers=drivers, around=watching(together.watch)) as cloud:
         account = Account(cloud)
         for provider, rows in (("a", 10), ("b", 60), ("c", 20)):
             account.put(log(provider, rows), age=AN_HOUR)

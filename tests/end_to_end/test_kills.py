@@ -19,11 +19,13 @@ from typing import Any
 
 import pytest
 
+from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
 from local.demo.sample_data import DEFAULT_START, STYLES, Part, change_log
 from local.demo.verify import drain, expected_ids
 from local.errors import LaptopCloudError
 from tests.end_to_end.kills import KINDS, Killer, plan
+from tests.harness.call_log import watching
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 PROVIDERS = [f"provider-{number:02d}" for number in range(20)]
@@ -115,7 +117,7 @@ class Stage:
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
 def test_after_twenty_kills_every_change_has_been_delivered_and_nobody_is_left_behind(
-    tmp_path: Path, seed: int
+    tmp_path: Path, drivers: Drivers, seed: int
 ) -> None:
     planned = plan(seed, KILLS)
     assert {kill.principal for kill in planned} == set(KINDS)
@@ -125,7 +127,7 @@ def test_after_twenty_kills_every_change_has_been_delivered_and_nobody_is_left_b
     sizes = sorted((sum(len(part.body) for part in parts) for parts in logs.values()), reverse=True)
     override = {"SmallRunMaxBytes": sizes[len(sizes) // 3], "MaxConcurrentRuns": 8}
     began = time.monotonic()
-    with LaptopCloud(TEMPLATE, override, workdir=tmp_path, drivers=2, watch=killer.watch) as cloud:
+    with LaptopCloud(TEMPLATE, override, workdir=tmp_path, drivers=drivers, around=watching(killer.watch)) as cloud:
         killer.processes = cloud.processes
         stage = Stage(cloud, seed)
         for provider, parts in logs.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
 from local.errors import ResourceError
 from tests.unit.job.records import line, stream
@@ -26,15 +27,25 @@ REPEATED = timedelta(minutes=15)
 class Project:
     """A copy of the project whose library can be changed, and the laptop cloud that it is deployed to."""
 
-    def __init__(self, folder: Path, drivers: int) -> None:
+    def __init__(self, folder: Path, drivers: Drivers) -> None:
         self._template = template_copy(folder, ("ServiceTimeout: 120", "ServiceTimeout: 5"))
-        (folder / "glue").unlink()
-        shutil.copytree(ROOT / "glue", folder / "glue", ignore=shutil.ignore_patterns("__pycache__"))
+        self._as_it_is = self._template.read_text(encoding="utf-8")
         self._glue = folder / "glue"
+        self._glue.unlink()
+        self._copy_glue()
         self._ticks = 0
-        self.cloud = LaptopCloud(
-            self._template, {"SmallRunMaxBytes": 0}, workdir=folder / "work", drivers=drivers
-        ).start()
+        overrides = {"SmallRunMaxBytes": 0}
+        self.cloud = LaptopCloud(self._template, overrides, workdir=folder / "work", drivers=drivers).start()
+
+    def restore(self) -> None:
+        """Undo every change of the files, and deploy what is left."""
+        shutil.rmtree(self._glue)
+        self._copy_glue()
+        self._template.write_text(self._as_it_is, encoding="utf-8")
+        self.cloud.update()
+
+    def _copy_glue(self) -> None:
+        shutil.copytree(ROOT / "glue", self._glue, ignore=shutil.ignore_patterns("__pycache__"))
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace the one place of a text in a file of glue/."""
@@ -80,34 +91,25 @@ class Project:
         return str(json.loads(message["Body"])["type"])
 
 
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Iterator[Project]:
+    project = Project(tmp_path_factory.mktemp("project"), drivers)
+    yield project
+    project.cloud.stop()
+
+
 @pytest.fixture
-def project(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Project]:
-    deployed = Project(tmp_path, drivers=1 if request.node.get_closest_marker("spark") else 0)
+def project(deployed: Project) -> Iterator[Project]:
+    """Deployed as it is in the repository, and again after the test."""
     yield deployed
-    deployed.cloud.stop()
+    deployed.restore()
 
 
-@pytest.mark.spark
-def test_a_new_version_of_the_library_is_used_after_an_update_and_the_old_one_after_a_rollback(
-    project: Project,
-) -> None:
-    first = project.library()
-    assert project.sent_type() == "dynamodb.insert"
-
-    project.edit("fanout_job/messages.py", 'f"dynamodb.{operation}"', 'f"second.{operation}"')
+def test_an_update_without_a_change_publishes_and_changes_nothing(project: Project) -> None:
+    before, version = (project.cloud.workdir / "cloud.json").read_text(), project.publishers_version()
     project.cloud.update()
-    second = project.library()
-    assert project.sent_type() == "second.insert"
-    assert project.publishers_version() == "2"
-
-    project.edit("fanout_job/messages.py", 'f"second.{operation}"', 'f"third.{operation}"')
-    project.add_a_resource_that_is_refused()
-    with pytest.raises(ResourceError, match=r"TooSmall .* was refused.*rolled back"):
-        project.cloud.update()
-    assert project.library() == second
-    assert project.sent_type() == "second.insert"
-    assert project.publishers_version() == "2"
-    assert {first, second} < project.published()  # the third was published before the rollback, and harms nobody
+    assert (project.cloud.workdir / "cloud.json").read_text() == before
+    assert project.publishers_version() == version
 
 
 @pytest.mark.parametrize(
@@ -121,17 +123,33 @@ def test_a_new_version_of_the_library_is_used_after_an_update_and_the_old_one_af
 def test_a_library_that_cannot_be_published_fails_the_deployment_in_time_with_the_reason_and_the_old_one_stays_in_use(
     project: Project, code: str, reason: str
 ) -> None:
-    before = project.library()
-    project.edit("library.py", "    body = zipped(package)\n", f"    {code}\n    body = zipped(package)\n")
+    before, version, published = project.library(), project.publishers_version(), project.published()
+    project.edit("library.py", "    body = zipped(*packages)\n", f"    {code}\n    body = zipped(*packages)\n")
     with pytest.raises(ResourceError, match=rf"JobLibrary .*{reason}.*rolled back"):
         project.cloud.update()
     assert project.library() == before
-    assert project.publishers_version() == "1"
-    assert project.published() == {before}
+    assert project.publishers_version() == version
+    assert project.published() == published
 
 
-def test_an_update_without_a_change_publishes_and_changes_nothing(project: Project) -> None:
-    before = (project.cloud.workdir / "cloud.json").read_text()
+@pytest.mark.spark
+def test_a_new_version_of_the_library_is_used_after_an_update_and_the_old_one_after_a_rollback(
+    project: Project,
+) -> None:
+    first, first_version = project.library(), project.publishers_version()
+    assert project.sent_type() == "dynamodb.insert"
+
+    project.edit("fanout_job/messages.py", 'f"dynamodb.{operation}"', 'f"second.{operation}"')
     project.cloud.update()
-    assert (project.cloud.workdir / "cloud.json").read_text() == before
-    assert project.publishers_version() == "1"
+    second, second_version = project.library(), project.publishers_version()
+    assert project.sent_type() == "second.insert"
+    assert int(second_version) > int(first_version)
+
+    project.edit("fanout_job/messages.py", 'f"second.{operation}"', 'f"third.{operation}"')
+    project.add_a_resource_that_is_refused()
+    with pytest.raises(ResourceError, match=r"TooSmall .* was refused.*rolled back"):
+        project.cloud.update()
+    assert project.library() == second
+    assert project.sent_type() == "second.insert"
+    assert project.publishers_version() == second_version
+    assert {first, second} < project.published()  # the third was published before the rollback, and harms nobody

@@ -96,7 +96,7 @@ class Stage:
 def test_with_the_bucket_s_notifications_switched_off_every_change_arrives_within_sweep_minutes(workdir: Path) -> None:
     now, sweep = datetime.now(UTC).replace(microsecond=0), 4 * FREQUENCY
     parameters = {**SMALL, "SweepMinutes": int(sweep.total_seconds() / 60)}
-    with LaptopCloud(ROOT / "template.yaml", parameters, workdir=workdir, drivers=0) as cloud:
+    with LaptopCloud(ROOT / "template.yaml", parameters, workdir=workdir) as cloud:
         stage = Stage(cloud)
         stage.silence()
         stage.put(0)
@@ -122,7 +122,7 @@ def test_with_the_bucket_s_notifications_switched_off_every_change_arrives_withi
 
 def test_with_every_event_delivered_three_times_in_random_order_nothing_runs_or_comes_twice(workdir: Path) -> None:
     now, chance = datetime.now(UTC).replace(microsecond=0), random.Random(11)
-    with LaptopCloud(ROOT / "template.yaml", SMALL, workdir=workdir, drivers=0) as cloud:
+    with LaptopCloud(ROOT / "template.yaml", SMALL, workdir=workdir) as cloud:
         stage, sqs = Stage(cloud), cloud.client("sqs")
         recorder = sqs.create_queue(QueueName="recorder")["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=recorder, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
 from local.demo.plan import own_plan
 from local.demo.sample_data import Shape, Style, View, change_log
@@ -51,6 +52,7 @@ ROWS = 60
 @pytest.fixture(scope="module")
 def sent(
     tmp_path_factory: pytest.TempPathFactory,
+    drivers: Drivers,
 ) -> Iterator[tuple[LaptopCloud, list[dict[str, Any]], dict[str, Messages]]]:
     """The user's folder, one provider for each shape and view type, half of them on PySpark, after one tick."""
     folder = tmp_path_factory.mktemp("log")
@@ -62,7 +64,7 @@ def sent(
     plan = own_plan(folder)
     workdir = tmp_path_factory.mktemp("work")
     overrides = {"SmallRunMaxBytes": plan.small_run_max_bytes}
-    with LaptopCloud(ROOT / "template.yaml", overrides, workdir=workdir) as cloud:
+    with LaptopCloud(ROOT / "template.yaml", overrides, workdir=workdir, drivers=drivers) as cloud:
         bucket, _, prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
         api = ConfigApi(cloud)
         for provider, parts in plan.first.items():

@@ -19,7 +19,7 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:changes"
 
 
 def test_with_a_topic_as_target_its_subscriber_gets_the_messages_and_the_queue_none(workdir: Path) -> None:
-    with LaptopCloud(ROOT / "template.yaml", {"TargetArn": TOPIC}, workdir=workdir, drivers=0) as cloud:
+    with LaptopCloud(ROOT / "template.yaml", {"TargetArn": TOPIC}, workdir=workdir) as cloud:
         assert cloud.client("sns").create_topic(Name="changes")["TopicArn"] == TOPIC
         sqs = cloud.client("sqs")
         subscriber = sqs.create_queue(QueueName="subscriber")["QueueUrl"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def test_names_limits_and_variables_come_from_the_template_alone(tmp_path: Path,
         ("      Timeout: 60\n      MaxRetries: 0", "      Timeout: 11\n      MaxRetries: 0"),
     )
     overrides = {"MaxConcurrentRuns": 7, "ScheduleExpression": "rate(5 minutes)"}
-    with LaptopCloud(changed, overrides, workdir=workdir, drivers=0) as cloud:
+    with LaptopCloud(changed, overrides, workdir=workdir) as cloud:
         (job,) = cloud.client("glue").get_jobs()["Jobs"]
         assert job["Name"] == "renamed-dev-job"
         assert (job["Timeout"], job["ExecutionProperty"]) == (11, {"MaxConcurrentRuns": 7})
@@ -41,7 +42,7 @@ def test_names_limits_and_variables_come_from_the_template_alone(tmp_path: Path,
 def test_max_concurrent_runs_of_the_template_limits_the_runs_on_glue(workdir: Path) -> None:
     """Without small runs every run is one for Glue; places are handed on, and never are there more than two at once."""
     overrides = {"MaxConcurrentRuns": 2, "SmallRunMaxBytes": 0}
-    with LaptopCloud(ROOT / "template.yaml", overrides, workdir=workdir, drivers=0) as cloud:
+    with LaptopCloud(ROOT / "template.yaml", overrides, workdir=workdir) as cloud:
         api = ConfigApi(cloud)
         for provider in ("a", "b", "c"):
             api.call("PUT", f"/{provider}", {"frequency": 15})
@@ -54,12 +55,14 @@ def test_max_concurrent_runs_of_the_template_limits_the_runs_on_glue(workdir: Pa
 
 
 def test_a_timeout_of_the_template_cuts_the_handler_off(tmp_path: Path, workdir: Path) -> None:
-    """With one second for a dispatcher that must start a process, import its modules and call three services."""
     source = "      Handler: dispatch.handler\n      MemorySize: 1769\n      Timeout: "
     changed = template_copy(tmp_path, (f"{source}900", f"{source}1"))
-    with LaptopCloud(changed, workdir=workdir, drivers=0) as cloud:
+    (tmp_path / "functions").unlink()
+    shutil.copytree(ROOT / "functions", tmp_path / "functions", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "functions/dispatch.py").open("a", encoding="utf-8") as module:
+        module.write("import time\n\ntime.sleep(60)\n")
+    with LaptopCloud(changed, workdir=workdir) as cloud:
         name = cloud.physical_id("DispatchFunction")
-        # The config API's own cold start alone takes most of that second.
         found = cloud.client("lambda").get_function_configuration(FunctionName=name)
         assert found["Timeout"] == 1
         answer = cloud.client("lambda").invoke(FunctionName=name, Payload=b"{}")

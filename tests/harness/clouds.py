@@ -18,11 +18,11 @@ class SharedCloud:
         self._cloud: LaptopCloud | None = None
 
     def up(self, workdir: Path) -> LaptopCloud:
-        """The cloud, without Spark drivers; `workdir` is for one that has to be brought up."""
+        """The cloud; `workdir` is for one that has to be brought up."""
         from local.cloud import LaptopCloud
 
         if self._cloud is None:
-            self._cloud = LaptopCloud(TEMPLATE, workdir=workdir, drivers=0).start()
+            self._cloud = LaptopCloud(TEMPLATE, workdir=workdir).start()
         return self._cloud
 
     def down(self) -> None:

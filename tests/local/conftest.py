@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.cloud import LaptopCloud
+from tests.harness.call_log import call_log
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -15,5 +16,6 @@ FIXTURES = Path(__file__).parent / "fixtures"
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
     workdir = tmp_path_factory.mktemp("cloud")
-    with LaptopCloud(FIXTURES / "template.yaml", workdir=workdir, drivers=0) as up:
+    around = call_log(workdir / "api_calls.jsonl")
+    with LaptopCloud(FIXTURES / "template.yaml", workdir=workdir, around=around) as up:
         yield up

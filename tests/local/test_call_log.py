@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local.aws.call_log import describe
+from tests.harness.call_log import describe
 
 
 def call(service: str, **environ: Any) -> tuple[str | None, str | None]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from local.aws.account import aws_client
 from local.cloud import LaptopCloud
 from local.demo.invoke import invoke, running_state
 from local.errors import LaptopCloudError, ResourceError
@@ -110,9 +111,15 @@ def test_whatever_ends_it_no_process_is_left_behind(tmp_path: Path, how: signal.
     try:
         deadline = time.monotonic() + 60
         started: set[int] = set()
-        # Two drivers with a JVM each, and the function that the schedule invokes.
-        while len(started) < 5 or not (tmp_path / "cloud.json").exists():
+        while not (tmp_path / "cloud.json").exists():
             assert up.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        state = running_state(tmp_path)
+        glue = aws_client("glue", state["endpoint"], state["region"])
+        glue.start_job_run(JobName="job-test", Arguments={"--mode": "sleep"})
+        # The function that the schedule invokes, and a driver with its JVM.
+        while len(started) < 3:
             assert time.monotonic() < deadline, started
             time.sleep(0.2)
             started |= descendants(up.pid)

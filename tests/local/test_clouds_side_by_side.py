@@ -21,7 +21,7 @@ def test_a_folder_in_which_another_cloud_works_is_refused_and_left_alone(tmp_pat
     with (tmp_path / "lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(LaptopCloudError, match=rf"Another laptop cloud works in {tmp_path}.*--workdir"):
-            LaptopCloud(FIXTURES / "template.yaml", workdir=tmp_path, drivers=0).start()
+            LaptopCloud(FIXTURES / "template.yaml", workdir=tmp_path).start()
     assert state.read_text() == "{}"
 
 
@@ -36,4 +36,4 @@ def test_a_port_that_is_taken_is_told_with_how_to_choose_another(tmp_path: Path)
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(LaptopCloudError, match=rf"Port {port} is taken.*make up ARGS='--port {port + 1}'"):
-            LaptopCloud(FIXTURES / "template.yaml", port=port, workdir=tmp_path, drivers=0).start()
+            LaptopCloud(FIXTURES / "template.yaml", port=port, workdir=tmp_path).start()

@@ -20,7 +20,7 @@ from .conftest import FIXTURES
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
     template = FIXTURES / "concurrency" / "template.yaml"
-    with LaptopCloud(template, workdir=tmp_path_factory.mktemp("two"), drivers=0, concurrency=2) as up:
+    with LaptopCloud(template, workdir=tmp_path_factory.mktemp("two"), concurrency=2) as up:
         yield up
 
 

@@ -16,7 +16,7 @@ TEMPLATE = FIXTURES / "custom_resources" / "template.yaml"
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
-    with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("custom"), drivers=0) as up:
+    with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("custom")) as up:
         yield up
 
 

@@ -19,12 +19,12 @@ def refusal(tmp_path: Path, how: str, timeout: int = 30) -> str:
     """Why a cloud whose custom resource is made in this way does not come up."""
     parameters = {"How": how, "ServiceTimeout": timeout}
     with pytest.raises(ResourceError) as refused:
-        LaptopCloud(TEMPLATE, parameters, workdir=tmp_path, drivers=0).start()
+        LaptopCloud(TEMPLATE, parameters, workdir=tmp_path).start()
     return str(refused.value)
 
 
 def test_a_crash_after_the_answer_does_not_count(tmp_path: Path) -> None:
-    with LaptopCloud(TEMPLATE, {"How": "answer, then crash"}, workdir=tmp_path, drivers=0) as up:
+    with LaptopCloud(TEMPLATE, {"How": "answer, then crash"}, workdir=tmp_path) as up:
         assert up.outputs["Thing"] == "made-by-hand"
 
 
@@ -44,7 +44,7 @@ def test_silence_ends_at_the_service_timeout(tmp_path: Path) -> None:
 def test_a_handler_that_crashes_is_named_without_a_long_wait(tmp_path: Path, how: str, error: str) -> None:
     started = time.monotonic()
     with pytest.raises(ResourceError, match=rf"Thing .*no answer came.*glue-fanout-dev-Maker-\w+ failed: {error}"):
-        LaptopCloud(TEMPLATE, {"How": how, "ServiceTimeout": 600}, workdir=tmp_path, drivers=0).start()
+        LaptopCloud(TEMPLATE, {"How": how, "ServiceTimeout": 600}, workdir=tmp_path).start()
     assert time.monotonic() - started < 30
 
 

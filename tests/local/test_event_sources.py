@@ -11,6 +11,7 @@ from urllib.parse import unquote_plus
 import pytest
 
 from local.cloud import LaptopCloud
+from tests.harness.call_log import call_log
 
 from .conftest import FIXTURES
 
@@ -19,7 +20,8 @@ TEMPLATE = FIXTURES / "event_sources" / "template.yaml"
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
-    with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("sources"), drivers=0) as up:
+    workdir = tmp_path_factory.mktemp("sources")
+    with LaptopCloud(TEMPLATE, workdir=workdir, around=call_log(workdir / "api_calls.jsonl")) as up:
         taken(up, "s3:TestEvent")  # the first message tells that notifications are on
         yield up
 

@@ -12,7 +12,7 @@ from .conftest import FIXTURES
 
 def test_a_batching_window_of_minutes_is_not_waited_for(tmp_path: Path) -> None:
     template = FIXTURES / "event_sources" / "template.yaml"
-    with LaptopCloud(template, {"Window": 300}, workdir=tmp_path, drivers=0) as cloud:
+    with LaptopCloud(template, {"Window": 300}, workdir=tmp_path) as cloud:
         s3, sqs = cloud.client("s3"), cloud.client("sqs")
         for number in range(25):
             s3.put_object(Bucket=cloud.physical_id("Bucket"), Key=f"in/{number}", Body=b"x")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
 
 from .conftest import FIXTURES
@@ -22,8 +23,8 @@ BUCKET = "code"
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
-    with LaptopCloud(FIXTURES / "template.yaml", workdir=tmp_path_factory.mktemp("zips"), drivers=1) as up:
+def cloud(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Iterator[LaptopCloud]:
+    with LaptopCloud(FIXTURES / "template.yaml", workdir=tmp_path_factory.mktemp("zips"), drivers=drivers) as up:
         s3 = up.client("s3")
         s3.create_bucket(Bucket=BUCKET)
         s3.put_object(Bucket=BUCKET, Key="job.py", Body=(FIXTURES / "jobs" / "zipped.py").read_bytes())

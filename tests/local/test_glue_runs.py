@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
 
 from .conftest import FIXTURES
@@ -19,9 +20,9 @@ MINUTE = 1.0
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
+def cloud(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Iterator[LaptopCloud]:
     workdir = tmp_path_factory.mktemp("glue")
-    with LaptopCloud(FIXTURES / "template.yaml", workdir=workdir, drivers=1, glue_minute=MINUTE) as up:
+    with LaptopCloud(FIXTURES / "template.yaml", workdir=workdir, drivers=drivers, glue_minute=MINUTE) as up:
         yield up
 
 

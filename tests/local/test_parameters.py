@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from local.errors import ParameterError
-from local.stack.parameters import parameter_values
+from local.stack.template import parameter_values
 
 DECLARED = {
     "Env": {"Type": "String", "Default": "dev", "AllowedPattern": "^[a-z]+$"},

@@ -22,7 +22,7 @@ class Deployed:
         shutil.copytree(FIXTURES / "custom_resources", folder / "project")
         self._template = folder / "project" / "template.yaml"
         self._code = folder / "project" / "functions" / "maker.py"
-        self.cloud = LaptopCloud(self._template, workdir=folder / "work", drivers=0).start()
+        self.cloud = LaptopCloud(self._template, workdir=folder / "work").start()
 
     def change(self, old: str, new: str) -> None:
         text = self._template.read_text()

@@ -23,6 +23,8 @@ from tests.mutants.patches import PATCHES, Patch
 
 ROOT = Path(__file__).parents[2]
 HISTORIES = "300"
+LIMIT_SECONDS = 300
+"""No patch's tests take nearly as long; with a bug that makes them hang they do."""
 
 
 class MutantsError(Exception):
@@ -45,8 +47,8 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def tests_fail(folder: Path, tests: Sequence[str]) -> bool:
-    """Whether one of the tests fails in this copy.
+def tests_fail(folder: Path, tests: Sequence[str], limit: float | None) -> bool:
+    """Whether one of the tests fails in this copy, or they last longer than so many seconds.
 
     Raises
     ------
@@ -55,7 +57,12 @@ def tests_fail(folder: Path, tests: Sequence[str]) -> bool:
     """
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not benchmark", *tests]
     environment = os.environ | {"HISTORIES": HISTORIES, "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=limit
+        )
+    except subprocess.TimeoutExpired:  # a bug that never ends is noticed by everybody
+        return True
     if done.returncode not in (0, 1):
         raise MutantsError(f"{' '.join(tests)}: {(done.stdout + done.stderr)[-2000:]}")
     return done.returncode == 1
@@ -69,7 +76,7 @@ def survives(folder: Path, patch: Patch) -> bool:
         raise MutantsError(f"{patch.name}: its text is in {patch.file} {whole.count(patch.old)} times")
     path.write_text(whole.replace(patch.old, patch.new), encoding="utf-8")
     try:
-        return not tests_fail(folder, patch.tests)
+        return not tests_fail(folder, patch.tests, LIMIT_SECONDS)
     finally:
         path.write_text(whole, encoding="utf-8")
 
@@ -80,7 +87,7 @@ def surviving_patches(patches: Sequence[Patch], jobs: int) -> list[str]:
         copies: queue.Queue[Path] = queue.Queue()
         for number in range(jobs):
             copies.put(copied(Path(parent) / str(number)))
-        if tests_fail(Path(parent) / "0", sorted({test for patch in patches for test in patch.tests})):
+        if tests_fail(Path(parent) / "0", sorted({test for patch in patches for test in patch.tests}), None):
             raise MutantsError("the tests fail without any bug; run them first")
 
         def survived(patch: Patch) -> bool:

@@ -134,7 +134,11 @@ PATCHES = (
     recovery("a redriven execution is dead", '("RUNNING", "PENDING_REDRIVE")', '("RUNNING",)'),
     recovery("all missing executions are asked for", "missing[:CHECKED_AT_ONCE]", "missing"),
     recovery("a dead run's report delays the starts", ", tell=False)", ")"),
-    recovery("reports go on after three failures", "failures < GIVE_UP_AFTER and ", ""),
+    recovery(
+        "reports go on after three failures",
+        "failures < GIVE_UP_AFTER and remaining_seconds() >= LAST_REPORT_SECONDS:\n                    size = PARALLEL if pushed else GIVE_UP_AFTER - failures",
+        "remaining_seconds() >= LAST_REPORT_SECONDS:\n                    size = PARALLEL",
+    ),
     recovery("reports ignore the deadline", " and remaining_seconds() >= LAST_REPORT_SECONDS", ""),
     recovery("reports always in one order", "order.sample(owed, len(owed))", "owed"),
     recovery("a young lease is doubted", " and now - lease.claimed_at > SETTLING", ""),

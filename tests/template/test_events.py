@@ -51,7 +51,7 @@ def read(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
-    with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud"), drivers=0) as cloud:
+    with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud")) as cloud:
         put_manifest(cloud, read(ROOT / "events/small_run/good.json"))
         yield cloud
 

@@ -14,8 +14,7 @@ import pytest
 from fanout_job.settings import Settings
 from local.stack.intrinsics import references
 from local.stack.package import Package
-from local.stack.parameters import parameter_values
-from local.stack.template import expand
+from local.stack.template import expand, parameter_values
 from tests.template.reading import ROOT, TEMPLATE
 from tools.expand import expanded
 

@@ -12,16 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from local.aws.repairs import data, executions, functions, job_runs
+from local.aws.repairs import data, executions, runs
 
 REPAIRS: tuple[Callable[[], None], ...] = (
     data.services_are_known,
-    functions.lambda_functions_run,
-    functions.lambda_qualifiers,
-    functions.lambda_polls_queues,
-    job_runs.glue_job_runs_run,
-    job_runs.glue_batch_stop_job_run,
-    job_runs.glue_update_job,
+    runs.lambda_functions_run,
+    runs.lambda_qualifiers,
+    runs.lambda_polls_queues,
+    runs.glue_job_runs_run,
+    runs.glue_batch_stop_job_run,
+    runs.glue_update_job,
     executions.step_functions_clients,
     executions.glue_sync_tasks,
     executions.glue_times_in_milliseconds,

@@ -9,50 +9,35 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from local.errors import UnsupportedResourceError
-from local.stack.makers import api, code, custom, data, operations
+from local.stack.makers import api, code, custom, data, plain
 from local.stack.stack import Made, Properties, Stack
 from local.stack.template import Resource, Template
 
 Maker = Callable[[Stack, Resource, Properties], Made]
 
 MAKERS: dict[str, Maker] = {
-    "AWS::ApiGateway::ApiKey": api.api_key,
-    "AWS::ApiGateway::Deployment": api.deployment,
+    **plain.MAKERS,
     "AWS::ApiGateway::RestApi": api.rest_api,
-    "AWS::ApiGateway::Stage": api.stage,
-    "AWS::ApiGateway::UsagePlan": api.usage_plan,
-    "AWS::ApiGateway::UsagePlanKey": api.usage_plan_key,
-    "AWS::CloudWatch::Alarm": operations.alarm,
-    "AWS::CloudWatch::Dashboard": operations.dashboard,
     "AWS::DynamoDB::Table": data.table,
-    "AWS::Events::Rule": operations.rule,
+    "AWS::Events::Rule": code.rule,
     "AWS::Glue::Job": code.glue_job,
     "AWS::IAM::ManagedPolicy": code.managed_policy,
     "AWS::IAM::Role": code.role,
-    "AWS::KMS::Alias": data.key_alias,
-    "AWS::KMS::Key": data.key,
     "AWS::Lambda::Alias": code.alias,
-    "AWS::Lambda::EventInvokeConfig": code.invoke_config,
     "AWS::Lambda::EventSourceMapping": code.event_source,
     "AWS::Lambda::Function": code.function,
-    "AWS::Lambda::Version": code.version,
-    "AWS::Logs::LogGroup": operations.log_group,
     "AWS::S3::Bucket": data.bucket,
-    "AWS::SNS::Topic": data.topic,
     "AWS::SQS::Queue": data.queue,
-    "AWS::Scheduler::Schedule": operations.schedule,
     "AWS::SecretsManager::Secret": data.secret,
     "AWS::StepFunctions::StateMachine": code.state_machine,
 }
 
 UPDATERS: dict[str, Maker] = {
-    "AWS::CloudWatch::Alarm": operations.alarm,
-    "AWS::CloudWatch::Dashboard": operations.dashboard,
-    "AWS::Events::Rule": operations.rule,
+    **{name: maker for name, maker in plain.MAKERS.items() if maker.operation.startswith("put_")},
+    "AWS::Events::Rule": code.rule,
     "AWS::Glue::Job": code.glue_job,
     "AWS::IAM::Role": code.update_role,
     "AWS::Lambda::Alias": code.alias,
-    "AWS::Lambda::EventInvokeConfig": code.invoke_config,
     "AWS::Lambda::Function": code.update_function,
     "AWS::StepFunctions::StateMachine": code.state_machine,
 }

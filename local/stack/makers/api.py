@@ -1,9 +1,8 @@
-"""Makers of REST APIs whose methods are Lambda functions, with their stages, keys and usage plans."""
+"""Maker of REST APIs whose methods are a Lambda function."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from local.aws.api_gateway import RESOURCE, Proxy
 from local.errors import ResourceError
@@ -31,47 +30,3 @@ def rest_api(stack: Stack, resource: Resource, properties: Properties) -> Made:
     responses = body.get("x-amazon-apigateway-gateway-responses", {})
     stack.services.open_api(Proxy(api["id"], uri[1], bool(wanted), responses))
     return Made(api["id"], {"RootResourceId": api["rootResourceId"], "RestApiId": api["id"]})
-
-
-def deployment(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::ApiGateway::Deployment; its own StageName is one that SAM never uses."""
-    made = stack.client("apigateway").create_deployment(restApiId=properties["RestApiId"])
-    return Made(made["id"], {"DeploymentId": made["id"]})
-
-
-def stage(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::ApiGateway::Stage."""
-    name = properties["StageName"]
-    stack.client("apigateway").create_stage(
-        restApiId=properties["RestApiId"], stageName=name, deploymentId=properties["DeploymentId"]
-    )
-    return Made(name)
-
-
-def api_key(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::ApiGateway::ApiKey."""
-    arguments = {"name": stack.name(resource, "Name", properties), "enabled": _true(properties.get("Enabled"))}
-    if "Value" in properties:
-        arguments["value"] = properties["Value"]
-    made = stack.client("apigateway").create_api_key(**arguments)
-    return Made(made["id"], {"APIKeyId": made["id"]})
-
-
-def _true(value: Any) -> bool:
-    return str(value).lower() == "true"
-
-
-def usage_plan(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::ApiGateway::UsagePlan; throttling and quotas are not played."""
-    stages = [{"apiId": entry["ApiId"], "stage": entry["Stage"]} for entry in properties.get("ApiStages", [])]
-    name = stack.name(resource, "UsagePlanName", properties)
-    made = stack.client("apigateway").create_usage_plan(name=name, apiStages=stages)
-    return Made(made["id"], {"Id": made["id"]})
-
-
-def usage_plan_key(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::ApiGateway::UsagePlanKey."""
-    stack.client("apigateway").create_usage_plan_key(
-        usagePlanId=properties["UsagePlanId"], keyId=properties["KeyId"], keyType=properties["KeyType"]
-    )
-    return Made(f"{properties['KeyId']}:{properties['UsagePlanId']}")

@@ -1,4 +1,4 @@
-"""Makers of what runs: roles, functions, state machines, Glue jobs."""
+"""Makers of what runs, and of what starts it: roles, functions, rules, state machines, Glue jobs."""
 
 from __future__ import annotations
 
@@ -79,15 +79,6 @@ def _function_arguments(stack: Stack, resource: Resource, properties: Properties
     return {**arguments, "Code": {"ZipFile": stack.content(resource, code.get("S3Bucket"), code.get("S3Key"))}}
 
 
-def invoke_config(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::Lambda::EventInvokeConfig."""
-    client = stack.client("lambda")
-    arguments = known_arguments(client, "put_function_event_invoke_config", properties)
-    arguments.pop("Qualifier", None)
-    client.put_function_event_invoke_config(**arguments)
-    return Made(stack.generated_name(resource.logical_id))
-
-
 def event_source(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::Lambda::EventSourceMapping, of a queue."""
     if ":sqs:" not in properties["EventSourceArn"]:
@@ -98,15 +89,6 @@ def event_source(stack: Stack, resource: Resource, properties: Properties) -> Ma
     return Made(made["UUID"], {"Id": made["UUID"]})
 
 
-def version(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::Lambda::Version, which `AutoPublishAlias` adds to a function: the function as it is now."""
-    client = stack.client("lambda")
-    arguments = known_arguments(client, "publish_version", properties)
-    arguments.pop("CodeSha256", None)  # it guards against another deployment in between
-    made = client.publish_version(**arguments)
-    return Made(made["FunctionArn"], {"FunctionArn": made["FunctionArn"], "Version": made["Version"]})
-
-
 def alias(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::Lambda::Alias; without RoutingConfig: every invocation goes to FunctionVersion."""
     client = stack.client("lambda")
@@ -114,6 +96,18 @@ def alias(stack: Stack, resource: Resource, properties: Properties) -> Made:
     plain = {name: value for name, value in properties.items() if name != "RoutingConfig"}
     arn = change(**known_arguments(client, "create_alias", plain))["AliasArn"]
     return Made(arn, {"AliasArn": arn})
+
+
+def rule(stack: Stack, resource: Resource, properties: Properties) -> Made:
+    """AWS::Events::Rule with its targets."""
+    events = stack.client("events")
+    name = stack.name(resource, "Name", properties, 64)
+    arguments = known_arguments(events, "put_rule", {**properties, "Name": name})
+    arn = events.put_rule(**arguments)["RuleArn"]
+    targets = known_arguments(events, "put_targets", {"Targets": properties.get("Targets", [])})["Targets"]
+    if targets:
+        events.put_targets(Rule=name, Targets=targets)
+    return Made(name, {"Arn": arn})
 
 
 _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9_]+)\}")

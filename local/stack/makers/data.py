@@ -1,4 +1,4 @@
-"""Makers of what holds data: buckets, queues, tables, secrets, keys, topics."""
+"""Makers of what holds data: buckets, queues, tables, secrets."""
 
 from __future__ import annotations
 
@@ -72,23 +72,3 @@ def secret(stack: Stack, resource: Resource, properties: Properties) -> Made:
         value = manager.get_random_password(**rules)["RandomPassword"]
     arn = manager.create_secret(Name=name, SecretString=value)["ARN"]
     return Made(arn, {"Id": arn})
-
-
-def key(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::KMS::Key."""
-    made = stack.client("kms").create_key(Description=properties.get("Description", ""))["KeyMetadata"]
-    return Made(made["KeyId"], {"Arn": made["Arn"], "KeyId": made["KeyId"]})
-
-
-def key_alias(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::KMS::Alias."""
-    kms = stack.client("kms")
-    kms.create_alias(**known_arguments(kms, "create_alias", properties))
-    return Made(properties["AliasName"])
-
-
-def topic(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::SNS::Topic."""
-    name = stack.name(resource, "TopicName", properties)
-    arn = stack.client("sns").create_topic(Name=name)["TopicArn"]
-    return Made(arn, {"TopicArn": arn, "TopicName": name})

@@ -216,7 +216,7 @@ class Theatre:
 
     def __init__(self, workdir: Path) -> None:
         overrides = {"SmallRunMaxBytes": SMALL_RUN_MAX_BYTES}
-        self.cloud = LaptopCloud(ROOT / "template.yaml", overrides, workdir=workdir, drivers=0).start()
+        self.cloud = LaptopCloud(ROOT / "template.yaml", overrides, workdir=workdir).start()
         self.stage = Stage(self.cloud)
         self.machine = self.cloud.physical_id("ChangeLogStateMachine")
         self._api = ConfigApi(self.cloud)

@@ -10,9 +10,10 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from fanout_job.delivery import Delivery
 from fanout_job.errors import BadInputError
 from fanout_job.objects import S3Object
-from fanout_job.task import Task, guarded
+from fanout_job.task import guarded
 from tests.unit.job.records import SETTINGS, export, kinesis, line, stream
 
 RECORDS = [stream(event) for event in ("INSERT", "MODIFY", "REMOVE")]
@@ -138,10 +139,10 @@ def change_log(per_object: int) -> Iterator[tuple[S3Object, list[bytes]]]:
         yield S3Object("data", key, 1, f"etag-{index}", index), lines[start : start + per_object]
 
 
-def task_of(s3: MemoryS3, on_bad_record: str) -> Task:
+def task_of(s3: MemoryS3, on_bad_record: str) -> Delivery:
     """A task that works in memory."""
     settings = replace(SETTINGS, on_bad_record=on_bad_record)
-    task = Task(settings, lambda change: change.data)
+    task = Delivery(settings, lambda change: change.data)
     task.s3 = task.maker.s3 = s3
     return task
 

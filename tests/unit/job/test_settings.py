@@ -16,7 +16,6 @@ ARGUMENTS = {
     "run_id": "run-1",
     "manifest": "s3://data/runs/provider=acme/x/manifest.json",
     "run_dir": "s3://data/runs/provider=acme/x/",
-    "queue_url": "https://sqs.eu-west-1.amazonaws.com/1/q",
     "env": "dev",
     "data_bucket": "data",
 }
@@ -39,8 +38,8 @@ def test_arguments_that_glue_adds_are_not_in_the_way() -> None:
 
 
 def test_an_event_cannot_change_what_the_environment_says() -> None:
-    settings = Settings.from_event({**EVENT, "queue_url": "https://elsewhere/q"}, ENVIRONMENT)
-    assert settings.queue_url == ARGUMENTS["queue_url"]
+    settings = Settings.from_event({**EVENT, "data_bucket": "elsewhere"}, ENVIRONMENT)
+    assert settings.data_bucket == ARGUMENTS["data_bucket"]
 
 
 @pytest.mark.parametrize("missing", list(ARGUMENTS))
@@ -55,8 +54,8 @@ def test_a_missing_argument_is_named_as_its_giver_knows_it(missing: str) -> None
 
 
 def test_all_missing_arguments_are_named_at_once() -> None:
-    with pytest.raises(SettingsError, match=r"--run_id, --queue_url"):
-        Settings.from_arguments(argv(run_id=None, queue_url=None))
+    with pytest.raises(SettingsError, match=r"--run_id, --data_bucket"):
+        Settings.from_arguments(argv(run_id=None, data_bucket=None))
 
 
 def test_bookmark_mode_glue_needs_the_change_log_dir() -> None:
@@ -97,6 +96,7 @@ def test_the_target_is_told_by_the_form_of_its_address(address: str, order: str,
 @pytest.mark.parametrize(
     ("address", "order"),
     [
+        ("", "none"),
         ("changes", "none"),
         ("arn:aws:sqs:eu-west-1:123456789012:q", "none"),
         ("https://sqs.eu-west-1.amazonaws.com/1/q", "key"),
@@ -105,13 +105,18 @@ def test_the_target_is_told_by_the_form_of_its_address(address: str, order: str,
     ],
 )
 def test_an_address_that_does_not_fit_is_a_settings_error(address: str, order: str) -> None:
-    with pytest.raises(SettingsError):
+    with pytest.raises(SettingsError, match="--queue_url|--message_order"):
         target_of(Settings(**ARGUMENTS | {"queue_url": address, "message_order": order}))
 
 
 @pytest.mark.parametrize(("given", "limit"), [("", 2**20), ("262144", 262_144), ("9999999", 2**20)])
 def test_a_queue_may_allow_less_than_its_service(given: str, limit: int) -> None:
-    assert target_of(Settings(**ARGUMENTS | {"max_message_bytes": given})).limit == limit
+    assert (
+        target_of(
+            Settings(**ARGUMENTS | {"queue_url": "https://sqs.eu-west-1.amazonaws.com/1/q", "max_message_bytes": given})
+        ).limit
+        == limit
+    )
 
 
 @pytest.mark.parametrize("manifest", ["s3://data/runs/provider=acme/x/manifest.json", "none"])

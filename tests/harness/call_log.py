@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+from local.aws.services import Application
+
 Watcher = Callable[[str, dict[str, str | None], int], None]
 """Called with "before" or "after", the call as it is written down, and the caller's TCP port."""
 
@@ -32,46 +33,38 @@ _IAM_ACTIONS = {
 }
 
 
-class CallLog:
-    """WSGI middleware around moto's server.
+def call_log(path: Path) -> Callable[[Application], Application]:
+    """What a laptop cloud is told by `around` to write every call to a file, which is begun anew."""
+    lock = threading.Lock()
+    path.unlink(missing_ok=True)
 
-    Parameters
-    ----------
-    application
-        Moto's server.
-    path
-        The file that takes the calls; it is begun anew.
-    watch
-        Told of each call before it is executed, and again before its answer is sent. It may raise
-        ConnectionAbortedError, and the caller gets no answer.
+    def write(when: str, call: dict[str, str | None], port: int) -> None:
+        if when == "before":
+            with lock, path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(call) + "\n")
+
+    return watching(write)
+
+
+def watching(watch: Watcher) -> Callable[[Application], Application]:
+    """What a laptop cloud is told by `around` to have `watch` told of each call, before it is executed and again before
+    its answer is sent. It may raise ConnectionAbortedError, and the caller gets no answer.
     """
 
-    def __init__(self, application: Application, path: Path, watch: Watcher = lambda when, call, port: None) -> None:
-        self._application = application
-        self._watch = watch
-        self._lock = threading.Lock()
-        self._file = path.open("w", encoding="utf-8", buffering=1)
+    def around(application: Application) -> Application:
+        def watched(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            match = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+            if not match:
+                return application(environ, start_response)
+            call, port = describe(match[1], match[2], environ), int(environ.get("REMOTE_PORT") or 0)
+            watch("before", call, port)
+            answer = application(environ, start_response)
+            watch("after", call, port)
+            return answer
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Write the call down and pass it on."""
-        match = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
-        if not match:
-            return self._application(environ, start_response)
-        call = describe(match[1], match[2], environ)
-        line = json.dumps(call) + "\n"
-        with self._lock:
-            if not self._file.closed:
-                self._file.write(line)
-        port = int(environ.get("REMOTE_PORT") or 0)
-        self._watch("before", call, port)
-        answer = self._application(environ, start_response)
-        self._watch("after", call, port)
-        return answer
+        return watched
 
-    def close(self) -> None:
-        """Write no more."""
-        with self._lock:
-            self._file.close()
+    return around
 
 
 def describe(principal: str, service: str, environ: dict[str, Any]) -> dict[str, str | None]:

@@ -1,0 +1,87 @@
+"""What a task of the change-log job does: makes messages of its objects' rows, and sends them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import orjson
+
+from fanout_job.changes import parse_change
+from fanout_job.clients import aws_client, credentials
+from fanout_job.errors import RecordError
+from fanout_job.messages import Draft, Message, MessageMaker, Transform
+from fanout_job.objects import S3Object, put
+from fanout_job.sender import Sender
+from fanout_job.settings import Settings
+from fanout_job.targets import target_of
+from fanout_job.task import Source, Task
+
+
+class Delivery(Task):
+    """Reads changes, makes messages, and sends them.
+
+    The good rows of a bad object are sent (unless messages are to keep their order) whatever happens to it, so that
+    both engines send the same messages however the objects are spread over tasks.
+    """
+
+    def __init__(self, settings: Settings, transform: Transform, deadline: float | None = None) -> None:
+        super().__init__(settings, deadline)
+        self.target = target_of(settings)
+        self.maker = MessageMaker(settings, transform, self.target.limit, self.s3)
+
+    def messages(self, objects: Iterable[S3Object]) -> Iterator[Message]:
+        """Yield the messages of the objects' rows, in order."""
+        return (message for _, message in self.made(objects, self.maker.message))
+
+    def drafts(self, objects: Iterable[S3Object]) -> Iterator[Draft]:
+        """Yield what would become messages, for the user's native ETL to change first."""
+        return (draft for draft, _ in self.made(objects, lambda draft: None))
+
+    def made(self, objects: Iterable[S3Object], make: Callable[[Draft], Any]) -> Iterator[tuple[Draft, Any]]:
+        """Yield a draft and what `make` makes of it, row by row."""
+        return self.each(objects, lambda source: self.made_of(source, make))
+
+    def made_of(self, source: Source, make: Callable[[Draft], Any]) -> Iterator[tuple[Draft, Any]]:
+        """Do this for one object."""
+        id_stem, index = source.object.fingerprint, source.object.index
+
+        def parse(line: bytes, number: int) -> list[tuple[Draft, Any]]:
+            change = parse_change(line, f"{id_stem}-{number}")
+            return [(draft, make(draft)) for draft in self.maker.drafts(change, index, number)]
+
+        for made in source.rows(parse):
+            yield from made
+
+    def frame_messages(self, lines: Iterable[str]) -> Iterator[Message]:
+        """Yield the messages of records that Glue has read, of which object and line are not known."""
+        for line in lines:
+            try:
+                canonical = orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS)
+                name = hashlib.sha256(canonical).hexdigest()[:32]
+                change = parse_change(line, f"{name}-0")
+                made = [self.maker.message(draft) for draft in self.maker.drafts(change, 0, 0)]
+            except RecordError as error:
+                if self.settings.on_bad_record == "fail":
+                    self.tally.failures.append(error.as_value())
+                    continue
+                key = f"{self.quarantine_prefix}records/{hashlib.sha256(line.encode()).hexdigest()}.json"
+                put(self.s3, self.settings.data_bucket, key, line.encode())
+                self.quarantine_note(key, error)
+            else:
+                self.tally.rows += 1
+                yield from made
+
+    def send(self, messages: Iterator[Message]) -> None:
+        """Send messages, each group's in the order they come if the target is FIFO."""
+        meta = aws_client(self.target.service, region_name=self.target.region).meta
+        endpoint = meta.endpoint_url.rstrip("/") + "/"
+        sender = Sender(self.target, endpoint, meta.region_name, credentials(), self.acknowledged, self.deadline)
+        asyncio.run(sender.send_in_order(messages) if self.target.ordered else sender.send(messages))
+
+    def acknowledged(self, messages: list[Message]) -> None:
+        """Count what the target has taken."""
+        self.tally.messages += len(messages)
+        self.log_progress()

@@ -1,0 +1,343 @@
+"""A mapping: how one provider writes its data, and what becomes which field of the model. One YAML or JSON document.
+
+docs/standardize.md has examples. Every error names the file and the line.
+"""
+
+from __future__ import annotations
+
+import codecs
+import dataclasses
+import json
+import types
+import zoneinfo
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from fanout_job.errors import MappingError
+from fanout_job.model import Model
+
+MAX_BYTES = 2**20
+MAX_DEPTH = 20
+
+
+def _one_character(text: str) -> None:
+    if len(text) != 1 or (not text.isprintable() and text != "\t"):
+        raise ValueError("one character")
+
+
+def _an_encoding(name: str) -> None:
+    try:
+        "".encode(name)
+        codecs.getincrementaldecoder(name)
+    except LookupError:
+        raise ValueError("a text encoding that Python knows") from None
+
+
+def _formats(forms: tuple[str, ...]) -> None:
+    for form in forms:
+        try:
+            datetime.strptime("\0", form)  # noqa: DTZ007 - only the format counts
+        except ValueError as error:
+            if "does not match" not in str(error):
+                raise ValueError("a format of Python's strptime") from None
+
+
+def _a_time_zone(name: str) -> None:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        raise ValueError("a time zone that this machine knows") from None
+
+
+def _checked(check: Callable[[Any], None], default: Any = None) -> Any:
+    """Return a field whose value `check` looks at; it raises ValueError with what the value should have been."""
+    return field(default=default, metadata={"check": check})
+
+
+@dataclass(frozen=True)
+class Csv:
+    """Comma-separated values, or whatever separates them."""
+
+    delimiter: str = _checked(_one_character, ",")
+    quote: str | None = _checked(_one_character, '"')
+    escape: str | None = _checked(_one_character)
+    encoding: str = _checked(_an_encoding, "utf-8")
+    """As Python names it: utf-8, latin-1, cp1252, utf-16 and so on."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns where the file has no header."""
+    skip: int = 0
+    """Lines before the header."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("",)
+
+
+@dataclass(frozen=True)
+class Json:
+    """One JSON document: an array of records, or an object in which they are."""
+
+    records: str = ""
+    """Names on the way to the array, or to the one record, with dots between them."""
+
+    nulls: ClassVar[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True)
+class JsonLines:
+    """One JSON record a line."""
+
+    nulls: ClassVar[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True)
+class Xml:
+    """An XML document."""
+
+    record: str
+    """Name of the element that is one record, wherever it stands."""
+    namespaces: dict[str, str] = field(default_factory=dict)
+    """Prefix, as this mapping writes it, -> URI. The prefix "" is for elements named without one."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("",)
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How values are written. Stands beside `fields` for all of them, or in a field for this one."""
+
+    decimal: str | None = _checked(_one_character)
+    """The decimal sign; "." if nothing is said."""
+    thousands: str | None = _checked(_one_character)
+    nulls: tuple[str, ...] | None = None
+    """Texts that mean: no value. If nothing is said, the empty text, but not in JSON."""
+    format: tuple[str, ...] | None = _checked(_formats)
+    """Of dates and timestamps, as for Python's strptime; tried in this order. ISO 8601 if nothing is said."""
+    timezone: str | None = _checked(_a_time_zone)
+    """Of timestamps that are written without an offset, such as Europe/Berlin; UTC if nothing is said."""
+    trim: bool = False
+    """Leave out blanks around texts, too. Around all other values they never count."""
+
+
+@dataclass(frozen=True)
+class Rule(Spelling):
+    """Where one field's values come from."""
+
+    source: str | None = field(default=None, metadata={"name": "from"})
+    """Column of a CSV file, path of a JSON record (a.b.0) or path in an XML record (a/b, a/@b, @b, .)."""
+    value: str | None = None
+    """The same value for every row, instead."""
+    values: dict[str, str] | None = None
+    """Text in the source -> text to take for it. A text that is not among them makes a bad row."""
+    factor: Decimal | None = None
+    """What numbers are multiplied with, to change their unit; the product is rounded half to even."""
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Mapping(Spelling):
+    """A provider's mapping."""
+
+    fields: dict[str, Rule] = field(default_factory=dict)
+    """Field of the model -> where its values come from."""
+    extra: dict[str, str] = field(default_factory=dict)
+    """Name -> source field that `transform` gets as text, besides the model's fields."""
+    csv: Csv | None = None
+    json: Json | None = None
+    json_lines: JsonLines | None = None
+    xml: Xml | None = None
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: bytes, name: str) -> Mapping:
+        """Read a mapping.
+
+        Parameters
+        ----------
+        text : bytes
+            YAML, or JSON if `name` ends in ".json".
+        name : str
+            What errors call the document.
+
+        Raises
+        ------
+        MappingError
+        """
+        return _read(_tree(text, name), name)
+
+    @property
+    def format_of(self) -> Csv | Json | JsonLines | Xml:
+        """How the provider's objects are to be read."""
+        chosen = self.csv or self.json or self.json_lines or self.xml
+        assert chosen is not None  # noqa: S101 - `parse` has seen to it
+        return chosen
+
+    def rule(self, target: str) -> Rule:
+        """Return the rule of a field, complete: with what the mapping says for all fields."""
+        own = self.fields[target]
+        spelled = {f.name: getattr(own, f.name) for f in dataclasses.fields(Spelling)}
+        common = {name: getattr(self, name) if value in (None, False) else value for name, value in spelled.items()}
+        if common["nulls"] is None:
+            common["nulls"] = self.format_of.nulls
+        return dataclasses.replace(own, **common)
+
+    def check_fields(self, model: Model) -> None:
+        """Hold the mapping against the model.
+
+        Raises
+        ------
+        MappingError
+            A field is not in the model, or a required one is not in the mapping.
+        """
+        for target, rule in self.fields.items():
+            if target not in model.fields:
+                raise MappingError(
+                    f"{target!r} is no field of the model {model.name}, which has {', '.join(model.fields)}",
+                    uri=self.name,
+                    line=rule.line,
+                )
+            for step in (rule.source or "").split("/"):
+                prefix = step.removeprefix("@").rpartition(":")[0]
+                if self.xml and prefix and prefix not in self.xml.namespaces:
+                    what = f"{target}: xml.namespaces has no prefix {prefix!r}"
+                    raise MappingError(what, uri=self.name, line=rule.line)
+        missing = [name for name, spec in model.fields.items() if spec.required and name not in self.fields]
+        if missing:
+            raise MappingError(f"fields lacks {', '.join(missing)}, which the model requires", uri=self.name, line=1)
+
+
+def _tree(text: bytes, name: str) -> yaml.Node:
+    """Return the document as YAML's nodes, which know their lines. JSON is YAML but for its tabs."""
+    if len(text) > MAX_BYTES:
+        raise MappingError(f"has more than {MAX_BYTES} bytes", uri=name)
+    try:
+        plain = text.decode()
+        if name.endswith(".json"):
+            json.loads(plain)
+            plain = plain.replace("\t", " ")
+        depth = 0
+        for event in yaml.parse(plain, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise MappingError("has an alias (*); write it out", uri=name, line=_line(event.start_mark))
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise MappingError("is nested too deeply", uri=name, line=_line(event.start_mark))
+        tree: yaml.Node | None = yaml.compose(plain, yaml.SafeLoader)
+    except UnicodeDecodeError:
+        raise MappingError("is not UTF-8 text", uri=name) from None
+    except json.JSONDecodeError as error:
+        raise MappingError(f"is not JSON: {error.msg}", uri=name, line=error.lineno) from None
+    except RecursionError:
+        raise MappingError("is nested too deeply", uri=name) from None
+    except yaml.MarkedYAMLError as error:
+        raise MappingError(f"is not YAML: {error.problem}", uri=name, line=_line(error.problem_mark)) from None
+    except yaml.YAMLError:
+        raise MappingError("is not YAML: it has characters that no text has", uri=name) from None
+    if tree is None:
+        raise MappingError("is empty", uri=name)
+    return tree
+
+
+def _line(mark: Any) -> int | None:
+    return None if mark is None else mark.line + 1
+
+
+def _read(tree: yaml.Node, name: str) -> Mapping:
+    reader = _Reader(name)
+    mapping: Mapping = reader.dataclass(tree, Mapping, "the mapping")
+    formats = [kind for kind in ("csv", "json", "json_lines", "xml") if getattr(mapping, kind) is not None]
+    if len(formats) != 1:
+        raise reader.error(tree, f"has {' and '.join(formats) or 'no format'}; say one of csv, json, json_lines, xml")
+    if not mapping.fields:
+        raise reader.error(tree, "has no fields")
+    return dataclasses.replace(mapping, name=name)
+
+
+class _Reader:
+    """Reads YAML's nodes as the types above, by their type hints."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def error(self, node: yaml.Node, message: str) -> MappingError:
+        return MappingError(message, uri=self.name, line=node.start_mark.line + 1)
+
+    def read(self, node: yaml.Node, kind: Any, what: str) -> Any:
+        """Return a node's value as `kind`. Scalars are taken as they are written, whatever YAML makes of them."""
+        origin, arguments = get_origin(kind), get_args(kind)
+        if origin in (Union, types.UnionType):
+            inner = next(k for k in arguments if k is not type(None))
+            if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null") and not dataclasses.is_dataclass(inner):
+                return None
+            return self.read(node, inner, what)
+        if origin is dict:
+            return {key: self.read(value, arguments[1], f"{what}.{key}") for key, value in self.pairs(node, what)}
+        if origin is tuple:
+            nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+            return tuple(self.read(one, arguments[0], what) for one in nodes)
+        if dataclasses.is_dataclass(kind):
+            if kind is Rule and isinstance(node, yaml.ScalarNode):
+                return Rule(source=self.read(node, str, what), line=node.start_mark.line + 1)
+            return self.dataclass(node, kind, what)
+        if not isinstance(node, yaml.ScalarNode):
+            raise self.error(node, f"{what} is not a single value")
+        return self.scalar(node, kind, what)
+
+    def scalar(self, node: yaml.ScalarNode, kind: Any, what: str) -> Any:
+        text: str = node.value
+        if kind is str:
+            return text
+        if kind is bool and text in ("true", "false"):
+            return text == "true"
+        if kind is int and text.isascii() and text.isdigit() and len(text) < 10:
+            return int(text)
+        if kind is Decimal:
+            try:
+                number = Decimal(text)
+                if number.is_finite() and len(number.as_tuple().digits) <= 18:
+                    return number
+            except InvalidOperation:
+                pass
+        named = {bool: "true or false", int: "a whole number", Decimal: "a number of at most 18 digits"}
+        raise self.error(node, f"{what} is {text!r}, not {named[kind]}")
+
+    def dataclass(self, node: yaml.Node, kind: Any, what: str) -> Any:
+        hints = get_type_hints(kind)
+        known = {f.metadata.get("name", f.name): f for f in dataclasses.fields(kind) if f.name not in ("line", "name")}
+        values: dict[str, Any] = {}
+        for key, value in self.pairs(node, what):
+            if key not in known:
+                raise self.error(value, f"{what} has no {key!r}; it may have {', '.join(sorted(known))}")
+            inner = key if what == "the mapping" else f"{what}.{key}"
+            found = values[known[key].name] = self.read(value, hints[known[key].name], inner)
+            if found is not None and (check := known[key].metadata.get("check")):
+                try:
+                    check(found)
+                except ValueError as error:
+                    raise self.error(value, f"{inner} is not {error}") from None
+        for name, spec in known.items():
+            needed = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
+            if needed and spec.name not in values:
+                raise self.error(node, f"{what} lacks {name!r}")
+        if kind is Rule:
+            values["line"] = node.start_mark.line + 1
+            if ("source" in values) == ("value" in values):
+                raise self.error(node, f"{what} has to have either 'from' or 'value'")
+        return kind(**values)
+
+    def pairs(self, node: yaml.Node, what: str) -> Iterator[tuple[str, yaml.Node]]:
+        if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null"):
+            return
+        if not isinstance(node, yaml.MappingNode):
+            raise self.error(node, f"{what} is not a map of names to values")
+        seen: set[str] = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self.error(key, f"{what} has a name that is not a text")
+            if key.value in seen:
+                raise self.error(key, f"{what} has {key.value!r} twice")
+            seen.add(key.value)
+            yield key.value, value

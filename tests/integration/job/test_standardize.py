@@ -1,0 +1,203 @@
+"""The standardizing job as its platforms start it: sources and a mapping on S3, one table of the model out."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from standardize import MODEL
+from tests.integration.job.harness import DATA, PROVIDER, SCRIPT, Harness, Outcome
+from tests.integration.job.independent import READERS
+
+STANDARDIZE = SCRIPT.parent / "standardize.py"
+ORDERS = Path(__file__).parents[2] / "data" / "orders"
+FOLDER = MODEL.folder(PROVIDER)
+
+
+class StandardizingHarness(Harness):
+    """One provider's sources, its mapping, and the table they become."""
+
+    def put_mapping(self, body: bytes, name: str = f"{PROVIDER}.yaml") -> str:
+        """Put the provider's mapping; return its version."""
+        answer = self.s3.put_object(Bucket=DATA, Key=f"mappings/{name}", Body=body)
+        return str(answer.get("VersionId") or answer["ETag"].strip('"'))
+
+    def standardize(self, files: dict[str, bytes], script: Path = STANDARDIZE, **settings: str) -> Outcome:
+        return self.run(files, script, **settings)
+
+    def received(self) -> list[dict[str, Any]]:
+        """Nothing is sent."""
+        return []
+
+    def tables(self) -> dict[str, pa.Table]:
+        """The files of the provider, by key."""
+        return {key: parquet.read_table(pa.BufferReader(self.read(key))) for key in self.keys_below(FOLDER)}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of all files, without where they come from, by order."""
+        found = [row for table in self.tables().values() for row in table.select(list(MODEL.fields)).to_pylist()]
+        return sorted(found, key=lambda row: str(row["order_id"]))
+
+
+@pytest.fixture
+def acme(engine: str, clean: None) -> StandardizingHarness:
+    """A provider on each engine, with a bucket that keeps versions."""
+    boto3.client("s3").put_bucket_versioning(Bucket=DATA, VersioningConfiguration={"Status": "Enabled"})
+    return StandardizingHarness(engine, "")
+
+
+def files() -> Iterator[tuple[str, bytes, bytes]]:
+    for name in READERS:
+        yield name, (ORDERS / name).read_bytes(), (ORDERS / name).with_suffix(".yaml").read_bytes()
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize(("name", "body", "mapping"), list(files()), ids=list(READERS))
+def test_every_value_is_what_an_independent_program_reads(
+    acme: StandardizingHarness, name: str, body: bytes, mapping: bytes, zipped: bool
+) -> None:
+    version = acme.put_mapping(mapping)
+    outcome = acme.standardize({f"{name}.gz": gzip.compress(body)} if zipped else {name: body})
+    assert outcome.error is None
+    expected = sorted(READERS[name](ORDERS / name), key=lambda row: str(row["order_id"]))
+    assert acme.rows() == expected
+    result = outcome.result
+    assert (result["objects"], result["rows"], result["messages"]) == (1, len(expected), 0)
+    assert (result["status"], result["engine"], result["model"]) == ("succeeded", acme.engine, "orders")
+    assert result["mapping"] == {"key": f"mappings/{PROVIDER}.yaml", "version": version}
+
+
+def test_many_sources_become_as_many_files_and_a_run_again_changes_nothing(acme: StandardizingHarness) -> None:
+    acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
+    body = (ORDERS / "quoted.csv").read_bytes()
+    sources = {f"2026/11/{n:02}/part.csv": body.replace(b"A-", b"A%02d-" % n) for n in range(12)}
+    assert acme.standardize(sources).error is None
+    first = acme.tables()
+    assert len(first) == 12
+    for table in first.values():
+        assert table.schema == MODEL.schema
+        [source] = set(table["_source"].to_pylist())
+        number = re.fullmatch(rf"s3://{DATA}/change_log/provider={PROVIDER}/2026/11/(\d\d)/part.csv", source)
+        assert number is not None
+        assert table["order_id"].to_pylist() == [f"A{number[1]}-{n}" for n in (1, 2, 3)]
+        assert table["_row"].to_pylist() == [1, 2, 3]
+        assert set(table["_run"].to_pylist()) == {"run-1"}
+    rows = acme.rows()
+    assert acme.run_manifest(f"s3://{DATA}/runs/provider={PROVIDER}/run-1/manifest.json", STANDARDIZE).error is None
+    assert acme.rows() == rows
+    assert acme.tables().keys() == first.keys()
+
+
+def test_a_replaced_source_replaces_its_rows_and_a_planned_version_that_is_none_any_more_does_not(
+    acme: StandardizingHarness,
+) -> None:
+    acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
+    body = (ORDERS / "quoted.csv").read_bytes()
+    acme.standardize({"a.csv": body})
+    assert acme.standardize({"a.csv": body.replace(b"A-", b"B-")}).error is None
+    assert [row["order_id"] for row in acme.rows()] == ["B-1", "B-2", "B-3"]
+    again = acme.run_manifest(f"s3://{DATA}/runs/provider={PROVIDER}/run-1/manifest.json", STANDARDIZE)
+    assert again.result["error"]["type"] == "ObjectChangedError"
+    assert [row["order_id"] for row in acme.rows()] == ["B-1", "B-2", "B-3"]
+    assert acme.standardize({"a.csv": b""}).error is None
+    assert acme.rows() == []
+
+
+def test_a_bad_row_fails_the_run_by_object_and_row_and_other_sources_are_written(acme: StandardizingHarness) -> None:
+    acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
+    good = (ORDERS / "quoted.csv").read_bytes()
+    outcome = acme.standardize({"a.csv": good.replace(b"12,0.5", b"twelve,0.5"), "b.csv": good})
+    assert outcome.result["status"] == "failed"
+    uri = f"s3://{DATA}/change_log/provider={PROVIDER}/a.csv"
+    assert outcome.result["error"] == {
+        "type": "RowError",
+        "message": f"{uri}, row 2: quantity (from 'qty') is no integer",
+        "object": uri,
+        "line": 2,
+    }
+    assert list(acme.tables()) == [MODEL.output_key(PROVIDER, f"change_log/provider={PROVIDER}/b.csv")]
+
+
+def test_under_quarantine_the_good_rows_are_written_and_the_bad_one_is_put_aside(acme: StandardizingHarness) -> None:
+    acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
+    body = (ORDERS / "quoted.csv").read_bytes().replace(b"12,0.5", b"twelve,0.5")
+    outcome = acme.standardize({"a.csv": body}, on_bad_record="quarantine")
+    assert outcome.error is None
+    assert (outcome.result["rows"], outcome.result["quarantined"]) == (2, 1)
+    assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-3"]
+    below = f"quarantine/provider={PROVIDER}/run-1/change_log/provider={PROVIDER}/a.csv.row-2.json"
+    assert acme.keys_below("quarantine/") == [below, f"{below}.note.json"]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (None, "the provider has no mapping: s3://data has neither mappings/acme.yaml nor mappings/acme.json"),
+        (b"csv:\nfields:\n  id: a", "s3://data/mappings/acme.yaml, line 3: 'id' is no field of the model orders"),
+        (b"csv: [", "s3://data/mappings/acme.yaml, line 1: is not YAML"),
+    ],
+)
+def test_without_a_mapping_that_can_be_used_nothing_is_read(
+    acme: StandardizingHarness, mapping: bytes | None, message: str
+) -> None:
+    if mapping is not None:
+        acme.put_mapping(mapping)
+    outcome = acme.standardize({"a.csv": b"a\n1\n"})
+    assert outcome.result["error"]["type"] == "MappingError"
+    assert outcome.result["error"]["message"].startswith(message)
+    assert acme.tables() == {}
+
+
+def test_a_mapping_may_be_json(acme: StandardizingHarness) -> None:
+    acme.put_mapping(
+        b'{"csv": {}, "fields": {"order_id": "a", "ordered_at": {"value": "2026-01-01"}, "quantity": {"value": "1"},'
+        b' "unit_price": {"value": "1"}, "currency": {"value": "EUR"}}}',
+        f"{PROVIDER}.json",
+    )
+    outcome = acme.standardize({"a.csv": b"a\nx\n"})
+    assert outcome.result["mapping"]["key"] == f"mappings/{PROVIDER}.json"
+    assert [row["order_id"] for row in acme.rows()] == ["x"]
+
+
+def test_a_transform_of_the_script_is_called_for_each_row(acme: StandardizingHarness, tmp_path: Path) -> None:
+    source = STANDARDIZE.read_text(encoding="utf-8")
+    start = "transform: standard.Transform | None = None\n"
+    assert start in source
+    own = 'def transform(record):\n    return record | {"customer": record["order_id"].lower()}\n'
+    script = tmp_path / "standardize.py"
+    script.write_text(source.replace(start, own), encoding="utf-8")
+    acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
+    outcome = acme.standardize({"a.csv": (ORDERS / "quoted.csv").read_bytes()}, script)
+    assert outcome.error is None
+    assert [row["customer"] for row in acme.rows()] == ["a-1", "a-2", "a-3"]
+
+
+@pytest.mark.spark
+def test_spark_reads_the_table_as_it_was_written(spark: Any, clean: None, tmp_path: Path) -> None:
+    acme = StandardizingHarness("small", "")
+    for name, body, mapping in files():
+        acme.put_mapping(mapping)
+        assert acme.standardize({name: body}).error is None
+    for key in acme.keys_below(FOLDER):
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(acme.read(key))
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    frame = spark.read.parquet(str(tmp_path / "standard"))
+    assert {(row["model"], row["provider"]) for row in frame.collect()} == {("orders", PROVIDER)}
+    read = frame.select(*MODEL.fields).toArrow() if hasattr(frame, "toArrow") else None
+    rows = read.to_pylist() if read else [row.asDict() for row in frame.select(*MODEL.fields).collect()]
+    expected = [row for name, reader in READERS.items() for row in reader(ORDERS / name)]
+
+    def plain(row: dict[str, Any]) -> dict[str, Any]:
+        moment = row["ordered_at"]
+        return row | {"ordered_at": moment.timestamp()}
+
+    assert sorted(map(plain, rows), key=str) == sorted(map(plain, expected), key=str)

@@ -1,0 +1,52 @@
+"""Runs the tests of units and faults many times, each time in another order, beside one busy loop for each core.
+
+    python -m tests.shuffle [--rounds N] [--first SEED] [PATH …]
+
+A test that passes only in the usual order, or only while threads get their turn at once, fails here sooner or later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+
+SUITES = ("tests/unit", "tests/faults")
+HISTORIES = "60"
+
+
+def _busy() -> None:
+    while True:
+        pass
+
+
+def main() -> int:
+    """Print a line for each round; the exit status is 1 if one of them failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=20, help="how often (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=1, help="seed of the first round's order (default: %(default)s)")
+    parser.add_argument("paths", nargs="*", default=SUITES, help="instead of the tests of units and faults")
+    options = parser.parse_args()
+    loops = [multiprocessing.Process(target=_busy, daemon=True) for _ in range(os.cpu_count() or 1)]
+    for loop in loops:
+        loop.start()
+    failed = []
+    for seed in range(options.first, options.first + options.rounds):
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--shuffle={seed}", *options.paths]
+        began = time.monotonic()
+        done = subprocess.run(
+            command, env=os.environ | {"HISTORIES": HISTORIES}, capture_output=True, text=True, check=False
+        )
+        print(f"order {seed}: {done.stdout.strip().splitlines()[-1]} ({time.monotonic() - began:.0f} s)", flush=True)
+        if done.returncode:
+            failed.append(seed)
+            print(done.stdout + done.stderr)
+    print(f"{options.rounds} rounds, {len(failed)} failed{': orders ' + ', '.join(map(str, failed)) if failed else ''}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""`make shuffle` runs tests in another order each time, and says which order failed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def shuffled(tests: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it as make does."""
+    command = [sys.executable, "-m", "tests.shuffle", *arguments, f"tests/tools/shuffled/{tests}.py"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_tests_that_depend_on_their_order_fail_and_the_order_is_named() -> None:
+    done = shuffled("in_order_only", "--rounds", "2", "--first", "2")
+
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "2 rounds, 2 failed: orders 2, 3"
+
+
+def test_tests_that_do_not_pass_in_every_order() -> None:
+    done = shuffled("in_any_order", "--rounds", "2")
+
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1] == "2 rounds, 0 failed"

@@ -1,0 +1,43 @@
+"""Reads samples by a mapping, as `fanout mapping check` does, for tests that state what comes out."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from fanout_job import standard
+from fanout_job.mapping import Mapping
+from fanout_job.model import Field, Model
+
+MODEL = Model(
+    "things",
+    {
+        "id": Field("string", "its name", required=True),
+        "count": Field("integer", "how many"),
+        "price": Field("decimal(12,2)", "of one"),
+        "ratio": Field("float", "of something"),
+        "sold": Field("boolean", "whether it is"),
+        "day": Field("date", "of the sale"),
+        "moment": Field("timestamp", "of the sale"),
+        "note": Field("string", "anything"),
+    },
+)
+
+Row = dict[str, Any] | str
+
+
+def rows(mapping: str, data: bytes, name: str = "sample", transform: standard.Transform | None = None) -> list[Row]:
+    """Return the rows of a sample: the fields that have a value, or the error's text."""
+    parsed = Mapping.parse(mapping.encode(), "m.yaml")
+    found = standard.check(parsed, MODEL, io.BytesIO(data), name, transform)
+    return [
+        str(row) if isinstance(row, Exception) else {key: value for key, value in row.items() if value is not None}
+        for _, row in found
+    ]
+
+
+def column(kind: str, texts: list[str], spelled: str = "") -> list[Any]:
+    """Return what texts of a CSV column become as the field of that name; "bad" for a bad row."""
+    lines = "\n".join(f'{number};"{text}"' for number, text in enumerate(texts))
+    mapping = f"csv: {{delimiter: ';'}}\nfields:\n  id: a\n  {kind}: {{from: b{', ' + spelled if spelled else ''}}}\n"
+    return ["bad" if isinstance(row, str) else row.get(kind) for row in rows(mapping, f"a;b\n{lines}\n".encode())]

@@ -1,0 +1,114 @@
+"""JSON in any arrangement becomes exact rows, or errors that name object and row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanout_job.blocks import MAX_RECORD_BYTES
+from fanout_job.errors import CorruptObjectError
+from fanout_job.json_source import Text, records_of
+from tests.unit.job.standardizing import Row, rows
+
+LINES = "json_lines:\nfields: {id: id, price: p, note: n.x.0}\n"
+DOCUMENT = LINES.replace("json_lines:", "json:")
+INNER = LINES.replace("json_lines:", "json: {records: d.r}")
+ONE = {"id": "1", "price": Decimal("12.50"), "note": "a"}
+RECORD = b'{"id": 1, "p": 12.50, "n": {"x": ["a", "b"]}, "more": [{}, null]}'
+
+
+@pytest.mark.parametrize(
+    ("how", "data", "expected"),
+    [
+        (LINES, RECORD + b"\n\n" + RECORD, [ONE, ONE]),
+        (LINES, b"", []),
+        (DOCUMENT, b"[" + RECORD + b" ,\n" + RECORD + b"]\n", [ONE, ONE]),
+        (DOCUMENT, b"[]", []),
+        (DOCUMENT, b"", []),
+        (DOCUMENT, RECORD, [ONE]),
+        (INNER, b'{"a": [1, {"r": []}], "d": {"x": "]", "r": [' + RECORD + b'], "y": 1}, "z": [2]}', [ONE]),
+        (INNER, b'{"d": {"r": ' + RECORD + b"}}", [ONE]),
+        (LINES, b'{"id": "a", "n": {"x": ["\\u017c\\ud83d\\ude00"]}}', [{"id": "a", "note": "ż😀"}]),
+        (LINES, b'{"id": true, "p": "1", "n": null}', [{"id": "true", "price": Decimal("1.00")}]),
+        (LINES, b'{"id": 12345678901234567890.10}', [{"id": "12345678901234567890.10"}]),
+        (LINES, b'{"id": 1, "n": {"x": []}}', [{"id": "1"}]),
+        (LINES, b'{"id": 1, "n": 5}', [{"id": "1"}]),
+        (LINES, b'{"id": ""}', [{"id": ""}]),
+        (LINES.replace("json_lines:", "json_lines:\nnulls: ['']"), b'{"id": 1, "p": ""}', [{"id": "1"}]),
+    ],
+)
+def test_an_arrangement_is_read_exactly(how: str, data: bytes, expected: list[Row]) -> None:
+    assert rows(how, data) == expected
+
+
+@pytest.mark.parametrize(
+    ("how", "data", "message"),
+    [
+        (LINES, b'{"id": 1}\n\n{"id": 2', "row 2: is not JSON: Expecting ',' delimiter at character 9"),
+        (LINES, b'{"id": 1} {"id": 2}', "row 1: is not JSON: Extra data at character 11"),
+        (LINES, b'{"id": NaN}', "row 1: is not JSON: NaN or Infinity"),
+        (LINES, b'{"id": "\xff"}', "row 1: is not UTF-8 text"),
+        (LINES, b'{"id": "\\ud800"}', "row 1: id (from 'id') is no string"),
+        (LINES, b"[1]", "row 1: is JSON, but not an object"),
+        (LINES, b'{"id": {"a": 1}}', "row 1: 'id' is an object, not a single value"),
+        (DOCUMENT, b'[{"id": [1]}]', "row 1: 'id' is an array, not a single value"),
+        (DOCUMENT, b"[1]", "row 1: is JSON, but not an object"),
+        (LINES, b"[" * 100_000, "row 1: is nested too deeply"),
+    ],
+)
+def test_a_bad_record_is_named(how: str, data: bytes, message: str) -> None:
+    assert rows(how, data)[-1] == f"sample, {message}"
+
+
+def test_a_line_too_long_to_hold_is_a_bad_row_and_the_next_one_a_good_one() -> None:
+    data = b'{"id": "' + b"x" * MAX_RECORD_BYTES + b'"}\n{"id": 2}'
+    assert rows(LINES, data) == [f"sample, row 1: is longer than {MAX_RECORD_BYTES} bytes", {"id": "2"}]
+
+
+@pytest.mark.parametrize(
+    ("how", "data", "message"),
+    [
+        (DOCUMENT, b'[{"id": 1}', "is not JSON: no ',' between two records"),
+        (DOCUMENT, b'[{"id": 1} {"id": 2}]', "is not JSON: no ',' between two records"),
+        (DOCUMENT, b'[{"id": 1},]', "is not JSON"),
+        (DOCUMENT, b'[{"id": 1}, {"id":', "is not JSON"),
+        (DOCUMENT, b'[{"id": Infinity}]', "NaN or Infinity"),
+        (DOCUMENT, b'{"id": 1}\n{"id": 2}', "has more after its end; if it has a record a line, it is json_lines"),
+        (DOCUMENT, b'[{"id": "\xff"}]', "is not UTF-8 text"),
+        (DOCUMENT, b"[" * 100_000, "is nested too deeply"),
+        (DOCUMENT, b'["' + b"x" * (MAX_RECORD_BYTES + 2**21) + b'"]', "has a value of more than"),
+        (INNER, b'{"d": {"s": []}}', "has no 'r'"),
+        (INNER, b'{"d": {"r": []}', "between two members"),
+        (INNER, b'[{"id": 1}]', "no '{' where it belongs"),
+    ],
+)
+def test_a_document_that_is_not_whole_says_why(how: str, data: bytes, message: str) -> None:
+    with pytest.raises(CorruptObjectError, match=message):
+        rows(how, data)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def as_text(value: Any) -> Any:
+    """What Python's own parser makes of a value whose numbers stay texts."""
+    return json.loads(json.dumps(value), parse_int=str)
+
+
+@given(st.lists(values, max_size=5), st.integers(1, 7), st.booleans(), st.sampled_from([None, 1]))
+def test_records_are_the_same_wherever_the_pieces_end(
+    records: list[Any], size: int, ascii_only: bool, indent: int | None
+) -> None:
+    data = json.dumps({"x": records, "d": {"r": records}, "y": 1}, ensure_ascii=ascii_only, indent=indent).encode()
+    pieces: Iterator[bytes] = iter([data[start : start + size] for start in range(0, len(data), size)])
+    assert list(records_of(Text(pieces), ["d", "r"])) == as_text(records)

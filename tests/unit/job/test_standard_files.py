@@ -1,0 +1,223 @@
+"""A source object has one file, which is replaced as a whole or not at all, whatever fails on the way."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from botocore.exceptions import ClientError
+from pyarrow import parquet
+
+from fanout_job import standard
+from fanout_job.mapping import Mapping
+from fanout_job.objects import S3Object
+from fanout_job.task import Tally, Task, guarded
+from tests.unit.job.records import SETTINGS
+from tests.unit.job.standardizing import MODEL
+
+CSV = Mapping.parse(b"csv:\nfields: {id: a, price: b}", "m.yaml")
+KEY = "in/provider=acme/2026/11/a.csv"
+FILE = MODEL.output_key("acme", KEY)
+
+
+class MemoryS3:
+    """The part of S3 that the job uses; an ETag is the body's length and a counter."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, tuple[bytes, str]] = {}
+        self.puts = 0
+        self.refuse_puts = False
+
+    def put_object(self, Bucket: str, Key: str, Body: Any, **how: str) -> None:  # noqa: N803 - boto3's names
+        if self.refuse_puts:
+            raise ClientError({"Error": {"Code": "SlowDown"}}, "PutObject")
+        self.puts += 1
+        self.objects[Key] = (Body if isinstance(Body, bytes) else Body.read(), f"{self.puts}")
+
+    def get_object(self, Bucket: str, Key: str, IfMatch: str, **how: str) -> dict[str, Any]:  # noqa: N803
+        if self.head_object(Bucket, Key)["ETag"] != IfMatch:
+            raise refused(412)
+        return {"Body": io.BytesIO(self.objects[Key][0])}
+
+    def head_object(self, Bucket: str, Key: str) -> dict[str, str]:  # noqa: N803
+        if Key not in self.objects:
+            raise refused(404)
+        return {"ETag": self.objects[Key][1]}
+
+    def get_paginator(self, name: str) -> MemoryS3:
+        return self
+
+    def paginate(self, **which: str) -> list[dict[str, Any]]:
+        """List the versions: there are none."""
+        return []
+
+    def copy_object(self, Key: str, CopySource: dict[str, str], **how: str) -> None:  # noqa: N803
+        self.objects[Key] = self.objects[CopySource["Key"]]
+
+
+def refused(status: int) -> ClientError:
+    error: Any = {"Error": {"Code": str(status)}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(error, "GetObject")
+
+
+class Provider:
+    """One provider, whose sources are planned and converted run by run."""
+
+    def __init__(self, mapping: Mapping = CSV, on_bad_record: str = "fail") -> None:
+        self.s3, self.mapping, self.runs = MemoryS3(), mapping, 0
+        self.settings = replace(SETTINGS, on_bad_record=on_bad_record)
+
+    def put(self, body: bytes, key: str = KEY) -> S3Object:
+        self.s3.put_object("data", key, body)
+        return S3Object("data", key, len(body), self.s3.objects[key][1], 0)
+
+    def run(self, *planned: S3Object, **more: Any) -> Tally:
+        self.runs += 1
+        task = Task(replace(self.settings, run_id=f"run-{self.runs}"))
+        task.s3 = self.s3
+
+        def work(source: Any) -> list[None]:
+            standard.convert_object(source, self.mapping, MODEL, more.get("transform"))
+            return [None]
+
+        with guarded(task):
+            list(task.each(planned, work))
+        return task.tally
+
+    def rows(self, key: str = FILE) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = parquet.read_table(pa.BufferReader(self.s3.objects[key][0])).to_pylist()
+        return [{name: value for name, value in row.items() if value is not None} for row in found]
+
+    def ids(self) -> list[str]:
+        return [row["id"] for row in self.rows()]
+
+
+def test_a_file_has_the_models_schema_and_says_where_each_row_comes_from() -> None:
+    acme = Provider()
+    tally = acme.run(acme.put(b"a,b\nx,1.5\ny,\n"))
+    assert tally == Tally(objects=1, bytes=13, rows=2)
+    table = parquet.ParquetFile(pa.BufferReader(acme.s3.objects[FILE][0]))
+    assert table.schema_arrow == MODEL.schema
+    assert {column.compression for column in _columns(table)} == {"ZSTD"}
+    source = f"s3://data/{KEY}"
+    assert acme.rows() == [
+        {"id": "x", "price": Decimal("1.50"), "_source": source, "_row": 1, "_run": "run-1"},
+        {"id": "y", "_source": source, "_row": 2, "_run": "run-1"},
+    ]
+
+
+def _columns(table: parquet.ParquetFile) -> list[Any]:
+    group = table.metadata.row_group(0)
+    return [group.column(number) for number in range(group.num_columns)]
+
+
+def test_a_repetition_writes_the_same_rows_in_place_of_the_first_ones() -> None:
+    acme = Provider()
+    planned = acme.put(b"a,b\nx,1\n")
+    for _ in range(3):
+        acme.run(planned)
+    assert acme.ids() == ["x"]
+    assert [key for key in acme.s3.objects if key.startswith("standard/")] == [FILE]
+
+
+def test_a_replaced_source_replaces_its_rows_and_an_empty_one_removes_them() -> None:
+    acme = Provider()
+    acme.run(acme.put(b"a,b\nx,1\ny,2\n"))
+    other = acme.put(b"a,b\nz,1\n", f"{KEY}2")
+    acme.run(acme.put(b"a,b\nw,1\n"), other)
+    assert acme.ids() == ["w"]
+    acme.run(acme.put(b""))
+    assert acme.rows() == []
+    assert acme.rows(MODEL.output_key("acme", f"{KEY}2"))[0]["id"] == "z"
+
+
+def test_a_deleted_source_leaves_its_rows_and_fails_a_run_that_had_planned_it() -> None:
+    acme = Provider()
+    planned = acme.put(b"a,b\nx,1\n")
+    acme.run(planned)
+    del acme.s3.objects[KEY]
+    [failure] = acme.run(planned).failures
+    assert failure["type"] == "ObjectChangedError"
+    assert acme.ids() == ["x"]
+
+
+def test_a_run_that_was_given_up_does_not_put_old_rows_in_place_of_new_ones() -> None:
+    acme = Provider()
+    old = acme.put(b"a,b\nold,1\n")
+
+    def meanwhile(record: dict[str, Any]) -> dict[str, Any]:
+        if record["id"] == "old":
+            acme.run(acme.put(b"a,b\nnew,1\n"))
+        return record
+
+    [failure] = acme.run(old, transform=meanwhile).failures
+    assert failure["type"] == "ObjectChangedError"
+    assert acme.ids() == ["new"]
+
+
+def test_a_failed_upload_leaves_the_file_as_it_was_and_the_next_run_replaces_it() -> None:
+    acme = Provider()
+    acme.run(acme.put(b"a,b\nx,1\n"))
+    planned = acme.put(b"a,b\ny,1\n")
+    acme.s3.refuse_puts = True
+    [failure] = acme.run(planned).failures
+    assert failure["type"] == "StorageError"
+    assert acme.ids() == ["x"]
+    acme.s3.refuse_puts = False
+    acme.run(planned)
+    assert acme.ids() == ["y"]
+
+
+@pytest.mark.parametrize("body", [b"a,b\ny,1\nz,bad\n", b"a,b\ny,1\nz\n", b"a\ny\n", gzip.compress(b"a,b\ny,1\n")[:-3]])
+def test_a_bad_source_leaves_the_file_as_it_was_and_is_named(body: bytes) -> None:
+    acme = Provider()
+    acme.run(acme.put(b"a,b\nx,1\n"))
+    good = acme.put(b"a,b\ng,1\n", f"{KEY}2")
+    [failure] = acme.run(acme.put(body), good).failures
+    assert failure["object"] == f"s3://data/{KEY}"
+    assert failure["line"] is not None
+    assert acme.ids() == ["x"]
+    assert acme.rows(MODEL.output_key("acme", f"{KEY}2"))[0]["id"] == "g"
+
+
+def test_under_quarantine_bad_rows_are_put_aside_and_the_good_ones_written() -> None:
+    acme = Provider(on_bad_record="quarantine")
+    tally = acme.run(acme.put(b"a,b\nx,1\ny,bad\nz\nw,2\n"))
+    assert (tally.rows, tally.quarantined, tally.failures) == (2, 2, [])
+    assert [(row["id"], row["_row"]) for row in acme.rows()] == [("x", 1), ("w", 4)]
+    aside = f"quarantine/provider=acme/run-1/{KEY}"
+    assert acme.s3.objects[f"{aside}.row-2.json"][0] == b'{\n  "a": "y",\n  "b": "bad"\n}'
+    assert acme.s3.objects[f"{aside}.row-3.json"][0] == b"z"
+    assert b"row 3: has 1 fields, not 2" in acme.s3.objects[f"{aside}.row-3.json.note.json"][0]
+
+
+def test_under_quarantine_a_damaged_source_is_put_aside_and_its_rows_up_to_the_damage_written() -> None:
+    acme = Provider(Mapping.parse(b"xml: {record: r}\nfields: {id: a}", "m.yaml"), "quarantine")
+    body = b"<all><r><a>1</a></r><r><a>2</a></r><r><a"
+    tally = acme.run(acme.put(body))
+    assert (tally.objects, tally.rows, tally.quarantined, tally.failures) == (1, 2, 1, [])
+    assert acme.ids() == ["1", "2"]
+    assert acme.s3.objects[f"quarantine/provider=acme/run-1/{KEY}"][0] == body
+
+
+def test_more_bad_rows_than_can_be_put_aside_one_by_one_put_the_source_aside_once() -> None:
+    acme = Provider(on_bad_record="quarantine")
+    tally = acme.run(acme.put(b"a,b\n" + b"x,bad\n" * 500 + b"y,1\n"))
+    assert (tally.rows, tally.quarantined) == (1, 500)
+    copies = [key for key in acme.s3.objects if key.startswith("quarantine/") and not key.endswith(".note.json")]
+    assert len(copies) == 101
+
+
+def test_many_rows_lie_in_few_row_groups() -> None:
+    acme = Provider()
+    count = 300_000
+    acme.run(acme.put(b"a,b\n" + b"".join(b"%032d,1\n" % number for number in range(count))))
+    file = parquet.ParquetFile(pa.BufferReader(acme.s3.objects[FILE][0]))
+    assert file.metadata.num_rows == count
+    assert file.metadata.num_row_groups <= 3
+    assert file.read(["_row"])["_row"].to_pylist() == list(range(1, count + 1))

@@ -1,0 +1,129 @@
+"""XML becomes exact rows, or errors that name object and row; nothing is fetched."""
+
+from __future__ import annotations
+
+import io
+from decimal import Decimal
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanout_job.errors import CorruptObjectError, MappingError
+from fanout_job.mapping import Mapping, Xml
+from fanout_job.xml_source import MAX_DEPTH, xml_blocks
+from tests.unit.job.standardizing import Row, rows
+
+PLAIN = "xml: {record: thing}\nfields: {id: '@id', price: cost/@amount, note: text/b}\n"
+ONE = {"id": "1", "price": Decimal("12.50"), "note": "a"}
+THING = b'<thing id="1"><cost amount="12.50"/><text>x<b>a</b></text></thing>'
+SPACES = "xml: {record: n:thing, namespaces: {n: urn:n, m: urn:m}}\nfields: {id: '@m:id', note: m:text}\n"
+
+
+@pytest.mark.parametrize(
+    ("how", "data", "expected"),
+    [
+        (PLAIN, b"<all>" + THING * 2 + b"</all>", [ONE, ONE]),
+        (PLAIN, b"<all><other><thing/></other></all>".replace(b"<thing/>", THING), [ONE]),
+        (PLAIN, THING, [ONE]),
+        (PLAIN, b"<all/>", []),
+        (PLAIN, b"", []),
+        (
+            PLAIN,
+            b'<a><thing id="1"><text><b> x <!-- y -->&lt;<![CDATA[<z>]]></b></text></thing></a>',
+            [{"id": "1", "note": " x <<z>"}],
+        ),
+        (PLAIN, b'<a><thing id="1"><cost amount=" 1\n"/></thing></a>', [{"id": "1", "price": Decimal("1.00")}]),
+        (PLAIN, b'<a><thing id="1"><text><b/></text></thing></a>', [{"id": "1"}]),
+        (PLAIN, '<?xml version="1.0" encoding="ISO-8859-1"?><thing id="ü"/>'.encode("latin-1"), [{"id": "ü"}]),
+        (PLAIN, '<?xml version="1.0" encoding="UTF-16"?><thing id="ü"/>'.encode("utf-16"), [{"id": "ü"}]),
+        (PLAIN, b'<!DOCTYPE thing SYSTEM "http://127.0.0.1:9/x.dtd"><thing id="1"/>', [{"id": "1"}]),
+        (
+            SPACES,
+            b'<x:thing xmlns:x="urn:n" xmlns="urn:m" xmlns:y="urn:m" y:id="1"><text>a</text></x:thing>',
+            [{"id": "1", "note": "a"}],
+        ),
+        (SPACES, b'<thing xmlns:y="urn:m" y:id="1"/>', []),
+        (
+            SPACES.replace("n: urn:n", '"": urn:n').replace("n:thing", "thing"),
+            b'<thing xmlns="urn:n" xmlns:y="urn:m" y:id="1"/>',
+            [{"id": "1"}],
+        ),
+        ("xml: {record: a}\nfields: {id: .}", b"<x><a>1</a><a>2</a></x>", [{"id": "1"}, {"id": "2"}]),
+        ("xml: {record: a}\nfields: {id: b}\nnulls: []", b"<a><b/></a>", [{"id": ""}]),
+        (
+            "xml: {record: a}\nfields: {id: '@i', note: b}\nnulls: []",
+            b'<a i="1" xmlns:x="http://www.w3.org/2001/XMLSchema-instance"><b x:nil="true"/></a>',
+            [{"id": "1"}],
+        ),
+    ],
+)
+def test_a_document_is_read_exactly(how: str, data: bytes, expected: list[Row]) -> None:
+    assert rows(how, data) == expected
+
+
+def test_a_field_that_comes_twice_makes_a_bad_row_and_the_next_one_is_good() -> None:
+    twice = THING.replace(b"<b>a</b>", b"<b>a</b><b>c</b>")
+    assert rows(PLAIN, b"<all>" + twice + THING + b"</all>") == ["sample, row 1: has 'text/b' more than once", ONE]
+
+
+BOMB = b'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]><a>&b;</a>'
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (BOMB, "entities, which are refused"),
+        (b'<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]><a>&a;</a>', "entities, which are refused"),
+        (b'<!DOCTYPE a [<!ENTITY % a SYSTEM "http://127.0.0.1:9/a"> %a;]><a/>', "entities, which are refused"),
+        (b'<!DOCTYPE a SYSTEM "http://127.0.0.1:9/a"><a>&b;</a>', "entities, which are refused"),
+        (b"<a>&b;</a>", "is not XML: undefined entity"),
+        (b"<a>" * (MAX_DEPTH + 1), "is nested too deeply"),
+        (THING[:-3], "is not XML: unclosed token in line 1"),
+        (b"<a>" + THING, "is not XML: no element found in line 1"),
+        (THING * 2, "is not XML: junk after document element in line 1"),
+        (b"<a>\xff</a>", "is not XML: not well-formed .invalid token. in line 1"),
+        (b'<thing id="' + b"x" * 2**25 + b'"/>', "has a tag of more than"),
+        (b"<thing><text><b>" + b"x" * 2**25 + b"</b></text></thing>", "has a record of more than"),
+    ],
+)
+def test_a_document_that_must_not_or_cannot_be_read_says_why(data: bytes, message: str) -> None:
+    with pytest.raises(CorruptObjectError, match=message):
+        rows(PLAIN, data)
+
+
+def test_a_prefix_that_the_mapping_does_not_explain_is_named() -> None:
+    with pytest.raises(MappingError, match=r"m.yaml, line 2: note: xml.namespaces has no prefix 'q'"):
+        rows(PLAIN.replace("text/b", "q:text"), b"<a/>")
+
+
+names = st.sampled_from(["p", "q", "r"])
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=5)
+
+
+@given(st.lists(st.tuples(st.dictionaries(names, texts), st.dictionaries(names, texts)), max_size=4), st.integers(1, 9))
+def test_records_are_what_another_parser_reads_wherever_the_pieces_end(
+    records: list[tuple[dict[str, str], dict[str, str]]], size: int
+) -> None:
+    root = ElementTree.Element("all")
+    for attributes, children in records:
+        record = ElementTree.SubElement(root, "thing", attributes)
+        for name, text in children.items():
+            ElementTree.SubElement(record, name).text = text
+    data = ElementTree.tostring(root, "utf-8")
+    wanted = ["@p", "@q", "@r", "p", "q", "r"]
+    pieces = iter([data[start : start + size] for start in range(0, len(data), size)])
+    blocks = list(xml_blocks(pieces, Xml("thing"), wanted, lambda error, content: None))
+    found = [[block.columns[name][n].as_py() for name in wanted] for block in blocks for n in range(len(block.numbers))]
+    parsed = ElementTree.parse(io.BytesIO(data))  # noqa: S314 - made above
+    expected = [
+        [thing.get(w[1:]) if w[0] == "@" else None if (e := thing.find(w)) is None else e.text or "" for w in wanted]
+        for thing in parsed.iter("thing")
+    ]
+    assert found == expected
+
+
+def test_a_mapping_of_xml_needs_the_name_of_its_records() -> None:
+    with pytest.raises(MappingError, match="m.yaml, line 1: xml lacks 'record'"):
+        Mapping.parse(b"xml: {}\nfields: {id: a}", "m.yaml")

@@ -68,7 +68,8 @@ csv_source = _in("glue/fanout_job/csv_source.py", f"{JOB}/test_csv.py")
 json_source = _in("glue/fanout_job/json_source.py", f"{JOB}/test_json.py")
 xml_source = _in("glue/fanout_job/xml_source.py", f"{JOB}/test_xml.py")
 mapping = _in("glue/fanout_job/mapping.py", f"{JOB}/test_mapping.py")
-standard = _in("glue/fanout_job/standard.py", f"{JOB}/test_standard_files.py", f"{JOB}/test_mapping.py")
+standard = _in("glue/fanout_job/standard.py", f"{JOB}/test_standard_files.py")
+standardizer = _in("glue/fanout_job/standardizer.py", f"{JOB}/test_mapping.py")
 model = _in("glue/fanout_job/model.py", f"{JOB}/test_mapping.py")
 template = _in("template.yaml", TEMPLATE)
 SENDING = "tests/integration/job/test_sending.py::"
@@ -307,8 +308,11 @@ PATCHES = (
     mapping("aliases", "if isinstance(event, yaml.AliasEvent):", "if False:"),
     mapping("a name twice", "if key.value in seen:", "if False:"),
     standard("a newer source", "    if now != obj.etag:", "    if now is None:"),
-    standard("a required field", "if field.required and made[name].null_count:", "if False:"),
+    standardizer("a required field", "if field.required and made[name].null_count:", "if False:"),
     standard("a bad source replaces its file", 'or settings.on_bad_record == "fail"', ""),
+    standardizer(
+        "what a transform calls otherwise", "elif unknown := changed.keys() - made.keys():", "elif unknown := '':"
+    ),
     model("sources that look alike share a file", "{readable}-{digest}.parquet", "{readable}.parquet"),
     logs("another name for the time", '{"timestamp": moment', '{"time": moment'),
     # ---- the template

@@ -295,8 +295,9 @@ class _Reader:
             return int(text)
         if kind is Decimal:
             try:
-                number = Decimal(text)
-                if number.is_finite() and len(number.as_tuple().digits) <= 18:
+                number = Decimal(format(Decimal(text), "f"))  # without an exponent above 0, which Arrow has no type for
+                _, digits, exponent = number.as_tuple()
+                if isinstance(exponent, int) and max(len(digits), -exponent) <= 18:
                     return number
             except InvalidOperation:
                 pass

@@ -94,6 +94,8 @@ def test_a_format_needs_no_options(text: str, how: object) -> None:
         ("csv:\nfields:\n  id: {from: [a]}", "m.yaml, line 3: fields.id.from is not a single value"),
         ("csv:\nfields:\n  id: {from: a, factor: x}", "m.yaml, line 3: fields.id.factor is 'x', not a number"),
         ("csv:\nfields:\n  id: {from: a, factor: .inf}", "m.yaml, line 3: fields.id.factor is '.inf', not a number"),
+        ("csv:\nfields:\n  id: {from: a, factor: 1e-19}", "m.yaml, line 3: fields.id.factor is '1e-19', not a number"),
+        ("csv:\nfields:\n  id: {from: a, factor: 1e18}", "m.yaml, line 3: fields.id.factor is '1e18', not a number"),
         ("csv:\nfields:\n  id: {from: a, trim: 1}", "m.yaml, line 3: fields.id.trim is '1', not true or false"),
         ("csv:\nfields:\n  id: {from: a, timezone: Mars}", "m.yaml, line 3: fields.id.timezone is not a time zone"),
         ("csv:\nfields:\n  id: {from: a, format: '%Q'}", "m.yaml, line 3: fields.id.format is not a format of Python"),

@@ -24,6 +24,9 @@ UV := uv==0.13.9
 TEMPLATE := template.yaml
 BUILT := .aws-sam/build/template.yaml
 
+# What the small run's own version of pyarrow, which is not Glue's, has to pass.
+FORMAT_TESTS := $(addprefix tests/unit/job/test_,columns.py csv.py json.py xml.py standard_files.py public_files.py)
+
 # What may be set on the command line.
 CHANGE_LOG ?=
 PROVIDERS ?=
@@ -62,7 +65,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.11" >&2; exit 1;
 @$(1)/bin/python -m pip check --disable-pip-version-check >/dev/null
 endef
 
-.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-scale soak shuffle mutants cost security sbom lock clean distclean
+.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-console pictures soak shuffle mutants cost security sbom lock clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +107,7 @@ validate: $(VENV)/.installed $(SAM_VENV)/.installed ## Lint the template and the
 	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
 	@SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state \
 	  $(PY) -m tools.check_package --sam $(SAM_VENV)/bin/sam --template $(TEMPLATE) --built $(BUILT)
+	@PYTHONPATH=.aws-sam/build/SmallRunFunction $(PY) -m pytest -q -p no:xdist -p no:cacheprovider $(FORMAT_TESTS)
 
 deploy: $(VENV)/.installed $(SAM_VENV)/.installed ## Build and deploy to AWS with your credentials: CONFIG_ENV=default|dev|prod
 	@$(SAM) build --config-env $(CONFIG_ENV)
@@ -120,7 +124,7 @@ invoke: $(VENV)/.installed $(SAM_VENV)/.installed ## One function with one event
 	  $(PY) -m local invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
 	fi
 
-bench: bench-dispatch bench-job bench-scale ## Measure everything; tables, plots and JSON go to docs/bench/
+bench: bench-dispatch bench-job bench-standardize bench-scale bench-console ## Measure everything; tables, plots and JSON go to docs/bench/
 	@$(PY) -m pytest tests/benchmarks -m benchmark -s
 
 bench-dispatch: $(VENV)/.installed ## The dispatcher beside the article's serial loop
@@ -129,8 +133,17 @@ bench-dispatch: $(VENV)/.installed ## The dispatcher beside the article's serial
 bench-job: $(VENV)/.installed ## The job beside the article's way, and beside the bare limit
 	@$(PY) tests/benchmarks/job_bench.py $(ARGS)
 
+bench-standardize: $(VENV)/.installed ## The standardizing job over 1 GB of CSV, beside plain Spark and beside pyarrow
+	@$(PY) tests/benchmarks/standardize_bench.py $(ARGS)
+
 bench-scale: $(VENV)/.installed ## A day of 100,000 providers, 10,000 at once, 200 heavy ones, a million: about 5 minutes
 	@$(PY) tests/benchmarks/scale_bench.py $(ARGS)
+
+bench-console: $(VENV)/.installed ## The console's overview with 10,000 providers, measured in Chromium: about a minute
+	@$(PY) tests/benchmarks/console_bench.py $(ARGS)
+
+pictures: $(VENV)/.installed ## Take the pictures of the console in docs/pictures/ anew: real runs of a laptop cloud
+	@$(PY) tests/pictures.py
 
 soak: $(VENV)/.installed ## Many more random histories and kills than `make test`: HISTORIES=n KILLS_ROUNDS=n
 	@HISTORIES=$(or $(HISTORIES),20000) KILLS_ROUNDS=$(or $(KILLS_ROUNDS),5) \

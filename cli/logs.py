@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cli.deployment import Deployment
+from fanout.times import parse_iso
 
 MARGIN = timedelta(minutes=15)
 """How long after its start a function's lines about a run are looked for: the Lambda's time limit."""
@@ -75,5 +76,15 @@ def ticks(stack: Deployment, since: datetime, until: datetime) -> list[dict[str,
             filterPattern='"tick done"',
         ):
             found += [event["message"] for event in page["events"]]
-    reports = [json.loads(message).get("report") for message in found if message.startswith("{")]
-    return sorted((r for r in reports if isinstance(r, dict)), key=lambda r: str(r["scheduled_at"]), reverse=True)
+    reports = [report for message in found if (report := _report(message))]
+    return sorted(reports, key=lambda report: str(report["scheduled_at"]), reverse=True)
+
+
+def _report(message: str) -> dict[str, Any] | None:
+    """The report of a tick; None when the line is cut off or of something else."""
+    try:
+        report = json.loads(message)["report"]
+        parse_iso(report["scheduled_at"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return dict(report)

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import boto3
 import typer
@@ -126,7 +126,9 @@ def check(s3: Any, packaged: dict[str, Any], source: dict[str, Any], root: Path)
 
 
 def main(
-    *, sam: Path, template: Path = Path("template.yaml"), built: Path = Path(".aws-sam/build/template.yaml")
+    sam: Annotated[Path, typer.Option(help="The SAM CLI.")],
+    template: Path = Path("template.yaml"),
+    built: Path = Path(".aws-sam/build/template.yaml"),
 ) -> None:
     """Package, compare, print; the exit status is 1 when something is missing or differs."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # one line a request otherwise

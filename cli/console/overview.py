@@ -20,16 +20,16 @@ SHOWN_TICKS = 6
 COLUMNS: tuple[tuple[str, str, int, str | None], ...] = (
     ("Provider", "provider", 170, "ProviderLink"),
     ("Is", "is", 105, "Condition"),
+    ("Why", "why", 240, None),
     ("Waiting objects", "objects", 105, None),
     ("Waiting since", "waiting", 150, "when"),
     ("Last success", "success", 150, "when"),
     ("Next due", "due", 150, "when"),
     ("Failures in a row", "failures", 100, None),
-    ("Run", "run", 190, "RunLink"),
-    ("Engine", "engine", 90, None),
+    ("Run", "run", 150, "RunLink"),
+    ("Engine", "engine", 85, None),
     ("US dollars, 7 days", "dollars", 110, None),
-    ("Group", "group", 100, None),
-    ("Why", "why", 500, None),
+    ("Group", "group", 90, None),
 )
 """Heading, field of the row, width in pixels, and how it is shown; see assets/console.js."""
 THEME = (
@@ -73,6 +73,7 @@ def frame() -> Part:
                 "animateRows": False,
                 "localeText": {"noRowsToShow": "No provider to show", "noMatchingRows": "No provider matches"},
             },
+            eventListeners={"cellKeyDown": ["openOnEnter(params)"]},
             className="grid",
         ),
         html.Section([html.H2("The last ticks"), html.Div(id="ticks")]),
@@ -90,7 +91,7 @@ def _column(head: str, field: str, width: int, shown: str | None) -> dict[str, A
     elif shown:
         column["cellRenderer"] = shown
     if field == "is":
-        column |= {"comparator": {"function": "worstFirst(valueA, valueB, nodeA, nodeB)"}, "sort": "asc"}
+        column |= {"comparator": {"function": "worstFirst"}, "sort": "asc"}
     return column
 
 

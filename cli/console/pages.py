@@ -14,7 +14,7 @@ from cli.commands.cost import FORECAST_DAYS, Spending
 from cli.commands.providers import call
 from cli.commands.run import ReplayPlan
 from cli.commands.runs import RunLine, history
-from cli.commands.trace import Trace, gather
+from cli.commands.trace import Trace
 from cli.console import dead_letters
 from cli.console.parts import (
     Part,
@@ -37,7 +37,6 @@ from cli.output import counted, duration, show
 from fanout.providers import check_name
 
 SHOWN_RUNS = 60
-LOG_LINES = 40
 CHARTS = (("Rows", "rows"), ("Seconds", "seconds"), ("US dollars", "dollars"), ("Failures", "failures"))
 
 
@@ -174,9 +173,8 @@ def run_frame(run_id: str) -> Part:
     return [html.H1(["Run ", html.Span(text(run_id), className="id")]), *living()]
 
 
-def run_live(stack: Deployment, run_id: str, provider: str | None, now: datetime) -> Part:
+def run_live(found: Trace, now: datetime) -> Part:
     """Everything about one run."""
-    found = gather(stack, run_id, provider, LOG_LINES)
     log = [text(line) for entry in found.log for line in short(entry).expandtabs().splitlines()]
     return [
         problem("It failed", found.why) if found.why else None,
@@ -205,7 +203,7 @@ def _outcome(found: Trace, now: datetime) -> list[tuple[str, Part]]:
         ]
         told += [("took and cost", f"{r.seconds:.1f} s, {money(r.dollars)}")]
     if found.commit:
-        told += [("commit", text(found.commit.explanation)), ("bookmark now", f"generation {found.commit.generation}")]
+        told += [("commit", text(found.commit.explanation))]
     return told
 
 

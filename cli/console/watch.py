@@ -39,7 +39,7 @@ SERVICES = (
 """Whose clients are made before threads share them: boto3 makes clients in one thread only."""
 
 Row = dict[str, Any]
-"""One provider as the browser gets it: times in milliseconds since 1970, absent things as null."""
+"""One provider as the browser gets it: times in milliseconds since 1970, and nothing of what there is not."""
 
 
 class Records(S3Objects):
@@ -209,7 +209,7 @@ def row(s: Standing, dollars: float | None) -> Row:
     """One provider for the browser. Names and errors come from outside, so what could not be shown is escaped."""
     news, begun = s.news, max(filter(None, (s.next_due, s.news.since if s.news else None)), default=None)
     place = list(Condition).index(s.condition) * 1e14
-    return {
+    made = {
         "id": s.provider,
         "provider": safe(s.provider),
         "href": None if s.condition is Condition.INVALID else f"/provider/{quote(s.provider, safe='')}",
@@ -226,6 +226,7 @@ def row(s: Standing, dollars: float | None) -> Row:
         "why": None if s.why is None else safe(s.why),
         "order": place + (_milliseconds(begun) or 0),
     }
+    return {name: value for name, value in made.items() if value is not None}
 
 
 def _uncosted(row: Row) -> Row:

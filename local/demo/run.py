@@ -45,31 +45,14 @@ SHOWN_PROVIDERS = 12
 
 
 def run(plan: Plan, template: Path, workdir: Path, screen: Screen) -> dict[str, Any]:
-    """Do it all.
-
-    Parameters
-    ----------
-    plan
-        What is put into the change log.
-    template
-        Path of the template.
-    workdir
-        Folder for state, logs and report.json.
-    screen
-        Where to show what happens.
-
-    Returns
-    -------
-    dict
-        The report, as it is written to report.json.
-    """
+    """Do it all; the report, as it is written to report.json in `workdir`."""
     started = time.monotonic()
     screen.show("start", [(name, "", "", "getting ready", *[""] * 4) for name in plan.providers])
     from local.cloud import LaptopCloud  # takes seconds to import: after the first sign of life
 
     override, large = {"SmallRunMaxBytes": plan.small_run_max_bytes}, len(plan.large)
     screen.say(f"{template.name} as it is, but SmallRunMaxBytes={plan.small_run_max_bytes}")
-    with LaptopCloud(template, override, workdir=workdir, warm=large, progress=screen.say) as cloud:
+    with LaptopCloud(template, override, workdir=workdir, warm=large) as cloud:
         screen.say(f"the laptop cloud is up at {cloud.endpoint}")
         report = Stage(plan, cloud, screen).play()
     report["seconds"] = round(time.monotonic() - started, 1)

@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.cloudformation.models import cloudformation_backends
 
+from local.aws.account import ACCOUNT_ID, REGION, STACK_NAME
 from local.errors import LaptopCloudError, ResourceError
 from local.stack.makers import LEFT_OUT, check_types, maker, updater
 from local.stack.stack import Made, Properties, Stack
@@ -58,9 +59,9 @@ def _register(stack: Stack) -> None:
     """Let `aws cloudformation` answer: describe-stacks with the outputs, list-stack-resources with the resources."""
     outputs = {name: {"Value": value} for name, value in stack.outputs().items()}
     body = json.dumps({"Resources": {}, "Outputs": outputs})
-    stacks = cloudformation_backends[stack.account.account_id][stack.account.region].stacks
+    stacks = cloudformation_backends[ACCOUNT_ID][REGION].stacks
     stacks.clear()
-    stack.client("cloudformation").create_stack(StackName=stack.account.stack_name, TemplateBody=body)
+    stack.client("cloudformation").create_stack(StackName=STACK_NAME, TemplateBody=body)
     registered: Any = next(iter(stacks.values()))
     registered.resource_map = {
         name: SimpleNamespace(

@@ -147,6 +147,20 @@ def test_search_and_conditions_narrow_the_table(cloud: LaptopCloud, opened: Brow
     opened.sees("0 of", "#shown")
 
 
+def test_a_provider_is_opened_with_the_keyboard_alone(cloud: LaptopCloud, opened: Browser) -> None:
+    ConfigApi(cloud).call("PUT", "/by-keyboard", {"frequency": 15})
+    row(opened, "by-keyboard", "due")
+
+    opened.page.get_by_label("Search providers").focus()
+    opened.page.keyboard.type("by-keyboard")
+    opened.sees("1 of", "#shown")
+    for key in ("Tab", "ArrowDown", "Enter"):  # into the table's head, to its first row, and open it
+        opened.page.keyboard.press(key)
+
+    opened.sees("How it stands")
+    assert opened.page.get_by_role("heading", level=1).inner_text() == "by-keyboard"
+
+
 def test_names_groups_and_errors_with_html_and_escape_sequences_are_shown_as_text(
     cloud: LaptopCloud, opened: Browser
 ) -> None:

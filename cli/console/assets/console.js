@@ -13,6 +13,7 @@ dagfuncs.when = function (milliseconds) {
   return `${apart < 0 ? "in " + age : age + " ago"}, ${today ? "" : day + " "}${at.slice(11, 16)}Z`;
 };
 
+dagfuncs.openOnEnter = ({ event }) => event.key === "Enter" && event.target.querySelector("a")?.click();
 dagfuncs.worstFirst = (a, b, one, other) => one.data.order - other.data.order;
 
 const link = (href, text) => React.createElement(window.dash_core_components.Link, { href }, text);

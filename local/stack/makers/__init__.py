@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from local.errors import UnsupportedResourceError
-from local.stack.makers import api, code, custom, data, plain
+from local.stack.makers import code, custom, data, plain
 from local.stack.stack import Made, Properties, Stack
 from local.stack.template import Resource, Template
 
@@ -17,7 +17,7 @@ Maker = Callable[[Stack, Resource, Properties], Made]
 
 MAKERS: dict[str, Maker] = {
     **plain.MAKERS,
-    "AWS::ApiGateway::RestApi": api.rest_api,
+    "AWS::ApiGateway::RestApi": code.rest_api,
     "AWS::DynamoDB::Table": data.table,
     "AWS::Events::Rule": code.rule,
     "AWS::Glue::Job": code.glue_job,

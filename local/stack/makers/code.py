@@ -1,4 +1,4 @@
-"""Makers of what runs, and of what starts it: roles, functions, rules, state machines, Glue jobs."""
+"""Makers of what runs, and of what starts it: roles, functions, rules, state machines, REST APIs, Glue jobs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import re
 from typing import Any
 
+from local.aws.account import STACK_NAME
+from local.aws.api_gateway import RESOURCE, Proxy
 from local.errors import ResourceError
 from local.stack.package import LOCAL_FILES
 from local.stack.stack import Made, Properties, Stack, known_arguments
@@ -130,6 +132,29 @@ def state_machine(stack: Stack, resource: Resource, properties: Properties) -> M
     return Made(arn, {"Arn": arn, "Name": name})
 
 
+_FUNCTION_IN_URI = re.compile(r"functions/(arn:[^/]+)/invocations$")
+
+
+def rest_api(stack: Stack, resource: Resource, properties: Properties) -> Made:
+    """AWS::ApiGateway::RestApi, defined by its Body: one function behind every path, with or without an API key."""
+    gateway, body = stack.client("apigateway"), properties.get("Body") or {}
+    operation = body.get("paths", {}).get(RESOURCE, {}).get("x-amazon-apigateway-any-method", {})
+    uri = _FUNCTION_IN_URI.search(str(operation.get("x-amazon-apigateway-integration", {}).get("uri")))
+    if len(body.get("paths", {})) != 1 or uri is None:
+        raise ResourceError(f"{resource.logical_id}: only an API of ANY {RESOURCE} is known here.")
+    wanted = {name for entry in operation.get("security", body.get("security")) or [] for name in entry}
+    if wanted - {"api_key"}:
+        raise ResourceError(f"{resource.logical_id} uses the authorizers {wanted}: only API keys are known here.")
+    api = gateway.create_rest_api(name=properties.get("Name") or body["info"]["title"])
+    # moto deploys no API without a method, and this is one. Requests go to the listener.
+    method = {"restApiId": api["id"], "resourceId": api["rootResourceId"], "httpMethod": "ANY"}
+    gateway.put_method(**method, authorizationType="NONE")
+    gateway.put_integration(**method, type="MOCK")
+    responses = body.get("x-amazon-apigateway-gateway-responses", {})
+    stack.services.open_api(Proxy(api["id"], uri[1], bool(wanted), responses))
+    return Made(api["id"], {"RootResourceId": api["rootResourceId"], "RestApiId": api["id"]})
+
+
 def glue_job(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::Glue::Job: its script is uploaded as `sam package` would, and ScriptLocation says where to."""
     glue, name = stack.client("glue"), stack.name(resource, "Name", properties)
@@ -142,10 +167,15 @@ def glue_job(stack: Stack, resource: Resource, properties: Properties) -> Made:
     return Made(name)
 
 
+def artifacts(stack: Stack) -> str:
+    """The bucket of what belongs to the deployment, which is made where it is not there."""
+    stack.client("s3").create_bucket(Bucket=f"{STACK_NAME}-artifacts")
+    return f"{STACK_NAME}-artifacts"
+
+
 def _upload(stack: Stack, resource: Resource, location: str) -> str:
-    s3, bucket = stack.client("s3"), f"{stack.account.stack_name}-artifacts"
+    s3, bucket = stack.client("s3"), artifacts(stack)
     content = stack.content(resource, LOCAL_FILES, location.removeprefix(f"s3://{LOCAL_FILES}/"))
     key = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=key, Body=content)
     return f"s3://{bucket}/{key}"

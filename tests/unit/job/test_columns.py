@@ -121,3 +121,21 @@ def test_no_day_that_does_not_exist_becomes_another_day(days: list[date]) -> Non
         for day in days
     ]
     assert column("day", texts, "format: '%d.%m.%Y'") == expected
+
+
+MIXED = {
+    "price": (["1.5", "", "x", "1.505", "-2"], "factor: 1"),
+    "count": (["1", "", "x", "0x1", " 7 "], "thousands: ','"),
+    "ratio": (["1", "", "x", "2e3"], ""),
+    "sold": (["true", "", "x", "0"], ""),
+    "day": (["1.2.2024", "", "31.02.2024", "01.02.2024"], "format: '%d.%m.%Y'"),
+    "moment": (["2024-10-27 02:30", "", "2024-01-01", "2024-01-01T01:00:00Z"], "timezone: Europe/Berlin"),
+    "note": (["open", "", "shut", "other", "n/a"], "values: {open: o, shut: s}, nulls: ['', n/a]"),
+}
+
+
+@given(st.sampled_from(sorted(MIXED)), st.data())
+def test_a_column_comes_to_what_its_texts_come_to_one_by_one(field: str, data: st.DataObject) -> None:
+    texts, spelled = MIXED[field]
+    chosen = data.draw(st.lists(st.sampled_from(texts), min_size=1, max_size=12))
+    assert column(field, chosen, spelled) == [column(field, [text], spelled)[0] for text in chosen]

@@ -39,8 +39,8 @@ CONFIG_ENV ?= default
 ARGS ?=
 HISTORIES ?=
 KILLS_ROUNDS ?=
-# Two Spark drivers and their tests are what two cores carry. tests/conftest.py says which tests share a worker and in which
-# order they run.
+# Each worker has up to two Spark drivers of its own, which is what two cores carry. tests/conftest.py says which tests share
+# a worker and in which order they run.
 TEST_WORKERS ?= 2
 
 # The SAM CLI: no telemetry, no question to PyPI for a newer version (its state folder says it has just asked),

@@ -35,9 +35,7 @@ class Stack(Lookups):
     made
         Logical id -> the resource.
     properties
-        Logical id -> the properties with which it was made or last updated.
-    half_done
-        Logical ids of resources whose last update failed.
+        Logical id -> the properties with which it was last made or updated, or was to be.
     """
 
     def __init__(self, services: Services, template: Template) -> None:
@@ -46,7 +44,6 @@ class Stack(Lookups):
         self.client = services.client
         self.made: dict[str, Made] = {}
         self.properties: dict[str, Properties] = {}
-        self.half_done: set[str] = set()
 
     def resolve(self, value: Any) -> Any:
         """`value` with every reference replaced, and API Gateway's addresses by those of this machine."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
 
 from local.aws.account import STACK_NAME
 from local.aws.api_gateway import RESOURCE, Proxy
@@ -16,31 +15,24 @@ from local.stack.template import Resource
 
 
 def role(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::IAM::Role with its policies. AWS's own managed policies are named, but their text is not here."""
-    iam = stack.client("iam")
+    """AWS::IAM::Role with its policies; one that a changed template no longer has stays.
+
+    AWS's own managed policies are named, but their text is not here.
+    """
+    iam, made = stack.client("iam"), stack.made.get(resource.logical_id)
     name = stack.name(resource, "RoleName", properties, 64)
-    arguments = known_arguments(iam, "create_role", {**properties, "RoleName": name})
-    made = iam.create_role(**arguments)["Role"]
-    _set_policies(iam, name, properties)
-    stack.services.roles[made["Arn"]] = resource.logical_id
-    return Made(name, {"Arn": made["Arn"], "RoleId": made["RoleId"]})
-
-
-def update_role(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """The role with other policies; one that the template no longer has stays."""
-    made = stack.made[resource.logical_id]
-    _set_policies(stack.client("iam"), made.ref, properties)
-    return made
-
-
-def _set_policies(iam: Any, role_name: str, properties: Properties) -> None:
+    if made is None:
+        found = iam.create_role(**known_arguments(iam, "create_role", {**properties, "RoleName": name}))["Role"]
+        stack.services.roles[found["Arn"]] = resource.logical_id
+        made = Made(name, {"Arn": found["Arn"], "RoleId": found["RoleId"]})
     for policy in properties.get("Policies", []):
         # moto insists on a Version; AWS does not, and SAM's policy templates have none.
         document = json.dumps({"Version": "2012-10-17", **policy["PolicyDocument"]})
-        iam.put_role_policy(RoleName=role_name, PolicyName=policy["PolicyName"], PolicyDocument=document)
+        iam.put_role_policy(RoleName=name, PolicyName=policy["PolicyName"], PolicyDocument=document)
     for arn in properties.get("ManagedPolicyArns", []):
         if not arn.startswith("arn:aws:iam::aws:"):
-            iam.attach_role_policy(RoleName=role_name, PolicyArn=arn)
+            iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+    return made
 
 
 def managed_policy(stack: Stack, resource: Resource, properties: Properties) -> Made:
@@ -52,23 +44,9 @@ def managed_policy(stack: Stack, resource: Resource, properties: Properties) -> 
 
 
 def function(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::Lambda::Function: its package is the folder that CodeUri names."""
-    client, arguments = stack.client("lambda"), _function_arguments(stack, resource, properties)
-    made = client.create_function(**arguments)
-    return Made(arguments["FunctionName"], {"Arn": made["FunctionArn"]})
-
-
-def update_function(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """The function with another code or configuration; published versions stay as they are."""
-    client, arguments = stack.client("lambda"), _function_arguments(stack, resource, properties)
-    client.update_function_code(FunctionName=arguments["FunctionName"], **arguments.pop("Code"))
-    client.update_function_configuration(**known_arguments(client, "update_function_configuration", arguments))
-    return stack.made[resource.logical_id]
-
-
-def _function_arguments(stack: Stack, resource: Resource, properties: Properties) -> Properties:
-    name = stack.name(resource, "FunctionName", properties, 64)
-    arguments = known_arguments(stack.client("lambda"), "create_function", {**properties, "FunctionName": name})
+    """AWS::Lambda::Function: its package is the folder that CodeUri names; published versions stay as they are."""
+    client, name = stack.client("lambda"), stack.name(resource, "FunctionName", properties, 64)
+    arguments = known_arguments(client, "create_function", {**properties, "FunctionName": name})
     for foreign in ("LoggingConfig", "KMSKeyArn"):
         arguments.pop(foreign, None)
     if properties.get("Layers"):
@@ -77,8 +55,13 @@ def _function_arguments(stack: Stack, resource: Resource, properties: Properties
         )
     if "LogGroup" in properties.get("LoggingConfig", {}):
         stack.services.log_groups[name] = properties["LoggingConfig"]["LogGroup"]
-    code = properties["Code"]
-    return {**arguments, "Code": {"ZipFile": stack.content(resource, code.get("S3Bucket"), code.get("S3Key"))}}
+    code = {"ZipFile": stack.content(resource, properties["Code"].get("S3Bucket"), properties["Code"].get("S3Key"))}
+    if resource.logical_id not in stack.made:
+        made = client.create_function(**{**arguments, "Code": code})
+        return Made(name, {"Arn": made["FunctionArn"]})
+    client.update_function_code(FunctionName=name, **code)
+    client.update_function_configuration(**known_arguments(client, "update_function_configuration", arguments))
+    return stack.made[resource.logical_id]
 
 
 def event_source(stack: Stack, resource: Resource, properties: Properties) -> Made:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -18,8 +17,7 @@ from cli.deployment import Deployment
 from cli.history import folders, read_record
 from cli.output import Page, dollars, duration
 from fanout.costs import PRICES, PRICES_AS_OF, queue_dollars
-from fanout.errors import InvalidProviderError
-from fanout.providers import parse_entry
+from fanout.providers import parse_entries
 from fanout.runs import RunRecord
 
 PARALLEL = 16
@@ -99,12 +97,8 @@ def measure(stack: Deployment, provider: str, since: datetime) -> Spent:
 
 def periods(entries: Mapping[str, object], now: datetime) -> dict[str, timedelta]:
     """How often each provider is due that is not paused, of the entries that can be used."""
-    found = {}
-    for name, raw in entries.items():
-        with suppress(InvalidProviderError):
-            entry = parse_entry(name, raw, now)
-            found.update({} if entry.paused else {name: entry.period})
-    return found
+    usable, _ = parse_entries(entries, now)
+    return {name: entry.period for name, entry in usable.items() if not entry.paused}
 
 
 def spent(provider: str, records: Iterable[RunRecord], first_run: datetime | None = None) -> Spent:

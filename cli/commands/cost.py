@@ -29,6 +29,9 @@ FORECAST_DAYS = 3
 """From fewer days nothing is forecast: one night, one large first run or one outage would count too much."""
 
 
+COLUMNS = ("PROVIDER", ">RUNS", ">FAILED", ">ROWS", ">GLUE+LAMBDA", ">SQS", ">STEP FUNCTIONS", ">TOTAL")
+
+
 @dataclass(frozen=True)
 class Spent:
     """One provider's cost.
@@ -134,13 +137,14 @@ def spending(
     return Spending(since, until, round(days, 5), tuple(found), total, a_month, a_year, article)
 
 
+def row(one: Spent) -> tuple[object, ...]:
+    """What a provider's runs cost, in the order of `COLUMNS`."""
+    amounts = one.engines, one.messages, one.orchestration, one.dollars
+    return one.provider, one.runs, one.failed, one.rows, *map(dollars, amounts)
+
+
 def _show(report: Spending, page: Page) -> None:
-    rows = [
-        (s.provider, s.runs, s.failed, s.rows, *map(dollars, (s.engines, s.messages, s.orchestration, s.dollars)))
-        for s in report.providers
-    ]
-    columns = ("PROVIDER", ">RUNS", ">FAILED", ">ROWS", ">GLUE+LAMBDA", ">SQS", ">STEP FUNCTIONS", ">TOTAL")
-    page.table(columns, rows)
+    page.table(COLUMNS, map(row, report.providers))
     covered = duration(timedelta(days=report.measured_days))
     page.line(f"{dollars(report.dollars)} in {covered} (prices of {report.prices_as_of})")
     page.line(f"the article's design would have cost {dollars(report.article_dollars)}")

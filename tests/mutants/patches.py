@@ -57,6 +57,8 @@ news = _in("functions/fanout/news.py", f"{FUNCTIONS}/test_news.py")
 stored_news = _in("functions/fanout/adapters.py", "tests/integration/functions/test_news_store.py")
 schedule = _in("functions/fanout/schedule.py", f"{FUNCTIONS}/test_schedule.py")
 starts = _in("functions/fanout/starts.py", f"{FUNCTIONS}/test_starts.py")
+guard = _in("cli/console/guard.py", "tests/unit/cli/test_console.py")
+console = _in("cli/console/app.py", "tests/unit/cli/test_console.py")
 client = _in("functions/fanout/config_client.py", f"{FUNCTIONS}/test_config_client.py")
 sender = _in("glue/fanout_job/sender.py", f"{JOB}/test_send.py")
 formats = _in("glue/fanout_job/formats.py", f"{JOB}/test_lines.py")
@@ -371,6 +373,19 @@ PATCHES = (
         's3_prefix = "glue-fanout-prod"',
         's3_prefix = "prod"',
         (TEMPLATE,),
+    ),
+    guard("another host name is answered", "if host not in self._hosts:", "if not host:"),
+    guard("another origin is answered", 'if origin is not None and origin != f"http://{host}":', "if origin is None:"),
+    guard(
+        "whoever has no key is answered",
+        "if not self._has(asked.cookies.get(self._key_cookie), self._key):",
+        "if not host:",
+    ),
+    guard("a form without its token is taken", 'if asked.method not in ("GET", "HEAD") and not', "if not host and not"),
+    console(
+        "a console that is read-only makes changes",
+        "            if self.read_only:\n",
+        "            if not order.do:\n",
     ),
 )
 

@@ -336,7 +336,7 @@ PATCHES = (
     template("a second stage", "    OpenApiVersion: 3.0.1", "    TracingEnabled: true"),
     template("a tick before the key is in the plan", '${ConfigApiUsagePlanKey}"', '${Env}"'),
     template("an alarm at creation", "      TreatMissingData: missing\n", "      TreatMissingData: breaching\n"),
-    template("everybody's artifacts", "${ArtifactBucket}/${AWS::StackName}/*", "${ArtifactBucket}/*"),
+    template("everything in the data bucket", '${DataBucket.Arn}/library/*"}\n', '${DataBucket.Arn}/*"}\n'),
     template(
         "another account's artifacts", ', Condition: {StringEquals: {"aws:ResourceAccount": !Ref AWS::AccountId}}', ""
     ),

@@ -68,14 +68,15 @@ def ticks(stack: Deployment, since: datetime, until: datetime) -> list[dict[str,
     """The reports (`fanout.dispatcher.TickReport`) of the ticks that ended since a time, newest first."""
     pages = stack.client("logs").get_paginator("filter_log_events")
     found = []
-    for day in sorted({f"{since:%Y/%m/%d}", f"{until:%Y/%m/%d}"}):
+    for day in {f"{since:%Y/%m/%d}", f"{until:%Y/%m/%d}"}:
+        streams = f"{day}/{stack.output('DispatchFunctionName')}["
         for page in pages.paginate(
             logGroupName=stack.output("FunctionLogGroup"),
-            logStreamNamePrefix=f"{day}/{stack.output('DispatchFunctionName')}[",
+            logStreamNamePrefix=streams,
             startTime=int(since.timestamp() * 1000),
             filterPattern='"tick done"',
         ):
-            found += [event["message"] for event in page["events"]]
+            found += [event["message"] for event in page["events"] if event["logStreamName"].startswith(streams)]
     reports = [report for message in found if (report := _report(message))]
     return sorted(reports, key=lambda report: str(report["scheduled_at"]), reverse=True)
 

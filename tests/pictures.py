@@ -93,7 +93,6 @@ def take(cloud: LaptopCloud, seen: Browser) -> None:
     picture(seen, "overview")
     seen.page.emulate_media(color_scheme="dark")
     picture(seen, "overview-dark")
-    cloud.wait()
 
 
 def picture(seen: Browser, name: str) -> None:

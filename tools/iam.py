@@ -5,12 +5,12 @@ python -m tools.iam template.yaml
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from local.aws.account import ACCOUNT_ID, REGION
 from local.stack.intrinsics import resolve
@@ -90,13 +90,10 @@ class Names:
         return f"arn:aws:{service}:{REGION}:{ACCOUNT_ID}:{kind}{name}"
 
 
-def main() -> int:
+def main(template: Path) -> None:
     """Print the policy documents of the prod profile, which has all there are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("template", type=Path)
-    json.dump(documents(Template.load(parser.parse_args().template, EVERYTHING)), sys.stdout)
-    return 0
+    print(json.dumps(documents(Template.load(template, EVERYTHING))))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

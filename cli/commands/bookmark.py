@@ -34,16 +34,17 @@ class BookmarkReport:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """Objects that no committed manifest holds."""
+    """Answer of `fanout audit`; see `cli.audit.Audit`."""
 
     provider: str
     missed: tuple[StoredObject, ...]
     waiting: tuple[StoredObject, ...]
+    gone: tuple[StoredObject, ...]
 
 
 def show(op: Operator, provider: Provider) -> None:
     """Show a provider's bookmark."""
-    op.show(_report(op.stack.ledger.get(check_name(provider))), _show)
+    op.show(report_of(op.stack.ledger.get(check_name(provider))), _show)
 
 
 def set_to(
@@ -65,10 +66,10 @@ def reset(op: Operator, provider: Provider, yes: Yes = False) -> None:
 
 
 def audit(op: Operator, provider: Provider) -> Exit:
-    """List the objects that no run has sent. Status 1 if some were missed for good."""
+    """List the objects that no run has taken, and those deleted since. Status 1 if some were missed for good."""
     state = op.stack.ledger.get(check_name(provider))
     found = compare(op.stack.objects, op.stack.planning, state)
-    op.show(AuditReport(provider, found.missed, found.waiting), _show_audit)
+    op.show(AuditReport(provider, found.missed, found.waiting, found.gone), _show_audit)
     return Exit.UNHEALTHY if found.missed else Exit.OK
 
 
@@ -79,17 +80,19 @@ def _change(
     if state.lease is not None:
         op.note(f"run {state.lease.run_id} has the provider; its commit will be refused, and its changes sent again")
     op.confirm(question, yes=yes)
-    op.show(_report(update(op.stack.ledger, provider, rule)), _show)
+    op.show(report_of(update(op.stack.ledger, provider, rule)), _show)
 
 
-def _report(state: ProviderState) -> BookmarkReport:
+def report_of(state: ProviderState) -> BookmarkReport:
+    """A provider's bookmark."""
     mark = state.bookmark
     held_by = state.lease.run_id if state.lease else None
     return BookmarkReport(state.provider, mark.generation, mark.since, mark.watermark, len(mark.recent), held_by)
 
 
-def _show(report: BookmarkReport, page: Page) -> None:
-    facts = [
+def facts_of(report: BookmarkReport) -> list[tuple[str, object]]:
+    """A bookmark, by name."""
+    return [
         ("provider", report.provider),
         ("generation", report.generation),
         ("new since", report.since or "the beginning"),
@@ -97,11 +100,17 @@ def _show(report: BookmarkReport, page: Page) -> None:
         ("manifests in the window", report.manifests_in_window),
         ("held by run", report.held_by),
     ]
-    page.facts(facts)
+
+
+def _show(report: BookmarkReport, page: Page) -> None:
+    page.facts(facts_of(report))
 
 
 def _show_audit(report: AuditReport, page: Page) -> None:
     page.line(f"{report.provider}: {counted(len(report.missed), 'object')} missed, {len(report.waiting):,} waiting")
+    if report.gone:
+        page.line(f"{counted(len(report.gone), 'object')} deleted after a run; what the job made of them stays")
+        page.table(("LAST MODIFIED", ">SIZE", "DELETED"), [(o.last_modified, size(o.size), o.key) for o in report.gone])
     if report.missed:
         rows = [(o.last_modified, size(o.size), o.key) for o in report.missed]
         page.table(("LAST MODIFIED", ">SIZE", "MISSED"), rows)

@@ -52,9 +52,9 @@ class Template(Lookups):
     """
 
     def __init__(self, document: Mapping[str, Any], package: Package, parameters: Mapping[str, ParameterValue]) -> None:
-        self._document = document
         self.package = package
         self.parameters = dict(parameters)
+        self._document: dict[str, Any] = self._mapped(document, document.get("Mappings", {}))
         self._check_rules()
         self.resources = self._in_creation_order()
 
@@ -109,6 +109,20 @@ class Template(Lookups):
     def outputs(self) -> dict[str, Any]:
         """Output name -> its unresolved value, those with a false condition left away."""
         return {name: output["Value"] for name, output in self._wanted("Outputs").items()}
+
+    def _mapped(self, value: Any, maps: Mapping[str, Any]) -> Any:
+        """`value` with what Fn::FindInMap finds in its place: mappings, too, know parameters only."""
+        if isinstance(value, list):
+            return [self._mapped(item, maps) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if set(value) != {"Fn::FindInMap"}:
+            return {key: self._mapped(item, maps) for key, item in value.items()}
+        name, first, second = (str(resolve(key, self)) for key in value["Fn::FindInMap"])
+        try:
+            return maps[name][first][second]
+        except KeyError:
+            raise TemplateError(f"The template's mappings have no {name}, {first}, {second}.") from None
 
     def _check_rules(self) -> None:
         """Rules: what CloudFormation demands of parameters that belong together."""

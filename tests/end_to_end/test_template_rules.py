@@ -25,7 +25,7 @@ def test_names_limits_and_variables_come_from_the_template_alone(tmp_path: Path,
         ("MAX_WORKERS: !Ref MaxWorkers", "MAX_WORKERS: 123"),
         ("      Timeout: 60\n      MaxRetries: 0", "      Timeout: 11\n      MaxRetries: 0"),
     )
-    overrides = {"MaxConcurrentRuns": 7, "ScheduleExpression": "rate(5 minutes)"}
+    overrides = {"MaxConcurrentRuns": 7, "TickMinutes": 5}
     with LaptopCloud(changed, overrides, workdir=workdir) as cloud:
         (job,) = cloud.client("glue").get_jobs()["Jobs"]
         assert job["Name"] == "renamed-dev-job"

@@ -139,10 +139,12 @@ def rest_api(stack: Stack, resource: Resource, properties: Properties) -> Made:
 
 
 def glue_job(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::Glue::Job: its script is uploaded as `sam package` would, and ScriptLocation says where to."""
+    """AWS::Glue::Job: a script that is a local file is uploaded, as `sam package` would."""
     glue, name = stack.client("glue"), stack.name(resource, "Name", properties)
     arguments = known_arguments(glue, "create_job", {**properties, "Name": name})
-    arguments["Command"]["ScriptLocation"] = _upload(stack, resource, arguments["Command"]["ScriptLocation"])
+    location = arguments["Command"]["ScriptLocation"]
+    if location.startswith(f"s3://{LOCAL_FILES}/"):
+        arguments["Command"]["ScriptLocation"] = _upload(stack, resource, location)
     if resource.logical_id in stack.made:
         glue.update_job(**known_arguments(glue, "update_job", {"JobName": name, "JobUpdate": arguments}))
     else:

@@ -80,6 +80,8 @@ MAKERS = {
         attributes={"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}"},
     ),
     "AWS::CloudWatch::Dashboard": Plain("cloudwatch", "put_dashboard", "DashboardName"),
+    "AWS::Glue::Database": Plain("glue", "create_database", ref="{DatabaseInput[Name]}"),
+    "AWS::Glue::Table": Plain("glue", "create_table", ref="{TableInput[Name]}"),
     "AWS::KMS::Alias": Plain("kms", "create_alias", ref="{AliasName}"),
     "AWS::KMS::Key": Plain(
         "kms",

@@ -129,8 +129,8 @@ def test_the_page_itself_can_start_a_run_and_pause_a_provider() -> None:
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:9999"},
         {"Host": "evil.example"},
-        {"Host": "evil.example:4580"},
-        {"Host": "127.0.0.1:9999"},
+        {"Host": "rebound.example:4580", "Origin": "http://rebound.example:4580"},
+        {"Host": "127.0.0.1:9999", "Origin": "http://127.0.0.1:9999"},
         {"X_CSRFToken": ""},
         {"X_CSRFToken": "guessed"},
         {"Cookie": ""},
@@ -150,7 +150,14 @@ def test_a_change_of_another_origin_or_host_or_without_token_or_key_is_refused_a
     assert (stack.states.started, stack.changes) == ([], [])
 
 
-@pytest.mark.parametrize("headers", [{"Host": "rebound.example"}, {"Origin": "https://evil.example"}], ids=str)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": f"rebound.example:{PORT}", "Origin": f"http://rebound.example:{PORT}"},
+        {"Origin": "https://evil.example"},
+    ],
+    ids=str,
+)
 def test_nobody_else_may_even_look(headers: dict[str, str]) -> None:
     visitor = Visitor(Stack())
 

@@ -24,8 +24,14 @@ UV := uv==0.13.9
 TEMPLATE := template.yaml
 BUILT := .aws-sam/build/template.yaml
 
+# What the small run's own version of pyarrow, which is not Glue's, has to pass.
+FORMAT_TESTS := $(addprefix tests/unit/job/test_,columns.py csv.py json.py xml.py standard_files.py public_files.py)
+
 # What may be set on the command line.
+JOB ?=
 CHANGE_LOG ?=
+FILES ?=
+MAPPINGS ?=
 PROVIDERS ?=
 ROWS ?=
 FREQUENCY ?=
@@ -36,8 +42,8 @@ CONFIG_ENV ?= default
 ARGS ?=
 HISTORIES ?=
 KILLS_ROUNDS ?=
-# Two Spark drivers and their tests are what two cores carry. tests/conftest.py says which tests share a worker and in which
-# order they run.
+# Each worker has up to two Spark drivers of its own, which is what two cores carry. tests/conftest.py says which tests share
+# a worker and in which order they run.
 TEST_WORKERS ?= 2
 
 # The SAM CLI: no telemetry, no question to PyPI for a newer version (its state folder says it has just asked),
@@ -62,15 +68,16 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.11" >&2; exit 1;
 @$(1)/bin/python -m pip check --disable-pip-version-check >/dev/null
 endef
 
-.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-scale bench-console pictures soak shuffle mutants cost security sbom lock clean distclean
+.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-console pictures soak shuffle mutants cost security sbom lock clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed $(SAM_VENV)/.installed ## Install everything that run, test, build and validate need
 
-run: $(VENV)/.installed ## The whole system on this machine, once: CHANGE_LOG=dir, PROVIDERS=n, ROWS=n
-	@$(PY) -m local run $(if $(CHANGE_LOG),--change-log "$(CHANGE_LOG)") $(if $(PROVIDERS),--providers $(PROVIDERS)) \
+run: $(VENV)/.installed ## The whole system on this machine, once: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir
+	@$(PY) -m local run $(if $(JOB),--job $(JOB)) $(if $(FILES),--files "$(FILES)") \
+	  $(if $(MAPPINGS),--mappings "$(MAPPINGS)") $(if $(CHANGE_LOG),--change-log "$(CHANGE_LOG)") $(if $(PROVIDERS),--providers $(PROVIDERS)) \
 	  $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 up: $(VENV)/.installed ## Keep the system running on this machine with its schedule ticking; Ctrl-C ends it
@@ -104,6 +111,7 @@ validate: $(VENV)/.installed $(SAM_VENV)/.installed ## Lint the template and the
 	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
 	@SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state \
 	  $(PY) -m tools.check_package --sam $(SAM_VENV)/bin/sam --template $(TEMPLATE) --built $(BUILT)
+	@PYTHONPATH=.aws-sam/build/SmallRunFunction $(PY) -m pytest -q -p no:xdist -p no:cacheprovider $(FORMAT_TESTS)
 
 deploy: $(VENV)/.installed $(SAM_VENV)/.installed ## Build and deploy to AWS with your credentials: CONFIG_ENV=default|dev|prod
 	@$(SAM) build --config-env $(CONFIG_ENV)
@@ -120,7 +128,7 @@ invoke: $(VENV)/.installed $(SAM_VENV)/.installed ## One function with one event
 	  $(PY) -m local invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
 	fi
 
-bench: bench-dispatch bench-job bench-scale bench-console ## Measure everything; tables, plots and JSON go to docs/bench/
+bench: bench-dispatch bench-job bench-standardize bench-scale bench-console ## Measure everything; tables, plots and JSON go to docs/bench/
 	@$(PY) -m pytest tests/benchmarks -m benchmark -s
 
 bench-dispatch: $(VENV)/.installed ## The dispatcher beside the article's serial loop
@@ -128,6 +136,9 @@ bench-dispatch: $(VENV)/.installed ## The dispatcher beside the article's serial
 
 bench-job: $(VENV)/.installed ## The job beside the article's way, and beside the bare limit
 	@$(PY) tests/benchmarks/job_bench.py $(ARGS)
+
+bench-standardize: $(VENV)/.installed ## The standardizing job over 1 GB of CSV, beside plain Spark and beside pyarrow
+	@$(PY) tests/benchmarks/standardize_bench.py $(ARGS)
 
 bench-scale: $(VENV)/.installed ## A day of 100,000 providers, 10,000 at once, 200 heavy ones, a million: about 5 minutes
 	@$(PY) tests/benchmarks/scale_bench.py $(ARGS)

@@ -1,12 +1,14 @@
-"""Which objects of a provider has no run sent? Compares the change log with every manifest that was worked off.
+"""Which objects of a provider has no run taken? Compares its objects with every manifest that was worked off.
 
 A run looks back only as far as the overlap. An object that turns up later than that (or whose key breaks the order
-that `KeyTimeFormat` promises) is taken by no run; nothing tells until somebody compares. Costs a listing of the
-whole change log of the provider, and two reads for each of its runs.
+that `KeyTimeFormat` promises) is taken by no run; nothing tells until somebody compares. Nor does anything tell that
+an object was deleted whose messages or files are out. Costs a listing of all objects of the provider, and two reads for
+each of its runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fanout.claims import listing
@@ -19,7 +21,7 @@ from fanout.settings import ClaimSettings
 
 @dataclass(frozen=True)
 class Audit:
-    """Objects in the change log that no run has sent in whole, oldest first.
+    """Where a provider's objects and what its runs made of them differ, oldest first.
 
     Attributes
     ----------
@@ -29,28 +31,37 @@ class Audit:
         whose manifests were removed, are among them too.
     waiting
         The next runs will take them.
+    gone
+        A run has taken them, and they are not there any more. What the job made of them stays.
     """
 
     missed: tuple[StoredObject, ...]
     waiting: tuple[StoredObject, ...]
+    gone: tuple[StoredObject, ...]
 
 
 def audit(objects: ObjectStore, settings: ClaimSettings, state: ProviderState) -> Audit:
-    """Compare a provider's change log with what its runs have sent, replays included."""
-    found = sorted(listing(objects, settings, state.provider, None), key=lambda o: (o.last_modified, o.key))
-    sent = _sent(objects, f"s3://{settings.data_bucket}/runs/provider={state.provider}/")
-    unsent = [o for o in found if o.identity not in sent]
+    """Compare a provider's objects with what its runs have taken, replays included."""
+    found = _in_order(listing(objects, settings, state.provider, None))
+    taken = _taken(objects, f"s3://{settings.data_bucket}/runs/provider={state.provider}/")
+    unsent = [o for o in found if o.identity not in taken]
+    there = {o.key for o in found}
     since = state.bookmark.since
     return Audit(
         missed=tuple(o for o in unsent if since is not None and o.last_modified < since),
         waiting=tuple(o for o in unsent if since is None or o.last_modified >= since),
+        gone=tuple({o.key: o for o in _in_order(taken.values()) if o.key not in there}.values()),
     )
 
 
-def _sent(objects: ObjectStore, runs: str) -> set[tuple[str, str]]:
-    """Identities of the objects in every manifest whose job has proved that it sent them."""
+def _in_order(objects: Iterable[StoredObject]) -> list[StoredObject]:
+    return sorted(objects, key=lambda o: (o.last_modified, o.key))
+
+
+def _taken(objects: ObjectStore, runs: str) -> dict[tuple[str, str], StoredObject]:
+    """The objects, by identity, in every manifest whose job has proved that it worked it off."""
     bucket = runs.removeprefix("s3://").partition("/")[0]
-    sent: set[tuple[str, str]] = set()
+    taken: dict[tuple[str, str], StoredObject] = {}
     for stored in objects.list(runs):
         if not stored.key.endswith("/result.json"):
             continue
@@ -62,5 +73,5 @@ def _sent(objects: ObjectStore, runs: str) -> set[tuple[str, str]]:
             proven(read_result(objects, run_dir), manifest.run_id, manifest)
         except ResultMissingError:
             continue
-        sent.update(o.identity for o in manifest.objects)
-    return sent
+        taken |= {o.identity: o for o in manifest.objects}
+    return taken

@@ -1,9 +1,10 @@
-"""Publishes the jobs' library: zips `fanout_job/` and PyYAML into the data bucket, and tells CloudFormation where.
+"""Publishes the job: puts its script, and `fanout_job/` and PyYAML as a zip, where Glue reads them.
 
-`sam package` uploads one script for a Glue job and nothing else. This function is the custom resource that brings the
-rest: its own code is this folder, so what it zips is what was deployed. The job gets the URI as `--extra-py-files`.
+`sam package` uploads for a Glue job one script of a fixed name, but which one a stack runs is a parameter. This
+function is the custom resource that brings script and library: its own code is this folder, so what it publishes is
+what was deployed. The job gets the script's URI as ScriptLocation and the zip's as `--extra-py-files`.
 
-A zip is named by the hash of its contents and none is ever removed, so a rollback finds the one before.
+Both are named by the hash of their contents and none is ever removed, so a rollback finds those before.
 Source: "Custom resource request and response objects", CloudFormation user guide.
 """
 
@@ -25,7 +26,8 @@ from botocore.exceptions import ClientError
 
 log = logging.getLogger("library")
 
-PACKAGE = Path(__file__).parent / "fanout_job"
+SCRIPTS = Path(__file__).parent
+PACKAGE = SCRIPTS / "fanout_job"
 YAML = Path(importlib.util.find_spec("yaml").origin).parent  # type: ignore[arg-type, union-attr]
 """Glue may not have it. It works without its C part, so a zip can bring it."""
 
@@ -42,7 +44,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     ----------
     event
         ``{"RequestType": "Create" | "Update" | "Delete", "ResponseURL", "StackId", "RequestId",
-        "LogicalResourceId", "PhysicalResourceId"?, "ResourceProperties": {"Bucket", "Prefix"}}``.
+        "LogicalResourceId", "PhysicalResourceId"?, "ResourceProperties": {"Bucket", "Prefix", "Job"}}``.
 
     Returns
     -------
@@ -56,22 +58,39 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         if event.get("RequestType") != "Delete":
             properties = event["ResourceProperties"]
-            uri = publish(boto3.client("s3"), properties["Bucket"], properties["Prefix"], PACKAGE, YAML)
-            answer |= {"PhysicalResourceId": uri, "Data": {"Uri": uri}}
+            place = boto3.client("s3"), properties["Bucket"], properties["Prefix"]
+            script = publish(*place, f"{properties['Job']}.py", script_of(properties["Job"]))
+            library = publish(*place, f"{PACKAGE.name}.zip", zipped(PACKAGE, YAML))
+            answer |= {"PhysicalResourceId": library, "Data": {"Uri": library, "Script": script}}
     except Exception as error:
-        log.exception("the jobs' library was not published")
-        reason = f"the jobs' library was not published: {type(error).__name__}: {error}"
+        log.exception("the job was not published")
+        reason = f"the job was not published: {type(error).__name__}: {error}"
         answer |= {"Status": "FAILED", "Reason": reason[:MAX_REASON_CHARACTERS]}
     send(event["ResponseURL"], answer)
     return answer
 
 
-def publish(s3: Any, bucket: str, prefix: str, *packages: Path) -> str:
-    """Put the library into the bucket, unless it is there, and return its URI, which bears the first package's name."""
-    body = zipped(*packages)
-    key = f"{prefix.rstrip('/')}/{packages[0].name}-{hashlib.sha256(body).hexdigest()[:16]}.zip"
+def script_of(job: str) -> bytes:
+    """Return the source of a job's script.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such job; names those that there are.
+    """
+    script = SCRIPTS / f"{job}.py"
+    if not script.is_file() or script.parent != SCRIPTS or script == Path(__file__):
+        jobs = sorted(path.stem for path in SCRIPTS.glob("*.py") if path != Path(__file__))
+        raise FileNotFoundError(f"there is no glue/{job}.py; Job may be {', '.join(jobs)}")
+    return script.read_bytes()
+
+
+def publish(s3: Any, bucket: str, prefix: str, name: str, body: bytes) -> str:
+    """Put a file into the bucket, unless it is there, and return its URI: the name, with a hash of the contents."""
+    stem, _, suffix = name.rpartition(".")
+    key = f"{prefix.rstrip('/')}/{stem}-{hashlib.sha256(body).hexdigest()[:16]}.{suffix}"
     try:
-        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/zip", IfNoneMatch="*")
+        s3.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
     except ClientError as error:
         if error.response["Error"]["Code"] != "PreconditionFailed":  # it is there already
             raise

@@ -13,12 +13,13 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import boto3
 import typer
@@ -70,11 +71,11 @@ def _environment(endpoint: str) -> dict[str, str]:
 
 
 def script_locations(document: dict[str, Any]) -> dict[str, str]:
-    """Logical id of each Glue job -> where its script lies."""
+    """Logical id of each Glue job whose script the template names -> where it lies. Others the stack publishes."""
     return {
         logical_id: resource["Properties"]["Command"]["ScriptLocation"]
         for logical_id, resource in document["Resources"].items()
-        if resource["Type"] == "AWS::Glue::Job"
+        if resource["Type"] == "AWS::Glue::Job" and isinstance(resource["Properties"]["Command"]["ScriptLocation"], str)
     }
 
 
@@ -90,6 +91,15 @@ def _uploaded(s3: Any, location: Any, logical_id: str) -> bytes:
         raise PackageError(f"{logical_id} points to the bucket {bucket}, and not to the one packaged into")
     body: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     return body
+
+
+def handler_of(properties: dict[str, Any], source: dict[str, Any]) -> str:
+    """The handler of a function, with the parameters' defaults in it."""
+    handler = properties["Handler"]
+    if isinstance(handler, str):
+        return handler
+    defaults = {name: str(rules.get("Default", "")) for name, rules in source["Parameters"].items()}
+    return re.sub(r"\$\{(\w+)\}", lambda match: defaults[match[1]], handler["Fn::Sub"])
 
 
 def _expect(same: bool, logical_id: str, what: str) -> str:
@@ -118,7 +128,7 @@ def check(s3: Any, packaged: dict[str, Any], source: dict[str, Any], root: Path)
             yield _expect(body == (root / own["DefinitionUri"]).read_bytes(), logical_id, own["DefinitionUri"])
         elif resource["Type"] == "AWS::Serverless::Function":
             settings = common | own
-            module = settings["Handler"].rpartition(".")[0] + ".py"
+            module = handler_of(settings, source).rpartition(".")[0] + ".py"
             archive = zipfile.ZipFile(io.BytesIO(_uploaded(s3, resource["Properties"]["CodeUri"], logical_id)))
             there = module in archive.namelist()
             same = there and archive.read(module) == (root / settings["CodeUri"] / module).read_bytes()
@@ -126,7 +136,9 @@ def check(s3: Any, packaged: dict[str, Any], source: dict[str, Any], root: Path)
 
 
 def main(
-    *, sam: Path, template: Path = Path("template.yaml"), built: Path = Path(".aws-sam/build/template.yaml")
+    sam: Annotated[Path, typer.Option(help="The SAM CLI.")],
+    template: Path = Path("template.yaml"),
+    built: Path = Path(".aws-sam/build/template.yaml"),
 ) -> None:
     """Package, compare, print; the exit status is 1 when something is missing or differs."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # one line a request otherwise

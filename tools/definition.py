@@ -79,11 +79,11 @@ def definitions(template: Template) -> dict[str, dict[str, Any]]:
         if resource.type != "AWS::StepFunctions::StateMachine":
             continue
         location = resource.properties["DefinitionS3Location"]
-        path = template.local_path(location["Bucket"], location["Key"])
-        if path is None or not path.is_file():
+        text = template.package.content(location["Key"])
+        if text is None:
             raise DefinitionError(f"{logical_id}: there is no definition at {location['Key']}")
         values = resolve(resource.properties.get("DefinitionSubstitutions", {}), Names(template, None))
-        found[logical_id] = substitute(path.read_text(encoding="utf-8"), values)
+        found[logical_id] = substitute(text.decode(), values)
     return found
 
 

@@ -49,9 +49,9 @@ def decided(value: Any, template: Template) -> Any:
     return {key: item for key, item in found.items() if item != {"Ref": "AWS::NoValue"}}
 
 
-def main(template: Path, parameters: Annotated[list[str], typer.Argument(metavar="[Name=value]...")]) -> None:
+def main(template: Path, parameters: Annotated[list[str] | None, typer.Argument(metavar="Name=value")] = None) -> None:
     """Print the expanded template as JSON."""
-    print(json.dumps(expanded(template, dict(given.split("=", 1) for given in parameters)), indent=1))
+    print(json.dumps(expanded(template, dict(given.split("=", 1) for given in parameters or ())), indent=1))
 
 
 if __name__ == "__main__":

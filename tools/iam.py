@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from local.aws.account import ACCOUNT_ID, REGION
 from local.stack.intrinsics import resolve
 from local.stack.template import Template
 
@@ -73,9 +74,8 @@ class Names:
             return called
         if resource.type not in _NAMED_BY:
             return self._arn(resource.type.split("::")[1].lower(), called)
-        account = self._template.account
         plain = called.rpartition("/")[2] if called.startswith("http") else called
-        return "arn:aws:" + _NAMED_BY[resource.type].format(region=account.region, account=account.account_id, id=plain)
+        return "arn:aws:" + _NAMED_BY[resource.type].format(region=REGION, account=ACCOUNT_ID, id=plain)
 
     def condition(self, name: str) -> bool:
         """Whether the template's condition holds."""
@@ -86,9 +86,8 @@ class Names:
         return f"{{{{resolve:{service}:{reference}}}}}"
 
     def _arn(self, service: str, name: str) -> str:
-        account = self._template.account
         kind = {"states": "stateMachine:", "secretsmanager": "secret:"}.get(service, "")
-        return f"arn:aws:{service}:{account.region}:{account.account_id}:{kind}{name}"
+        return f"arn:aws:{service}:{REGION}:{ACCOUNT_ID}:{kind}{name}"
 
 
 def main(template: Path) -> None:

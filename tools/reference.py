@@ -219,7 +219,7 @@ def messages() -> Iterator[str]:
     rows = [
         ("`specversion`", "`1.0`"),
         ("`id`", "the stream record's event id, else object and line; `-0`, `-1` … when `transform` returns several"),
-        ("`source`", "`/glue-fanout/{Env}/{provider}`"),
+        ("`source`", "`/glue-fanout/{Env}/{Job}/{provider}`"),
         ("`type`", "`dynamodb.insert`, `dynamodb.modify` or `dynamodb.remove`"),
         ("`time`", "when the row changed, RFC 3339"),
         ("`subject`", "the row's keys as compact JSON"),

@@ -34,11 +34,12 @@ class BookmarkReport:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """Objects that no committed manifest holds."""
+    """Answer of `fanout audit`; see `cli.audit.Audit`."""
 
     provider: str
     missed: tuple[StoredObject, ...]
     waiting: tuple[StoredObject, ...]
+    gone: tuple[StoredObject, ...]
 
 
 def show(op: Operator, provider: Provider) -> None:
@@ -65,10 +66,10 @@ def reset(op: Operator, provider: Provider, yes: Yes = False) -> None:
 
 
 def audit(op: Operator, provider: Provider) -> Exit:
-    """List the objects that no run has sent. Status 1 if some were missed for good."""
+    """List the objects that no run has taken, and those deleted since. Status 1 if some were missed for good."""
     state = op.stack.ledger.get(check_name(provider))
     found = compare(op.stack.objects, op.stack.planning, state)
-    op.show(AuditReport(provider, found.missed, found.waiting), _show_audit)
+    op.show(AuditReport(provider, found.missed, found.waiting, found.gone), _show_audit)
     return Exit.UNHEALTHY if found.missed else Exit.OK
 
 
@@ -107,6 +108,9 @@ def _show(report: BookmarkReport, page: Page) -> None:
 
 def _show_audit(report: AuditReport, page: Page) -> None:
     page.line(f"{report.provider}: {counted(len(report.missed), 'object')} missed, {len(report.waiting):,} waiting")
+    if report.gone:
+        page.line(f"{counted(len(report.gone), 'object')} deleted after a run; what the job made of them stays")
+        page.table(("LAST MODIFIED", ">SIZE", "DELETED"), [(o.last_modified, size(o.size), o.key) for o in report.gone])
     if report.missed:
         rows = [(o.last_modified, size(o.size), o.key) for o in report.missed]
         page.table(("LAST MODIFIED", ">SIZE", "MISSED"), rows)

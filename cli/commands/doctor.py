@@ -133,7 +133,7 @@ def _script(stack: Deployment) -> str:
         found = stack.client("s3").head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
-            raise CheckFailedError(f"there is nothing at {location}", "deploy again: sam uploads the script") from None
+            raise CheckFailedError(f"there is nothing at {location}", "deploy again, which publishes it") from None
         raise
     return f"{location}, {found['ContentLength']:,} bytes"
 

@@ -181,14 +181,15 @@ class Claims:
         """What the run is to do. Two racing plans of one run agree on the manifest that was written first."""
         if self.settings.bookmark_mode == "glue" and request.replay is None:
             reason = "Glue's own bookmark decides what is new"
-            generation = state.bookmark.generation
-            return Plan(generation=generation, engine="glue", reason=reason, workers=MIN_WORKERS, objects=None)
+            job, generation = self.settings.job, state.bookmark.generation
+            return Plan(job=job, generation=generation, engine="glue", reason=reason, workers=MIN_WORKERS, objects=None)
         uri, manifest = manifest_uri(lease.run_dir), self._select(state, request)
         body = manifest.model_dump_json(by_alias=True, exclude_none=True).encode()
         if manifest.objects and not self.objects.create(uri, body):
             manifest = read_manifest(self.objects, uri) or manifest
         engine, reason, workers = self._engine(manifest)
         return Plan(
+            job=self.settings.job,
             # The manifest's, which may be older than the state's: a bookmark set by hand since then makes it void.
             generation=manifest.generation,
             engine=engine,
@@ -211,7 +212,7 @@ class Claims:
         else:
             since, known = state.bookmark.since, self._known(state)
             found = listing(self.objects, self.settings, state.provider, since)
-            selection = select(found, since, known, *bounds)
+            selection = select(found, since, lambda stored: is_known(stored, known, state.untracked_at), *bounds)
             # It bounds the ledger item (400 KB at most) and the reads of a claim, whatever overlap and cadence are.
             if len(state.bookmark.recent) >= self.max_recent:
                 carried = tuple(o for o in known.values() if since is None or o.last_modified >= since)
@@ -228,10 +229,15 @@ class Claims:
             carried=carried,
         )
 
-    def _known(self, state: ProviderState) -> dict[tuple[str, str], StoredObject]:
-        """What the window's manifests hold. One that was removed counts for nothing: its objects are sent again."""
-        manifests = (read_manifest(self.objects, manifest_uri(run.run_dir)) for run in state.bookmark.recent)
-        return {o.identity: o for manifest in manifests if manifest for o in manifest.known}
+    def _known(self, state: ProviderState) -> dict[str, StoredObject]:
+        """What the window's manifests hold, of each key what the last run took: bytes that were overwritten by others
+        and come back are new. A manifest that was removed counts for nothing: its objects are sent again.
+        """
+        last: dict[str, StoredObject] = {}
+        for run in state.bookmark.recent:
+            manifest = read_manifest(self.objects, manifest_uri(run.run_dir))
+            last |= {stored.key: stored for stored in manifest.known} if manifest else {}
+        return last
 
     def _engine(self, manifest: Manifest) -> tuple[Engine, str, int]:
         """Engine, why, and with how many workers."""
@@ -253,6 +259,25 @@ class Claims:
             self.reporter.report(provider, Report(run_id=lease.run_id, status="running"))
         except FanoutError as error:
             self.log(f"{provider}: the config API was not told that the run began: {error}")
+
+
+def is_known(stored: StoredObject, known: Mapping[str, StoredObject], untracked_at: datetime | None) -> bool:
+    """Whether a committed run has taken the object, and no run can have taken other bytes of its key since.
+
+    Parameters
+    ----------
+    stored
+        As the listing shows it.
+    known
+        Key -> what the last run of the window that took it has taken.
+    untracked_at
+        When a run last ended of whose objects the bookmark knows nothing. What was written again since it was taken,
+        with the same bytes, may have had others while that run worked.
+    """
+    taken = known.get(stored.key)
+    if taken is None or taken.etag != stored.etag:
+        return False
+    return stored.last_modified == taken.last_modified or untracked_at is None or untracked_at < taken.last_modified
 
 
 def listing(

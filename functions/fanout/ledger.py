@@ -63,6 +63,9 @@ class ProviderState(Frozen):
     last_run: RunRecord | None = None
     report: Report | None = None
     behind: bool = Field(default=False, description="objects are left for the next run of which no news tells")
+    untracked_at: datetime | None = Field(
+        default=None, description="when a run last ended that left nothing in the bookmark: it failed, or was a replay"
+    )
 
     @property
     def attention(self) -> bool:
@@ -266,7 +269,7 @@ def commit(
             return state
         raise lease_lost(state, lease.run_id)
     if lease.replay:
-        return state.model_copy(update={"lease": None, "last_run": record})
+        return state.model_copy(update={"lease": None, "last_run": record, "untracked_at": record.ended_at})
     caught_up = record.backlog == 0
     last_success = max(lease.turn, state.last_success or lease.turn) if caught_up else state.last_success
     return state.model_copy(
@@ -309,7 +312,7 @@ def fail(
         return state
     failed = RunRecord.of(lease, "failed", now, figures or {}, error=error)
     if lease.replay:
-        return state.model_copy(update={"lease": None, "last_run": failed})
+        return state.model_copy(update={"lease": None, "last_run": failed, "untracked_at": now})
     failures = state.failures + 1
     return state.model_copy(
         update={
@@ -317,6 +320,7 @@ def fail(
             "failures": failures,
             "retry_at": lease.turn + backoff.delay(failures),
             "last_run": failed,
+            "untracked_at": now,
             "report": Report(run_id=run_id, status="failed", last_success=state.last_success, error=error),
         }
     )

@@ -3,13 +3,13 @@
 A provider's change log only grows, but objects do not turn up in the order of their LastModified: a multipart
 upload carries the time at which it *began*. So a run looks back from the newest object by the overlap, and leaves
 out what the manifests in that window already hold. An object is known by key and ETag: overwritten with other
-bytes it is new, overwritten with the same bytes it is not.
+bytes it is new, overwritten with the same bytes it is not, unless a run may have taken other bytes in between.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol, Self
 
@@ -80,8 +80,8 @@ class Manifest(BaseModel):
 
     @property
     def known(self) -> tuple[StoredObject, ...]:
-        """The objects that need not be sent again once this run is committed."""
-        return (*self.objects, *(self.carried or ()))
+        """The objects that need not be sent again once this run is committed; of each key the last counts."""
+        return (*(self.carried or ()), *self.objects)
 
 
 class Selection(BaseModel):
@@ -133,7 +133,7 @@ def is_data(path: str) -> bool:
 def select(
     listing: Iterable[StoredObject],
     since: datetime | None,
-    seen: Container[tuple[str, str]],
+    seen: Callable[[StoredObject], bool],
     max_objects: int,
     max_bytes: int,
 ) -> Selection:
@@ -146,7 +146,7 @@ def select(
     since
         Objects modified before this time are old; None when every object is new.
     seen
-        Identities of the objects in the manifests of the overlap window.
+        Whether an object is in the manifests of the overlap window.
     max_objects, max_bytes
         Bounds of one run.
     """
@@ -155,7 +155,7 @@ def select(
     def new() -> Iterator[StoredObject]:
         nonlocal count
         for stored in listing:
-            if (since is None or stored.last_modified >= since) and stored.identity not in seen:
+            if (since is None or stored.last_modified >= since) and not seen(stored):
                 count += 1
                 yield stored
 
@@ -184,7 +184,7 @@ def select_replay(listing: Iterable[StoredObject], replay: Replay, max_objects: 
         The range holds more than one run may take; the message says up to where it would fit.
     """
     in_range = (o for o in listing if replay.start <= o.last_modified <= replay.end)
-    selection = select(in_range, None, set(), max_objects, max_bytes)
+    selection = select(in_range, None, lambda stored: False, max_objects, max_bytes)
     if selection.backlog:
         fits = max(o.last_modified for o in selection.objects)
         raise ReplayTooLargeError(

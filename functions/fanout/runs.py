@@ -21,6 +21,7 @@ class Frozen(BaseModel):
 class Plan(Frozen):
     """What a run is to do, decided once by its claim."""
 
+    job: str = Field(default="", description="name of the job that does it")
     generation: int = Field(description="of the bookmark that it was planned on")
     engine: Engine
     reason: str = Field(description="why that engine")
@@ -67,6 +68,7 @@ class RunRecord(Frozen):
     status: Literal["succeeded", "failed"]
     started_at: datetime
     ended_at: datetime
+    job: str = ""
     generation: int = 0
     run_dir: str = ""
     engine: Engine = "none"
@@ -97,7 +99,7 @@ class RunRecord(Frozen):
     ) -> RunRecord:
         """The record of the run that holds a lease; `figures` are what its job measured, by field name."""
         plan = lease.plan
-        planned = plan.model_dump(include={"generation", "engine", "reason", "marks"}) if plan else {}
+        planned = plan.model_dump(include={"job", "generation", "engine", "reason", "marks"}) if plan else {}
         return cls(
             run_id=lease.run_id,
             status=status,

@@ -68,6 +68,7 @@ class NoticeSettings(Settings):
 class ClaimSettings(RunSettings):
     """What *Claim Partition* needs."""
 
+    job: str = Field(description="the name of the job that this stack runs")
     change_log_dir: str = Field(pattern=r"^s3://[^/]+(/.+)?$")
     data_bucket: str
     key_time_format: str = ""

@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -31,72 +31,100 @@ def csv_blocks(pieces: Iterator[bytes], how: Csv, wanted: Sequence[str], bad: Ba
     CorruptObjectError
         The header lacks a column, the text is not of this encoding, a row is too long or its quotes are never closed.
     """
-    pieces = as_utf8(pieces, how.encoding)
-    names, rest = header_of(pieces, how)
+    names, rest = header_of(as_utf8(pieces, how.encoding), how)
     if names is None:
         return
-    for name in wanted:
-        if names.count(name) != 1:
-            raise CorruptObjectError(
-                f"its header has no column {name!r}"
-                if name not in names
-                else f"its header has the column {name!r} twice"
-            )
-    rejected: deque[Any] = deque()
-
-    def reject(row: Any) -> str:
-        rejected.append(row)
-        return "skip"
-
-    quotes = Quotes(rest, how)
+    check_header(names, wanted)
+    quotes, numbering = Quotes(rest, how), Numbering(bad)
     last: Block | None = None
-    number = 1
     try:
-        reader = arrow_csv.open_csv(
-            Bytes(quotes.seen()),
-            arrow_csv.ReadOptions(
-                use_threads=False, block_size=BLOCK_BYTES, column_names=[str(n) for n in range(len(names))]
-            ),
-            arrow_csv.ParseOptions(
-                delimiter=how.delimiter,
-                quote_char=how.quote or False,
-                escape_char=how.escape or False,
-                newlines_in_values=how.quote is not None,
-                invalid_row_handler=reject,
-            ),
-            arrow_csv.ConvertOptions(
-                include_columns=[str(names.index(name)) for name in wanted],
-                column_types={str(n): pa.binary() for n in range(len(names))},
-                strings_can_be_null=False,
-            ),
-        )
-        for batch in reader:
+        for batch in opened(quotes.seen(), how, names, wanted, numbering.reject):
             if last is not None:
                 yield last
-            numbers: list[int] = []
-            ahead = number + batch.num_rows
-            while rejected and rejected[0].number < ahead:
-                row = rejected.popleft()
-                numbers += range(number, row.number)
-                number, ahead = row.number + 1, ahead + 1
-                what = f"has {row.actual_columns} fields, not {row.expected_columns}"
-                bad(RowError(what, line=row.number), row.text.encode(errors="surrogateescape"))
-            taken = batch.num_rows - len(numbers)
-            rest_of = counted(number, taken)
-            all_numbers = pa.concat_arrays([pa.array(numbers, pa.int64()), rest_of]) if numbers else rest_of
-            number += taken
-            last = Block(all_numbers, dict(zip(wanted, batch.columns, strict=True)))
+            last = Block(numbering.numbers(batch.num_rows), dict(zip(wanted, batch.columns, strict=True)))
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error):
             return
-        what = "has a row of more than {} bytes, or quotes that are never closed" if "straddling" in str(error) else ""
-        raise CorruptObjectError(what.format(BLOCK_BYTES) or "is not CSV that can be read", line=number) from None
-    quotes.check(number)
+        long = f"has a row of more than {BLOCK_BYTES} bytes, or quotes that are never closed"
+        what = long if "straddling" in str(error) else "is not CSV that can be read"
+        raise CorruptObjectError(what, line=numbering.next) from None
+    quotes.check(numbering.next)
     if last is not None:
         yield last
-    for row in rejected:
+    numbering.finish()
+
+
+def check_header(names: list[str], wanted: Sequence[str]) -> None:
+    """Raise CorruptObjectError unless each wanted column is there once."""
+    for name in wanted:
+        if name not in names:
+            raise CorruptObjectError(f"its header has no column {name!r}", line=1)
+        if names.count(name) > 1:
+            raise CorruptObjectError(f"its header has the column {name!r} twice", line=1)
+
+
+def opened(
+    pieces: Iterator[bytes], how: Csv, names: list[str], wanted: Sequence[str], reject: Callable[[Any], str]
+) -> Iterable[pa.RecordBatch]:
+    """Return Arrow's reader: batches of the wanted columns as bytes, which nobody has converted or checked."""
+    reader: Iterable[pa.RecordBatch] = arrow_csv.open_csv(
+        Bytes(pieces),
+        arrow_csv.ReadOptions(
+            use_threads=False, block_size=BLOCK_BYTES, column_names=[str(n) for n in range(len(names))]
+        ),
+        arrow_csv.ParseOptions(
+            delimiter=how.delimiter,
+            quote_char=how.quote or False,
+            escape_char=how.escape or False,
+            newlines_in_values=how.quote is not None,
+            invalid_row_handler=reject,
+        ),
+        arrow_csv.ConvertOptions(
+            include_columns=[str(names.index(name)) for name in wanted],
+            column_types={str(n): pa.binary() for n in range(len(names))},
+            strings_can_be_null=False,
+        ),
+    )
+    return reader
+
+
+class Numbering:
+    """Numbers the rows, and tells of those that have too few or too many fields in their turn.
+
+    Arrow leaves them out of its batches, tells of them while it reads ahead, and knows their numbers.
+    """
+
+    def __init__(self, bad: Bad) -> None:
+        self.bad, self.next = bad, 1
+        self.rejected: deque[Any] = deque()
+
+    def reject(self, row: Any) -> str:
+        """Take in a row that Arrow cannot use; answer what to do with it."""
+        self.rejected.append(row)
+        return "skip"
+
+    def numbers(self, count: int) -> pa.Array:
+        """Return the numbers of the next `count` good rows."""
+        parts = []
+        while self.rejected and self.rejected[0].number < self.next + count:
+            before = self.rejected[0].number - self.next
+            parts.append(counted(self.next, before))
+            count -= before
+            self._tell()
+        parts.append(counted(self.next, count))
+        self.next += count
+        return pa.concat_arrays(parts)
+
+    def finish(self) -> None:
+        """Tell of what comes after the last good row."""
+        while self.rejected:
+            self._tell()
+
+    def _tell(self) -> None:
+        row = self.rejected.popleft()
+        self.next = row.number + 1
         what = f"has {row.actual_columns} fields, not {row.expected_columns}"
-        bad(RowError(what, line=row.number), row.text.encode(errors="surrogateescape"))
+        self.bad(RowError(what, line=row.number), row.text.encode(errors="surrogateescape"))
 
 
 def as_utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:

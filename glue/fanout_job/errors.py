@@ -17,8 +17,8 @@ class JobError(Exception):
     """The job failed."""
 
     transient: ClassVar[bool] = False
-    unit: ClassVar[str] = "line"
-    """What `line` counts."""
+    unit = "line"
+    """What `line` counts: lines, or rows that may have several."""
 
     def __init__(self, message: str | None = None, *, uri: str | None = None, line: int | None = None) -> None:
         super().__init__(message or type(self).__doc__)

@@ -91,7 +91,7 @@ class MessageMaker:
 
     def __init__(self, settings: Settings, transform: Transform, limit: int, s3: Any) -> None:
         self.settings, self.transform, self.limit, self.s3 = settings, transform, limit, s3
-        self.source = f"/glue-fanout/{settings.env}/{settings.provider}"
+        self.source = f"/glue-fanout/{settings.env}/{settings.job}/{settings.provider}"
         self.ordered = settings.message_order == "key"
 
     def drafts(self, change: Change, index: int, line: int) -> list[Draft]:

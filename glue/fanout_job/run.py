@@ -157,6 +157,7 @@ def result_of(this: Run, workers: int, seconds: float) -> dict[str, Any]:
     return {
         "run_id": this.settings.run_id,
         "provider": this.settings.provider,
+        "job": this.settings.job,
         "engine": this.engine,
         "status": "failed" if error else "succeeded",
         **counts,

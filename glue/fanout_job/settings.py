@@ -27,6 +27,8 @@ class Settings:
     data_bucket: str
     queue_url: str = ""
     """SQS queue URL, or the ARN of an SNS topic or of an EventBridge event bus; empty for a job that sends nothing."""
+    job: str = "change_log"
+    """The script that runs, without .py."""
     change_log_dir: str = ""
     message_order: str = "none"
     on_bad_record: str = "fail"

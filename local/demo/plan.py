@@ -7,36 +7,33 @@ import itertools
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from local.demo.sample_data import DEFAULT_START, NAMES, STYLES, Part, change_log
 from local.errors import DemoError
 
+P = TypeVar("P", bound="Plan")
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What the demonstration puts into the change log.
-
-    Attributes
-    ----------
-    first
-        Provider -> objects that are there at the first tick.
-    second
-        Provider -> objects that turn up before the second tick.
-    corrupt
-        Provider whose one object is corrupt at the first tick, or None.
-    small_run_max_bytes
-        Override of the template's SmallRunMaxBytes, so that both engines have something to do.
-    """
+    """What the demonstration puts into the change log."""
 
     first: dict[str, list[Part]]
+    """Provider -> objects that are there at the first tick."""
     second: dict[str, list[Part]] = field(default_factory=dict)
+    """Provider, one of the same -> objects that turn up before the second tick."""
     corrupt: str | None = None
+    """Provider whose one object is corrupt at the first tick."""
     small_run_max_bytes: int = 0
+    """Override of the template's SmallRunMaxBytes, so that both engines have something to do."""
+    job: str = "change_log"
+    """The template's Job."""
 
     @property
     def providers(self) -> list[str]:
         """All providers, in order."""
-        return sorted({*self.first, *self.second})
+        return sorted(self.first)
 
     @property
     def news(self) -> set[str]:
@@ -75,7 +72,7 @@ def generated_plan(providers: int, rows: int, seed: int = 1) -> Plan:
     second = {
         name: change_log(name, added, 1, styles[name], seed, late) for name in dict.fromkeys([names[0], names[-2:][0]])
     }
-    return _with_threshold(Plan(first, second, corrupt=names[-1]))
+    return with_threshold(Plan(first, second, corrupt=names[-1]))
 
 
 def own_plan(folder: Path) -> Plan:
@@ -97,10 +94,10 @@ def own_plan(folder: Path) -> Plan:
         first.setdefault(key.split("/")[0].removeprefix("provider="), []).append(Part(key, body, rows))
     if not first:
         raise DemoError(f"There is no provider=NAME/**/*.json.gz below {folder}.")
-    return _with_threshold(Plan(first))
+    return with_threshold(Plan(first))
 
 
-def _with_threshold(plan: Plan) -> Plan:
+def with_threshold(plan: P) -> P:
     """Put the threshold between the sizes so that the larger half, but 3 to 12 providers, run on PySpark."""
     sizes = sorted((plan.size(provider) for provider in plan.first), reverse=True)
     large = min(12, max(3, len(sizes) // 2))

@@ -66,7 +66,7 @@ def arguments_of(name: str, stub: RunningStub) -> dict[str, str]:
         "queue_url": stub.queue_url,
         "env": "bench",
         "data_bucket": "bench",
-        "log_level": "WARNING",
+        "log_level": "WARN",
     }
 
 

@@ -1,7 +1,7 @@
 """A stand-in for SQS and S3 that is fast enough to measure against.
 
 One process on one port. Requests with an `X-Amz-Target` of SQS (SendMessage, SendMessageBatch) are answered
-after a fixed latency, with partial failures and throttling at given rates; all others are S3: GET and PUT of
+after a fixed latency, with partial failures and throttling at given rates; all others are S3: GET, HEAD and PUT of
 objects, path-style, out of a folder. It keeps the messages' CloudEvents ids, and their order, so that whoever
 measures can prove that all rows arrived.
 
@@ -31,6 +31,9 @@ from typing import Any
 from urllib.parse import unquote
 
 import orjson
+
+ETAG = "0"
+"""Of all objects."""
 
 EVENT_ID = re.compile(r'"id":"([^"]*)"')
 
@@ -129,10 +132,11 @@ class Stub:
         if method == "PUT":
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(body)
-            return response(200, b"", {"ETag": '"0"'})
+            return response(200, b"", {"ETag": f'"{ETAG}"'})
         if not file.is_file():
             return response(404, b"<Error><Code>NoSuchKey</Code></Error>", kind="application/xml")
-        return response(200, file.read_bytes(), {"ETag": '"0"', "Last-Modified": "Sun, 22 Nov 2026 07:30:00 GMT"})
+        found = {"ETag": f'"{ETAG}"', "Last-Modified": "Sun, 22 Nov 2026 07:30:00 GMT"}
+        return response(200, b"" if method == "HEAD" else file.read_bytes(), found)
 
 
 def response(
@@ -147,7 +151,7 @@ class Connection(asyncio.Protocol):
     """HTTP/1.1 with keep-alive, as far as AWS's clients use it."""
 
     def __init__(self, stub: Stub) -> None:
-        self.stub, self.buffer = stub, b""
+        self.stub, self.buffer = stub, bytearray()
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -161,12 +165,12 @@ class Connection(asyncio.Protocol):
             method, path, _ = first.split(" ", 2)
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
             length = int(headers.get("content-length", 0))
-            body = self.buffer[end + 4 : end + 4 + length]
-            if len(body) < length:
-                if headers.get("expect") and not body:
+            if len(self.buffer) < end + 4 + length:
+                if headers.get("expect") and len(self.buffer) == end + 4:
                     self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 return
-            self.buffer = self.buffer[end + 4 + length :]
+            body = bytes(self.buffer[end + 4 : end + 4 + length])
+            del self.buffer[: end + 4 + length]
             self.respond(*self.stub.answer(method, path, headers, body))
 
     def respond(self, latency: float, answer: bytes) -> None:

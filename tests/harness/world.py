@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "overlap_minutes": 60,
     "state_machine_arn": "arn:machine",
     "max_concurrent_runs": 10,
+    "job": "change_log",
     "change_log_dir": CHANGE_LOG,
     "data_bucket": BUCKET,
     "max_bytes_per_run": 10**9,

@@ -65,6 +65,14 @@ formats = _in("glue/fanout_job/formats.py", f"{JOB}/test_lines.py")
 messages = _in("glue/fanout_job/messages.py", f"{JOB}/test_messages.py")
 clients = _in("glue/fanout_job/clients.py", f"{JOB}/test_clients.py")
 logs = _in("glue/fanout_job/logs.py", f"{JOB}/test_logs.py")
+columns = _in("glue/fanout_job/columns.py", f"{JOB}/test_columns.py")
+csv_source = _in("glue/fanout_job/csv_source.py", f"{JOB}/test_csv.py")
+json_source = _in("glue/fanout_job/json_source.py", f"{JOB}/test_json.py")
+xml_source = _in("glue/fanout_job/xml_source.py", f"{JOB}/test_xml.py")
+mapping = _in("glue/fanout_job/mapping.py", f"{JOB}/test_mapping.py")
+standard = _in("glue/fanout_job/standard.py", f"{JOB}/test_standard_files.py")
+standardizer = _in("glue/fanout_job/standardizer.py", f"{JOB}/test_mapping.py")
+model = _in("glue/fanout_job/model.py", f"{JOB}/test_mapping.py")
 template = _in("template.yaml", TEMPLATE)
 SENDING = "tests/integration/job/test_sending.py::"
 
@@ -278,6 +286,36 @@ PATCHES = (
         "class CredentialsError(JobError)",
         (f"{JOB}/test_clients.py",),
     ),
+    # ---- the standard model
+    columns("a day that does not exist", "pc.if_else(same, quick, None)", "pc.if_else(True, quick, None)"),
+    columns("hexadecimal integers", 'for sign in "xX"', 'for sign in "#"'),
+    columns("groups of two digits at the end", "{sign}\\d{{3}}|", "{sign}\\d{{2,3}}|"),
+    columns("texts that mean nothing", "if found.null_count != text.null_count:", "if False:"),
+    columns("the other half of a bad column", "bad_left + bad_right", "bad_left"),
+    columns("texts of a sliced column", "pa.nulls(len(text), pa.string())", "None"),
+    columns("a time zone", 'if rule.timezone not in (None, "UTC"):', "if False:"),
+    csv_source("quotes that are never closed", "if self.count % 2:", "if False:"),
+    csv_source("numbers of rows after a bad one", "self.next = row.number + 1", "self.next = row.number"),
+    csv_source("bytes that an encoding does not know", '("surrogateescape")', '("replace")'),
+    csv_source("a column twice", "if names.count(name) > 1:", "if False:"),
+    json_source("digits of numbers", "parse_float=str, ", ""),
+    json_source("NaN", ", parse_constant=no_number", ""),
+    json_source("a number at the end of a piece", "if end < len(self.text) or self.ended:", "if True:"),
+    json_source("what comes after the end", "    if text.next_sign():\n        raise", "    if False:\n        raise"),
+    xml_source("entities", "self.parser.EntityDeclHandler = self._refuse", "pass"),
+    xml_source("entities of a document type", "self.parser.SkippedEntityHandler = self._refuse", "pass"),
+    xml_source("deep nesting", "if self.depth > MAX_DEPTH:", "if False:"),
+    xml_source("an element twice", "if self.texts[place] is not None:", "if False:"),
+    xml_source("a document that is cut off", '            self._parse(b"", True)', "            pass"),
+    mapping("aliases", "if isinstance(event, yaml.AliasEvent):", "if False:"),
+    mapping("a name twice", "if key.value in seen:", "if False:"),
+    standard("a newer source", "    if now != obj.etag:", "    if now is None:"),
+    standardizer("a required field", "if field.required and made[name].null_count:", "if False:"),
+    standard("a bad source replaces its file", 'or settings.on_bad_record == "fail"', ""),
+    standardizer(
+        "what a transform calls otherwise", "elif unknown := changed.keys() - made.keys():", "elif unknown := '':"
+    ),
+    model("sources that look alike share a file", "{readable}-{digest}.parquet", "{readable}.parquet"),
     logs("another name for the time", '{"timestamp": moment', '{"time": moment'),
     # ---- the template
     template(
@@ -298,7 +336,7 @@ PATCHES = (
     template("a second stage", "    OpenApiVersion: 3.0.1", "    TracingEnabled: true"),
     template("a tick before the key is in the plan", '${ConfigApiUsagePlanKey}"', '${Env}"'),
     template("an alarm at creation", "      TreatMissingData: missing\n", "      TreatMissingData: breaching\n"),
-    template("everybody's artifacts", "${ArtifactBucket}/${AWS::StackName}/*", "${ArtifactBucket}/*"),
+    template("everything in the data bucket", '${DataBucket.Arn}/library/*"}\n', '${DataBucket.Arn}/*"}\n'),
     template(
         "another account's artifacts", ', Condition: {StringEquals: {"aws:ResourceAccount": !Ref AWS::AccountId}}', ""
     ),

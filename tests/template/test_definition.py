@@ -50,7 +50,8 @@ def test_the_names_the_customer_gave_are_kept(states: dict[str, dict[str, Any]])
     assert job["Resource"] == GLUE
     assert job["Parameters"]["Arguments"]["--provider.$"] == "$.provider"
     text = (ROOT / "statemachine/change_log.asl.json").read_text(encoding="utf-8")
-    assert '"etl-${dev}-change_log"' in text
+    assert '"etl-${dev}-${Job}"' in text
+    assert job["Parameters"]["JobName"] == "etl-dev-change_log"
 
 
 def test_the_job_that_is_started_is_the_template_s(states: dict[str, dict[str, Any]], template: Template) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from local.stack.intrinsics import resolve
 from local.stack.template import Template
 from tests.template.reading import ROOT, TEMPLATE
+from tools.iam import Names
 
 LOCAL_PATHS = {
     "AWS::Serverless::Function": ("CodeUri",),
@@ -25,6 +27,12 @@ def parameters() -> dict[str, dict[str, Any]]:
 
     found: dict[str, dict[str, Any]] = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))["Parameters"]
     return found
+
+
+def handler_of(properties: dict[str, Any]) -> str:
+    """The handler's name in a stack of the default job."""
+    handler = properties["Handler"]
+    return handler if isinstance(handler, str) else str(handler["Fn::Sub"]).replace("${Job}", "change_log")
 
 
 def lookup(properties: Any, path: tuple[str, ...]) -> Any:
@@ -50,7 +58,9 @@ def named_files(source: dict[str, Any]) -> dict[str, Path]:
     return found
 
 
-@pytest.mark.parametrize("overrides", [{}, {"Env": "prod"}, {"BookmarkMode": "glue"}, {"MessageOrder": "key"}])
+@pytest.mark.parametrize(
+    "overrides", [{}, {"Env": "prod"}, {"Job": "standardize"}, {"BookmarkMode": "glue"}, {"MessageOrder": "key"}]
+)
 def test_the_template_expands(overrides: dict[str, str]) -> None:
     resources = Template.load(TEMPLATE, overrides).resources
 
@@ -61,16 +71,31 @@ def test_the_template_expands(overrides: dict[str, str]) -> None:
 def test_every_file_that_the_template_names_exists(source: dict[str, Any]) -> None:
     files = named_files(source)
 
-    assert {"ChangeLogJob", "ChangeLogStateMachine", "DispatchFunction", "SmallRunFunction"} <= set(files)
+    assert {"ChangeLogStateMachine", "DispatchFunction", "SmallRunFunction"} <= set(files)
     assert not {logical_id: str(path) for logical_id, path in files.items() if not path.exists()}
-    assert files["ChangeLogJob"] == ROOT / "glue/change_log.py"
+
+
+@pytest.mark.parametrize("job", ["change_log", "standardize"])
+def test_a_job_is_the_script_of_its_name_on_both_engines(job: str) -> None:
+    template = Template.load(TEMPLATE, {"Job": job})
+    names = Names(template, None)
+    properties = {name: resolve(item.properties, names) for name, item in template.resources.items()}
+
+    assert properties["ChangeLogJob"]["Name"] == f"etl-dev-{job}"
+    assert template.resources["ChangeLogJob"].properties["Command"]["ScriptLocation"] == {
+        "Fn::GetAtt": ["JobLibrary", "Script"]
+    }
+    assert properties["ChangeLogJob"]["DefaultArguments"]["--job"] == job == properties["JobLibrary"]["Job"]
+    assert properties["SmallRunFunction"]["Handler"] == f"{job}.handler"
+    assert properties["SmallRunFunction"]["Environment"]["Variables"]["JOB"] == job
+    assert (ROOT / "glue" / f"{job}.py").is_file()
 
 
 def test_every_handler_is_a_function_of_its_module(source: dict[str, Any]) -> None:
     files = named_files(source)
     common = source["Globals"]["Function"]
     wanted = {
-        logical_id: (common | resource["Properties"])["Handler"].rpartition(".")
+        logical_id: handler_of(common | resource["Properties"]).rpartition(".")
         for logical_id, resource in source["Resources"].items()
         if resource["Type"] == "AWS::Serverless::Function"
     }
@@ -111,3 +136,28 @@ def test_the_schedule_gives_the_dispatcher_its_own_scheduled_time(template: Temp
 
     assert len(schedules) == 1
     assert "<aws.scheduler.scheduled-time>" in str(schedules[0].properties["Target"]["Input"])
+
+
+def test_the_standard_models_table_is_there_with_its_job_only_and_has_the_models_columns() -> None:
+    from standardize import MODEL
+
+    assert not [r for r in Template.load(TEMPLATE).resources.values() if r.type.startswith("AWS::Glue::Table")]
+    template = Template.load(TEMPLATE, {"Job": "standardize"})
+    table = resolve(template.resources["StandardTable"].properties, Names(template, None))["TableInput"]
+    kinds = {"int64": "bigint", "bool": "boolean", "date32[day]": "date", "timestamp[us, tz=UTC]": "timestamp"}
+
+    columns = {field.name: str(field.type).replace("128", "").replace(", ", ",") for field in MODEL.schema}
+    columns = {name: kinds.get(kind.replace(",tz", ", tz"), kind) for name, kind in columns.items()}
+    assert {one["Name"]: one["Type"] for one in table["StorageDescriptor"]["Columns"]} == columns
+    assert table["Name"] == MODEL.name
+    location = table["Parameters"]["storage.location.template"]
+    assert location.partition("/standard/")[2] == MODEL.folder("${provider}").removeprefix("standard/")
+
+
+@pytest.mark.parametrize(("job", "written"), [("change_log", None), ("standardize", "standard"), ("mine", "output")])
+def test_a_job_may_write_its_own_kind_of_files_and_no_other(job: str, written: str | None) -> None:
+    template = Template.load(TEMPLATE, {"Job": job})
+    statements = resolve(template.resources["SendChangesPolicy"].properties, Names(template, None))["PolicyDocument"]
+    places = [s["Resource"] for s in statements["Statement"] if s["Sid"] == "Files"]
+
+    assert places == ([f"arn:aws:s3:::DataBucket/{written}/*"] if written else [])

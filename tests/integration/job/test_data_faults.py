@@ -271,7 +271,7 @@ CLOUD_EVENT = {
     "properties": {
         "specversion": {"const": "1.0"},
         "id": {"type": "string", "minLength": 1},
-        "source": {"const": "/glue-fanout/test/acme"},
+        "source": {"const": "/glue-fanout/test/change_log/acme"},
         "type": {"enum": ["dynamodb.insert", "dynamodb.modify", "dynamodb.remove"]},
         "time": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$"},
         "subject": {"type": "string"},

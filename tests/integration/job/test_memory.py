@@ -1,4 +1,4 @@
-"""FAULTS.md, Data 24: a task's memory is bounded, however large the object."""
+"""A task's memory is bounded, however large the object."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.sqs_stub import etag_of, running_stub
+from tests.benchmarks.sqs_stub import ETAG as STUB_ETAG
+from tests.benchmarks.sqs_stub import running_stub
 from tests.integration.job.harness import PROVIDER, SCRIPT
 from tests.unit.job.records import line, stream
 
 MEASURE = """
-import json, sys
+import importlib, json, sys
 sys.path[:0] = sys.argv[1:2]
-import change_log
+script = importlib.import_module("standardize" if sys.argv[4] == "standardize" else "change_log")
 if sys.argv[4] == "read":
     # Everything but the sending, which would take minutes for a gigabyte of rows.
     from fanout_job.delivery import Delivery
@@ -28,7 +29,7 @@ class Context:
     def get_remaining_time_in_millis(self):
         return 900_000
 run = {"provider": "acme", "run_id": "run-1", "manifest": sys.argv[2], "run_dir": sys.argv[3]}
-result = change_log.handler(run, Context())
+result = script.handler(run, Context())
 # Not getrusage: its ru_maxrss begins with that of the process which started this one.
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 result["peak"] = int(status["VmHWM"].split()[0]) * 1024
@@ -36,14 +37,19 @@ print(json.dumps(result))
 """
 
 
-def measured(folder: Path, body: bytes, what: str) -> dict[str, int]:
-    """Run small over one object in a process of its own; return its result with its peak memory, in bytes."""
+def measured(folder: Path, body: bytes, what: str, mapping: str = "") -> dict[str, int]:
+    """Run small over one object in a process of its own; return its result with its peak memory, in bytes.
+
+    `what` is "read" or "send", which is the change-log job, or "standardize".
+    """
     key = f"change_log/provider={PROVIDER}/big.json.gz"
     run = folder / "data" / "runs" / "run-1"
     (folder / "data" / key).parent.mkdir(parents=True)
     (folder / "data" / key).write_bytes(body)
     run.mkdir(parents=True)
-    entry = {"key": key, "size": len(body), "etag": etag_of(body), "last_modified": "2026-11-22T07:29:00Z"}
+    (folder / "data" / "mappings").mkdir()
+    (folder / "data" / "mappings" / f"{PROVIDER}.yaml").write_text(mapping)
+    entry = {"key": key, "size": len(body), "etag": STUB_ETAG, "last_modified": "2026-11-22T07:29:00Z"}
     manifest = {"version": 1, "provider": PROVIDER, "run_id": "run-1", "bucket": "data", "objects": [entry]}
     (run / "manifest.json").write_text(json.dumps(manifest))
     with running_stub(objects=folder) as stub:
@@ -77,3 +83,41 @@ def test_sending_large_rows_stays_below_400_mb(tmp_path: Path) -> None:
     result = measured(tmp_path, gzip.compress(row * 100) * 10, "send")
     assert result["rows"] == result["messages"] == 1_000
     assert result["peak"] < 400e6
+
+
+CSV = """
+csv:
+fields: {order_id: a, ordered_at: b, product: c, quantity: d, unit_price: e, currency: {value: EUR}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mapping", "start", "row", "end"),
+    [
+        (CSV, b"a,b,c,d,e\n", b"a-%09d,2026-11-22T07:29:00Z,some product of a catalogue,7,1234.50\n", b""),
+        (
+            CSV.replace("csv:", "json:"),
+            b"[",
+            b'{"a": "a-%09d", "b": "2026-11-22T07:29:00Z", "c": "a product", "d": 7, "e": 1234.5, "more": [1, {}]},',
+            b'{"a": "z", "b": "2026-11-22", "d": 1, "e": 1}]',
+        ),
+        (
+            CSV.replace("csv:", "xml: {record: o}"),
+            b"<all>",
+            b"<o><a>a-%09d</a><b>2026-11-22T07:29:00Z</b><c>a product</c><d>7</d><e>1234.5</e><f><g/></f></o>",
+            b"</all>",
+        ),
+    ],
+    ids=["csv", "json", "xml"],
+)
+def test_standardizing_a_large_object_stays_below_512_mb(
+    tmp_path: Path, mapping: str, start: bytes, row: bytes, end: bytes
+) -> None:
+    size = 2**30 if mapping == CSV else 2**28
+    member = b"".join(row % number for number in range(50_000))
+    copies = size // len(member) + 1
+    body = gzip.compress(start) + gzip.compress(member, 1) * copies + gzip.compress(end)
+    result = measured(tmp_path, body, "standardize", mapping)
+    assert result["rows"] in (50_000 * copies, 50_000 * copies + 1)
+    assert result["peak"] < 512e6

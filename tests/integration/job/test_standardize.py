@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,7 +64,7 @@ def files() -> Iterator[tuple[str, bytes, bytes]]:
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize(("name", "body", "mapping"), list(files()), ids=list(READERS))
-def test_every_value_is_what_an_independent_program_reads(
+def test_standard_36_every_value_is_what_an_independent_program_reads(
     acme: StandardizingHarness, name: str, body: bytes, mapping: bytes, zipped: bool
 ) -> None:
     version = acme.put_mapping(mapping)
@@ -75,7 +78,45 @@ def test_every_value_is_what_an_independent_program_reads(
     assert result["mapping"] == {"key": f"mappings/{PROVIDER}.yaml", "version": version}
 
 
-def test_many_sources_become_as_many_files_and_a_run_again_changes_nothing(acme: StandardizingHarness) -> None:
+BOMB = b'<!DOCTYPE a [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><a>&b;</a>'
+FETCH = b'<!DOCTYPE a SYSTEM "http://127.0.0.1:9/a.dtd"><a>&b;</a>'
+HOSTILE = {
+    "quoted": {
+        "columns that are missing": (b"id,created\n1,2026-01-01\n", "row 1: its header has no column 'name'"),
+        "another encoding": (b"id,na\xefme\n", "row 1: its header is not CSV in utf-8"),
+        "quotes that are never closed": (b'id,created,name,description,qty,price,gift,due\n1,"', "ends within quotes"),
+        "damaged gzip": (gzip.compress(b"id")[:-2], "row 1: is truncated gzip"),
+    },
+    "array": {
+        "an array that is cut off": (b'{"result": {"orders": [{"number": 1,', "row 1: is not JSON"),
+        "no such array": (b'{"result": {}}', "row 1: has no 'orders'"),
+        "deep nesting": (b'{"result": {"orders": ' + b"[" * 10_000, "row 1: is nested too deeply"),
+    },
+    "lines": {"a line that is no JSON": (b'{"o": "1"', "row 1: is not JSON: Expecting ',' delimiter")},
+    "namespaces": {
+        "an entity bomb": (BOMB, "row 1: declares or uses entities, which are refused"),
+        "an external entity": (FETCH, "row 1: declares or uses entities, which are refused"),
+        "deep nesting": (b"<a>" * 10_000, "row 1: is nested too deeply"),
+        "no end": (b"<Orders>", "row 1: is not XML: no element found"),
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in HOSTILE.items() for case in cases])
+def test_standard_36_what_cannot_be_read_is_a_typed_error_that_names_the_object(
+    acme: StandardizingHarness, name: str, case: str
+) -> None:
+    body, message = HOSTILE[name][case]
+    acme.put_mapping((ORDERS / f"{name}.yaml").read_bytes())
+    outcome = acme.standardize({"bad": body})
+    assert outcome.result["status"] == "failed"
+    assert outcome.result["error"]["type"] in ("CorruptObjectError", "RowError")
+    assert outcome.result["error"]["message"].startswith(f"s3://{DATA}/change_log/provider={PROVIDER}/bad, ")
+    assert message in outcome.result["error"]["message"]
+    assert acme.tables() == {}
+
+
+def test_standard_37_a_run_repeated_comes_to_the_same_files_and_no_row_twice(acme: StandardizingHarness) -> None:
     acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
     body = (ORDERS / "quoted.csv").read_bytes()
     sources = {f"2026/11/{n:02}/part.csv": body.replace(b"A-", b"A%02d-" % n) for n in range(12)}
@@ -96,22 +137,78 @@ def test_many_sources_become_as_many_files_and_a_run_again_changes_nothing(acme:
     assert acme.tables().keys() == first.keys()
 
 
-def test_a_replaced_source_replaces_its_rows_and_a_planned_version_that_is_none_any_more_does_not(
+def test_standard_37_a_replaced_source_replaces_exactly_its_own_rows_and_an_empty_one_leaves_none(
     acme: StandardizingHarness,
 ) -> None:
     acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
     body = (ORDERS / "quoted.csv").read_bytes()
-    acme.standardize({"a.csv": body})
+    acme.standardize({"a.csv": body, "b.csv": body.replace(b"A-", b"Z-")})
     assert acme.standardize({"a.csv": body.replace(b"A-", b"B-")}).error is None
-    assert [row["order_id"] for row in acme.rows()] == ["B-1", "B-2", "B-3"]
+    replaced = ["B-1", "B-2", "B-3", "Z-1", "Z-2", "Z-3"]
+    assert [row["order_id"] for row in acme.rows()] == replaced
+    # The bucket has the version that the first run had planned, but it is not what the source holds now.
     again = acme.run_manifest(f"s3://{DATA}/runs/provider={PROVIDER}/run-1/manifest.json", STANDARDIZE)
     assert again.result["error"]["type"] == "ObjectChangedError"
-    assert [row["order_id"] for row in acme.rows()] == ["B-1", "B-2", "B-3"]
+    assert [row["order_id"] for row in acme.rows()] == replaced
     assert acme.standardize({"a.csv": b""}).error is None
-    assert acme.rows() == []
+    assert [row["order_id"] for row in acme.rows()] == ["Z-1", "Z-2", "Z-3"]
 
 
-def test_a_bad_row_fails_the_run_by_object_and_row_and_other_sources_are_written(acme: StandardizingHarness) -> None:
+def test_standard_37_a_deleted_source_leaves_its_rows(acme: StandardizingHarness) -> None:
+    acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
+    body = (ORDERS / "quoted.csv").read_bytes()
+    acme.standardize({"a.csv": body})
+    acme.s3.delete_object(Bucket=DATA, Key=f"change_log/provider={PROVIDER}/a.csv")
+    assert acme.standardize({"b.csv": b""}).error is None
+    assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-2", "A-3"]
+    again = acme.run_manifest(f"s3://{DATA}/runs/provider={PROVIDER}/run-1/manifest.json", STANDARDIZE)
+    assert again.result["error"]["type"] == "ObjectChangedError"
+    assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-2", "A-3"]
+
+
+KILLED = """
+import os, sys
+import standardize
+from fanout_job import standard
+
+class Context:
+    def get_remaining_time_in_millis(self):
+        return 600_000
+
+upload, done = standard.upload, []
+
+def upload_one(*what):
+    if done:
+        os._exit(9)
+    upload(*what)
+    done.append(what)
+
+standard.upload = upload_one
+run = {"provider": "acme", "run_id": "run-2", "manifest": sys.argv[1], "run_dir": sys.argv[2]}
+standardize.handler(run, Context())
+"""
+
+
+def test_standard_37_a_run_killed_half_way_leaves_whole_files_and_the_next_one_comes_to_the_same_rows(
+    aws: str, clean: None
+) -> None:
+    acme = StandardizingHarness("small", "")
+    acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
+    body = (ORDERS / "quoted.csv").read_bytes()
+    acme.standardize({"a.csv": body.replace(b"A-", b"O-"), "b.csv": body.replace(b"A-", b"P-")})
+    manifest = acme.plan([acme.put("a.csv", body), acme.put("b.csv", body.replace(b"A-", b"B-"))])
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent), "ENV": "test", "DATA_BUCKET": DATA}
+    argv = [sys.executable, "-c", KILLED, manifest, manifest.removesuffix("manifest.json")]
+    assert subprocess.run(argv, env=environment, capture_output=True, check=False).returncode == 9
+    assert acme.result("run-2") == {}
+    assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-2", "A-3", "P-1", "P-2", "P-3"]
+    assert acme.run_manifest(manifest, STANDARDIZE).error is None
+    assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-2", "A-3", "B-1", "B-2", "B-3"]
+
+
+def test_standard_36_a_bad_row_fails_the_run_by_object_and_row_and_other_sources_are_written(
+    acme: StandardizingHarness,
+) -> None:
     acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
     good = (ORDERS / "quoted.csv").read_bytes()
     outcome = acme.standardize({"a.csv": good.replace(b"12,0.5", b"twelve,0.5"), "b.csv": good})
@@ -126,7 +223,9 @@ def test_a_bad_row_fails_the_run_by_object_and_row_and_other_sources_are_written
     assert list(acme.tables()) == [MODEL.output_key(PROVIDER, f"change_log/provider={PROVIDER}/b.csv")]
 
 
-def test_under_quarantine_the_good_rows_are_written_and_the_bad_one_is_put_aside(acme: StandardizingHarness) -> None:
+def test_standard_36_under_quarantine_the_good_rows_are_written_and_the_bad_one_is_put_aside(
+    acme: StandardizingHarness,
+) -> None:
     acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
     body = (ORDERS / "quoted.csv").read_bytes().replace(b"12,0.5", b"twelve,0.5")
     outcome = acme.standardize({"a.csv": body}, on_bad_record="quarantine")
@@ -169,7 +268,7 @@ def test_a_mapping_may_be_json(acme: StandardizingHarness) -> None:
 
 def test_a_transform_of_the_script_is_called_for_each_row(acme: StandardizingHarness, tmp_path: Path) -> None:
     source = STANDARDIZE.read_text(encoding="utf-8")
-    start = "transform: standard.Transform | None = None\n"
+    start = "transform: Transform | None = None\n"
     assert start in source
     own = 'def transform(record):\n    return record | {"customer": record["order_id"].lower()}\n'
     script = tmp_path / "standardize.py"

@@ -16,6 +16,7 @@ from fanout.errors import (
     LedgerUnavailableError,
     StorageUnavailableError,
 )
+from fanout.times import format_iso
 from tests.harness.faults import Crash, Fault
 from tests.harness.processes import Process
 from tests.harness.world import World
@@ -190,6 +191,40 @@ class TestWhatARunTakes:
         world.change("a", "1", "r1")
 
         assert world.run("a", "run2").decision == "nothing"
+
+    def test_bytes_that_come_back_after_others_were_taken_are_taken_again(self, world: World) -> None:
+        for run, row in enumerate(("first", "second", "first")):
+            world.change("a", "1", row)
+            assert world.planned(world.run("a", f"run{run}")) == ["1"]
+            world.clock.advance(minutes=1)
+
+        assert world.run("a", "later").decision == "nothing"
+        assert world.sent == ["first", "second", "first"]
+
+    @pytest.mark.parametrize("end", ["fails", "is a replay", "dies"])
+    def test_bytes_that_come_back_after_a_run_that_left_no_trace_are_taken_again(self, world: World, end: str) -> None:
+        world.change("a", "1", "first")
+        world.run("a", "run1")
+        world.clock.advance(minutes=1)
+        world.change("a", "1", "second")
+        if end == "is a replay":
+            start, stop = (format_iso(world.clock() + timedelta(minutes=m)) for m in (-10, 10))
+            world.run("a", "run2", replay={"from": start, "to": stop})
+        else:
+            claim = world.claim("a", "run2")
+            world.job(claim)  # what it made is out, and its commit does not come
+            if end == "fails":
+                world.fail(claim)
+            else:
+                world.clock.advance(minutes=150)
+        world.clock.advance(minutes=1)
+        world.objects.stored.pop(world.uri("a", "1"))
+        world.run("a", "run3")
+        world.clock.advance(minutes=1)
+        world.change("a", "1", "first")
+
+        assert world.planned(world.run("a", "run4")) == ["1"]
+        assert world.run("a", "run5").decision == "nothing"
 
     def test_a_renamed_object_is_a_new_one(self, world: World) -> None:
         world.change("a", "1", "r1")

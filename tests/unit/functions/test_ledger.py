@@ -241,7 +241,8 @@ class TestCommit:
 
         after = commit(claimed(state=before, replay=True), manifest(NOW))
 
-        assert after.model_copy(update={"last_run": None, "last_claim": None}) == before
+        assert after.untracked_at == after.last_run.ended_at  # type: ignore[union-attr]
+        assert after.model_copy(update={"last_run": None, "last_claim": None, "untracked_at": None}) == before
 
 
 class TestBookmark:

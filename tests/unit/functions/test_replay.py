@@ -143,6 +143,16 @@ class TestAudit:
 
         assert len(world.audit("a").waiting) == 1
 
+    def test_an_object_that_was_deleted_after_its_run_is_told_once_as_it_last_was(self, world: World) -> None:
+        world.change("a", "0", "r0", "corrected")
+        world.run("a", "run5")
+        del world.objects.stored[world.uri("a", "0")]
+
+        found = world.audit("a")
+
+        assert (found.missed, found.waiting) == ((), ())
+        assert [(o.key, o.size) for o in found.gone] == [("log/provider=a/0", len(b"r0\ncorrected"))]
+
     def test_a_key_out_of_the_promised_order_is_found(self) -> None:
         world = World(settings={"key_time_format": "%Y/%m/%d/"})
         world.change("a", "2026/11/22/1", "r1")

@@ -47,9 +47,13 @@ from tests.unit.job.standardizing import column
         ("count", "", "1.0", "bad"),
         ("count", "thousands: ','", "1,000", 1000),
         ("count", "factor: 1000", "1.5", 1500),
+        ("count", "factor: 1e3", "1.5", 1500),
         ("ratio", "", "2.5e-3", 0.0025),
         ("ratio", "decimal: ','", "0,5", 0.5),
         ("ratio", "", "half", "bad"),
+        ("ratio", "", "NaN", "bad"),
+        ("ratio", "", "1e400", "bad"),
+        ("ratio", "nulls: [NaN]", "NaN", None),
         ("sold", "", "true", True),
         ("sold", "", "FALSE", False),
         ("sold", "", "0", False),
@@ -65,6 +69,7 @@ from tests.unit.job.standardizing import column
         ("day", "format: '%d.%m.%Y'", "31.02.2024", "bad"),
         ("day", "format: '%d.%m.%Y'", "01.02.2024 x", "bad"),
         ("day", "format: ['%d.%m.%Y', '%Y/%m/%d']", "2024/03/01", date(2024, 3, 1)),
+        ("day", "format: '%d.%m.%Y %H:%M'", "01.03.2024 23:59", date(2024, 3, 1)),
         ("day", "format: '%d %b %Y'", "01 Mar 2024", date(2024, 3, 1)),
         ("moment", "", "2024-05-06T07:08:09.123456Z", datetime(2024, 5, 6, 7, 8, 9, 123456, UTC)),
         ("moment", "", "2024-05-06T07:08:09.1234567Z", "bad"),
@@ -121,3 +126,21 @@ def test_no_day_that_does_not_exist_becomes_another_day(days: list[date]) -> Non
         for day in days
     ]
     assert column("day", texts, "format: '%d.%m.%Y'") == expected
+
+
+MIXED = {
+    "price": (["1.5", "", "x", "1.505", "-2"], "factor: 1"),
+    "count": (["1", "", "x", "0x1", " 7 "], "thousands: ','"),
+    "ratio": (["1", "", "x", "2e3"], ""),
+    "sold": (["true", "", "x", "0"], ""),
+    "day": (["1.2.2024", "", "31.02.2024", "01.02.2024"], "format: '%d.%m.%Y'"),
+    "moment": (["2024-10-27 02:30", "", "2024-01-01", "2024-01-01T01:00:00Z"], "timezone: Europe/Berlin"),
+    "note": (["open", "", "shut", "other", "n/a"], "values: {open: o, shut: s}, nulls: ['', n/a]"),
+}
+
+
+@given(st.sampled_from(sorted(MIXED)), st.data())
+def test_a_column_comes_to_what_its_texts_come_to_one_by_one(field: str, data: st.DataObject) -> None:
+    texts, spelled = MIXED[field]
+    chosen = data.draw(st.lists(st.sampled_from(texts), min_size=1, max_size=12))
+    assert column(field, chosen, spelled) == [column(field, [text], spelled)[0] for text in chosen]

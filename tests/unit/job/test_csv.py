@@ -27,6 +27,7 @@ def mapping(options: str, fields: str = "{id: a, note: b}") -> str:
     [
         (PLAIN, b"a,b\n1,x\n2,y\n", [{"id": "1", "note": "x"}, {"id": "2", "note": "y"}]),
         (PLAIN, b"a,b\r\n1,x\r\n", [{"id": "1", "note": "x"}]),
+        (PLAIN, b"a,b\r1,x\r", [{"id": "1", "note": "x"}]),
         (PLAIN, b"a,b\n1,x", [{"id": "1", "note": "x"}]),
         (PLAIN, b"\xef\xbb\xbfa,b\n1,x\n", [{"id": "1", "note": "x"}]),
         (PLAIN, gzip.compress(b"a,b\n") + gzip.compress(b"1,x\n"), [{"id": "1", "note": "x"}]),
@@ -71,6 +72,19 @@ def test_a_dialect_is_read_exactly(how: str, data: bytes, expected: list[Row]) -
 )
 def test_a_bad_row_is_named(how: str, data: bytes, expected: list[str]) -> None:
     assert [row for row in rows(how, data) if isinstance(row, str)] == [f"sample, {text}" for text in expected]
+
+
+def test_bad_rows_of_every_kind_come_in_their_turn() -> None:
+    data = b"a,b\n,x\n1,y\n2\n,z\n3,w\n4,v,u\n"
+    found = [row if isinstance(row, str) else row["id"] for row in rows(PLAIN, data)]
+    assert [text.partition(":")[0] for text in found] == [
+        "sample, row 1",
+        "1",
+        "sample, row 3",
+        "sample, row 4",
+        "3",
+        "sample, row 6",
+    ]
 
 
 @pytest.mark.parametrize(

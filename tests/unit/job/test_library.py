@@ -25,7 +25,7 @@ REQUEST = {
     "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/s/1",
     "RequestId": "request",
     "LogicalResourceId": "JobLibrary",
-    "ResourceProperties": {"Bucket": "data", "Prefix": "library/"},
+    "ResourceProperties": {"Bucket": "data", "Prefix": "library/", "Job": "change_log"},
 }
 
 
@@ -119,7 +119,30 @@ def test_it_is_published_under_its_hash_and_the_uri_is_the_answer(s3: Any, cloud
     }
     key = answer["Data"]["Uri"].removeprefix("s3://data/")
     assert s3.get_object(Bucket="data", Key=key)["Body"].read() == library.zipped(library.PACKAGE, library.YAML)
+    script = answer["Data"]["Script"].removeprefix("s3://data/")
+    assert s3.get_object(Bucket="data", Key=script)["Body"].read() == (library.SCRIPTS / "change_log.py").read_bytes()
     assert cloudformation.content_types == [""], "the address is signed without a content type"
+
+
+def test_another_job_is_another_script_with_the_same_library(s3: Any, cloudformation: CloudFormation) -> None:
+    event = {**REQUEST, "ResponseURL": cloudformation.url}
+    changed = {"Bucket": "data", "Prefix": "library/", "Job": "standardize"}
+    other = {**event, "RequestType": "Update", "ResourceProperties": changed}
+    data = [library.handler(one, None)["Data"] for one in (event, other)]
+    assert data[0]["Uri"] == data[1]["Uri"]
+    assert [one["Script"].rpartition("-")[0] for one in data] == [
+        "s3://data/library/change_log",
+        "s3://data/library/standardize",
+    ]
+
+
+@pytest.mark.parametrize("job", ["no_such_job", "library", "../local/cloud"])
+def test_a_job_that_is_not_there_is_refused_by_name(s3: Any, cloudformation: CloudFormation, job: str) -> None:
+    properties = {"Bucket": "data", "Prefix": "library/", "Job": job}
+    answer = library.handler({**REQUEST, "ResponseURL": cloudformation.url, "ResourceProperties": properties}, None)
+    assert answer["Status"] == "FAILED"
+    assert f"there is no glue/{job}.py; Job may be change_log, standardize" in answer["Reason"]
+    assert s3.list_objects_v2(Bucket="data")["KeyCount"] == 0
 
 
 def test_published_again_it_is_the_same_and_a_new_version_leaves_the_old_one(
@@ -131,7 +154,7 @@ def test_published_again_it_is_the_same_and_a_new_version_leaves_the_old_one(
     assert library.handler(update, None)["PhysicalResourceId"] == old
     monkeypatch.setattr(library, "PACKAGE", package(tmp_path))
     assert library.handler(update, None)["PhysicalResourceId"] != old
-    assert len(s3.list_objects_v2(Bucket="data", Prefix="library/")["Contents"]) == 2
+    assert len(s3.list_objects_v2(Bucket="data", Prefix="library/fanout_job")["Contents"]) == 2
 
 
 def test_a_deletion_succeeds_and_removes_nothing(s3: Any, cloudformation: CloudFormation) -> None:
@@ -139,11 +162,12 @@ def test_a_deletion_succeeds_and_removes_nothing(s3: Any, cloudformation: CloudF
     uri = library.handler(event, None)["PhysicalResourceId"]
     answer = library.handler({**event, "RequestType": "Delete", "PhysicalResourceId": uri}, None)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", uri)
-    assert s3.list_objects_v2(Bucket="data")["KeyCount"] == 1
+    assert s3.list_objects_v2(Bucket="data")["KeyCount"] == 2
 
 
 @pytest.mark.parametrize(
-    "properties", [{"Bucket": "no-such-bucket", "Prefix": "library/"}, {"Prefix": "library/"}, {}, None, "x"]
+    "properties",
+    [{"Bucket": "no-such-bucket", "Prefix": "library/", "Job": "change_log"}, {"Job": "change_log"}, {}, None, "x"],
 )
 def test_whatever_goes_wrong_is_the_answer_with_its_reason(
     s3: Any, cloudformation: CloudFormation, properties: Any
@@ -151,7 +175,7 @@ def test_whatever_goes_wrong_is_the_answer_with_its_reason(
     library.handler({**REQUEST, "ResponseURL": cloudformation.url, "ResourceProperties": properties}, None)
     [answer] = cloudformation.answers
     assert answer["Status"] == "FAILED"
-    assert answer["Reason"].startswith("the jobs' library was not published: ")
+    assert answer["Reason"].startswith("the job was not published: ")
     assert answer["PhysicalResourceId"]
 
 

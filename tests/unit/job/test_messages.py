@@ -55,7 +55,7 @@ def test_a_message_is_a_cloud_event_with_exactly_these_attributes() -> None:
     assert event == {
         "specversion": "1.0",
         "id": "c4ca4238a0b923820dcc509a6f75849b",
-        "source": "/glue-fanout/dev/acme",
+        "source": "/glue-fanout/dev/change_log/acme",
         "type": "dynamodb.modify",
         "time": "2015-04-09T00:00:00Z",
         "subject": '{"pk":"a","sk":7}',

@@ -1,0 +1,308 @@
+"""Measures the standardizing job over a gigabyte of CSV, beside plain Spark and beside pyarrow's own CSV reader.
+
+    python tests/benchmarks/standardize_bench.py [--rows N] [--out DIR]
+
+Every variant is a process of its own and starts cold. Ours read from S3 and write to it, for which one process on this
+machine stands in (sqs_stub.py); plain Spark and pyarrow read and write files, which spares them that work. The figures
+that decide are ratios of this one run: CPU time of the small run to that of pyarrow, which has one core too, and time
+of ours on Spark to that of plain Spark, with two cores each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "glue")]
+
+from pyarrow import parquet  # noqa: E402 - the project is not installed, so the path comes first
+
+from tests.benchmarks.sqs_stub import ETAG, RunningStub, running_stub  # noqa: E402
+
+PROVIDER = "acme"
+OBJECTS = 4
+BLOCK_ROWS = 250_000
+NAMES = ("id", "created", "name", "country", "description", "qty", "price", "currency", "kg", "gift", "due")
+
+MAPPING = """
+csv:
+fields:
+  order_id: id
+  ordered_at: created
+  customer: name
+  country: country
+  product: description
+  quantity: qty
+  unit_price: price
+  currency: currency
+  weight_kg: kg
+  gift: gift
+  delivery_date: due
+"""
+
+SMALL = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import standardize
+class Context:
+    def get_remaining_time_in_millis(self):
+        return 3_600_000
+standardize.handler(json.loads(sys.argv[2]), Context())
+"""
+
+PYARROW = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import pyarrow as pa
+from pathlib import Path
+from pyarrow import csv, parquet
+from standardize import MODEL
+pa.set_cpu_count(1)
+sources, target, names = sorted(Path(sys.argv[2]).iterdir()), Path(sys.argv[3]), sys.argv[4].split(",")
+types = {name: field.arrow for name, field in zip(names, MODEL.fields.values())}
+for source in sources:
+    reader = csv.open_csv(source, csv.ReadOptions(use_threads=False, block_size=2**21),
+                          convert_options=csv.ConvertOptions(column_types=types, strings_can_be_null=True))
+    writer = len(sys.argv) > 5 and parquet.ParquetWriter(target / source.name, reader.schema, compression="zstd")
+    waiting, size = [], 0
+    for batch in reader:
+        if writer:
+            waiting.append(batch)
+            size += batch.nbytes
+            if size >= 2**25:
+                writer.write_table(pa.Table.from_batches(waiting))
+                waiting, size = [], 0
+    if writer:
+        writer.write_table(pa.Table.from_batches(waiting, reader.schema))
+        writer.close()
+"""
+
+SPARK = """
+import sys
+from pyspark.sql import SparkSession
+builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").config("spark.log.level", "ERROR")
+spark = builder.getOrCreate()
+schema = ("id string, created timestamp, name string, country string, description string, qty bigint, "
+          "price decimal(12,2), currency string, kg decimal(9,3), gift boolean, due date")
+frame = spark.read.csv(sys.argv[1], schema=schema, header=True, multiLine=False)
+frame.write.option("compression", "zstd").parquet(sys.argv[2])
+"""
+
+
+def make_sources(folder: Path, rows: int) -> int:
+    """Write the sources: made-up orders, each id once; return their bytes."""
+    dice = random.Random(1)
+
+    def row() -> str:
+        moment = f"2026-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}"
+        hour = f"{dice.randint(0, 23):02}:{dice.randint(0, 59):02}:{dice.randint(0, 59):02}"
+        text = f"customer-{dice.randint(1, 99_999)},{dice.choice(['DE', 'US', 'FR', 'GB'])}"
+        text += f",product {dice.randint(1, 5_000)} of the catalogue,{dice.randint(1, 99)}"
+        money = f"{dice.randint(1, 99_999) / 100:.2f},EUR,{dice.randint(1, 99_999) / 1_000:.3f}"
+        return f",{moment}T{hour}Z,{text},{money},{dice.choice(['true', 'false', ''])},{moment}\n"
+
+    block = [row() for _ in range(min(BLOCK_ROWS, rows))]
+    folder.mkdir(parents=True)
+    number = 0
+    for part in range(OBJECTS):
+        with (folder / f"part-{part}.csv").open("w", encoding="utf-8", newline="") as file:
+            file.write(",".join(NAMES) + "\n")
+            while number < rows * (part + 1) // OBJECTS:
+                count = min(len(block), rows * (part + 1) // OBJECTS - number)
+                file.writelines(f"{number + n:012d}{block[n]}" for n in range(count))
+                number += count
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def plan(folder: Path, name: str) -> dict[str, str]:
+    """Write a run's manifest; return the arguments of the run."""
+    sources = folder / "bench" / "change_log" / f"provider={PROVIDER}"
+    objects = [
+        {"key": str(path.relative_to(folder / "bench")), "size": path.stat().st_size, "etag": ETAG}
+        for path in sorted(sources.iterdir())
+    ]
+    run_dir = folder / "bench" / "runs" / name
+    run_dir.mkdir(parents=True)
+    manifest = {"version": 1, "provider": PROVIDER, "run_id": name, "bucket": "bench", "objects": objects}
+    (run_dir / "manifest.json").write_text(json.dumps(manifest))
+    where = f"s3://bench/runs/{name}/"
+    run = {"provider": PROVIDER, "run_id": name, "manifest": f"{where}manifest.json", "run_dir": where}
+    return run | {"env": "bench", "data_bucket": "bench", "log_level": "WARN"}
+
+
+@contextmanager
+def peaks(parent: int) -> Iterator[dict[str, int]]:
+    """Watch a process and what it starts; give the highest memory of any one of them in bytes, by program."""
+    found: dict[str, int] = {}
+    done = threading.Event()
+
+    def look() -> None:
+        family = {parent}
+        for status in sorted(Path("/proc").glob("[0-9]*/status"), key=lambda path: int(path.parent.name)):
+            try:
+                fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+            except OSError:
+                continue
+            if int(fields["PPid"]) in family or int(fields["Pid"]) == parent:
+                family.add(int(fields["Pid"]))
+                name, peak = fields["Name"].strip(), int(fields.get("VmHWM", "0 kB").split()[0]) * 1024
+                found[name] = max(found.get(name, 0), peak)
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            look()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        watcher.join()
+
+
+def measured(argv: list[str], environment: dict[str, str] | None = None) -> dict[str, Any]:
+    """Run a process; return its seconds, CPU seconds, and the most memory of any one of its processes, in MB."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        argv, env=os.environ | (environment or {}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    with peaks(process.pid) as found:
+        _, errors = process.communicate()
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        raise RuntimeError(f"{argv[1:3]} failed: {errors[-2000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    most = {
+        kind: max((mb for name, mb in found.items() if name.startswith(kind)), default=0) for kind in ("python", "java")
+    }
+    memory = {f"{kind}_mb": round(peak / 1e6) for kind, peak in most.items()}
+    return {"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2), **memory}
+
+
+def measure(folder: Path, rows: int) -> dict[str, Any]:
+    """Run everything; return the figures."""
+    sources = folder / "bench" / "change_log" / f"provider={PROVIDER}"
+    print(f"making {rows:,} rows below {folder}", flush=True)
+    size = make_sources(sources, rows)
+    (folder / "bench" / "mappings").mkdir()
+    (folder / "bench" / "mappings" / f"{PROVIDER}.yaml").write_text(MAPPING)
+    figures: dict[str, Any] = {
+        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",
+        "rows": rows,
+        "bytes": size,
+        "objects": OBJECTS,
+        "variants": {},
+    }
+
+    def note(name: str, work: Callable[[], dict[str, Any]], written: Path | None) -> None:
+        found = figures["variants"][name] = work()
+        found["rows_per_second"] = round(rows / found["seconds"])
+        if written is not None:
+            files = [path for path in written.rglob("*") if path.is_file() and path.suffix in (".parquet", ".csv")]
+            assert sum(parquet.read_metadata(path).num_rows for path in files) == rows, f"{name}: rows are missing"
+            for path in files:
+                path.unlink()
+        print(f"  {name}: {found}", flush=True)
+
+    plain = [sys.executable, "-c", PYARROW, str(ROOT / "glue"), str(sources)]
+    (folder / "pyarrow").mkdir()
+    target = [str(folder / "pyarrow"), ",".join(NAMES)]
+    note("pyarrow, reading only", lambda: measured([*plain, *target]), None)
+    note("pyarrow, to Parquet", lambda: measured([*plain, *target, "write"]), folder / "pyarrow")
+    spark = [sys.executable, "-c", SPARK, str(sources), str(folder / "spark")]
+    note("plain Spark", lambda: measured(spark), folder / "spark")
+    with running_stub(objects=folder) as stub:
+        note("ours, small run", lambda: ours("small", folder, stub), folder / "bench" / "standard")
+        note("ours on Spark", lambda: ours("glue", folder, stub), folder / "bench" / "standard")
+    figures["targets"] = targets(figures["variants"])
+    return figures
+
+
+def ours(engine: str, folder: Path, stub: RunningStub) -> dict[str, Any]:
+    """Run the job as its platform starts it."""
+    arguments = plan(folder, engine)
+    environment = {key.upper(): value for key, value in arguments.items()} | {"AWS_ENDPOINT_URL": stub.endpoint}
+    if engine == "small":
+        return measured([sys.executable, "-c", SMALL, str(ROOT / "glue"), json.dumps(arguments)], environment)
+    argv = [sys.executable, str(ROOT / "glue" / "standardize.py")]
+    submit = "--master local[2] --conf spark.ui.enabled=false --conf spark.log.level=ERROR pyspark-shell"
+    environment["PYSPARK_SUBMIT_ARGS"] = submit
+    return measured([*argv, *(p for key, value in arguments.items() for p in (f"--{key}", value))], environment)
+
+
+def targets(variants: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Hold the ratios against what the job has to keep up."""
+    small, glue = variants["ours, small run"], variants["ours on Spark"]
+    plain, spark = variants["pyarrow, to Parquet"], variants["plain Spark"]
+    found = {
+        "CPU of the small run to pyarrow's": (small["cpu_seconds"] / plain["cpu_seconds"], 2),
+        "time on Spark to plain Spark's": (glue["seconds"] / spark["seconds"], 1),
+        "MB of the small run": (small["python_mb"], 512),
+        "MB of a Spark task's Python": (glue["python_mb"], 512),
+    }
+    return {
+        name: {"measured": round(value, 2), "target": limit, "met": value <= limit}
+        for name, (value, limit) in found.items()
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Return the figures as a Markdown table."""
+    head = f"{figures['rows']:,} rows of CSV, {figures['bytes'] / 1e9:.2f} GB in {figures['objects']} objects."
+    lines = [head, "", "| variant | seconds | rows/s | CPU seconds | peak MB of a Python process | of the JVM |"]
+    lines.append("|---|--:|--:|--:|--:|--:|")
+    for name, found in figures["variants"].items():
+        cpu = "" if "Spark" in name else f"{found['cpu_seconds']:.1f}"
+        rate = f"{found['rows_per_second']:,}"
+        memory = f"{found['python_mb']} | {found['java_mb'] or ''}"
+        lines.append(f"| {name} | {found['seconds']:.1f} | {rate} | {cpu} | {memory} |")
+    lines += ["", "| target | measured | at most | met |", "|---|--:|--:|---|"]
+    for name, found in figures["targets"].items():
+        lines.append(f"| {name} | {found['measured']:,} | {found['target']:,} | {'yes' if found['met'] else 'NO'} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure, print, write; return 0 if the targets are met."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=9_200_000, help="rows of CSV, 117 bytes each")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench", help="where standardize.json and .md go")
+    given = parser.parse_args()
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="bench",
+        AWS_SECRET_ACCESS_KEY="bench",
+        AWS_DEFAULT_REGION="us-east-1",
+        PYSPARK_PYTHON=sys.executable,
+        PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "glue")]),
+        SPARK_LOCAL_IP="127.0.0.1",
+    )
+    with tempfile.TemporaryDirectory(prefix="standardize-bench-") as folder:
+        start = time.perf_counter()
+        figures = measure(Path(folder), given.rows)
+        figures["seconds"] = round(time.perf_counter() - start)
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "standardize.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (given.out / "standardize.md").write_text(table(figures) + "\n")
+    print(table(figures))
+    return 0 if all(found["met"] for found in figures["targets"].values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -93,6 +93,7 @@ def take(cloud: LaptopCloud, seen: Browser) -> None:
     picture(seen, "overview")
     seen.page.emulate_media(color_scheme="dark")
     picture(seen, "overview-dark")
+    cloud.wait(600)
 
 
 def picture(seen: Browser, name: str) -> None:

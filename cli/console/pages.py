@@ -14,6 +14,7 @@ from cli.commands import cost, runs
 from cli.commands.bookmark import facts_of as facts_of_bookmark
 from cli.commands.bookmark import report_of
 from cli.commands.cost import FORECAST_DAYS, Spending
+from cli.commands.mapping import read_mapping
 from cli.commands.providers import call
 from cli.commands.run import ReplayPlan
 from cli.commands.runs import RunLine
@@ -25,6 +26,7 @@ from cli.console.parts import (
     badge,
     cell,
     facts,
+    lines,
     link_provider,
     link_run,
     money,
@@ -96,7 +98,8 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
     """How the provider stands, the chart and the history of its runs."""
     entry = call(stack, "GET", check_name(provider))
     state, news = stack.ledger.get(provider), stack.news.of(provider)
-    lines, row = runs.history(stack, provider, SHOWN_RUNS).runs, watch.rows.rows.get(provider, {})
+    mapping, history = read_mapping(stack, provider), runs.history(stack, provider, SHOWN_RUNS).runs
+    row = watch.rows.rows.get(provider, {})
     paused, lease = bool(entry.get("paused")), state.lease
     standing = [
         ("is", row.get("is", "paused" if paused else "not looked at yet")),
@@ -112,7 +115,7 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
         ("next try after a failure", state.retry_at),
         ("cost of this week", money(row.get("dollars"))),
     ]
-    failed = next((line for line in lines if line.status != "running"), None)
+    failed = next((line for line in history if line.status != "running"), None)
     why = failed.record.error if failed and failed.record else None
     return [
         problem("The last run failed", why, "Repair it, then run the provider: it sends the same changes again.")
@@ -120,17 +123,18 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
         else None,
         section("How it stands", facts(standing, now)),
         section("Its bookmark", facts(facts_of_bookmark(report_of(state)), now)),
-        section("Its runs", _charts(lines), _history(lines, provider, now)),
-        section("Its entry in the config API", html.Pre(text(json.dumps(entry)), tabIndex=0)),
+        section("Its runs", _charts(history), _history(history, provider, now)),
+        section("Its entry in the config API", lines([json.dumps(entry)], "")),
+        section("Its mapping", lines((mapping.text or "").splitlines(), "It is empty.")) if mapping else None,
     ]
 
 
-def _charts(lines: tuple[RunLine, ...]) -> Part:
+def _charts(history: tuple[RunLine, ...]) -> Part:
     """Bars of the runs over time, the oldest on the left."""
-    if not any(line.record for line in lines):
+    if not any(line.record for line in history):
         return None
     bars: list[dict[str, Any]] = []
-    for line in reversed(lines):
+    for line in reversed(history):
         if line.record:
             figures = {name: getattr(line.record, name, 0) for _, name in CHARTS}
             figures["failures"] = int(line.record.status == "failed")
@@ -155,9 +159,9 @@ def _charts(lines: tuple[RunLine, ...]) -> Part:
     return html.Div(drawn, className="charts")
 
 
-def _history(lines: tuple[RunLine, ...], provider: str, now: datetime) -> Part:
+def _history(history: tuple[RunLine, ...], provider: str, now: datetime) -> Part:
     rows = []
-    for line in lines:
+    for line in history:
         claimed, status, *figures, run_id, error = (cell(value, now) for value in runs.row(line))
         rows.append((claimed, badge(status), *figures, link_run(run_id, provider), error))
     return table(f"The newest {SHOWN_RUNS} runs", runs.COLUMNS, rows, "It has had no runs yet.")
@@ -173,13 +177,13 @@ def run_frame(run_id: str) -> Part:
 
 def run_live(found: Trace, now: datetime) -> Part:
     """Everything about one run."""
-    log = [text(line) for entry in found.log for line in short(entry).expandtabs().splitlines()]
+    log = (line for entry in found.log for line in short(entry).splitlines())
     return [
         problem("It failed", found.why) if found.why else None,
         html.P(["Of provider ", link_provider(found.provider)]) if found.provider else None,
         section("What is known of it", facts(facts_of(found), now)),
         section("Its states", _states(found, now)),
-        section("Its log, the last lines", html.Pre("\n".join(log) or "It has written nothing yet.", tabIndex=0)),
+        section("Its log, the last lines", lines(log, "It has written nothing yet.")),
     ]
 
 

@@ -70,6 +70,12 @@ def section(title: str, *parts: Part) -> Part:
     return html.Section([html.H2(title), *parts])
 
 
+def lines(of: Iterable[str], empty: str) -> Part:
+    """Lines of a file or a log, each as text."""
+    shown = "\n".join(text(line.expandtabs()) for line in of)
+    return html.Pre(shown or empty, tabIndex=0)
+
+
 def badge(condition: str) -> Part:
     """A condition or an outcome; the word says it, the colour only repeats it."""
     return html.Span(condition, className=f"badge is-{condition.partition(' ')[0]}")

@@ -87,7 +87,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     opened.sees("nothing was committed")
     opened.page.get_by_role("link", name="Overview").click()
     row(opened, provider, "failing")
-    opened.sees(f"provider={provider}/bad.json.gz, line 2", "#providers")
+    opened.sees("RecordError: bad.json.gz, line 2", "#providers")
 
     # Repaired, it is run again.
     put(cloud, provider, "bad.json.gz", rows(f"{provider}-mended", 2))

@@ -261,6 +261,12 @@ def test_a_row_has_nothing_of_a_name_group_or_error_that_a_page_could_not_show()
     assert "href" not in made
 
 
+def test_the_overview_names_the_object_of_an_error_and_not_the_whole_way_to_it() -> None:
+    why = "RecordError: s3://bucket/change_log/provider=a/2026/11/x.gz, line 2: not JSON"
+
+    assert row(Standing("a", Condition.FAILING, why=why), None)["why"] == "RecordError: x.gz, line 2: not JSON"
+
+
 def standing(name: str, condition: Condition, due: datetime | None = None) -> Standing:
     return Standing(name, condition, next_due=due)
 

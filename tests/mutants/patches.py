@@ -57,6 +57,8 @@ news = _in("functions/fanout/news.py", f"{FUNCTIONS}/test_news.py")
 stored_news = _in("functions/fanout/adapters.py", "tests/integration/functions/test_news_store.py")
 schedule = _in("functions/fanout/schedule.py", f"{FUNCTIONS}/test_schedule.py")
 starts = _in("functions/fanout/starts.py", f"{FUNCTIONS}/test_starts.py")
+guard = _in("cli/console/guard.py", "tests/unit/cli/test_console.py")
+console = _in("cli/console/app.py", "tests/unit/cli/test_console.py")
 client = _in("functions/fanout/config_client.py", f"{FUNCTIONS}/test_config_client.py")
 sender = _in("glue/fanout_job/sender.py", f"{JOB}/test_send.py")
 formats = _in("glue/fanout_job/formats.py", f"{JOB}/test_lines.py")
@@ -68,7 +70,8 @@ csv_source = _in("glue/fanout_job/csv_source.py", f"{JOB}/test_csv.py")
 json_source = _in("glue/fanout_job/json_source.py", f"{JOB}/test_json.py")
 xml_source = _in("glue/fanout_job/xml_source.py", f"{JOB}/test_xml.py")
 mapping = _in("glue/fanout_job/mapping.py", f"{JOB}/test_mapping.py")
-standard = _in("glue/fanout_job/standard.py", f"{JOB}/test_standard_files.py", f"{JOB}/test_mapping.py")
+standard = _in("glue/fanout_job/standard.py", f"{JOB}/test_standard_files.py")
+standardizer = _in("glue/fanout_job/standardizer.py", f"{JOB}/test_mapping.py")
 model = _in("glue/fanout_job/model.py", f"{JOB}/test_mapping.py")
 template = _in("template.yaml", TEMPLATE)
 SENDING = "tests/integration/job/test_sending.py::"
@@ -307,8 +310,11 @@ PATCHES = (
     mapping("aliases", "if isinstance(event, yaml.AliasEvent):", "if False:"),
     mapping("a name twice", "if key.value in seen:", "if False:"),
     standard("a newer source", "    if now != obj.etag:", "    if now is None:"),
-    standard("a required field", "if field.required and made[name].null_count:", "if False:"),
+    standardizer("a required field", "if field.required and made[name].null_count:", "if False:"),
     standard("a bad source replaces its file", 'or settings.on_bad_record == "fail"', ""),
+    standardizer(
+        "what a transform calls otherwise", "elif unknown := changed.keys() - made.keys():", "elif unknown := '':"
+    ),
     model("sources that look alike share a file", "{readable}-{digest}.parquet", "{readable}.parquet"),
     logs("another name for the time", '{"timestamp": moment', '{"time": moment'),
     # ---- the template
@@ -367,6 +373,19 @@ PATCHES = (
         's3_prefix = "glue-fanout-prod"',
         's3_prefix = "prod"',
         (TEMPLATE,),
+    ),
+    guard("another host name is answered", "if host not in self._hosts:", "if not host:"),
+    guard("another origin is answered", 'if origin is not None and origin != f"http://{host}":', "if origin is None:"),
+    guard(
+        "whoever has no key is answered",
+        "if not self._has(asked.cookies.get(self._key_cookie), self._key):",
+        "if not host:",
+    ),
+    guard("a form without its token is taken", 'if asked.method not in ("GET", "HEAD") and not', "if not host and not"),
+    console(
+        "a console that is read-only makes changes",
+        "            if self.read_only:\n",
+        "            if not order.do:\n",
     ),
 )
 

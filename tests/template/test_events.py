@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from local.cloud import LaptopCloud
-from tests.template.reading import ROOT, TEMPLATE
+from tests.harness.clouds import SharedCloud
+from tests.template.reading import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -50,10 +51,10 @@ def read(path: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
-    with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud")) as cloud:
-        put_manifest(cloud, read(ROOT / "events/small_run/good.json"))
-        yield cloud
+def cloud(shared_cloud: SharedCloud, tmp_path_factory: pytest.TempPathFactory) -> LaptopCloud:
+    cloud = shared_cloud.up(tmp_path_factory.mktemp("cloud"))
+    put_manifest(cloud, read(ROOT / "events/small_run/good.json"))
+    return cloud
 
 
 @pytest.fixture

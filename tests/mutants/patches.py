@@ -110,10 +110,17 @@ PATCHES = (
         "min(max(math.ceil(size / BYTES_PER_WORKER), MIN_WORKERS), s.max_workers)",
         "max(math.ceil(size / BYTES_PER_WORKER), MIN_WORKERS)",
     ),
+    claims("bytes that were taken once are known for ever", "taken.etag != stored.etag", "False"),
+    claims(
+        "bytes that come back after a failed run are known",
+        "stored.last_modified == taken.last_modified or untracked_at is None or untracked_at < taken.last_modified",
+        "True",
+    ),
+    ledger("a replay leaves no doubt", ', "untracked_at": record.ended_at})', "})"),
     # ---- manifests
     manifests("the backlog ignores the cut by bytes", "backlog=count - len(taken)", "backlog=count - len(oldest)"),
     manifests("the watermark's own second is old", "stored.last_modified >= since)", "stored.last_modified > since)"),
-    manifests("what was sent is new", " and stored.identity not in seen", ""),
+    manifests("what was sent is new", " and not seen(stored)", ""),
     manifests("no bound in bytes", "if taken and total > max_bytes:", "if False:"),
     manifests("a replay in part", "    if selection.backlog:\n", "    if False:\n"),
     # ---- endings
@@ -325,8 +332,8 @@ PATCHES = (
     ),
     template(
         "a policy that names two queues",
-        "Resource: !GetAtt ChangesQueue.Arn,\n             Condition: {Bool",
-        "Resource: [!GetAtt ChangesQueue.Arn, !GetAtt UndeliveredQueue.Arn],\n             Condition: {Bool",
+        "Resource: !GetAtt ChangesQueue.Arn, Condition: {Bool",
+        "Resource: [!GetAtt ChangesQueue.Arn, !GetAtt UndeliveredQueue.Arn], Condition: {Bool",
     ),
     template("Lambda's own log level", ", ApplicationLogLevel: !Ref LogLevel}", "}"),
     template("no worker type", "        GLUE_WORKER_TYPE: !Ref GlueWorkerType", "        WORKER: !Ref GlueWorkerType"),
@@ -335,12 +342,17 @@ PATCHES = (
     template("method metrics", "MetricsEnabled: false", "MetricsEnabled: true"),
     template("a second stage", "    OpenApiVersion: 3.0.1", "    TracingEnabled: true"),
     template("a tick before the key is in the plan", '${ConfigApiUsagePlanKey}"', '${Env}"'),
-    template("an alarm at creation", "      TreatMissingData: missing\n", "      TreatMissingData: breaching\n"),
-    template("everything in the data bucket", '${DataBucket.Arn}/library/*"}\n', '${DataBucket.Arn}/*"}\n'),
+    template("an alarm at creation", "TreatMissingData: missing,", "TreatMissingData: breaching,"),
     template(
-        "another account's artifacts", ', Condition: {StringEquals: {"aws:ResourceAccount": !Ref AWS::AccountId}}', ""
+        "the job reads everything in the bucket",
+        'Action: s3:GetObject, Resource: !Sub "${DataBucket.Arn}/library/*"',
+        'Action: s3:GetObject, Resource: !Sub "${DataBucket.Arn}/*"',
     ),
-    template("claim checks go before their messages", "Default: 90, MinValue: 29", "Default: 90, MinValue: 14"),
+    template(
+        "claim checks go before their messages",
+        "Prefix: claim-check/, ExpirationInDays: 90",
+        "Prefix: claim-check/, ExpirationInDays: 14",
+    ),
     template(
         "access logs in an account without a role",
         "!Or [!Condition Production, !Equals [!Ref ApiLogsRole, create]]",

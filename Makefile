@@ -28,7 +28,10 @@ BUILT := .aws-sam/build/template.yaml
 FORMAT_TESTS := $(addprefix tests/unit/job/test_,columns.py csv.py json.py xml.py standard_files.py public_files.py)
 
 # What may be set on the command line.
+JOB ?=
 CHANGE_LOG ?=
+FILES ?=
+MAPPINGS ?=
 PROVIDERS ?=
 ROWS ?=
 FREQUENCY ?=
@@ -72,8 +75,9 @@ help: ## List the targets
 
 setup: $(VENV)/.installed $(SAM_VENV)/.installed ## Install everything that run, test, build and validate need
 
-run: $(VENV)/.installed ## The whole system on this machine, once: CHANGE_LOG=dir, PROVIDERS=n, ROWS=n
-	@$(PY) -m local run $(if $(CHANGE_LOG),--change-log "$(CHANGE_LOG)") $(if $(PROVIDERS),--providers $(PROVIDERS)) \
+run: $(VENV)/.installed ## The whole system on this machine, once: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir
+	@$(PY) -m local run $(if $(JOB),--job $(JOB)) $(if $(FILES),--files "$(FILES)") \
+	  $(if $(MAPPINGS),--mappings "$(MAPPINGS)") $(if $(CHANGE_LOG),--change-log "$(CHANGE_LOG)") $(if $(PROVIDERS),--providers $(PROVIDERS)) \
 	  $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 up: $(VENV)/.installed ## Keep the system running on this machine with its schedule ticking; Ctrl-C ends it

@@ -12,6 +12,7 @@ from cli.commands.bookmark import audit, reset, set_to, show
 from cli.commands.console import console
 from cli.commands.cost import cost
 from cli.commands.doctor import doctor
+from cli.commands.mapping import check, get_mapping, list_mappings, put_mapping
 from cli.commands.providers import (
     add,
     change,
@@ -73,12 +74,21 @@ command(bookmark, "show")(show)
 command(bookmark, "set")(set_to)
 command(bookmark, "reset")(reset)
 
+mapping = typer.Typer(
+    help="How each provider of the standard model writes its data: check, put, get, list.", no_args_is_help=True
+)
+command(mapping, "check")(check)
+command(mapping, "put")(put_mapping)
+command(mapping, "get")(get_mapping)
+command(mapping, "list")(list_mappings)
+
 command(app)(status)
 command(app)(failed)
 app.add_typer(providers, name="providers")
 for function in (run, runs, trace, replay, put, audit, cost, doctor, console):
     command(app)(function)
 app.add_typer(bookmark, name="bookmark")
+app.add_typer(mapping, name="mapping")
 
 
 def main() -> None:

@@ -25,7 +25,10 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="start, seed, tick twice, verify, report")
+    run.add_argument("--job", choices=["change_log", "standardize"], default="change_log", help="what each run does")
     run.add_argument("--change-log", type=Path, help="your own change log: provider=NAME/**/*.json.gz below it")
+    run.add_argument("--files", type=Path, help="of --job standardize: your own files, provider=NAME/** below it")
+    run.add_argument("--mappings", type=Path, help="of --job standardize: your providers' mappings, NAME.yaml in it")
     run.add_argument("--providers", type=int, default=6, help="providers to make up (default: %(default)s)")
     run.add_argument("--rows", type=int, default=6000, help="rows to make up, in all (default: %(default)s)")
     run.add_argument("--seed", type=int, default=1, help="of the made-up rows (default: %(default)s)")
@@ -55,16 +58,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from local.demo.plan import generated_plan, own_plan
-    from local.demo.run import run, summary
+    from local.demo.plan import Plan, generated_plan, own_plan
+    from local.demo.run import Stage, run, summary
     from local.demo.screen import screen
 
-    if chosen.change_log:
+    stage: type[Stage] = Stage
+    plan: Plan
+    if chosen.job == "standardize":
+        from local.demo import standardize
+
+        stage = standardize.StandardStage
+        if bool(chosen.files) != bool(chosen.mappings):
+            raise LaptopCloudError("FILES and MAPPINGS belong together: give both, or neither.")
+        own = chosen.files and standardize.own_plan(chosen.files, chosen.mappings)
+        plan = own or standardize.made_up_plan(chosen.rows)
+    elif chosen.change_log:
         plan = own_plan(chosen.change_log)
     else:
         plan = generated_plan(chosen.providers, chosen.rows, chosen.seed)
     with screen() as shown:
-        report = run(plan, chosen.template, chosen.workdir, shown)
+        report = run(plan, chosen.template, chosen.workdir, shown, stage)
     summary(report, print)
     print(f"report: {chosen.workdir / 'report.json'}")
     return 0 if report["ok"] else 1

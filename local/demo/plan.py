@@ -7,9 +7,12 @@ import itertools
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from local.demo.sample_data import DEFAULT_START, NAMES, STYLES, Part, change_log
 from local.errors import DemoError
+
+P = TypeVar("P", bound="Plan")
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,15 @@ class Plan:
         Provider whose one object is corrupt at the first tick, or None.
     small_run_max_bytes
         Override of the template's SmallRunMaxBytes, so that both engines have something to do.
+    job
+        The template's Job.
     """
 
     first: dict[str, list[Part]]
     second: dict[str, list[Part]] = field(default_factory=dict)
     corrupt: str | None = None
     small_run_max_bytes: int = 0
+    job: str = "change_log"
 
     @property
     def providers(self) -> list[str]:
@@ -75,7 +81,7 @@ def generated_plan(providers: int, rows: int, seed: int = 1) -> Plan:
     second = {
         name: change_log(name, added, 1, styles[name], seed, late) for name in dict.fromkeys([names[0], names[-2:][0]])
     }
-    return _with_threshold(Plan(first, second, corrupt=names[-1]))
+    return with_threshold(Plan(first, second, corrupt=names[-1]))
 
 
 def own_plan(folder: Path) -> Plan:
@@ -97,10 +103,10 @@ def own_plan(folder: Path) -> Plan:
         first.setdefault(key.split("/")[0].removeprefix("provider="), []).append(Part(key, body, rows))
     if not first:
         raise DemoError(f"There is no provider=NAME/**/*.json.gz below {folder}.")
-    return _with_threshold(Plan(first))
+    return with_threshold(Plan(first))
 
 
-def _with_threshold(plan: Plan) -> Plan:
+def with_threshold(plan: P) -> P:
     """Put the threshold between the sizes so that the larger half, but 3 to 12 providers, run on PySpark."""
     sizes = sorted((plan.size(provider) for provider in plan.first), reverse=True)
     large = min(12, max(3, len(sizes) // 2))

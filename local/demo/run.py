@@ -44,7 +44,7 @@ SHOWN_PROVIDERS = 12
 """How many providers the summary names; of more, those with most rows and those that differ from their input."""
 
 
-def run(plan: Plan, template: Path, workdir: Path, screen: Screen) -> dict[str, Any]:
+def run(plan: Plan, template: Path, workdir: Path, screen: Screen, stage: type[Stage]) -> dict[str, Any]:
     """Do it all.
 
     Parameters
@@ -57,6 +57,8 @@ def run(plan: Plan, template: Path, workdir: Path, screen: Screen) -> dict[str, 
         Folder for state, logs and report.json.
     screen
         Where to show what happens.
+    stage
+        What is played.
 
     Returns
     -------
@@ -67,11 +69,14 @@ def run(plan: Plan, template: Path, workdir: Path, screen: Screen) -> dict[str, 
     screen.show("start", [(name, "", "", "getting ready", *[""] * 4) for name in plan.providers])
     from local.cloud import LaptopCloud  # takes seconds to import: after the first sign of life
 
-    override, large = {"SmallRunMaxBytes": plan.small_run_max_bytes}, len(plan.large)
-    screen.say(f"{template.name} as it is, but SmallRunMaxBytes={plan.small_run_max_bytes}")
+    override: dict[str, object] = {"SmallRunMaxBytes": plan.small_run_max_bytes}
+    override |= {"Job": plan.job} if plan.job != "change_log" else {}
+    large = len(plan.large)
+    told = " ".join(f"{name}={value}" for name, value in override.items())
+    screen.say(f"{template.name} as it is, but {told}")
     with LaptopCloud(template, override, workdir=workdir, warm=large, progress=screen.say) as cloud:
         screen.say(f"the laptop cloud is up at {cloud.endpoint}")
-        report = Stage(plan, cloud, screen).play()
+        report = stage(plan, cloud, screen).play()
     report["seconds"] = round(time.monotonic() - started, 1)
     (workdir / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report
@@ -144,6 +149,9 @@ class Stage:
             self._screen.say(f"{run.provider} failed: {str(run.error)[:300]}")
         if len(failed) > SHOWN_FAILURES:
             self._screen.say(f"and {len(failed) - SHOWN_FAILURES} more failed, which are in the report")
+        self._receive()
+
+    def _receive(self) -> None:
         from local.demo.verify import drain
 
         received = drain(self._cloud.client("sqs"), self._cloud.outputs["ChangesQueueUrl"], self._messages)
@@ -211,8 +219,8 @@ class Stage:
             started = {run.provider for run in runs}
             faults += [f"tick {number}: {name} was not started" for name in sorted(wanted - started)]
             for run in runs:  # who is started without news is swept, and has nothing to send
-                if run.provider not in wanted and run.messages:
-                    faults.append(f"tick {number}: {run.provider} had nothing new, but sent {run.messages} messages")
+                if run.provider not in wanted and run.rows:
+                    faults.append(f"tick {number}: {run.provider} had nothing new, but took {run.rows} rows")
         return faults
 
 
@@ -226,19 +234,22 @@ def _row(name: str, due: bool, run: Run | None) -> tuple[str, ...]:
 
 def summary(report: dict[str, Any], say: Callable[[str], None]) -> None:
     """Show a report in a few lines."""
+    columns = {"rows": "rows", "messages": "messages", "distinct_ids": "ids", "table_rows": "in table"}
+    columns = {name: title for name, title in columns.items() if name in report["totals"]}
+    came_out = "messages" if "messages" in columns else "table_rows"
     say("")
-    say(f"{'provider':<14}{'status':<11}{'engine':<8}{'rows':>9}{'messages':>10}{'ids':>9}")
+    say(f"{'provider':<14}{'status':<11}{'engine':<8}" + "".join(f"{title:>10}" for title in columns.values()))
     providers: dict[str, dict[str, Any]] = report["providers"]
-    wrong = {name for name, found in providers.items() if found["rows"] != found["messages"]}
+    wrong = {name for name, found in providers.items() if found["rows"] != found[came_out]}
     interesting = sorted(providers, key=lambda name: (name not in wrong, -providers[name]["rows"]))
     for name in sorted(interesting[:SHOWN_PROVIDERS]):
         found = providers[name]
-        figures = f"{found['rows']:>9}{found['messages']:>10}{found['distinct_ids']:>9}"
+        figures = "".join(f"{found[column]:>10}" for column in columns)
         say(f"{name:<14}{found['status']:<11}{found['engine']:<8}{figures}")
     if len(providers) > SHOWN_PROVIDERS:
         say(f"and {len(providers) - SHOWN_PROVIDERS} more providers, which are in the report")
     totals = report["totals"]
-    say(f"{'all':<33}{totals['rows']:>9}{totals['messages']:>10}{totals['distinct_ids']:>9}")
+    say(f"{'all':<33}" + "".join(f"{totals[column]:>10}" for column in columns))
     for fault in report["faults"][:SHOWN_PROVIDERS]:
         say(f"FAULT {fault}")
     if len(report["faults"]) > SHOWN_PROVIDERS:

@@ -1,0 +1,124 @@
+"""`fanout mapping`: what becomes of a sample, and mappings in the bucket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from cli.command import Operator
+from cli.commands import mapping
+from cli.deployment import Where
+from cli.errors import Exit, UsageError
+
+ORDERS = Path(__file__).parents[2] / "data/orders"
+BAD_FIRST_ROW = b"Bestellnr;Bestellt am;Menge;Einzelpreis\nX-1;31.12.2025 23:30;two;1,00\nX-2;31.12.2025 23:31;2;1,00\n"
+
+
+class Stack:
+    """A stack whose data bucket is versioned."""
+
+    def __init__(self) -> None:
+        self.s3 = boto3.client("s3", region_name="us-east-1")
+        self.s3.create_bucket(Bucket="data")
+        self.s3.put_bucket_versioning(Bucket="data", VersioningConfiguration={"Status": "Enabled"})
+
+    def client(self, service: str) -> Any:
+        return self.s3
+
+    def output(self, name: str) -> str:
+        return {"DataBucketName": "data"}[name]
+
+
+@pytest.fixture
+def op() -> Iterator[Operator]:
+    with mock_aws():
+        operator = Operator(Where(None), json=True)
+        operator.__dict__["stack"] = Stack()
+        yield operator
+
+
+def answer(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_sample_is_shown_as_it_would_come_out(op: Operator, capsys: pytest.CaptureFixture[str]) -> None:
+    assert mapping.check(op, ORDERS / "semicolons.yaml", ORDERS / "semicolons.csv", rows=1) == Exit.OK
+
+    report = answer(capsys)
+    assert (report["rows"], report["bad"], len(report["shown"])) == (3, 0, 1)
+    assert report["shown"][0]["unit_price"] == "1249.90"
+    assert report["shown"][0]["ordered_at"] == "2025-12-31T22:30:00Z"
+
+
+def test_every_row_that_would_fail_is_named_and_the_status_says_so(
+    op: Operator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rules = tmp_path / "shop.yaml"
+    rules.write_text(
+        'csv: {delimiter: ";"}\ndecimal: ","\nfields: {order_id: Bestellnr, quantity: Menge, unit_price: Einzelpreis, '
+        'ordered_at: {from: Bestellt am, format: "%d.%m.%Y %H:%M"}, currency: {value: EUR}}\n'
+    )
+    sample = tmp_path / "sample.csv"
+    sample.write_bytes(BAD_FIRST_ROW)
+
+    assert mapping.check(op, rules, sample) == Exit.UNHEALTHY
+
+    report = answer(capsys)
+    assert (report["rows"], report["bad"]) == (1, 1)
+    (error,) = report["errors"]
+    assert "quantity" in error
+    assert "row 1" in error
+
+
+def test_a_mapping_that_is_no_good_is_refused_by_its_line_and_not_put(op: Operator, tmp_path: Path) -> None:
+    rules = tmp_path / "shop.yaml"
+    rules.write_text("csv:\nfields:\n  colour: c\n")
+
+    with pytest.raises(UsageError, match=r"shop\.yaml, line 3.*no field of the model"):
+        mapping.put_mapping(op, "acme", rules)
+    assert mapping._stored(op, "") == []
+
+
+def test_what_was_put_is_listed_and_each_version_can_be_got(
+    op: Operator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    versions = []
+    for name in ("semicolons", "quoted"):
+        mapping.put_mapping(op, "acme", ORDERS / f"{name}.yaml")
+        versions.append(answer(capsys)["version"])
+    mapping.put_mapping(op, "acme2", ORDERS / "array.yaml")
+    capsys.readouterr()
+
+    mapping.list_mappings(op)
+    assert [one["provider"] for one in answer(capsys)["mappings"]] == ["acme", "acme2"]
+    mapping.get_mapping(op, "acme")
+    assert answer(capsys)["text"] == (ORDERS / "quoted.yaml").read_text()
+    mapping.get_mapping(op, "acme", versions[0])
+    assert answer(capsys)["text"] == (ORDERS / "semicolons.yaml").read_text()
+
+
+def test_a_provider_has_one_mapping_and_not_two_of_which_the_job_reads_one(op: Operator, tmp_path: Path) -> None:
+    mapping.put_mapping(op, "acme", ORDERS / "array.yaml")
+    other = tmp_path / "array.json"
+    fields = ("order_id", "ordered_at", "quantity", "unit_price", "currency")
+    other.write_text(json.dumps({"json": {}, "fields": {name: name for name in fields}}))
+
+    with pytest.raises(UsageError, match=r"has mappings/acme\.yaml"):
+        mapping.put_mapping(op, "acme", other)
+
+
+def test_who_has_none_is_told_how_to_get_one(op: Operator) -> None:
+    with pytest.raises(UsageError, match="fanout mapping put acme FILE"):
+        mapping.get_mapping(op, "acme")
+
+
+@pytest.mark.parametrize(("job", "why"), [("change_log", "has no MODEL"), ("nothing_here", "cannot be imported")])
+def test_a_job_without_a_model_has_no_mappings(op: Operator, job: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        mapping.put_mapping(op, "acme", ORDERS / "array.yaml", job)

@@ -21,6 +21,7 @@ FUNCTIONS = {
     "config_api": "ConfigApiFunction",
     "dispatch": "DispatchFunction",
     "notice": "NoticeFunction",
+    "producer": "ProducerFunction",
     "small_run": "SmallRunFunction",
     "update_status": "UpdateStatusFunction",
 }
@@ -51,7 +52,9 @@ def read(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
-    with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud")) as cloud:
+    stream = "arn:aws:dynamodb:us-east-1:123456789012:table/none/stream/none"
+    producing = {"SourceStreamArn": stream, "ProviderAttribute": "Id"}
+    with LaptopCloud(TEMPLATE, producing, workdir=tmp_path_factory.mktemp("cloud")) as cloud:
         put_manifest(cloud, read(ROOT / "events/small_run/good.json"))
         yield cloud
 

@@ -123,7 +123,7 @@ PATCHES = (
     # ---- manifests
     manifests("the backlog ignores the cut by bytes", "backlog=count - len(taken)", "backlog=count - len(oldest)"),
     manifests("the watermark's own second is old", "stored.last_modified >= since)", "stored.last_modified > since)"),
-    manifests("what was sent is new", " and stored.identity not in seen", ""),
+    manifests("what was sent is new", " and not seen(stored)", ""),
     manifests("no bound in bytes", "if taken and total > max_bytes:", "if False:"),
     manifests("a replay in part", "    if selection.backlog:\n", "    if False:\n"),
     # ---- endings
@@ -335,8 +335,8 @@ PATCHES = (
     ),
     template(
         "a policy that names two queues",
-        "Resource: !GetAtt ChangesQueue.Arn,\n             Condition: {Bool",
-        "Resource: [!GetAtt ChangesQueue.Arn, !GetAtt UndeliveredQueue.Arn],\n             Condition: {Bool",
+        "Action: sqs:*, Resource: !GetAtt ChangesQueue.Arn,",
+        "Action: sqs:*, Resource: [!GetAtt ChangesQueue.Arn, !GetAtt UndeliveredQueue.Arn],",
     ),
     template("Lambda's own log level", ", ApplicationLogLevel: !Ref LogLevel}", "}"),
     template("no worker type", "        GLUE_WORKER_TYPE: !Ref GlueWorkerType", "        WORKER: !Ref GlueWorkerType"),
@@ -345,10 +345,11 @@ PATCHES = (
     template("method metrics", "MetricsEnabled: false", "MetricsEnabled: true"),
     template("a second stage", "    OpenApiVersion: 3.0.1", "    TracingEnabled: true"),
     template("a tick before the key is in the plan", '${ConfigApiUsagePlanKey}"', '${Env}"'),
-    template("an alarm at creation", "      TreatMissingData: missing\n", "      TreatMissingData: breaching\n"),
-    template("everything in the data bucket", '${DataBucket.Arn}/library/*"}\n', '${DataBucket.Arn}/*"}\n'),
+    template("an alarm at creation", "TreatMissingData: missing,", "TreatMissingData: breaching,"),
     template(
-        "another account's artifacts", ', Condition: {StringEquals: {"aws:ResourceAccount": !Ref AWS::AccountId}}', ""
+        "everything in the data bucket",
+        'ScriptAndLibrary, Effect: Allow, Action: s3:GetObject, Resource: !Sub "${DataBucket.Arn}/library/*"',
+        'ScriptAndLibrary, Effect: Allow, Action: s3:GetObject, Resource: !Sub "${DataBucket.Arn}/*"',
     ),
     template("claim checks go before their messages", "Default: 90, MinValue: 29", "Default: 90, MinValue: 14"),
     template(

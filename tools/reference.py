@@ -48,6 +48,8 @@ PERMISSIONS = {
     "run, replay, trace": "states:DescribeExecution, states:GetExecutionHistory",
     "runs, run, trace, cost, audit, replay, providers discover, doctor": "s3:ListBucket, s3:GetObject on both buckets",
     "put": "s3:PutObject on the change log",
+    "mapping put, get, list": "s3:ListBucket on the stack's bucket; s3:GetObject, s3:GetObjectVersion, "
+    "s3:PutObject on its mappings/",
     "trace": "glue:GetJob, glue:GetJobRun, logs:FilterLogEvents, logs:DescribeLogStreams, logs:GetLogEvents",
     "audit, replay, doctor, trace": "lambda:GetFunctionConfiguration",
     "doctor": "states:DescribeStateMachine, scheduler:GetSchedule, glue:GetJob, sqs:GetQueueAttributes, "

@@ -148,12 +148,8 @@ def spelled_by_spark(value: Any) -> str | None:
 
 
 def test_both_engines_took_part_and_every_record_names_the_job(standard: Standard) -> None:
-    records = [
-        run["record"]
-        for provider in PROVIDERS
-        for run in standard.fanout.json("runs", provider)["runs"]
-        if run["record"]
-    ]
+    runs = [run for provider in PROVIDERS for run in standard.fanout.json("runs", provider)["runs"]]
+    records = [run["record"] for run in runs if run["record"]]
     assert {record["engine"] for record in records} >= {"small", "glue"}
     assert {record["job"] for record in records} == {"standardize"}
     assert {run["JobName"] for run in standard.cloud.job_runs()} == {"etl-dev-standardize"}

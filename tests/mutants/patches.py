@@ -120,6 +120,13 @@ PATCHES = (
         "min(max(math.ceil(size / BYTES_PER_WORKER), MIN_WORKERS), s.max_workers)",
         "max(math.ceil(size / BYTES_PER_WORKER), MIN_WORKERS)",
     ),
+    claims("bytes that were taken once are known for ever", "taken.etag != stored.etag", "False"),
+    claims(
+        "bytes that come back after a failed run are known",
+        "stored.last_modified == taken.last_modified or untracked_at is None or untracked_at < taken.last_modified",
+        "True",
+    ),
+    ledger("a replay leaves no doubt", ', "untracked_at": record.ended_at})', "})"),
     # ---- manifests
     manifests("the backlog ignores the cut by bytes", "backlog=count - len(taken)", "backlog=count - len(oldest)"),
     manifests("the watermark's own second is old", "stored.last_modified >= since)", "stored.last_modified > since)"),
@@ -351,7 +358,11 @@ PATCHES = (
         'ScriptAndLibrary, Effect: Allow, Action: s3:GetObject, Resource: !Sub "${DataBucket.Arn}/library/*"',
         'ScriptAndLibrary, Effect: Allow, Action: s3:GetObject, Resource: !Sub "${DataBucket.Arn}/*"',
     ),
-    template("claim checks go before their messages", "Default: 90, MinValue: 29", "Default: 90, MinValue: 14"),
+    template(
+        "claim checks go before their messages",
+        "KeepDays: {Type: Number, Default: 90, MinValue: 29",
+        "KeepDays: {Type: Number, Default: 90, MinValue: 14",
+    ),
     template(
         "access logs in an account without a role",
         "!Or [!Condition Production, !Equals [!Ref ApiLogsRole, create]]",

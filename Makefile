@@ -30,6 +30,7 @@ FORMAT_TESTS := $(addprefix tests/unit/job/test_,columns.py csv.py json.py xml.p
 # What may be set on the command line.
 JOB ?=
 CHANGE_LOG ?=
+TABLE ?=
 FILES ?=
 MAPPINGS ?=
 PROVIDERS ?=
@@ -75,13 +76,13 @@ help: ## List the targets
 
 setup: $(VENV)/.installed $(SAM_VENV)/.installed ## Install everything that run, test, build and validate need
 
-run: $(VENV)/.installed ## The whole system on this machine, once: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir
+run: $(VENV)/.installed ## The whole system on this machine, once: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir, TABLE=yes
 	@$(PY) -m local run $(if $(JOB),--job $(JOB)) $(if $(FILES),--files "$(FILES)") \
-	  $(if $(MAPPINGS),--mappings "$(MAPPINGS)") $(if $(CHANGE_LOG),--change-log "$(CHANGE_LOG)") $(if $(PROVIDERS),--providers $(PROVIDERS)) \
+	  $(if $(MAPPINGS),--mappings "$(MAPPINGS)") $(if $(CHANGE_LOG),--change-log "$(CHANGE_LOG)") $(if $(PROVIDERS),--providers $(PROVIDERS)) $(if $(TABLE),--table) \
 	  $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
-up: $(VENV)/.installed ## Keep the system running on this machine with its schedule ticking; Ctrl-C ends it
-	@exec $(PY) -m local up $(ARGS)
+up: $(VENV)/.installed ## Keep the system running on this machine with its schedule ticking, TABLE=yes with a table; Ctrl-C ends it
+	@exec $(PY) -m local up $(if $(TABLE),--table) $(ARGS)
 
 check: lint ## Before each commit, a minute: lint, types, tests of units, template and tools
 	@$(PY) -m pytest -n 2 -q -m "not benchmark and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)

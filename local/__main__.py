@@ -15,6 +15,8 @@ WORKDIR = Path(".local")
 RUN_WORKDIR = WORKDIR / "run"
 """`make run` has a folder of its own, so that it disturbs no `make up` beside it."""
 
+PROVIDERS, ROWS = 6, 6000
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -29,13 +31,15 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--change-log", type=Path, help="your own change log: provider=NAME/**/*.json.gz below it")
     run.add_argument("--files", type=Path, help="of --job standardize: your own files, provider=NAME/** below it")
     run.add_argument("--mappings", type=Path, help="of --job standardize: your providers' mappings, NAME.yaml in it")
-    run.add_argument("--providers", type=int, default=6, help="providers to make up (default: %(default)s)")
-    run.add_argument("--rows", type=int, default=6000, help="rows to make up, in all (default: %(default)s)")
+    run.add_argument("--table", action="store_true", help="change a table's items, and follow the changes to messages")
+    run.add_argument("--providers", type=int, help="providers to make up (default: 6, with --table 20)")
+    run.add_argument("--rows", type=int, help="rows to make up, in all (default: 6000, with --table 5000)")
     run.add_argument("--seed", type=int, default=1, help="of the made-up rows (default: %(default)s)")
 
     up = commands.add_parser("up", help="keep running with the schedule ticking; Ctrl-C ends it")
     up.add_argument("--port", type=int, default=4566, help="of the AWS endpoint, 0 for any (default: %(default)s)")
     up.add_argument("--speed", type=float, default=1.0, help="how many times faster the schedule ticks")
+    up.add_argument("--table", action="store_true", help="with a table whose changes become messages")
     up.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help="override of a parameter")
 
     invoke = commands.add_parser("invoke", help="one function with one event")
@@ -57,7 +61,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _run_table(chosen: argparse.Namespace) -> int:
+    from local.demo import table
+
+    providers, rows = chosen.providers or 20, chosen.rows or 5000
+    report = table.run(
+        providers, rows, chosen.seed, chosen.template, chosen.workdir, lambda line: print(line, flush=True)
+    )
+    table.summary(report, print)
+    print(f"report: {chosen.workdir / 'report.json'}")
+    return 0 if report["ok"] else 1
+
+
 def _run(chosen: argparse.Namespace) -> int:
+    if chosen.table:
+        return _run_table(chosen)
     from local.demo.plan import Plan, generated_plan, own_plan
     from local.demo.run import Stage, run, summary
     from local.demo.screen import screen
@@ -71,11 +89,11 @@ def _run(chosen: argparse.Namespace) -> int:
         if bool(chosen.files) != bool(chosen.mappings):
             raise LaptopCloudError("FILES and MAPPINGS belong together: give both, or neither.")
         own = chosen.files and standardize.own_plan(chosen.files, chosen.mappings)
-        plan = own or standardize.made_up_plan(chosen.rows)
+        plan = own or standardize.made_up_plan(chosen.rows or ROWS)
     elif chosen.change_log:
         plan = own_plan(chosen.change_log)
     else:
-        plan = generated_plan(chosen.providers, chosen.rows, chosen.seed)
+        plan = generated_plan(chosen.providers or PROVIDERS, chosen.rows or ROWS, chosen.seed)
     with screen() as shown:
         report = run(plan, chosen.template, chosen.workdir, shown, stage)
     summary(report, print)
@@ -87,7 +105,7 @@ def _up(chosen: argparse.Namespace) -> int:
     from local.demo.up import keep_up
 
     overrides = dict(_pair(text) for text in chosen.parameter)
-    keep_up(chosen.template, chosen.workdir, chosen.port, chosen.speed, overrides)
+    keep_up(chosen.template, chosen.workdir, chosen.port, chosen.speed, overrides, chosen.table)
     return 0
 
 

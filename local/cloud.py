@@ -88,15 +88,19 @@ class LaptopCloud:
             raise
         return self
 
-    def update(self, template: str | Path | None = None) -> None:
+    def update(self, template: str | Path | None = None, parameters: Mapping[str, object] | None = None) -> None:
         """Deploy again: another template, or the same one and the files it names as they are now.
+
+        Parameters are overrides beside those that are known already.
 
         Raises
         ------
         LaptopCloudError
             Something could not be made or changed; the stack is what it was before, and the error says why.
         """
-        deployment.update(self._up()[1], Template.load(Path(template or self._template_path), self._parameters))
+        overrides = {**self._parameters, **(parameters or {})}
+        deployment.update(self._up()[1], Template.load(Path(template or self._template_path), overrides))
+        self._parameters = overrides
         self._write_state()
 
     def stop(self) -> None:

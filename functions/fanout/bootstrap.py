@@ -20,9 +20,11 @@ from fanout.dispatcher import Dispatcher
 from fanout.endings import Endings
 from fanout.errors import ConfigApiUnavailableError
 from fanout.news import Notices
+from fanout.production import Producer
 from fanout.recovery import Recovery
-from fanout.settings import ClaimSettings, DispatchSettings, NoticeSettings, RunSettings
+from fanout.settings import ClaimSettings, DispatchSettings, NoticeSettings, ProducerSettings, RunSettings
 from fanout.starts import PARALLEL
+from fanout.stream_records import ProviderAttribute
 
 _AWS = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
@@ -116,3 +118,19 @@ def notices() -> Notices:
     """The parts of `notice`."""
     settings = NoticeSettings.from_environment(os.environ)
     return Notices(_news(settings.run_ledger_table), settings.change_log_dir, utc_now, logger.warning)
+
+
+@cache
+def producer_settings() -> ProducerSettings:
+    """The environment of the producer."""
+    return ProducerSettings.from_environment(os.environ)
+
+
+@cache
+def producer() -> Producer:
+    """The parts of the producer."""
+    settings = producer_settings()
+    attribute = ProviderAttribute.parse(settings.provider_attribute)
+    unassigned = f"s3://{settings.data_bucket}/unassigned"
+    objects = S3Objects(client("s3"))
+    return Producer(objects, settings.change_log_dir, unassigned, attribute, utc_now, logger.warning)

@@ -70,6 +70,10 @@ class StartRefusedError(TerminalError):
     """Step Functions refused to start an execution for a reason that repeating cannot mend."""
 
 
+class ForeignObjectError(TransientError):
+    """An object of the change log has a name that belongs to another; somebody must move it away."""
+
+
 class ConfigApiUnavailableError(TransientError):
     """The config API did not answer in time, or answered 429 or 5xx, until the retries were used up."""
 

@@ -65,6 +65,15 @@ class NoticeSettings(Settings):
     change_log_dir: str = Field(pattern=r"^s3://[^/]+(/.+)?$")
 
 
+class ProducerSettings(Settings):
+    """What the producer needs."""
+
+    env: str
+    change_log_dir: str = Field(pattern=r"^s3://[^/]+(/.+)?$")
+    data_bucket: str
+    provider_attribute: str
+
+
 class ClaimSettings(RunSettings):
     """What *Claim Partition* needs."""
 

@@ -14,6 +14,7 @@ from typing import Any, TypedDict, Unpack
 
 from moto.awslambda.utils import get_backend
 from moto.core.config import default_user_config
+from moto.dynamodb.models import dynamodb_backends
 from moto.events.models import events_backends
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -28,6 +29,7 @@ from local.aws.job_runs import JobRunner
 from local.aws.logs import LogWriter
 from local.aws.repairs.hooks import Hooks, connect
 from local.aws.spark_driver import Drivers
+from local.aws.stream_sources import StreamPoller
 from local.errors import LaptopCloudError
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -78,7 +80,7 @@ class Services:
         self.log_groups: dict[str, str] = {}
         self.api_urls: dict[str, str] = {}
         self._apis: list[ApiGateway] = []
-        self._pollers: list[QueuePoller] = []
+        self._pollers: list[QueuePoller | StreamPoller] = []
         self._clients: dict[tuple[str, str], Any] = {}
         self._clients_lock = threading.Lock()
         for stale in ("logs", "functions"):
@@ -172,11 +174,19 @@ class Services:
         mapping = backend.get_event_source_mapping(mapping_id)
         assert mapping is not None
         role = self.principal(backend.get_function(mapping.function_arn).role)
-        self._pollers.append(QueuePoller(mapping, self.client("sqs", role), self.client("lambda", "sqs")))
+        *_, service = mapping.event_source_arn.split(":")[:3]
+        functions = self.client("lambda", service)
+        if service == "sqs":
+            self._pollers.append(QueuePoller(mapping, self.client("sqs", role), functions))
+            return
+        tables = dynamodb_backends[ACCOUNT_ID][REGION]
+        table = tables.get_table(mapping.event_source_arn.split("/")[1])
+        table.lambda_event_source_mappings.clear()  # moto would invoke at each write, and not in batches
+        self._pollers.insert(0, StreamPoller(mapping, table, lambda name: self.client(name, role), functions))
 
     def deliver_events(self) -> None:
         """See `local.cloud.LaptopCloud.deliver_events`."""
-        for poller in self._pollers:
+        for poller in self._pollers:  # streams first: what they bring becomes news
             poller.hurry()
 
     def principal(self, role: str) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,6 +63,18 @@ def run(plan: Plan, template: Path, workdir: Path, screen: Screen, stage: type[S
     return report
 
 
+def register(cloud: LaptopCloud, providers: Iterable[str]) -> None:
+    """Tell the built-in config API of providers, due every hour."""
+    outputs = cloud.outputs
+    secret = cloud.client("secretsmanager").get_secret_value(SecretId=outputs["ConfigApiKeySecretArn"])
+    headers = {"x-api-key": secret["SecretString"], "Content-Type": "application/json"}
+    body = json.dumps({"frequency": str(FREQUENCY_MINUTES)}).encode()
+    for provider in providers:
+        url = f"{outputs['ConfigApiUrl']}/{quote(provider)}"
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"), timeout=60):
+            pass
+
+
 class Stage:
     """The demonstration, once the cloud is up."""
 
@@ -106,14 +118,7 @@ class Stage:
             s3.put_object(Bucket=self._bucket, Key=f"{self._prefix}/{part.key}", Body=body)
 
     def _register(self) -> None:
-        outputs = self._cloud.outputs
-        secret = self._cloud.client("secretsmanager").get_secret_value(SecretId=outputs["ConfigApiKeySecretArn"])
-        headers = {"x-api-key": secret["SecretString"], "Content-Type": "application/json"}
-        body = json.dumps({"frequency": str(FREQUENCY_MINUTES)}).encode()
-        for provider in self._plan.providers:
-            url = f"{outputs['ConfigApiUrl']}/{quote(provider)}"
-            with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"), timeout=60):
-                pass
+        register(self._cloud, self._plan.providers)
 
     def _tick(self, title: str, at: datetime) -> None:
         before = {run.execution for run in self._watcher.runs()}

@@ -108,8 +108,8 @@ def _record(made: random.Random, provider: str, number: int, style: Style, momen
     event = made.choices(["INSERT", "MODIFY", "REMOVE"], weights=[45, 40, 15])[0]
     keys = {"pk": {"S": f"ITEM#{made.randrange(10**9):09d}"}, "sk": {"N": str(made.randrange(100))}}
     images: dict[str, Any] = {"Keys": keys}
-    new = {**keys, **_attributes(made)} if event != "REMOVE" else None
-    old = {**keys, **_attributes(made)} if event != "INSERT" else None
+    new = {**keys, **attributes(made)} if event != "REMOVE" else None
+    old = {**keys, **attributes(made)} if event != "INSERT" else None
     if old is not None and style.view in (View.OLD_IMAGE, View.NEW_AND_OLD_IMAGES):
         images["OldImage"] = old
     if new is not None and style.view in (View.NEW_IMAGE, View.NEW_AND_OLD_IMAGES):
@@ -147,7 +147,7 @@ def _record(made: random.Random, provider: str, number: int, style: Style, momen
     return record
 
 
-def _attributes(made: random.Random) -> dict[str, Any]:
+def attributes(made: random.Random) -> dict[str, Any]:
     """An item's attributes: every DynamoDB type, and the numbers and texts that are easily spoilt."""
     item: dict[str, Any] = {
         "title": {"S": " ".join(made.choices(_WORDS, k=3))},

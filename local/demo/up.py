@@ -15,12 +15,16 @@ from local.aws import schedule
 from local.aws.account import REGION, STACK_NAME
 from local.aws.schedule import Ticker
 from local.cloud import LaptopCloud
+from local.demo.run import register
+from local.demo.table import deploy_with_table
 from local.errors import LaptopCloudError
 
 
-def keep_up(template: Path, workdir: Path, port: int, speed: float, overrides: Mapping[str, object]) -> None:
+def keep_up(
+    template: Path, workdir: Path, port: int, speed: float, overrides: Mapping[str, object], table: bool = False
+) -> None:
     """Start the cloud and its schedules, `speed` times faster than on AWS, print where everything is, and wait for
-    Ctrl-C or SIGTERM.
+    Ctrl-C or SIGTERM. With `table`, make a table whose changes become messages, and a provider of it.
     """
     stop = threading.Event()
 
@@ -31,8 +35,11 @@ def keep_up(template: Path, workdir: Path, port: int, speed: float, overrides: M
     try:
         _say("the laptop cloud is coming up")
         with LaptopCloud(template, overrides, workdir, port=port) as cloud:
+            if table:
+                deploy_with_table(cloud)
+                register(cloud, ["aurora"])
             tickers = _tickers(cloud, speed)
-            _say(describe(cloud))
+            _say(describe(cloud) + (_TABLE_COMMAND if table else ""))
             _serve_console(workdir / "cloud.json", port)
             for ticker in tickers:
                 ticker.start()
@@ -122,6 +129,13 @@ _COMMANDS = """\
   curl -H "x-api-key: $key" {ConfigApiUrl}
 """
 """What one looks at first; version 1 of the AWS CLI wants to be told SQS's endpoint on the command line."""
+
+_TABLE_COMMAND = """\
+A change of the table becomes a message at the tick after the next minute:
+
+  aws dynamodb put-item --table-name things \\
+    --item '{"pk": {"S": "ORG#aurora#1"}, "sk": {"N": "1"}, "title": {"S": "hello"}}'
+"""
 
 
 def _say(line: str) -> None:

@@ -55,7 +55,7 @@ def opened(seen: Browser) -> float:
 def main() -> int:
     """Measure, print, write; return 0 if the targets are met."""
     os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench", AWS_DEFAULT_REGION="us-east-1")
-    with tempfile.TemporaryDirectory() as folder, LaptopCloud(TEMPLATE, workdir=folder, drivers=0) as cloud:
+    with tempfile.TemporaryDirectory() as folder, LaptopCloud(TEMPLATE, workdir=folder) as cloud:
         seed(cloud, datetime.now(UTC))
         with served(cloud.workdir / "cloud.json") as address, browser(address) as seen:
             seen.sees(SHOWN, "#shown", seconds=120)  # the first look also starts the config API's Lambda

@@ -54,6 +54,8 @@ endings = _in("functions/fanout/endings.py", f"{FUNCTIONS}/test_endings.py")
 recovery = _in("functions/fanout/recovery.py", f"{FUNCTIONS}/test_recovery.py")
 dispatcher = _in("functions/fanout/dispatcher.py", f"{FUNCTIONS}/test_dispatcher.py")
 news = _in("functions/fanout/news.py", f"{FUNCTIONS}/test_news.py")
+production = _in("functions/fanout/production.py", f"{FUNCTIONS}/test_production.py")
+stream_records = _in("functions/fanout/stream_records.py", f"{FUNCTIONS}/test_production.py")
 stored_news = _in("functions/fanout/adapters.py", "tests/integration/functions/test_news_store.py")
 schedule = _in("functions/fanout/schedule.py", f"{FUNCTIONS}/test_schedule.py")
 starts = _in("functions/fanout/starts.py", f"{FUNCTIONS}/test_starts.py")
@@ -77,6 +79,14 @@ template = _in("template.yaml", TEMPLATE)
 SENDING = "tests/integration/job/test_sending.py::"
 
 PATCHES = (
+    # ---- the producer
+    production("a batch begins again within an object", "if begin is not None and first < begin <= last:", "if False:"),
+    production("a smaller batch leaves no signpost", "if not left and last + 1 < len(lying):", "if False:"),
+    production("a foreign object counts as ours", "if left[0].id not in ids:", "if False:"),
+    production("an old record keeps its old hour", "abs(now - first.time) <= MAX_RECORD_AGE", "True"),
+    production("an object tells when it was packed", "compresslevel=6, mtime=0", "compresslevel=6"),
+    stream_records("any name is a provider's", "return check_name(value)", "return value"),
+    stream_records("the old image comes first", '("Keys", "NewImage", "OldImage")', '("OldImage", "NewImage", "Keys")'),
     # ---- the ledger's rules
     ledger("a claim is not remembered", '"last_claim": lease.turn, ', ""),
     ledger("an old tick moves last_success back", "max(lease.turn, state.last_success or lease.turn)", "lease.turn"),

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from local.cloud import LaptopCloud
-from tests.harness.clouds import SharedCloud
-from tests.template.reading import ROOT
+from tests.template.reading import ROOT, TEMPLATE
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +21,7 @@ FUNCTIONS = {
     "config_api": "ConfigApiFunction",
     "dispatch": "DispatchFunction",
     "notice": "NoticeFunction",
+    "producer": "ProducerFunction",
     "small_run": "SmallRunFunction",
     "update_status": "UpdateStatusFunction",
 }
@@ -51,10 +51,12 @@ def read(path: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def cloud(shared_cloud: SharedCloud, tmp_path_factory: pytest.TempPathFactory) -> LaptopCloud:
-    cloud = shared_cloud.up(tmp_path_factory.mktemp("cloud"))
-    put_manifest(cloud, read(ROOT / "events/small_run/good.json"))
-    return cloud
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
+    stream = "arn:aws:dynamodb:us-east-1:123456789012:table/none/stream/none"
+    producing = {"SourceStreamArn": stream, "ProviderAttribute": "Id"}
+    with LaptopCloud(TEMPLATE, producing, workdir=tmp_path_factory.mktemp("cloud")) as cloud:
+        put_manifest(cloud, read(ROOT / "events/small_run/good.json"))
+        yield cloud
 
 
 @pytest.fixture

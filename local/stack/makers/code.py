@@ -65,9 +65,9 @@ def function(stack: Stack, resource: Resource, properties: Properties) -> Made:
 
 
 def event_source(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::Lambda::EventSourceMapping, of a queue."""
-    if ":sqs:" not in properties["EventSourceArn"]:
-        raise ResourceError(f"{resource.logical_id}: only queues are known here as event sources.")
+    """AWS::Lambda::EventSourceMapping, of a queue or of a table's stream."""
+    if properties["EventSourceArn"].split(":")[2] not in ("sqs", "dynamodb"):
+        raise ResourceError(f"{resource.logical_id}: only queues and tables' streams are known here as event sources.")
     client = stack.client("lambda")
     made = client.create_event_source_mapping(**known_arguments(client, "create_event_source_mapping", properties))
     stack.services.add_event_source(made["UUID"])

@@ -1,0 +1,188 @@
+"""Records of a table's stream as lines of the change log: whose each is, when it happened, what identifies it. No I/O.
+
+A DynamoDB stream's records are written as Lambda gives them; of a Kinesis data stream that a table feeds, the change
+record inside with its place in the stream (`kinesisSequenceNumber`). Both are shapes that the job reads.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fanout.errors import InvalidProviderError, InvalidRequestError, SettingsError
+from fanout.providers import check_name
+
+_TICKS = {"MICROSECOND": 1e6, "MILLISECOND": 1e3, "SECOND": 1.0}
+
+
+@dataclass(frozen=True)
+class StreamRecord:
+    """One record of a batch.
+
+    Attributes
+    ----------
+    sequence
+        By which Lambda knows it in its stream.
+    id
+        The event's id: the same however often the record is delivered.
+    line
+        What the change log holds of it: JSON without a line break.
+    provider
+        Whose it is; None when that cannot be told.
+    time
+        When the table was changed, as far as the record says.
+    """
+
+    sequence: str
+    id: str
+    line: bytes
+    provider: str | None
+    time: datetime | None
+
+
+class UnassignedError(Exception):
+    """Nobody can tell whose a record is; the text says why."""
+
+
+@dataclass(frozen=True)
+class ProviderAttribute:
+    """Where in a record its provider's name stands.
+
+    Attributes
+    ----------
+    path
+        An attribute, or attributes of maps joined by dots: ``tenant``, ``owner.tenant``.
+    pattern
+        What of its value is the name: the first group, or the whole match. None takes the value as it is.
+    """
+
+    path: tuple[str, ...]
+    pattern: re.Pattern[str] | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ProviderAttribute:
+        """Read ``path`` or ``path pattern``, such as ``pk ^ORG#([^#]+)#``.
+
+        Raises
+        ------
+        SettingsError
+            There is no path, or the pattern is no regular expression.
+        """
+        path, _, pattern = text.strip().partition(" ")
+        try:
+            compiled = re.compile(pattern.strip()) if pattern.strip() else None
+        except re.error as error:
+            raise SettingsError(f"ProviderAttribute: {pattern!r} is no regular expression: {error}") from None
+        if not path:
+            raise SettingsError("ProviderAttribute must name the attribute that holds the provider's name")
+        return cls(tuple(path.split(".")), compiled)
+
+    def provider_of(self, images: Mapping[str, Any]) -> str:
+        """The provider of a change: by its keys, else by the item as it is now, else by the item as it was.
+
+        Raises
+        ------
+        UnassignedError
+            The attribute is nowhere, is no text or number, does not fit the pattern, or is no provider's name.
+        """
+        for image in ("Keys", "NewImage", "OldImage"):
+            value = self._value(images.get(image))
+            if value is not None:
+                break
+        else:
+            raise UnassignedError(f"has no {'.'.join(self.path)}, as text or number, in its keys or images")
+        if self.pattern is not None:
+            found = self.pattern.search(value)
+            value = (found[1] if found.re.groups else found[0]) if found else None
+            if value is None:
+                raise UnassignedError(f"has a {'.'.join(self.path)} that does not fit the pattern")
+        try:
+            return check_name(value)
+        except InvalidProviderError as error:
+            raise UnassignedError(str(error)) from None
+
+    def _value(self, image: Any) -> str | None:
+        for name in self.path[:-1]:
+            image = (
+                image[name].get("M") if isinstance(image, Mapping) and isinstance(image.get(name), Mapping) else None
+            )
+        typed = image.get(self.path[-1]) if isinstance(image, Mapping) else None
+        value = (typed.get("S") or typed.get("N")) if isinstance(typed, Mapping) else None
+        return value if isinstance(value, str) else None
+
+
+def stream_records(event: Mapping[str, Any], attribute: ProviderAttribute) -> Iterator[StreamRecord]:
+    """The records of a batch that Lambda read from a DynamoDB stream or a Kinesis data stream.
+
+    Raises
+    ------
+    InvalidRequestError
+        It is no such batch.
+    """
+    try:
+        for record in event["Records"]:
+            kinesis = record.get("kinesis")
+            sequence = (kinesis or record["dynamodb"])["SequenceNumber" if kinesis is None else "sequenceNumber"]
+            change = record if kinesis is None else _embedded(kinesis["data"], sequence)
+            yield _record(str(sequence), str(record["eventID"]), record, change, attribute)
+    except (KeyError, TypeError, AttributeError):
+        raise InvalidRequestError("not a batch of a DynamoDB stream or a Kinesis data stream") from None
+
+
+def _embedded(data: str, sequence: str) -> Any:
+    """The change record within a Kinesis record, or None when there is none."""
+    try:
+        change = json.loads(base64.b64decode(data, validate=True))
+        return {**change, "kinesisSequenceNumber": sequence} if isinstance(change, dict) else None
+    except (binascii.Error, ValueError, RecursionError):
+        return None
+
+
+def _record(
+    sequence: str, delivered_as: str, record: Mapping[str, Any], change: Any, attribute: ProviderAttribute
+) -> StreamRecord:
+    try:
+        if not isinstance(change, dict) or not isinstance(change.get("dynamodb"), dict) or not change.get("eventID"):
+            raise UnassignedError("is no change record of DynamoDB")
+        provider = attribute.provider_of(change["dynamodb"])
+        return StreamRecord(sequence, str(change["eventID"]), json_line(change), provider, change_time(change))
+    except UnassignedError as reason:
+        aside = {"eventID": delivered_as, "reason": str(reason), "sequence": sequence, "record": record}
+        return StreamRecord(sequence, delivered_as, json_line(aside), None, change_time(record))
+
+
+def restored(line: bytes) -> StreamRecord:
+    """A record as it was written, but for whose it is."""
+    written = json.loads(line)
+    change = written.get("record", written)
+    sequence = written.get("sequence") or written.get("kinesisSequenceNumber") or change["dynamodb"]["SequenceNumber"]
+    return StreamRecord(str(sequence), written["eventID"], line, None, change_time(change))
+
+
+def json_line(value: Mapping[str, Any]) -> bytes:
+    """A line for the change log; the same bytes for the same value. ASCII, so that no text can fail to encode."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+
+
+def change_time(change: Mapping[str, Any]) -> datetime | None:
+    """When the table was changed, or None where the record does not say so readably.
+
+    A DynamoDB stream says it in seconds, a Kinesis data stream in milliseconds unless it names another precision.
+    """
+    body = change.get("dynamodb")
+    moment = body.get("ApproximateCreationDateTime") if isinstance(body, Mapping) else None
+    if not isinstance(body, Mapping) or isinstance(moment, bool) or not isinstance(moment, (int, float)):
+        return None
+    precision = body.get("ApproximateCreationDateTimePrecision") or (
+        "MILLISECOND" if "tableName" in change else "SECOND"
+    )
+    try:
+        return datetime.fromtimestamp(moment / _TICKS[str(precision)], UTC)
+    except (KeyError, OverflowError, ValueError, OSError):
+        return None

@@ -1,0 +1,38 @@
+"""A table changed: its stream's records become the change log that runs read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools import Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from fanout import bootstrap
+from fanout.bootstrap import logger
+
+metrics = Metrics(namespace="glue-fanout")
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Write a batch of the stream into the change log.
+
+    Parameters
+    ----------
+    event
+        A batch of a DynamoDB stream, or of a Kinesis data stream that a table feeds: ``{"Records": [...]}``.
+
+    Returns
+    -------
+    ``{"batchItemFailures": [{"itemIdentifier": sequence number}]}``: from where on the batch is to come again; empty
+    when all of it is written.
+    """
+    producer = bootstrap.producer()
+    done = producer.produce(event)
+    metrics.set_default_dimensions(env=bootstrap.producer_settings().env)
+    metrics.add_metric("Unassigned", MetricUnit.Count, done.unassigned)
+    told = {"records": done.records, "objects": done.objects, "unassigned": done.unassigned, "again": done.failed}
+    logger.info("batch written" if done.failed is None else "batch comes again", extra=told)
+    return {"batchItemFailures": [] if done.failed is None else [{"itemIdentifier": done.failed}]}

@@ -1,0 +1,248 @@
+"""The producer's rules: whose a record is, what an object is called and holds, what comes again after a failure."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fanout.errors import InvalidRequestError, SettingsError
+from fanout.manifests import is_data, keeps_order
+from fanout.production import KEY_TIME_FORMAT, MAX_RECORD_AGE, Producer
+from fanout.stream_records import ProviderAttribute
+from fanout_job.changes import parse_change
+from tests.harness.fakes import MemoryObjects
+from tests.harness.faults import Clock, Fault, Faults
+
+SAMPLES = sorted((Path(__file__).parents[2] / "data/stream_events").glob("*.json"))
+KEYS = {"ankcorn-all-view-types": "pk", "powertools-typescript-kinesis": "id"}
+"""The samples' attribute that names a provider, where it is not Id."""
+LOG, ASIDE = "s3://log/change_log", "s3://data/unassigned"
+
+
+@dataclass
+class Shelf:
+    """A producer and where it writes."""
+
+    attribute: str = "pk ^ORG#([^#]+)#"
+    clock: Clock = field(default_factory=Clock)
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.faults = Faults(self.clock)
+        self.objects = MemoryObjects(self.faults)
+        attribute = ProviderAttribute.parse(self.attribute)
+        self.producer = Producer(self.objects, LOG, ASIDE, attribute, self.clock, self.said.append, parallel=1)
+
+    def change(self, number: int, org: str, **body: Any) -> dict[str, Any]:
+        keys = {"pk": {"S": f"ORG#{org}#1"}}
+        moment = int(self.clock().timestamp())
+        known = {"Keys": keys, "SequenceNumber": str(number), "ApproximateCreationDateTime": moment}
+        return {"eventID": f"id-{number}", "eventName": "INSERT", "dynamodb": {**known, **body}}
+
+    def deliver(self, *changes: dict[str, Any]) -> str | None:
+        return self.producer.produce({"Records": list(changes)}).failed
+
+    def lines(self, below: str) -> list[dict[str, Any]]:
+        found = [uri for uri in self.objects.stored.in_order() if uri.startswith(below) and is_data(uri)]
+        return [json.loads(line) for uri in found for line in gzip.decompress(self.objects.stored[uri][0]).splitlines()]
+
+
+def test_a_batch_becomes_one_object_for_each_provider_and_none_for_nobody() -> None:
+    shelf = Shelf()
+
+    assert shelf.deliver(shelf.change(1, "a"), shelf.change(2, "b"), shelf.change(3, "a")) is None
+
+    hour = f"{shelf.clock():{KEY_TIME_FORMAT}}"
+    assert [uri.rpartition("-")[0] for uri in shelf.objects.stored.in_order()] == [
+        f"{LOG}/provider=a/{hour}{'1'.zfill(40)}",
+        f"{LOG}/provider=b/{hour}{'2'.zfill(40)}",
+    ]
+    assert [line["eventID"] for line in shelf.lines(f"{LOG}/provider=a/")] == ["id-1", "id-3"]
+
+
+def test_a_batch_delivered_again_gives_the_same_keys_and_bytes_and_leaves_what_lies_there_untouched() -> None:
+    first, second = Shelf(), Shelf()
+    for shelf in (first, second):
+        shelf.deliver(shelf.change(1, "a"), shelf.change(2, "b"))
+    written = dict(first.objects.stored)
+
+    first.clock.advance(minutes=90)
+    again = [second.change(1, "a"), second.change(2, "b")]
+    assert first.deliver(*again) is None
+
+    assert {uri: body for uri, (body, _) in written.items()} == {
+        uri: body for uri, (body, _) in second.objects.stored.items()
+    }
+    assert dict(first.objects.stored) == written  # a new time of writing would make it new to a run
+
+
+def test_a_key_tells_the_hour_of_its_first_record() -> None:
+    shelf = Shelf()
+    late = int((shelf.clock() - timedelta(hours=5)).timestamp())
+
+    shelf.deliver(shelf.change(1, "a", ApproximateCreationDateTime=late), shelf.change(2, "a"))
+
+    assert all(f"{shelf.clock() - timedelta(hours=5):{KEY_TIME_FORMAT}}" in uri for uri in shelf.objects.stored)
+    assert keeps_order(KEY_TIME_FORMAT)
+
+
+@pytest.mark.parametrize("moment", [0, None, True, "soon", 1e300, float("nan")], ids=str)
+def test_a_record_too_old_for_runs_to_look_for_lies_below_the_present_hour(moment: Any) -> None:
+    shelf = Shelf()
+
+    shelf.deliver(shelf.change(1, "a", ApproximateCreationDateTime=moment))
+
+    assert all(f"{shelf.clock():{KEY_TIME_FORMAT}}" in uri for uri in shelf.objects.stored)
+
+
+def test_a_batch_that_failed_begins_again_before_the_records_that_are_missing() -> None:
+    shelf = Shelf()
+    shelf.faults.plan("objects.create", None, Fault.FAIL_BEFORE, None)
+
+    failed = shelf.deliver(shelf.change(1, "a"), shelf.change(2, "b"), shelf.change(3, "c"))
+
+    assert failed == "2"
+    assert "provider=b/" in shelf.said[0]
+
+
+def test_it_begins_within_no_object_that_was_written() -> None:
+    shelf = Shelf()
+    shelf.faults.plan("objects.create", None, None, Fault.FAIL_BEFORE)
+    batch = [shelf.change(number, org) for number, org in enumerate("aabcab", 1)]
+
+    assert shelf.deliver(*batch) == "1"  # c's record lies within the object of a
+
+    assert shelf.deliver(*batch) is None
+    assert Counter(line["eventID"] for line in shelf.lines(LOG)) == Counter(f"id-{n}" for n in range(1, 7))
+
+
+def test_a_smaller_batch_after_a_failure_repeats_no_record() -> None:
+    shelf = Shelf()
+    batch = [shelf.change(number, org) for number, org in enumerate("abab", 1)]
+    shelf.faults.plan("objects.create", None, Fault.FAIL_BEFORE)
+    assert shelf.deliver(*batch) == "1"
+
+    for part in (batch[:2], batch[2:]):
+        assert shelf.deliver(*part) is None
+
+    assert [line["eventID"] for line in shelf.lines(f"{LOG}/provider=a/")] == ["id-1", "id-3"]
+    assert [line["eventID"] for line in shelf.lines(f"{LOG}/provider=b/")] == ["id-2", "id-4"]
+
+
+def test_what_overlaps_from_a_place_where_no_batch_began_is_repeated_under_the_same_ids() -> None:
+    shelf = Shelf()
+    shelf.deliver(shelf.change(1, "a"), shelf.change(2, "a"))
+
+    shelf.deliver(shelf.change(2, "a"), shelf.change(3, "a"))
+
+    assert [line["eventID"] for line in shelf.lines(LOG)] == ["id-1", "id-2", "id-2", "id-3"]
+
+
+def test_an_object_that_somebody_else_put_under_a_name_of_ours_stops_the_shard_and_is_kept() -> None:
+    shelf = Shelf()
+    shelf.deliver(shelf.change(1, "a"))
+    (uri,) = shelf.objects.stored
+    shelf.objects.add(uri, gzip.compress(json.dumps(shelf.change(9, "a")).encode()), shelf.clock())
+
+    assert shelf.deliver(shelf.change(1, "a")) == "1"
+    assert uri in shelf.said[0]
+
+
+@pytest.mark.parametrize(
+    ("pk", "reason"),
+    [
+        ({"S": "ORG#../x#1"}, "is not allowed"),
+        ({"S": "USER#7"}, "does not fit the pattern"),
+        ({"B": "aGk="}, "has no pk"),
+        ({"S": "ORG#" + "a" * 65 + "#"}, "is not allowed"),
+        ({"S": "ORG#\ud800#"}, "is not allowed"),
+    ],
+    ids=["path", "pattern", "binary", "long", "surrogate"],
+)
+def test_a_record_of_nobody_is_put_aside_with_its_reason_and_the_others_go_on(pk: Any, reason: str) -> None:
+    shelf = Shelf()
+    bad = shelf.change(1, "x", Keys={"pk": pk})
+
+    done = shelf.producer.produce({"Records": [bad, shelf.change(2, "a")]})
+
+    (aside,) = shelf.lines(ASIDE)
+    assert reason in aside["reason"]
+    assert aside["record"] == bad
+    assert [line["eventID"] for line in shelf.lines(LOG)] == ["id-2"]
+    assert (done.failed, done.records, done.unassigned, done.objects) == (None, 2, 1, 2)
+
+
+def test_what_a_kinesis_stream_carries_beside_changes_is_put_aside() -> None:
+    shelf = Shelf()
+    for number, data in enumerate([b"\xff", b"[]", b"{}", b'{"dynamodb": 1, "eventID": "x"}', b"[" * 100_000]):
+        kinesis = {"sequenceNumber": str(number), "data": base64.b64encode(data).decode()}
+
+        assert shelf.deliver({"eventID": f"shard:{number}", "kinesis": kinesis}) is None
+
+    assert [line["reason"] for line in shelf.lines(ASIDE)] == ["is no change record of DynamoDB"] * 5
+
+
+@pytest.mark.parametrize("records", [None, [{}], [1], [{"eventID": "1"}], 1])
+def test_an_event_of_another_form_is_refused(records: Any) -> None:
+    with pytest.raises(InvalidRequestError):
+        Shelf().producer.produce({"Records": records})
+
+
+@pytest.mark.parametrize(
+    ("attribute", "images", "provider"),
+    [
+        ("tenant", {"Keys": {"tenant": {"S": "a"}}, "NewImage": {"tenant": {"S": "b"}}}, "a"),
+        ("tenant", {"Keys": {}, "NewImage": {"tenant": {"S": "b"}}, "OldImage": {"tenant": {"S": "c"}}}, "b"),
+        ("tenant", {"Keys": {}, "OldImage": {"tenant": {"S": "c"}}}, "c"),
+        ("number", {"Keys": {"number": {"N": "42"}}}, "42"),
+        ("owner.tenant", {"Keys": {}, "NewImage": {"owner": {"M": {"tenant": {"S": "d"}}}}}, "d"),
+        ("pk ^ORG#([^#]+)#", {"Keys": {"pk": {"S": "ORG#e#7"}}}, "e"),
+        ("pk [a-z]+$", {"Keys": {"pk": {"S": "ORG#f"}}}, "f"),
+    ],
+)
+def test_a_provider_is_named_by_the_keys_else_by_the_new_else_by_the_old_image(
+    attribute: str, images: dict[str, Any], provider: str
+) -> None:
+    assert ProviderAttribute.parse(attribute).provider_of(images) == provider
+
+
+@pytest.mark.parametrize("text", ["", " ", "pk ["])
+def test_a_provider_attribute_that_cannot_be_used_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="ProviderAttribute"):
+        ProviderAttribute.parse(text)
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_events_that_others_published_come_through_to_the_job(path: Path) -> None:
+    event = json.loads(path.read_text(encoding="utf-8"))
+    shelf = Shelf(attribute=KEYS.get(path.stem, "Id"), clock=Clock(datetime(2024, 11, 19, tzinfo=UTC)))
+
+    done = shelf.producer.produce(event)
+
+    assert (done.failed, done.unassigned) == (None, 0)
+    changes = [parse_change(json.dumps(line), "") for line in shelf.lines(LOG)]
+    wanted = [json.loads(base64.b64decode(r["kinesis"]["data"])) if "kinesis" in r else r for r in event["Records"]]
+    assert [change.id for change in changes]
+    assert {c.id for c in changes} == {w["eventID"] for w in wanted}
+    images = {w["eventID"]: set(w["dynamodb"]) & {"NewImage", "OldImage"} for w in wanted}
+    for change in changes:
+        assert (change.new is not None, change.old is not None) == tuple(
+            image in images[change.id] for image in ("NewImage", "OldImage")
+        )
+
+
+def test_the_samples_have_all_view_types() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in SAMPLES)
+    assert all(f'"{view}"' in text for view in ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"))
+
+
+def test_no_object_is_older_by_its_key_than_runs_look_back() -> None:
+    assert timedelta(days=1) > MAX_RECORD_AGE

@@ -27,6 +27,7 @@ from cli.commands.providers import (
 from cli.commands.put import put
 from cli.commands.run import replay, run
 from cli.commands.runs import runs
+from cli.commands.snapshot import snapshot
 from cli.commands.status import failed, status
 from cli.commands.trace import trace
 
@@ -90,7 +91,7 @@ command(mapping, "list")(list_mappings)
 command(app)(status)
 command(app)(failed)
 app.add_typer(providers, name="providers")
-for function in (run, runs, trace, replay, put, audit, cost, doctor, console):
+for function in (run, runs, trace, replay, put, snapshot, audit, cost, doctor, console):
     command(app)(function)
 app.add_typer(bookmark, name="bookmark")
 app.add_typer(mapping, name="mapping")

@@ -73,7 +73,7 @@ def put(cloud: LaptopCloud, provider: str, number: int, rows: int, more: bytes =
 def take(cloud: LaptopCloud, seen: Browser) -> None:
     """Look at each page, and at the overview while a run is on Glue."""
     failed = next(e["name"] for e in reversed(cloud.executions()) if e["name"].startswith(FAILING))
-    seen.page.set_viewport_size({"width": 1400, "height": 800})
+    seen.page.set_viewport_size({"width": 1600, "height": 900})
     pages = {
         "provider": (f"/provider/{FAILING}", "Its entry in the config API"),
         "run": (f"/run/{failed}?provider={FAILING}", "Its log, the last lines"),

@@ -290,7 +290,10 @@ LOADS = [
 
 def page(text: str) -> str:
     """docs/cost.md with what is computed put between its markers again."""
+    from tools import chain  # which builds upon this module
+
     tables = {
+        "chain": chain.table(),
         "year": year_prices(LOADS),
         "run": run_prices(),
         "floor": f"${glue_floor():,.0f}",

@@ -122,8 +122,8 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
         if why
         else None,
         section("How it stands", facts(standing, now)),
-        section("Its bookmark", facts(facts_of_bookmark(report_of(state)), now)),
         section("Its runs", _charts(history), _history(history, provider, now)),
+        section("Its bookmark", facts(facts_of_bookmark(report_of(state)), now)),
         section("Its entry in the config API", lines([json.dumps(entry)], "")),
         section("Its mapping", lines((mapping.text or "").splitlines(), "It is empty.")) if mapping else None,
     ]

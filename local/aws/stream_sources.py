@@ -181,7 +181,10 @@ def expire(table: Table) -> None:
     attribute = (table.ttl or {}).get("AttributeName")
     if not attribute or (table.ttl or {}).get("TimeToLiveStatus") != "ENABLED":
         return
-    over = [item for item in list(table.all_items()) if _is_over(item.attrs.get(attribute))]
+    try:
+        over = [item for item in table.all_items() if _is_over(item.attrs.get(attribute))]
+    except RuntimeError:  # somebody writes at this moment; there is a next time
+        return
     for item in over:
         table.delete_item(item.hash_key, item.range_key)
         for told in reversed(table.stream_shard.items if table.stream_shard else []):

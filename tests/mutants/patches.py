@@ -358,7 +358,11 @@ PATCHES = (
         'ScriptAndLibrary, Effect: Allow, Action: s3:GetObject, Resource: !Sub "${DataBucket.Arn}/library/*"',
         'ScriptAndLibrary, Effect: Allow, Action: s3:GetObject, Resource: !Sub "${DataBucket.Arn}/*"',
     ),
-    template("claim checks go before their messages", "Default: 90, MinValue: 29", "Default: 90, MinValue: 14"),
+    template(
+        "claim checks go before their messages",
+        "KeepDays: {Type: Number, Default: 90, MinValue: 29",
+        "KeepDays: {Type: Number, Default: 90, MinValue: 14",
+    ),
     template(
         "access logs in an account without a role",
         "!Or [!Condition Production, !Equals [!Ref ApiLogsRole, create]]",

@@ -43,8 +43,8 @@ CONFIG_ENV ?= default
 ARGS ?=
 HISTORIES ?=
 KILLS_ROUNDS ?=
-# Two Spark drivers and their tests are what two cores carry. tests/conftest.py says which tests share a worker and in which
-# order they run.
+# Each worker has up to two Spark drivers of its own, which is what two cores carry. tests/conftest.py says which tests share
+# a worker and in which order they run.
 TEST_WORKERS ?= 2
 
 # The SAM CLI: no telemetry, no question to PyPI for a newer version (its state folder says it has just asked),
@@ -69,7 +69,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.11" >&2; exit 1;
 @$(1)/bin/python -m pip check --disable-pip-version-check >/dev/null
 endef
 
-.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale soak shuffle mutants cost security sbom lock clean distclean
+.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-console pictures soak shuffle mutants cost security sbom lock clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,7 +129,7 @@ invoke: $(VENV)/.installed $(SAM_VENV)/.installed ## One function with one event
 	  $(PY) -m local invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
 	fi
 
-bench: bench-dispatch bench-job bench-standardize bench-scale ## Measure everything; tables, plots and JSON go to docs/bench/
+bench: bench-dispatch bench-job bench-standardize bench-scale bench-console ## Measure everything; tables, plots and JSON go to docs/bench/
 	@$(PY) -m pytest tests/benchmarks -m benchmark -s
 
 bench-dispatch: $(VENV)/.installed ## The dispatcher beside the article's serial loop
@@ -143,6 +143,12 @@ bench-standardize: $(VENV)/.installed ## The standardizing job over 1 GB of CSV,
 
 bench-scale: $(VENV)/.installed ## A day of 100,000 providers, 10,000 at once, 200 heavy ones, a million: about 5 minutes
 	@$(PY) tests/benchmarks/scale_bench.py $(ARGS)
+
+bench-console: $(VENV)/.installed ## The console's overview with 10,000 providers, measured in Chromium: about a minute
+	@$(PY) tests/benchmarks/console_bench.py $(ARGS)
+
+pictures: $(VENV)/.installed ## Take the pictures of the console in docs/pictures/ anew: real runs of a laptop cloud
+	@$(PY) tests/pictures.py
 
 soak: $(VENV)/.installed ## Many more random histories and kills than `make test`: HISTORIES=n KILLS_ROUNDS=n
 	@HISTORIES=$(or $(HISTORIES),20000) KILLS_ROUNDS=$(or $(KILLS_ROUNDS),5) \

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cli.deployment import Deployment
+from fanout.times import parse_iso
 
 MARGIN = timedelta(minutes=15)
 """How long after its start a function's lines about a run are looked for: the Lambda's time limit."""
@@ -67,13 +68,24 @@ def ticks(stack: Deployment, since: datetime, until: datetime) -> list[dict[str,
     """The reports (`fanout.dispatcher.TickReport`) of the ticks that ended since a time, newest first."""
     pages = stack.client("logs").get_paginator("filter_log_events")
     found = []
-    for day in sorted({f"{since:%Y/%m/%d}", f"{until:%Y/%m/%d}"}):
+    for day in {f"{since:%Y/%m/%d}", f"{until:%Y/%m/%d}"}:
+        streams = f"{day}/{stack.output('DispatchFunctionName')}["
         for page in pages.paginate(
             logGroupName=stack.output("FunctionLogGroup"),
-            logStreamNamePrefix=f"{day}/{stack.output('DispatchFunctionName')}[",
+            logStreamNamePrefix=streams,
             startTime=int(since.timestamp() * 1000),
             filterPattern='"tick done"',
         ):
-            found += [event["message"] for event in page["events"]]
-    reports = [json.loads(message).get("report") for message in found if message.startswith("{")]
-    return sorted((r for r in reports if isinstance(r, dict)), key=lambda r: str(r["scheduled_at"]), reverse=True)
+            found += [event["message"] for event in page["events"] if event["logStreamName"].startswith(streams)]
+    reports = [report for message in found if (report := _report(message))]
+    return sorted(reports, key=lambda report: str(report["scheduled_at"]), reverse=True)
+
+
+def _report(message: str) -> dict[str, Any] | None:
+    """The report of a tick; None when the line is cut off or of something else."""
+    try:
+        report = json.loads(message)["report"]
+        parse_iso(report["scheduled_at"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return dict(report)

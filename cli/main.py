@@ -31,6 +31,9 @@ from cli.commands.snapshot import snapshot
 from cli.commands.status import failed, status
 from cli.commands.trace import trace
 
+TERMINAL = sys.stdout.isatty() and sys.stderr.isatty()
+"""Help and errors have boxes and colours there; whatever else reads them gets plain text."""
+
 app = typer.Typer(
     name="fanout",
     help="Operate glue-fanout. Works on the laptop cloud while `make up` runs here, else on the stack on AWS.",
@@ -39,6 +42,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if TERMINAL else None,
+    context_settings={} if TERMINAL else {"terminal_width": 160},  # no command's summary is longer
 )
 
 

@@ -14,10 +14,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from fanout.dispatcher import ProviderList
-from fanout.errors import InvalidProviderError
 from fanout.ledger import LedgerStore, ProviderState, is_live
 from fanout.news import News
-from fanout.providers import ProviderEntry, parse_entry
+from fanout.providers import ProviderEntry, parse_entries
 from fanout.recovery import LiveExecutions, dead_runs
 from fanout.schedule import ToDo, Verdict, decide, is_due, last_success, overdue_minutes
 
@@ -104,7 +103,8 @@ def survey(
     with ThreadPoolExecutor(2) as pool:
         attention = pool.submit(ledger.attention)
         listed = provider_list.entries()
-    entries, standings = _valid(listed, now)
+    entries, faults = parse_entries(listed, now)
+    standings = [Standing(name, Condition.INVALID, why=str(fault)) for name, fault in faults.items()]
     held = {state.provider: state for state in attention.result() if state.lease}
     behind = {state.provider for state in attention.result() if state.behind}
     todo = ToDo(news, behind, sweep)
@@ -121,16 +121,6 @@ def survey(
     return Overview(
         now, len(listed), {c.value: counts[c.value] for c in Condition if counts[c.value]}, tuple(standings)
     )
-
-
-def _valid(listed: Mapping[str, object], now: datetime) -> tuple[dict[str, ProviderEntry], list[Standing]]:
-    entries, invalid = {}, []
-    for name, raw in listed.items():
-        try:
-            entries[name] = parse_entry(name, raw, now)
-        except InvalidProviderError as error:
-            invalid.append(Standing(str(name), Condition.INVALID, why=str(error)))
-    return entries, invalid
 
 
 def _needs_ledger(provider: str, entry: ProviderEntry, todo: ToDo, now: datetime) -> bool:

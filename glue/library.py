@@ -70,6 +70,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return answer
 
 
+def scripts() -> set[Path]:
+    """Return the jobs' scripts: they use the library. Other modules that lie beside them in a built package do not."""
+    found = {path for path in SCRIPTS.glob("*.py") if path != Path(__file__)}
+    return {path for path in found if PACKAGE.name in path.read_text(encoding="utf-8")}
+
+
 def script_of(job: str) -> bytes:
     """Return the source of a job's script.
 
@@ -79,8 +85,8 @@ def script_of(job: str) -> bytes:
         There is no such job; names those that there are.
     """
     script = SCRIPTS / f"{job}.py"
-    if not script.is_file() or script.parent != SCRIPTS or script == Path(__file__):
-        jobs = sorted(path.stem for path in SCRIPTS.glob("*.py") if path != Path(__file__))
+    if script not in scripts():
+        jobs = sorted(path.stem for path in scripts())
         raise FileNotFoundError(f"there is no glue/{job}.py; Job may be {', '.join(jobs)}")
     return script.read_bytes()
 

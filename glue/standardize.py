@@ -15,6 +15,7 @@ from typing import Any
 
 from fanout_job import run, standard
 from fanout_job.model import Field, Model
+from fanout_job.standardizer import Transform
 
 MODEL = Model(
     "orders",
@@ -36,7 +37,7 @@ MODEL = Model(
 # What a mapping cannot say: a function `transform(record)`, or None. It gets each row as a dict of the model's fields
 # (str, int, float, Decimal, bool, date, datetime or None) and of what the mapping lists under `extra`, as text. It
 # returns the row with its changes, or None to leave it out. Without it, rows are converted thousands at a time.
-transform: standard.Transform | None = None
+transform: Transform | None = None
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -1,9 +1,4 @@
-"""The laptop cloud: everything of `local` put together, in one process.
-
-with LaptopCloud(template="template.yaml") as cloud:
-cloud.tick()
-cloud.wait()
-"""
+"""The laptop cloud: everything of `local` put together, in one process."""
 
 from __future__ import annotations
 
@@ -12,16 +7,15 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Unpack
 
 from local.aws import schedule
-from local.aws.account import OPERATOR
-from local.aws.services import Application, Services
-from local.aws.spark_driver import Drivers
+from local.aws.account import OPERATOR, REGION
+from local.aws.services import Services, Settings
 from local.errors import LaptopCloudError, ResourceError
 from local.stack import deployment
 from local.stack.stack import Stack
@@ -39,22 +33,10 @@ class LaptopCloud:
         Path of the template.
     parameters
         Overrides of its parameters.
-    port
-        Of the AWS endpoint; 0 for any free one.
     workdir
-        Folder for logs and state; what an earlier run left there is removed.
-    drivers
-        Spark drivers of somebody else, who ends them. Without, Glue runs start some when they need them.
-    warm
-        How many Spark drivers to start at once, because there will be Glue runs.
-    concurrency
-        How many Lambda invocations may run at once, as in a new account; above it Lambda throttles.
-    glue_minute
-        Seconds that a minute of a Glue timeout lasts.
-    progress
-        Called with a line of text as the cloud comes up.
-    around
-        Gives a WSGI application to be called in place of moto's; a seam for tests that look at calls, or break them.
+        Folder for state and logs/, a file for each function and job run; what an earlier run left there is removed.
+    settings
+        See `local.aws.services.Settings`.
 
     Attributes
     ----------
@@ -62,40 +44,21 @@ class LaptopCloud:
         URL for `aws --endpoint-url`.
     outputs
         The template's outputs.
-    workdir
-        The folder; logs/ has a file for each function and job run.
-
-    Raises
-    ------
-    LaptopCloudError
-        See `local.errors`; raised by `start`.
     """
 
     def __init__(
         self,
         template: str | Path = "template.yaml",
         parameters: Mapping[str, object] | None = None,
-        port: int = 0,
         workdir: str | Path = ".local",
-        drivers: Drivers | None = None,
-        warm: int = 0,
-        concurrency: int = 10,
-        glue_minute: float = 60.0,
-        progress: Callable[[str], None] = lambda line: None,
-        around: Callable[[Application], Application] = lambda moto: moto,
+        **settings: Unpack[Settings],
     ) -> None:
         self.workdir = Path(workdir).resolve()
         self.endpoint = ""
         self.outputs: dict[str, str] = {}
         self._template_path = Path(template)
         self._parameters = dict(parameters or {})
-        self._port = port
-        self._drivers = drivers
-        self._warm = warm
-        self._concurrency = concurrency
-        self._glue_minute = glue_minute
-        self._progress = progress
-        self._around = around
+        self._settings = settings
         self._lock: IO[str] | None = None
         self._services: Services | None = None
         self._stack: Stack | None = None
@@ -108,8 +71,6 @@ class LaptopCloud:
     ) -> None:
         self.stop()
 
-    # ---- coming, changing and going
-
     def start(self) -> LaptopCloud:
         """Bring everything up; what was started is stopped again when it fails."""
         if not _only_one.acquire(blocking=False):
@@ -117,18 +78,8 @@ class LaptopCloud:
         try:
             self._lock_workdir()
             template = Template.load(self._template_path, self._parameters)
-            self._services = Services(
-                template.account,
-                self.workdir,
-                self._port,
-                self._drivers,
-                self._warm,
-                self._concurrency,
-                self._glue_minute,
-                self._around,
-            )
+            self._services = Services(self.workdir, **self._settings)
             self.endpoint = self._services.endpoint
-            self._progress(f"making {len(template.resources)} resources")
             self._stack = Stack(self._services, template)
             deployment.create(self._stack)
             self._write_state()
@@ -138,14 +89,9 @@ class LaptopCloud:
         return self
 
     def update(self, template: str | Path | None = None, parameters: Mapping[str, object] | None = None) -> None:
-        """Deploy again: the template and the files it names as they are now.
+        """Deploy again: another template, or the same one and the files it names as they are now.
 
-        Parameters
-        ----------
-        template
-            Path of another template; the one that the cloud was started with when left away.
-        parameters
-            Overrides beside those that are known already.
+        Parameters are overrides beside those that are known already.
 
         Raises
         ------
@@ -169,21 +115,9 @@ class LaptopCloud:
         if _only_one.locked():
             _only_one.release()
 
-    # ---- what is there
-
     def client(self, service: str, principal: str = OPERATOR) -> Any:
         """A boto3 client of this cloud."""
         return self._up()[0].client(service, principal)
-
-    @property
-    def region(self) -> str:
-        """AWS region."""
-        return self._up()[0].account.region
-
-    @property
-    def stack_name(self) -> str:
-        """The stack's name."""
-        return self._up()[0].account.stack_name
 
     def physical_id(self, logical_id: str) -> str:
         """What `Ref` gives for a resource of the template."""
@@ -217,17 +151,11 @@ class LaptopCloud:
         """Process ids of the handlers and Spark drivers that are alive."""
         return self._services.processes() if self._services else []
 
-    # ---- what happens
-
     def tick(self, at: datetime | None = None) -> Any:
         """Fire the template's schedule once, by hand, and wait for what its function returns.
 
-        Events that are on their way to a function arrive first, so that a tick knows of the objects put before it.
-
-        Parameters
-        ----------
-        at
-            The scheduled time; now when left away.
+        Events that are on their way to a function arrive first, so that a tick knows of the objects put before it. The
+        scheduled time is now, if none is given.
 
         Raises
         ------
@@ -255,11 +183,7 @@ class LaptopCloud:
         return result
 
     def wait(self, timeout: float = 120.0) -> list[dict[str, Any]]:
-        """Wait until no execution is running.
-
-        Returns
-        -------
-        Every execution, as `executions` gives them.
+        """Wait until no execution is running; every execution, as `executions` gives them.
 
         Raises
         ------
@@ -272,8 +196,6 @@ class LaptopCloud:
                 raise TimeoutError(f"Still running after {timeout:.0f} s: {', '.join(running)}")
             time.sleep(0.1)
         return self.executions()
-
-    # ---- inner workings
 
     def _lock_workdir(self) -> None:
         """Claim the folder; the operating system lets go of it however this process ends."""
@@ -296,7 +218,7 @@ class LaptopCloud:
         state = {
             "pid": os.getpid(),
             "endpoint": self.endpoint,
-            "region": self.region,
+            "region": REGION,
             "outputs": self.outputs,
             "resources": {logical_id: made.ref for logical_id, made in stack.made.items()},
             "functions": {item.logical_id: services.function(self.physical_id(item.logical_id)) for item in functions},

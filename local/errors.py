@@ -23,8 +23,6 @@ class UnsupportedResourceError(LaptopCloudError):
             f"{logical_id}: the laptop cloud cannot make {resource_type}. Write a maker for it in local/stack/makers/, "
             f"or, if a local run does not need it, add it with the reason to LEFT_OUT there."
         )
-        self.logical_id = logical_id
-        self.resource_type = resource_type
 
 
 class ResourceError(LaptopCloudError):
@@ -33,10 +31,6 @@ class ResourceError(LaptopCloudError):
 
 class DriverError(LaptopCloudError):
     """A Spark driver did not start."""
-
-
-class JobArgumentError(LaptopCloudError):
-    """An argument of a job run that Glue itself reads has a value that it cannot have."""
 
 
 class NotRunningError(LaptopCloudError):

@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent
 SHARED = SharedCloud()
+SHARING: set[Path] = set()
+"""Files with tests that want the shared cloud."""
 TOGETHER = {
     "integration/job": "the Spark session",
     "integration/cli": "the command line's laptop cloud",
-    "integration/config_api": "the config API's laptop cloud",
+    **dict.fromkeys(
+        ("integration/config_api", "end_to_end/test_config_api", "template/test_events"),
+        "the config API's laptop cloud",
+    ),
     **dict.fromkeys(("end_to_end/test_canary", "end_to_end/test_metrics", "end_to_end/test_recorded"), "the recording"),
 }
 """Where tests lie that share something which several files use -> what they share."""
@@ -77,8 +82,8 @@ def shared_cloud() -> SharedCloud:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Stop the shared cloud before a test that may bring up one of its own."""
-    if "shared_cloud" not in getattr(nextitem, "fixturenames", ()):
+    """Stop the shared cloud before a file none of whose tests wants it: they may bring up one of their own."""
+    if nextitem is None or nextitem.path not in SHARING:
         SHARED.down()
 
 
@@ -109,7 +114,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers, begin with the tests that take long."""
+    """See which files share the cloud, and with several workers begin with the tests that take long."""
+    SHARING.update(item.path for item in items if "shared_cloud" in getattr(item, "fixturenames", ()))
     if config.getoption("--shuffle") is not None:
         random.Random(config.getoption("--shuffle")).shuffle(items)
     if hasattr(config, "workerinput"):

@@ -10,7 +10,6 @@ it, and compares what the packaged template points to with the files of this rep
 
 from __future__ import annotations
 
-import argparse
 import io
 import logging
 import os
@@ -20,9 +19,10 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import boto3
+import typer
 from moto.server import ThreadedMotoServer
 from samtranslator.yaml_helper import yaml_parse
 
@@ -135,13 +135,12 @@ def check(s3: Any, packaged: dict[str, Any], source: dict[str, Any], root: Path)
             yield _expect(same, logical_id, f"{module} among {len(archive.namelist())} files")
 
 
-def main() -> int:
+def main(
+    sam: Annotated[Path, typer.Option(help="The SAM CLI.")],
+    template: Path = Path("template.yaml"),
+    built: Path = Path(".aws-sam/build/template.yaml"),
+) -> None:
     """Package, compare, print; the exit status is 1 when something is missing or differs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sam", type=Path, required=True, help="the SAM CLI")
-    parser.add_argument("--template", type=Path, default=Path("template.yaml"))
-    parser.add_argument("--built", type=Path, default=Path(".aws-sam/build/template.yaml"))
-    options = parser.parse_args()
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # one line a request otherwise
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -151,17 +150,15 @@ def main() -> int:
         s3 = boto3.client("s3", endpoint_url=endpoint, region_name=REGION,
                           aws_access_key_id="package", aws_secret_access_key="package")  # noqa: S106  # fmt: skip
         s3.create_bucket(Bucket=BUCKET)
-        source = yaml_parse(options.template.read_text(encoding="utf-8"))
-        packaged = package(options.sam, options.built, endpoint)
-        for line in check(s3, packaged, source, options.template.resolve().parent):
+        source = yaml_parse(template.read_text(encoding="utf-8"))
+        packaged = package(sam, built, endpoint)
+        for line in check(s3, packaged, source, template.resolve().parent):
             print(line)
     except PackageError as error:
-        print(error, file=sys.stderr)
-        return 1
+        sys.exit(str(error))
     finally:
         server.stop()
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -9,7 +9,6 @@ needs no Node.js (the npm asl-validator finds the same faults).
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import typer
 from statelint.linter import Linter
 
 from local.stack.intrinsics import resolve
@@ -79,11 +79,11 @@ def definitions(template: Template) -> dict[str, dict[str, Any]]:
         if resource.type != "AWS::StepFunctions::StateMachine":
             continue
         location = resource.properties["DefinitionS3Location"]
-        path = template.local_path(location["Bucket"], location["Key"])
-        if path is None or not path.is_file():
+        text = template.package.content(location["Key"])
+        if text is None:
             raise DefinitionError(f"{logical_id}: there is no definition at {location['Key']}")
         values = resolve(resource.properties.get("DefinitionSubstitutions", {}), Names(template, None))
-        found[logical_id] = substitute(path.read_text(encoding="utf-8"), values)
+        found[logical_id] = substitute(text.decode(), values)
     return found
 
 
@@ -92,21 +92,18 @@ def faults(definition: dict[str, Any]) -> list[str]:
     return [str(fault).strip() for fault in Linter.validate(definition)]
 
 
-def main() -> int:
+def main(template: Path) -> None:
     """Print the faults; the exit status is 1 when there are any, or nothing to lint."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("template", type=Path)
     try:
-        found = definitions(Template.load(parser.parse_args().template))
+        found = definitions(Template.load(template))
     except DefinitionError as error:
-        print(error, file=sys.stderr)
-        return 1
+        sys.exit(str(error))
     wrong = [f"{logical_id}: {fault}" for logical_id, asl in found.items() for fault in faults(asl)]
     print(*wrong, sep="\n", end="", file=sys.stderr)
     states = sum(len(asl["States"]) for asl in found.values())
     print(f"{', '.join(found) or 'no state machine'}: {states} states, {len(wrong)} faults")
-    return 1 if wrong or not found else 0
+    sys.exit(bool(wrong or not found))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -8,18 +8,18 @@ the prod profile.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from samtranslator.yaml_helper import yaml_parse
 
 from local.stack.template import Template
 
 
-def expanded(path: Path, parameters: dict[str, object]) -> dict[str, Any]:
+def expanded(path: Path, parameters: Mapping[str, object]) -> dict[str, Any]:
     """The plain CloudFormation template of these parameter values, with `Metadata`, which explains what is skipped."""
     template = Template.load(path, parameters)
     source = yaml_parse(path.read_text(encoding="utf-8"))["Resources"]
@@ -49,16 +49,10 @@ def decided(value: Any, template: Template) -> Any:
     return {key: item for key, item in found.items() if item != {"Ref": "AWS::NoValue"}}
 
 
-def main() -> int:
+def main(template: Path, parameters: Annotated[list[str] | None, typer.Argument(metavar="Name=value")] = None) -> None:
     """Print the expanded template as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("template", type=Path)
-    parser.add_argument("parameters", nargs="*", metavar="Name=value")
-    options = parser.parse_args()
-    parameters: dict[str, object] = dict(given.split("=", 1) for given in options.parameters)
-    json.dump(expanded(options.template, parameters), sys.stdout, indent=1)
-    return 0
+    print(json.dumps(expanded(template, dict(given.split("=", 1) for given in parameters or ())), indent=1))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

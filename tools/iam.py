@@ -5,13 +5,14 @@ python -m tools.iam template.yaml
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import typer
+
+from local.aws.account import ACCOUNT_ID, REGION
 from local.stack.intrinsics import resolve
 from local.stack.template import Template
 
@@ -73,9 +74,8 @@ class Names:
             return called
         if resource.type not in _NAMED_BY:
             return self._arn(resource.type.split("::")[1].lower(), called)
-        account = self._template.account
         plain = called.rpartition("/")[2] if called.startswith("http") else called
-        return "arn:aws:" + _NAMED_BY[resource.type].format(region=account.region, account=account.account_id, id=plain)
+        return "arn:aws:" + _NAMED_BY[resource.type].format(region=REGION, account=ACCOUNT_ID, id=plain)
 
     def condition(self, name: str) -> bool:
         """Whether the template's condition holds."""
@@ -86,18 +86,14 @@ class Names:
         return f"{{{{resolve:{service}:{reference}}}}}"
 
     def _arn(self, service: str, name: str) -> str:
-        account = self._template.account
         kind = {"states": "stateMachine:", "secretsmanager": "secret:"}.get(service, "")
-        return f"arn:aws:{service}:{account.region}:{account.account_id}:{kind}{name}"
+        return f"arn:aws:{service}:{REGION}:{ACCOUNT_ID}:{kind}{name}"
 
 
-def main() -> int:
+def main(template: Path) -> None:
     """Print the policy documents of the prod profile, which has all there are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("template", type=Path)
-    json.dump(documents(Template.load(parser.parse_args().template, EVERYTHING)), sys.stdout)
-    return 0
+    print(json.dumps(documents(Template.load(template, EVERYTHING))))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -44,7 +44,7 @@ class AuditReport:
 
 def show(op: Operator, provider: Provider) -> None:
     """Show a provider's bookmark."""
-    op.show(_report(op.stack.ledger.get(check_name(provider))), _show)
+    op.show(report_of(op.stack.ledger.get(check_name(provider))), _show)
 
 
 def set_to(
@@ -80,17 +80,19 @@ def _change(
     if state.lease is not None:
         op.note(f"run {state.lease.run_id} has the provider; its commit will be refused, and its changes sent again")
     op.confirm(question, yes=yes)
-    op.show(_report(update(op.stack.ledger, provider, rule)), _show)
+    op.show(report_of(update(op.stack.ledger, provider, rule)), _show)
 
 
-def _report(state: ProviderState) -> BookmarkReport:
+def report_of(state: ProviderState) -> BookmarkReport:
+    """A provider's bookmark."""
     mark = state.bookmark
     held_by = state.lease.run_id if state.lease else None
     return BookmarkReport(state.provider, mark.generation, mark.since, mark.watermark, len(mark.recent), held_by)
 
 
-def _show(report: BookmarkReport, page: Page) -> None:
-    facts = [
+def facts_of(report: BookmarkReport) -> list[tuple[str, object]]:
+    """A bookmark, by name."""
+    return [
         ("provider", report.provider),
         ("generation", report.generation),
         ("new since", report.since or "the beginning"),
@@ -98,7 +100,10 @@ def _show(report: BookmarkReport, page: Page) -> None:
         ("manifests in the window", report.manifests_in_window),
         ("held by run", report.held_by),
     ]
-    page.facts(facts)
+
+
+def _show(report: BookmarkReport, page: Page) -> None:
+    page.facts(facts_of(report))
 
 
 def _show_audit(report: AuditReport, page: Page) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -18,8 +17,7 @@ from cli.deployment import Deployment
 from cli.history import folders, read_record
 from cli.output import Page, dollars, duration
 from fanout.costs import PRICES, PRICES_AS_OF, queue_dollars
-from fanout.errors import InvalidProviderError
-from fanout.providers import parse_entry
+from fanout.providers import parse_entries
 from fanout.runs import RunRecord
 
 PARALLEL = 16
@@ -29,6 +27,9 @@ TRANSITIONS_OF_FAILED = 5
 YEAR_DAYS = 365.25
 FORECAST_DAYS = 3
 """From fewer days nothing is forecast: one night, one large first run or one outage would count too much."""
+
+
+COLUMNS = ("PROVIDER", ">RUNS", ">FAILED", ">ROWS", ">GLUE+LAMBDA", ">SQS", ">STEP FUNCTIONS", ">TOTAL")
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,8 @@ def measure(stack: Deployment, provider: str, since: datetime) -> Spent:
 
 def periods(entries: Mapping[str, object], now: datetime) -> dict[str, timedelta]:
     """How often each provider is due that is not paused, of the entries that can be used."""
-    found = {}
-    for name, raw in entries.items():
-        with suppress(InvalidProviderError):
-            entry = parse_entry(name, raw, now)
-            found.update({} if entry.paused else {name: entry.period})
-    return found
+    usable, _ = parse_entries(entries, now)
+    return {name: entry.period for name, entry in usable.items() if not entry.paused}
 
 
 def spent(provider: str, records: Iterable[RunRecord], first_run: datetime | None = None) -> Spent:
@@ -140,13 +137,14 @@ def spending(
     return Spending(since, until, round(days, 5), tuple(found), total, a_month, a_year, article)
 
 
+def row(one: Spent) -> tuple[object, ...]:
+    """What a provider's runs cost, in the order of `COLUMNS`."""
+    amounts = one.engines, one.messages, one.orchestration, one.dollars
+    return one.provider, one.runs, one.failed, one.rows, *map(dollars, amounts)
+
+
 def _show(report: Spending, page: Page) -> None:
-    rows = [
-        (s.provider, s.runs, s.failed, s.rows, *map(dollars, (s.engines, s.messages, s.orchestration, s.dollars)))
-        for s in report.providers
-    ]
-    columns = ("PROVIDER", ">RUNS", ">FAILED", ">ROWS", ">GLUE+LAMBDA", ">SQS", ">STEP FUNCTIONS", ">TOTAL")
-    page.table(columns, rows)
+    page.table(COLUMNS, map(row, report.providers))
     covered = duration(timedelta(days=report.measured_days))
     page.line(f"{dollars(report.dollars)} in {covered} (prices of {report.prices_as_of})")
     page.line(f"the article's design would have cost {dollars(report.article_dollars)}")

@@ -17,12 +17,14 @@ from cli.command import Operator, utc_now
 from cli.deployment import Deployment
 from cli.errors import EXPECTED, Exit, as_operator_error
 from cli.output import Page, counted
-from fanout.errors import FanoutError
 from fanout.manifests import split_uri
-from fanout.providers import parse_entry
+from fanout.providers import parse_entries
 
 MAX_SKEW_SECONDS = 60.0
 """AWS refuses signatures that are five minutes off; a minute is a clock that nobody sets."""
+CREATED = "s3:ObjectCreated:"
+WAYS_TO_CREATE = frozenset(CREATED + way for way in ("Put", "Post", "Copy", "CompleteMultipartUpload"))
+"""A notification that lists all of these leaves out nothing. Source: "Supported event types", Amazon S3 user guide."""
 GLUE_QUOTA = "Max concurrent job runs per account"
 
 
@@ -166,7 +168,8 @@ def _news(stack: Deployment) -> str:
         )
     configured = stack.client("s3").get_bucket_notification_configuration(Bucket=bucket)
     leading = [one for one in configured.get("QueueConfigurations", ()) if one["QueueArn"] == queue]
-    if any(_covers(one, prefix) for one in leading):
+    events = {event for one in leading if _reaches(one, prefix) for event in one["Events"]}
+    if f"{CREATED}*" in events or events >= WAYS_TO_CREATE:
         return f"s3://{bucket}/{prefix} tells the news queue of every new object"
     told, left = ("only some", "others") if leading else ("no", "they")
     raise CheckFailedError(
@@ -177,18 +180,17 @@ def _news(stack: Deployment) -> str:
     )
 
 
-def _covers(one: Mapping[str, Any], prefix: str) -> bool:
-    """Whether a notification is sent for every object below the prefix, however it is created."""
+def _reaches(one: Mapping[str, Any], prefix: str) -> bool:
+    """Whether a notification leaves out no object below the prefix."""
     found = one.get("Filter", {}).get("Key", {}).get("FilterRules", ())
     rules = {rule["Name"].lower(): rule["Value"] for rule in found}
-    every = "s3:ObjectCreated:*" in one["Events"]
-    return every and prefix.startswith(rules.get("prefix", "")) and not rules.get("suffix")
+    return prefix.startswith(rules.get("prefix", "")) and not rules.get("suffix")
 
 
 def _notify(queue: str, bucket: str, prefix: str) -> str:
     """How to have a bucket tell a queue of every object that is created below the prefix."""
     rules = [{"Name": "prefix", "Value": prefix}]
-    one = {"QueueArn": queue, "Events": ["s3:ObjectCreated:*"], "Filter": {"Key": {"FilterRules": rules}}}
+    one = {"QueueArn": queue, "Events": [f"{CREATED}*"], "Filter": {"Key": {"FilterRules": rules}}}
     said = shlex.quote(json.dumps({"QueueConfigurations": [one]}))
     return (
         f"run `aws s3api put-bucket-notification-configuration --bucket {bucket} --notification-configuration {said}` "
@@ -211,13 +213,7 @@ def _secret(stack: Deployment) -> str:
 
 def _config_api(stack: Deployment) -> str:
     entries = stack.config_api.entries()
-    faults = []
-    for name, raw in entries.items():
-        try:
-            parse_entry(name, raw, utc_now())
-        except FanoutError as error:
-            faults.append(str(error))
-    if faults:
+    if faults := list(parse_entries(entries, utc_now())[1].values()):
         raise CheckFailedError(f"unusable are {len(faults)} of {len(entries)}, such as {faults[0]}", "mend the entries")
     if not entries:
         raise CheckFailedError("it lists no providers", "fanout providers discover, or add", Verdict.WARN)

@@ -11,6 +11,7 @@ import typer
 from botocore.exceptions import ClientError
 
 from cli.command import Operator, Provider
+from cli.deployment import Deployment
 from cli.errors import Exit, UsageError
 from cli.jobs import StandardJob
 from cli.output import Page, counted
@@ -105,20 +106,27 @@ def get_mapping(
     version: Annotated[str | None, typer.Option(help="As a run's result names it; the newest without it.")] = None,
 ) -> None:
     """Print a provider's mapping."""
-    bucket, which = op.stack.output("DataBucketName"), {} if version is None else {"VersionId": version}
+    found = read_mapping(op.stack, provider, version)
+    if found is None:
+        wanted = "" if version is None else f" of version {version}"
+        raise UsageError(f"{provider} has no mapping{wanted}; `fanout mapping put {provider} FILE` gives it one")
+    op.show(found, _show_text)
+
+
+def read_mapping(stack: Deployment, provider: str, version: str | None = None) -> StoredMapping | None:
+    """A provider's mapping, the newest without a version; None when there is none."""
+    bucket, which = stack.output("DataBucketName"), {} if version is None else {"VersionId": version}
     for kind in KINDS:
         key = f"mappings/{check_name(provider)}{kind}"
         try:
-            found = op.stack.client("s3").get_object(Bucket=bucket, Key=key, **which)
+            found = stack.client("s3").get_object(Bucket=bucket, Key=key, **which)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion", "404"):
                 continue
             raise
         text = found["Body"].read().decode(errors="backslashreplace")
-        op.show(StoredMapping(provider, key, found.get("VersionId"), found["LastModified"], text), _show_text)
-        return
-    wanted = "" if version is None else f" of version {version}"
-    raise UsageError(f"{provider} has no mapping{wanted}; `fanout mapping put {provider} FILE` gives it one")
+        return StoredMapping(provider, key, found.get("VersionId"), found["LastModified"], text)
+    return None
 
 
 def list_mappings(op: Operator) -> None:

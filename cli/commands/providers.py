@@ -19,7 +19,7 @@ from cli.errors import AccessError, Exit, OperatorError, UsageError
 from cli.output import Page, as_json, counted
 from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidProviderError
 from fanout.manifests import split_uri
-from fanout.providers import MAX_FREQUENCY_MINUTES, check_name, parse_entry
+from fanout.providers import MAX_FREQUENCY_MINUTES, check_name, parse_entries, parse_entry
 
 Fields = Annotated[
     list[str] | None,
@@ -235,14 +235,8 @@ def _read_file(file: str) -> Mapping[str, dict[str, Any]]:
         raise UsageError(f"{file} cannot be read as JSON: {error}") from None
     if not isinstance(entries, dict):
         raise UsageError(f"{file} must hold one JSON object of provider name to entry")
-    faults = []
-    for name, entry in entries.items():
-        try:
-            parse_entry(name, entry, utc_now())
-        except InvalidProviderError as error:
-            faults.append(str(error))
-    if faults:
-        raise UsageError("nothing was imported; wrong: " + "; ".join(faults[:5]))
+    if faults := list(parse_entries(entries, utc_now())[1].values()):
+        raise UsageError("nothing was imported; wrong: " + "; ".join(map(str, faults[:5])))
     return entries
 
 

@@ -15,6 +15,8 @@ from cli.output import Page, dollars
 from fanout.providers import check_name
 from fanout.runs import RunRecord
 
+COLUMNS = ("CLAIMED", "STATUS", "ENGINE", ">ROWS", ">MESSAGES", ">SECONDS", ">DOLLARS", "RUN", "ERROR")
+
 
 @dataclass(frozen=True)
 class RunLine:
@@ -59,13 +61,13 @@ def history(stack: Deployment, provider: str, limit: int) -> RunsReport:
 
 
 def _show(report: RunsReport, page: Page) -> None:
-    columns = ("CLAIMED", "STATUS", "ENGINE", ">ROWS", ">MESSAGES", ">SECONDS", ">DOLLARS", "RUN", "ERROR")
-    page.table(columns, map(_row, report.runs))
+    page.table(COLUMNS, map(row, report.runs))
     if not report.runs:
         page.line(f"{report.provider} has had no runs; `fanout run {report.provider}` starts one")
 
 
-def _row(line: RunLine) -> tuple[object, ...]:
+def row(line: RunLine) -> tuple[object, ...]:
+    """A run's values, in the order of `COLUMNS`."""
     status, record = line.status + (" (replay)" if line.replay else ""), line.record
     if record is None:
         return line.claimed_at, status, *(None,) * 5, line.run_id, None

@@ -284,7 +284,8 @@ def _log(
     return of_function(stack, stack.output("SmallRunFunctionName"), run_id, folder.claimed_at, lines)
 
 
-def _show(found: Trace, page: Page) -> None:
+def facts_of(found: Trace) -> list[tuple[str, object]]:
+    """What is known of a run, by name."""
     facts: list[tuple[str, object]] = [("run", found.run_id), ("provider", found.provider)]
     if found.execution:
         part = found.execution
@@ -309,7 +310,11 @@ def _show(found: Trace, page: Page) -> None:
         facts += [("why", found.why)]
     if found.commit:
         facts += [("commit", found.commit.explanation), ("bookmark", f"generation {found.commit.generation}")]
-    page.facts(facts)
+    return facts
+
+
+def _show(found: Trace, page: Page) -> None:
+    page.facts(facts_of(found))
     if found.execution and found.execution.steps:
         rows = [
             (s.state, s.entered_at, None if s.seconds is None else f"{s.seconds:.1f}") for s in found.execution.steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from cli.command import Operator, utc_now
+from cli.commands.trace import Trace, gather
 from cli.console import actions, overview, pages
 from cli.console.actions import Order
 from cli.console.guard import Guard
@@ -24,6 +26,9 @@ from cli.errors import EXPECTED, UsageError
 ASKED = {"ask": ALL, "of": ALL, "from": ALL, "to": ALL}
 YES = {"run": "Start the run", "replay": "Send again", "redrive": "Move them back"}
 FAILED = "Nothing was changed"
+LOG_LINES = 40
+LOG_DELAY = timedelta(minutes=1)
+"""For so long after its end, the last lines of a run's log may still be on their way."""
 
 
 class Console:
@@ -42,6 +47,7 @@ class Console:
     def __init__(self, op: Operator, guard: Guard, *, read_only: bool) -> None:
         self.watch = Watch(op)
         self._read_only = read_only
+        self._ended: dict[str, Trace] = {}
         self._label = "laptop cloud" if op.where.cloud_file else op.where.stack or "the stack on AWS"
         self.app = Dash(
             "cli.console",
@@ -64,8 +70,11 @@ class Console:
 
     @property
     def read_only(self) -> bool:
-        """Whether nothing can be changed, because the operator or the credentials say so."""
-        return self._read_only or not self._may_start
+        """Whether nothing can be changed, because the operator or the credentials say so, or the stack is away."""
+        try:
+            return self._read_only or not self._may_start
+        except EXPECTED:
+            return True
 
     # ---- what is shown
 
@@ -115,10 +124,19 @@ class Console:
             return pages.provider_live(self.watch.stack, self.watch, name, now)
         if kind == "run":
             provider = parse_qs(search.lstrip("?")).get("provider", [None])[0]
-            return pages.run_live(self.watch.stack, name, provider, now)
+            return pages.run_live(self._gather(name, provider, now), now)
         if kind == "cost":
             return pages.cost_live(self.watch)
         return pages.dead_letters_live(self.watch.stack, self.read_only, now)
+
+    def _gather(self, run_id: str, provider: str | None, now: datetime) -> Trace:
+        """Everything about a run, asked once more only while something may still come."""
+        if run_id not in self._ended:
+            found = gather(self.watch.stack, run_id, provider, LOG_LINES)
+            if not found.execution or not found.execution.ended_at or now - found.execution.ended_at < LOG_DELAY:
+                return found
+            self._ended[run_id] = found
+        return self._ended[run_id]
 
     def _try(self, what: Callable[[], Part], title: str) -> Part:
         try:
@@ -148,7 +166,7 @@ class Console:
         @app.callback(Output("page", "children"), Output("mode", "children"), Input("url", "pathname"))
         def page(path: str) -> tuple[Part, str]:
             shown = self._try(lambda: self._page(path or "/"), "This page cannot be shown")
-            return shown, self._try(lambda: ", read-only" if self.read_only else "", "")
+            return shown, ", read-only" if self.read_only else ""
 
         @app.callback(
             Output("overview-live", "children"),
@@ -159,6 +177,7 @@ class Console:
             Output("version", "data"),
             Input("overview-clock", "n_intervals"),
             State("version", "data"),
+            running=[(Output("overview-clock", "disabled"), True, False)],
         )
         def look(_: int, version: int | None) -> tuple[Any, ...]:
             watch, now = self.watch, utc_now()
@@ -183,6 +202,7 @@ class Console:
             Input("clock", "n_intervals"),
             State("url", "pathname"),
             State("url", "search"),
+            running=[(Output("clock", "disabled"), True, False)],
         )
         def live(_: int, path: str, search: str) -> tuple[Part, str]:
             self.watch.ask()

@@ -18,20 +18,21 @@ POLL_MILLISECONDS = 1500
 STALE = timedelta(seconds=30)
 SHOWN_TICKS = 6
 COLUMNS: tuple[tuple[str, str, int, str | None], ...] = (
-    ("Provider", "provider", 170, "ProviderLink"),
-    ("Is", "is", 105, "Condition"),
-    ("Waiting objects", "objects", 105, None),
-    ("Waiting since", "waiting", 150, "when"),
-    ("Last success", "success", 150, "when"),
-    ("Next due", "due", 150, "when"),
-    ("Failures in a row", "failures", 100, None),
-    ("Run", "run", 190, "RunLink"),
-    ("Engine", "engine", 90, None),
+    ("Provider", "provider", 160, "ProviderLink"),
+    ("Is", "is", 100, "Condition"),
+    ("Why", "why", 260, None),
+    ("Waiting objects", "objects", 85, None),
+    ("Waiting since", "waiting", 145, "when"),
+    ("Last success", "success", 145, "when"),
+    ("Next due", "due", 145, "when"),
+    ("Failures in a row", "failures", 90, None),
+    ("Run", "run", 150, "RunLink"),
+    ("Engine", "engine", 80, None),
     ("US dollars, 7 days", "dollars", 110, None),
-    ("Group", "group", 100, None),
-    ("Why", "why", 500, None),
+    ("Group", "group", 90, None),
 )
 """Heading, field of the row, width in pixels, and how it is shown; see assets/console.js."""
+FILTERED = ("provider", "is", "why", "group")
 THEME = (
     "themeQuartz.withParams({backgroundColor: 'var(--mantine-color-body)', accentColor: 'var(--accent)',"
     " foregroundColor: 'var(--mantine-color-text)', headerBackgroundColor: 'var(--shade)',"
@@ -58,7 +59,6 @@ def frame() -> Part:
             id="providers",
             columnDefs=[_column(*column) for column in COLUMNS],
             defaultColDef={
-                "filter": True,
                 "filterParams": {"maxNumConditions": len(CONDITIONS)},
                 "wrapHeaderText": True,
                 "autoHeaderHeight": True,
@@ -73,6 +73,7 @@ def frame() -> Part:
                 "animateRows": False,
                 "localeText": {"noRowsToShow": "No provider to show", "noMatchingRows": "No provider matches"},
             },
+            eventListeners={"cellKeyDown": ["openOnEnter(params)"]},
             className="grid",
         ),
         html.Section([html.H2("The last ticks"), html.Div(id="ticks")]),
@@ -82,15 +83,14 @@ def frame() -> Part:
 
 
 def _column(head: str, field: str, width: int, shown: str | None) -> dict[str, Any]:
-    column: dict[str, Any] = {"headerName": head, "field": field, "width": width}
+    column: dict[str, Any] = {"headerName": head, "field": field, "width": width, "filter": field in FILTERED}
     if shown == "when":
         column["valueFormatter"] = {"function": "when(params.value)"}
-        column["filter"] = False
         column["getQuickFilterText"] = {"function": "''"}
     elif shown:
         column["cellRenderer"] = shown
     if field == "is":
-        column |= {"comparator": {"function": "worstFirst(valueA, valueB, nodeA, nodeB)"}, "sort": "asc"}
+        column |= {"comparator": {"function": "worstFirst"}, "sort": "asc"}
     return column
 
 

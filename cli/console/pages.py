@@ -10,17 +10,23 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 from rich.filesize import decimal as size
 
+from cli.commands import cost, runs
+from cli.commands.bookmark import facts_of as facts_of_bookmark
+from cli.commands.bookmark import report_of
 from cli.commands.cost import FORECAST_DAYS, Spending
+from cli.commands.mapping import read_mapping
 from cli.commands.providers import call
 from cli.commands.run import ReplayPlan
-from cli.commands.runs import RunLine, history
-from cli.commands.trace import Trace, gather
+from cli.commands.runs import RunLine
+from cli.commands.trace import Trace, facts_of
 from cli.console import dead_letters
 from cli.console.parts import (
     Part,
     ask,
     badge,
+    cell,
     facts,
+    lines,
     link_provider,
     link_run,
     money,
@@ -36,8 +42,7 @@ from cli.logs import short
 from cli.output import counted, duration, show
 from fanout.providers import check_name
 
-SHOWN_RUNS = 60
-LOG_LINES = 40
+SHOWN_RUNS, SHOWN_COSTS = 60, 200
 CHARTS = (("Rows", "rows"), ("Seconds", "seconds"), ("US dollars", "dollars"), ("Failures", "failures"))
 
 
@@ -93,42 +98,43 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
     """How the provider stands, the chart and the history of its runs."""
     entry = call(stack, "GET", check_name(provider))
     state, news = stack.ledger.get(provider), stack.news.of(provider)
-    lines, row = history(stack, provider, SHOWN_RUNS).runs, watch.rows.rows.get(provider, {})
-    mark, lease = state.bookmark, state.lease
-    paused = bool(entry.get("paused"))
-    waits = [f"{counted(news.objects, 'object')} ({size(news.bytes)}) since ", when(news.since, now)]
-    runs = [link_run(lease.run_id, provider), " since ", when(lease.claimed_at, now)] if lease else "none"
-    since = when(mark.since, now) if mark.since else "the beginning"
-    standing: list[tuple[str, Part]] = [
-        ("is", badge(row.get("is", "paused" if paused else "not looked at yet"))),
+    mapping, history = read_mapping(stack, provider), runs.history(stack, provider, SHOWN_RUNS).runs
+    row = watch.rows.rows.get(provider, {})
+    paused, lease = bool(entry.get("paused")), state.lease
+    standing = [
+        ("is", row.get("is", "paused" if paused else "not looked at yet")),
         ("started by ticks", "no, it is paused" if paused else f"every {text(entry.get('frequency'))} minutes"),
-        ("last success", when(state.last_success, now)),
-        ("news", waits if news.since else "nothing is known to wait"),
-        ("run in progress", runs),
-        ("failures in a row", text(state.failures)),
-        ("next try after a failure", when(state.retry_at, now) if state.retry_at else "-"),
+        ("last success", state.last_success or "never"),
+        (
+            "news",
+            f"{counted(news.objects, 'object')} ({size(news.bytes)})" if news.since else "nothing is known to wait",
+        ),
+        ("news since", news.since),
+        ("run in progress since", lease.claimed_at if lease else None),
+        ("failures in a row", state.failures),
+        ("next try after a failure", state.retry_at),
         ("cost of this week", money(row.get("dollars"))),
-        ("bookmark", [f"generation {mark.generation}, new since ", since]),
-        ("newest object sent", when(mark.watermark, now)),
     ]
-    failed = next((line for line in lines if line.status != "running"), None)
+    failed = next((line for line in history if line.status != "running"), None)
     why = failed.record.error if failed and failed.record else None
     return [
         problem("The last run failed", why, "Repair it, then run the provider: it sends the same changes again.")
         if why
         else None,
-        section("How it stands", facts(standing)),
-        section("Its runs", _charts(lines), _history(lines, provider, now)),
-        section("Its entry in the config API", html.Pre(text(json.dumps(entry)), tabIndex=0)),
+        section("How it stands", facts(standing, now)),
+        section("Its runs", _charts(history), _history(history, provider, now)),
+        section("Its bookmark", facts(facts_of_bookmark(report_of(state)), now)),
+        section("Its entry in the config API", lines([json.dumps(entry)], "")),
+        section("Its mapping", lines((mapping.text or "").splitlines(), "It is empty.")) if mapping else None,
     ]
 
 
-def _charts(lines: tuple[RunLine, ...]) -> Part:
+def _charts(history: tuple[RunLine, ...]) -> Part:
     """Bars of the runs over time, the oldest on the left."""
-    if not any(line.record for line in lines):
+    if not any(line.record for line in history):
         return None
     bars: list[dict[str, Any]] = []
-    for line in reversed(lines):
+    for line in reversed(history):
         if line.record:
             figures = {name: getattr(line.record, name, 0) for _, name in CHARTS}
             figures["failures"] = int(line.record.status == "failed")
@@ -153,17 +159,12 @@ def _charts(lines: tuple[RunLine, ...]) -> Part:
     return html.Div(drawn, className="charts")
 
 
-def _history(lines: tuple[RunLine, ...], provider: str, now: datetime) -> Part:
-    heads = ("Claimed", "Status", "Engine", ">Rows", ">Messages", ">Seconds", ">US dollars", "Run", "Error")
+def _history(history: tuple[RunLine, ...], provider: str, now: datetime) -> Part:
     rows = []
-    for line in lines:
-        r = line.record
-        status = [badge(line.status), " (replay)" if line.replay else ""]
-        figures = (r.engine, text(r.rows), text(r.messages), f"{r.seconds:.1f}", money(r.dollars)) if r else ("-",) * 5
-        rows.append(
-            (when(line.claimed_at, now), status, *figures, link_run(line.run_id, provider), text(r and r.error))
-        )
-    return table(f"The newest {SHOWN_RUNS} runs", heads, rows, "It has had no runs yet.")
+    for line in history:
+        claimed, status, *figures, run_id, error = (cell(value, now) for value in runs.row(line))
+        rows.append((claimed, badge(status), *figures, link_run(run_id, provider), error))
+    return table(f"The newest {SHOWN_RUNS} runs", runs.COLUMNS, rows, "It has had no runs yet.")
 
 
 # ---- a run
@@ -174,39 +175,16 @@ def run_frame(run_id: str) -> Part:
     return [html.H1(["Run ", html.Span(text(run_id), className="id")]), *living()]
 
 
-def run_live(stack: Deployment, run_id: str, provider: str | None, now: datetime) -> Part:
+def run_live(found: Trace, now: datetime) -> Part:
     """Everything about one run."""
-    found = gather(stack, run_id, provider, LOG_LINES)
-    log = [text(line) for entry in found.log for line in short(entry).expandtabs().splitlines()]
+    log = (line for entry in found.log for line in short(entry).splitlines())
     return [
         problem("It failed", found.why) if found.why else None,
-        section("What came of it", facts(_outcome(found, now))),
+        html.P(["Of provider ", link_provider(found.provider)]) if found.provider else None,
+        section("What is known of it", facts(facts_of(found), now)),
         section("Its states", _states(found, now)),
-        section("Its log, the last lines", html.Pre("\n".join(log) or "It has written nothing yet.", tabIndex=0)),
+        section("Its log, the last lines", lines(log, "It has written nothing yet.")),
     ]
-
-
-def _outcome(found: Trace, now: datetime) -> list[tuple[str, Part]]:
-    told: list[tuple[str, Part]] = [("provider", link_provider(found.provider) if found.provider else "-")]
-    if part := found.execution:
-        told += [("status", badge(part.status.lower())), ("began", when(part.started_at, now))]
-        told += [("ended", when(part.ended_at, now) if part.ended_at else "it goes on"), ("input", text(part.input))]
-    if found.claim:
-        reason = f": {found.record.reason}" if found.record and found.record.reason else ""
-        told += [("engine", text(f"{found.claim.get('decision')}{reason}"))]
-    if m := found.manifest:
-        told += [("claimed", f"{counted(m.objects, 'object')}, {size(m.bytes)}, {m.backlog:,} left for later")]
-        told += [("objects", html.Ul([html.Li(text(uri)) for uri in m.first])), ("manifest", text(m.uri))]
-    if found.job_run:
-        told += [("Glue job run", text(", ".join(f"{name} {value}" for name, value in found.job_run.items())))]
-    if r := found.record:
-        told += [
-            ("result", f"{counted(r.rows, 'row')}, {counted(r.messages, 'message')}, {r.quarantined:,} quarantined")
-        ]
-        told += [("took and cost", f"{r.seconds:.1f} s, {money(r.dollars)}")]
-    if found.commit:
-        told += [("commit", text(found.commit.explanation)), ("bookmark now", f"generation {found.commit.generation}")]
-    return told
 
 
 def _states(found: Trace, now: datetime) -> Part:
@@ -239,17 +217,13 @@ def cost_live(watch: Watch) -> Part:
         return [html.P(reading or told, className="empty")]
     services = [("Glue and Lambda", "engines"), ("SQS", "messages"), ("Step Functions", "orchestration")]
     by_service = [(name, money(sum(getattr(one, field) for one in found.providers))) for name, field in services]
-    heads = ("Provider", ">Runs", ">Failed", ">Rows", ">Glue and Lambda", ">SQS", ">Step Functions", ">All, US dollars")
-    rows = [
-        (link_provider(s.provider), text(s.runs), text(s.failed), text(s.rows),
-         *map(money, (s.engines, s.messages, s.orchestration, s.dollars)))
-        for s in found.providers[:200]
-    ]  # fmt: skip
+    rows = [(link_provider(one.provider), *map(text, cost.row(one)[1:])) for one in found.providers[:SHOWN_COSTS]]
+    by_provider = table(f"The {SHOWN_COSTS} dearest", cost.COLUMNS, rows, "No provider has run this week.")
     return [
         html.P(reading),
         section("This week", facts(_totals(found))),
         section("By service", facts(by_service)),
-        section("By provider", table("The 200 dearest providers", heads, rows, "No provider has run this week.")),
+        section("By provider", by_provider),
     ]
 
 

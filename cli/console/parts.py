@@ -33,14 +33,20 @@ def when(moment: datetime | None, now: datetime) -> Part:
     return html.Time([shown, html.Span(f" ({age})", className="aside")], dateTime=format_iso(moment))
 
 
+def cell(value: object, now: datetime) -> Part:
+    """A value of the command line: a time with its age, anything else as text."""
+    return when(value, now) if isinstance(value, datetime) else text(value)
+
+
 def money(amount: float | None) -> str:
     """US dollars."""
     return "not measured" if amount is None else dollars(amount)
 
 
-def facts(pairs: Iterable[tuple[str, Part]]) -> Part:
-    """Names and values."""
-    return html.Dl([part for name, value in pairs for part in (html.Dt(name), html.Dd(value))])
+def facts(pairs: Iterable[tuple[str, Part]], now: datetime | None = None) -> Part:
+    """Names and values; with `now`, the values are those of the command line."""
+    shown = [(name, cell(value, now) if now else value) for name, value in pairs]
+    return html.Dl([part for name, value in shown for part in (html.Dt(name), html.Dd(value))])
 
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Part]], empty: str) -> Part:
@@ -64,9 +70,15 @@ def section(title: str, *parts: Part) -> Part:
     return html.Section([html.H2(title), *parts])
 
 
+def lines(of: Iterable[str], empty: str) -> Part:
+    """Lines of a file or a log, each as text."""
+    shown = "\n".join(text(line.expandtabs()) for line in of)
+    return html.Pre(shown or empty, tabIndex=0)
+
+
 def badge(condition: str) -> Part:
     """A condition or an outcome; the word says it, the colour only repeats it."""
-    return html.Span(condition, className=f"badge is-{condition.lower().replace(' ', '-')}")
+    return html.Span(condition, className=f"badge is-{condition.partition(' ')[0]}")
 
 
 def problem(title: str, why: str, cure: str | None = None) -> Part:

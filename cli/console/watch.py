@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from collections import deque
@@ -38,8 +39,11 @@ SERVICES = (
 )  # fmt: skip
 """Whose clients are made before threads share them: boto3 makes clients in one thread only."""
 
+_OBJECT = re.compile(r"s3://\S+/(?=[^/\s])")
+"""What stands before an object's name in an error; the page of the run has it whole."""
+
 Row = dict[str, Any]
-"""One provider as the browser gets it: times in milliseconds since 1970, absent things as null."""
+"""One provider as the browser gets it: times in milliseconds since 1970, and nothing of what there is not."""
 
 
 class Records(S3Objects):
@@ -209,7 +213,7 @@ def row(s: Standing, dollars: float | None) -> Row:
     """One provider for the browser. Names and errors come from outside, so what could not be shown is escaped."""
     news, begun = s.news, max(filter(None, (s.next_due, s.news.since if s.news else None)), default=None)
     place = list(Condition).index(s.condition) * 1e14
-    return {
+    made = {
         "id": s.provider,
         "provider": safe(s.provider),
         "href": None if s.condition is Condition.INVALID else f"/provider/{quote(s.provider, safe='')}",
@@ -223,9 +227,10 @@ def row(s: Standing, dollars: float | None) -> Row:
         "engine": s.engine,
         "dollars": None if dollars is None else float(f"{dollars:.3g}"),
         "group": None if s.group is None else safe(s.group),
-        "why": None if s.why is None else safe(s.why),
+        "why": None if s.why is None else safe(_OBJECT.sub("", s.why)),
         "order": place + (_milliseconds(begun) or 0),
     }
+    return {name: value for name, value in made.items() if value is not None}
 
 
 def _uncosted(row: Row) -> Row:

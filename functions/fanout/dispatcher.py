@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from fanout.errors import FanoutError, InvalidProviderError, InvalidRequestError, TransientError
+from fanout.errors import FanoutError, InvalidRequestError, TransientError
 from fanout.ledger import LedgerStore, ProviderState
 from fanout.news import NewsStore
-from fanout.providers import ProviderEntry, parse_entry
+from fanout.providers import ProviderEntry, parse_entries
 from fanout.recovery import LiveExecutions, Recovery
 from fanout.runs import Lease
 from fanout.schedule import (
@@ -250,15 +250,11 @@ class Dispatcher:
         return {name: lease for name, lease in leases.items() if name not in freed}
 
     def _entries(self, tick: datetime, report: TickReport) -> dict[str, ProviderEntry]:
-        valid: dict[str, ProviderEntry] = {}
         present = max(tick, self.clock())  # a tick that comes late must not find successes since then in its future
         listed = self.provider_list.entries()
-        for name, raw in listed.items():
-            try:
-                valid[name] = parse_entry(name, raw, present)
-            except InvalidProviderError as error:
-                _note(report.rejected_providers, str(error))
-        report.providers, report.rejected = len(listed), len(listed) - len(valid)
+        valid, faults = parse_entries(listed, present)
+        _note(report.rejected_providers, *map(str, faults.values()))
+        report.providers, report.rejected = len(listed), len(faults)
         return valid
 
     def _candidates(

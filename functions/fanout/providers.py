@@ -126,6 +126,20 @@ def parse_entry(name: object, raw: object, now: datetime) -> ProviderEntry:
     return entry
 
 
+def parse_entries(
+    listed: Mapping[str, object], now: datetime
+) -> tuple[dict[str, ProviderEntry], dict[str, InvalidProviderError]]:
+    """Validate every entry of the config API by itself, as `parse_entry` does: (the usable ones, what is wrong)."""
+    usable: dict[str, ProviderEntry] = {}
+    faults: dict[str, InvalidProviderError] = {}
+    for name, raw in listed.items():
+        try:
+            usable[name] = parse_entry(name, raw, now)
+        except InvalidProviderError as error:
+            faults[name] = error
+    return usable, faults
+
+
 _WORDS = {
     "missing": "is missing",
     "float_type": "must be a number",

@@ -102,7 +102,10 @@ def _numbers(text: pa.Array, kind: pa.DataType, rule: Rule) -> pa.Array:
         return _multiplied(text, kind, rule)
     if pa.types.is_integer(kind) and any(pc.any(pc.match_substring(text, sign)).as_py() for sign in "xX"):
         raise ValueError("Arrow would read it as hexadecimal")
-    return text.cast(kind)
+    numbers = text.cast(kind)
+    if pa.types.is_floating(kind) and pc.any(pc.invert(pc.is_finite(numbers))).as_py():
+        raise ValueError("not a number, or too large for one")
+    return numbers
 
 
 def _multiplied(text: pa.Array, kind: pa.DataType, rule: Rule) -> pa.Array:

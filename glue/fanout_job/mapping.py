@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from itertools import chain
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
@@ -143,8 +144,8 @@ class Mapping(Spelling):
 
     fields: dict[str, Rule] = field(default_factory=dict)
     """Field of the model -> where its values come from."""
-    extra: dict[str, str] = field(default_factory=dict)
-    """Name -> source field that `transform` gets as text, besides the model's fields."""
+    extra: dict[str, Rule] = field(default_factory=dict)
+    """What `transform` gets as text, besides the model's fields, by name."""
     csv: Csv | None = None
     json: Json | None = None
     json_lines: JsonLines | None = None
@@ -177,7 +178,7 @@ class Mapping(Spelling):
 
     def rule(self, target: str) -> Rule:
         """Return the rule of a field, complete: with what the mapping says for all fields."""
-        own = self.fields[target]
+        own = self.fields.get(target) or self.extra[target]
         spelled = {f.name: getattr(own, f.name) for f in dataclasses.fields(Spelling)}
         common = {name: getattr(self, name) if value in (None, False) else value for name, value in spelled.items()}
         if common["nulls"] is None:
@@ -192,13 +193,11 @@ class Mapping(Spelling):
         MappingError
             A field is not in the model, or a required one is not in the mapping.
         """
-        for target, rule in self.fields.items():
-            if target not in model.fields:
-                raise MappingError(
-                    f"{target!r} is no field of the model {model.name}, which has {', '.join(model.fields)}",
-                    uri=self.name,
-                    line=rule.line,
-                )
+        for target, rule in chain(self.fields.items(), self.extra.items()):
+            if (target in self.fields) != (target in model.fields):
+                told = f"{'a' if target in model.fields else 'no'} field of the model {model.name}"
+                what = f"{target!r} is {told}, which has {', '.join(model.fields)}"
+                raise MappingError(what, uri=self.name, line=rule.line)
             for step in (rule.source or "").split("/"):
                 prefix = step.removeprefix("@").rpartition(":")[0]
                 if self.xml and prefix and prefix not in self.xml.namespaces:
@@ -296,8 +295,9 @@ class _Reader:
             return int(text)
         if kind is Decimal:
             try:
-                number = Decimal(text)
-                if number.is_finite() and len(number.as_tuple().digits) <= 18:
+                number = Decimal(format(Decimal(text), "f"))  # without an exponent above 0, which Arrow has no type for
+                _, digits, exponent = number.as_tuple()
+                if isinstance(exponent, int) and max(len(digits), -exponent) <= 18:
                     return number
             except InvalidOperation:
                 pass

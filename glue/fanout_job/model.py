@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyarrow import DataType, Schema  # type: ignore[import-untyped]
@@ -80,8 +81,6 @@ class Model:
 
         The source's name is there for people; the hash of the whole key tells apart what would look alike.
         """
-        import hashlib
-
         name = source_key.rpartition(f"provider={provider}/")[2]
         readable = re.sub(r"[^0-9A-Za-z.=-]+", "-", name).strip("-.")[-120:]
         digest = hashlib.sha256(source_key.encode()).hexdigest()[:16]
@@ -90,7 +89,3 @@ class Model:
     def folder(self, provider: str) -> str:
         """Return the prefix of a provider's files."""
         return f"standard/model={self.name}/provider={provider}/"
-
-    def empty_record(self) -> dict[str, Any]:
-        """Return a record without values."""
-        return dict.fromkeys(self.fields)

@@ -1,20 +1,15 @@
-"""From source objects to files of the standard model: what `glue/standardize.py` and `fanout mapping check` do."""
+"""From source objects to files of the standard model: the work of `glue/standardize.py` and `fanout mapping check`."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import IO, Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute as pc  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError
 from pyarrow import parquet
 
-from fanout_job.blocks import Bad, Block
-from fanout_job.columns import Convert, conversion, converted
-from fanout_job.csv_source import csv_blocks
 from fanout_job.errors import (
     BadInputError,
     CorruptObjectError,
@@ -23,22 +18,14 @@ from fanout_job.errors import (
     RecordError,
     RowError,
     StorageError,
-    place_of,
 )
 from fanout_job.formats import PIECE_BYTES, decompressed
-from fanout_job.json_source import json_blocks, json_line_blocks
-from fanout_job.mapping import Csv, Json, JsonLines, Mapping, Xml
+from fanout_job.mapping import Mapping
 from fanout_job.model import Model
 from fanout_job.objects import code_of, s3_client
 from fanout_job.run import Run
+from fanout_job.standardizer import Record, Standardizer, Transform
 from fanout_job.task import Source
-from fanout_job.xml_source import xml_blocks
-
-Record = dict[str, Any]
-"""A row by field of the model, in Python's values: str, int, float, Decimal, bool, date, datetime or None."""
-
-Transform = Callable[[Record], Record | None]
-"""The user's own code for what a mapping cannot say."""
 
 ROW_GROUP_BYTES = 2**25
 """Rows gathered in memory before they are written; a row group of the file."""
@@ -172,134 +159,6 @@ def check(
         error.uri, error.unit = name, RowError.unit
         raise
     yield from sorted(wrong, key=lambda one: one[0])
-
-
-@dataclass
-class Column:
-    """How one field of the model comes about: from a source field, or from a value for all rows."""
-
-    name: str
-    kind: pa.DataType
-    source: str | None
-    convert: Convert
-    constant: pa.Scalar | None
-
-
-class Standardizer:
-    """Turns a provider's bytes into rows of the model.
-
-    Raises
-    ------
-    MappingError
-        The mapping does not go with the model.
-    """
-
-    def __init__(self, mapping: Mapping, model: Model, transform: Transform | None = None) -> None:
-        mapping.check_fields(model)
-        self.mapping, self.model, self.transform = mapping, model, transform
-        self.columns = [self._column(name) for name in mapping.fields]
-        sources = [column.source for column in self.columns if column.source is not None]
-        self.wanted = list(dict.fromkeys([*sources, *(mapping.extra.values() if transform else ())]))
-
-    def _column(self, name: str) -> Column:
-        kind, rule = self.model.fields[name].arrow, self.mapping.rule(name)
-        convert = conversion(kind, rule)
-        constant = None
-        if rule.value is not None:
-            try:
-                constant = convert(pa.array([rule.value], pa.string()))[0]
-            except (pa.ArrowInvalid, ValueError):
-                what = f"{name}'s value is no {self.model.fields[name].type}"
-                raise MappingError(what, uri=self.mapping.name, line=rule.line) from None
-        return Column(name, kind, rule.source, convert, constant)
-
-    def rows(self, pieces: Iterator[bytes], bad: Bad) -> Iterator[pa.Table]:
-        """Yield tables of the model's columns and `_row`, which have a row at least.
-
-        Parameters
-        ----------
-        pieces
-            The object's bytes, unpacked.
-        bad : callable
-            Gets each row that does not fit.
-        """
-        for block in self._blocks(pieces, bad):
-            rows = self._standard(block, bad)
-            if rows.num_rows:
-                yield rows
-
-    def _blocks(self, pieces: Iterator[bytes], bad: Bad) -> Iterator[Block]:
-        how = self.mapping.format_of
-        match how:
-            case Csv():
-                return csv_blocks(pieces, how, self.wanted, bad)
-            case Json():
-                return json_blocks(pieces, how.records, self.wanted, bad)
-            case JsonLines():
-                return json_line_blocks(pieces, self.wanted, bad)
-            case Xml():
-                return xml_blocks(pieces, how, self.wanted, bad)
-
-    def _standard(self, block: Block, bad: Bad) -> pa.Table:
-        count = len(block.numbers)
-        made: dict[str, pa.Array] = {}
-        wrong: dict[int, RecordError] = {}
-        for column in self.columns:
-            if column.source is None:
-                made[column.name] = pa.repeat(column.constant, count)
-                continue
-            made[column.name], places = converted(block.columns[column.source], column.kind, column.convert)
-            for place in places:
-                what = f"{column.name} (from {column.source!r}) is no {self.model.fields[column.name].type}"
-                wrong.setdefault(place, RowError(what))
-        for name, field in self.model.fields.items():
-            if name not in made:
-                made[name] = pa.nulls(count, field.arrow)
-        if self.transform is not None:
-            made, keep = self._transformed(block, made, wrong)
-        else:
-            keep = None
-        self._check_required(made, wrong, keep)
-        for place, error in sorted(wrong.items()):
-            error.line = block.numbers[place].as_py()
-            bad(error, block.row(place))
-        table = pa.table({"_row": block.numbers, **made})
-        left_out = {*wrong, *(() if keep is None else (n for n in range(count) if n not in keep))}
-        return table.filter(pa.array([n not in left_out for n in range(count)])) if left_out else table
-
-    def _check_required(self, made: dict[str, pa.Array], wrong: dict[int, RecordError], keep: set[int] | None) -> None:
-        for name, field in self.model.fields.items():
-            if field.required and made[name].null_count:
-                for place in pc.indices_nonzero(pc.is_null(made[name])).to_pylist():
-                    if keep is None or place in keep:
-                        wrong.setdefault(place, RowError(f"{name} has no value, and the model requires one"))
-
-    def _transformed(
-        self, block: Block, made: dict[str, pa.Array], wrong: dict[int, RecordError]
-    ) -> tuple[dict[str, pa.Array], set[int]]:
-        """Return the columns as the user's transform leaves them, and the places of the rows it keeps."""
-        assert self.transform is not None  # noqa: S101 - the caller has seen to it
-        extra = {
-            name: block.columns[source].cast(pa.string(), safe=False) for name, source in self.mapping.extra.items()
-        }
-        records: list[Record] = pa.table({**made, **extra}).to_pylist()
-        kept: dict[int, Record] = {}
-        for place, record in enumerate(records):
-            if place in wrong:
-                continue
-            try:
-                changed = self.transform(record)
-                if changed is not None:
-                    for name, field in self.model.fields.items():
-                        pa.scalar(changed.get(name), field.arrow)
-                    kept[place] = changed
-            except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-                # Its text may hold the row: only its type and place are told.
-                wrong[place] = RowError(
-                    f"transform, or what it returned, raised {type(error).__name__} at {place_of(error)}"
-                )
-        rows = [kept.get(place, self.model.empty_record()) for place in range(len(records))]
-        return {n: pa.array([r.get(n) for r in rows], f.arrow) for n, f in self.model.fields.items()}, set(kept)
 
 
 class Writer:

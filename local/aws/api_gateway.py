@@ -1,7 +1,5 @@
-"""A real HTTP listener for a REST API in front of a Lambda function.
-
-It does what API Gateway does: checks the API key against the usage plan's keys, builds the version 1.0 proxy event, and
-turns the function's answer into an HTTP response.
+"""An HTTP listener that does for a REST API what API Gateway does: checks the API key against the usage plan's keys,
+builds the version 1.0 proxy event, and turns the function's answer into an HTTP response.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from moto.apigateway.models import apigateway_backends
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from local.aws.account import Account
+from local.aws.account import ACCOUNT_ID, REGION
 
 RESOURCE = "/{proxy+}"
 Invoke = Callable[[str, dict[str, Any]], tuple[Any, int | None]]
@@ -30,25 +28,13 @@ Invoke = Callable[[str, dict[str, Any]], tuple[Any, int | None]]
 
 @dataclass(frozen=True)
 class Proxy:
-    """A REST API that hands every method of every path but the root to one function: ANY /{proxy+}.
-
-    Attributes
-    ----------
-    api_id
-        REST API id.
-    function_arn
-        The function.
-    key_required
-        Whether a request needs an API key.
-    responses
-        What the API answers by itself: gateway response type -> its definition, as in
-        x-amazon-apigateway-gateway-responses.
-    """
+    """A REST API that hands every method of every path but the root to one function: ANY /{proxy+}."""
 
     api_id: str
     function_arn: str
     key_required: bool
     responses: dict[str, dict[str, Any]]
+    """What the API answers by itself: type -> definition, as in x-amazon-apigateway-gateway-responses."""
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -57,22 +43,11 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class ApiGateway:
-    """Listens for one REST API on 127.0.0.1.
+    """Listens for one REST API on 127.0.0.1; stages and keys are looked up at each request."""
 
-    Parameters
-    ----------
-    proxy
-        The API.
-    account
-        Whose it is; stages and keys are looked up at each request.
-    invoke
-        Runs a function.
-    """
-
-    def __init__(self, proxy: Proxy, account: Account, invoke: Invoke) -> None:
+    def __init__(self, proxy: Proxy, invoke: Invoke) -> None:
         self._proxy = proxy
-        self._account = account
-        self._gateway = apigateway_backends[account.account_id][account.region]
+        self._gateway = apigateway_backends[ACCOUNT_ID][REGION]
         self._invoke = invoke
         self._server: BaseWSGIServer = make_server(
             "127.0.0.1", 0, self._application, threaded=True, request_handler=_QuietHandler
@@ -156,7 +131,7 @@ class ApiGateway:
             "pathParameters": {"proxy": unquote(path[1:])},
             "stageVariables": None,
             "requestContext": {
-                "accountId": self._account.account_id,
+                "accountId": ACCOUNT_ID,
                 "apiId": self._proxy.api_id,
                 "domainName": request.host,
                 "domainPrefix": self._proxy.api_id,

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from local.aws.account import ACCOUNT_ID, REGION
 from local.errors import LaptopCloudError
 
 
-def execution_status_event(execution: Any, account_id: str, region: str) -> dict[str, Any]:
+def execution_status_event(execution: Any) -> dict[str, Any]:
     """The event of an execution's change of status; times in `detail` are milliseconds since 1970.
 
     Source: Step Functions Developer Guide, "Automating Step Functions event delivery with EventBridge".
@@ -23,9 +24,9 @@ def execution_status_event(execution: Any, account_id: str, region: str) -> dict
         "id": str(uuid.uuid4()),
         "detail-type": "Step Functions Execution Status Change",
         "source": "aws.states",
-        "account": account_id,
+        "account": ACCOUNT_ID,
         "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "region": region,
+        "region": REGION,
         "resources": [execution.exec_arn],
         "detail": {
             "executionArn": execution.exec_arn,
@@ -55,16 +56,7 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def deliver(event: dict[str, Any], rules: list[Any], invoke: Callable[[str, bytes], None]) -> int:
-    """Send an event to the functions of the rules that match it.
-
-    Parameters
-    ----------
-    event
-        A whole event.
-    rules
-        Moto's rules.
-    invoke
-        Function ARN and payload -> None; an asynchronous invocation.
+    """Have `invoke` send an event, as JSON, to the functions of those of moto's rules that match it.
 
     Returns
     -------
@@ -77,9 +69,8 @@ def deliver(event: dict[str, Any], rules: list[Any], invoke: Callable[[str, byte
     """
     sent = 0
     for rule in rules:
-        if rule.state != "ENABLED" or not rule.event_pattern.get_pattern():
-            continue
-        if not rule.event_pattern.matches_event(event):
+        pattern = rule.event_pattern
+        if rule.state != "ENABLED" or not pattern.get_pattern() or not pattern.matches_event(event):
             continue
         for target in rule.targets:
             if ":lambda:" not in target["Arn"] or "InputTransformer" in target or "InputPath" in target:

@@ -25,16 +25,9 @@ _AT_ONCE = 10
 
 
 class QueuePoller:
-    """Polls for one mapping until it is stopped.
+    """Polls for one of moto's event source mappings, whose settings are looked up for each batch, until it is stopped.
 
-    Parameters
-    ----------
-    mapping
-        Moto's event source mapping; its settings are looked up for each batch.
-    sqs
-        Client by which messages are received and deleted: Lambda does it with the function's role.
-    functions
-        Client by which the function is invoked.
+    Lambda receives and deletes messages with the function's role, and so does the client `sqs`.
     """
 
     def __init__(self, mapping: Any, sqs: Any, functions: Any) -> None:

@@ -13,6 +13,7 @@ import threading
 import uuid
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from moto.core.exceptions import JsonRESTError
 
 from local.aws.logs import LogWriter
 from local.aws.sandbox import Answer, Function, Sandbox
+
+RETRY_SECONDS = 1.0
+"""Pause before the second try of an asynchronous invocation, twice that before the third (AWS: 60 and 120)."""
 
 
 class TooManyRequestsError(JsonRESTError):
@@ -32,71 +36,34 @@ class TooManyRequestsError(JsonRESTError):
         super().__init__("TooManyRequestsException", "Rate Exceeded.")
 
 
+@dataclass
 class FunctionRunner:
-    """Runs the functions that moto holds.
+    """Runs the functions that moto holds."""
 
-    Parameters
-    ----------
-    endpoint
-        URL of the laptop cloud.
-    logs
-        Folder; {function}.log in it takes what a handler prints.
-    code
-        Folder for unpacked function packages.
-    log_writer
-        Takes what handlers print, too.
-    log_groups
-        Function name -> the log group that the template names for it.
-    principal
-        Role ARN -> access key id.
-    send_message
-        Queue ARN and body -> None; takes events that could not be delivered.
-    concurrency
-        How many invocations may run at once in the account, and so how many processes there are at most.
-    retry_seconds
-        Pauses before the second and third try of an asynchronous invocation (AWS: 60 and 120).
-    """
+    endpoint: str
+    """URL of the laptop cloud."""
+    workdir: Path
+    """What a handler prints goes to logs/{function}.log in it; functions/ takes unpacked packages."""
+    log_writer: LogWriter
+    log_groups: Mapping[str, str]
+    """Function name -> the log group that the template names for it."""
+    principal: Callable[[str], str]
+    """Role ARN -> access key id."""
+    send_message: Callable[[str, str], None]
+    """Takes the ARN of a queue and an event that could not be delivered."""
+    concurrency: int
+    """How many invocations may run at once in the account, and so how many processes there are at most."""
 
-    def __init__(
-        self,
-        endpoint: str,
-        logs: Path,
-        code: Path,
-        log_writer: LogWriter,
-        log_groups: Mapping[str, str],
-        principal: Callable[[str], str],
-        send_message: Callable[[str, str], None],
-        concurrency: int,
-        retry_seconds: tuple[float, ...] = (1.0, 2.0),
-    ) -> None:
-        self._endpoint = endpoint
-        self._logs = logs
-        self._code = code
-        self._log_writer = log_writer
-        self._log_groups = log_groups
-        self._principal = principal
-        self._send_message = send_message
-        self._retry_seconds = retry_seconds
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._concurrency = concurrency
         self._busy: list[Sandbox] = []
         self._idle: list[Sandbox] = []  # the one that was used last is the last
         self._unpacked: dict[str, Path] = {}
         self._stopped = threading.Event()
 
     def invoke(self, made: Any, payload: bytes, invocation_type: str, headers: dict[str, str]) -> bytes:
-        """Lambda's Invoke for one of moto's functions.
-
-        Parameters
-        ----------
-        made
-            Moto's function.
-        payload
-            The event as JSON.
-        invocation_type
-            RequestResponse, Event or DryRun.
-        headers
-            The answer's headers; x-amz-function-error is set when the handler failed.
+        """Lambda's Invoke for one of moto's functions: the event as JSON, RequestResponse, Event or DryRun, and the
+        answer's headers, of which x-amz-function-error is set when the handler failed.
 
         Raises
         ------
@@ -121,7 +88,7 @@ class FunctionRunner:
             return sandbox.call(event, request_id)
         finally:
             self._give_back(sandbox)
-            self._log_writer.put(sandbox.function.log_group, sandbox.function.log_stream, sandbox.log)
+            self.log_writer.put(sandbox.function.log_group, sandbox.function.log_stream, sandbox.log)
 
     def function(self, made: Any) -> Function:
         """What is needed to run one of moto's functions."""
@@ -134,9 +101,8 @@ class FunctionRunner:
             environment=variables,
             timeout=int(made.timeout),
             memory=int(made.memory_size),
-            principal=self._principal(made.role),
-            region=made.region,
-            log_group=self._log_groups.get(made.function_name, f"/aws/lambda/{made.function_name}"),
+            principal=self.principal(made.role),
+            log_group=self.log_groups.get(made.function_name, f"/aws/lambda/{made.function_name}"),
             version=str(made.version),
         )
 
@@ -158,7 +124,7 @@ class FunctionRunner:
         A changed environment or code is another function here, as on AWS.
         """
         with self._lock:
-            if len(self._busy) >= self._concurrency or self._stopped.is_set():
+            if len(self._busy) >= self.concurrency or self._stopped.is_set():
                 raise TooManyRequestsError
             for sandbox in [box for box in self._idle if not box.alive()]:
                 self._idle.remove(sandbox)  # it died while it was frozen: AWS would not use it either
@@ -168,9 +134,9 @@ class FunctionRunner:
                     self._idle.remove(sandbox)
                     break
             else:
-                if len(self._busy) + len(self._idle) >= self._concurrency:
+                if len(self._busy) + len(self._idle) >= self.concurrency:
                     self._idle.pop(0).kill()
-                sandbox = Sandbox(function, self._endpoint, self._logs / f"{function.name}.log")
+                sandbox = Sandbox(function, self.endpoint, self.workdir / "logs" / f"{function.name}.log")
             self._busy.append(sandbox)
             return sandbox
 
@@ -184,7 +150,7 @@ class FunctionRunner:
         digest = hashlib.sha256(package).hexdigest()
         with self._lock:
             if digest not in self._unpacked:
-                folder = self._code / digest[:16]
+                folder = self.workdir / "functions" / digest[:16]
                 with zipfile.ZipFile(io.BytesIO(package)) as archive:
                     archive.extractall(folder)
                 self._unpacked[digest] = folder
@@ -200,7 +166,7 @@ class FunctionRunner:
         request_id = str(uuid.uuid4())
         answer = Answer()
         for attempt in range(tries):
-            if attempt and self._stopped.wait(self._retry_seconds[min(attempt, len(self._retry_seconds)) - 1]):
+            if attempt and self._stopped.wait(attempt * RETRY_SECONDS):
                 return
             answer = self._try(made, event, request_id)
             if answer.error is None:
@@ -212,7 +178,7 @@ class FunctionRunner:
             try:
                 return self.call(made, event, request_id)
             except TooManyRequestsError:  # AWS keeps a throttled event and tries for up to six hours
-                self._stopped.wait(self._retry_seconds[0])
+                self._stopped.wait(RETRY_SECONDS)
         return Answer()
 
     def _undelivered(
@@ -239,4 +205,4 @@ class FunctionRunner:
                 },
                 "responsePayload": error,
             }
-            self._send_message(destination, json.dumps(record))
+            self.send_message(destination, json.dumps(record))

@@ -10,6 +10,7 @@ import hashlib
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from moto.glue import models as glue_models
 
 from local.aws.logs import LogWriter
 from local.aws.spark_driver import Driver, Drivers
-from local.errors import JobArgumentError
+from local.errors import LaptopCloudError
 
 _ACTIVE = ("STARTING", "WAITING", "RUNNING", "STOPPING")
 _DEFAULT_TIMEOUT_MINUTES = 480
@@ -64,50 +65,29 @@ def let_runs_be_real() -> None:
     glue_models.FakeJobRun = JobRun  # type: ignore[misc]
 
 
+@dataclass
 class JobRunner:
-    """Gives job runs their life; those for which no driver is free wait in STARTING, as on AWS for capacity.
+    """Gives job runs their life; those for which no driver is free wait in STARTING, as on AWS for capacity."""
 
-    Parameters
-    ----------
-    drivers
-        Run the scripts.
-    environment
-        Principal -> what a script needs to call AWS as that principal.
-    principal
-        Role (ARN or name) of a job -> principal.
-    read
-        Content of an s3:// location.
-    logs
-        Folder; {run id}.log in it takes what a run's script prints.
-    log_writer
-        Takes it too, for the log group that the run's --custom-logGroup-prefix names.
-    minute
-        Seconds that a minute of a job's Timeout lasts; tests shorten it.
-    """
+    drivers: Drivers
+    environment: Callable[[str], dict[str, str]]
+    """Role (ARN or name) of a job -> what its script needs to call AWS."""
+    read: Callable[[str], bytes]
+    """Content of an s3:// location."""
+    logs: Path
+    """Folder; {run id}.log in it takes what a run's script prints."""
+    log_writer: LogWriter
+    """Takes it too, for the log group that the run's --custom-logGroup-prefix names."""
+    minute: float
+    """Seconds that a minute of a job's Timeout lasts."""
 
-    def __init__(
-        self,
-        drivers: Drivers,
-        environment: Callable[[str], dict[str, str]],
-        principal: Callable[[str], str],
-        read: Callable[[str], bytes],
-        logs: Path,
-        log_writer: LogWriter,
-        minute: float,
-    ) -> None:
-        self._drivers = drivers
-        self._environment = environment
-        self._principal = principal
-        self._read = read
-        self._logs = logs
-        self._log_writer = log_writer
-        self._minute = minute
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[str, JobRun] = {}
-        self._scripts = Path(tempfile.mkdtemp(prefix="glue-scripts-", dir=logs))
+        self._scripts = Path(tempfile.mkdtemp(prefix="glue-scripts-", dir=self.logs))
 
     def start(self, job: Any, run: JobRun) -> None:
-        """A run was accepted: run the job's script as soon as a driver is free."""
+        """Run the job's script, for a run that was accepted, as soon as a driver is free."""
         run.glue_version = job.glue_version or ""
         with self._lock:
             self._running[run.job_run_id] = run
@@ -137,10 +117,11 @@ class JobRunner:
 
     def _run_script(self, job: Any, run: JobRun) -> str | None:
         script = self._scripts / f"{run.job_run_id}.py"
-        script.write_bytes(self._read(job.command["ScriptLocation"]))
-        modules, environment = self._extra_modules(run), self._environment(self._principal(job.role))
-        driver, log = self._drivers.take(), self._logs / f"{run.job_run_id}.log"
-        timer = threading.Timer(self._timeout(run), self._end_early, args=(run.job_run_id, "TIMEOUT"))
+        script.write_bytes(self.read(job.command["ScriptLocation"]))
+        modules, environment = self._extra_modules(run), self.environment(job.role)
+        minutes = float(run.timeout or _DEFAULT_TIMEOUT_MINUTES)
+        driver, log = self.drivers.take(), self.logs / f"{run.job_run_id}.log"
+        timer = threading.Timer(minutes * self.minute, self._end_early, args=(run.job_run_id, "TIMEOUT"))
         timer.daemon = True
         try:
             with self._lock:
@@ -153,10 +134,10 @@ class JobRunner:
             timer.cancel()
             with self._lock:  # whoever ends the run from now on does not kill what another run works with
                 run.driver = None
-            self._drivers.give_back(driver)
+            self.drivers.give_back(driver)
             if log.exists():
                 prefix = (run.arguments or {}).get("--custom-logGroup-prefix", "/aws-glue/jobs")
-                self._log_writer.put(f"{prefix}/output", f"{run.job_run_id}-driver", log)
+                self.log_writer.put(f"{prefix}/output", f"{run.job_run_id}-driver", log)
 
     def _extra_modules(self, run: JobRun) -> list[Path]:
         """The zips that --extra-py-files names, which come first on the script's path, in their order.
@@ -168,8 +149,8 @@ class JobRunner:
 
     def _extra_module(self, location: str) -> Path:
         if not location.startswith("s3://") or not location.endswith(".zip"):
-            raise JobArgumentError(f"{EXTRA_PY_FILES} names {location}: zips in S3 are taken here.")
-        content = self._read(location)
+            raise LaptopCloudError(f"{EXTRA_PY_FILES} names {location}: zips in S3 are taken here.")
+        content = self.read(location)
         # Another content is another path: no importer, here or in a Python worker, can mistake it for an older one.
         path = self._scripts / f"{hashlib.sha256(content).hexdigest()[:16]}.zip"
         if not path.exists():
@@ -177,9 +158,6 @@ class JobRunner:
             unfinished.write_bytes(content)
             unfinished.replace(path)
         return path
-
-    def _timeout(self, run: JobRun) -> float:
-        return float(run.timeout or _DEFAULT_TIMEOUT_MINUTES) * self._minute
 
     @staticmethod
     def _argv(script: Path, run: JobRun) -> list[str]:

@@ -9,23 +9,17 @@ from pathlib import Path
 
 from moto.logs.models import logs_backends
 
-from local.aws.account import Account
+from local.aws.account import ACCOUNT_ID, REGION
 
 _MOST_EVENTS = 1000
 """Log events in one call; CloudWatch Logs takes ten times as many, but only 1 MiB."""
 
 
 class LogWriter:
-    """Puts new lines of files into log streams.
+    """Puts new lines of files into log streams."""
 
-    Parameters
-    ----------
-    account
-        The account whose log groups these are.
-    """
-
-    def __init__(self, account: Account) -> None:
-        self._logs = logs_backends[account.account_id][account.region]
+    def __init__(self) -> None:
+        self._logs = logs_backends[ACCOUNT_ID][REGION]
         self._lock = threading.Lock()
         self._read: dict[Path, int] = defaultdict(int)
 

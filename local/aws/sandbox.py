@@ -30,39 +30,21 @@ def _basics() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Function:
-    """What is needed to run one function.
-
-    Attributes
-    ----------
-    name, arn, handler
-        As in AWS.
-    code
-        Folder with the function's modules.
-    environment
-        The function's own variables, as (name, value) pairs.
-    timeout
-        Seconds.
-    memory
-        MiB; told to the handler, not enforced.
-    principal
-        Access key id under which its calls are made.
-    region
-        AWS region.
-    log_group
-        The log group that its lines go to.
-    version
-        The published version's number, or $LATEST.
-    """
+    """What is needed to run one function."""
 
     name: str
     arn: str
     handler: str
     code: Path
+    """Folder with the function's modules."""
     environment: tuple[tuple[str, str], ...]
+    """The function's own variables."""
     timeout: int
+    """Seconds."""
     memory: int
+    """MiB; told to the handler, not enforced."""
     principal: str
-    region: str
+    """Access key id under which its calls are made."""
     log_group: str
     version: str = "$LATEST"
 
@@ -78,7 +60,7 @@ class Function:
             "TZ": ":UTC",
             "PYTHONPATH": str(self.code),
             "PYTHONUNBUFFERED": "1",
-            **process_environment(endpoint, self.region, self.principal),
+            **process_environment(endpoint, self.principal),
             "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
             "AWS_LAMBDA_FUNCTION_NAME": self.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory),
@@ -157,6 +139,7 @@ class Sandbox:
         with theirs:
             self.pid = _server().fork(function.code.resolve(), function.variables(endpoint), log.resolve(), theirs)
         self._returncode: int | None = None
+        self._ending = threading.Lock()
 
     def call(self, event: Any, request_id: str) -> Answer:
         """Run the handler on `event`. After a timeout or a crash the sandbox is dead and must not be used again."""
@@ -208,12 +191,13 @@ class Sandbox:
 
     def kill(self) -> int:
         """End the process, if it has not ended; its exit status, negative for a signal. Safe to call twice."""
-        if self._returncode is None:
-            with contextlib.suppress(ProcessLookupError):
+        with self._ending:  # it can be asked for only once how a process ended
+            if self._returncode is None:
                 os.kill(self.pid, signal.SIGKILL)
-            self._returncode = _server().wait(self.pid)
-            self._socket.close()
-        return self._returncode
+                self._returncode = _server().wait(self.pid)
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)  # not closed: somebody may be waiting for its answer
+            return self._returncode
 
 
 def _how_it_ended(returncode: int) -> str:

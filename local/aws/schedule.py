@@ -14,13 +14,7 @@ _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 
 
 def interval(expression: str) -> timedelta | None:
-    """How long there is between two ticks; None for cron() and at(), which do not tick here.
-
-    Examples
-    --------
-    >>> interval("rate(15 minutes)")
-    datetime.timedelta(seconds=900)
-    """
+    """How long there is between two ticks; None for cron() and at(), which do not tick here."""
     match = _RATE.fullmatch(expression)
     return timedelta(**{f"{match[2]}s": int(match[1])}) if match else None
 
@@ -40,33 +34,14 @@ def schedules(scheduler: Any) -> list[dict[str, Any]]:
 
 
 class Ticker:
-    """Fires one schedule until it is stopped.
+    """Calls `fire` with the scheduled time, so many times faster than on AWS, until it is stopped."""
 
-    Parameters
-    ----------
-    schedule
-        As GetSchedule gives it.
-    fire
-        Called with the scheduled time.
-    speed
-        How many times faster than on AWS.
-    clock
-        Now, as an aware datetime.
-    """
-
-    def __init__(
-        self,
-        schedule: dict[str, Any],
-        fire: Callable[[datetime], None],
-        speed: float = 1.0,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
+    def __init__(self, schedule: dict[str, Any], fire: Callable[[datetime], None], speed: float = 1.0) -> None:
         pause = interval(schedule["ScheduleExpression"])
         if pause is None:
             raise LaptopCloudError(f"{schedule['ScheduleExpression']} does not tick here: only rate() does.")
         self.pause = pause / speed
         self._fire = fire
-        self._clock = clock
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"schedule-{schedule['Name']}", daemon=True)
 
@@ -81,8 +56,8 @@ class Ticker:
             self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        next_tick = self._clock()
+        next_tick = datetime.now(UTC)
         while not self._stopped.is_set():
             self._fire(next_tick)
             next_tick += self.pause
-            self._stopped.wait(max(0.0, (next_tick - self._clock()).total_seconds()))
+            self._stopped.wait(max(0.0, (next_tick - datetime.now(UTC)).total_seconds()))

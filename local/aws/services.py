@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from moto.awslambda.utils import get_backend
 from moto.core.config import default_user_config
@@ -21,7 +21,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from local.aws import event_bus, job_runs, repairs
-from local.aws.account import OPERATOR, Account, aws_client, process_environment
+from local.aws.account import ACCOUNT_ID, OPERATOR, REGION, aws_client, process_environment
 from local.aws.api_gateway import ApiGateway, Proxy
 from local.aws.event_sources import QueuePoller
 from local.aws.functions import FunctionRunner
@@ -38,24 +38,32 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 _moto_as_it_comes = default_user_config.copy()
 
 
-class Services:
-    """An AWS account without a stack, up from the moment it is made.
+class Settings(TypedDict, total=False):
+    """What may be otherwise in one laptop cloud."""
 
-    Parameters
-    ----------
-    account
-        Which one it pretends to be.
-    workdir
-        Folder for logs/ and functions/ (unpacked packages), each begun anew.
-    port, drivers, warm, concurrency, glue_minute, around
-        See `local.cloud.LaptopCloud`.
+    port: int
+    """Of the AWS endpoint; 0, the default, for any free one."""
+    drivers: Drivers
+    """Spark drivers of somebody else, who ends them. Without, Glue runs start some when they need them."""
+    warm: int
+    """How many Spark drivers to start at once, because there will be Glue runs; 0 by default."""
+    concurrency: int
+    """How many Lambda invocations may run at once; above it Lambda throttles. 10 by default, as in a new account."""
+    glue_minute: float
+    """Seconds that a minute of a Glue timeout lasts; 60 by default."""
+    around: Callable[[Application], Application]
+    """Gives a WSGI application to be called in place of moto's; a seam for tests that look at calls, or break them."""
+
+
+class Services:
+    """An AWS account without a stack, up from the moment it is made, in a folder for its state and logs.
 
     Attributes
     ----------
     endpoint
         URL for `aws --endpoint-url`.
     roles
-        Role ARN -> the name under which its calls are written down, which is its access key id.
+        Role ARN -> its logical id, which is the access key id of its calls.
     log_groups
         Function name -> its log group, where the template names one.
     api_urls
@@ -67,18 +75,7 @@ class Services:
         The port is taken.
     """
 
-    def __init__(
-        self,
-        account: Account,
-        workdir: Path,
-        port: int,
-        drivers: Drivers | None,
-        warm: int,
-        concurrency: int,
-        glue_minute: float,
-        around: Callable[[Application], Application],
-    ) -> None:
-        self.account = account
+    def __init__(self, workdir: Path, **settings: Unpack[Settings]) -> None:
         self.roles: dict[str, str] = {}
         self.log_groups: dict[str, str] = {}
         self.api_urls: dict[str, str] = {}
@@ -90,7 +87,10 @@ class Services:
             shutil.rmtree(workdir / stale, ignore_errors=True)
             (workdir / stale).mkdir(parents=True)
         _configure_moto()
-        application = around(DomainDispatcherApplication(create_backend_app))
+        application: Application = DomainDispatcherApplication(create_backend_app)
+        if "around" in settings:
+            application = settings["around"](application)
+        port = settings.get("port", 0)
         try:
             self._server = make_server(
                 "127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler
@@ -102,28 +102,26 @@ class Services:
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         os.environ["MOTO_PORT"] = str(self._server.server_port)  # where moto's interpreter calls services
         threading.Thread(target=self._server.serve_forever, name="aws", daemon=True).start()
-        log_writer = LogWriter(account)
+        log_writer = LogWriter()
         self._functions = FunctionRunner(
             self.endpoint,
-            workdir / "logs",
-            workdir / "functions",
+            workdir,
             log_writer,
             self.log_groups,
             self.principal,
             self._send_to_queue,
-            concurrency,
+            settings.get("concurrency", 10),
         )
-        self._drivers = drivers or Drivers(workdir / "logs" / "spark-drivers.log")
-        self._own_drivers = drivers is None
-        self._drivers.warm_up(warm)
+        self._drivers = settings.get("drivers") or Drivers(workdir / "logs" / "spark-drivers.log")
+        self._drivers_of_others = "drivers" in settings
+        self._drivers.warm_up(settings.get("warm", 0))
         self._jobs = JobRunner(
             drivers=self._drivers,
-            environment=lambda principal: process_environment(self.endpoint, account.region, principal),
-            principal=self.principal,
+            environment=lambda role: process_environment(self.endpoint, self.principal(role)),
             read=self._read_object,
             logs=workdir / "logs",
             log_writer=log_writer,
-            minute=glue_minute,
+            minute=settings.get("glue_minute", 60.0),
         )
         hooks = Hooks(
             self._functions.invoke, self._jobs.start, self._jobs.stop_run, self._execution_changed, self.principal
@@ -138,7 +136,7 @@ class Services:
             api.stop()
         self._functions.stop()
         self._jobs.stop()
-        if self._own_drivers:
+        if not self._drivers_of_others:
             self._drivers.stop()
         connect(None)
         self._server.shutdown()
@@ -151,7 +149,7 @@ class Services:
         key = (service, principal)
         with self._clients_lock:
             if key not in self._clients:
-                self._clients[key] = aws_client(service, self.endpoint, self.account.region, principal)
+                self._clients[key] = aws_client(service, self.endpoint, principal)
             return self._clients[key]
 
     def processes(self) -> list[int]:
@@ -160,19 +158,19 @@ class Services:
 
     def open_api(self, proxy: Proxy) -> None:
         """Make a REST API reachable on this machine."""
-        api = ApiGateway(proxy, self.account, self._invoke_for_api)
+        api = ApiGateway(proxy, self._invoke_for_api)
         self._apis.append(api)
         self.api_urls[proxy.api_id] = api.url
 
     def function(self, name: str) -> dict[str, Any]:
-        """What another process needs to run a function: the fields of `local.aws.sandbox.Function`, as plain data."""
-        made = get_backend(self.account.account_id, self.account.region).get_function(name)
+        """A function's `local.aws.sandbox.Function` as plain data, for another process."""
+        made = get_backend(ACCOUNT_ID, REGION).get_function(name)
         function = self._functions.function(made)
         return {**asdict(function), "code": str(function.code)}
 
     def add_event_source(self, mapping_id: str) -> None:
         """Poll for an event source mapping that was made."""
-        backend = get_backend(self.account.account_id, self.account.region)
+        backend = get_backend(ACCOUNT_ID, REGION)
         mapping = backend.get_event_source_mapping(mapping_id)
         assert mapping is not None
         role = self.principal(backend.get_function(mapping.function_arn).role)
@@ -181,7 +179,7 @@ class Services:
         if service == "sqs":
             self._pollers.append(QueuePoller(mapping, self.client("sqs", role), functions))
             return
-        tables = dynamodb_backends[self.account.account_id][self.account.region]
+        tables = dynamodb_backends[ACCOUNT_ID][REGION]
         table = tables.get_table(mapping.event_source_arn.split("/")[1])
         table.lambda_event_source_mappings.clear()  # moto would invoke at each write, and not in batches
         self._pollers.insert(0, StreamPoller(mapping, table, lambda name: self.client(name, role), functions))
@@ -200,9 +198,8 @@ class Services:
     # ---- what services do for each other
 
     def _execution_changed(self, execution: Any) -> None:
-        account_id, region = self.account.account_id, self.account.region
-        rules = list(events_backends[account_id][region].event_buses["default"].rules.values())
-        event_bus.deliver(event_bus.execution_status_event(execution, account_id, region), rules, self._invoke_async)
+        rules = list(events_backends[ACCOUNT_ID][REGION].event_buses["default"].rules.values())
+        event_bus.deliver(event_bus.execution_status_event(execution), rules, self._invoke_async)
 
     def _invoke_for_api(self, function_arn: str, event: dict[str, Any]) -> tuple[Any, int | None]:
         client = self.client("lambda", "apigateway")

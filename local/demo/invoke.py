@@ -22,18 +22,7 @@ BUILT = Path(".aws-sam/build")
 
 
 def invoke(logical_id: str, event: Any, template: Path, workdir: Path) -> Answer:
-    """Invoke a function of the template.
-
-    Parameters
-    ----------
-    logical_id
-        The function.
-    event
-        What its handler is given.
-    template
-        Path of the template; used when no laptop cloud is up.
-    workdir
-        Folder of the laptop cloud that is up, if one is.
+    """Invoke a function of the laptop cloud that works in `workdir`, else of one that is up for this call only.
 
     Raises
     ------

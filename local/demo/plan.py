@@ -17,32 +17,23 @@ P = TypeVar("P", bound="Plan")
 
 @dataclass(frozen=True)
 class Plan:
-    """What the demonstration puts into the change log.
-
-    Attributes
-    ----------
-    first
-        Provider -> objects that are there at the first tick.
-    second
-        Provider -> objects that turn up before the second tick.
-    corrupt
-        Provider whose one object is corrupt at the first tick, or None.
-    small_run_max_bytes
-        Override of the template's SmallRunMaxBytes, so that both engines have something to do.
-    job
-        The template's Job.
-    """
+    """What the demonstration puts into the change log."""
 
     first: dict[str, list[Part]]
+    """Provider -> objects that are there at the first tick."""
     second: dict[str, list[Part]] = field(default_factory=dict)
+    """Provider, one of the same -> objects that turn up before the second tick."""
     corrupt: str | None = None
+    """Provider whose one object is corrupt at the first tick."""
     small_run_max_bytes: int = 0
+    """Override of the template's SmallRunMaxBytes, so that both engines have something to do."""
     job: str = "change_log"
+    """The template's Job."""
 
     @property
     def providers(self) -> list[str]:
         """All providers, in order."""
-        return sorted({*self.first, *self.second})
+        return sorted(self.first)
 
     @property
     def news(self) -> set[str]:

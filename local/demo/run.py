@@ -45,26 +45,7 @@ SHOWN_PROVIDERS = 12
 
 
 def run(plan: Plan, template: Path, workdir: Path, screen: Screen, stage: type[Stage]) -> dict[str, Any]:
-    """Do it all.
-
-    Parameters
-    ----------
-    plan
-        What is put into the change log.
-    template
-        Path of the template.
-    workdir
-        Folder for state, logs and report.json.
-    screen
-        Where to show what happens.
-    stage
-        What is played.
-
-    Returns
-    -------
-    dict
-        The report, as it is written to report.json.
-    """
+    """Play it on a stage; the report, as it is written to report.json in `workdir`."""
     started = time.monotonic()
     screen.show("start", [(name, "", "", "getting ready", *[""] * 4) for name in plan.providers])
     from local.cloud import LaptopCloud  # takes seconds to import: after the first sign of life
@@ -74,7 +55,7 @@ def run(plan: Plan, template: Path, workdir: Path, screen: Screen, stage: type[S
     large = len(plan.large)
     told = " ".join(f"{name}={value}" for name, value in override.items())
     screen.say(f"{template.name} as it is, but {told}")
-    with LaptopCloud(template, override, workdir=workdir, warm=large, progress=screen.say) as cloud:
+    with LaptopCloud(template, override, workdir=workdir, warm=large) as cloud:
         screen.say(f"the laptop cloud is up at {cloud.endpoint}")
         report = stage(plan, cloud, screen).play()
     report["seconds"] = round(time.monotonic() - started, 1)

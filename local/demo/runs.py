@@ -12,51 +12,28 @@ from local.cloud import LaptopCloud
 
 @dataclass
 class Run:
-    """One execution, as far as it is known.
-
-    Attributes
-    ----------
-    execution
-        Its name.
-    provider
-        Whose run it is.
-    status
-        The execution's status.
-    engine
-        "glue", "small", "none" (nothing was new), or "" while that is not known.
-    state
-        What it is doing, or how it ended, in a word.
-    objects, rows, messages
-        Figures of its result; None while there is none.
-    seconds
-        From its start to its end, or to now.
-    error
-        Why it failed.
-    """
+    """One execution, as far as it is known: its name, its provider, the figures of its result, why it failed."""
 
     execution: str
     provider: str
     status: str
     engine: str = ""
+    """"glue", "small", "none" (nothing was new), or "" while that is not known."""
     state: str = ""
+    """What it is doing, or how it ended, in a word."""
     objects: int | None = None
     rows: int | None = None
     messages: int | None = None
     seconds: float = 0.0
+    """From its start to its end, or to now."""
     error: str | None = None
 
 
 class RunWatcher:
     """Reads the runs' progress; what was written once, and an execution that has ended, is read once.
 
-    Parameters
-    ----------
-    cloud
-        A running laptop cloud.
-    bucket
-        The bucket below whose runs/ manifests and results lie.
-    small_run_max_bytes
-        Up to how many bytes a run is a small one; only to name the engine before the run has begun.
+    Manifests and results lie below runs/ of the bucket. Up to `small_run_max_bytes` a run is a small one, which names
+    its engine before it has begun.
     """
 
     def __init__(self, cloud: LaptopCloud, bucket: str, small_run_max_bytes: int) -> None:

@@ -58,17 +58,7 @@ STYLES = (
 
 @dataclass(frozen=True)
 class Part:
-    """One object of a change log.
-
-    Attributes
-    ----------
-    key
-        Below the change log's directory: provider=X/YYYY/MM/DD/HH/part-NNNNN.json.gz.
-    body
-        Its bytes, gzip.
-    rows
-        Number of lines in it.
-    """
+    """One object of a change log: its key below the change log's directory, its bytes, how many lines it has."""
 
     key: str
     body: bytes
@@ -83,22 +73,9 @@ def change_log(
     seed: int = 1,
     start: datetime = DEFAULT_START,
 ) -> list[Part]:
-    """One provider's change log.
+    """One provider's change log: rows spread over at most so many objects, one an hour from `start` on.
 
-    Parameters
-    ----------
-    provider
-        Its name.
-    rows
-        Rows in all.
-    objects
-        Objects to spread them over, one an hour from `start` on; at most `rows`.
-    style
-        Shape and view type of its records.
-    seed
-        Same seed, same bytes.
-    start
-        Time of the first object.
+    Keys are provider=X/YYYY/MM/DD/HH/part-NNNNN.json.gz.
     """
     made = random.Random(f"{seed}/{provider}/{style.shape}/{style.view}/{start.isoformat()}")
     lines = list(_lines(made, provider, rows, style, start))

@@ -143,7 +143,7 @@ def run(
 
     started = time.monotonic()
     names = [*NAMES, *(f"provider-{n:03d}" for n in range(len(NAMES), providers))][:providers]
-    with LaptopCloud(template, {"MessageOrder": "key"}, workdir=workdir, progress=say) as cloud:
+    with LaptopCloud(template, {"MessageOrder": "key"}, workdir) as cloud:
         deploy_with_table(cloud)
         say(f"table {TABLE} has a stream, from which the stack writes the change log")
         register(cloud, names)

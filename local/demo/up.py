@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from local.aws import schedule
+from local.aws.account import REGION, STACK_NAME
 from local.aws.schedule import Ticker
 from local.cloud import LaptopCloud
 from local.demo.run import register
@@ -22,18 +23,8 @@ from local.errors import LaptopCloudError
 def keep_up(
     template: Path, workdir: Path, port: int, speed: float, overrides: Mapping[str, object], table: bool = False
 ) -> None:
-    """Start the cloud and its schedules, print where everything is, and wait for Ctrl-C or SIGTERM.
-
-    Parameters
-    ----------
-    template, workdir, port
-        As for `LaptopCloud`.
-    speed
-        How many times faster than on AWS the schedules tick.
-    overrides
-        Of the template's parameters.
-    table
-        Whether to make a table whose changes become messages, and a provider of it.
+    """Start the cloud and its schedules, `speed` times faster than on AWS, print where everything is, and wait for
+    Ctrl-C or SIGTERM. With `table`, make a table whose changes become messages, and a provider of it.
     """
     stop = threading.Event()
 
@@ -42,7 +33,8 @@ def keep_up(
 
     former = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with LaptopCloud(template, overrides, port, workdir, progress=_say) as cloud:
+        _say("the laptop cloud is coming up")
+        with LaptopCloud(template, overrides, workdir, port=port) as cloud:
             if table:
                 deploy_with_table(cloud)
                 register(cloud, ["aurora"])
@@ -118,9 +110,9 @@ def describe(cloud: LaptopCloud) -> str:
     return f"""
 The laptop cloud is up at {cloud.endpoint}. In another terminal:
 
-  export AWS_ENDPOINT_URL={cloud.endpoint} AWS_REGION={cloud.region} AWS_DEFAULT_REGION={cloud.region} \\
+  export AWS_ENDPOINT_URL={cloud.endpoint} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION} \\
     AWS_ACCESS_KEY_ID=operator AWS_SECRET_ACCESS_KEY=laptop
-  aws cloudformation list-stack-resources --stack-name {cloud.stack_name}
+  aws cloudformation list-stack-resources --stack-name {STACK_NAME}
 {commands}
 Outputs of the template:
 {listed}

@@ -9,43 +9,31 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 CONSUMERS = 4
 """How many receive messages at once."""
 
 
-@dataclass
-class Messages:
-    """The messages of one provider."""
-
-    count: int = 0
-    ids: Counter[str] = field(default_factory=Counter)
+Messages = Counter[str]
+"""The ids of one provider's messages."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One provider's rows and messages.
-
-    Attributes
-    ----------
-    rows
-        Rows of the input.
-    messages
-        Messages received.
-    distinct
-        Different ids among them.
-    missing, unexpected, repeated
-        Ids: of rows without a message, of messages without a row, of messages that came more than once.
-    """
+    """How many rows of the input and messages one provider has, and how many ids."""
 
     rows: int
     messages: int
     distinct: int
+    """Different ids of messages."""
     missing: int
+    """Ids of rows without a message."""
     unexpected: int
+    """Ids of messages without a row."""
     repeated: int
+    """Ids of messages that came more than once."""
 
     @property
     def ok(self) -> bool:
@@ -62,22 +50,7 @@ class Comparison:
 
 
 def drain(sqs: Any, queue_url: str, into: dict[str, Messages]) -> list[dict[str, Any]]:
-    """Receive and delete every message of a queue.
-
-    Parameters
-    ----------
-    sqs
-        boto3 client.
-    queue_url
-        The queue.
-    into
-        Provider -> its messages; added to.
-
-    Returns
-    -------
-    list
-        The bodies, decoded.
-    """
+    """Receive and delete every message of a queue, and add them to those of their providers; the bodies, decoded."""
     lock = threading.Lock()
     bodies: list[dict[str, Any]] = []
 
@@ -90,9 +63,7 @@ def drain(sqs: Any, queue_url: str, into: dict[str, Messages]) -> list[dict[str,
                 for message in found:
                     body = json.loads(message["Body"])
                     bodies.append(body)
-                    provider = into.setdefault(str(body["provider"]), Messages())
-                    provider.count += 1
-                    provider.ids[str(body["id"])] += 1
+                    into.setdefault(str(body["provider"]), Counter())[str(body["id"])] += 1
             entries = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(found)]
             sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries)
 
@@ -105,14 +76,7 @@ def expected_ids(s3: Any, bucket: str, prefix: str) -> dict[str, list[str]]:
     """The id that each row of a change log must have, by provider.
 
     A stream record has its own id; any other row is known by object and line (1-based):
-    the first 32 hex digits of sha256("bucket/key#etag"), a dash, the line.
-
-    Parameters
-    ----------
-    s3
-        boto3 client.
-    bucket, prefix
-        The change log's directory; objects lie below {prefix}/provider=NAME/.
+    the first 32 hex digits of sha256("bucket/key#etag"), a dash, the line. Objects lie below {prefix}/provider=NAME/.
     """
     found: dict[str, list[str]] = defaultdict(list)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/provider=")
@@ -139,13 +103,13 @@ def compare(expected: Mapping[str, list[str]], received: Mapping[str, Messages])
     """Rows against messages, provider by provider."""
     result = {}
     for provider in sorted({*expected, *received}):
-        ids, messages = expected.get(provider, []), received.get(provider, Messages())
+        ids, messages = expected.get(provider, []), received.get(provider, Counter())
         result[provider] = Comparison(
             rows=len(ids),
-            messages=messages.count,
-            distinct=len(messages.ids),
-            missing=len(set(ids) - set(messages.ids)),
-            unexpected=len(set(messages.ids) - set(ids)),
-            repeated=sum(1 for count in messages.ids.values() if count > 1),
+            messages=messages.total(),
+            distinct=len(messages),
+            missing=len(set(ids) - set(messages)),
+            unexpected=len(set(messages) - set(ids)),
+            repeated=sum(1 for count in messages.values() if count > 1),
         )
     return result

@@ -9,8 +9,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.cloudformation.models import cloudformation_backends
 
+from local.aws.account import ACCOUNT_ID, REGION, STACK_NAME
 from local.errors import LaptopCloudError, ResourceError
-from local.stack.makers import LEFT_OUT, check_types, maker, updater
+from local.stack.makers import LEFT_OUT, check_types, is_changeable, maker
 from local.stack.stack import Made, Properties, Stack
 from local.stack.template import Resource, Template
 
@@ -58,9 +59,9 @@ def _register(stack: Stack) -> None:
     """Let `aws cloudformation` answer: describe-stacks with the outputs, list-stack-resources with the resources."""
     outputs = {name: {"Value": value} for name, value in stack.outputs().items()}
     body = json.dumps({"Resources": {}, "Outputs": outputs})
-    stacks = cloudformation_backends[stack.account.account_id][stack.account.region].stacks
+    stacks = cloudformation_backends[ACCOUNT_ID][REGION].stacks
     stacks.clear()
-    stack.client("cloudformation").create_stack(StackName=stack.account.stack_name, TemplateBody=body)
+    stack.client("cloudformation").create_stack(StackName=STACK_NAME, TemplateBody=body)
     registered: Any = next(iter(stacks.values()))
     registered.resource_map = {
         name: SimpleNamespace(
@@ -75,21 +76,19 @@ def _apply(stack: Stack) -> None:
     """Make or update, in order, whatever is not as the stack's template says."""
     for resource in stack.template.resources.values():
         name, properties = resource.logical_id, stack.resolve(resource.properties)
-        if name in stack.made and name not in stack.half_done and stack.properties[name] == properties:
+        if name in stack.made and stack.properties[name] == properties:
             continue
-        if name in stack.made:
-            stack.half_done.add(name)  # until the update has succeeded; a rollback then updates it again
-        stack.made[name] = _made(stack, resource, properties)
-        stack.properties[name] = properties
-        stack.half_done.discard(name)
+        try:
+            stack.made[name] = _made(stack, resource, properties)
+        finally:  # when an update has failed, a rollback updates again what may be half done
+            stack.properties[name] = properties
 
 
 def _made(stack: Stack, resource: Resource, properties: Properties) -> Made:
     if resource.type in LEFT_OUT:
         return Made(stack.generated_name(resource.logical_id))
-    there = resource.logical_id in stack.made
-    make = updater(resource.type) if there else maker(resource.type)
-    if make is None:
+    make = maker(resource.type)
+    if make is None or (resource.logical_id in stack.made and not is_changeable(resource.type)):
         raise ResourceError(f"{resource.logical_id}: the laptop cloud cannot change an {resource.type} that is there.")
     try:
         return make(stack, resource, properties)

@@ -26,13 +26,7 @@ _PATH_PROPERTIES: dict[str, tuple[str, ...]] = {
 
 
 class Package:
-    """The files of one template.
-
-    Parameters
-    ----------
-    root
-        The template's folder; paths in the template are relative to it.
-    """
+    """The files of one template, whose paths are relative to its folder, `root`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -50,10 +44,6 @@ class Package:
     def content(self, location: str) -> bytes | None:
         """A file, or a folder as a zip, by its address or key; None for what was not packaged."""
         return self._contents.get(location.removeprefix(_PREFIX))
-
-    def path(self, key: str) -> Path:
-        """The file or folder that was packaged under this key."""
-        return self._root / key.rpartition("@")[0]
 
     def _replace(self, properties: dict[str, Any], name: str) -> None:
         outer, _, inner = name.rpartition(".")

@@ -8,10 +8,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.aws.account import Account
+from local.aws.account import REGION, STACK_NAME
 from local.aws.services import Services
 from local.errors import ResourceError, TemplateError
 from local.stack.intrinsics import Lookups, resolve
+from local.stack.package import LOCAL_FILES
 from local.stack.template import Resource, Template
 
 Properties = dict[str, Any]
@@ -29,31 +30,20 @@ class Made:
 class Stack(Lookups):
     """The resources of a template, known to each other.
 
-    Parameters
-    ----------
-    services
-        Where they are made.
-    template
-        The template that is being deployed.
-
     Attributes
     ----------
     made
         Logical id -> the resource.
     properties
-        Logical id -> the properties with which it was made or last updated.
-    half_done
-        Logical ids of resources whose last update failed.
+        Logical id -> the properties with which it was last made or updated, or was to be.
     """
 
     def __init__(self, services: Services, template: Template) -> None:
         self.services = services
         self.template = template
-        self.account: Account = template.account
         self.client = services.client
         self.made: dict[str, Made] = {}
         self.properties: dict[str, Properties] = {}
-        self.half_done: set[str] = set()
 
     def resolve(self, value: Any) -> Any:
         """`value` with every reference replaced, and API Gateway's addresses by those of this machine."""
@@ -66,9 +56,9 @@ class Stack(Lookups):
 
     def generated_name(self, logical_id: str, longest: int = 80) -> str:
         """A name in CloudFormation's style; the same at each start, so that logs and notes stay valid."""
-        digest = hashlib.sha256(f"{self.account.stack_name}/{logical_id}".encode()).digest()
+        digest = hashlib.sha256(f"{STACK_NAME}/{logical_id}".encode()).digest()
         unique = base64.b32encode(digest).decode()[:12]
-        return f"{f'{self.account.stack_name}-{logical_id}'[: longest - 13]}-{unique}"
+        return f"{f'{STACK_NAME}-{logical_id}'[: longest - 13]}-{unique}"
 
     def content(self, resource: Resource, bucket: str, key: str) -> bytes:
         """The local file that a resource names, or the folder as a zip.
@@ -78,11 +68,11 @@ class Stack(Lookups):
         ResourceError
             It does not name a local one, or there is nothing there.
         """
-        if self.template.local_path(bucket, key) is None:
+        if bucket != LOCAL_FILES:
             raise ResourceError(f"{resource.logical_id} names s3://{bucket}/{key}: name a local folder or file.")
         content = self.template.package.content(key)
         if content is None:
-            raise ResourceError(f"{resource.logical_id}: there is no {self.template.local_path(bucket, key)}.")
+            raise ResourceError(f"{resource.logical_id}: there is no {key.rpartition('@')[0]} beside the template.")
         return content
 
     def outputs(self) -> dict[str, str]:
@@ -127,7 +117,7 @@ class Stack(Lookups):
             return [self._on_this_machine(item) for item in value]
         if isinstance(value, str) and ".execute-api." in value:
             for api_id, url in self.services.api_urls.items():
-                value = value.replace(f"https://{api_id}.execute-api.{self.account.region}.amazonaws.com", url)
+                value = value.replace(f"https://{api_id}.execute-api.{REGION}.amazonaws.com", url)
         return value
 
 

@@ -20,10 +20,10 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from local.aws.account import Account
+from local.aws.account import PSEUDO_PARAMETERS, REGION
 from local.errors import ParameterError, TemplateError
 from local.stack.intrinsics import Lookups, references, resolve
-from local.stack.package import LOCAL_FILES, Package
+from local.stack.package import Package
 
 ParameterValue = str | list[str]
 
@@ -49,19 +49,11 @@ class Template(Lookups):
     resources
         Logical id -> resource, those with a false condition left away, in an order in which every resource
         comes after those it refers to.
-
-    Examples
-    --------
-    >>> template = Template.load(Path("template.yaml"), {"Env": "dev"})
-    >>> template.resources["ChangesQueue"].type
-    'AWS::SQS::Queue'
     """
 
     def __init__(self, document: Mapping[str, Any], package: Package, parameters: Mapping[str, ParameterValue]) -> None:
         self.package = package
-        self.account = Account()
         self.parameters = dict(parameters)
-        self._pseudo = self.account.pseudo_parameters()
         self._document: dict[str, Any] = self._mapped(document, document.get("Mappings", {}))
         self._check_rules()
         self.resources = self._in_creation_order()
@@ -97,7 +89,7 @@ class Template(Lookups):
 
     def parameter(self, name: str) -> Any:
         """Value of a parameter or pseudo parameter; None when there is none of that name."""
-        return self.parameters.get(name, self._pseudo.get(name))
+        return self.parameters.get(name, PSEUDO_PARAMETERS.get(name))
 
     def ref(self, logical_id: str) -> Any:
         """See `local.stack.intrinsics.Lookups`; in conditions CloudFormation allows references to parameters only."""
@@ -116,16 +108,7 @@ class Template(Lookups):
 
     def outputs(self) -> dict[str, Any]:
         """Output name -> its unresolved value, those with a false condition left away."""
-        declared = self._document.get("Outputs", {})
-        return {
-            name: output["Value"]
-            for name, output in declared.items()
-            if "Condition" not in output or self.condition(output["Condition"])
-        }
-
-    def local_path(self, bucket: str, key: str) -> Path | None:
-        """The local file or folder behind a code location, or None when it really lies in S3."""
-        return self.package.path(key) if bucket == LOCAL_FILES else None
+        return {name: output["Value"] for name, output in self._wanted("Outputs").items()}
 
     def _mapped(self, value: Any, maps: Mapping[str, Any]) -> Any:
         """`value` with what Fn::FindInMap finds in its place: mappings, too, know parameters only."""
@@ -151,11 +134,7 @@ class Template(Lookups):
                     raise ParameterError(f"Rule {name}: {assertion.get('AssertDescription', assertion['Assert'])}")
 
     def _in_creation_order(self) -> dict[str, Resource]:
-        wanted: dict[str, Mapping[str, Any]] = {
-            logical_id: body
-            for logical_id, body in self._document["Resources"].items()
-            if "Condition" not in body or self.condition(body["Condition"])
-        }
+        wanted = self._wanted("Resources")
         needs = {logical_id: self._needs(body) & set(wanted) - {logical_id} for logical_id, body in wanted.items()}
         try:
             order = list(TopologicalSorter(needs).static_order())
@@ -166,14 +145,17 @@ class Template(Lookups):
             for logical_id in order
         }
 
+    def _wanted(self, section: str) -> dict[str, Mapping[str, Any]]:
+        """A section's entries, those with a false condition left away."""
+        entries = self._document.get(section, {}).items()
+        return {name: body for name, body in entries if "Condition" not in body or self.condition(body["Condition"])}
+
     def _needs(self, body: Mapping[str, Any]) -> set[str]:
         named = body.get("DependsOn", [])
         return references(body.get("Properties", {})) | set([named] if isinstance(named, str) else named)
 
 
-def expand(
-    packaged: Mapping[str, Any], values: Mapping[str, ParameterValue], region: str = Account.region
-) -> dict[str, Any]:
+def expand(packaged: Mapping[str, Any], values: Mapping[str, ParameterValue], region: str = REGION) -> dict[str, Any]:
     """Expand a packaged SAM template to plain CloudFormation, offline.
 
     Raises
@@ -194,18 +176,8 @@ def expand(
 
 
 def parameter_values(declared: Mapping[str, Any], overrides: Mapping[str, object]) -> dict[str, ParameterValue]:
-    """Give every declared parameter its value: the override if there is one, else the default.
-
-    Parameters
-    ----------
-    declared
-        The template's Parameters section, parameter name -> declaration.
-    overrides
-        Parameter name -> value; values are taken as text, as CloudFormation does.
-
-    Returns
-    -------
-    Parameter name -> text; for CommaDelimitedList and List<...> types a list of texts.
+    """Every declared parameter with its value, the override if there is one, else the default: a text, and a list of
+    texts for CommaDelimitedList and List<...> types.
 
     Raises
     ------

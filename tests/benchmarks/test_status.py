@@ -17,6 +17,7 @@ from fanout.adapters import _item
 from fanout.ledger import Bookmark, ProviderState
 from fanout.runs import Lease, RunRecord, RunRef
 from fanout.times import format_http_date
+from local.aws.account import ACCOUNT_ID, REGION
 from local.cloud import LaptopCloud
 from registry.table import Stored
 from tests.template.reading import TEMPLATE
@@ -34,7 +35,7 @@ def seed(cloud: LaptopCloud, now: datetime) -> None:
     """
     from moto.dynamodb.models import dynamodb_backends
 
-    tables: Any = dynamodb_backends["123456789012"][cloud.region]
+    tables: Any = dynamodb_backends[ACCOUNT_ID][REGION]
     for number in range(PROVIDERS):
         name = f"provider-{number:05d}"
         failing, live, due = number < FAILING, number < FAILING + LIVE, number < FAILING + LIVE + DUE

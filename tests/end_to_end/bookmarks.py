@@ -41,12 +41,12 @@ class Account:
 
     def tick(self, at: datetime) -> tuple[list[str], Counter[str]]:
         """Who was started, and how many messages came of it, by provider."""
-        before = Counter({name: found.count for name, found in self.messages.items()})
+        before = Counter({name: found.total() for name, found in self.messages.items()})
         started = self.cloud.tick(at)["started_providers"]
         for execution in self.cloud.wait(120):
             assert execution["status"] == "SUCCEEDED", execution
         self.receive()
-        return started, Counter({name: found.count for name, found in self.messages.items()}) - before
+        return started, Counter({name: found.total() for name, found in self.messages.items()}) - before
 
     def receive(self) -> None:
         drain(self.cloud.client("sqs"), self.cloud.outputs["ChangesQueueUrl"], self.messages)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from local.cloud import LaptopCloud
+from tests.harness.clouds import SharedCloud
 
-from .conftest import ROOT, ConfigApi
+from .conftest import ConfigApi
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
-    with LaptopCloud(ROOT / "template.yaml", workdir=tmp_path_factory.mktemp("api")) as up:
-        yield up
+def cloud(shared_cloud: SharedCloud, tmp_path_factory: pytest.TempPathFactory) -> LaptopCloud:
+    found = shared_cloud.up(tmp_path_factory.mktemp("cloud"))
+    for provider in ConfigApi(found).call("GET"):
+        ConfigApi(found).call("DELETE", f"/{provider}")
+    return found
 
 
 def due_providers(config: dict[str, Any], now: datetime) -> list[str]:

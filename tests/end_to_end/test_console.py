@@ -87,7 +87,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     opened.sees("nothing was committed")
     opened.page.get_by_role("link", name="Overview").click()
     row(opened, provider, "failing")
-    opened.sees(f"provider={provider}/bad.json.gz, line 2", "#providers")
+    opened.sees("RecordError: bad.json.gz, line 2", "#providers")
 
     # Repaired, it is run again.
     put(cloud, provider, "bad.json.gz", rows(f"{provider}-mended", 2))
@@ -145,6 +145,20 @@ def test_search_and_conditions_narrow_the_table(cloud: LaptopCloud, opened: Brow
     opened.sees("1 of", "#shown")
     opened.page.get_by_label("Search providers").fill("teal")
     opened.sees("0 of", "#shown")
+
+
+def test_a_provider_is_opened_with_the_keyboard_alone(cloud: LaptopCloud, opened: Browser) -> None:
+    ConfigApi(cloud).call("PUT", "/by-keyboard", {"frequency": 15})
+    row(opened, "by-keyboard", "due")
+
+    opened.page.get_by_label("Search providers").focus()
+    opened.page.keyboard.type("by-keyboard")
+    opened.sees("1 of", "#shown")
+    for key in ("Tab", "ArrowDown", "Enter"):  # into the table's head, to its first row, and open it
+        opened.page.keyboard.press(key)
+
+    opened.sees("How it stands")
+    assert opened.page.get_by_role("heading", level=1).inner_text() == "by-keyboard"
 
 
 def test_names_groups_and_errors_with_html_and_escape_sequences_are_shown_as_text(

@@ -39,10 +39,14 @@ def test_names_limits_and_variables_come_from_the_template_alone(tmp_path: Path,
         assert found["ScheduleExpression"] == "rate(5 minutes)"
 
 
-def test_max_concurrent_runs_of_the_template_limits_the_runs_on_glue(workdir: Path) -> None:
-    """Without small runs every run is one for Glue; places are handed on, and never are there more than two at once."""
+def test_max_concurrent_runs_of_the_template_limits_the_runs_on_glue(tmp_path: Path, workdir: Path) -> None:
+    """Without small runs every run is one for Glue. Never are there more than two at once, and a tick of 40 seconds has
+    time to hand a place on once.
+    """
+    source = "      Handler: dispatch.handler\n      MemorySize: 1769\n      Timeout: "
+    template = template_copy(tmp_path, (f"{source}900", f"{source}40"))
     overrides = {"MaxConcurrentRuns": 2, "SmallRunMaxBytes": 0}
-    with LaptopCloud(ROOT / "template.yaml", overrides, workdir=workdir) as cloud:
+    with LaptopCloud(template, overrides, workdir=workdir) as cloud:
         api = ConfigApi(cloud)
         for provider in ("a", "b", "c"):
             api.call("PUT", f"/{provider}", {"frequency": 15})

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
-from hypothesis.stateful import run_state_machine_as_test
-
-from tests.faults.histories import Histories
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 STEPS = 50
 
 
-def run(histories: type[Histories], count: int, seed: int, shrink: bool = True) -> None:
+def run(histories: type[RuleBasedStateMachine], count: int, seed: int, shrink: bool = True) -> None:
     """Run so many random histories of 50 steps; raises what the first failing one raises."""
     run_state_machine_as_test(
         hypothesis.seed(seed)(type(histories.__name__, (histories,), {})),

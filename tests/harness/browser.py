@@ -30,9 +30,9 @@ FLAGS = (
 WIDTHS = (380, 1600)
 
 
-def chromium() -> str:
-    """Where Chromium is; without it the test fails in CI, and is skipped elsewhere with what to do."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+def chromium(path: str | None = None) -> str:
+    """Where Chromium is on a path; without it a test fails in CI, and is skipped elsewhere with what to do."""
+    found = next(filter(None, (shutil.which(name, path=path) for name in ("chromium", "google-chrome"))), None)
     if found is None:
         told = f"the console's page was not tested: there is no Chromium; `{BRING}` brings it"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(told)

@@ -116,7 +116,7 @@ def test_whatever_ends_it_no_process_is_left_behind(tmp_path: Path, how: signal.
             assert time.monotonic() < deadline
             time.sleep(0.1)
         state = running_state(tmp_path)
-        glue = aws_client("glue", state["endpoint"], state["region"])
+        glue = aws_client("glue", state["endpoint"])
         glue.start_job_run(JobName="job-test", Arguments={"--mode": "sleep"})
         # The function that the schedule invokes, and a driver with its JVM.
         while len(started) < 3:

@@ -75,6 +75,20 @@ def test_the_driver_is_warm_for_the_next_run(cloud: LaptopCloud) -> None:
     assert cloud.processes() == before
 
 
+def test_a_warm_driver_calls_as_the_role_of_each_job_that_it_runs(cloud: LaptopCloud) -> None:
+    glue, drivers = cloud.client("glue"), cloud.processes()
+    defined = glue.get_job(JobName="job-test")["Job"]
+    glue.create_job(
+        Name="other", Role="OtherRole", Command=defined["Command"], DefaultArguments=defined["DefaultArguments"]
+    )
+    while cloud.client("sqs").receive_message(QueueUrl=cloud.outputs["QueueUrl"]).get("Messages"):
+        pass
+    assert end(cloud, glue.start_job_run(JobName="other", Arguments={"--mode": "count"})["JobRunId"], "other")
+    (message,) = cloud.client("sqs").receive_message(QueueUrl=cloud.outputs["QueueUrl"])["Messages"]
+    assert json.loads(message["Body"])["principal"] == "OtherRole"
+    assert cloud.processes() == drivers
+
+
 def test_a_run_above_the_concurrency_of_the_job_is_refused(cloud: LaptopCloud) -> None:
     run_id = start(cloud, "sleep")
     glue = cloud.client("glue")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,7 @@ class Starter:
 
     def seen(self, code: Path, **variables: str) -> Any:
         """What a new process of a function sees."""
-        function = Function(
-            "f", "arn", "app.handler", code, tuple(variables.items()), 20, 128, "role", "us-east-1", "group"
-        )
+        function = Function("f", "arn", "app.handler", code, tuple(variables.items()), 20, 128, "role", "group")
         self.started.append(Sandbox(function, "http://localhost", self._folder / "f.log"))
         answer = self.started[-1].call({}, "id")
         assert answer.error is None, answer.error
@@ -82,3 +81,10 @@ def test_a_sandbox_is_alive_until_its_process_has_ended(starter: Starter, code: 
     assert sandbox.alive()
     assert sandbox.kill() == sandbox.kill() == -9
     assert not sandbox.alive()
+
+
+def test_two_may_end_a_sandbox_at_the_same_time(starter: Starter, code: Path) -> None:
+    starter.seen(code)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda sandbox: sandbox.kill(), starter.started * 4)) == [-9] * 4
+    starter.seen(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from local.aws.account import STACK_NAME
 from local.cloud import LaptopCloud
 from local.demo.up import describe, told
 
@@ -38,7 +39,7 @@ def test_the_endpoint_and_every_output_are_told(cloud: LaptopCloud) -> None:
 
 
 def test_cloudformation_lists_what_was_made(cloud: LaptopCloud) -> None:
-    listed = cloud.client("cloudformation").list_stack_resources(StackName=cloud.stack_name)["StackResourceSummaries"]
+    listed = cloud.client("cloudformation").list_stack_resources(StackName=STACK_NAME)["StackResourceSummaries"]
     found = {entry["LogicalResourceId"]: (entry["ResourceType"], entry["PhysicalResourceId"]) for entry in listed}
     assert found["Job"] == ("AWS::Glue::Job", "job-test")
     assert found["Messages"] == ("AWS::SQS::Queue", cloud.outputs["QueueUrl"])

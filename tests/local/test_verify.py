@@ -7,7 +7,7 @@ from local.demo.verify import Messages, compare, row_ids
 
 
 def messages(*ids: str) -> Messages:
-    return Messages(len(ids), Counter(ids))
+    return Counter(ids)
 
 
 def test_one_message_a_row_is_ok() -> None:

@@ -59,6 +59,8 @@ stream_records = _in("functions/fanout/stream_records.py", f"{FUNCTIONS}/test_pr
 stored_news = _in("functions/fanout/adapters.py", "tests/integration/functions/test_news_store.py")
 schedule = _in("functions/fanout/schedule.py", f"{FUNCTIONS}/test_schedule.py")
 starts = _in("functions/fanout/starts.py", f"{FUNCTIONS}/test_starts.py")
+guard = _in("cli/console/guard.py", "tests/unit/cli/test_console.py")
+console = _in("cli/console/app.py", "tests/unit/cli/test_console.py")
 client = _in("functions/fanout/config_client.py", f"{FUNCTIONS}/test_config_client.py")
 sender = _in("glue/fanout_job/sender.py", f"{JOB}/test_send.py")
 formats = _in("glue/fanout_job/formats.py", f"{JOB}/test_lines.py")
@@ -70,7 +72,8 @@ csv_source = _in("glue/fanout_job/csv_source.py", f"{JOB}/test_csv.py")
 json_source = _in("glue/fanout_job/json_source.py", f"{JOB}/test_json.py")
 xml_source = _in("glue/fanout_job/xml_source.py", f"{JOB}/test_xml.py")
 mapping = _in("glue/fanout_job/mapping.py", f"{JOB}/test_mapping.py")
-standard = _in("glue/fanout_job/standard.py", f"{JOB}/test_standard_files.py", f"{JOB}/test_mapping.py")
+standard = _in("glue/fanout_job/standard.py", f"{JOB}/test_standard_files.py")
+standardizer = _in("glue/fanout_job/standardizer.py", f"{JOB}/test_mapping.py")
 model = _in("glue/fanout_job/model.py", f"{JOB}/test_mapping.py")
 template = _in("template.yaml", TEMPLATE)
 SENDING = "tests/integration/job/test_sending.py::"
@@ -117,10 +120,17 @@ PATCHES = (
         "min(max(math.ceil(size / BYTES_PER_WORKER), MIN_WORKERS), s.max_workers)",
         "max(math.ceil(size / BYTES_PER_WORKER), MIN_WORKERS)",
     ),
+    claims("bytes that were taken once are known for ever", "taken.etag != stored.etag", "False"),
+    claims(
+        "bytes that come back after a failed run are known",
+        "stored.last_modified == taken.last_modified or untracked_at is None or untracked_at < taken.last_modified",
+        "True",
+    ),
+    ledger("a replay leaves no doubt", ', "untracked_at": record.ended_at})', "})"),
     # ---- manifests
     manifests("the backlog ignores the cut by bytes", "backlog=count - len(taken)", "backlog=count - len(oldest)"),
     manifests("the watermark's own second is old", "stored.last_modified >= since)", "stored.last_modified > since)"),
-    manifests("what was sent is new", " and stored.identity not in seen", ""),
+    manifests("what was sent is new", " and not seen(stored)", ""),
     manifests("no bound in bytes", "if taken and total > max_bytes:", "if False:"),
     manifests("a replay in part", "    if selection.backlog:\n", "    if False:\n"),
     # ---- endings
@@ -317,8 +327,11 @@ PATCHES = (
     mapping("aliases", "if isinstance(event, yaml.AliasEvent):", "if False:"),
     mapping("a name twice", "if key.value in seen:", "if False:"),
     standard("a newer source", "    if now != obj.etag:", "    if now is None:"),
-    standard("a required field", "if field.required and made[name].null_count:", "if False:"),
+    standardizer("a required field", "if field.required and made[name].null_count:", "if False:"),
     standard("a bad source replaces its file", 'or settings.on_bad_record == "fail"', ""),
+    standardizer(
+        "what a transform calls otherwise", "elif unknown := changed.keys() - made.keys():", "elif unknown := '':"
+    ),
     model("sources that look alike share a file", "{readable}-{digest}.parquet", "{readable}.parquet"),
     logs("another name for the time", '{"timestamp": moment', '{"time": moment'),
     # ---- the template
@@ -329,8 +342,8 @@ PATCHES = (
     ),
     template(
         "a policy that names two queues",
-        "Resource: !GetAtt ChangesQueue.Arn,\n             Condition: {Bool",
-        "Resource: [!GetAtt ChangesQueue.Arn, !GetAtt UndeliveredQueue.Arn],\n             Condition: {Bool",
+        "Action: sqs:*, Resource: !GetAtt ChangesQueue.Arn,",
+        "Action: sqs:*, Resource: [!GetAtt ChangesQueue.Arn, !GetAtt UndeliveredQueue.Arn],",
     ),
     template("Lambda's own log level", ", ApplicationLogLevel: !Ref LogLevel}", "}"),
     template("no worker type", "        GLUE_WORKER_TYPE: !Ref GlueWorkerType", "        WORKER: !Ref GlueWorkerType"),
@@ -339,12 +352,17 @@ PATCHES = (
     template("method metrics", "MetricsEnabled: false", "MetricsEnabled: true"),
     template("a second stage", "    OpenApiVersion: 3.0.1", "    TracingEnabled: true"),
     template("a tick before the key is in the plan", '${ConfigApiUsagePlanKey}"', '${Env}"'),
-    template("an alarm at creation", "      TreatMissingData: missing\n", "      TreatMissingData: breaching\n"),
-    template("everything in the data bucket", '${DataBucket.Arn}/library/*"}\n', '${DataBucket.Arn}/*"}\n'),
+    template("an alarm at creation", "TreatMissingData: missing,", "TreatMissingData: breaching,"),
     template(
-        "another account's artifacts", ', Condition: {StringEquals: {"aws:ResourceAccount": !Ref AWS::AccountId}}', ""
+        "everything in the data bucket",
+        'ScriptAndLibrary, Effect: Allow, Action: s3:GetObject, Resource: !Sub "${DataBucket.Arn}/library/*"',
+        'ScriptAndLibrary, Effect: Allow, Action: s3:GetObject, Resource: !Sub "${DataBucket.Arn}/*"',
     ),
-    template("claim checks go before their messages", "Default: 90, MinValue: 29", "Default: 90, MinValue: 14"),
+    template(
+        "claim checks go before their messages",
+        "KeepDays: {Type: Number, Default: 90, MinValue: 29",
+        "KeepDays: {Type: Number, Default: 90, MinValue: 14",
+    ),
     template(
         "access logs in an account without a role",
         "!Or [!Condition Production, !Equals [!Ref ApiLogsRole, create]]",
@@ -377,6 +395,19 @@ PATCHES = (
         's3_prefix = "glue-fanout-prod"',
         's3_prefix = "prod"',
         (TEMPLATE,),
+    ),
+    guard("another host name is answered", "if host not in self._hosts:", "if not host:"),
+    guard("another origin is answered", 'if origin is not None and origin != f"http://{host}":', "if origin is None:"),
+    guard(
+        "whoever has no key is answered",
+        "if not self._has(asked.cookies.get(self._key_cookie), self._key):",
+        "if not host:",
+    ),
+    guard("a form without its token is taken", 'if asked.method not in ("GET", "HEAD") and not', "if not host and not"),
+    console(
+        "a console that is read-only makes changes",
+        "            if self.read_only:\n",
+        "            if not order.do:\n",
     ),
 )
 

@@ -220,15 +220,18 @@ def test_what_sam_adds_is_of_the_regions_partition(source: dict[str, Any]) -> No
     assert "arn:aws:" not in text
 
 
-def test_claim_checks_and_quarantine_go_after_any_message_that_may_name_them(resources: Resources) -> None:
+def test_claim_checks_and_quarantine_go_after_any_message_that_may_name_them(
+    resources: Resources, source: dict[str, Any]
+) -> None:
     rules = resources["DataBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     expiring = {rule["Prefix"]: rule for rule in rules if "ExpirationInDays" in rule}
     queues = ("ChangesQueue", "ChangesDeadLetterQueue")
     longest = sum(int(resources[queue]["Properties"]["MessageRetentionPeriod"]) for queue in queues)
 
     assert set(expiring) == {"claim-check/", "quarantine/"}
+    assert all(rule["ExpirationInDays"] == {"Ref": "KeepDays"} for rule in expiring.values())
     assert all(rule["Status"] == "Enabled" for rule in rules)
-    assert all(rule["ExpirationInDays"] * 86_400 > longest for rule in expiring.values())
+    assert source["Parameters"]["KeepDays"]["MinValue"] * 86_400 > longest
 
 
 def test_every_point_of_the_page_names_a_test_that_exists_or_says_where_to_look() -> None:

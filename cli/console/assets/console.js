@@ -6,13 +6,13 @@ dagfuncs.when = function (milliseconds) {
   if (milliseconds === null || milliseconds === undefined) return "";
   const apart = Math.trunc((Date.now() - milliseconds) / 1000), s = Math.abs(apart);
   const units = [[Math.floor(s / 86400), "d"], [Math.floor(s / 3600) % 24, "h"], [Math.floor(s / 60) % 60, "m"], [s % 60, "s"]];
-  const first = Math.max(0, units.findIndex(([count]) => count));
-  const age = (s ? units.slice(first, first + 2) : [[0, "s"]]).map(([count, unit]) => count + unit).join(" ");
+  const age = (units.find(([count]) => count) || [0, "s"]).join("");
   const at = new Date(milliseconds).toISOString(), day = at.slice(0, 10);
   const today = new Date().toISOString().startsWith(day);
   return `${apart < 0 ? "in " + age : age + " ago"}, ${today ? "" : day + " "}${at.slice(11, 16)}Z`;
 };
 
+dagfuncs.openOnEnter = ({ event }) => event.key === "Enter" && event.target.querySelector("a")?.click();
 dagfuncs.worstFirst = (a, b, one, other) => one.data.order - other.data.order;
 
 const link = (href, text) => React.createElement(window.dash_core_components.Link, { href }, text);

@@ -9,28 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the repairs ask of the running laptop cloud.
-
-    Attributes
-    ----------
-    invoke_function
-        Moto's function, payload, invocation type, the answer's headers -> the answer's payload. Runs the handler, and
-        sets x-amz-function-error when it failed.
-    job_run_started
-        Moto's job and job run, which was accepted -> None. Runs the job's script.
-    stop_job_run
-        Id of a job run -> whether it was running, and is stopped now.
-    execution_changed
-        Moto's execution, which reached a new status -> None.
-    principal
-        Role ARN -> the access key id under which the role's calls are made.
-    """
+    """What the repairs ask of the running laptop cloud, about moto's objects."""
 
     invoke_function: Callable[[Any, bytes, str, dict[str, str]], bytes]
+    """See `local.aws.functions.FunctionRunner.invoke`."""
     job_run_started: Callable[[Any, Any], None]
+    """A run of a job was accepted."""
     stop_job_run: Callable[[str], bool]
+    """Stops a run by its id; whether it was running."""
     execution_changed: Callable[[Any], None]
+    """An execution has reached another status."""
     principal: Callable[[str], str]
+    """Role ARN -> the access key id under which the role's calls are made."""
 
 
 _connected: list[Hooks] = []

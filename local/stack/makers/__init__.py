@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from local.errors import UnsupportedResourceError
-from local.stack.makers import api, code, custom, data, plain
+from local.stack.makers import code, custom, data, plain
 from local.stack.stack import Made, Properties, Stack
 from local.stack.template import Resource, Template
 
@@ -17,7 +17,7 @@ Maker = Callable[[Stack, Resource, Properties], Made]
 
 MAKERS: dict[str, Maker] = {
     **plain.MAKERS,
-    "AWS::ApiGateway::RestApi": api.rest_api,
+    "AWS::ApiGateway::RestApi": code.rest_api,
     "AWS::DynamoDB::Table": data.table,
     "AWS::Events::Rule": code.rule,
     "AWS::Glue::Job": code.glue_job,
@@ -32,16 +32,12 @@ MAKERS: dict[str, Maker] = {
     "AWS::StepFunctions::StateMachine": code.state_machine,
 }
 
-UPDATERS: dict[str, Maker] = {
-    **{name: maker for name, maker in plain.MAKERS.items() if maker.operation.startswith("put_")},
-    "AWS::Events::Rule": code.rule,
-    "AWS::Glue::Job": code.glue_job,
-    "AWS::IAM::Role": code.update_role,
-    "AWS::Lambda::Alias": code.alias,
-    "AWS::Lambda::Function": code.update_function,
-    "AWS::StepFunctions::StateMachine": code.state_machine,
+CHANGEABLE = {
+    *(name for name, maker in plain.MAKERS.items() if maker.operation.startswith("put_")),
+    *("AWS::Events::Rule", "AWS::Glue::Job", "AWS::IAM::Role", "AWS::Lambda::Alias", "AWS::Lambda::Function"),
+    "AWS::StepFunctions::StateMachine",
 }
-"""How a resource that is there becomes what a changed template says; other types cannot be changed here."""
+"""Types whose makers also make a resource that is there what a changed template says."""
 
 LEFT_OUT: dict[str, str] = {
     "AWS::ApiGateway::Account": "sets the account's role for API Gateway's own logs, of which there are none here",
@@ -77,6 +73,6 @@ def maker(resource_type: str) -> Maker | None:
     return custom.custom_resource if custom.is_custom(resource_type) else MAKERS.get(resource_type)
 
 
-def updater(resource_type: str) -> Maker | None:
-    """What changes resources of a type that are there."""
-    return custom.custom_resource if custom.is_custom(resource_type) else UPDATERS.get(resource_type)
+def is_changeable(resource_type: str) -> bool:
+    """Whether the maker of a type can also change what is there."""
+    return custom.is_custom(resource_type) or resource_type in CHANGEABLE

@@ -1,12 +1,13 @@
-"""Makers of what runs, and of what starts it: roles, functions, rules, state machines, Glue jobs."""
+"""Makers of what runs, and of what starts it: roles, functions, rules, state machines, REST APIs, Glue jobs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from typing import Any
 
+from local.aws.account import STACK_NAME
+from local.aws.api_gateway import RESOURCE, Proxy
 from local.errors import ResourceError
 from local.stack.package import LOCAL_FILES
 from local.stack.stack import Made, Properties, Stack, known_arguments
@@ -14,31 +15,24 @@ from local.stack.template import Resource
 
 
 def role(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::IAM::Role with its policies. AWS's own managed policies are named, but their text is not here."""
-    iam = stack.client("iam")
+    """AWS::IAM::Role with its policies; one that a changed template no longer has stays.
+
+    AWS's own managed policies are named, but their text is not here.
+    """
+    iam, made = stack.client("iam"), stack.made.get(resource.logical_id)
     name = stack.name(resource, "RoleName", properties, 64)
-    arguments = known_arguments(iam, "create_role", {**properties, "RoleName": name})
-    made = iam.create_role(**arguments)["Role"]
-    _set_policies(iam, name, properties)
-    stack.services.roles[made["Arn"]] = resource.logical_id
-    return Made(name, {"Arn": made["Arn"], "RoleId": made["RoleId"]})
-
-
-def update_role(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """The role with other policies; one that the template no longer has stays."""
-    made = stack.made[resource.logical_id]
-    _set_policies(stack.client("iam"), made.ref, properties)
-    return made
-
-
-def _set_policies(iam: Any, role_name: str, properties: Properties) -> None:
+    if made is None:
+        found = iam.create_role(**known_arguments(iam, "create_role", {**properties, "RoleName": name}))["Role"]
+        stack.services.roles[found["Arn"]] = resource.logical_id
+        made = Made(name, {"Arn": found["Arn"], "RoleId": found["RoleId"]})
     for policy in properties.get("Policies", []):
         # moto insists on a Version; AWS does not, and SAM's policy templates have none.
         document = json.dumps({"Version": "2012-10-17", **policy["PolicyDocument"]})
-        iam.put_role_policy(RoleName=role_name, PolicyName=policy["PolicyName"], PolicyDocument=document)
+        iam.put_role_policy(RoleName=name, PolicyName=policy["PolicyName"], PolicyDocument=document)
     for arn in properties.get("ManagedPolicyArns", []):
         if not arn.startswith("arn:aws:iam::aws:"):
-            iam.attach_role_policy(RoleName=role_name, PolicyArn=arn)
+            iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+    return made
 
 
 def managed_policy(stack: Stack, resource: Resource, properties: Properties) -> Made:
@@ -50,23 +44,9 @@ def managed_policy(stack: Stack, resource: Resource, properties: Properties) -> 
 
 
 def function(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::Lambda::Function: its package is the folder that CodeUri names."""
-    client, arguments = stack.client("lambda"), _function_arguments(stack, resource, properties)
-    made = client.create_function(**arguments)
-    return Made(arguments["FunctionName"], {"Arn": made["FunctionArn"]})
-
-
-def update_function(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """The function with another code or configuration; published versions stay as they are."""
-    client, arguments = stack.client("lambda"), _function_arguments(stack, resource, properties)
-    client.update_function_code(FunctionName=arguments["FunctionName"], **arguments.pop("Code"))
-    client.update_function_configuration(**known_arguments(client, "update_function_configuration", arguments))
-    return stack.made[resource.logical_id]
-
-
-def _function_arguments(stack: Stack, resource: Resource, properties: Properties) -> Properties:
-    name = stack.name(resource, "FunctionName", properties, 64)
-    arguments = known_arguments(stack.client("lambda"), "create_function", {**properties, "FunctionName": name})
+    """AWS::Lambda::Function: its package is the folder that CodeUri names; published versions stay as they are."""
+    client, name = stack.client("lambda"), stack.name(resource, "FunctionName", properties, 64)
+    arguments = known_arguments(client, "create_function", {**properties, "FunctionName": name})
     for foreign in ("LoggingConfig", "KMSKeyArn"):
         arguments.pop(foreign, None)
     if properties.get("Layers"):
@@ -75,8 +55,13 @@ def _function_arguments(stack: Stack, resource: Resource, properties: Properties
         )
     if "LogGroup" in properties.get("LoggingConfig", {}):
         stack.services.log_groups[name] = properties["LoggingConfig"]["LogGroup"]
-    code = properties["Code"]
-    return {**arguments, "Code": {"ZipFile": stack.content(resource, code.get("S3Bucket"), code.get("S3Key"))}}
+    code = {"ZipFile": stack.content(resource, properties["Code"].get("S3Bucket"), properties["Code"].get("S3Key"))}
+    if resource.logical_id not in stack.made:
+        made = client.create_function(**{**arguments, "Code": code})
+        return Made(name, {"Arn": made["FunctionArn"]})
+    client.update_function_code(FunctionName=name, **code)
+    client.update_function_configuration(**known_arguments(client, "update_function_configuration", arguments))
+    return stack.made[resource.logical_id]
 
 
 def event_source(stack: Stack, resource: Resource, properties: Properties) -> Made:
@@ -130,6 +115,29 @@ def state_machine(stack: Stack, resource: Resource, properties: Properties) -> M
     return Made(arn, {"Arn": arn, "Name": name})
 
 
+_FUNCTION_IN_URI = re.compile(r"functions/(arn:[^/]+)/invocations$")
+
+
+def rest_api(stack: Stack, resource: Resource, properties: Properties) -> Made:
+    """AWS::ApiGateway::RestApi, defined by its Body: one function behind every path, with or without an API key."""
+    gateway, body = stack.client("apigateway"), properties.get("Body") or {}
+    operation = body.get("paths", {}).get(RESOURCE, {}).get("x-amazon-apigateway-any-method", {})
+    uri = _FUNCTION_IN_URI.search(str(operation.get("x-amazon-apigateway-integration", {}).get("uri")))
+    if len(body.get("paths", {})) != 1 or uri is None:
+        raise ResourceError(f"{resource.logical_id}: only an API of ANY {RESOURCE} is known here.")
+    wanted = {name for entry in operation.get("security", body.get("security")) or [] for name in entry}
+    if wanted - {"api_key"}:
+        raise ResourceError(f"{resource.logical_id} uses the authorizers {wanted}: only API keys are known here.")
+    api = gateway.create_rest_api(name=properties.get("Name") or body["info"]["title"])
+    # moto deploys no API without a method, and this is one. Requests go to the listener.
+    method = {"restApiId": api["id"], "resourceId": api["rootResourceId"], "httpMethod": "ANY"}
+    gateway.put_method(**method, authorizationType="NONE")
+    gateway.put_integration(**method, type="MOCK")
+    responses = body.get("x-amazon-apigateway-gateway-responses", {})
+    stack.services.open_api(Proxy(api["id"], uri[1], bool(wanted), responses))
+    return Made(api["id"], {"RootResourceId": api["rootResourceId"], "RestApiId": api["id"]})
+
+
 def glue_job(stack: Stack, resource: Resource, properties: Properties) -> Made:
     """AWS::Glue::Job: a script that is a local file is uploaded, as `sam package` would."""
     glue, name = stack.client("glue"), stack.name(resource, "Name", properties)
@@ -144,10 +152,15 @@ def glue_job(stack: Stack, resource: Resource, properties: Properties) -> Made:
     return Made(name)
 
 
+def artifacts(stack: Stack) -> str:
+    """The bucket of what belongs to the deployment, which is made where it is not there."""
+    stack.client("s3").create_bucket(Bucket=f"{STACK_NAME}-artifacts")
+    return f"{STACK_NAME}-artifacts"
+
+
 def _upload(stack: Stack, resource: Resource, location: str) -> str:
-    s3, bucket = stack.client("s3"), f"{stack.account.stack_name}-artifacts"
+    s3, bucket = stack.client("s3"), artifacts(stack)
     content = stack.content(resource, LOCAL_FILES, location.removeprefix(f"s3://{LOCAL_FILES}/"))
     key = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=key, Body=content)
     return f"s3://{bucket}/{key}"

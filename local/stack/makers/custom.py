@@ -1,7 +1,7 @@
 """Maker of custom resources: a function of the template answers, as it would answer CloudFormation.
 
-The function gets CloudFormation's event and puts its answer to the ResponseURL, which here is a listener on this
-machine's loopback address. Only Create and Update are played: the laptop cloud is thrown away whole, without Delete.
+The function gets CloudFormation's event and puts its answer to the ResponseURL, a presigned address of S3. Only Create
+and Update are played: the laptop cloud is thrown away whole, without Delete.
 Source: CloudFormation User Guide, "Custom resource request types" and "Custom resource response objects".
 """
 
@@ -9,28 +9,21 @@ from __future__ import annotations
 
 import json
 import math
-import queue
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.errors import ResourceError
+from local.stack.makers.code import artifacts
 from local.stack.stack import Made, Properties, Stack, as_text
 from local.stack.template import Resource
 
 _DEFAULT_TIMEOUT_SECONDS = 3600
 _MAX_ANSWER_BYTES = 4096
-_GRACE_SECONDS = 1.0
-"""How long an answer may still be on its way after the function that sent it has failed."""
-
-Inbox = queue.Queue[tuple[str, str]]
-"""What comes of a request: ("answer", its text) or ("failure", why the function failed)."""
+_LOOK_SECONDS = 0.05
 
 
 def is_custom(resource_type: str) -> bool:
@@ -70,7 +63,7 @@ def custom_resource(stack: Stack, resource: Resource, properties: Properties) ->
         request["PhysicalResourceId"] = former.ref
         request["OldResourceProperties"] = _scalars_as_text(stack.properties[resource.logical_id])
     try:
-        answer = _read(_asked(stack.client("lambda"), token, request, int(timeout)), request)
+        answer = _read(_asked(stack, token, request, int(timeout)), request)
     except ResourceError as error:
         raise ResourceError(f"{named} was not {'updated' if former else 'made'}: {error}") from None
     return Made(answer["PhysicalResourceId"], answer.get("Data") or {})
@@ -85,25 +78,25 @@ def _scalars_as_text(value: Any) -> Any:
     return as_text(value)
 
 
-def _asked(client: Any, token: str, request: Properties, timeout: int) -> str:
+def _asked(stack: Stack, token: str, request: Properties, timeout: int) -> str:
     """The text that the function puts to the ResponseURL within `timeout` seconds."""
-    inbox, failure, start = Inbox(), "", time.monotonic()
-    end = start + timeout
-    with _response_url(inbox) as url:
-        event = {**request, "ResponseURL": url}
-        threading.Thread(target=_invoke, args=(client, token, event, inbox), daemon=True).start()
-        while True:
-            try:
-                kind, text = inbox.get(timeout=max(0.0, end - time.monotonic()))
-            except queue.Empty:
+    s3, failures = stack.client("s3"), list[str]()
+    place = {"Bucket": artifacts(stack), "Key": f"answers/{request['RequestId']}"}
+    event = {**request, "ResponseURL": s3.generate_presigned_url("put_object", Params=place)}
+    start = time.monotonic()
+    threading.Thread(target=_invoke, args=(stack.client("lambda"), token, event, failures), daemon=True).start()
+    while True:
+        over = time.monotonic() > start + timeout or bool(failures)
+        try:
+            return str(s3.get_object(**place)["Body"].read().decode("utf-8", errors="replace"))
+        except s3.exceptions.NoSuchKey:
+            if over:
                 break
-            if kind == "answer":
-                return text
-            failure, end = text, min(end, time.monotonic() + _GRACE_SECONDS)
-    if failure:
+        time.sleep(_LOOK_SECONDS)
+    if failures:
         waited = math.ceil(time.monotonic() - start)
         raise ResourceError(
-            f"no answer came within {waited} s, and none will, because its function {token} failed: {failure}"
+            f"no answer came within {waited} s, and none will, because its function {token} failed: {failures[0]}"
         )
     raise ResourceError(
         f"no answer came within {timeout} s (ServiceTimeout). "
@@ -111,43 +104,17 @@ def _asked(client: Any, token: str, request: Properties, timeout: int) -> str:
     )
 
 
-@contextmanager
-def _response_url(inbox: Inbox) -> Iterator[str]:
-    """An address that takes the answer, until the block is left."""
-    path = f"/{uuid.uuid4()}"
-
-    class Listener(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if self.path == path:
-                inbox.put(("answer", body.decode("utf-8", errors="replace")))
-            self.send_response(200 if self.path == path else 403)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the base class calls it
-            """What the function does is in its own log."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="answers", daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}{path}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def _invoke(client: Any, token: str, event: Properties, inbox: Inbox) -> None:
+def _invoke(client: Any, token: str, event: Properties, failures: list[str]) -> None:
     """Run the function on the event; what it returns does not count, that it failed does."""
     try:
         answer = client.invoke(FunctionName=token, Payload=json.dumps(event).encode())
         payload = answer["Payload"].read()
     except (ClientError, BotoCoreError) as error:
-        inbox.put(("failure", str(error)))
+        failures.append(str(error))
         return
     if "FunctionError" in answer:
         failed = json.loads(payload)
-        inbox.put(("failure", f"{failed.get('errorType')}: {failed.get('errorMessage')}"))
+        failures.append(f"{failed.get('errorType')}: {failed.get('errorMessage')}")
 
 
 def _read(text: str, request: Properties) -> dict[str, Any]:

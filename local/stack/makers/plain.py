@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from local.aws.account import ACCOUNT_ID, REGION
 from local.stack.stack import Made, Properties, Stack, known_arguments, required_arguments
 from local.stack.template import Resource
 
@@ -53,8 +54,7 @@ class Plain:
             arguments = known_arguments(client, operation, given)
             if required_arguments(client, operation) <= set(arguments):
                 getattr(client, operation)(**arguments)
-        account = {"region": stack.account.region, "account": stack.account.account_id}
-        known = {**given, **answer, **account, "name": name}
+        known = {**given, **answer, "region": REGION, "account": ACCOUNT_ID, "name": name}
         return Made(self.ref.format_map(known), {key: text.format_map(known) for key, text in self.attributes.items()})
 
 

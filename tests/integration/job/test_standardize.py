@@ -268,7 +268,7 @@ def test_a_mapping_may_be_json(acme: StandardizingHarness) -> None:
 
 def test_a_transform_of_the_script_is_called_for_each_row(acme: StandardizingHarness, tmp_path: Path) -> None:
     source = STANDARDIZE.read_text(encoding="utf-8")
-    start = "transform: standard.Transform | None = None\n"
+    start = "transform: Transform | None = None\n"
     assert start in source
     own = 'def transform(record):\n    return record | {"customer": record["order_id"].lower()}\n'
     script = tmp_path / "standardize.py"

@@ -129,8 +129,8 @@ def test_the_page_itself_can_start_a_run_and_pause_a_provider() -> None:
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:9999"},
         {"Host": "evil.example"},
-        {"Host": "evil.example:4580"},
-        {"Host": "127.0.0.1:9999"},
+        {"Host": "rebound.example:4580", "Origin": "http://rebound.example:4580"},
+        {"Host": "127.0.0.1:9999", "Origin": "http://127.0.0.1:9999"},
         {"X_CSRFToken": ""},
         {"X_CSRFToken": "guessed"},
         {"Cookie": ""},
@@ -150,7 +150,14 @@ def test_a_change_of_another_origin_or_host_or_without_token_or_key_is_refused_a
     assert (stack.states.started, stack.changes) == ([], [])
 
 
-@pytest.mark.parametrize("headers", [{"Host": "rebound.example"}, {"Origin": "https://evil.example"}], ids=str)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": f"rebound.example:{PORT}", "Origin": f"http://rebound.example:{PORT}"},
+        {"Origin": "https://evil.example"},
+    ],
+    ids=str,
+)
 def test_nobody_else_may_even_look(headers: dict[str, str]) -> None:
     visitor = Visitor(Stack())
 
@@ -251,7 +258,13 @@ def test_a_row_has_nothing_of_a_name_group_or_error_that_a_page_could_not_show()
     assert made["provider"] == made["group"] == made["why"]
     assert made["why"].isprintable()
     assert "<script>" in made["why"], "text stays text: React puts it into the page as such"
-    assert made["href"] is None
+    assert "href" not in made
+
+
+def test_the_overview_names_the_object_of_an_error_and_not_the_whole_way_to_it() -> None:
+    why = "RecordError: s3://bucket/change_log/provider=a/2026/11/x.gz, line 2: not JSON"
+
+    assert row(Standing("a", Condition.FAILING, why=why), None)["why"] == "RecordError: x.gz, line 2: not JSON"
 
 
 def standing(name: str, condition: Condition, due: datetime | None = None) -> Standing:

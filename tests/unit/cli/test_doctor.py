@@ -62,6 +62,16 @@ def test_a_bucket_that_tells_of_every_new_object_is_well(notification: dict[str,
     assert news(Stack("events", notification)) == "s3://theirs/log/ tells the news queue of every new object"
 
 
+@pytest.mark.parametrize("split", [False, True])
+def test_notifications_that_list_every_way_to_create_an_object_are_well(split: bool) -> None:
+    ways = ["Put", "Post", "Copy", "CompleteMultipartUpload"]
+    listed = [[f"s3:ObjectCreated:{way}"] for way in ways] if split else [[f"s3:ObjectCreated:{way}" for way in ways]]
+
+    said = news(Stack("events", *({**LEADS, "Events": events} for events in listed)))
+
+    assert said.endswith("of every new object")
+
+
 @pytest.mark.parametrize("others", [[], [{**LEADS, "QueueArn": QUEUE + "-other"}]])
 def test_a_bucket_that_tells_nothing_fails_with_the_command_that_mends_it(others: list[dict[str, Any]]) -> None:
     with pytest.raises(CheckFailedError, match=r"tells the news queue of no new objects.*up to 90 minutes") as caught:
@@ -77,6 +87,7 @@ def test_a_bucket_that_tells_nothing_fails_with_the_command_that_mends_it(others
     "part",
     [
         {"Events": ["s3:ObjectCreated:Put"]},
+        {"Events": [f"s3:ObjectCreated:{way}" for way in ("Put", "Post", "Copy")]},
         {"Filter": {"Key": {"FilterRules": [{"Name": "Prefix", "Value": "log/provider=a"}]}}},
         {"Filter": {"Key": {"FilterRules": [RULE, {"Name": "Suffix", "Value": ".gz"}]}}},
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cli.logs import MARGIN, of_function, of_job_run, short
+from cli.logs import MARGIN, of_function, of_job_run, short, ticks
 
 FUNCTIONS, JOBS = "/aws/lambda/glue-fanout-dev", "/aws-glue/glue-fanout-dev/output"
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
@@ -57,7 +58,8 @@ class Stack:
         return self.clients[service]
 
     def output(self, name: str) -> str:
-        return {"FunctionLogGroup": FUNCTIONS, "GlueJobName": "etl-dev-change_log"}[name]
+        named = {"FunctionLogGroup": FUNCTIONS, "GlueJobName": "etl-dev-change_log", "DispatchFunctionName": "dispatch"}
+        return named[name]
 
 
 @pytest.fixture
@@ -110,3 +112,25 @@ def test_before_the_first_job_run_has_written_there_is_no_line(stack: Any) -> No
 )
 def test_a_structured_line_is_shown_as_time_level_message_and_reason(line: str, shown: str) -> None:
     assert short(line) == shown
+
+
+def test_the_ticks_are_the_dispatcher_s_reports_of_yesterday_and_today_newest_first(logs: Any) -> None:
+    group, midnight = Group(logs, FUNCTIONS), datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    before, after = midnight - timedelta(minutes=20), midnight + timedelta(seconds=1)
+
+    def done(at: datetime) -> str:
+        return json.dumps({"message": "tick done", "report": {"scheduled_at": at.isoformat(), "started": 3}})
+
+    group.write(f"{before:%Y/%m/%d}/dispatch[$LATEST]a", done(before), "no JSON: tick done", at=before)
+    group.write(f"{after:%Y/%m/%d}/dispatch[2]b", done(after), '{"message": "tick done", "report": 1}', at=after)
+    group.write(f"{after:%Y/%m/%d}/another[2]c", done(after), at=after)
+
+    found = ticks(Stack(logs), before - timedelta(hours=1), after)
+
+    assert [report["scheduled_at"] for report in found] == [after.isoformat(), before.isoformat()]
+
+
+def test_before_the_first_tick_there_is_none(logs: Any) -> None:
+    Group(logs, FUNCTIONS)
+
+    assert ticks(Stack(logs), BEGAN, datetime.now(UTC)) == []

@@ -8,6 +8,7 @@ from typing import Any
 from fanout_job import standard
 from fanout_job.mapping import Mapping
 from fanout_job.model import Field, Model
+from fanout_job.standardizer import Transform
 
 MODEL = Model(
     "things",
@@ -26,7 +27,7 @@ MODEL = Model(
 Row = dict[str, Any] | str
 
 
-def rows(mapping: str, data: bytes, name: str = "sample", transform: standard.Transform | None = None) -> list[Row]:
+def rows(mapping: str, data: bytes, name: str = "sample", transform: Transform | None = None) -> list[Row]:
     """Return the rows of a sample: the fields that have a value, or the error's text."""
     parsed = Mapping.parse(mapping.encode(), "m.yaml")
     found = standard.check(parsed, MODEL, io.BytesIO(data), name, transform)

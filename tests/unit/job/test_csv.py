@@ -27,6 +27,7 @@ def mapping(options: str, fields: str = "{id: a, note: b}") -> str:
     [
         (PLAIN, b"a,b\n1,x\n2,y\n", [{"id": "1", "note": "x"}, {"id": "2", "note": "y"}]),
         (PLAIN, b"a,b\r\n1,x\r\n", [{"id": "1", "note": "x"}]),
+        (PLAIN, b"a,b\r1,x\r", [{"id": "1", "note": "x"}]),
         (PLAIN, b"a,b\n1,x", [{"id": "1", "note": "x"}]),
         (PLAIN, b"\xef\xbb\xbfa,b\n1,x\n", [{"id": "1", "note": "x"}]),
         (PLAIN, gzip.compress(b"a,b\n") + gzip.compress(b"1,x\n"), [{"id": "1", "note": "x"}]),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fanout_job.errors import MappingError
 from fanout_job.mapping import Csv, Json, JsonLines, Mapping, Rule, Xml
 from fanout_job.model import Field, Model
-from fanout_job.standard import Standardizer
+from fanout_job.standardizer import Standardizer
 from tests.unit.job.standardizing import MODEL, rows
 
 WHOLE = """
@@ -43,7 +43,7 @@ def test_every_text_is_taken_as_it_is_written() -> None:
     assert mapping.fields["price"].factor == Decimal("0.01")
     assert mapping.fields["sold"].values == {"yes": "true", "off": "false"}
     assert mapping.fields["day"].format == ("%d.%m.%Y",)
-    assert mapping.extra == {"first": "Vorname"}
+    assert mapping.extra["first"].source == "Vorname"
 
 
 def test_a_field_is_spelled_as_all_fields_unless_it_says_otherwise() -> None:
@@ -94,6 +94,8 @@ def test_a_format_needs_no_options(text: str, how: object) -> None:
         ("csv:\nfields:\n  id: {from: [a]}", "m.yaml, line 3: fields.id.from is not a single value"),
         ("csv:\nfields:\n  id: {from: a, factor: x}", "m.yaml, line 3: fields.id.factor is 'x', not a number"),
         ("csv:\nfields:\n  id: {from: a, factor: .inf}", "m.yaml, line 3: fields.id.factor is '.inf', not a number"),
+        ("csv:\nfields:\n  id: {from: a, factor: 1e-19}", "m.yaml, line 3: fields.id.factor is '1e-19', not a number"),
+        ("csv:\nfields:\n  id: {from: a, factor: 1e18}", "m.yaml, line 3: fields.id.factor is '1e18', not a number"),
         ("csv:\nfields:\n  id: {from: a, trim: 1}", "m.yaml, line 3: fields.id.trim is '1', not true or false"),
         ("csv:\nfields:\n  id: {from: a, timezone: Mars}", "m.yaml, line 3: fields.id.timezone is not a time zone"),
         ("csv:\nfields:\n  id: {from: a, format: '%Q'}", "m.yaml, line 3: fields.id.format is not a format of Python"),
@@ -128,6 +130,7 @@ def test_json_that_is_none_is_named_with_its_line() -> None:
     ("fields", "message"),
     [
         ("id: a\n  ID: b", "m.yaml, line 4: 'ID' is no field of the model things, which has id, count, price"),
+        ("id: a\nextra:\n  note: b", "m.yaml, line 5: 'note' is a field of the model things"),
         ("note: a", "m.yaml, line 1: fields lacks id, which the model requires"),
         ("id: a\n  count: {value: few}", "m.yaml, line 4: count's value is no integer"),
     ],
@@ -177,6 +180,13 @@ def test_what_a_transform_returns_has_to_fit_the_model_too() -> None:
     assert str(found[0]).startswith("sample, row 1: transform, or what it returned, raised Arrow")
     found = rows(TRANSFORMED, DATA.splitlines()[0] + b"\n1,1,x,y", transform=lambda record: {"note": "y"})
     assert found == ["sample, row 1: id has no value, and the model requires one"]
+    found = rows(TRANSFORMED, DATA.splitlines()[0] + b"\n1,1,x,y", transform=lambda record: record | {"nte": "y"})
+    assert found == ["sample, row 1: transform returned nte: no field of the model"]
+
+
+def test_a_transform_gets_no_text_that_is_none() -> None:
+    found = rows(TRANSFORMED, b"a,b,c,d\n1,1,\xff,y\n2,2,x,y", transform=lambda record: record)
+    assert found == ["sample, row 1: first (from 'c') is no string", {"id": "2", "count": 2}]
 
 
 def test_a_model_names_the_types_it_may_have() -> None:

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from fanout_job import standard
 from fanout_job.mapping import Mapping
-from fanout_job.standard import Standardizer
+from fanout_job.standardizer import Record, Standardizer
 from standardize import MODEL
 
 ROOT = Path(__file__).parents[3]
@@ -39,7 +38,7 @@ def test_the_docs_show_mappings_of_several_formats() -> None:
 
 def test_the_transform_of_the_docs_does_what_it_says() -> None:
     [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    names: dict[str, Any] = {"standard": standard}
+    names: dict[str, Any] = {"Record": Record}
     exec(code, names)  # noqa: S102 - it is in the docs of this repository
     transform = names["transform"]
     british = {"order_id": "1", "country": None, "phone": "+44 1"}

@@ -35,15 +35,7 @@ class VersionMismatchException(Exception):  # noqa: N818 - AWS's name
 
 @dataclass(frozen=True)
 class Listed:
-    """One object of a source.
-
-    Attributes
-    ----------
-    path
-        s3:// URI.
-    modified
-        LastModified.
-    """
+    """One object of a source: its s3:// URI and LastModified."""
 
     path: str
     modified: datetime
@@ -51,14 +43,8 @@ class Listed:
 
 @dataclass(frozen=True)
 class SourceState:
-    """What a bookmark knows of one transformation_ctx.
-
-    Attributes
-    ----------
-    listed_at
-        When the source was last listed.
-    band
-        Path -> LastModified of the files read that had been modified within the band before that.
+    """What a bookmark knows of one transformation_ctx: when its source was last listed, and path -> LastModified of the
+    files read that had been modified within the band before that.
     """
 
     listed_at: datetime
@@ -90,16 +76,12 @@ def unread(
 
     Parameters
     ----------
-    listing
-        All objects of the source.
+    listing, now
+        All objects of the source, and the time of the listing.
     state
         What the bookmark holds for the transformation_ctx, or None.
-    now
-        The time of the listing.
-    max_band
-        Milliseconds.
-    max_files_in_band
-        How many files of the band before `now` are read; the others are left to the next run.
+    max_band, max_files_in_band
+        Milliseconds, and how many files of that band are read; the others are left to the next run.
 
     Returns
     -------
@@ -127,24 +109,15 @@ def _age(modified: datetime, now: datetime) -> float:
 
 @dataclass(frozen=True)
 class Bookmark:
-    """The bookmark of a job, one version of it.
-
-    Attributes
-    ----------
-    version
-        Grows by one with each commit; 0 before the first.
-    sources
-        transformation_ctx -> what has been read.
-    run_id
-        The job run that committed it.
-    tag
-        The stored object's ETag.
-    """
+    """One version of the bookmark of a job."""
 
     version: int = 0
+    """Grows by one with each commit; 0 before the first."""
     sources: Mapping[str, SourceState] = field(default_factory=dict)
+    """transformation_ctx -> what has been read."""
     run_id: str | None = None
     tag: str | None = None
+    """The stored object's ETag."""
 
 
 class BookmarkStore:

@@ -12,15 +12,7 @@ from .dynamicframe import DynamicFrameReader
 
 
 class GlueContext:
-    """Gives a script its Spark session and its DynamicFrames.
-
-    Attributes
-    ----------
-    spark_session
-        The session.
-    create_dynamic_frame
-        Its readers.
-    """
+    """Gives a script its Spark session and, by `create_dynamic_frame`, its DynamicFrames."""
 
     def __init__(self, sparkContext: SparkContext | None = None, **options: Any) -> None:  # noqa: N803 - AWS's name
         if options:

@@ -13,15 +13,10 @@ ENABLE, PAUSE, DISABLE = "job-bookmark-enable", "job-bookmark-pause", "job-bookm
 
 
 class Job:
-    """Marks where a script begins and commits.
-
-    Attributes
-    ----------
-    store
-        Makes what keeps the bookmarks; a seam for tests.
-    """
+    """Marks where a script begins and commits."""
 
     store: Callable[[], BookmarkStore] = BookmarkStore
+    """Makes what keeps the bookmarks; a seam for tests."""
 
     def __init__(self, glue_context_or_spark_session: Any) -> None:
         if not isinstance(glue_context_or_spark_session, GlueContext):
@@ -32,15 +27,9 @@ class Job:
         self._run_id: str | None = None
 
     def init(self, job_name: str, args: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Begin the run: read the latest version of the job's bookmark.
+        """Begin the run: read the latest version of the job's bookmark, if `getResolvedOptions` found its option.
 
-        Parameters
-        ----------
-        job_name
-            The job's own name. Whether Glue keeps a bookmark under another name is not documented, so here it fails.
-        args
-            What `getResolvedOptions` returned. "The script gets the job name and the control option for the job
-            bookmarks from the arguments": without its job_bookmark_option there is no bookmark.
+        Whether Glue keeps a bookmark under another name than the job's is not documented, so here it fails.
         """
         self._option = args.get("job_bookmark_option") or DISABLE
         if self._option not in (ENABLE, PAUSE, DISABLE):

@@ -25,21 +25,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def getResolvedOptions(args: Sequence[str], options: Sequence[str]) -> dict[str, Any]:  # noqa: N802 - AWS's name
-    """Return the declared arguments of a job run, by name, and Glue's own.
+    """Find the declared arguments of a job run in sys.argv, each of which must be there as `--name value`.
 
     Abbreviations are refused, as from Glue 6.0 on; earlier versions take them.
 
-    Parameters
-    ----------
-    args
-        sys.argv, the script first.
-    options
-        Names without dashes; each must have been passed as `--name value`.
-
     Returns
     -------
-    Name -> text. Dashes inside a name become underscores; arguments not declared are ignored. There always is a
-    job_bookmark_option, which is job-bookmark-disable where nothing was passed.
+    Name -> text, with Glue's own. Dashes inside a name become underscores; arguments not declared are ignored. There
+    always is a job_bookmark_option, which is job-bookmark-disable where nothing was passed.
 
     Raises
     ------

@@ -1,0 +1,155 @@
+"""A provider's bytes as rows of the model: read by the mapping's format, converted, transformed, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+from fanout_job.blocks import Bad, Block
+from fanout_job.columns import Convert, conversion, converted
+from fanout_job.csv_source import csv_blocks
+from fanout_job.errors import MappingError, RecordError, RowError, place_of
+from fanout_job.json_source import json_blocks, json_line_blocks
+from fanout_job.mapping import Csv, Json, JsonLines, Mapping, Xml
+from fanout_job.model import Field, Model
+from fanout_job.xml_source import xml_blocks
+
+Record = dict[str, Any]
+"""A row by field of the model, in Python's values: str, int, float, Decimal, bool, date, datetime or None."""
+
+Transform = Callable[[Record], Record | None]
+"""The user's own code for what a mapping cannot say."""
+
+
+EXTRA = Field("string", "What the mapping lists under `extra`, for `transform` to read")
+
+
+@dataclass
+class Column:
+    """How one field of the model comes about: from a source field, or from a value for all rows."""
+
+    name: str
+    field: Field
+    source: str | None
+    convert: Convert
+    constant: pa.Scalar | None = None
+
+
+class Standardizer:
+    """Turns a provider's bytes into rows of the model.
+
+    Raises
+    ------
+    MappingError
+        The mapping does not go with the model.
+    """
+
+    def __init__(self, mapping: Mapping, model: Model, transform: Transform | None = None) -> None:
+        mapping.check_fields(model)
+        self.mapping, self.model, self.transform = mapping, model, transform
+        names = [*mapping.fields, *(mapping.extra if transform is not None else ())]
+        self.columns = [self._column(name) for name in names]
+        self.wanted = list(dict.fromkeys(column.source for column in self.columns if column.source is not None))
+
+    def _column(self, name: str) -> Column:
+        field, rule = self.model.fields.get(name, EXTRA), self.mapping.rule(name)
+        column = Column(name, field, rule.source, conversion(field.arrow, rule))
+        if rule.value is not None:
+            try:
+                column.constant = column.convert(pa.array([rule.value], pa.string()))[0]
+            except (pa.ArrowInvalid, ValueError):
+                what = f"{name}'s value is no {field.type}"
+                raise MappingError(what, uri=self.mapping.name, line=rule.line) from None
+        return column
+
+    def rows(self, pieces: Iterator[bytes], bad: Bad) -> Iterator[pa.Table]:
+        """Yield tables of the model's columns and `_row`, which have a row at least.
+
+        Parameters
+        ----------
+        pieces
+            The object's bytes, unpacked.
+        bad : callable
+            Gets each row that does not fit.
+        """
+        for block in self._blocks(pieces, bad):
+            rows = self._standard(block, bad)
+            if rows.num_rows:
+                yield rows
+
+    def _blocks(self, pieces: Iterator[bytes], bad: Bad) -> Iterator[Block]:
+        how = self.mapping.format_of
+        match how:
+            case Csv():
+                return csv_blocks(pieces, how, self.wanted, bad)
+            case Json():
+                return json_blocks(pieces, how.records, self.wanted, bad)
+            case JsonLines():
+                return json_line_blocks(pieces, self.wanted, bad)
+            case Xml():
+                return xml_blocks(pieces, how, self.wanted, bad)
+
+    def _standard(self, block: Block, bad: Bad) -> pa.Table:
+        made, wrong = self._mapped(block)
+        left_out: set[int] = set()
+        if self.transform is not None:
+            made, left_out = self._transformed(self.transform, made, wrong)
+        self._check_required(made, wrong, left_out)
+        for place, error in sorted(wrong.items()):
+            error.line = block.numbers[place].as_py()
+            bad(error, block.row(place))
+        table = pa.table({"_row": block.numbers, **{name: made[name] for name in self.model.fields}})
+        absent = left_out | wrong.keys()
+        return table.filter(pa.array([n not in absent for n in range(len(table))])) if absent else table
+
+    def _mapped(self, block: Block) -> tuple[dict[str, pa.Array], dict[int, RecordError]]:
+        """Return the columns as the mapping makes them, and what is wrong with which row."""
+        count = len(block.numbers)
+        made: dict[str, pa.Array] = {name: pa.nulls(count, field.arrow) for name, field in self.model.fields.items()}
+        wrong: dict[int, RecordError] = {}
+        for column in self.columns:
+            if column.source is None:
+                made[column.name] = pa.repeat(column.constant, count)
+                continue
+            made[column.name], places = converted(block.columns[column.source], column.field.arrow, column.convert)
+            for place in places:
+                what = f"{column.name} (from {column.source!r}) is no {column.field.type}"
+                wrong.setdefault(place, RowError(what))
+        return made, wrong
+
+    def _check_required(self, made: dict[str, pa.Array], wrong: dict[int, RecordError], left_out: set[int]) -> None:
+        for name, field in self.model.fields.items():
+            if field.required and made[name].null_count:
+                for place in pc.indices_nonzero(pc.is_null(made[name])).to_pylist():
+                    if place not in left_out:
+                        wrong.setdefault(place, RowError(f"{name} has no value, and the model requires one"))
+
+    def _transformed(
+        self, transform: Transform, made: dict[str, pa.Array], wrong: dict[int, RecordError]
+    ) -> tuple[dict[str, pa.Array], set[int]]:
+        """Return the columns as the user's transform leaves them, and the places of the rows that it leaves out."""
+        rows: list[Record] = [{} for _ in range(len(next(iter(made.values()))))]
+        left_out: set[int] = set()
+        for place, record in enumerate(pa.table(made).to_pylist()):
+            if place in wrong:
+                continue
+            try:
+                changed = transform(record)
+                if changed is None:
+                    left_out.add(place)
+                elif unknown := changed.keys() - made.keys():
+                    wrong[place] = RowError(f"transform returned {', '.join(sorted(unknown))}: no field of the model")
+                else:
+                    for name, field in self.model.fields.items():
+                        pa.scalar(changed.get(name), field.arrow)
+                    rows[place] = changed
+            except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+                # Its text may hold the row: only its type and place are told.
+                what = f"transform, or what it returned, raised {type(error).__name__} at {place_of(error)}"
+                wrong[place] = RowError(what)
+        made = {n: pa.array([r.get(n) for r in rows], field.arrow) for n, field in self.model.fields.items()}
+        return made, left_out

@@ -1,0 +1,93 @@
+"""A job of one's own: a script whose work is a function of a Run comes to the same on both engines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.job.harness import PROVIDER, Harness
+from tests.unit.job.records import line, stream
+
+SCRIPT = """
+import sys
+from collections import Counter
+
+from fanout_job import run
+from fanout_job.changes import parse_change
+
+
+def days_of(source):
+    changes = source.rows(lambda line, number: parse_change(line, str(number)))
+    return source.object.index, dict(Counter(change.time[:10] for change in changes))
+
+
+def count_days(this):
+    found = this.each_object(days_of)
+    days = sum((Counter(days) for _, days in found), Counter())
+    this.put_json(f"days/{this.settings.run_id}.json", {"days": days, "order": [index for index, _ in found]})
+    this.notes["days"] = len(days)
+
+
+def handler(event, context):
+    return run.in_lambda(event, context, count_days)
+
+
+if __name__ == "__main__":
+    run.on_glue(sys.argv, count_days)
+"""
+
+DAY = 86_400
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "days.py"
+    path.write_text(SCRIPT, encoding="utf-8")
+    return path
+
+
+def change_log(days: range) -> dict[str, bytes]:
+    """One object for each day; its size differs, so that the engines spread the objects in another order."""
+    return {
+        f"{n:02}.json": b"\n".join([line(stream(ApproximateCreationDateTime=n * DAY))] * (1 + n * 7 % 11)) for n in days
+    }
+
+
+def test_what_each_object_comes_to_is_given_in_the_manifests_order(job: Harness, script: Path) -> None:
+    outcome = job.run(change_log(range(20)), script)
+    assert outcome.error is None
+    assert (outcome.result["objects"], outcome.result["days"], outcome.result["messages"]) == (20, 20, 0)
+    written = json.loads(job.read("days/run-1.json"))
+    assert written["order"] == list(range(20))
+    assert written["days"] == {f"1970-01-{n + 1:02}": 1 + n * 7 % 11 for n in range(20)}
+    assert outcome.result["rows"] == sum(written["days"].values())
+
+
+def test_a_bad_line_fails_the_run_by_its_place_and_what_follows_is_not_done(job: Harness, script: Path) -> None:
+    outcome = job.run({**change_log(range(5)), "bad.json": line(stream()) + b"\nbroken"}, script)
+    assert outcome.result["error"]["type"] == "RecordError"
+    assert f"provider={PROVIDER}/bad.json, line 2: not JSON" in outcome.result["error"]["message"]
+    assert (outcome.result["objects"], outcome.result["status"]) == (6, "failed")
+    assert job.keys_below("days/") == []
+
+
+def test_under_quarantine_the_bad_line_is_put_aside_and_the_rest_is_done(job: Harness, script: Path) -> None:
+    outcome = job.run({"bad.json": line(stream()) + b"\nbroken"}, script, on_bad_record="quarantine")
+    assert outcome.error is None
+    assert (outcome.result["rows"], outcome.result["quarantined"]) == (1, 1)
+    assert job.keys_below("days/") == ["days/run-1.json"]
+
+
+def test_a_run_without_objects_does_its_work_all_the_same(job: Harness, script: Path) -> None:
+    outcome = job.run({}, script)
+    assert outcome.error is None
+    assert json.loads(job.read("days/run-1.json")) == {"days": {}, "order": []}
+
+
+def test_a_defect_of_the_work_is_told_by_its_place_without_any_content(job: Harness, script: Path) -> None:
+    script.write_text(SCRIPT.replace("change.time[:10]", "change.nothing"), encoding="utf-8")
+    outcome = job.run(change_log(range(3)), script)
+    assert outcome.result["error"]["type"] == "UnexpectedError"
+    assert "AttributeError at days.py:" in outcome.result["error"]["message"]

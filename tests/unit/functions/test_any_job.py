@@ -1,0 +1,64 @@
+"""functions/ runs any job: it knows no format, no model and no message, only objects and what a job counted."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.world import World
+
+FUNCTIONS = Path(__file__).parents[3] / "functions"
+SOURCES = sorted(FUNCTIONS.rglob("*.py"))
+OF_FORMATS = {"csv", "xml", "gzip", "zlib", "yaml", "pyarrow", "pandas", "pyspark", "awsglue"}
+OF_JOBS = {"fanout_job", *(path.stem for path in (FUNCTIONS.parent / "glue").glob("*.py"))}
+WORDS = re.compile(
+    r"\b(csv|xml|gzip|parquet|jsonl|cloudevents?|dataref|newimage|oldimage|eventname|mapping file|standardize)\b",
+    re.IGNORECASE,
+)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The top-level names of what a module imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield str(node.module).partition(".")[0]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(FUNCTIONS).as_posix())
+def test_no_module_imports_a_format_or_a_job(path: Path) -> None:
+    assert not set(imports(path)) & (OF_FORMATS | OF_JOBS)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(FUNCTIONS).as_posix())
+def test_no_module_speaks_of_a_format_a_model_or_a_message(path: Path) -> None:
+    assert WORDS.findall(path.read_text(encoding="utf-8")) == []
+
+
+def test_the_run_of_a_job_that_nobody_has_heard_of_bears_its_name_in_lease_and_record() -> None:
+    world = World(settings={"job": "rows_per_day"})
+    world.change("a", "1", "r1")
+    claim = world.claim("a", "run1")
+    lease = world.state("a").lease
+    world.job(claim)
+    world.succeed(claim)
+
+    last = world.state("a").last_run
+    assert lease is not None
+    assert lease.plan is not None
+    assert last is not None
+    assert (lease.plan.job, last.job, last.rows) == ("rows_per_day", "rows_per_day", 1)
+
+
+def test_a_job_that_cannot_run_small_is_a_setting_and_the_claim_says_so() -> None:
+    world = World(settings={"job": "rows_per_day", "small_run_max_bytes": 0})
+    world.change("a", "1", "r1")
+
+    claim = world.claim("a", "run1")
+
+    assert (claim.decision, claim.reason) == ("glue", "SmallRunMaxBytes = 0 sends all runs to Glue")

@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fanout import bootstrap
 from fanout.bootstrap import logger
+from fanout.production import Production
 
 metrics = Metrics(namespace="glue-fanout")
 
@@ -29,10 +30,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     ``{"batchItemFailures": [{"itemIdentifier": sequence number}]}``: from where on the batch is to come again; empty
     when all of it is written.
     """
-    producer = bootstrap.producer()
-    done = producer.produce(event)
     metrics.set_default_dimensions(env=bootstrap.producer_settings().env)
-    metrics.add_metric("Unassigned", MetricUnit.Count, done.unassigned)
+    done = bootstrap.producer().produce(event)
+    _measure(done)
     told = {"records": done.records, "objects": done.objects, "unassigned": done.unassigned, "again": done.failed}
     logger.info("batch written" if done.failed is None else "batch comes again", extra=told)
     return {"batchItemFailures": [] if done.failed is None else [{"itemIdentifier": done.failed}]}
+
+
+def _measure(done: Production) -> None:
+    metrics.add_metric("Unassigned", MetricUnit.Count, done.unassigned)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from local.cloud import LaptopCloud
+from local.demo.table import deploy_with_table
 from tests.template.reading import ROOT, TEMPLATE
 
 pytestmark = pytest.mark.slow
@@ -52,9 +53,8 @@ def read(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
-    stream = "arn:aws:dynamodb:us-east-1:123456789012:table/none/stream/none"
-    producing = {"SourceStreamArn": stream, "ProviderAttribute": "Id"}
-    with LaptopCloud(TEMPLATE, producing, workdir=tmp_path_factory.mktemp("cloud")) as cloud:
+    with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud")) as cloud:
+        deploy_with_table(cloud)
         put_manifest(cloud, read(ROOT / "events/small_run/good.json"))
         yield cloud
 

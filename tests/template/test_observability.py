@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 import dispatch
+import producer
 import update_status
 from fanout.dispatcher import TickReport
 from fanout.errors import ConfigApiUnavailableError
+from fanout.production import Production
 from fanout.runs import RunRecord
 from local.stack.intrinsics import resolve
 from local.stack.template import Template
@@ -25,6 +27,10 @@ from tools.iam import Names
 
 MOMENT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 ENGINES = ("none", "small", "glue")
+PRODUCING = {
+    "SourceStreamArn": "arn:aws:dynamodb:us-east-1:123456789012:table/things/stream/x",
+    "ProviderAttribute": "tenant",
+}
 RUNBOOK = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 
 
@@ -51,7 +57,7 @@ class LambdaContext:
 @pytest.fixture(scope="module")
 def resources() -> dict[str, tuple[str, dict[str, Any]]]:
     """Logical id -> type and resolved properties, in the prod profile."""
-    template = Template.load(TEMPLATE, {"Profile": "prod", "AlarmEmail": "ops@example.com"})
+    template = Template.load(TEMPLATE, {"Profile": "prod", "AlarmEmail": "ops@example.com", **PRODUCING})
     names = Names(template, None)
     return {i: (r.type, resolve(r.properties, names)) for i, r in template.resources.items()}
 
@@ -63,12 +69,14 @@ def alarms(resources: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, dict[s
 
 @pytest.fixture
 def emitted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> set[tuple[str, frozenset[str]]]:
-    """Metric name and dimension names of everything that the two handlers can emit."""
-    for module in (dispatch, update_status):
+    """Metric name and dimension names of everything that the handlers can emit."""
+    for module in (dispatch, producer, update_status):
         monkeypatch.setattr(module.metrics.provider, "service", "glue-fanout")
         module.metrics.set_default_dimensions(env="dev")
     dispatch._measure(TickReport(scheduled_at=MOMENT.isoformat()))
     dispatch.metrics.flush_metrics()
+    producer._measure(Production(failed=None, records=1, objects=1, unassigned=1))
+    producer.metrics.flush_metrics()
     for engine in ENGINES:
         update_status._measure(
             RunRecord(run_id="r", status="succeeded", started_at=MOMENT, ended_at=MOMENT, engine=engine)  # type: ignore[arg-type]
@@ -122,7 +130,7 @@ def test_a_metric_that_nobody_emits_would_be_noticed(emitted: set[tuple[str, fro
 
 
 def test_every_alarm_tells_the_one_topic_and_stands_in_the_runbook(alarms: dict[str, dict[str, Any]]) -> None:
-    assert len(alarms) == 11
+    assert len(alarms) == 13
     for logical_id, properties in alarms.items():
         (topic,) = properties["AlarmActions"]
         assert topic.endswith("AlarmTopic")

@@ -26,9 +26,9 @@ from fanout.stream_records import ProviderAttribute, StreamRecord, restored, str
 KEY_TIME_FORMAT = "%Y/%m/%d/%H/"
 """Of the keys below provider=NAME/; runs list from near the bookmark on."""
 
-MAX_RECORD_AGE = KEY_TIME_SLACK - timedelta(hours=4)
-"""A key tells the time of its first record unless that is older: runs look no further back than the slack. Lambda hands
-over no older records either (MaximumRecordAgeInSeconds in the template).
+MAX_RECORD_AGE = KEY_TIME_SLACK - timedelta(hours=2)
+"""A key tells the time of its first record unless that is older: runs look no further back than the slack. Lambda gives
+records up two hours earlier (MaximumRecordAgeInSeconds in the template): a batch keeps its keys to its last delivery.
 """
 PARALLEL = 32
 _SEQUENCE_DIGITS = 40

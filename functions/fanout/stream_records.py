@@ -148,7 +148,11 @@ def _record(
     sequence: str, delivered_as: str, record: Mapping[str, Any], change: Any, attribute: ProviderAttribute
 ) -> StreamRecord:
     try:
-        if not isinstance(change, dict) or not isinstance(change.get("dynamodb"), dict) or not change.get("eventID"):
+        if (
+            not isinstance(change, dict)
+            or not isinstance(change.get("dynamodb"), dict)
+            or not _is_text(change.get("eventID"))
+        ):
             raise UnassignedError("is no change record of DynamoDB")
         provider = attribute.provider_of(change["dynamodb"])
         return StreamRecord(sequence, str(change["eventID"]), json_line(change), provider, change_time(change))
@@ -157,12 +161,17 @@ def _record(
         return StreamRecord(sequence, delivered_as, json_line(aside), None, change_time(record))
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 def restored(line: bytes) -> StreamRecord:
     """A record as it was written, but for whose it is."""
     written = json.loads(line)
-    change = written.get("record", written)
-    sequence = written.get("sequence") or written.get("kinesisSequenceNumber") or change["dynamodb"]["SequenceNumber"]
-    return StreamRecord(str(sequence), written["eventID"], line, None, change_time(change))
+    if "dynamodb" not in written:
+        return StreamRecord(written["sequence"], written["eventID"], line, None, change_time(written["record"]))
+    sequence = written.get("kinesisSequenceNumber") or written["dynamodb"]["SequenceNumber"]
+    return StreamRecord(str(sequence), written["eventID"], line, None, change_time(written))
 
 
 def json_line(value: Mapping[str, Any]) -> bytes:

@@ -21,6 +21,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.dynamodb.models.table import Table
 
+from local.aws.repairs.data import DYNAMODB_LOCK
+
 LOG = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.25
@@ -75,6 +77,9 @@ class StreamPoller:
         batch: list[dict[str, Any]] = []
         iterator, begun = "", 0.0
         while not self._stopped.is_set():
+            if not self._mapping.enabled:
+                self._stopped.wait(_POLL_SECONDS)
+                continue
             try:
                 if not iterator:
                     iterator = _first_iterator(streams, arn, self._mapping.starting_position)
@@ -90,7 +95,7 @@ class StreamPoller:
             begun = begun if batch else time.monotonic()
             batch += [as_event(record, arn) for record in found]
             over = time.monotonic() - begun >= int(self._mapping.max_batch_window or 0)
-            if batch and self._mapping.enabled and (room == len(found) or over or (hurried and not found)):
+            if batch and (room == len(found) or over or (hurried and not found)):
                 self._hand_over(batch)
                 batch = []
             elif not found:
@@ -100,7 +105,8 @@ class StreamPoller:
 
     def _hand_over(self, batch: list[dict[str, Any]]) -> None:
         """Invoke the function until it has settled the batch, or was invoked too often."""
-        tries, most = 0, int(self._mapping.max_retry_attempts or -1)
+        most = self._mapping.max_retry_attempts
+        tries, most = 0, -1 if most is None else int(most)
         while batch and not self._stopped.is_set():
             event = {"Records": batch}
             try:
@@ -181,17 +187,12 @@ def expire(table: Table) -> None:
     attribute = (table.ttl or {}).get("AttributeName")
     if not attribute or (table.ttl or {}).get("TimeToLiveStatus") != "ENABLED":
         return
-    try:
-        over = [item for item in table.all_items() if _is_over(item.attrs.get(attribute))]
-    except RuntimeError:  # somebody writes at this moment; there is a next time
-        return
-    for item in over:
-        table.delete_item(item.hash_key, item.range_key)
-        for told in reversed(table.stream_shard.items if table.stream_shard else []):
-            keys = told.record["dynamodb"]["Keys"]
-            if told.record["eventName"] == "REMOVE" and keys[table.hash_key_attr] == item.hash_key.to_json():
-                told.record["userIdentity"] = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
-                break
+    with DYNAMODB_LOCK:  # a record that is added meanwhile would get the number of another one
+        for item in [item for item in table.all_items() if _is_over(item.attrs.get(attribute))]:
+            table.delete_item(item.hash_key, item.range_key)
+            if table.stream_shard:
+                told = table.stream_shard.items[-1].record
+                told["userIdentity"] = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
 
 
 def _is_over(value: Any) -> bool:

@@ -85,6 +85,12 @@ PATCHES = (
     production("a foreign object counts as ours", "if left[0].id not in ids:", "if False:"),
     production("an old record keeps its old hour", "abs(now - first.time) <= MAX_RECORD_AGE", "True"),
     production("an object tells when it was packed", "compresslevel=6, mtime=0", "compresslevel=6"),
+    stream_records("any event id will do", 'or not _is_text(change.get("eventID"))', "or False"),
+    production(
+        "keys change before Lambda gives up",
+        "KEY_TIME_SLACK - timedelta(hours=2)",
+        "KEY_TIME_SLACK - timedelta(hours=4)",
+    ),
     stream_records("any name is a provider's", "return check_name(value)", "return value"),
     stream_records("the old image comes first", '("Keys", "NewImage", "OldImage")', '("OldImage", "NewImage", "Keys")'),
     # ---- the ledger's rules

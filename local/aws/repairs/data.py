@@ -15,6 +15,9 @@ from moto.dynamodb.responses import DynamoHandler
 from moto.sqs.models import Message, Queue, SQSBackend
 from moto.sqs.responses import SQSResponse
 
+DYNAMODB_LOCK = threading.RLock()
+"""Held by each call of DynamoDB."""
+
 
 def services_are_known() -> None:
     """Stock: each request lists moto's installation folder, all requests one after the other under one lock, to find
@@ -27,10 +30,9 @@ def services_are_known() -> None:
 def dynamodb_writes_are_atomic() -> None:
     """Stock: no lock, so concurrent ADDs and conditional writes can be lost. AWS: each write is atomic."""
     real_call = DynamoHandler.call_action
-    lock = threading.RLock()
 
     def call_action(self: DynamoHandler) -> Any:
-        with lock:
+        with DYNAMODB_LOCK:
             return real_call(self)
 
     DynamoHandler.call_action = call_action

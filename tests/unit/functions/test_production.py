@@ -247,3 +247,41 @@ def test_the_samples_have_all_view_types() -> None:
 
 def test_no_object_is_older_by_its_key_than_runs_look_back() -> None:
     assert timedelta(days=1) > MAX_RECORD_AGE
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff\xfe{",
+        b"[" * 100_000,
+        b'{"eventID":"e","dynamodb":[]}',
+        b'{"eventID":{"x":1},"dynamodb":{"Keys":{"pk":{"S":"ORG#a#"}}}}',
+        b'{"eventID":"e","record":5,"dynamodb":{"Keys":{"pk":{"S":"ORG#a#"}}}}',
+        b'{"eventID":"e","sequence":{},"reason":1,"dynamodb":{"Keys":{"pk":{"S":"ORG#a#"}}}}',
+        b'{"eventID":"e\\ud800","dynamodb":{"Keys":{"pk":{"S":"ORG#a#"}}}}',
+        b'{"eventID":"e","dynamodb":{"Keys":{"pk":{"S":"ORG#a#"}},"ApproximateCreationDateTime":1e999}}',
+        b'{"eventID":"e","dynamodb":{"Keys":{"pk":{"S":["ORG#a#"]}},"ApproximateCreationDateTime":NaN}}',
+        b'{"eventID":"e","dynamodb":{"Keys":[1],"ApproximateCreationDateTimePrecision":[]}}',
+    ],
+)
+def test_whatever_a_kinesis_stream_carries_the_shard_goes_on_also_when_it_is_told_twice(data: bytes) -> None:
+    shelf = Shelf()
+    record = {"eventID": "s:1", "kinesis": {"sequenceNumber": "1", "data": base64.b64encode(data).decode()}}
+
+    assert shelf.deliver(record) is None
+    assert shelf.deliver(record) is None
+    assert len(shelf.lines("s3://")) == 1
+
+
+def test_a_batch_keeps_its_keys_until_well_after_lambda_gives_it_up() -> None:
+    shelf = Shelf()
+    batch = [shelf.change(1, "a"), shelf.change(2, "b")]
+    shelf.clock.advance(hours=19, minutes=59)
+    shelf.faults.plan("objects.create", None, Fault.FAIL_BEFORE)
+
+    assert shelf.deliver(*batch) is not None
+    shelf.clock.advance(hours=1)
+    assert shelf.deliver(*batch) is None
+
+    assert [line["eventID"] for line in shelf.lines(LOG)] == ["id-1", "id-2"]

@@ -1,0 +1,98 @@
+"""template.yaml: what a table's stream adds to the stack, and that without one it adds nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from fanout.production import KEY_TIME_FORMAT, MAX_RECORD_AGE
+from local.errors import LaptopCloudError
+from local.stack.intrinsics import resolve
+from local.stack.template import Template
+from tests.template.reading import TEMPLATE
+from tools.iam import Names
+
+STREAM = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-11-25T00:00:00.000"
+KINESIS = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
+
+
+def made(**parameters: str) -> dict[str, Any]:
+    """Logical id -> resolved properties."""
+    template = Template.load(TEMPLATE, parameters)
+    names = Names(template, None)
+    return {i: resolve(r.properties, names) for i, r in template.resources.items()}
+
+
+def producer(resources: dict[str, Any]) -> set[str]:
+    return {logical_id for logical_id in resources if logical_id.startswith("Producer")}
+
+
+def statements(role: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {s["Sid"]: s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]}
+
+
+def test_without_a_stream_there_is_no_producer() -> None:
+    assert producer(made()) == producer(made(Profile="prod")) == set()
+
+
+@pytest.mark.parametrize("stream", [STREAM, KINESIS])
+def test_a_stream_brings_a_producer_that_lambda_invokes_in_order_and_with_bounds(stream: str) -> None:
+    resources = made(SourceStreamArn=stream, ProviderAttribute="pk ^ORG#([^#]+)#")
+
+    mapping = resources["ProducerMapping"]
+    assert mapping["EventSourceArn"] == stream
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert 0 < int(mapping["MaximumBatchingWindowInSeconds"]) <= 300
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ParallelizationFactor"] == 1
+    assert not mapping.get("BisectBatchOnFunctionError")
+    # By age and not by number: how fast Lambda repeats is not said, and a batch must outlast hours in which S3 refuses.
+    assert mapping["MaximumRetryAttempts"] == -1
+    age = timedelta(seconds=mapping["MaximumRecordAgeInSeconds"])
+    assert timedelta() < age < MAX_RECORD_AGE - timedelta(hours=1), "else a batch's last delivery has other keys"
+    assert age < timedelta(days=1), "a DynamoDB stream keeps records for a day"
+    assert mapping["DestinationConfig"]["OnFailure"]["Destination"].endswith("DataBucket")
+    variables = resources["ProducerFunction"]["Environment"]["Variables"]
+    assert variables["PROVIDER_ATTRIBUTE"] == "pk ^ORG#([^#]+)#"
+
+
+def test_the_producer_reads_that_stream_and_writes_the_change_log_and_what_is_put_aside() -> None:
+    own = statements(made(SourceStreamArn=STREAM, ProviderAttribute="t")["ProducerFunctionRole"])
+    elsewhere = statements(
+        made(SourceStreamArn=STREAM, ProviderAttribute="t", ChangeLogDir="s3://mine/log")["ProducerFunctionRole"]
+    )
+
+    bucket = "arn:aws:s3:::DataBucket"
+    assert own["Stream"]["Resource"] == STREAM
+    below = {
+        place: {action for s in own.values() if place in s["Resource"] for action in s["Action"]}
+        for place in (f"{bucket}/change_log/*", f"{bucket}/unassigned/*")
+    }
+    assert set(map(frozenset, below.values())) == {frozenset({"s3:GetObject", "s3:PutObject"})}
+    assert own["BatchesGivenUp"]["Resource"] == f"{bucket}/aws/lambda/*"
+    assert elsewhere["ChangeLog"]["Resource"] == "arn:aws:s3:::mine/log/*"
+    written = {s["Resource"] for s in own.values() if "s3:PutObject" in s["Action"]}
+    assert written == {*below, f"{bucket}/aws/lambda/*"}
+
+
+def test_with_a_producer_planning_knows_the_time_in_its_keys() -> None:
+    def key_time_format(**parameters: str) -> str:
+        return str(made(**parameters)["ClaimFunction"]["Environment"]["Variables"]["KEY_TIME_FORMAT"])
+
+    assert key_time_format(SourceStreamArn=STREAM, ProviderAttribute="tenant") == KEY_TIME_FORMAT
+    assert key_time_format(KeyTimeFormat="%Y/") == "%Y/"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"SourceStreamArn": STREAM},
+        {"SourceStreamArn": "arn:aws:dynamodb:us-east-1:123456789012:table/orders", "ProviderAttribute": "tenant"},
+        {"SourceStreamArn": STREAM, "ProviderAttribute": " ^a"},
+    ],
+)
+def test_a_stream_without_attribute_and_a_table_in_its_place_are_refused(parameters: dict[str, str]) -> None:
+    with pytest.raises(LaptopCloudError):
+        made(**parameters)

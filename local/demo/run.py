@@ -63,12 +63,12 @@ def run(plan: Plan, template: Path, workdir: Path, screen: Screen, stage: type[S
     return report
 
 
-def register(cloud: LaptopCloud, providers: Iterable[str]) -> None:
-    """Tell the built-in config API of providers, due every hour."""
+def register(cloud: LaptopCloud, providers: Iterable[str], minutes: int = FREQUENCY_MINUTES) -> None:
+    """Tell the built-in config API of providers, each due as often as `minutes` say."""
     outputs = cloud.outputs
     secret = cloud.client("secretsmanager").get_secret_value(SecretId=outputs["ConfigApiKeySecretArn"])
     headers = {"x-api-key": secret["SecretString"], "Content-Type": "application/json"}
-    body = json.dumps({"frequency": str(FREQUENCY_MINUTES)}).encode()
+    body = json.dumps({"frequency": str(minutes)}).encode()
     for provider in providers:
         url = f"{outputs['ConfigApiUrl']}/{quote(provider)}"
         with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"), timeout=60):

@@ -37,7 +37,7 @@ def keep_up(
         with LaptopCloud(template, overrides, workdir, port=port) as cloud:
             if table:
                 deploy_with_table(cloud)
-                register(cloud, ["aurora"])
+                register(cloud, ["aurora"], minutes=1)
             tickers = _tickers(cloud, speed)
             _say(describe(cloud) + (_TABLE_COMMAND if table else ""))
             _serve_console(workdir / "cloud.json", port)
@@ -131,7 +131,7 @@ _COMMANDS = """\
 """What one looks at first; version 1 of the AWS CLI wants to be told SQS's endpoint on the command line."""
 
 _TABLE_COMMAND = """\
-A change of the table becomes a message at the tick after the next minute:
+A change of the table becomes a message at the tick after the next minute (--speed 15 ticks each minute):
 
   aws dynamodb put-item --table-name things \\
     --item '{"pk": {"S": "ORG#aurora#1"}, "sk": {"N": "1"}, "title": {"S": "hello"}}'

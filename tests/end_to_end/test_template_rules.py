@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def test_names_limits_and_variables_come_from_the_template_alone(tmp_path: Path, workdir: Path) -> None:
     changed = template_copy(
         tmp_path,
-        ("Name: !Sub etl-${Env}-change_log", "Name: !Sub renamed-${Env}-job"),
+        ("Name: !Sub etl-${Env}-${Job}", "Name: !Sub renamed-${Env}-job"),
         ("FunctionName: !Sub ${AWS::StackName}-claim", "FunctionName: !Sub other-${Env}-claim"),
         ("      Handler: config_api.handler\n      Timeout: 25", "      Handler: config_api.handler\n      Timeout: 7"),
         ("MAX_WORKERS: !Ref MaxWorkers", "MAX_WORKERS: 123"),

@@ -210,7 +210,7 @@ def test_doctor_says_what_is_missing(fanout: Fanout, provider: str) -> None:
     failed = [check for check in report.json["checks"] if check["verdict"] == "fail"]
     assert report.status == 1
     assert [check["name"] for check in failed] == ["job script"]
-    assert "sam uploads" in failed[0]["advice"]
+    assert "deploy again, which publishes it" in failed[0]["advice"]
 
 
 def test_doctor_notices_that_the_bucket_s_notifications_were_switched_off(fanout: Fanout, provider: str) -> None:

@@ -115,7 +115,7 @@ def test_an_update_without_a_change_publishes_and_changes_nothing(project: Proje
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ('raise RuntimeError("no room")', "the jobs' library was not published: RuntimeError: no room"),
+        ('raise RuntimeError("no room")', "the job was not published: RuntimeError: no room"),
         ("import os; os._exit(3)", "no answer came within .* because its function .* failed: Runtime.ExitError"),
         ("import time; time.sleep(60)", r"no answer came within 5 s \(ServiceTimeout\)"),
     ],

@@ -1,4 +1,4 @@
-"""Random histories, and the invariants of FAULTS.md that are checked at every write, report and step.
+"""Random histories, and the invariants that are checked at every write, report and step.
 
 I1 no change is lost. I2 at most one effective run of a provider. I3 the bookmark never passes an unacknowledged row.
 I4 nobody is running beyond the lease. I5 one bad provider never blocks another.
@@ -285,7 +285,10 @@ class Histories(RuleBasedStateMachine):
         since, earlier = after.bookmark.since, before.bookmark.since
         assert since is None or earlier is None or earlier <= since
         self.runs.add((after.provider, run.run_id))
-        if run.run_dir + "manifest.json" in self.world.objects.stored:
+        if held.plan is not None and held.plan.engine == "none":
+            # Beside it there may be a manifest, by a claim that was given up and listed before objects were deleted.
+            assert run.run_dir not in {run.run_dir for run in after.bookmark.recent}
+        elif run.run_dir + "manifest.json" in self.world.objects.stored:
             for key, etag in self.manifest(run.run_dir):
                 missing = self.rows[key, etag] - self.queue.ids.keys()
                 assert not missing, f"I3: committed {key} before {missing} were acknowledged"

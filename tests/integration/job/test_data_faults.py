@@ -1,4 +1,4 @@
-"""FAULTS.md, Data 18-24: each case on both engines. Those that need a misbehaving queue are in test_sending.py."""
+"""Bad data, cases 18 to 24 of docs/guarantees.md: each on both engines. Those that need a misbehaving queue are in test_sending.py."""
 
 from __future__ import annotations
 

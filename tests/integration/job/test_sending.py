@@ -1,4 +1,4 @@
-"""FAULTS.md, Data 18 and 19: a queue that is slow, fails, throttles, breaks or stays broken."""
+"""Cases 18 and 19 of docs/guarantees.md: a queue that is slow, fails, throttles, breaks or stays broken."""
 
 from __future__ import annotations
 

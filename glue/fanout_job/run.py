@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,10 +126,9 @@ def do(work: Callable[[Run], None], this: Run) -> dict[str, Any]:
     started, workers = time.monotonic(), 0
     failed: JobError | None = None
     try:
-        work(this)
+        with suppress(RunFailedError):  # what failed is in the tally
+            work(this)
         workers = spark_workers() if this.engine == "glue" else 1
-    except RunFailedError:
-        pass  # what failed is in the tally
     except JobError as error:
         failed = error
     except Exception as error:  # noqa: BLE001 - the result is recorded whatever happens, Spark's own errors included

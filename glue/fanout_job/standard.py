@@ -57,11 +57,9 @@ def read_mapping(this: Run) -> tuple[Mapping, dict[str, str]]:
         try:
             found = s3.get_object(Bucket=bucket, Key=key)
             text = found["Body"].read()
-        except ClientError as error:
+        except (BotoCoreError, ClientError) as error:
             if code_of(error) in ("NoSuchKey", "404"):
                 continue
-            raise StorageError(f"cannot be read ({code_of(error)})", uri=f"s3://{bucket}/{key}") from None
-        except BotoCoreError as error:
             raise StorageError(f"cannot be read ({code_of(error)})", uri=f"s3://{bucket}/{key}") from None
         mapping = Mapping.parse(text, f"s3://{bucket}/{key}")
         return mapping, {"key": key, "version": found.get("VersionId") or found["ETag"].strip('"')}

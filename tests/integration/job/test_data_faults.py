@@ -1,4 +1,4 @@
-"""Bad data, cases 18 to 24 of docs/guarantees.md: each on both engines. Those that need a misbehaving queue are in test_sending.py."""
+"""Bad data, cases 18 to 24 of docs/guarantees.md, on both engines; test_sending.py has the misbehaving queue."""
 
 from __future__ import annotations
 

@@ -70,6 +70,7 @@ def test_a_bad_line_fails_the_run_by_its_place_and_what_follows_is_not_done(job:
     assert outcome.result["error"]["type"] == "RecordError"
     assert f"provider={PROVIDER}/bad.json, line 2: not JSON" in outcome.result["error"]["message"]
     assert (outcome.result["objects"], outcome.result["status"]) == (6, "failed")
+    assert outcome.result["workers"] == 1, "they cost money although the run failed"
     assert job.keys_below("days/") == []
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from cli.errors import UsageError
 from fanout.manifests import ObjectStore
 from fanout.production import KEY_TIME_FORMAT, MAX_RECORD_AGE, packed
-from fanout.stream_records import ProviderAttribute, UnassignedError, json_line
+from fanout.stream_records import ProviderAttribute, UnassignedError, json_line, unassigned_line
 from fanout.times import format_iso, parse_iso
 
 MAX_HELD_BYTES = 64 * 2**20
@@ -153,12 +153,11 @@ def _portions(
     for line in _item_lines(objects, export.files):
         record = insert_record(export, json.loads(line)["Item"], key_names)
         try:
-            provider: str | None = attribute.provider_of(record["dynamodb"])
+            provider, written = attribute.provider_of(record["dynamodb"]), json_line(record)
         except UnassignedError as reason:
-            provider = None
-            record = {"eventID": record["eventID"], "reason": str(reason), "sequence": "0", "record": record}
-        held[provider].append(json_line(record))
-        size += len(held[provider][-1])
+            provider, written = None, unassigned_line(record["eventID"], reason, "0", record)
+        held[provider].append(written)
+        size += len(written)
         if size > MAX_HELD_BYTES:
             yield dict(held)
             held.clear()

@@ -157,8 +157,13 @@ def _record(
         provider = attribute.provider_of(change["dynamodb"])
         return StreamRecord(sequence, str(change["eventID"]), json_line(change), provider, change_time(change))
     except UnassignedError as reason:
-        aside = {"eventID": delivered_as, "reason": str(reason), "sequence": sequence, "record": record}
-        return StreamRecord(sequence, delivered_as, json_line(aside), None, change_time(record))
+        line = unassigned_line(delivered_as, reason, sequence, record)
+        return StreamRecord(sequence, delivered_as, line, None, change_time(record))
+
+
+def unassigned_line(event_id: str, reason: UnassignedError, sequence: str, record: Mapping[str, Any]) -> bytes:
+    """What is kept of a record that is nobody's."""
+    return json_line({"eventID": event_id, "reason": str(reason), "sequence": sequence, "record": record})
 
 
 def _is_text(value: Any) -> bool:

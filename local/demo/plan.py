@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from local.demo.sample_data import DEFAULT_START, NAMES, STYLES, Part, change_log
+from local.demo.sample_data import DEFAULT_START, STYLES, Part, change_log, provider_names
 from local.errors import DemoError
 
 P = TypeVar("P", bound="Plan")
@@ -60,7 +60,7 @@ def generated_plan(providers: int, rows: int, seed: int = 1) -> Plan:
     """
     if providers < 1 or rows < providers * 10:
         raise DemoError(f"PROVIDERS={providers} ROWS={rows}: give at least one provider, and ten rows for each.")
-    names = [*NAMES, *(f"provider-{n:03d}" for n in range(len(NAMES), providers))][:providers]
+    names = provider_names(providers)
     styles = dict(zip(names, itertools.cycle(STYLES), strict=False))
     weights = [1 / (n + 1.5) for n in range(providers)]
     counts = [max(8, round(rows * 0.95 * weight / sum(weights))) for weight in weights]

@@ -21,6 +21,11 @@ _WORDS = ["alder", "birch", "cedar", "elm", "fir", "hazel", "larch", "maple", "o
 NAMES = ["aurora", "borealis", "cumulus", "drizzle", "equinox", "foehn", "gale", "hail"]
 
 
+def provider_names(count: int) -> list[str]:
+    """Names of so many providers."""
+    return [*NAMES, *(f"provider-{n:03d}" for n in range(len(NAMES), count))][:count]
+
+
 class Shape(StrEnum):
     """Who wrote the change log."""
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.demo.run import FREQUENCY_MINUTES, register
-from local.demo.sample_data import NAMES, attributes
+from local.demo.sample_data import attributes, provider_names
 
 if TYPE_CHECKING:
     from local.cloud import LaptopCloud
@@ -142,7 +142,7 @@ def run(
     from local.cloud import LaptopCloud
 
     started = time.monotonic()
-    names = [*NAMES, *(f"provider-{n:03d}" for n in range(len(NAMES), providers))][:providers]
+    names = provider_names(providers)
     with LaptopCloud(template, {"MessageOrder": "key"}, workdir) as cloud:
         deploy_with_table(cloud)
         say(f"table {TABLE} has a stream, from which the stack writes the change log")

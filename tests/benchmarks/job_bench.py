@@ -10,14 +10,12 @@ says. Results depend on a quiet machine: the stub needs a part of it too.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -44,6 +42,7 @@ from fanout_job.run import Run  # noqa: E402
 from fanout_job.settings import Settings  # noqa: E402
 from fanout_job.task import guarded  # noqa: E402
 from tests.benchmarks.job_change_log import PROVIDER, make_change_log  # noqa: E402
+from tests.benchmarks.reporting import report, targets_table  # noqa: E402
 from tests.benchmarks.sqs_stub import RunningStub, running_stub  # noqa: E402
 
 LATENCY_MS = 15
@@ -335,9 +334,7 @@ def table(figures: dict[str, Any]) -> str:
         "",
         f"The engines cross at {cross['rows']:,} rows, {cross['bytes'] / 1e6:.1f} MB." if cross else "No crossing.",
     ]
-    lines += ["", "| target | measured | asked for | met |", "|---|--:|--:|---|"]
-    for name, found in figures["targets"].items():
-        lines.append(f"| {name} | {found['measured']:,} | {found['target']:,} | {'yes' if found['met'] else 'NO'} |")
+    lines += targets_table(figures, "asked for")
     return "\n".join(lines)
 
 
@@ -366,31 +363,5 @@ def plot(figures: dict[str, Any], path: Path) -> None:
     drawn.savefig(path, dpi=130)
 
 
-def main() -> int:
-    """Measure, print, write; return 0 if the targets are met."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=500_000, help="rows of the change log")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench", help="where job.json, .md and .png go")
-    given = parser.parse_args()
-    os.environ.update(
-        AWS_ACCESS_KEY_ID="bench",
-        AWS_SECRET_ACCESS_KEY="bench",
-        AWS_DEFAULT_REGION="us-east-1",
-        PYSPARK_PYTHON=sys.executable,
-        PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "glue")]),
-        SPARK_LOCAL_IP="127.0.0.1",
-    )
-    with tempfile.TemporaryDirectory(prefix="job-bench-") as folder:
-        start = time.perf_counter()
-        figures = measure(Path(folder), given.rows)
-        figures["seconds"] = round(time.perf_counter() - start)
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "job.json").write_text(json.dumps(figures, indent=2) + "\n")
-    (given.out / "job.md").write_text(table(figures) + "\n")
-    plot(figures, given.out / "job.png")
-    print(table(figures))
-    return 0 if all(found["met"] for found in figures["targets"].values()) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report("job", __doc__, 500_000, "the change log", measure, table, plot))

@@ -10,7 +10,6 @@ to pyarrow, with one core each, and ours on Spark to plain Spark, with two.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -18,7 +17,6 @@ import random
 import resource
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "glue")]
 
 from pyarrow import parquet  # noqa: E402 - the project is not installed, so the path comes first
 
+from tests.benchmarks.reporting import report, targets_table  # noqa: E402
 from tests.benchmarks.sqs_stub import ETAG, RunningStub, running_stub  # noqa: E402
 
 PROVIDER = "acme"
@@ -281,36 +280,9 @@ def table(figures: dict[str, Any]) -> str:
         memory = f"{found['python_mb']} | {found['java_mb'] or ''}"
         cpu = f"{found['cpu_seconds']:.1f}" if "cpu_seconds" in found else "not measured"
         lines.append(f"| {name} | {found['seconds']:.1f} | {rate} | {cpu} | {memory} |")
-    lines += ["", "| target | measured | at most | met |", "|---|--:|--:|---|"]
-    for name, found in figures["targets"].items():
-        lines.append(f"| {name} | {found['measured']:,} | {found['target']:,} | {'yes' if found['met'] else 'NO'} |")
+    lines += targets_table(figures, "at most")
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Measure, print, write; return 0 if the targets are met."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=9_200_000, help="rows of CSV, 117 bytes each")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench", help="where standardize.json and .md go")
-    given = parser.parse_args()
-    os.environ.update(
-        AWS_ACCESS_KEY_ID="bench",
-        AWS_SECRET_ACCESS_KEY="bench",
-        AWS_DEFAULT_REGION="us-east-1",
-        PYSPARK_PYTHON=sys.executable,
-        PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "glue")]),
-        SPARK_LOCAL_IP="127.0.0.1",
-    )
-    with tempfile.TemporaryDirectory(prefix="standardize-bench-") as folder:
-        start = time.perf_counter()
-        figures = measure(Path(folder), given.rows)
-        figures["seconds"] = round(time.perf_counter() - start)
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "standardize.json").write_text(json.dumps(figures, indent=2) + "\n")
-    (given.out / "standardize.md").write_text(table(figures) + "\n")
-    print(table(figures))
-    return 0 if all(found["met"] for found in figures["targets"].values()) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report("standardize", __doc__, 9_200_000, "CSV, 117 bytes each", measure, table))

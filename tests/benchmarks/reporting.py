@@ -1,0 +1,72 @@
+"""What the jobs' benchmarks share: their command line, Spark's environment, and the report that they write."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+Figures = dict[str, Any]
+
+
+def targets_table(figures: Figures, bound: str) -> list[str]:
+    """The targets as lines of a Markdown table; `bound` says what a target is, such as "at most"."""
+    lines = ["", f"| target | measured | {bound} | met |", "|---|--:|--:|---|"]
+    for name, found in figures["targets"].items():
+        lines.append(f"| {name} | {found['measured']:,} | {found['target']:,} | {'yes' if found['met'] else 'NO'} |")
+    return lines
+
+
+def report(
+    name: str,
+    about: str | None,
+    rows: int,
+    what: str,
+    measure: Callable[[Path, int], Figures],
+    table: Callable[[Figures], str],
+    plot: Callable[[Figures, Path], None] | None = None,
+) -> int:
+    """Measure, print, write; return 0 if the targets are met.
+
+    Parameters
+    ----------
+    name
+        Of the files that are written: NAME.json, NAME.md and, with `plot`, NAME.png.
+    about
+        The benchmark's docstring.
+    rows, what
+        How many rows, unless the command line says otherwise, and of what.
+    measure
+        Gets a folder for what it makes and the number of rows.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=rows, help=f"rows of {what}")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench", help=f"where {name}.json and others go")
+    given = parser.parse_args()
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="bench",
+        AWS_SECRET_ACCESS_KEY="bench",
+        AWS_DEFAULT_REGION="us-east-1",
+        PYSPARK_PYTHON=sys.executable,
+        PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "glue")]),
+        SPARK_LOCAL_IP="127.0.0.1",
+    )
+    with tempfile.TemporaryDirectory(prefix=f"{name}-bench-") as folder:
+        start = time.perf_counter()
+        figures = measure(Path(folder), given.rows)
+        figures["seconds"] = round(time.perf_counter() - start)
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (given.out / f"{name}.md").write_text(table(figures) + "\n")
+    if plot is not None:
+        plot(figures, given.out / f"{name}.png")
+    print(table(figures))
+    return 0 if all(found["met"] for found in figures["targets"].values()) else 1

@@ -29,6 +29,10 @@ from fanout_job.task import Source
 
 ROW_GROUP_BYTES = 2**25
 """Rows gathered in memory before they are written; a row group of the file."""
+UPLOADS = 3
+"""How often a file is put that somebody, or an upload of this run whose answer was lost, wrote meanwhile."""
+WRITTEN_MEANWHILE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "404", "NoSuchKey"})
+"""S3's answers to a put that depends on what was there before."""
 
 
 def convert(this: Run, model: Model, transform: Transform | None) -> None:
@@ -99,27 +103,45 @@ def convert_object(source: Source, mapping: Mapping, model: Model, transform: Tr
 def upload(source: Source, file: IO[bytes], key: str) -> None:
     """Put a file where the source's rows belong, unless the source has changed meanwhile.
 
-    A run that was given up and is still going must not replace the rows of a newer source by those of an older one.
+    A run that was given up and is still going must not replace the rows of a newer source by those of an older one:
+    the file is replaced only if nobody has written it since the source was last seen to be as planned.
 
     Raises
     ------
     ObjectChangedError, StorageError
     """
     obj, s3, bucket = source.object, source.task.s3, source.task.settings.data_bucket
+    for _ in range(UPLOADS):
+        before = etag_of(s3, bucket, key)
+        now = etag_of(s3, obj.bucket, obj.key)
+        if now != obj.etag:
+            what = "overwritten" if now else "deleted"
+            raise ObjectChangedError(f"was {what} after the run was planned; the next run plans anew", uri=obj.uri)
+        file.seek(0)
+        as_seen = {"IfMatch": before} if before else {"IfNoneMatch": "*"}
+        try:
+            s3.put_object(Bucket=bucket, Key=key, Body=file, ContentType="application/vnd.apache.parquet", **as_seen)
+        except (BotoCoreError, ClientError) as error:
+            if code_of(error) in WRITTEN_MEANWHILE:
+                continue
+            raise StorageError(f"cannot be written ({code_of(error)})", uri=f"s3://{bucket}/{key}") from None
+        return
+    raise ObjectChangedError("is being written by another run; the next run plans anew", uri=f"s3://{bucket}/{key}")
+
+
+def etag_of(s3: Any, bucket: str, key: str) -> str | None:
+    """Return the ETag of an object, without its quotes; None if it is not there.
+
+    Raises
+    ------
+    StorageError
+    """
     try:
-        now = s3.head_object(Bucket=obj.bucket, Key=obj.key)["ETag"].strip('"')
+        return str(s3.head_object(Bucket=bucket, Key=key)["ETag"]).strip('"')
     except (BotoCoreError, ClientError) as error:
-        if code_of(error) not in ("404", "NoSuchKey"):
-            raise StorageError(f"cannot be read ({code_of(error)})", uri=obj.uri) from None
-        now = None
-    if now != obj.etag:
-        what = "overwritten" if now else "deleted"
-        raise ObjectChangedError(f"was {what} after the run was planned; the next run plans anew", uri=obj.uri)
-    file.seek(0)
-    try:
-        s3.put_object(Bucket=bucket, Key=key, Body=file, ContentType="application/vnd.apache.parquet")
-    except (BotoCoreError, ClientError) as error:
-        raise StorageError(f"cannot be written ({code_of(error)})", uri=f"s3://{bucket}/{key}") from None
+        if code_of(error) in ("404", "NoSuchKey"):
+            return None
+        raise StorageError(f"cannot be read ({code_of(error)})", uri=f"s3://{bucket}/{key}") from None
 
 
 def check(

@@ -332,7 +332,10 @@ PATCHES = (
     xml_source("a document that is cut off", '            self._parse(b"", True)', "            pass"),
     mapping("aliases", "if isinstance(event, yaml.AliasEvent):", "if False:"),
     mapping("a name twice", "if key.value in seen:", "if False:"),
-    standard("a newer source", "    if now != obj.etag:", "    if now is None:"),
+    standard("a newer source", "        if now != obj.etag:", "        if now is None:"),
+    standard("a file that was written meanwhile", '{"IfMatch": before} if before else {"IfNoneMatch": "*"}', "{}"),
+    standard("a first file that was written meanwhile", ' else {"IfNoneMatch": "*"}', " else {}"),
+    standard("an upload whose answer was lost", "UPLOADS = 3", "UPLOADS = 1"),
     standardizer("a required field", "if field.required and made[name].null_count:", "if False:"),
     standard("a bad source replaces its file", 'or settings.on_bad_record == "fail"', ""),
     standardizer(

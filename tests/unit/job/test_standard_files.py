@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -32,12 +33,23 @@ class MemoryS3:
         self.objects: dict[str, tuple[bytes, str]] = {}
         self.puts = 0
         self.refuse_puts = False
+        self.before_put: Callable[[], None] = nothing
+        self.lost_answers = 0
 
     def put_object(self, Bucket: str, Key: str, Body: Any, **how: str) -> None:  # noqa: N803 - boto3's names
         if self.refuse_puts:
             raise ClientError({"Error": {"Code": "SlowDown"}}, "PutObject")
+        before_put, self.before_put = self.before_put, nothing
+        before_put()
+        there = self.objects[Key][1] if Key in self.objects else None
+        if ("IfMatch" in how and how["IfMatch"] != there) or ("IfNoneMatch" in how and there):
+            raise ClientError({"Error": {"Code": "PreconditionFailed"}}, "PutObject")
         self.puts += 1
         self.objects[Key] = (Body if isinstance(Body, bytes) else Body.read(), f"{self.puts}")
+        if "IfMatch" in how or "IfNoneMatch" in how:
+            self.lost_answers, lost = max(0, self.lost_answers - 1), self.lost_answers
+            if lost:  # the client sends the same request again, and hears what that one meets
+                raise ClientError({"Error": {"Code": "PreconditionFailed"}}, "PutObject")
 
     def get_object(self, Bucket: str, Key: str, IfMatch: str, **how: str) -> dict[str, Any]:  # noqa: N803
         if self.head_object(Bucket, Key)["ETag"] != IfMatch:
@@ -58,6 +70,10 @@ class MemoryS3:
 
     def copy_object(self, Key: str, CopySource: dict[str, str], **how: str) -> None:  # noqa: N803
         self.objects[Key] = self.objects[CopySource["Key"]]
+
+
+def nothing() -> None:
+    """Happens before most puts."""
 
 
 def refused(status: int) -> ClientError:
@@ -158,6 +174,38 @@ def test_a_run_that_was_given_up_does_not_put_old_rows_in_place_of_new_ones() ->
     [failure] = acme.run(old, transform=meanwhile).failures
     assert failure["type"] == "ObjectChangedError"
     assert acme.ids() == ["new"]
+
+
+@pytest.mark.parametrize("earlier", [b"a,b\nearlier,1\n", None])
+def test_a_source_that_is_replaced_between_its_last_check_and_the_upload_keeps_the_newer_rows(
+    earlier: bytes | None,
+) -> None:
+    acme = Provider()
+    if earlier:
+        acme.run(acme.put(earlier))
+    old = acme.put(b"a,b\nold,1\n")
+    acme.s3.before_put = lambda: run_of_a_newer(acme)
+    [failure] = acme.run(old).failures
+    assert failure["type"] == "ObjectChangedError"
+    assert acme.ids() == ["new"]
+
+
+def run_of_a_newer(acme: Provider) -> None:
+    assert not acme.run(acme.put(b"a,b\nnew,1\n")).failures
+
+
+def test_an_upload_whose_answer_was_lost_is_made_again() -> None:
+    acme = Provider()
+    acme.s3.lost_answers = 1
+    assert acme.run(acme.put(b"a,b\nx,1\n")).failures == []
+    assert acme.ids() == ["x"]
+
+
+def test_a_file_that_others_keep_writing_is_left_to_the_next_run() -> None:
+    acme = Provider()
+    acme.s3.lost_answers = 9
+    [failure] = acme.run(acme.put(b"a,b\nx,1\n")).failures
+    assert (failure["type"], failure["object"]) == ("ObjectChangedError", f"s3://data/{FILE}")
 
 
 def test_a_failed_upload_leaves_the_file_as_it_was_and_the_next_run_replaces_it() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -171,4 +172,5 @@ def _item_lines(objects: ObjectStore, files: Iterable[str]) -> Iterator[bytes]:
         body = objects.read(file)
         if body is None:
             raise UsageError(f"{file} is named in the export's manifest, but is not there")
-        yield from (line for line in gzip.decompress(body).splitlines() if line)
+        with gzip.open(io.BytesIO(body)) as lines:
+            yield from (line for line in lines if line.strip())

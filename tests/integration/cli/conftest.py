@@ -61,6 +61,16 @@ class Fanout:
         file.write_bytes(body)
         assert self("put", provider, str(file), "--as", key).status == 0
 
+    def messages(self) -> list[dict[str, Any]]:
+        """All messages that are in the queue now; they are taken out."""
+        sqs, url = self.cloud.client("sqs"), self.cloud.outputs["ChangesQueueUrl"]
+        found = []
+        while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in batch:
+                found.append(json.loads(message["Body"]))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
 
 def change(identity: str) -> dict[str, Any]:
     """A DynamoDB stream record."""

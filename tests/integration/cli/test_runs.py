@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -13,13 +12,7 @@ from tests.integration.cli.conftest import Fanout
 
 def messages(fanout: Fanout) -> list[str]:
     """The ids of all messages that are in the queue now; they are taken out."""
-    sqs, url = fanout.cloud.client("sqs"), fanout.cloud.outputs["ChangesQueueUrl"]
-    found = []
-    while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for message in batch:
-            found.append(json.loads(message["Body"])["id"])
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    return sorted(found)
+    return sorted(message["id"] for message in fanout.messages())
 
 
 @pytest.fixture

@@ -21,6 +21,9 @@ NEWS_WINDOW_SECONDS = 20
 PRODUCER_MEMORY_MB = 1024
 SHARDS = 4
 """A new on-demand table has so many partitions, each with a shard. Source: "DynamoDB on-demand capacity mode"."""
+EMF_METRICS = 1
+ALARM_METRICS = 2
+"""What the producer adds to those of `tools.cost`; a test counts them."""
 PRODUCER_SECONDS = {"batch": 0.3, "object": 0.003, "record": 0.0001}
 """Guesses, rounded up: 32 objects are written at once, and a record is parsed, packed and written as JSON."""
 RUN_SECONDS = 15
@@ -72,6 +75,10 @@ class Chain:
         bill["S3"] = self.objects * (PRICES["s3_list_or_put"] + PRICES["s3_get"])
         bill["SQS"] = self.objects * 1.3 * PRICES["sqs_request"]  # sent one by one, received and deleted by tens
         bill["DynamoDB"] = self.objects * 2 * PRICES["dynamodb_write"]  # a mark, in the table and in its index
+        if self.load.profile == "prod":
+            bill["CloudWatch"] = 12 * (
+                EMF_METRICS * PRICES["metric_month"] + ALARM_METRICS * PRICES["alarm_metric_month"]
+            )
         return bill
 
     def year(self) -> float:

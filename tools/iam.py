@@ -16,8 +16,13 @@ from local.aws.account import ACCOUNT_ID, REGION
 from local.stack.intrinsics import resolve
 from local.stack.template import Template
 
-EVERYTHING = {"Profile": "prod", "ApiLogsRole": "create"}
-"""The parameters with which the template has every role and policy that it can have."""
+EVERYTHING = {
+    "Profile": "prod",
+    "ApiLogsRole": "create",
+    "SourceStreamArn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/things/stream/1",
+    "ProviderAttribute": "tenant",
+}
+"""The parameters with which the template has every role that it can have."""
 _NAMED_BY = {
     "AWS::DynamoDB::Table": "dynamodb:{region}:{account}:table/{id}",
     "AWS::Glue::Job": "glue:{region}:{account}:job/{id}",

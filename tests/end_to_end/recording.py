@@ -21,6 +21,7 @@ from fanout.adapters import DynamoLedger
 from fanout.runs import Lease
 from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
+from local.demo.table import PROVIDER_ATTRIBUTE, TABLE, make_table
 from local.stack.template import Template
 from tests.end_to_end.conftest import ROOT, ConfigApi
 from tests.harness.call_log import call_log
@@ -28,7 +29,8 @@ from tools.iam import EVERYTHING
 
 CANARY = "canary-5f1d0c7e9a"
 """In every row, good or bad, and so allowed in the change log, on the queue, and nowhere else."""
-PARAMETERS = {**EVERYTHING, "SmallRunMaxBytes": 3000}
+PARAMETERS = {**EVERYTHING, "SmallRunMaxBytes": 3000, "SourceStreamArn": "", "ProviderAttribute": ""}
+"""At first; the table whose stream is read comes into being beside the stack."""
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
 
@@ -47,10 +49,11 @@ class Recording:
         self.folder = folder
         self.state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         self.key: str = self.state.pop("key")
+        self.source: dict[str, Any] = self.state.pop("source")
 
     @property
     def template(self) -> Template:
-        return Template.load(ROOT / "template.yaml", PARAMETERS)
+        return Template.load(ROOT / "template.yaml", {**PARAMETERS, **self.source})
 
     def physical_id(self, logical_id: str) -> str:
         return str(self.state["physical_ids"][logical_id])
@@ -135,8 +138,10 @@ def record(folder: Path, drivers: Drivers) -> None:
         s3.put_object(Bucket=bucket, Key="change_log/provider=tiny/part-1.json.gz", Body=rows(10, "tiny-again"))
         answers.append(cloud.tick(datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=20)))
         cloud.wait(180)
+        source = _follow_a_table(cloud)
         state = {
             "key": api.headers["x-api-key"],
+            "source": source,
             "physical_ids": {name: cloud.physical_id(name) for name in cloud._up()[1].made},
             "ticks": answers,
             **_dump(cloud, bucket),
@@ -180,6 +185,17 @@ def _lose_a_run(cloud: LaptopCloud) -> None:
     store.put(store.get("quiet").model_copy(update={"lease": lease}))
 
 
+def _follow_a_table(cloud: LaptopCloud) -> dict[str, str]:
+    """Have the stack write the change log from a table's stream, a record of nobody among its own; its parameters."""
+    source = {"SourceStreamArn": make_table(cloud), "ProviderAttribute": PROVIDER_ATTRIBUTE}
+    cloud.update(parameters=source)
+    for name in ("ORG#tiny#1", "of nobody"):
+        item = {"pk": {"S": name}, "sk": {"N": "1"}, "secret": {"S": CANARY}}
+        cloud.client("dynamodb").put_item(TableName=TABLE, Item=item)
+    cloud.deliver_events()
+    return source
+
+
 def _item(cloud: LaptopCloud, provider: str) -> dict[str, Any]:
     key = {"provider": {"S": provider}}
     found = cloud.client("dynamodb").get_item(TableName=cloud.outputs["RunLedgerTable"], Key=key)
@@ -193,7 +209,14 @@ def _until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.2)
 
 
-FUNCTIONS = ("DispatchFunction", "ClaimFunction", "UpdateStatusFunction", "SmallRunFunction", "ConfigApiFunction")
+FUNCTIONS = (
+    "DispatchFunction",
+    "ClaimFunction",
+    "UpdateStatusFunction",
+    "SmallRunFunction",
+    "ConfigApiFunction",
+    "ProducerFunction",
+)
 
 
 def _dump(cloud: LaptopCloud, bucket: str) -> dict[str, Any]:

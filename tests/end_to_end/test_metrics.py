@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from local.aws.account import STACK_NAME
 from local.stack.intrinsics import resolve
 from tests.end_to_end.recording import Recording, recording
-from tools import cost
+from tools import chain, cost
 from tools.iam import Names
 
 __all__ = ["recording"]
@@ -20,8 +19,6 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 Metric = tuple[str, str, tuple[tuple[str, str], ...]]
 EMITTED_ON_FAULTS_ONLY = {"DispatchFailed", "ConfigApiFailed"}
 """A tick that fails as a whole is not part of the recorded run; tests/template/test_observability.py captures it."""
-EMITTED_WITH_A_TABLE_ONLY = {"Unassigned"}
-"""The recorded stack has no SourceStreamArn; tests/template/test_observability.py captures it."""
 OF_AWS = {
     ("AWS/Lambda", "FunctionName"): {"Errors", "Throttles", "IteratorAge"},
     ("AWS/SQS", "QueueName"): {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
@@ -68,8 +65,7 @@ def test_every_alarm_and_widget_looks_at_a_metric_that_the_run_emitted(
     own = {metric for metric in watched(resources) if metric[0] == "glue-fanout"}
 
     assert len(own) > 20
-    elsewhere = EMITTED_ON_FAULTS_ONLY | EMITTED_WITH_A_TABLE_ONLY
-    assert {metric for metric in own - emitted if metric[1] not in elsewhere} == set()
+    assert {metric for metric in own - emitted if metric[1] not in EMITTED_ON_FAULTS_ONLY} == set()
 
 
 def test_everything_that_is_emitted_is_shown(recording: Recording, resources: dict[str, dict[str, Any]]) -> None:
@@ -80,8 +76,7 @@ def test_metrics_of_aws_are_those_that_aws_documents_and_of_resources_of_this_st
     recording: Recording, resources: dict[str, dict[str, Any]]
 ) -> None:
     ids = recording.state["physical_ids"].values()
-    of_a_table = f"{STACK_NAME}-producer"  # which a stack with SourceStreamArn has
-    there = {of_a_table, *ids, *(str(name).rpartition("/")[2] for name in ids)}
+    there = {*ids, *(str(name).rpartition("/")[2] for name in ids)}
 
     for namespace, name, dimensions in watched(resources):
         if namespace != "glue-fanout":
@@ -93,10 +88,10 @@ def test_metrics_of_aws_are_those_that_aws_documents_and_of_resources_of_this_st
 def test_the_cost_model_counts_as_many_metrics_as_there_are(recording: Recording) -> None:
     emitted = {metric for metric in recording.emitted() if metric[0] == "glue-fanout"}
 
-    assert len(emitted) + len(EMITTED_ON_FAULTS_ONLY) == cost.EMF_METRICS
+    assert len(emitted) + len(EMITTED_ON_FAULTS_ONLY) == cost.EMF_METRICS + chain.EMF_METRICS
 
 
 def test_the_cost_model_counts_the_alarms_metrics(resources: dict[str, dict[str, Any]]) -> None:
     alarms = [properties for properties in resources.values() if "DashboardBody" not in properties]
 
-    assert sum(len(list(alarmed(properties))) for properties in alarms) == cost.ALARM_METRICS
+    assert sum(len(list(alarmed(properties))) for properties in alarms) == cost.ALARM_METRICS + chain.ALARM_METRICS

@@ -92,7 +92,7 @@ def test_names_become_arns(call: Call, arn: str | None) -> None:
 def test_every_role_of_the_template_can_be_read() -> None:
     found = grants(Template.load(TEMPLATE, EVERYTHING))
 
-    assert len(found) == 11
+    assert len(found) == 12
     assert all(found.values())
     assert all(resource for s in found.values() for statement in s for resource in statement.resources)
 

@@ -1,0 +1,59 @@
+"""The handlers that take batches: what they tell Lambda is to come again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+import notice
+import producer
+from fanout.errors import InvalidRequestError
+from fanout.production import Production
+from fanout.settings import ProducerSettings
+from tests.unit.functions.test_config_api import Context
+
+
+class Notices:
+    """Takes the messages whose body is "good"."""
+
+    def count(self, messages: Mapping[str, str]) -> tuple[set[str], Counter[str]]:
+        return {name for name, body in messages.items() if body != "good"}, Counter(counted=1)
+
+
+class Producer:
+    def __init__(self, failed: str | None) -> None:
+        self.failed = failed
+
+    def produce(self, event: dict[str, Any]) -> Production:
+        return Production(failed=self.failed, records=len(event["Records"]), objects=1, unassigned=0)
+
+
+def test_the_messages_that_could_not_be_counted_come_again_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanout.bootstrap.notices", Notices)
+    records = [{"messageId": name, "body": body} for name, body in {"1": "bad", "2": "good", "3": "bad"}.items()]
+
+    answer = notice.handler({"Records": records}, Context())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "3"}]}
+
+
+@pytest.mark.parametrize("event", [{}, {"Records": [{"messageId": "1"}]}, {"Records": None}])
+def test_what_is_no_batch_of_messages_is_said_to_be_none(event: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError, match="not a batch of SQS messages"):
+        notice.handler(event, Context())
+
+
+@pytest.mark.parametrize(("failed", "again"), [(None, []), ("17", [{"itemIdentifier": "17"}])])
+def test_a_batch_comes_again_from_the_record_that_failed(
+    failed: str | None, again: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ProducerSettings(
+        env="dev", change_log_dir="s3://data/change_log", data_bucket="data", provider_attribute="tenant"
+    )
+    monkeypatch.setattr("fanout.bootstrap.producer_settings", lambda: settings)
+    monkeypatch.setattr("fanout.bootstrap.producer", lambda: Producer(failed))
+
+    assert producer.handler({"Records": [{}]}, Context()) == {"batchItemFailures": again}

@@ -3,9 +3,9 @@
     read ─► parse ─► etl ─► send
 
 AWS Glue runs this file as a script, the small-run Lambda imports it as a module. Both send byte-identical messages,
-because everything between an object and its messages is the same code, in `fanout_job`; the engines differ only in
-how they spread objects over processes. To change what is sent, change `transform` or `etl`, and nothing else.
-docs/etl.md says what a row can hold and what happens to bad ones.
+because everything between an object and its messages is the same code, in `fanout_job`; the engines, Glue and
+Lambda, differ only in how they spread objects over processes. To change what is sent, change `transform`, or set
+`etl`. docs/etl.md says what a row can hold and what happens to bad ones.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def transform(change: Change) -> Payload | list[Payload] | None:
     Parameters
     ----------
     change : Change
-        The row: `operation` ("insert", "modify" or "remove"), `keys`, `new` and `old` (plain dicts; an image
-        that the stream's view type leaves out is None), `table`, `time`, `sequence`, `expired` (deleted by
-        TTL). Numbers are `int` or, where they have a fraction, an exponent or more than 18 digits, `Decimal`;
-        binary values are base64 strings; sets are lists.
+        The row: `operation` ("insert", "modify" or "remove"), `keys`, `new` and `old` (plain dicts; None where
+        there is no such image, or the stream's view type leaves it out), `data` (a dict of table, keys, new and
+        old), `table`, `time`, `sequence`, `id`, `expired` (deleted by TTL). Numbers are `int` or, where they have
+        a fraction, an exponent or more than 18 digits, `Decimal`; binary values are base64 strings; sets are lists.
 
     Returns
     -------
@@ -39,19 +39,19 @@ def transform(change: Change) -> Payload | list[Payload] | None:
 
     Example
     -------
-    Only price changes, and only the price:
+    Only price changes:
 
     >>> def transform(change):
     ...     if change.new and change.old and change.new.get("price") != change.old.get("price"):
-    ...         return {"keys": change.keys, "price": change.new.get("price")}
+    ...         return {"keys": change.keys, "price": change.new.get("price"), "was": change.old.get("price")}
     """
     return change.data
 
 
-# Native PySpark instead: a function `etl(changes: DataFrame) -> DataFrame`, or None. Its rows hold the
-# strings `id`, `operation`, `time`, `subject`, `sequence`, `position` and `data` (what `transform` returned,
-# as JSON); it returns rows of the same columns. Spark alone can run it, so set the template's SmallRunMaxBytes
-# to 0 as well: the planner then always picks Glue.
+# Native PySpark after `transform`: a function `etl(changes: DataFrame) -> DataFrame`, or None. Its rows hold the
+# strings `id`, `operation`, `time`, `subject`, `sequence`, `position` (place in the manifest) and `data` (what
+# `transform` returned, as JSON); it returns rows of the same columns. Spark alone can run it: set the template's
+# parameter SmallRunMaxBytes to 0 as well, so that every run goes to Glue.
 etl: Callable[[DataFrame], DataFrame] | None = None
 
 

@@ -123,6 +123,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     SHARING.update(item.path for item in items if "shared_cloud" in getattr(item, "fixturenames", ()))
     if config.getoption("--shuffle") is not None:
         random.Random(config.getoption("--shuffle")).shuffle(items)
-    if hasattr(config, "workerinput"):
+    elif hasattr(config, "workerinput"):
         places = {item: item.path.relative_to(ROOT).as_posix() for item in items}
         items.sort(key=lambda item: next(n for n, start in enumerate(ORDER) if places[item].startswith(start)))

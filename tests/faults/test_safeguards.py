@@ -15,12 +15,22 @@ from fanout.endings import Ending, Endings, JobResult
 from fanout.ledger import Bookmark
 from fanout.runs import Lease, Report
 from tests.faults.cloud import SUCCESS
-from tests.faults.histories import Histories
+from tests.faults.histories import GOOD, Histories
 from tests.faults.running import run
 from tests.harness.world import World
 
 BOUND = 1500
 """Histories within which a broken safeguard must show. The seed is fixed, so each test does the same every time."""
+
+
+class BeforeCommits(Histories):
+    """Begins with a run that has sent all and stands before its commit, so that faults show soon, whatever the seed."""
+
+    def sabotage(self) -> None:
+        self.write(GOOD[0], "first", 2)
+        self.event(0, 1, None)
+        self.tick(0, 0)
+        self.cloud.finish_all(until=SUCCESS)
 
 
 @pytest.fixture
@@ -33,12 +43,11 @@ def test_without_the_fence_a_run_commits_under_the_lease_of_another(break_down: 
     def same_generation(state: Any, lease: Lease) -> bool:
         return state.lease is not None and lease.plan is not None and state.bookmark.generation == lease.plan.generation
 
-    class FromZombies(Histories):
-        """Begins with runs that have sent all and stand before their commit, while their leases expire."""
+    class FromZombies(BeforeCommits):
+        """Begins with runs that have sent all, while their leases expire."""
 
         def sabotage(self) -> None:
-            self.tick(0, 0)
-            self.cloud.finish_all(until=SUCCESS)
+            super().sabotage()
             self.wait(125)
 
     run(FromZombies, 50, seed=1, shrink=False)
@@ -51,9 +60,17 @@ def test_without_the_generation_a_plan_made_before_a_bookmark_was_set_moves_it(b
     def same_run(state: Any, lease: Lease) -> bool:
         return state.lease is not None and state.lease.run_dir == lease.run_dir
 
+    class SetBack(BeforeCommits):
+        """And somebody has set the bookmark meanwhile."""
+
+        def sabotage(self) -> None:
+            super().sabotage()
+            self.set_bookmark(GOOD[0], None)
+
+    run(SetBack, 50, seed=1, shrink=False)
     break_down(ledger, "holds", same_run)
     with pytest.raises(AssertionError, match="I1: .* again, as its bookmark was set to"):
-        run(Histories, BOUND, seed=1, shrink=False)
+        run(SetBack, BOUND, seed=1, shrink=False)
 
 
 def test_without_the_condition_of_the_lease_a_second_run_takes_a_live_one(break_down: Any) -> None:
@@ -120,10 +137,18 @@ def test_without_the_recent_manifests_objects_take_effect_twice(break_down: Any)
 
 
 def test_without_the_count_that_the_claim_remembered_news_of_unseen_objects_is_cleared(break_down: Any) -> None:
-    class ClearsAll(Histories):
+    class NewsMeanwhile(BeforeCommits):
+        def sabotage(self) -> None:
+            super().sabotage()
+            self.write(GOOD[0], "second", 1)
+            self.event(0, 1, None)
+
+    class ClearsAll(NewsMeanwhile):
         def sabotage(self) -> None:
             self.world.news.same = lambda stored, marks: True  # type: ignore[method-assign]
+            super().sabotage()
 
+    run(NewsMeanwhile, 50, seed=1, shrink=False)
     with pytest.raises(AssertionError, match="I1: the news of .* was cleared before its commit"):
         run(ClearsAll, BOUND, seed=1, shrink=False)
 

@@ -15,7 +15,7 @@ import sys
 import time
 
 SUITES = ("tests/unit", "tests/faults")
-SMALL = {"HISTORIES": "60", "PYTHONHASHSEED": "0"}
+HISTORIES = "60"
 
 
 def _busy() -> None:
@@ -33,12 +33,14 @@ def main() -> int:
     loops = [multiprocessing.Process(target=_busy, daemon=True) for _ in range(os.cpu_count() or 1)]
     for loop in loops:
         loop.start()
-    failed, workers = [], ("-n", str(os.cpu_count() or 1), "--no-loadscope-reorder")
+    failed = []
     for seed in range(options.first, options.first + options.rounds):
-        order = ("-p", "no:cacheprovider", f"--shuffle={seed}", *workers)
-        command = [sys.executable, "-m", "pytest", "-q", *order, *options.paths]
+        how = ["-q", "-p", "no:cacheprovider", "-n", str(len(loops)), "--no-loadscope-reorder", f"--shuffle={seed}"]
+        command = [sys.executable, "-m", "pytest", *how, *options.paths]
         began = time.monotonic()
-        done = subprocess.run(command, env=os.environ | SMALL, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env=os.environ | {"HISTORIES": HISTORIES}, capture_output=True, text=True, check=False
+        )
         print(f"order {seed}: {done.stdout.strip().splitlines()[-1]} ({time.monotonic() - began:.0f} s)", flush=True)
         if done.returncode:
             failed.append(seed)

@@ -130,9 +130,11 @@ def make_table(cloud: LaptopCloud) -> str:
     return str(made["TableDescription"]["LatestStreamArn"])
 
 
-def deploy_with_table(cloud: LaptopCloud) -> None:
-    """Make the table, and deploy the stack again so that it writes the change log from the table's stream."""
-    cloud.update(parameters={"SourceStreamArn": make_table(cloud), "ProviderAttribute": PROVIDER_ATTRIBUTE})
+def deploy_with_table(cloud: LaptopCloud) -> dict[str, str]:
+    """Make the table, and have the stack write the change log from its stream; the parameters that say so."""
+    source = {"SourceStreamArn": make_table(cloud), "ProviderAttribute": PROVIDER_ATTRIBUTE}
+    cloud.update(parameters=source)
+    return source
 
 
 def run(

@@ -21,7 +21,7 @@ from fanout.adapters import DynamoLedger
 from fanout.runs import Lease
 from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
-from local.demo.table import PROVIDER_ATTRIBUTE, TABLE, make_table
+from local.demo.table import TABLE, deploy_with_table
 from local.stack.template import Template
 from tests.end_to_end.conftest import ROOT, ConfigApi
 from tests.harness.call_log import call_log
@@ -187,8 +187,7 @@ def _lose_a_run(cloud: LaptopCloud) -> None:
 
 def _follow_a_table(cloud: LaptopCloud) -> dict[str, str]:
     """Have the stack write the change log from a table's stream, a record of nobody among its own; its parameters."""
-    source = {"SourceStreamArn": make_table(cloud), "ProviderAttribute": PROVIDER_ATTRIBUTE}
-    cloud.update(parameters=source)
+    source = deploy_with_table(cloud)
     for name in ("ORG#tiny#1", "of nobody"):
         item = {"pk": {"S": name}, "sk": {"N": "1"}, "secret": {"S": CANARY}}
         cloud.client("dynamodb").put_item(TableName=TABLE, Item=item)

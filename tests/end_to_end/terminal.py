@@ -27,8 +27,13 @@ FIGURES = (
     (re.compile(r"\b\d+\.\d+\b"), "0.1"),
     (re.compile(r"\b(?:\d+[dhms] ?){1,2}\b"), "1m "),
     (re.compile(r"\b\d[\d,]* (?:bytes|outputs)|within \d+ s"), "1 byte"),
-    (re.compile(r"change_log-[0-9a-f]{16}\.py"), "change_log-#.py"),
-    (re.compile(r"\b[0-9a-f]{32,}\b|(?<=databucket-)[a-z0-9]+|(?<=ChangesQueue-)[A-Z0-9]+"), "#"),
+    (
+        re.compile(
+            r"\b[0-9a-f]{32,}\b|(?<=databucket-)[a-z0-9]+|(?<=ChangesQueue-)[A-Z0-9]+"
+            r"|(?<=/change_log-)[0-9a-f]{16}(?=\.py)"
+        ),
+        "#",
+    ),
 )
 """What differs from session to session: times, amounts, sizes, ports, hashes."""
 

@@ -76,7 +76,7 @@ def test_metrics_of_aws_are_those_that_aws_documents_and_of_resources_of_this_st
     recording: Recording, resources: dict[str, dict[str, Any]]
 ) -> None:
     ids = recording.state["physical_ids"].values()
-    there = {*ids, *(str(name).rpartition("/")[2] for name in ids)}
+    there = set(ids) | {str(name).rpartition("/")[2] for name in ids}
 
     for namespace, name, dimensions in watched(resources):
         if namespace != "glue-fanout":

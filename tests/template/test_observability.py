@@ -23,14 +23,10 @@ from fanout.runs import RunRecord
 from local.stack.intrinsics import resolve
 from local.stack.template import Template
 from tests.template.reading import ROOT, TEMPLATE
-from tools.iam import Names
+from tools.iam import EVERYTHING, Names
 
 MOMENT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 ENGINES = ("none", "small", "glue")
-PRODUCING = {
-    "SourceStreamArn": "arn:aws:dynamodb:us-east-1:123456789012:table/things/stream/x",
-    "ProviderAttribute": "tenant",
-}
 RUNBOOK = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 
 
@@ -57,7 +53,7 @@ class LambdaContext:
 @pytest.fixture(scope="module")
 def resources() -> dict[str, tuple[str, dict[str, Any]]]:
     """Logical id -> type and resolved properties, in the prod profile."""
-    template = Template.load(TEMPLATE, {"Profile": "prod", "AlarmEmail": "ops@example.com", **PRODUCING})
+    template = Template.load(TEMPLATE, {"AlarmEmail": "ops@example.com", **EVERYTHING})
     names = Names(template, None)
     return {i: (r.type, resolve(r.properties, names)) for i, r in template.resources.items()}
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from local.cloud import LaptopCloud
+from local.demo.verify import drain
 from tests.harness.clouds import SharedCloud
 
 
@@ -63,13 +64,7 @@ class Fanout:
 
     def messages(self) -> list[dict[str, Any]]:
         """All messages that are in the queue now; they are taken out."""
-        sqs, url = self.cloud.client("sqs"), self.cloud.outputs["ChangesQueueUrl"]
-        found = []
-        while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            for message in batch:
-                found.append(json.loads(message["Body"]))
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return found
+        return drain(self.cloud.client("sqs"), self.cloud.outputs["ChangesQueueUrl"], {})
 
 
 def change(identity: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -24,6 +24,7 @@ from moto.core.utils import utcnow
 
 from local.aws.repairs.hooks import Hooks, connect, hooks
 from local.cloud import LaptopCloud
+from local.demo.verify import drain
 from tests.end_to_end.conftest import ROOT, ConfigApi
 
 SMALL_RUN_MAX_BYTES = 2_000
@@ -291,13 +292,8 @@ class Theatre:
 
     def messages(self) -> dict[str, int]:
         """Provider -> messages in the queue, which are taken out of it."""
-        sqs, counted = self.cloud.client("sqs"), defaultdict[str, int](int)
-        url = self.cloud.physical_id("ChangesQueue")
-        while found := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            for message in found:
-                counted[json.loads(message["Body"])["provider"]] += 1
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return counted
+        sent = drain(self.cloud.client("sqs"), self.cloud.physical_id("ChangesQueue"), {})
+        return Counter(message["provider"] for message in sent)
 
     def build(self, name: str, role: str, definition: Mapping[str, Any]) -> str:
         """Make another state machine for the same handlers; returns its ARN."""

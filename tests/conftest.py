@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,21 @@ def no_aws_account() -> None:
         AWS_CONFIG_FILE=os.devnull,
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network() -> Iterator[None]:
+    """Let no test ask for another machine: a service that was not replaced would be asked on AWS, slowly."""
+    resolve = socket.getaddrinfo
+
+    def only_this_machine(host: Any, *rest: Any, **options: Any) -> Any:
+        if host not in (None, "", "localhost", socket.gethostname()) and not str(host).startswith(("127.", "::1")):
+            pytest.fail(f"a test asked for {host}")
+        return resolve(host, *rest, **options)
+
+    socket.getaddrinfo = only_this_machine
+    yield
+    socket.getaddrinfo = resolve
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,24 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from local.stack.template import Template
-from tests.template.reading import MACHINE, TEMPLATE, states_of
+from tests.template.reading import MACHINE, states_of, template_with, written
 from tools.definition import definitions
 
 
 @pytest.fixture(scope="session")
 def source() -> dict[str, Any]:
     """template.yaml as it is written."""
-    document: dict[str, Any] = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
-    return document
+    return written()
 
 
 @pytest.fixture(scope="session")
 def template() -> Template:
     """template.yaml expanded, with the parameters' defaults."""
-    return Template.load(TEMPLATE)
+    return template_with()
 
 
 @pytest.fixture(scope="session")

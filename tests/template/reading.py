@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from samtranslator.yaml_helper import yaml_parse
+
+from local.stack.template import Template
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template.yaml"
 MACHINE = "ChangeLogStateMachine"
+
+
+@cache
+def written() -> dict[str, Any]:
+    """template.yaml as it is written."""
+    document: dict[str, Any] = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    return document
+
+
+def template_with(parameters: Mapping[str, str] | None = None) -> Template:
+    """template.yaml expanded, with the parameters' defaults where no other values are given."""
+    return _template_with(tuple(sorted((parameters or {}).items())))
+
+
+@cache
+def _template_with(parameters: tuple[tuple[str, str], ...]) -> Template:
+    return Template.load(TEMPLATE, dict(parameters))
 
 
 def states_of(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

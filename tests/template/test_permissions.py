@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from local.stack.template import Template
 from tests.harness.permissions import (
     AWS_MANAGED,
     Call,
@@ -18,7 +17,7 @@ from tests.harness.permissions import (
     missing,
     unused,
 )
-from tests.template.reading import ROOT, TEMPLATE
+from tests.template.reading import ROOT, template_with
 from tools.iam import EVERYTHING
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
@@ -90,7 +89,7 @@ def test_names_become_arns(call: Call, arn: str | None) -> None:
 
 
 def test_every_role_of_the_template_can_be_read() -> None:
-    found = grants(Template.load(TEMPLATE, EVERYTHING))
+    found = grants(template_with(EVERYTHING))
 
     assert len(found) == 12
     assert all(found.values())
@@ -101,7 +100,7 @@ def test_an_unknown_managed_policy_of_aws_is_an_error(monkeypatch: pytest.Monkey
     monkeypatch.delitem(AWS_MANAGED, "AWSXrayWriteOnlyAccess")
 
     with pytest.raises(PolicyError, match="add what it allows"):
-        grants(Template.load(TEMPLATE))
+        grants(template_with())
 
 
 def test_the_reasons_for_unused_permissions_name_roles_that_exist() -> None:
@@ -110,4 +109,4 @@ def test_the_reasons_for_unused_permissions_name_roles_that_exist() -> None:
     text = Path(ROOT, "tests/end_to_end/unused_permissions.yaml").read_text(encoding="utf-8")
     named = {role for entry in yaml.safe_load(text) for role in entry["roles"]}
 
-    assert named <= set(grants(Template.load(TEMPLATE, EVERYTHING)))
+    assert named <= set(grants(template_with(EVERYTHING)))

@@ -10,8 +10,7 @@ import pytest
 from fanout.production import KEY_TIME_FORMAT, MAX_RECORD_AGE
 from local.errors import LaptopCloudError
 from local.stack.intrinsics import resolve
-from local.stack.template import Template
-from tests.template.reading import TEMPLATE
+from tests.template.reading import template_with
 from tools.iam import Names
 
 STREAM = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-11-25T00:00:00.000"
@@ -20,7 +19,7 @@ KINESIS = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
 
 def made(**parameters: str) -> dict[str, Any]:
     """Logical id -> resolved properties."""
-    template = Template.load(TEMPLATE, parameters)
+    template = template_with(parameters)
     names = Names(template, None)
     return {i: resolve(r.properties, names) for i, r in template.resources.items()}
 

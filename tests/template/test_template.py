@@ -10,7 +10,7 @@ import pytest
 
 from local.stack.intrinsics import resolve
 from local.stack.template import Template
-from tests.template.reading import ROOT, TEMPLATE
+from tests.template.reading import ROOT, TEMPLATE, template_with, written
 from tools.iam import Names
 
 LOCAL_PATHS = {
@@ -23,9 +23,7 @@ LOCAL_PATHS = {
 
 
 def parameters() -> dict[str, dict[str, Any]]:
-    from samtranslator.yaml_helper import yaml_parse
-
-    found: dict[str, dict[str, Any]] = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))["Parameters"]
+    found: dict[str, dict[str, Any]] = written()["Parameters"]
     return found
 
 
@@ -62,7 +60,7 @@ def named_files(source: dict[str, Any]) -> dict[str, Path]:
     "overrides", [{}, {"Env": "prod"}, {"Job": "standardize"}, {"BookmarkMode": "glue"}, {"MessageOrder": "key"}]
 )
 def test_the_template_expands(overrides: dict[str, str]) -> None:
-    resources = Template.load(TEMPLATE, overrides).resources
+    resources = template_with(overrides).resources
 
     kinds = {resource.type for resource in resources.values()}
     assert {"AWS::StepFunctions::StateMachine", "AWS::Glue::Job", "AWS::Lambda::Function"} <= kinds
@@ -77,7 +75,7 @@ def test_every_file_that_the_template_names_exists(source: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("job", ["change_log", "standardize"])
 def test_a_job_is_the_script_of_its_name_on_both_engines(job: str) -> None:
-    template = Template.load(TEMPLATE, {"Job": job})
+    template = template_with({"Job": job})
     names = Names(template, None)
     properties = {name: resolve(item.properties, names) for name, item in template.resources.items()}
 
@@ -141,8 +139,8 @@ def test_the_schedule_gives_the_dispatcher_its_own_scheduled_time(template: Temp
 def test_the_standard_models_table_is_there_with_its_job_only_and_has_the_models_columns() -> None:
     from standardize import MODEL
 
-    assert not [r for r in Template.load(TEMPLATE).resources.values() if r.type.startswith("AWS::Glue::Table")]
-    template = Template.load(TEMPLATE, {"Job": "standardize"})
+    assert not [r for r in template_with().resources.values() if r.type.startswith("AWS::Glue::Table")]
+    template = template_with({"Job": "standardize"})
     table = resolve(template.resources["StandardTable"].properties, Names(template, None))["TableInput"]
     kinds = {"int64": "bigint", "bool": "boolean", "date32[day]": "date", "timestamp[us, tz=UTC]": "timestamp"}
 
@@ -156,7 +154,7 @@ def test_the_standard_models_table_is_there_with_its_job_only_and_has_the_models
 
 @pytest.mark.parametrize(("job", "written"), [("change_log", None), ("standardize", "standard"), ("mine", "output")])
 def test_a_job_may_write_its_own_kind_of_files_and_no_other(job: str, written: str | None) -> None:
-    template = Template.load(TEMPLATE, {"Job": job})
+    template = template_with({"Job": job})
     statements = resolve(template.resources["SendChangesPolicy"].properties, Names(template, None))["PolicyDocument"]
     places = [s["Resource"] for s in statements["Statement"] if s["Sid"] == "Files"]
 

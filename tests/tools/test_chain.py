@@ -9,15 +9,14 @@ import pytest
 
 from fanout.manifests import KEY_TIME_SLACK
 from fanout.production import KEY_TIME_FORMAT, MAX_RECORD_AGE
-from local.stack.template import Template
-from tests.template.reading import TEMPLATE
+from tests.template.reading import template_with
 from tools.chain import BATCH_RECORDS, NEWS_WINDOW_SECONDS, PRODUCER_MEMORY_MB, WINDOW_SECONDS, Chain, table
 from tools.cost import DAYS, Load, total
 
 
 def test_the_model_has_the_template_s_figures() -> None:
     stream = "arn:aws:dynamodb:us-east-1:123456789012:table/things/stream/x"
-    resources = Template.load(TEMPLATE, {"SourceStreamArn": stream, "ProviderAttribute": "tenant"}).resources
+    resources = template_with({"SourceStreamArn": stream, "ProviderAttribute": "tenant"}).resources
     mapping: Any = resources["ProducerMapping"].properties
 
     assert (mapping["MaximumBatchingWindowInSeconds"], mapping["BatchSize"]) == (WINDOW_SECONDS, BATCH_RECORDS)
@@ -27,7 +26,7 @@ def test_the_model_has_the_template_s_figures() -> None:
 
 def test_runs_look_back_further_than_lambda_hands_records_over() -> None:
     stream = "arn:aws:dynamodb:us-east-1:123456789012:table/things/stream/x"
-    resources = Template.load(TEMPLATE, {"SourceStreamArn": stream, "ProviderAttribute": "tenant"}).resources
+    resources = template_with({"SourceStreamArn": stream, "ProviderAttribute": "tenant"}).resources
     oldest: Any = resources["ProducerMapping"].properties["MaximumRecordAgeInSeconds"]
 
     assert timedelta(seconds=oldest) + timedelta(hours=2) == MAX_RECORD_AGE < KEY_TIME_SLACK

@@ -9,7 +9,7 @@ import pytest
 from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
 from fanout.endings import SMALL_RUN_MEMORY_MB
 from local.stack.template import Template
-from tests.template.reading import ROOT, TEMPLATE
+from tests.template.reading import ROOT, template_with
 from tools import cost
 from tools.cost import Load, article_year, our_run, our_year, total
 
@@ -26,7 +26,7 @@ HANDLERS = {
 @pytest.fixture(scope="module")
 def template() -> Template:
     """template.yaml expanded, with the parameters' defaults."""
-    return Template.load(TEMPLATE)
+    return template_with()
 
 
 def test_the_articles_floor_is_514_dollars_a_year_for_one_provider_at_15_minutes() -> None:

@@ -6,8 +6,7 @@ import json
 import subprocess
 import sys
 
-from local.stack.template import Template
-from tests.template.reading import ROOT, TEMPLATE
+from tests.template.reading import ROOT, TEMPLATE, template_with
 from tools.iam import EVERYTHING, documents
 
 
@@ -15,6 +14,6 @@ def test_the_documents_for_parliament_are_complete_policies() -> None:
     command = [sys.executable, "-m", "tools.iam", str(TEMPLATE)]
     printed = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout)
 
-    assert printed == documents(Template.load(TEMPLATE, EVERYTHING))
+    assert printed == documents(template_with(EVERYTHING))
     assert {name.partition(".")[0] for name in printed} >= {"DispatchFunctionRole", "ChangeLogJobRole", "UseKeysPolicy"}
     assert all(statement["Action"] for document in printed.values() for statement in document["Statement"])

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -15,6 +17,7 @@ def shuffled(tests: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_tests_that_depend_on_their_order_fail_and_the_order_is_named() -> None:
     done = shuffled("in_order_only", "--rounds", "2", "--first", "2")
 
@@ -22,6 +25,7 @@ def test_tests_that_depend_on_their_order_fail_and_the_order_is_named() -> None:
     assert done.stdout.splitlines()[-1] == "2 rounds, 2 failed: orders 2, 3"
 
 
+@pytest.mark.slow
 def test_tests_that_do_not_pass_in_every_order() -> None:
     done = shuffled("in_any_order", "--rounds", "2")
 

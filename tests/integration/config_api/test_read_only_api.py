@@ -47,7 +47,7 @@ def server() -> Iterator[ReadOnly]:
 
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     Handler.api = ReadOnly(f"http://127.0.0.1:{listener.server_port}/providers")
-    thread = threading.Thread(target=listener.serve_forever, daemon=True)
+    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield Handler.api
     listener.shutdown()

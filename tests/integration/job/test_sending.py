@@ -137,7 +137,7 @@ def answering() -> Iterator[Any]:
     def start(status: int, body: bytes, delay: float = 0.0) -> tuple[str, type[Answers]]:
         handler = type("Handler", (Answers,), {"status": status, "body": body, "delay": delay, "requests": 0})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_address[1]}/", handler
 

@@ -18,7 +18,7 @@ from cli.command import Operator
 from cli.console.app import Console
 from cli.console.guard import Guard
 from cli.console.watch import Rows, row
-from cli.deployment import Where
+from cli.deployment import Deployment, Where
 from cli.overview import Condition, Standing
 
 PORT = 4580
@@ -239,8 +239,11 @@ def test_an_order_that_makes_no_sense_is_said_plainly_and_changes_nothing(order:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_no_credentials_and_services_that_are_down_are_said_plainly(error: Exception, told: str) -> None:
+def test_no_credentials_and_services_that_are_down_are_said_plainly(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stack = Stack(down=error)
+    monkeypatch.setattr(Deployment, "find", lambda where: stack)  # looked for anew after a failure
     visitor = Visitor(stack)
 
     visitor.console.watch.look()

@@ -23,7 +23,8 @@ FUNCTIONS = Path(__file__).resolve().parents[3] / "functions"
 KEY = "canary-4f1d9c"
 EVENT = {"scheduled_at": "2026-11-22T07:30:00Z"}
 RUNTIME = """
-import json, sys, traceback
+import json, sys, time, traceback
+time.sleep = lambda seconds: None  # between tries; test_config_client.py has how long
 class Context:
     function_name = "dispatch"
     memory_limit_in_mb = 1769

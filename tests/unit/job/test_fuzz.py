@@ -8,6 +8,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,6 +113,7 @@ def exact(raw: bytes, event: dict[str, Any]) -> bool:
     return not isinstance(record.get("eventID"), str) or not record["eventID"] or event["id"] == record["eventID"]
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(st.lists(mutated_lines(), min_size=1, max_size=4), st.booleans())
 def test_mutated_lines_give_exact_events_or_errors_naming_object_and_line(lines: list[bytes], zipped: bool) -> None:
@@ -136,6 +138,7 @@ def test_mutated_lines_give_exact_events_or_errors_naming_object_and_line(lines:
         assert len(events) == len(filled), "a row is missing without an error"
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.sampled_from(RECORDS), st.integers(1, 5), st.data())
 def test_mutated_objects_give_whole_rows_or_errors_naming_object_and_line(

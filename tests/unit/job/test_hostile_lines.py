@@ -10,6 +10,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import pytest
+
 from fanout_job.delivery import Delivery
 from fanout_job.errors import BadInputError
 from fanout_job.objects import S3Object
@@ -156,6 +158,7 @@ NAMED = {error.__name__ for error in BadInputError.__subclasses__()}
 NAMED |= {error.__name__ for kind in BadInputError.__subclasses__() for error in kind.__subclasses__()}
 
 
+@pytest.mark.slow
 def test_under_quarantine_every_hostile_line_is_a_message_or_lies_in_the_quarantine_with_its_place() -> None:
     s3 = MemoryS3()
     task, logs = task_of(s3, "quarantine"), dict(change_log(LINES_PER_OBJECT))
@@ -179,6 +182,7 @@ def test_under_quarantine_every_hostile_line_is_a_message_or_lies_in_the_quarant
                 assert kept == (lines[number - 1].removeprefix(b"\xef\xbb\xbf") if number == 1 else lines[number - 1])
 
 
+@pytest.mark.slow
 def test_under_fail_every_hostile_line_is_a_message_or_fails_the_run_by_its_place() -> None:
     s3 = MemoryS3()
     task, logs = task_of(s3, "fail"), dict(change_log(1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -108,7 +107,7 @@ def test_damaged_gzip_never_passes_as_whole(content: bytes, data: st.DataObject)
     except CorruptObjectError:
         return
     # Bits that gzip does not protect, such as padding, leave the content as it was.
-    assert zlib.crc32(found) == zlib.crc32(content)
+    assert found == content.removeprefix(b"\xef\xbb\xbf")
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 100])

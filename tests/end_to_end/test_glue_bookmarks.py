@@ -15,7 +15,8 @@ import pytest
 
 from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
-from tests.end_to_end.bookmarks import TEMPLATE, Account, log
+from tests.end_to_end.bookmarks import Account, log
+from tests.end_to_end.conftest import impatient, template_copy
 
 pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
@@ -23,8 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.spark]
 @pytest.fixture(scope="module")
 def bookmarked(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Iterator[Account]:
     """Two providers, in glue mode, after the tick of each and one more of each."""
-    workdir = tmp_path_factory.mktemp("cloud")
-    with LaptopCloud(TEMPLATE, {"BookmarkMode": "glue"}, workdir=workdir, drivers=drivers) as cloud:
+    workdir, template = tmp_path_factory.mktemp("cloud"), impatient(template_copy(tmp_path_factory.mktemp("template")))
+    with LaptopCloud(template, {"BookmarkMode": "glue"}, workdir=workdir, drivers=drivers) as cloud:
         account = Account(cloud)
         for provider in ("a", "b"):
             account.put(log(provider, 30))

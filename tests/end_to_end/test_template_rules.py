@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from local.cloud import LaptopCloud
 
-from .conftest import ROOT, ConfigApi, template_copy
+from .conftest import ConfigApi, functions_copy, impatient, template_copy
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +43,7 @@ def test_max_concurrent_runs_of_the_template_limits_the_runs_on_glue(tmp_path: P
     time to hand a place on once.
     """
     source = "      Handler: dispatch.handler\n      MemorySize: 1769\n      Timeout: "
-    template = template_copy(tmp_path, (f"{source}900", f"{source}40"))
+    template = impatient(template_copy(tmp_path, (f"{source}900", f"{source}40")))
     overrides = {"MaxConcurrentRuns": 2, "SmallRunMaxBytes": 0}
     with LaptopCloud(template, overrides, workdir=workdir) as cloud:
         api = ConfigApi(cloud)
@@ -60,9 +59,7 @@ def test_max_concurrent_runs_of_the_template_limits_the_runs_on_glue(tmp_path: P
 
 def test_a_timeout_of_the_template_cuts_the_handler_off(tmp_path: Path, workdir: Path) -> None:
     source = "      Handler: dispatch.handler\n      MemorySize: 1769\n      Timeout: "
-    changed = template_copy(tmp_path, (f"{source}900", f"{source}1"))
-    (tmp_path / "functions").unlink()
-    shutil.copytree(ROOT / "functions", tmp_path / "functions", ignore=shutil.ignore_patterns("__pycache__"))
+    changed = functions_copy(template_copy(tmp_path, (f"{source}900", f"{source}1")), {})
     with (tmp_path / "functions/dispatch.py").open("a", encoding="utf-8") as module:
         module.write("import time\n\ntime.sleep(60)\n")
     with LaptopCloud(changed, workdir=workdir) as cloud:

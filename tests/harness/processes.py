@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, ClassVar
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from greenlet import getcurrent, greenlet
 
 
-class Process:
-    """A handler in a thread of its own that stops at every call at a port until it is told to go on.
+class Process(greenlet):
+    """A handler that stops at every call at a port until it is told to go on.
 
-    Only one thread runs at any moment: whoever resumes a process waits until it stands at its next call or has
-    ended. So histories are as deterministic as the order in which the test resumes.
+    It has a stack of its own and no thread: whoever resumes it goes on when it stands at its next call or has ended.
+    So histories are as deterministic as the order in which the test resumes, and no scheduler has a say in them.
 
     Attributes
     ----------
@@ -24,26 +25,20 @@ class Process:
         Whether any of its calls went wrong.
     """
 
-    _threads: ClassVar[ThreadPoolExecutor] = ThreadPoolExecutor(max_workers=1000)
-    _current: ClassVar[threading.local] = threading.local()
-
     def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__()
         self.at: str | None = ""
         self.value: Any = None
         self.error: BaseException | None = None
         self.faulted = False
         self._work = work
-        self._told: Any = None
-        self._go, self._stopped = threading.Lock(), threading.Lock()
-        self._go.acquire()
-        self._stopped.acquire()
-        self._threads.submit(self._run)
-        self._stopped.acquire()
+        self.switch()
 
     @classmethod
     def current(cls) -> Process | None:
         """The process that this code runs in."""
-        return getattr(cls._current, "process", None)
+        found = getcurrent()
+        return found if isinstance(found, Process) else None
 
     @property
     def ended(self) -> bool:
@@ -52,9 +47,8 @@ class Process:
     def resume(self, told: Any = None) -> None:
         """Let the call it stands at happen, as told, and wait for the next one."""
         self.faulted = self.faulted or told is not None
-        self._told = told
-        self._go.release()
-        self._stopped.acquire()
+        self.parent = getcurrent()
+        self.switch(told)
 
     def finish(self) -> Process:
         """Resume until it has ended."""
@@ -65,20 +59,16 @@ class Process:
     def wait_at(self, where: str) -> Any:
         """Called in the process: stop here until resumed, and return what was told."""
         self.at = where
-        self._stopped.release()
-        self._go.acquire()
-        return self._told
+        return self.parent.switch()
 
-    def _run(self) -> None:
-        self._current.process = self
+    def run(self) -> None:
+        """Do the work; its end leads back to whoever resumed it last."""
         try:
             self.value = self._work()
         except BaseException as error:  # noqa: BLE001 - whoever resumed it judges
             self.error = error
         finally:
-            self._current.process = None
             self.at = None
-            self._stopped.release()
 
 
 class InlinePool(Executor):

@@ -25,7 +25,7 @@ STAND_INS = Path(__file__).with_name("glue_packages")
 MOST_DRIVERS = 2
 """Drivers at once; each takes about 600 MB."""
 
-_JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -XX:-UsePerfData"
+JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -XX:-UsePerfData"
 """Measured: with these a session is there in about two thirds of the time. A laptop's runs are too short for C2."""
 
 
@@ -178,7 +178,7 @@ def _environment() -> dict[str, str]:
     submit = [
         "--master local[1]",
         "--driver-memory 512m",
-        f'--driver-java-options "{_JVM_OPTIONS}"',
+        f'--driver-java-options "{JVM_OPTIONS}"',
         "--conf spark.ui.enabled=false",
         "--conf spark.sql.shuffle.partitions=2",
         "--conf spark.driver.host=127.0.0.1",

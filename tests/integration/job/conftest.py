@@ -14,6 +14,7 @@ import pytest
 import requests
 from moto.server import ThreadedMotoServer
 
+from local.aws.spark_driver import JVM_OPTIONS
 from tests.integration.job.harness import DATA, Harness
 
 STAND_INS = Path(__file__).parents[3] / "local" / "aws" / "glue_packages"
@@ -46,6 +47,7 @@ def spark(aws: str, java_17: None) -> Iterator[Any]:
     for name in [name for name in sys.modules if name.partition(".")[0] == "awsglue"]:
         del sys.modules[name]
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    builder = builder.config("spark.driver.extraJavaOptions", JVM_OPTIONS)
     session = builder.config("spark.sql.shuffle.partitions", "2").getOrCreate()
     session.sparkContext.setLogLevel("OFF")
     yield session

@@ -45,7 +45,8 @@ def main() -> int:
         if done.returncode:
             failed.append(seed)
             print(done.stdout + done.stderr)
-    print(f"{options.rounds} rounds, {len(failed)} failed{': orders ' + ', '.join(map(str, failed)) if failed else ''}")
+    rounds = f"{options.rounds} round{'s' if options.rounds > 1 else ''}"
+    print(f"{rounds}, {len(failed)} failed{': orders ' + ', '.join(map(str, failed)) if failed else ''}")
     return 1 if failed else 0
 
 

@@ -25,6 +25,8 @@ from local.aws.sandbox import Answer, Function, Sandbox
 
 RETRY_SECONDS = 1.0
 """Pause before the second try of an asynchronous invocation, twice that before the third (AWS: 60 and 120)."""
+KEPT_PROCESSES = 20
+"""Busy and idle together; each takes about 50 MB. On AWS idle ones stay as well, whatever may be busy at once."""
 
 
 class TooManyRequestsError(JsonRESTError):
@@ -52,7 +54,7 @@ class FunctionRunner:
     send_message: Callable[[str, str], None]
     """Takes the ARN of a queue and an event that could not be delivered."""
     concurrency: int
-    """How many invocations may run at once in the account, and so how many processes there are at most."""
+    """How many invocations may run at once in the account."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -134,7 +136,7 @@ class FunctionRunner:
                     self._idle.remove(sandbox)
                     break
             else:
-                if len(self._busy) + len(self._idle) >= self.concurrency:
+                if self._idle and len(self._busy) + len(self._idle) >= KEPT_PROCESSES:
                     self._idle.pop(0).kill()
                 sandbox = Sandbox(function, self.endpoint, self.workdir / "logs" / f"{function.name}.log")
             self._busy.append(sandbox)

@@ -1,4 +1,4 @@
-"""The account's Lambda concurrency: so many invocations at once, so many processes, and no more."""
+"""The account's Lambda concurrency: so many invocations at once, and no more; and how many processes are kept."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from local.aws import functions
 from local.cloud import LaptopCloud
 
 from .conftest import FIXTURES
@@ -84,14 +85,14 @@ def test_an_asynchronous_invocation_waits_until_there_is_room(cloud: LaptopCloud
     take(cloud, "Held")
 
 
-def test_there_are_never_more_processes_than_invocations_may_run_and_a_warm_one_is_used_again(
-    cloud: LaptopCloud,
+def test_idle_processes_are_kept_up_to_a_number_and_the_one_idle_longest_makes_room(
+    cloud: LaptopCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = invoke(cloud, "One", {})
-    assert invoke(cloud, "One", {}) == first
-    for name in ("Two", "Three"):
-        invoke(cloud, name, {})
-        assert len(cloud.processes()) <= 2
-    assert invoke(cloud, "One", {}) != first  # which had to make room
-    with running(cloud, "One", "One"):
-        assert len(cloud.processes()) == 2
+    first = {name: invoke(cloud, name, {}) for name in ("One", "Two", "Three")}
+    assert {name: invoke(cloud, name, {}) for name in first} == first, "more are kept than may be busy at once"
+
+    monkeypatch.setattr(functions, "KEPT_PROCESSES", len(cloud.processes()))
+    with running(cloud, "One", "One"):  # one of which is new
+        assert len(cloud.processes()) == functions.KEPT_PROCESSES
+    assert invoke(cloud, "Three", {}) == first["Three"]
+    assert invoke(cloud, "Two", {}) != first["Two"], "it was idle longest"

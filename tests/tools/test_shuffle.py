@@ -26,8 +26,8 @@ def test_tests_that_depend_on_their_order_fail_and_the_order_is_named() -> None:
 
 
 @pytest.mark.slow
-def test_tests_that_do_not_pass_in_every_order() -> None:
-    done = shuffled("in_any_order", "--rounds", "2")
+def test_tests_that_pass_in_any_order_pass() -> None:
+    done = shuffled("in_any_order", "--rounds", "1")
 
     assert done.returncode == 0, done.stdout
-    assert done.stdout.splitlines()[-1] == "2 rounds, 0 failed"
+    assert done.stdout.splitlines()[-1] == "1 round, 0 failed"

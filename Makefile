@@ -84,7 +84,7 @@ run: $(VENV)/.installed ## The whole system on this machine, once: JOB=standardi
 up: $(VENV)/.installed ## Keep the system running on this machine with its schedule ticking, TABLE=yes with a table; Ctrl-C ends it
 	@exec $(PY) -m local up $(if $(TABLE),--table) $(ARGS)
 
-check: lint ## Before each commit, a minute or two: lint, types, tests of units, template and tools
+check: lint ## Before each commit, about a minute: lint, types, tests of units, template and tools
 	@$(PY) -m pytest -n 2 -q -m "not benchmark and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
 
 test: $(VENV)/.installed ## Before a push, a quarter of an hour on two cores: all tests; ARGS="-k name" narrows them

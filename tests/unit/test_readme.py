@@ -1,4 +1,4 @@
-"""README.md shows what is true: its `transform` makes the message that stands below it."""
+"""README.md shows what is true: its `transform` makes the message below it, its figures are those of the benchmarks."""
 
 from __future__ import annotations
 
@@ -52,3 +52,25 @@ def test_the_yearly_bills_of_the_readme_are_those_of_the_cost_page() -> None:
     assert len(bills) == 4
     for article, dev in bills:
         assert re.search(rf"^\| {re.escape(article)} \| \$[0-9,]+ \| {re.escape(dev)} \|$", page, re.MULTILINE), article
+
+
+def test_the_speeds_of_the_readme_are_those_of_the_last_benchmarks() -> None:
+    bench = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "docs/bench").glob("*.json")}
+    (start,) = [found for found in bench["dispatch"]["starts"] if found["due"] == 1000]
+    article, ours = (bench["job"]["variants"][name]["per_second"] for name in ("article", "ours on Spark"))
+    entries = bench["dispatch"]["evaluation"]
+    figures = [
+        f"| {start['serial_seconds']:.1f} s | {start['seconds']:.2f} s | {start['ratio']:.0f}x |",
+        f"| {article:.0f} | {ours:,.0f} | {ours / article:,.0f}x |",
+        f"| | {entries['seconds']:.2f} s, {entries['peak_rss_mb']} MB | |",
+    ]
+
+    assert [figure for figure in figures if figure not in README] == []
+
+
+def test_every_target_of_the_last_benchmarks_was_met() -> None:
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "docs/bench").glob("*.json")}
+    targets = {(name, what): target for name, one in found.items() for what, target in one.get("targets", {}).items()}
+
+    assert len(targets) > 5
+    assert [which for which, target in targets.items() if not target["met"]] == []

@@ -28,7 +28,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fanout.dispatcher import Dispatcher
+    from tests.harness.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "functions")]
@@ -142,6 +146,20 @@ def serial(endpoint: str, count: int) -> float:
     return time.perf_counter() - begin
 
 
+def dispatcher_of(world: World, **others: Any) -> Dispatcher:
+    """The dispatcher of a world in memory, with its own threads and pauses, and some ports of others."""
+    from fanout.dispatcher import Dispatcher
+
+    ports: dict[str, Any] = {
+        "provider_list": world.config_api,
+        "store": world.ledger,
+        "news": world.news,
+        "executions": world.executions,
+        "recovery": world.dispatcher.recovery,
+    }
+    return Dispatcher(**ports | others, settings=world.dispatcher.settings, clock=lambda: TICK)
+
+
 def tick(endpoint: str, count: int) -> float:
     """One tick of ours, over the same number of due providers: entries, ledger, decisions, starts, report."""
     import boto3
@@ -154,14 +172,7 @@ def tick(endpoint: str, count: int) -> float:
     for number in range(count):
         world.provider(f"provider-{number:06d}", "15", last_success="Sun, 22 Nov 2026 07:00:00 GMT")
     client = boto3.client("stepfunctions", endpoint_url=endpoint, config=_STARTS)
-    dispatcher = type(world.dispatcher)(
-        provider_list=world.config_api,
-        store=world.ledger,
-        executions=StepFunctions(client, MACHINE),
-        recovery=world.dispatcher.recovery,
-        settings=world.dispatcher.settings,
-        clock=lambda: TICK,
-    )
+    dispatcher = dispatcher_of(world, executions=StepFunctions(client, MACHINE))
     begin = time.perf_counter()
     report = dispatcher.tick(TICK, lambda: 290 - (time.perf_counter() - begin))
     seconds = time.perf_counter() - begin
@@ -210,14 +221,7 @@ def evaluate(entries: int) -> dict[str, float]:
     api = HttpConfigApi(
         "https://config.example/providers", lambda refused: "key", session(lambda request: Reply(body=body))
     )
-    dispatcher = type(world.dispatcher)(
-        provider_list=api,
-        store=world.ledger,
-        executions=world.executions,
-        recovery=world.dispatcher.recovery,
-        settings=world.dispatcher.settings,
-        clock=lambda: TICK,
-    )
+    dispatcher = dispatcher_of(world, provider_list=api)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin, cpu = time.perf_counter(), time.process_time()
     report = dispatcher.tick(TICK, lambda: 290)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,43 +30,41 @@ class ConfigApi:
             return json.loads(answer.read() or b"null")
 
 
-def template_copy(folder: Path, *changes: tuple[str, str]) -> Path:
-    """A copy of the template with texts replaced, next to the files that it names."""
-    text = (ROOT / "template.yaml").read_text(encoding="utf-8")
+def replaced(text: str, *changes: tuple[str, str]) -> str:
+    """A text in which each of these stands once, and its replacement instead."""
     for old, new in changes:
         assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
         text = text.replace(old, new)
+    return text
+
+
+def template_copy(folder: Path, *changes: tuple[str, str]) -> Path:
+    """A copy of the template with texts replaced, next to the files that it names."""
     for name in ("functions", "glue", "statemachine"):
         (folder / name).symlink_to(ROOT / name)
     path = folder / "template.yaml"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(replaced((ROOT / "template.yaml").read_text(encoding="utf-8"), *changes), encoding="utf-8")
     return path
 
 
-def functions_copy(template: Path, changes: Mapping[str, Mapping[str, str]]) -> Path:
-    """Give a copy of the template functions of its own, with texts of their files replaced; returns the template."""
-    functions = template.parent / "functions"
-    functions.unlink()
-    shutil.copytree(ROOT / "functions", functions, ignore=shutil.ignore_patterns("__pycache__"))
-    for file, texts in changes.items():
-        path = functions / file
-        text = path.read_text(encoding="utf-8")
-        for old, new in texts.items():
-            assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
-            text = text.replace(old, new)
-        path.write_text(text, encoding="utf-8")
-    return template
+def functions_copy(template: Path) -> Path:
+    """Give a copy of the template functions of its own; returns their folder."""
+    folder = template.parent / "functions"
+    folder.unlink()
+    shutil.copytree(ROOT / "functions", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
 
 
 def impatient(template: Path) -> Path:
     """A copy of the template with ticks that hand a place on within seconds, not a minute: runs here take no longer."""
-    return functions_copy(
-        template,
-        {
-            "fanout/dispatcher.py": {"HAND_ON_SECONDS = 15.0": "HAND_ON_SECONDS = 0.5"},
-            "fanout/schedule.py": {"LISTED_AFTER = timedelta(minutes=1)": "LISTED_AFTER = timedelta(seconds=2)"},
-        },
-    )
+    folder = functions_copy(template) / "fanout"
+    for name, old, new in (
+        ("dispatcher.py", "HAND_ON_SECONDS = 15.0", "HAND_ON_SECONDS = 0.5"),
+        ("schedule.py", "LISTED_AFTER = timedelta(minutes=1)", "LISTED_AFTER = timedelta(seconds=2)"),
+    ):
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(replaced(text, (old, new)), encoding="utf-8")
+    return template
 
 
 @pytest.fixture

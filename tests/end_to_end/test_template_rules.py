@@ -59,8 +59,8 @@ def test_max_concurrent_runs_of_the_template_limits_the_runs_on_glue(tmp_path: P
 
 def test_a_timeout_of_the_template_cuts_the_handler_off(tmp_path: Path, workdir: Path) -> None:
     source = "      Handler: dispatch.handler\n      MemorySize: 1769\n      Timeout: "
-    changed = functions_copy(template_copy(tmp_path, (f"{source}900", f"{source}1")), {})
-    with (tmp_path / "functions/dispatch.py").open("a", encoding="utf-8") as module:
+    changed = template_copy(tmp_path, (f"{source}900", f"{source}1"))
+    with (functions_copy(changed) / "dispatch.py").open("a", encoding="utf-8") as module:
         module.write("import time\n\ntime.sleep(60)\n")
     with LaptopCloud(changed, workdir=workdir) as cloud:
         name = cloud.physical_id("DispatchFunction")

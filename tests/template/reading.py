@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,10 @@ def written() -> dict[str, Any]:
     return document
 
 
-def template_with(parameters: Mapping[str, str] | None = None) -> Template:
-    """template.yaml expanded, with the parameters' defaults where no other values are given."""
-    return _template_with(tuple(sorted((parameters or {}).items())))
-
-
 @cache
-def _template_with(parameters: tuple[tuple[str, str], ...]) -> Template:
-    return Template.load(TEMPLATE, dict(parameters))
+def template_with(**parameters: str) -> Template:
+    """template.yaml expanded, with the parameters' defaults where no other values are given."""
+    return Template.load(TEMPLATE, parameters)
 
 
 def states_of(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

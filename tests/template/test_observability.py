@@ -52,7 +52,7 @@ class LambdaContext:
 @pytest.fixture(scope="module")
 def resources() -> dict[str, tuple[str, dict[str, Any]]]:
     """Logical id -> type and resolved properties, in the prod profile."""
-    template = template_with({"AlarmEmail": "ops@example.com", **EVERYTHING})
+    template = template_with(AlarmEmail="ops@example.com", **EVERYTHING)
     names = Names(template, None)
     return {i: (r.type, resolve(r.properties, names)) for i, r in template.resources.items()}
 
@@ -150,7 +150,7 @@ def test_missing_ticks_ring_after_two_ticks(alarms: dict[str, dict[str, Any]]) -
 
 @pytest.mark.parametrize(("state", "tells"), [("ENABLED", True), ("DISABLED", False)])
 def test_a_schedule_that_is_off_raises_no_alarm(state: str, tells: bool) -> None:
-    template = template_with({"Profile": "prod", "ScheduleState": state})
+    template = template_with(Profile="prod", ScheduleState=state)
     properties = resolve(template.resources["NoDispatchAlarm"].properties, Names(template, None))
 
     assert properties["ActionsEnabled"] is tells
@@ -158,7 +158,7 @@ def test_a_schedule_that_is_off_raises_no_alarm(state: str, tells: bool) -> None
 
 def test_whoever_is_named_is_told(resources: dict[str, tuple[str, dict[str, Any]]]) -> None:
     assert resources["AlarmSubscription"][1]["Endpoint"] == "ops@example.com"
-    assert "AlarmSubscription" not in template_with({"Profile": "prod"}).resources
+    assert "AlarmSubscription" not in template_with(Profile="prod").resources
 
 
 def test_the_dashboard_is_valid_and_does_not_overlap(resources: dict[str, tuple[str, dict[str, Any]]]) -> None:

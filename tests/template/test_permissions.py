@@ -89,7 +89,7 @@ def test_names_become_arns(call: Call, arn: str | None) -> None:
 
 
 def test_every_role_of_the_template_can_be_read() -> None:
-    found = grants(template_with(EVERYTHING))
+    found = grants(template_with(**EVERYTHING))
 
     assert len(found) == 12
     assert all(found.values())
@@ -109,4 +109,4 @@ def test_the_reasons_for_unused_permissions_name_roles_that_exist() -> None:
     text = Path(ROOT, "tests/end_to_end/unused_permissions.yaml").read_text(encoding="utf-8")
     named = {role for entry in yaml.safe_load(text) for role in entry["roles"]}
 
-    assert named <= set(grants(template_with(EVERYTHING)))
+    assert named <= set(grants(template_with(**EVERYTHING)))

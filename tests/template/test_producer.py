@@ -19,7 +19,7 @@ KINESIS = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
 
 def made(**parameters: str) -> dict[str, Any]:
     """Logical id -> resolved properties."""
-    template = template_with(parameters)
+    template = template_with(**parameters)
     names = Names(template, None)
     return {i: resolve(r.properties, names) for i, r in template.resources.items()}
 

@@ -30,7 +30,7 @@ ALLOWED_WILDCARDS = {
 
 
 def properties_of(profile: str, **more: object) -> dict[str, tuple[str, dict[str, Any]]]:
-    template = template_with(PROFILES[profile] | more)
+    template = template_with(**PROFILES[profile] | more)
     names = Names(template, None)
     return {i: (r.type, resolve(r.properties, names)) for i, r in template.resources.items()}
 
@@ -50,7 +50,7 @@ def dev() -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def statements(profile: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, document in documents(template_with(PROFILES[profile])).items():
+    for name, document in documents(template_with(**PROFILES[profile])).items():
         for statement in document["Statement"]:
             yield name, statement
 
@@ -256,7 +256,7 @@ def test_what_checkov_sees_of_prod_is_what_prod_deploys() -> None:
     seen = expanded(TEMPLATE, {"Profile": "prod"})["Resources"]
     text = json.dumps(seen)
 
-    assert set(seen) == set(template_with({"Profile": "prod"}).resources)
+    assert set(seen) == set(template_with(Profile="prod").resources)
     assert "Fn::If" not in text
     assert "AWS::NoValue" not in text
     assert seen["RunLedger"]["Properties"]["DeletionProtectionEnabled"] is True

@@ -60,7 +60,7 @@ def named_files(source: dict[str, Any]) -> dict[str, Path]:
     "overrides", [{}, {"Env": "prod"}, {"Job": "standardize"}, {"BookmarkMode": "glue"}, {"MessageOrder": "key"}]
 )
 def test_the_template_expands(overrides: dict[str, str]) -> None:
-    resources = template_with(overrides).resources
+    resources = template_with(**overrides).resources
 
     kinds = {resource.type for resource in resources.values()}
     assert {"AWS::StepFunctions::StateMachine", "AWS::Glue::Job", "AWS::Lambda::Function"} <= kinds
@@ -75,7 +75,7 @@ def test_every_file_that_the_template_names_exists(source: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("job", ["change_log", "standardize"])
 def test_a_job_is_the_script_of_its_name_on_both_engines(job: str) -> None:
-    template = template_with({"Job": job})
+    template = template_with(Job=job)
     names = Names(template, None)
     properties = {name: resolve(item.properties, names) for name, item in template.resources.items()}
 
@@ -140,7 +140,7 @@ def test_the_standard_models_table_is_there_with_its_job_only_and_has_the_models
     from standardize import MODEL
 
     assert not [r for r in template_with().resources.values() if r.type.startswith("AWS::Glue::Table")]
-    template = template_with({"Job": "standardize"})
+    template = template_with(Job="standardize")
     table = resolve(template.resources["StandardTable"].properties, Names(template, None))["TableInput"]
     kinds = {"int64": "bigint", "bool": "boolean", "date32[day]": "date", "timestamp[us, tz=UTC]": "timestamp"}
 
@@ -154,7 +154,7 @@ def test_the_standard_models_table_is_there_with_its_job_only_and_has_the_models
 
 @pytest.mark.parametrize(("job", "written"), [("change_log", None), ("standardize", "standard"), ("mine", "output")])
 def test_a_job_may_write_its_own_kind_of_files_and_no_other(job: str, written: str | None) -> None:
-    template = template_with({"Job": job})
+    template = template_with(Job=job)
     statements = resolve(template.resources["SendChangesPolicy"].properties, Names(template, None))["PolicyDocument"]
     places = [s["Resource"] for s in statements["Statement"] if s["Sid"] == "Files"]
 

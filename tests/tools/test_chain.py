@@ -16,7 +16,7 @@ from tools.cost import DAYS, Load, total
 
 def test_the_model_has_the_template_s_figures() -> None:
     stream = "arn:aws:dynamodb:us-east-1:123456789012:table/things/stream/x"
-    resources = template_with({"SourceStreamArn": stream, "ProviderAttribute": "tenant"}).resources
+    resources = template_with(SourceStreamArn=stream, ProviderAttribute="tenant").resources
     mapping: Any = resources["ProducerMapping"].properties
 
     assert (mapping["MaximumBatchingWindowInSeconds"], mapping["BatchSize"]) == (WINDOW_SECONDS, BATCH_RECORDS)
@@ -26,7 +26,7 @@ def test_the_model_has_the_template_s_figures() -> None:
 
 def test_runs_look_back_further_than_lambda_hands_records_over() -> None:
     stream = "arn:aws:dynamodb:us-east-1:123456789012:table/things/stream/x"
-    resources = template_with({"SourceStreamArn": stream, "ProviderAttribute": "tenant"}).resources
+    resources = template_with(SourceStreamArn=stream, ProviderAttribute="tenant").resources
     oldest: Any = resources["ProducerMapping"].properties["MaximumRecordAgeInSeconds"]
 
     assert timedelta(seconds=oldest) + timedelta(hours=2) == MAX_RECORD_AGE < KEY_TIME_SLACK

@@ -14,6 +14,6 @@ def test_the_documents_for_parliament_are_complete_policies() -> None:
     command = [sys.executable, "-m", "tools.iam", str(TEMPLATE)]
     printed = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout)
 
-    assert printed == documents(template_with(EVERYTHING))
+    assert printed == documents(template_with(**EVERYTHING))
     assert {name.partition(".")[0] for name in printed} >= {"DispatchFunctionRole", "ChangeLogJobRole", "UseKeysPolicy"}
     assert all(statement["Action"] for document in printed.values() for statement in document["Statement"])

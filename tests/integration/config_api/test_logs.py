@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-from local.stack.template import Template
 from tests.integration.config_api.conftest import Api
-from tests.template.reading import TEMPLATE
+from tests.template.reading import TEMPLATE, template_with
 from tools.expand import expanded
 
 
@@ -22,7 +21,7 @@ def test_the_access_log_names_the_key_by_its_id_and_no_header() -> None:
 
 
 def test_no_method_logs_whole_requests() -> None:
-    for resource in Template.load(TEMPLATE, {}).resources.values():
+    for resource in template_with().resources.values():
         if resource.type == "AWS::ApiGateway::Stage":
             for method in resource.properties["MethodSettings"]:
                 assert method["DataTraceEnabled"] in (False, "false")

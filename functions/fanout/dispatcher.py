@@ -205,7 +205,7 @@ class Dispatcher:
         leases = self._live(attention, report)
         entries = self._entries(scheduled_at, report)
         behind = {state.provider for state in attention if state.behind}
-        waiting = self._candidates(entries, scheduled_at, leases, behind, report)
+        waiting, stale = self._candidates(entries, scheduled_at, leases, behind, report)
         starting = _Starting(
             Places(self.settings.max_concurrent_runs),
             Starter(
@@ -223,7 +223,6 @@ class Dispatcher:
             group = entries[name].group if name in entries else None
             starting.places.take(name, lease.run_id, lease.claimed_at, heavy=heavy, group=group)
         waiting = self._start(waiting, starting, scheduled_at, report)
-        stale = (name for name, entry in entries.items() if entry.status == "running" and name not in leases)
         report.pushed_reports = self.recovery.push_owed(stale, scheduled_at, remaining_seconds, report.fault)
         report.reconciled = report.freed_leases + report.pushed_reports
         while waiting and not starting.starter.stopped and remaining_seconds() > LAST_HAND_ON_SECONDS:
@@ -264,8 +263,11 @@ class Dispatcher:
         live: Container[str],
         behind: Container[str],
         report: TickReport,
-    ) -> list[Candidate]:
-        """Due providers. Ledger items are read only of those that may be due and have something to do."""
+    ) -> tuple[list[Candidate], list[str]]:
+        """Due providers, and those of which the config API tells what is not so.
+
+        Ledger items are read only of those that may be due and have something to do, or that are said to have failed.
+        """
         news = self.news.waiting() if self.settings.discovery == "events" else None
         todo = ToDo(news, behind, self.settings.sweep)
         verdicts: dict[str, Verdict] = {}
@@ -279,7 +281,9 @@ class Dispatcher:
             elif todo.is_idle(name, entry, tick):
                 verdicts[name] = Verdict.IDLE
         possible = [name for name in entries if name not in verdicts]
-        states, now = self.store.get_many(possible), self.clock()
+        shown = {name: entry.status for name, entry in entries.items() if self.settings.report_status == "yes"}
+        failed = [name for name, status in shown.items() if status == "failed" and name not in live]
+        states, now = self.store.get_many(dict.fromkeys([*possible, *failed])), self.clock()
         candidates, late, ages = [], [], [0.0]
         for name in possible:
             entry, state = entries[name], states.get(name) or ProviderState(provider=name)
@@ -298,7 +302,8 @@ class Dispatcher:
         report.never_succeeded = late.count(None)
         report.oldest_overdue_minutes = round(max((minutes for minutes in late if minutes is not None), default=0), 1)
         report.oldest_news_minutes = round(max(ages), 1)
-        return candidates
+        running = [name for name, status in shown.items() if status == "running" and name not in live]
+        return candidates, running + [name for name in failed if name in states and states[name].was_success]
 
     def _start(
         self, waiting: list[Candidate], starting: _Starting, tick: datetime, report: TickReport

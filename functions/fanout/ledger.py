@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from pydantic import Field
 
@@ -61,7 +61,8 @@ class ProviderState(Frozen):
     last_claim: datetime | None = None
     retry_at: datetime | None = Field(default=None, description="not before this time, after failures")
     last_run: RunRecord | None = None
-    report: Report | None = None
+    report: Report | None = Field(default=None, description="what the config API has yet to be told")
+    told: Report | None = Field(default=None, description="what it was told last of a run that ended")
     behind: bool = Field(default=False, description="objects are left for the next run of which no news tells")
     untracked_at: datetime | None = Field(
         default=None, description="when a run last ended that left nothing in the bookmark: it failed, or was a replay"
@@ -74,6 +75,11 @@ class ProviderState(Frozen):
         It is live, owes a report, or is behind. Such items are in the sparse index.
         """
         return self.lease is not None or self.report is not None or self.behind
+
+    @property
+    def was_success(self) -> bool:
+        """Whether a success is what the config API was told last."""
+        return self.told is not None and self.told.status == "succeeded"
 
 
 class LedgerStore(Protocol):
@@ -328,18 +334,14 @@ def fail(
 
 def reported(state: ProviderState, report: Report) -> ProviderState:
     """The config API has been told; unless there is something newer to tell, nothing is left to do."""
-    return state.model_copy(update={"report": None}) if state.report == report else state
+    return state.model_copy(update={"report": None, "told": report}) if state.report == report else state
 
 
 def owe_report(state: ProviderState) -> ProviderState:
-    """The config API calls a provider running that is not: it has to be told again how the last run ended."""
-    last = state.last_run
-    if state.lease is not None or state.report is not None or last is None:
+    """The config API has the status of a provider wrong: unless a run will do it, it is to be told once more."""
+    if state.lease is not None or state.report is not None or state.told is None:
         return state
-    status: Literal["succeeded", "failed"] = "failed" if state.failures else "succeeded"
-    error = last.error if last.status == status else None
-    report = Report(run_id=last.run_id, status=status, last_success=state.last_success, error=error)
-    return state.model_copy(update={"report": report})
+    return state.model_copy(update={"report": state.told})
 
 
 def set_bookmark(state: ProviderState, since: datetime | None) -> ProviderState:

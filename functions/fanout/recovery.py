@@ -20,7 +20,7 @@ SETTLING = timedelta(minutes=2)
 CHECKED_AT_ONCE = 100
 """How many executions that the list lacks are looked at one by one; DescribeExecution refills at 15 a second."""
 OWED_AT_ONCE = 100
-"""How many entries that are wrongly called running are put right in one tick."""
+"""How many entries with a wrong status are put right in one tick."""
 GIVE_UP_AFTER = 3
 """After so many reports that nobody took, the rest waits for the next tick."""
 PARALLEL = 16
@@ -126,7 +126,8 @@ class Recovery:
         Parameters
         ----------
         stale
-            Providers that it calls running although no lease says so: it missed, or forgot, their end.
+            Providers that it calls running although no lease says so, or failed although their last run succeeded: it
+            missed their end, or heard of it before it heard of the run before.
         tick
             Reports are pushed in another order at each tick, so that none is always behind the others.
 

@@ -114,7 +114,7 @@ class RunRecord(Frozen):
 
 
 class Report(Frozen):
-    """What the config API has yet to be told of a provider."""
+    """What the config API is told of a provider."""
 
     run_id: str
     status: Literal["running", "succeeded", "failed"]

@@ -173,6 +173,31 @@ def test_without_the_sweep_objects_whose_event_was_lost_are_never_sent(break_dow
         run(Histories, BOUND, seed=1, shrink=False)
 
 
+def test_without_a_look_at_what_is_called_failed_a_late_report_stays_for_good(break_down: Any) -> None:
+    class LateReports(BeforeCommits):
+        """Begins with a tick that is about to report a failed run, while the next one stands before its commit."""
+
+        def sabotage(self) -> None:
+            super().sabotage()
+            self.calm = False
+            self.world.faults.down = {"config_api"}
+            for execution in list(self.cloud.running):
+                self.cloud.give_up(execution, retry=False)
+            self.cloud.finish_all()
+            self.world.faults.down = set()
+            self.tick(15, 0)
+            tick = self.cloud.loose.pop()
+            while tick.at not in ("config_api.report", None):
+                tick.resume()
+            self.cloud.finish_all(until=SUCCESS)
+            self.cloud.loose.append(tick)
+
+    run(LateReports, 50, seed=1, shrink=False)
+    break_down(ledger, "owe_report", lambda state: state)
+    with pytest.raises(AssertionError, match="I4: .* succeeded and is called failed"):
+        run(LateReports, BOUND, seed=1, shrink=False)
+
+
 def test_without_places_more_heavy_runs_start_than_there_are_places(break_down: Any) -> None:
     def most_at_once() -> int:
         world = World(settings={"max_concurrent_runs": 2, "small_run_max_bytes": 0})

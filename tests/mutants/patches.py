@@ -164,6 +164,11 @@ PATCHES = (
     ),
     endings("a result of another run", "result.run_id != run_id or ", ""),
     # ---- recovery
+    ledger(
+        "an entry is told of a run under way",
+        "if state.lease is not None or state.report is not None or state.told is None:",
+        "if state.report is not None or state.told is None:",
+    ),
     recovery("a redriven execution is dead", '("RUNNING", "PENDING_REDRIVE")', '("RUNNING",)'),
     recovery("all missing executions are asked for", "missing[:CHECKED_AT_ONCE]", "missing"),
     recovery("a dead run's report delays the starts", ", tell=False)", ")"),
@@ -174,6 +179,24 @@ PATCHES = (
     ),
     recovery("reports ignore the deadline", " and remaining_seconds() >= LAST_REPORT_SECONDS", ""),
     recovery("reports always in one order", "order.sample(owed, len(owed))", "owed"),
+    dispatcher(
+        "a failure that was told late stays",
+        "return candidates, running + [name for name in failed if name in states and states[name].was_success]",
+        "return candidates, running",
+        f"{FUNCTIONS}/test_recovery.py",
+    ),
+    dispatcher(
+        "every failure is told again at each tick",
+        " and states[name].was_success]",
+        "]",
+        f"{FUNCTIONS}/test_recovery.py",
+    ),
+    dispatcher(
+        "statuses that others keep are put right",
+        'in entries.items() if self.settings.report_status == "yes"}',
+        "in entries.items()}",
+        f"{FUNCTIONS}/test_recovery.py",
+    ),
     recovery("a young lease is doubted", " and now - lease.claimed_at > SETTLING", ""),
     # ---- news
     news("another bucket's objects count", "if name != bucket or not", "if not"),

@@ -241,6 +241,60 @@ class TestOwedReports:
         assert world.config_api.reports[-1][1].status == "succeeded"
         assert world.config_api.reports[-1][1].last_success is not None
 
+    def test_an_entry_that_says_failed_by_a_report_that_came_late_is_put_right(self, world: World) -> None:
+        world.configure(discovery="events")
+        world.tell("a")
+        failed = world.claim("a", "r1")
+        world.faults.down = {"config_api"}
+        world.fail(failed)
+        world.faults.down.clear()
+        world.clock.advance(minutes=15)
+        tick = Process(world.tick)
+        while tick.at not in ("config_api.report", None):
+            tick.resume()
+        world.run_all()  # before the report of the run before has arrived
+        tick.finish()
+        late = world.config_api.providers["a"]["status"], world.state("a").report
+
+        world.clock.advance(minutes=15)
+        report = world.tick()
+
+        assert late == ("failed", None)
+        assert (report.idle, report.due, report.pushed_reports) == (1, 0, 1)
+        assert world.config_api.providers["a"]["status"] == "succeeded"
+
+    def test_after_a_replay_an_entry_is_told_of_the_last_run_that_was_none(self, world: World) -> None:
+        world.run("a", "r1")
+        replayed = {"replay": {"from": "2026-11-22T00:00:00Z", "to": "2026-11-23T00:00:00Z"}}
+        world.fail(world.claim("a", "by-hand", **replayed))
+        entry = world.config_api.providers["a"]
+        right = dict(entry)
+        entry["status"] = "running"
+        world.clock.advance(minutes=5)
+
+        assert world.tick().pushed_reports == 1
+        assert world.config_api.providers["a"] == right
+
+    def test_an_entry_that_says_failed_of_a_run_that_failed_is_not_told_again(self, world: World) -> None:
+        world.fail(world.claim("a", "r1"))
+
+        report = world.tick()
+
+        assert (report.backing_off, report.pushed_reports) == (1, 0)
+        assert world.config_api.providers["a"]["status"] == "failed"
+
+    @pytest.mark.parametrize("status", ["running", "failed"])
+    def test_an_entry_that_others_keep_is_left_alone(self, status: str) -> None:
+        world = World(settings={"report_status": "no"})
+        world.provider("a", "60")
+        world.run("a", "r1")
+        world.config_api.providers["a"]["status"] = status
+        before = world.state("a")
+
+        assert world.tick().pushed_reports == 0
+        assert world.state("a") == before
+        assert world.config_api.providers["a"]["status"] == status
+
     def test_an_entry_that_says_running_of_a_live_run_is_left_alone(self, world: World) -> None:
         started(world)
         world.clock.advance(minutes=5)

@@ -281,7 +281,8 @@ class Dispatcher:
             elif todo.is_idle(name, entry, tick):
                 verdicts[name] = Verdict.IDLE
         possible = [name for name in entries if name not in verdicts]
-        shown = {name: entry.status for name, entry in entries.items() if self.settings.report_status == "yes"}
+        ours = self.settings.report_status == "yes"
+        shown = {name: entry.status for name, entry in entries.items()} if ours else {}
         failed = [name for name, status in shown.items() if status == "failed" and name not in live]
         states, now = self.store.get_many(dict.fromkeys([*possible, *failed])), self.clock()
         candidates, late, ages = [], [], [0.0]
@@ -303,7 +304,7 @@ class Dispatcher:
         report.oldest_overdue_minutes = round(max((minutes for minutes in late if minutes is not None), default=0), 1)
         report.oldest_news_minutes = round(max(ages), 1)
         running = [name for name, status in shown.items() if status == "running" and name not in live]
-        return candidates, running + [name for name in failed if name in states and states[name].was_success]
+        return candidates, running + [name for name in failed if name in states and states[name].told_success]
 
     def _start(
         self, waiting: list[Candidate], starting: _Starting, tick: datetime, report: TickReport

@@ -77,7 +77,7 @@ class ProviderState(Frozen):
         return self.lease is not None or self.report is not None or self.behind
 
     @property
-    def was_success(self) -> bool:
+    def told_success(self) -> bool:
         """Whether a success is what the config API was told last."""
         return self.told is not None and self.told.status == "succeeded"
 

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,11 @@ from tests.benchmarks.reporting import report, targets_table  # noqa: E402
 from tests.benchmarks.sqs_stub import RunningStub, running_stub  # noqa: E402
 
 LATENCY_MS = 15
-MEASURED_BY_SAMPLE = {"article": 300, "batch": 6_000, "batch + 16 threads": 50_000}
+OBJECTS = 100
+MEASURED_BY_SAMPLE = {"article": (1, 300), "batch": (10, 6_000), "batch + 16 threads": (30, 50_000)}
+"""Of how many objects, and how many rows of them at most."""
 CROSSING_ROWS = (1_000, 10_000, 100_000, 400_000)
+"""Tried on both engines, as far as there are so many rows."""
 
 
 def settings_of(name: str, stub: RunningStub) -> Settings:
@@ -210,10 +214,11 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
     from pyspark.sql import SparkSession
 
     print(f"making change logs below {folder}", flush=True)
-    names = {"all": (rows, 100), "4 objects": (rows // 3, 4), "2000 objects": (rows // 3, 2_000)}
+    names = {"all": (rows, OBJECTS), "4 objects": (rows // 3, 4), "2000 objects": (rows // 3, 2_000)}
     for name, (count, objects) in names.items():
         make_change_log(folder, name.replace(" ", "-"), count, objects)
-    for count in CROSSING_ROWS:
+    crossed = [count for count in CROSSING_ROWS if count <= rows]
+    for count in crossed:
         make_change_log(folder, f"rows-{count}", count, max(1, count // 5_000))
     figures: dict[str, Any] = {"machine": f"{os.cpu_count()} cores, Python {platform.python_version()}", "variants": {}}
     variants = figures["variants"]
@@ -234,12 +239,13 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
         spark_reads(session.sparkContext, settings, objects[:6])
 
         for name, work in {
-            "article": lambda n: article(session, files[:1], stub, n),
-            "batch": lambda n: batch(session, files[:10], stub, n),
-            "batch + 16 threads": lambda n: batch(session, files[:30], stub, n, threads=16),
+            "article": article,
+            "batch": batch,
+            "batch + 16 threads": partial(batch, threads=16),
         }.items():
-            sample = min(MEASURED_BY_SAMPLE[name], rows // 4)
-            note(name, delivered(stub, sample, lambda work=work, sample=sample: work(sample)))
+            count, most = MEASURED_BY_SAMPLE[name]
+            sample = min(most, rows // OBJECTS * count)
+            note(name, delivered(stub, sample, partial(work, session, files[:count], stub, sample)))
         sc = session.sparkContext
         note(
             "ours on Spark",
@@ -265,7 +271,7 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
         session.stop()
 
         points = []
-        for count in CROSSING_ROWS:
+        for count in crossed:
             sizes = (folder / "bench" / f"rows-{count}").rglob("*.gz")
             point: dict[str, Any] = {"rows": count, "bytes": sum(path.stat().st_size for path in sizes)}
             for engine in ("small", "glue"):

@@ -1,0 +1,70 @@
+"""The benchmarks run, and their files say what they measured; the figures are those of a few rows and providers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def measured(name: str, *arguments: str, out: Path) -> dict[str, Any]:
+    """Run a benchmark; what it has measured. So little of it misses its targets, which is its status 1."""
+    command = [sys.executable, str(HERE / f"{name}_bench.py"), *arguments, "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+    assert done.returncode in (0, 1), done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    found: dict[str, Any] = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_dispatchers_benchmark_writes_what_it_measured(tmp_path: Path) -> None:
+    found = measured("dispatch", "--due", "3", "20", out=tmp_path)
+
+    assert [(start["due"], start["serial_measured"]) for start in found["starts"]] == [(3, 3), (20, 20)]
+    assert found["evaluation"]["entries"] == 100_000
+    assert (tmp_path / "dispatch.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_the_jobs_benchmark_writes_what_it_measured(tmp_path: Path) -> None:
+    found = measured("job", "--rows", "6000", out=tmp_path)
+
+    rows = {name: variant["rows"] for name, variant in found["variants"].items()}
+    assert rows == {
+        "article": 60,
+        "batch": 600,
+        "batch + 16 threads": 1800,
+        "ours on Spark": 6000,
+        "ours, small run": 6000,
+    }
+    assert [point["rows"] for point in found["engines"]["points"]] == [1000]
+    assert "| ours on Spark | 6,000 |" in (tmp_path / "job.md").read_text(encoding="utf-8")
+    assert (tmp_path / "job.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_the_standardizing_jobs_benchmark_writes_what_it_measured(tmp_path: Path) -> None:
+    found = measured("standardize", "--rows", "2000", out=tmp_path)
+
+    assert found["rows"] == 2000
+    assert all(variant["rows_per_second"] > 0 for variant in found["variants"].values())
+    assert "| ours on Spark |" in (tmp_path / "standardize.md").read_text(encoding="utf-8")
+
+
+def test_the_benchmark_of_scale_plays_its_scenarios() -> None:
+    command = [sys.executable, str(HERE / "scale_bench.py"), "heavy"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+    assert done.returncode == 0, done.stderr
+    row, places = json.loads(done.stdout.splitlines()[-1])
+    assert row["deferred"] > 0
+    assert 0.9 < places["places_used"] <= 1

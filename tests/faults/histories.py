@@ -281,16 +281,18 @@ class Histories(RuleBasedStateMachine):
 
     def check_commit(self, before: ProviderState, after: ProviderState) -> None:
         run, held = after.last_run, before.lease
+        generations = before.bookmark.generation, after.bookmark.generation
+        assert generations[1] == generations[0] + 1, f"I2: of {after.provider} a write undid another's: {generations}"
         assert run is not None
         assert held is not None, f"I2: {run.run_id} committed without a lease"
         assert run.run_id == held.run_id, f"I2: {run.run_id} committed under the lease of {held.run_id}"
-        assert after.bookmark.generation == before.bookmark.generation + 1
         since, earlier = after.bookmark.since, before.bookmark.since
-        assert since is None or earlier is None or earlier <= since
+        assert since is None or earlier is None or earlier <= since, f"I2: {run.run_id} moved the bookmark back"
         self.runs.add((after.provider, run.run_id))
         if held.plan is not None and held.plan.engine == "none":
             # Beside it there may be a manifest, by a claim that was given up and listed before objects were deleted.
-            assert run.run_dir not in {run.run_dir for run in after.bookmark.recent}
+            there = {run.run_dir for run in after.bookmark.recent}
+            assert run.run_dir not in there, f"I3: {run.run_id} had nothing to send, and is in the bookmark"
         elif run.run_dir + "manifest.json" in self.world.objects.stored:
             for key, etag in self.manifest(run.run_dir):
                 missing = self.rows[key, etag] - self.queue.ids.keys()

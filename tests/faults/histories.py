@@ -366,10 +366,13 @@ class Histories(RuleBasedStateMachine):
         left = []
         for name in (*GOOD, BAD):
             state = self.world.state(name)
+            entry: Any = self.world.config_api.providers[name]
             if state.lease:
                 left.append(f"I4: {name} is held by {state.lease.run_id}")
             if state.report:
                 left.append(f"I4: the config API was not told of {state.report.run_id}")
+            if entry.get("status") == "running" and name not in self.world.config_api.refuses:
+                left.append(f"I4: the config API calls {name} running")
         for name in GOOD:
             rows = {row for o in self.change_log(name) for row in self.rows[o.identity]}
             if unsent := rows - self.queue.ids.keys():

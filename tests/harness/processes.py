@@ -50,9 +50,9 @@ class Process(greenlet):
         self.parent = getcurrent()
         self.switch(told)
 
-    def finish(self) -> Process:
-        """Resume until it has ended."""
-        while not self.ended:
+    def finish(self, until: str = "") -> Process:
+        """Resume until it has ended, or stands at a call."""
+        while not self.ended and self.at != until:
             self.resume()
         return self
 

@@ -95,8 +95,7 @@ def test_a_claim_whose_answer_was_lost_keeps_its_manifest_although_objects_came_
 def test_two_racing_plans_of_one_run_agree_on_the_first_manifest(world: World) -> None:
     world.change("a", "1", "r1")
     zombie = Process(lambda: world.claim("a", "run1"))
-    while zombie.at != "objects.create":
-        zombie.resume()
+    zombie.finish(until="objects.create")
     world.change("a", "2", "r2")
 
     retry = world.claim("a", "run1")

@@ -249,9 +249,7 @@ class TestOwedReports:
         world.fail(failed)
         world.faults.down.clear()
         world.clock.advance(minutes=15)
-        tick = Process(world.tick)
-        while tick.at not in ("config_api.report", None):
-            tick.resume()
+        tick = Process(world.tick).finish(until="config_api.report")
         world.run_all()  # before the report of the run before has arrived
         tick.finish()
         late = world.config_api.providers["a"]["status"], world.state("a").report

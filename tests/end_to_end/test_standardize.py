@@ -125,12 +125,12 @@ print("ROWS", json.dumps([{k: None if v is None else str(v) for k, v in row.asDi
 """
 
 
-def test_spark_reads_the_same(standard: Standard, tmp_path: Path, java_17: None) -> None:
+def test_spark_reads_the_same(standard: Standard, tmp_path: Path, laptop_spark: None) -> None:
     import json
     import os
 
     folder = standard.files(tmp_path)
-    environment = {**os.environ, "TZ": "UTC", "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    environment = {**os.environ, "TZ": "UTC"}
     command = [sys.executable, "-c", READ_WITH_SPARK, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,6 @@ import pytest
 import requests
 from moto.server import ThreadedMotoServer
 
-from local.aws.spark_driver import JVM_OPTIONS
 from tests.integration.job.harness import DATA, Harness
 
 STAND_INS = Path(__file__).parents[3] / "local" / "aws" / "glue_packages"
@@ -34,12 +33,10 @@ def aws(no_aws_account: None) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def spark(aws: str, java_17: None) -> Iterator[Any]:
+def spark(aws: str, laptop_spark: None) -> Iterator[Any]:
     """Start Spark with two cores, once."""
     from pyspark.sql import SparkSession
 
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     # For the driver and for Spark's workers: the jobs' library, and the laptop cloud's awsglue before the official one,
     # whose classes need Glue's jars.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(STAND_INS), str(LIBRARY)])
@@ -47,7 +44,6 @@ def spark(aws: str, java_17: None) -> Iterator[Any]:
     for name in [name for name in sys.modules if name.partition(".")[0] == "awsglue"]:
         del sys.modules[name]
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    builder = builder.config("spark.driver.extraJavaOptions", JVM_OPTIONS)
     session = builder.config("spark.sql.shuffle.partitions", "2").getOrCreate()
     session.sparkContext.setLogLevel("OFF")
     yield session

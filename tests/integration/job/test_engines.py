@@ -84,7 +84,7 @@ def test_both_engines_send_byte_identical_messages_when_a_line_is_bad(spark: Any
 
 
 @pytest.mark.spark
-def test_the_script_runs_as_a_process_of_its_own(aws: str, queue: str, java_17: None) -> None:
+def test_the_script_runs_as_a_process_of_its_own(aws: str, queue: str, laptop_spark: None) -> None:
     job = Harness("glue", queue)
     manifest = job.plan([job.put(name, body) for name, body in mixed_files(2).items()])
     values = {
@@ -98,7 +98,7 @@ def test_the_script_runs_as_a_process_of_its_own(aws: str, queue: str, java_17: 
     }
     argv = [sys.executable, str(SCRIPT), "--JOB_NAME", "etl-test-change_log"]
     argv += [part for name, value in values.items() for part in (f"--{name}", value)]
-    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    environment = dict(os.environ)
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert job.result("run-1")["messages"] == 24

@@ -8,6 +8,8 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 # Tests that search histories by a seed walk through sets: the same order in every process, the same histories.
 export PYTHONHASHSEED := 0
+# Packages are compiled when they are first imported, and kept: without that each process would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # PYTHON=/path/to/python chooses one; each version then has an environment of its own.
 VENV := .venv$(if $(PYTHON),-$(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 SUPPORTED = ((3, 11), (3, 14))
@@ -42,7 +42,7 @@ def main(folder: Path, lock: Path) -> None:
     uv = _installer()
     if not (folder / "pyvenv.cfg").exists():
         _run("creating the environment", [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder])
-    sync = [uv, "pip", "sync", "--python", folder / "bin" / "python", "--require-hashes", lock]
+    sync: list[str | Path] = [uv, "pip", "sync", "--python", folder / "bin" / "python", "--require-hashes", lock]
     # pyspark is published as source only. Packing 460 MB of jars without compressing them again saves half of the time.
     sync += ["--build-constraints", REQUIREMENTS / "build.txt"]
     sync += ["--config-settings-package", "pyspark:--build-option=--compression=stored"]
@@ -74,7 +74,7 @@ def _installer() -> Path:
     pip = [sys.executable, "-m", "pip"]
     if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:
         # Debian's Python has no pip, but can put one into an environment if python3-venv is installed.
-        _run("installing pip", [sys.executable, "-m", "venv", UV_FOLDER / "venv"])
+        _run("installing pip", [sys.executable, "-m", "venv", str(UV_FOLDER / "venv")])
         pip = [str(UV_FOLDER / "venv" / "bin" / "python"), "-m", "pip"]
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--target", UV_FOLDER]
     environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
@@ -83,7 +83,7 @@ def _installer() -> Path:
     return uv
 
 
-def _run(what: str, command: list[str | Path], environment: dict[str, str] | None = None) -> None:
+def _run(what: str, command: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:
     """Run a command, and say while it runs that it does.
 
     Raises
@@ -143,7 +143,7 @@ def _remove_unused(spark: Path) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a console program
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

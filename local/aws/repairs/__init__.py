@@ -28,6 +28,8 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     executions.execution_output_is_json,
     executions.execution_status_events,
     executions.states_runtime_is_not_caught,
+    executions.definitions_are_parsed_once,
+    executions.paths_are_parsed_once,
     executions.unnamed_executions,
     executions.one_start_at_a_time,
     data.dynamodb_writes_are_atomic,

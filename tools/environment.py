@@ -71,12 +71,12 @@ def _installer() -> Path:
     if installed.exists() and installed.read_bytes() == lock.read_bytes():
         return uv
     shutil.rmtree(UV_FOLDER, ignore_errors=True)
-    pip = [sys.executable, "-m", "pip"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip"]
     if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:
         # Debian's Python has no pip, but can put one into an environment if python3-venv is installed.
         _run("installing pip", [sys.executable, "-m", "venv", str(UV_FOLDER / "venv")])
-        pip = [str(UV_FOLDER / "venv" / "bin" / "python"), "-m", "pip"]
-    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--target", UV_FOLDER]
+        pip = [UV_FOLDER / "venv" / "bin" / "python", "-m", "pip"]
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--target", str(UV_FOLDER)]
     environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
     _run("installing uv", [*pip, "install", *options, "-r", lock], environment)
     shutil.copy(lock, installed)

@@ -302,6 +302,15 @@ class S3Objects:
         return True
 
 
+def concurrent_functions(client: Any) -> int:
+    """How many functions the account runs at once, those aside for which it has reserved some.
+
+    Source: Lambda API, "GetAccountSettings".
+    """
+    with _unavailable(StartThrottledError, "GetAccountSettings"):
+        return int(client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"])
+
+
 class StepFunctions:
     """Executions of the one state machine."""
 

@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.config import Config
 
-from fanout.adapters import DynamoLedger, DynamoNews, S3Objects, StepFunctions
+from fanout.adapters import DynamoLedger, DynamoNews, S3Objects, StepFunctions, concurrent_functions
 from fanout.claims import Claims
 from fanout.config_client import HttpConfigApi
 from fanout.dispatcher import Dispatcher
@@ -95,6 +95,7 @@ def dispatcher() -> Dispatcher:
         recovery=Recovery(store, executions, _endings(settings, config_api)),
         settings=settings,
         clock=utc_now,
+        concurrent_functions=lambda: concurrent_functions(client("lambda")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Mapping
@@ -38,6 +39,8 @@ SHOWN = 20
 """How many names a report lists of each kind; the counts are always whole."""
 HAND_ON_SECONDS = 15.0
 """How often a tick looks for places that were given back while providers wait for them."""
+REUSE_SECONDS = 0.5
+"""The same while light runs wait for a function slot: they take seconds."""
 LAST_HAND_ON_SECONDS = 30.0
 """Nobody waits for a place with less time left than this."""
 TICK_AHEAD = timedelta(days=1)
@@ -164,6 +167,8 @@ class Dispatcher:
         Gives the current time, aware.
     bucket
         Makes the token bucket that bounds the rate of one tick's starts.
+    concurrent_functions
+        Gives how many functions the account runs at once; asked once per tick.
     sleep, pool
         Seams for tests.
     """
@@ -175,6 +180,7 @@ class Dispatcher:
     recovery: Recovery
     settings: DispatchSettings
     clock: Callable[[], datetime]
+    concurrent_functions: Callable[[], float] = lambda: math.inf
     bucket: Callable[[], TokenBucket] = TokenBucket
     sleep: Callable[[float], None] = time.sleep
     pool: Callable[[int], Executor] = ThreadPoolExecutor
@@ -187,9 +193,9 @@ class Dispatcher:
         scheduled_at
             The time the tick was scheduled for; all due rules look at it.
         remaining_seconds
-            How long the function may still run. While heavy providers wait, places are handed on until thirty seconds
-            before the end; nothing is started in the last ten, and what is not answered five seconds before the end
-            is reported as deferred. Starting it again is harmless.
+            How long the function may still run. While providers wait, slots and places are reused as runs end, until
+            the next tick is due or thirty seconds before the end; nothing is started in the last ten, and what is not
+            answered five seconds before the end is reported as deferred. Starting it again is harmless.
 
         Raises
         ------
@@ -207,7 +213,7 @@ class Dispatcher:
         behind = {state.provider for state in attention if state.behind}
         waiting, stale = self._candidates(entries, scheduled_at, leases, behind, report)
         starting = _Starting(
-            Places(self.settings.max_concurrent_runs),
+            Places(self.settings.max_concurrent_runs, self._function_slots(report)),
             Starter(
                 lambda name: self.executions.start(
                     execution_name(name, scheduled_at), execution_input(name, scheduled_at)
@@ -225,8 +231,12 @@ class Dispatcher:
         waiting = self._start(waiting, starting, scheduled_at, report)
         report.pushed_reports = self.recovery.push_owed(stale, scheduled_at, remaining_seconds, report.fault)
         report.reconciled = report.freed_leases + report.pushed_reports
+        next_tick = scheduled_at + timedelta(minutes=self.settings.tick_minutes)
         while waiting and not starting.starter.stopped and remaining_seconds() > LAST_HAND_ON_SECONDS:
-            self.sleep(HAND_ON_SECONDS)
+            if self.clock() >= next_tick:  # which starts those that still wait
+                break
+            light_waits = starting.places.free_function_slots <= 0 and not all(item.heavy for item in waiting)
+            self.sleep(REUSE_SECONDS if light_waits else HAND_ON_SECONDS)
             try:
                 starting.places.give_back(self.executions.running(), self.clock())
             except TransientError as error:
@@ -240,6 +250,19 @@ class Dispatcher:
         if starting.failures and not report.started + report.already_started:
             raise next(iter(starting.failures.values()))
         return report
+
+    def _function_slots(self, report: TickReport) -> float:
+        """Light runs that may run at once.
+
+        Each occupies one function at a time. There is no allowance for the dispatcher and the config API, which use
+        some too: it is made up by the time that a run spends between two functions, and the few tries that are
+        throttled all the same are repeated after a second or two.
+        """
+        try:
+            return max(1, self.concurrent_functions() - 1)
+        except TransientError as error:
+            report.fault(f"light runs start without a limit, because the account's is not known: {error}")
+            return math.inf
 
     def _live(self, attention: list[ProviderState], report: TickReport) -> dict[str, Lease]:
         """Leases of the runs that are alive, once those of dead runs were freed."""
@@ -309,7 +332,7 @@ class Dispatcher:
     def _start(
         self, waiting: list[Candidate], starting: _Starting, tick: datetime, report: TickReport
     ) -> list[Candidate]:
-        """Start all light candidates and as many heavy ones as there are places, most overdue first.
+        """Start as many candidates as there are function slots and places on Glue, most overdue first.
 
         A place that its provider cannot take goes to the next one.
 
@@ -319,7 +342,8 @@ class Dispatcher:
         """
         places, starter, group_places = starting.places, starting.starter, self.settings.max_runs_per_group
         while True:
-            chosen, waiting = choose(waiting, places.free, group_places, places.in_group, format_iso(tick))
+            lot, slots = format_iso(tick), places.free_function_slots
+            chosen, waiting = choose(waiting, places.free, group_places, places.in_group, lot, slots)
             started = starter.run(candidate.provider for candidate in chosen)
             report.started += len(started.new)
             report.already_started += len(started.before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
@@ -18,6 +19,8 @@ from fanout.times import compact, format_iso
 
 LISTED_AFTER = timedelta(minutes=1)
 """After this long a running execution is certainly in the list of running executions."""
+LIGHT_LISTED_AFTER = timedelta(seconds=5)
+"""The same for a light run, which may have ended by then. Counting one run too few costs a throttled try at most."""
 
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -185,7 +188,7 @@ class Candidate:
     provider: str
     overdue: float
     heavy: bool
-    """Whether it needs a place on Glue. All others start at once."""
+    """Whether it needs a place on Glue. All others need a function slot."""
     group: str | None = None
 
 
@@ -201,6 +204,7 @@ def choose(
     group_places: int = 0,
     live_in_group: Mapping[str, int] | None = None,
     lot: str = "",
+    function_slots: float = math.inf,
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Split the candidates into those that start now and those that have to wait.
 
@@ -217,6 +221,8 @@ def choose(
     lot
         Breaks ties the same way for the same lot, so that a tick delivered twice chooses the same providers; with
         another lot otherwise, so that no provider is always behind the others of its age.
+    function_slots
+        Light runs that may start; a heavy candidate takes none.
 
     Returns
     -------
@@ -228,11 +234,12 @@ def choose(
     waiting: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: rank(c, lot)):
         full = bool(group_places and candidate.group and running[candidate.group] >= group_places)
-        if full or (candidate.heavy and places <= 0):
+        if full or (places if candidate.heavy else function_slots) <= 0:
             waiting.append(candidate)
             continue
         chosen.append(candidate)
         places -= candidate.heavy
+        function_slots -= not candidate.heavy
         if candidate.group:
             running[candidate.group] += 1
     return chosen, waiting
@@ -247,24 +254,37 @@ class _Occupant:
     listed: bool = False
     """Whether the list of running executions had it already."""
 
+    @property
+    def listed_after(self) -> timedelta:
+        """After this long the list has it, unless it has ended."""
+        return LISTED_AFTER if self.heavy else LIGHT_LISTED_AFTER
+
 
 class Places:
-    """Who has a place on Glue, and who counts for a group; given back when the execution runs no more.
+    """Runs that have a place on Glue or a function slot, and count for a group, until their execution has ended.
 
     Parameters
     ----------
     places
         The most heavy runs at once.
+    function_slots
+        The most light runs at once.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, function_slots: float = math.inf) -> None:
         self._places = places
+        self._function_slots = function_slots
         self._occupants: dict[str, _Occupant] = {}
 
     @property
     def free(self) -> int:
         """Places that are free."""
         return max(0, self._places - sum(occupant.heavy for occupant in self._occupants.values()))
+
+    @property
+    def free_function_slots(self) -> float:
+        """Light runs that may start now."""
+        return max(0, self._function_slots - sum(not occupant.heavy for occupant in self._occupants.values()))
 
     @property
     def in_group(self) -> Counter[str]:
@@ -284,7 +304,7 @@ class Places:
         for provider, occupant in self._occupants.items():
             if occupant.execution in running:
                 kept[provider] = replace(occupant, listed=True)
-            elif not occupant.listed and now - occupant.since <= LISTED_AFTER:
+            elif not occupant.listed and now - occupant.since <= occupant.listed_after:
                 kept[provider] = occupant
         self._occupants = kept
 

@@ -102,6 +102,7 @@ class DispatchSettings(RunSettings):
     small_run_max_bytes: int = Field(ge=0)
     sweep_minutes: int = Field(default=1440, ge=1, description="how often each provider is looked at without news")
     max_runs_per_group: int = Field(default=0, ge=0, description="0: no cap per group")
+    tick_minutes: int = Field(default=15, ge=1, description="minutes between two ticks")
 
     @property
     def sweep(self) -> timedelta:

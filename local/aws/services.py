@@ -125,7 +125,12 @@ class Services:
             minute=settings.get("glue_minute", 60.0),
         )
         hooks = Hooks(
-            self._functions.invoke, self._jobs.start, self._jobs.stop_run, self._execution_changed, self.principal
+            self._functions.invoke,
+            self._jobs.start,
+            self._jobs.stop_run,
+            self._execution_changed,
+            self.principal,
+            lambda: self._functions.concurrency,
         )
         connect(hooks)
 

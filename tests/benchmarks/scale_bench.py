@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "functions")]
 
 from fanout.costs import PRICES, lambda_dollars  # noqa: E402
-from fanout.dispatcher import HAND_ON_SECONDS, TickReport  # noqa: E402
+from fanout.dispatcher import HAND_ON_SECONDS, REUSE_SECONDS, TickReport  # noqa: E402
 from fanout.ledger import TRIES, ProviderState  # noqa: E402
 from fanout.runs import Lease, Plan, RunRecord  # noqa: E402
 from fanout.starts import TokenBucket  # noqa: E402
@@ -184,6 +184,71 @@ def all_at_once(count: int) -> Row:
     return row
 
 
+class LightRuns:
+    """Light runs of so many seconds in an account with so many functions; those that find none wait for one."""
+
+    def __init__(self, count: int, functions: int, seconds: int, limit: float) -> None:
+        self.counting = Counting(concurrent_functions=lambda: limit)
+        self.world = self.counting.world
+        for name in self.counting.providers(count, BEGIN - TICK):
+            self.world.tell(name)
+        self.functions, self.seconds = functions, seconds
+        self.waiting: list[str] = []
+        self.left: dict[str, int] = {}
+        self.busy: list[int] = []
+        self.without_a_function = 0
+        self.ended = BEGIN
+        self.world.executions.on_start = lambda execution, given: self.waiting.append(execution)
+        self.world.on_sleep = self.pass_by
+
+    def pass_by(self, pause: float) -> None:
+        """Let time pass, in which runs begin and end."""
+        for _ in range(round(pause / REUSE_SECONDS)):
+            while self.waiting and len(self.left) < self.functions - 1:  # one is the dispatcher's
+                self.left[self.waiting.pop(0)] = round(self.seconds / REUSE_SECONDS)
+            self.without_a_function = max(self.without_a_function, len(self.waiting))
+            self.busy.append(len(self.left) + 1)
+            self.world.clock.now += timedelta(seconds=REUSE_SECONDS)
+            self.left = {execution: left - 1 for execution, left in self.left.items()}
+            for execution in [execution for execution, left in self.left.items() if not left]:
+                del self.left[execution]
+                self.world.executions.statuses[execution] = "SUCCEEDED"
+                self.counting.end(json.loads(self.world.executions.started[execution])["provider"], BEGIN)
+                self.ended = self.world.clock.now
+
+    def play(self) -> float:
+        """Tick until all are done; minutes that it took."""
+        tick, deferred = BEGIN, 1
+        while deferred:
+            self.world.clock.now = max(self.world.clock.now, tick)
+            deferred = self.world.tick(tick).deferred
+            tick += TICK
+            while self.left or self.waiting:
+                self.pass_by(1)
+        return (self.ended - BEGIN).total_seconds() / 60
+
+
+def metered(count: int, functions: int, seconds: int = 4) -> dict[str, float]:
+    """So many light runs, all due at once: started as functions become free, and beside that all started at once."""
+    ours = LightRuns(count, functions, seconds, limit=functions)
+    all_at_once = LightRuns(count, functions, seconds, limit=math.inf)
+    minutes, least = ours.play(), all_at_once.play()
+    while_waiting = ours.busy[: round(count * seconds / functions / REUSE_SECONDS)]
+    used = sum(while_waiting) / len(while_waiting) / functions
+    print(f"  {count:,} light runs, {functions:,} functions: {minutes:.1f} min, all at once {least:.1f} min")
+    if minutes > least * 1.1 + 0.5 or used < 0.8 or ours.without_a_function > count:
+        raise SystemExit("starting as functions become free is slower than starting all at once")
+    return {
+        "runs": count,
+        "functions": functions,
+        "minutes": minutes,
+        "minutes_all_at_once": least,
+        "functions_used": used,
+        "without_a_function": ours.without_a_function,
+        "without_a_function_all_at_once": all_at_once.without_a_function,
+    }
+
+
 def heavy(count: int, places: int, minutes: int) -> tuple[dict[str, Any], dict[str, float]]:
     """So many heavy runs of so many minutes, all due at once, over so many places."""
     counting = Counting(max_concurrent_runs=places, sweep_minutes=10**6)
@@ -274,6 +339,7 @@ SCENARIOS: dict[str, Any] = {
     "day": lambda: [asdict(row) for row in a_day(100_000, 0.05)],
     "light": lambda: asdict(all_at_once(10_000)),
     "heavy": lambda: heavy(200, 50, 5),
+    "metered": lambda: [metered(2_000, 10), metered(10_000, 100), metered(10_000, 1_000)],
     "million": lambda: asdict(million()),
 }
 
@@ -334,11 +400,17 @@ def main() -> int:
     light = Row(**in_a_process_of_its_own("light"))
     heavy_row, places = in_a_process_of_its_own("heavy")
     rows = [mean(day), light, Row(**heavy_row), Row(**in_a_process_of_its_own("million"))]
+    lights = in_a_process_of_its_own("metered")
     races = [lost_races(100), lost_races(1)]
     worst = max(row.cpu_seconds for row in day)
     if worst > 60 or day[0].memory_mb > 512:
         raise SystemExit(f"a tick over 100,000 providers took {worst:.0f} CPU seconds and {day[0].memory_mb} MB")
     first, second = races
+    light_rows = "\n".join(
+        f"| {one['runs']:,} | {one['functions']:,} | {one['minutes']:.1f} | {one['minutes_all_at_once']:.1f} | "
+        f"{one['functions_used']:.0%} | {one['without_a_function']:,} | {one['without_a_function_all_at_once']:,} |"
+        for one in lights
+    )
     text = f"""# Scale
 
 Made by `make bench-scale` on {os.cpu_count()} cores: the dispatcher's rules over ports in memory, so seconds are
@@ -355,6 +427,15 @@ its own CPU. Not measured on AWS. Dollars are the dispatcher's with its reads an
 
 ![CPU seconds and starts of each tick of a day](scale.png)
 
+## Light runs and the account's functions
+
+A model in memory: each run takes four seconds, and one function at a time. "All at once" is the least that is possible,
+because there those that find no function wait for one without any pause between their tries.
+
+| light runs | functions | minutes until all are done | all at once | functions used | without one | all at once |
+|---:|---:|---:|---:|---:|---:|---:|
+{light_rows}
+
 ## Marks in the ledger item, or beside it
 
 A model in memory: an update reads the item, writes it {first["milliseconds_between_read_and_write"]:.0f} ms later if
@@ -370,6 +451,7 @@ nobody wrote in between, and is tried {TRIES} times.
     found = {
         "rows": [asdict(row) for row in rows],
         "heavy": places,
+        "light": lights,
         "lost_races": races,
         "started_in_the_day": [row.started for row in day],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 
 from cli.audit import Audit, audit
 from fanout.claims import MAX_RECENT, Claim, ClaimRequest, Claims
-from fanout.dispatcher import HAND_ON_SECONDS, Dispatcher, TickReport
+from fanout.dispatcher import HAND_ON_SECONDS, REUSE_SECONDS, Dispatcher, TickReport
 from fanout.endings import Ending, Endings
 from fanout.errors import FanoutError, StorageUnavailableError
 from fanout.ledger import Backoff, ProviderState
@@ -44,6 +45,7 @@ RULES: dict[str, Any] = {
     "max_objects": 100,
     "max_recent": MAX_RECENT,
     "bucket": TokenBucket,
+    "concurrent_functions": lambda: math.inf,
 }
 """Figures that are constants of the rules; a test may give others where it gives settings."""
 
@@ -109,6 +111,7 @@ class World:
             recovery=Recovery(self.ledger, self.executions, self.endings, InlinePool),
             settings=dispatch_settings,
             clock=self.clock,
+            concurrent_functions=given["concurrent_functions"],
             bucket=given["bucket"],
             sleep=self.sleep,
             pool=InlinePool,
@@ -151,7 +154,7 @@ class World:
 
     def sleep(self, seconds: float) -> None:
         """A tick waits for places, and its time passes. The pauses of its 64 threads take none."""
-        if seconds == HAND_ON_SECONDS:
+        if seconds in (HAND_ON_SECONDS, REUSE_SECONDS):
             self.slept += seconds
             self.on_sleep(seconds)
 

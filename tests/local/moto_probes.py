@@ -21,6 +21,7 @@ from unittest import mock
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from moto.core.config import default_user_config
 from moto.server import ThreadedMotoServer
 
@@ -50,6 +51,9 @@ class Noted:
 
     def principal(self, role_arn: str) -> str:
         return role_arn.rpartition("/")[2] or "none"
+
+    def concurrency(self) -> int:
+        return 7
 
 
 HOOKS = Noted()
@@ -165,6 +169,14 @@ def lambda_qualifiers() -> bool:
             functions.invoke(FunctionName=name, Payload=b'{"qualifier": "x"}')["Payload"].read()
         )
     return False
+
+
+def lambda_account_settings() -> bool:
+    try:
+        limit = client("lambda").get_account_settings()["AccountLimit"]
+    except (ClientError, KeyError):
+        return False
+    return bool(limit["UnreservedConcurrentExecutions"] == 7)
 
 
 def lambda_polls_queues() -> bool:
@@ -391,6 +403,7 @@ PROBES: tuple[Callable[[], bool], ...] = (
     services_are_known,
     lambda_functions_run,
     lambda_qualifiers,
+    lambda_account_settings,
     lambda_polls_queues,
     glue_job_runs_run,
     glue_batch_stop_job_run,
@@ -429,7 +442,7 @@ def main(kind: str) -> None:
         job_runs.let_runs_be_real()
         repairs.apply_all()
         noted = (HOOKS.invoke_function, HOOKS.job_run_started, HOOKS.stop_job_run, HOOKS.execution_changed)
-        connect(Hooks(*noted, HOOKS.principal))
+        connect(Hooks(*noted, HOOKS.principal, HOOKS.concurrency))
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
     ENDPOINT = f"http://127.0.0.1:{port}"

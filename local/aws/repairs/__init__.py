@@ -18,6 +18,7 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     data.services_are_known,
     runs.lambda_functions_run,
     runs.lambda_qualifiers,
+    runs.lambda_account_settings,
     runs.lambda_polls_queues,
     runs.glue_job_runs_run,
     runs.glue_batch_stop_job_run,

@@ -21,6 +21,8 @@ class Hooks:
     """An execution has reached another status."""
     principal: Callable[[str], str]
     """Role ARN -> the access key id under which the role's calls are made."""
+    concurrency: Callable[[], int]
+    """How many functions may run at once in the account."""
 
 
 _connected: list[Hooks] = []

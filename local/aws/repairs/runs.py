@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
+from moto.awslambda import urls
 from moto.awslambda.models import EventSourceMapping, LambdaBackend
 from moto.awslambda.responses import LambdaResponse
 from moto.awslambda_simple.models import LambdaSimpleBackend
@@ -46,6 +48,19 @@ def lambda_qualifiers() -> None:
         return real_invoke(self)
 
     LambdaResponse.invoke = invoke
+
+
+def lambda_account_settings() -> None:
+    """Stock: GetAccountSettings is not implemented. AWS: it says how many functions may run at once."""
+
+    def get_account_settings(self: LambdaResponse) -> tuple[int, dict[str, str], str]:
+        limit = hooks().concurrency()
+        limits = {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": limit}
+        usage = {"FunctionCount": len(list(self.backend.list_functions()))}
+        return 200, {}, json.dumps({"AccountLimit": limits, "AccountUsage": usage})
+
+    LambdaResponse.get_account_settings = get_account_settings
+    urls.url_paths["{0}/(?P<api_version>[^/]+)/account-settings/?$"] = LambdaResponse.dispatch
 
 
 def lambda_polls_queues() -> None:

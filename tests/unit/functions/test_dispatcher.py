@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -439,6 +439,108 @@ def test_ten_thousand_light_providers_due_at_once_are_all_started_and_nobody_is_
 
     assert (report.due, report.started, report.deferred) == (10_000, 10_000, 0)
     check_sums(report)
+
+
+def light_world(count: int, functions: Callable[[], float], seconds_a_run: int = 4) -> World:
+    """Providers whose runs take so many seconds in Lambda, in an account that runs so many functions at once."""
+    world = World(settings={"max_concurrent_runs": 50, "concurrent_functions": functions})
+    for number in range(count):
+        world.provider(f"p{number:05d}", last_success=format_http_date(NOW - timedelta(minutes=15 + number)))
+    lived: defaultdict[str, float] = defaultdict(float)
+
+    def sleep(seconds: float) -> None:
+        world.clock.advance(seconds=seconds)
+        for name in [name for name, status in world.executions.statuses.items() if status == "RUNNING"]:
+            lived[name] += seconds
+            if lived[name] == seconds_a_run:
+                world.executions.statuses[name] = "SUCCEEDED"
+
+    world.on_sleep = sleep
+    world.seconds = 900
+    return world
+
+
+def test_light_runs_start_as_functions_become_free() -> None:
+    world = light_world(100, lambda: 10)
+    at_once: list[int] = []
+    start = world.executions.start
+
+    def counting(name: str, execution_input: str) -> bool:
+        begun = start(name, execution_input)
+        at_once.append(len(world.executions.running()))
+        return begun
+
+    world.executions.start = counting  # type: ignore[method-assign]
+    report = world.tick(NOW)
+
+    assert (report.due, report.started, report.deferred) == (100, 100, 0)
+    assert max(at_once) == 9, "all functions but the dispatcher's, and never one more"
+    assert [name[:6] for name in world.executions.started] == [f"p{number:05d}" for number in range(99, -1, -1)]
+    assert world.slept == 11 * 4, "twelve rounds of four seconds, and nothing to wait for after the last start"
+    check_sums(report)
+
+
+def test_the_limit_of_functions_is_asked_once_per_tick() -> None:
+    asked: list[int] = []
+    world = light_world(40, lambda: asked.append(1) or 10)  # type: ignore[func-returns-value]
+
+    world.tick(NOW)
+
+    assert asked == [1]
+
+
+def test_live_light_runs_count_against_the_limit_of_functions() -> None:
+    world = light_world(20, lambda: 10)
+    for number in range(8):
+        world.change(f"p{number:05d}", "1", "row")
+        world.claim(f"p{number:05d}", f"run-{number}")
+        world.executions.statuses[f"run-{number}"] = "RUNNING"
+    world.seconds = 30
+
+    report = world.tick(NOW)
+
+    assert (report.already_running, report.started, report.deferred) == (8, 1, 11)
+
+
+def test_light_runs_that_get_no_function_before_the_time_is_up_are_deferred() -> None:
+    world = light_world(100, lambda: 10)
+    world.seconds = 38
+
+    report = world.tick(NOW)
+
+    assert (report.started, report.deferred) == (27, 73)
+    check_sums(report)
+
+
+def test_a_tick_stops_waiting_when_the_next_one_is_due() -> None:
+    world = light_world(100, lambda: 10)
+    world.configure(tick_minutes=1)
+
+    report = world.tick(NOW - timedelta(seconds=50))
+
+    assert (report.started, report.deferred) == (27, 72), "two rounds of four seconds after the first"
+    check_sums(report)
+
+
+def test_an_account_whose_limit_cannot_be_read_starts_all_and_says_so() -> None:
+    def unknown() -> float:
+        raise StartThrottledError("GetAccountSettings: AccessDenied")
+
+    world = light_world(30, unknown)
+    report = world.tick(NOW)
+
+    assert (report.started, report.deferred, world.slept) == (30, 0, 0)
+    assert report.faults == [
+        "light runs start without a limit, because the account's is not known: GetAccountSettings: AccessDenied"
+    ]
+
+
+def test_an_account_with_a_single_function_still_starts_one_run_at_a_time() -> None:
+    world = light_world(3, lambda: 1)
+
+    report = world.tick(NOW)
+
+    assert (report.started, report.deferred, world.slept) == (3, 0, 8)
 
 
 def test_live_runs_in_lambda_take_no_place() -> None:

@@ -193,10 +193,44 @@ def test_a_place_is_free_again_when_its_execution_runs_no_more_but_not_before_th
         places.take(name, f"{name}-run", NOW, heavy=True, group=group)
     places.take("light", "light-run", NOW, heavy=False, group="red")
 
-    places.give_back({"a-run"}, NOW + MINUTE)
+    places.give_back({"a-run"}, NOW + timedelta(seconds=5))
     assert (places.free, places.in_group) == (0, Counter(red=2))
+    places.give_back({"a-run"}, NOW + MINUTE)
+    assert (places.free, places.in_group) == (0, Counter(red=1)), "a light run may have ended before it was listed"
     places.give_back({"a-run"}, NOW + 2 * MINUTE)
     assert (places.free, places.in_group) == (1, Counter(red=1))
+
+
+def test_a_function_slot_is_free_again_when_its_light_run_has_ended() -> None:
+    places = Places(1, function_slots=2)
+    for name in ("a", "b", "heavy"):
+        places.take(name, f"{name}-run", NOW, heavy=name == "heavy", group=None)
+    assert places.free_function_slots == 0
+
+    places.give_back({"a-run", "heavy-run"}, NOW + timedelta(seconds=5))
+    assert places.free_function_slots == 0, "the list may not have b yet"
+    places.give_back({"a-run", "heavy-run"}, NOW + timedelta(seconds=6))
+    assert places.free_function_slots == 1
+    places.give_back({"heavy-run"}, NOW + timedelta(seconds=7))
+    assert places.free_function_slots == 2
+
+
+def test_more_light_runs_than_slots_leave_none_free() -> None:
+    places = Places(1, function_slots=1)
+    for name in ("a", "b"):
+        places.take(name, f"{name}-run", NOW, heavy=False, group=None)
+
+    assert places.free_function_slots == 0
+
+
+def test_light_candidates_wait_for_function_slots_and_heavy_ones_do_not() -> None:
+    due = [
+        Candidate(name, overdue, heavy=name.startswith("h")) for overdue, name in enumerate(("l1", "h1", "l2", "l3"))
+    ]
+
+    chosen, waiting = choose(due, places=5, function_slots=2)
+
+    assert ([c.provider for c in chosen], [c.provider for c in waiting]) == (["l3", "l2", "h1"], ["l1"])
 
 
 def test_a_place_whose_execution_was_listed_once_is_free_as_soon_as_it_is_not_any_more() -> None:

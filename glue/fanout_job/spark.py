@@ -20,7 +20,7 @@ from fanout_job.targets import target_of
 from fanout_job.task import Tally, guarded
 
 if TYPE_CHECKING:
-    from pyspark.core.rdd import RDD
+    from pyspark import RDD
 
 Reading = Callable[[Delivery, Iterable[Any]], Iterator[Message]]
 """Gives the messages of what one partition holds."""

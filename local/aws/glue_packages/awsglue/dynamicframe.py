@@ -19,7 +19,7 @@ from . import bookmarks
 from .bookmarks import Listed
 
 if TYPE_CHECKING:
-    from pyspark.core.rdd import RDD
+    from pyspark import RDD
     from pyspark.sql import DataFrame
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

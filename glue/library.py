@@ -1,4 +1,4 @@
-"""Publishes the job: puts its script, and `fanout_job/` and PyYAML as a zip, where Glue reads them.
+"""Publishes the job: puts its script, and `fanout_job/` as a zip, where Glue reads them.
 
 `sam package` uploads for a Glue job one script of a fixed name, but which one a stack runs is a parameter. This
 function is the custom resource that brings script and library: its own code is this folder, so what it publishes is
@@ -11,7 +11,6 @@ Source: "Custom resource request and response objects", CloudFormation user guid
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import json
 import logging
@@ -28,8 +27,6 @@ log = logging.getLogger("library")
 
 SCRIPTS = Path(__file__).parent
 PACKAGE = SCRIPTS / "fanout_job"
-YAML = Path(importlib.util.find_spec("yaml").origin).parent  # type: ignore[arg-type, union-attr]
-"""Glue may not have it. It works without its C part, so a zip can bring it."""
 
 ANSWER_TRIES = 4
 ANSWER_SECONDS = 10
@@ -60,7 +57,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             properties = event["ResourceProperties"]
             place = boto3.client("s3"), properties["Bucket"], properties["Prefix"]
             script = publish(*place, f"{properties['Job']}.py", script_of(properties["Job"]))
-            library = publish(*place, f"{PACKAGE.name}.zip", zipped(PACKAGE, YAML))
+            library = publish(*place, f"{PACKAGE.name}.zip", zipped(PACKAGE))
             answer |= {"PhysicalResourceId": library, "Data": {"Uri": library, "Script": script}}
     except Exception as error:
         log.exception("the job was not published")

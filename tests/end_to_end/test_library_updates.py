@@ -124,7 +124,7 @@ def test_a_library_that_cannot_be_published_fails_the_deployment_in_time_with_th
     project: Project, code: str, reason: str
 ) -> None:
     before, version, published = project.library(), project.publishers_version(), project.published()
-    line = '            library = publish(*place, f"{PACKAGE.name}.zip", zipped(PACKAGE, YAML))\n'
+    line = '            library = publish(*place, f"{PACKAGE.name}.zip", zipped(PACKAGE))\n'
     project.edit("library.py", line, f"            {code}\n{line}")
     with pytest.raises(ResourceError, match=rf"JobLibrary .*{reason}.*rolled back"):
         project.cloud.update()

@@ -149,7 +149,7 @@ def services_are_known() -> bool:
 
 def _function(name: str) -> str:
     client("lambda").create_function(
-        FunctionName=name, Runtime="python3.11", Role=ROLE, Handler="a.b", Code={"ZipFile": b"zip"}
+        FunctionName=name, Runtime="python3.13", Role=ROLE, Handler="a.b", Code={"ZipFile": b"zip"}
     )
     return name
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_what_the_template_declares_is_there(cloud: LaptopCloud) -> None:
     job = cloud.client("glue").get_job(JobName="job-test")["Job"]
-    assert (job["Timeout"], job["ExecutionProperty"], job["GlueVersion"]) == (90, {"MaxConcurrentRuns": 1}, "5.1")
+    assert (job["Timeout"], job["ExecutionProperty"], job["GlueVersion"]) == (90, {"MaxConcurrentRuns": 1}, "6.0")
     table = cloud.client("dynamodb").describe_table(TableName=cloud.physical_id("Table"))["Table"]
     assert [index["IndexName"] for index in table["GlobalSecondaryIndexes"]] == ["by-live"]
     policies = cloud.client("iam").list_role_policies(RoleName=cloud.physical_id("EchoFunctionRole"))["PolicyNames"]

@@ -48,7 +48,7 @@ def end(cloud: LaptopCloud, run_id: str, job: str = "job-test") -> dict[str, Any
 def test_a_run_does_what_its_script_says_on_spark(cloud: LaptopCloud) -> None:
     found = end(cloud, start(cloud, "count", WorkerType="G.1X", NumberOfWorkers=3))
     assert found["JobRunState"] == "SUCCEEDED", found
-    assert (found["WorkerType"], found["NumberOfWorkers"], found["GlueVersion"]) == ("G.1X", 3, "5.1")
+    assert (found["WorkerType"], found["NumberOfWorkers"], found["GlueVersion"]) == ("G.1X", 3, "6.0")
     assert found["CompletedOn"] >= found["StartedOn"]
     (message,) = cloud.client("sqs").receive_message(QueueUrl=cloud.outputs["QueueUrl"])["Messages"]
     body = json.loads(message["Body"])

@@ -42,10 +42,12 @@ KILLS_ROUNDS ?=
 TEST_WORKERS ?= 2
 
 # The SAM CLI: no telemetry, no question to PyPI for a newer version (its state folder says it has just asked).
-SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state $(CURDIR)/$(SAM_VENV)/bin/sam
+SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state PYTHON=$(CURDIR)/$(PY) $(CURDIR)/$(SAM_VENV)/bin/sam
 # Checks ask AWS nothing, so they get none of the caller's credentials.
 OFFLINE := env -u AWS_PROFILE AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none AWS_DEFAULT_REGION=us-east-1 \
   AWS_EC2_METADATA_DISABLED=true
+
+COMPILE := .uv/bin/uv pip compile --quiet --no-config --generate-hashes --custom-compile-command "make lock"
 
 # $(call install,folder,lock file)
 define install
@@ -71,10 +73,10 @@ up: $(VENV)/.dev ## Keep the system running on this machine with its schedule ti
 	@exec $(PY) -m local up $(if $(TABLE),--table) $(ARGS)
 
 check: lint ## Before each commit, about a minute: lint, types, tests of units, template and tools
-	@$(PY) -m pytest -n 2 -q -m "not benchmark and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
+	@$(PY) -m pytest -n 2 -q -m "not benchmark and not network and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
 
 test: $(VENV)/.dev ## Before a push, a quarter of an hour on two cores: all tests; ARGS="-k name" narrows them
-	@$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not benchmark" $(ARGS)
+	@$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not benchmark and not network" $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and mypy
 	$(VENV)/bin/ruff check .
@@ -98,6 +100,7 @@ validate: $(VENV)/.dev $(SAM_VENV)/.installed ## Lint the template and the state
 	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
 	@SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state \
 	  $(PY) -m tools.check_package --sam $(SAM_VENV)/bin/sam --template $(TEMPLATE) --built $(BUILT)
+	@$(PY) -m pytest -q -n0 -m network tests/tools
 
 deploy: $(VENV)/.dev $(SAM_VENV)/.installed ## Build and deploy to AWS with your credentials: CONFIG_ENV=default|dev|prod
 	@$(SAM) build --config-env $(CONFIG_ENV)
@@ -166,10 +169,13 @@ sbom: build $(CHECKOV_VENV)/.installed ## CycloneDX bills of materials of what i
 	@$(CHECKOV_VENV)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o .aws-sam/sbom-dev.json requirements/dev.txt
 	@ls .aws-sam/sbom-*.json
 
-lock: $(VENV)/.run ## Resolve requirements/*.in again into hash-locked *.txt, all of them for Python 3.11 to 3.14
+# What is deployed has the versions that are tested, those of run.txt.
+lock: $(VENV)/.run ## Resolve all *.in again into hash-locked *.txt: for Python 3.11 to 3.14, and for Lambda what is deployed
 	@for name in uv build run dev sam checkov; do \
-	  .uv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
-	    --custom-compile-command "make lock" $(ARGS) requirements/$$name.in -o requirements/$$name.txt; done
+	  $(COMPILE) --universal --python-version 3.11 $(ARGS) requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in functions glue; do \
+	  $(COMPILE) --python-version 3.13 --python-platform x86_64-manylinux_2_34 --constraints requirements/run.txt \
+	    $(ARGS) $$name/requirements.in -o $$name/requirements.txt; done
 
 clean: ## Remove what was built, run and cached; keep the virtual environments
 	rm -rf .aws-sam .local .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log

@@ -93,9 +93,10 @@ docs: $(VENV)/.dev ## Make docs/reference/ and docs/openapi.json from the code; 
 build: $(VENV)/.dev $(SAM_VENV)/.installed ## Build what AWS will run, into .aws-sam/
 	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
 
-validate: $(VENV)/.dev $(SAM_VENV)/.installed ## Lint the template and the state machine, build, package, look at the package
-	@$(OFFLINE) $(SAM) validate --lint --template $(TEMPLATE)
-	@$(VENV)/bin/cfn-lint --non-zero-exit-code informational -- $(TEMPLATE) && echo "$(TEMPLATE): cfn-lint finds nothing"
+# One run of cfn-lint with all rules: its own, which are also those of `sam validate --lint`, and those for serverless.
+validate: $(VENV)/.dev $(SAM_VENV)/.installed $(CHECKOV_VENV)/.installed ## Lint the template and the state machine, build, package, look at the package
+	@$(CHECKOV_VENV)/bin/cfn-lint --append-rules cfn_lint_serverless.rules --non-zero-exit-code informational -- $(TEMPLATE)
+	@echo "$(TEMPLATE): cfn-lint finds nothing"
 	@$(PY) -m tools.definition $(TEMPLATE)
 	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
 	@SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state \
@@ -152,8 +153,7 @@ cost: $(VENV)/.dev ## The yearly bill, the article's way and ours: PROVIDERS=n F
 	@PYTHONPATH=functions $(PY) -m tools.cost $(if $(PROVIDERS),--providers $(PROVIDERS)) \
 	  $(if $(FREQUENCY),--frequency $(FREQUENCY)) $(if $(ROWS),--rows $(ROWS)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
-security: $(VENV)/.dev $(CHECKOV_VENV)/.installed ## checkov, cfn-lint's serverless rules, parliament (installs them the first time)
-	@$(CHECKOV_VENV)/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- $(TEMPLATE)
+security: $(VENV)/.dev $(CHECKOV_VENV)/.installed ## checkov, parliament (installs them the first time)
 	@echo "checkov, as written (dev profile)"
 	@$(OFFLINE) $(CHECKOV_VENV)/bin/checkov --file $(TEMPLATE) --config-file .checkov.yaml --skip-download
 	@echo "checkov, expanded (prod profile)"
@@ -162,11 +162,11 @@ security: $(VENV)/.dev $(CHECKOV_VENV)/.installed ## checkov, cfn-lint's serverl
 	@$(OFFLINE) $(CHECKOV_VENV)/bin/checkov --file .aws-sam/prod.json --config-file .checkov.yaml --skip-download
 	@$(PY) -m tools.iam $(TEMPLATE) | $(CHECKOV_VENV)/bin/python tools/check_policies.py
 
-sbom: build $(CHECKOV_VENV)/.installed ## CycloneDX bills of materials of what is deployed and of what tests it, into .aws-sam/
-	@for function in DispatchFunction SmallRunFunction; do \
-	  $(PY) -m pip list --disable-pip-version-check --path .aws-sam/build/$$function --format=freeze \
-	    | $(CHECKOV_VENV)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o .aws-sam/sbom-$$function.json - ; done
-	@$(CHECKOV_VENV)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o .aws-sam/sbom-dev.json requirements/dev.txt
+sbom: $(CHECKOV_VENV)/.installed ## CycloneDX bills of materials of what is deployed and of what tests it, into .aws-sam/
+	@mkdir -p .aws-sam
+	@for lock in functions/requirements.txt glue/requirements.txt requirements/dev.txt; do \
+	  name=$${lock%%/*}; $(CHECKOV_VENV)/bin/cyclonedx-py requirements --output-reproducible --of JSON \
+	    -o .aws-sam/sbom-$${name/requirements/dev}.json $$lock; done
 	@ls .aws-sam/sbom-*.json
 
 # What is deployed has the versions that are tested, those of run.txt.

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUCKET = "packages"
+MOST_UNPACKED_BYTES = 250 * 2**20
+"""Of a function with its layers. Source: "Lambda quotas", AWS Lambda Developer Guide."""
 REGION = "us-east-1"
 
 
@@ -132,7 +134,11 @@ def check(s3: Any, packaged: dict[str, Any], source: dict[str, Any], root: Path)
             archive = zipfile.ZipFile(io.BytesIO(_uploaded(s3, resource["Properties"]["CodeUri"], logical_id)))
             there = module in archive.namelist()
             same = there and archive.read(module) == (root / settings["CodeUri"] / module).read_bytes()
-            yield _expect(same, logical_id, f"{module} among {len(archive.namelist())} files")
+            size = sum(entry.file_size for entry in archive.infolist())
+            if size > MOST_UNPACKED_BYTES:
+                raise PackageError(f"{logical_id} has {size:,} bytes unpacked; Lambda takes {MOST_UNPACKED_BYTES:,}")
+            files = len(archive.namelist())
+            yield _expect(same, logical_id, f"{module} among {files} files, {size / 2**20:.1f} MB unpacked")
 
 
 def main(

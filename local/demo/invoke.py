@@ -1,10 +1,12 @@
 """`make invoke`: one function with one event, in a process of its own, against the laptop cloud.
 
-The handler is the one that `sam build` built, if it was built; else the function's source folder.
+The handler is the one that `sam build` built, if it was built for this Python and system; else the function's source
+folder, with the packages of this environment.
 """
 
 from __future__ import annotations
 
+import importlib.machinery
 import json
 import os
 import sys
@@ -35,7 +37,7 @@ def invoke(logical_id: str, event: Any, template: Path, workdir: Path) -> Answer
             known = ", ".join(sorted(functions))
             raise ResourceError(f"The template makes no function {logical_id}; it makes {known}.")
         built = template.parent / BUILT / logical_id
-        code = built.resolve() if built.is_dir() else Path(functions[logical_id]["code"])
+        code = built.resolve() if built.is_dir() and runs_here(built) else Path(functions[logical_id]["code"])
         environment = tuple((name, value) for name, value in functions[logical_id]["environment"])
         function = Function(**{**functions[logical_id], "code": code, "environment": environment})
         log = workdir / "logs" / f"invoke-{logical_id}.log"
@@ -47,6 +49,13 @@ def invoke(logical_id: str, event: Any, template: Path, workdir: Path) -> Answer
         sys.stderr.write(log.read_text(encoding="utf-8"))
         log.unlink()
         return answer
+
+
+def runs_here(built: Path) -> bool:
+    """Whether this Python loads all compiled modules of a built package. It may be another one, or another system."""
+    suffixes = tuple(suffix for suffix in importlib.machinery.EXTENSION_SUFFIXES if suffix != ".so")
+    compiled = [path.name for path in built.rglob("*.so") if ".cpython-" in path.name]
+    return all(name.endswith(suffixes) for name in compiled)
 
 
 @contextmanager

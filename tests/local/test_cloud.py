@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from local.aws.account import aws_client
 from local.cloud import LaptopCloud
-from local.demo.invoke import invoke, running_state
+from local.demo.invoke import invoke, running_state, runs_here
 from local.errors import LaptopCloudError, ResourceError
 
 from .conftest import FIXTURES
@@ -138,3 +139,20 @@ def test_whatever_ends_it_no_process_is_left_behind(tmp_path: Path, how: signal.
         if up.poll() is None:
             up.kill()
             up.wait()
+
+
+@pytest.mark.parametrize(
+    ("module", "runs"),
+    [
+        (f"fast{importlib.machinery.EXTENSION_SUFFIXES[0]}", True),
+        ("fast.cpython-39-x86_64-linux-gnu.so", False),
+        ("fast.abi3.so", True),
+        ("libfast.so", True),
+        ("slow.py", True),
+    ],
+)
+def test_a_package_built_for_another_python_or_system_is_not_invoked(tmp_path: Path, module: str, runs: bool) -> None:
+    (tmp_path / "fast").mkdir()
+    (tmp_path / "fast" / module).write_bytes(b"")
+
+    assert runs_here(tmp_path) is runs

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tools import check_package
 from tools.check_package import BUCKET, PackageError, check
 
 SOURCE = {
@@ -71,7 +72,7 @@ def upload(s3: Any, **changed: bytes) -> dict[str, Any]:
 def test_a_package_that_agrees_is_reported_part_by_part(s3: Any, root: Path) -> None:
     lines = list(check(s3, upload(s3), SOURCE, root))
 
-    assert lines == ["Job: glue/job.py", "Handler: work.py among 1 files", "Machine: machine.json"]
+    assert lines == ["Job: glue/job.py", "Handler: work.py among 1 files, 0.0 MB unpacked", "Machine: machine.json"]
 
 
 @pytest.mark.parametrize(("part", "resource"), [("job", "Job"), ("work", "Handler"), ("machine", "Machine")])
@@ -80,6 +81,13 @@ def test_other_bytes_in_the_bucket_are_found(s3: Any, root: Path, part: str, res
 
     with pytest.raises(PackageError, match=f"{resource}: .* differs"):
         list(check(s3, packaged, SOURCE, root))
+
+
+def test_a_package_that_lambda_would_refuse_is_found(s3: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_package, "MOST_UNPACKED_BYTES", 3)
+
+    with pytest.raises(PackageError, match="Handler has 4 bytes unpacked; Lambda takes 3"):
+        list(check(s3, upload(s3), SOURCE, root))
 
 
 def test_a_path_that_was_not_uploaded_is_found(s3: Any, root: Path) -> None:

@@ -164,8 +164,13 @@ def _tags(name: str) -> Json:
     return {"name": name, "in": "header", "description": description, "schema": schema, "example": "*"}
 
 
+RFC_9110 = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""Names that Python has from 3.13 on. The document must be the same on each Python."""
+
+
 def _problem(status: HTTPStatus) -> Json:
-    return {"description": status.phrase, "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+    phrase = RFC_9110.get(status.value, status.phrase)
+    return {"description": phrase, "content": {"application/problem+json": {"schema": _ref("Problem")}}}
 
 
 def _ref(name: str) -> Json:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-PRICES_AS_OF = "2026-11-22"
+PRICES_AS_OF = "2026-11-29"
 PRICES = {
-    "glue_dpu_hour": 0.44,
+    "glue_dpu_hour": 0.308,  # from Glue 6.0 on; 0.44 before
     "glue_minimum_seconds": 60,
     "lambda_gb_second": 0.0000166667,
     "lambda_request": 0.20 / 1e6,

@@ -29,10 +29,10 @@ def template() -> Template:
     return template_with()
 
 
-def test_the_articles_floor_is_514_dollars_a_year_for_one_provider_at_15_minutes() -> None:
-    assert round(cost.glue_floor(15)) == 514
-    assert round(cost.glue_floor(60)) == 128
-    assert round(cost.glue_floor(24 * 60), 2) == 5.35
+def test_the_articles_floor_is_360_dollars_a_year_for_one_provider_at_15_minutes() -> None:
+    assert round(cost.glue_floor(15)) == 360
+    assert round(cost.glue_floor(60)) == 90
+    assert round(cost.glue_floor(24 * 60), 2) == 3.75
 
 
 def test_a_provider_without_changes_costs_no_glue_here() -> None:
@@ -59,7 +59,7 @@ def test_a_run_that_seldom_finds_anything_costs_less_than_one_that_always_does()
 
 
 def test_unit_prices_stand_in_one_table_only() -> None:
-    prices = {value for value in PRICES.values() if value < 0.1} | {0.44}
+    prices = {value for value in PRICES.values() if value < 0.1} | {0.308}
     sources = [
         path for folder in ("functions", "tools", "local", "glue", "cli") for path in (ROOT / folder).rglob("*.py")
     ]
@@ -79,7 +79,7 @@ def test_the_prices_are_those_of_the_day_they_name() -> None:
     dollars_for_a_million = {name: round(price * 1e6, 4) for name, price in PRICES.items()}
 
     assert dollars_for_a_million | {"glue_minimum_seconds": 60} == {
-        "glue_dpu_hour": 440_000,
+        "glue_dpu_hour": 308_000,
         "glue_minimum_seconds": 60,
         "lambda_gb_second": 16.6667,
         "lambda_request": 0.20,
@@ -104,7 +104,7 @@ def test_the_prices_are_those_of_the_day_they_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "workers", "dollars"), [(1, 2, 0.014667), (60, 2, 0.014667), (61, 2, 0.014911), (600, 10, 0.733333)]
+    ("seconds", "workers", "dollars"), [(1, 2, 0.010267), (60, 2, 0.010267), (61, 2, 0.010438), (600, 10, 0.513333)]
 )
 def test_glue_bills_a_minute_at_least(seconds: float, workers: int, dollars: float) -> None:
     assert glue_dollars(seconds, workers) == pytest.approx(dollars, abs=1e-6)

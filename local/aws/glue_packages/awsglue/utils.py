@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 BOOKMARK_OPTIONS = ("job-bookmark-enable", "job-bookmark-pause", "job-bookmark-disable")
+CONTINUATION_OPTIONS = ("continuation-enabled", "continuation-readonly", "continuation-ignore")
+"""Their old names, in the same order."""
 RANGE = ("job-bookmark-from", "job-bookmark-to")
-RESERVED = (
-    *("JOB_ID", "JOB_RUN_ID", "SECURITY_CONFIGURATION", "encryption-type", "enable-data-lineage"),
-    *("RedshiftTempDir", "TempDir", *RANGE),
-)
-"""Arguments that Glue itself passes; returned whether asked for or not, None where they are not there."""
+TEMPORARY = ("TempDir", "RedshiftTempDir")
+OF_GLUE = (*RANGE, *TEMPORARY, "JOB_ID", "JOB_RUN_ID", "SECURITY_CONFIGURATION", "enable-data-lineage")
+"""Arguments that Glue itself passes; returned whether declared or not, None where they are not there."""
 
 
 class GlueArgumentError(Exception):
@@ -24,10 +24,19 @@ class _Parser(argparse.ArgumentParser):
         raise GlueArgumentError(message)
 
 
-def getResolvedOptions(args: Sequence[str], options: Sequence[str]) -> dict[str, Any]:  # noqa: N802 - AWS's name
+def getResolvedOptions(  # noqa: N802 - AWS's name
+    args: Sequence[str], options: Sequence[str], allow_abbrev: bool = False
+) -> dict[str, Any]:
     """Find the declared arguments of a job run in sys.argv, each of which must be there as `--name value`.
 
-    Abbreviations are refused, as from Glue 6.0 on; earlier versions take them.
+    Parameters
+    ----------
+    args
+        sys.argv.
+    options
+        Names of the declared arguments.
+    allow_abbrev
+        Whether the beginning of a name is enough, as it was before Glue 6.0.
 
     Returns
     -------
@@ -39,19 +48,27 @@ def getResolvedOptions(args: Sequence[str], options: Sequence[str]) -> dict[str,
     GlueArgumentError
         A declared argument is missing.
     RuntimeError
-        A name of Glue's own was declared, or a bookmark range does not fit the bookmark option.
+        A name of Glue's bookmarks was declared, or a bookmark range does not fit the bookmark option.
+    argparse.ArgumentError
+        Another name of Glue's own was declared, or one name twice.
     """
-    parser = _Parser(allow_abbrev=False, add_help=False)
-    parser.add_argument("--job-bookmark-option", choices=BOOKMARK_OPTIONS, default=BOOKMARK_OPTIONS[-1])
-    for name in RESERVED:
+    parser = _Parser(allow_abbrev=allow_abbrev)
+    parser.add_argument("--job-bookmark-option", choices=BOOKMARK_OPTIONS)
+    parser.add_argument("--continuation-option", choices=CONTINUATION_OPTIONS)
+    parser.add_argument("--encryption-type", choices=("sse-s3",))
+    for name in OF_GLUE:
         parser.add_argument(f"--{name}")
-    if {"job-bookmark-option", *RANGE} & set(options):
-        raise RuntimeError("Glue's own arguments cannot be declared")
-    for name in dict.fromkeys(options):
-        if name not in RESERVED:
+    if reserved := {"job-bookmark-option", "continuation-option", *RANGE} & set(options):
+        raise RuntimeError(f"{', '.join(sorted(reserved))} cannot be declared: Glue passes it itself")
+    for name in options:
+        if name not in TEMPORARY:
             parser.add_argument(f"--{name}", required=True)
     found = vars(parser.parse_known_args(args[1:])[0])
     found["TempDir"] = found["RedshiftTempDir"] = found["TempDir"] or found["RedshiftTempDir"]
+    old_name = found.pop("continuation_option")
+    if found["job_bookmark_option"] is None:
+        at = CONTINUATION_OPTIONS.index(old_name) if old_name else -1
+        found["job_bookmark_option"] = BOOKMARK_OPTIONS[at]
     given = [name for name in RANGE if found[name.replace("-", "_")] is not None]
     paused = found["job_bookmark_option"] == "job-bookmark-pause"
     if len(given) == (1 if paused else 2):

@@ -6,8 +6,10 @@ import gzip
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,59 @@ def test_a_native_etl_that_changes_nothing_sends_the_same_bytes(
     )
     assert native.error is None
     assert native.bodies == job.run(files, message_order=order).bodies
+
+
+@pytest.fixture
+def ansi(spark: Any) -> Iterator[Callable[[bool], None]]:
+    """Turn ANSI mode on or off. It is on by default since Spark 4, and so on Glue 6.0."""
+    before = spark.conf.get("spark.sql.ansi.enabled")
+    yield lambda on: spark.conf.set("spark.sql.ansi.enabled", str(on).lower())
+    spark.conf.set("spark.sql.ansi.enabled", before)
+
+
+def priced(*prices: dict[str, str]) -> dict[str, bytes]:
+    """An object with one new row for each price."""
+    records = [stream("INSERT", Keys={"pk": {"S": str(n)}}, NewImage={"price": p}) for n, p in enumerate(prices)]
+    return {"prices.json": b"\n".join(line({**r, "eventID": f"e-{n}"}) for n, r in enumerate(records))}
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("order", ["none", "key"])
+def test_ansi_mode_changes_nothing_of_what_the_library_sends(
+    ansi: Callable[[bool], None], queue: str, fifo_queue: str, tmp_path: Path, order: str
+) -> None:
+    """frames.py has the library's only queries. Columns of other types than text come back from etl, too."""
+    etl = (
+        "from pyspark.sql import functions as F\n\n\n"
+        "def etl(changes):\n"
+        "    number = F.when(F.col('sequence').isNull(), F.lit(2147483647)).otherwise(F.length('id'))\n"
+        "    return changes.withColumn('time', F.to_timestamp('time')).withColumn('sequence', number)\n"
+    )
+    job, files = Harness("glue", fifo_queue if order == "key" else queue), mixed_files(3)
+    outcomes = []
+    for on in (True, False):
+        ansi(on)
+        outcomes.append(job.run(files, changed_script(tmp_path, etl=etl), message_order=order))
+
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    assert outcomes[0].bodies == outcomes[1].bodies
+    assert len(outcomes[0].bodies) == 36
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("on", [True, False])
+def test_the_native_etl_of_the_docs_leaves_out_what_is_no_price(
+    ansi: Callable[[bool], None], queue: str, tmp_path: Path, on: bool
+) -> None:
+    page = (SCRIPT.parents[1] / "docs" / "etl.md").read_text(encoding="utf-8")
+    (etl,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "def etl(" in block]
+    ansi(on)
+
+    files = priced({"N": "99"}, {"N": "101"}, {"S": "on request"}, {"N": "1" * 38}, {"S": "250.00"})
+    outcome = Harness("glue", queue).run(files, changed_script(tmp_path, etl=etl))
+
+    assert outcome.error is None
+    assert sorted(json.loads(e["subject"])["pk"] for e in outcome.events) == ["1", "4"]
 
 
 @pytest.mark.spark

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 from xml.parsers import expat
 
@@ -25,18 +26,23 @@ def xml_blocks(pieces: Iterator[bytes], how: Xml, wanted: Sequence[str], bad: Ba
     """
     gathered = Gathering(wanted)
     records = Records(how, wanted)
-    for piece in pieces:
-        records.feed(piece)
+    damage: CorruptObjectError | None = None
+    for piece in chain(pieces, [b""]):
+        try:
+            records.feed(piece) if piece else records.end()
+        except CorruptObjectError as error:
+            damage = error
         for number, texts, wrong in records.taken():
             if wrong is None:
                 gathered.add(number, texts)
             else:
                 content = json.dumps(dict(zip(wanted, texts, strict=True)), indent=2).encode()
                 bad(RowError(wrong, line=number), content)
-        if gathered.full:
+        if damage or gathered.full:
             yield from gathered.taken()
+        if damage:
+            raise damage
     yield from gathered.taken()
-    records.end()
 
 
 class Records:
@@ -62,7 +68,7 @@ class Records:
         self.open: list[list[str] | None] = []
         """For each element of the path the pieces of its text, if it is wanted."""
         self.wrong: str | None = None
-        self.number = self.characters = self.silent = 0
+        self.number = self.characters = self.silent = self.size = 0
         self.found: list[tuple[int, list[str | None], str | None]] = []
         self.parser = expat.ParserCreate(namespace_separator=" ")
         self.parser.buffer_text = True
@@ -86,14 +92,18 @@ class Records:
 
     def feed(self, piece: bytes) -> None:
         """Read on."""
+        self.size += len(piece)
         self.silent += len(piece)
         if self.silent > MAX_RECORD_BYTES:
             raise CorruptObjectError(f"has a tag of more than {MAX_RECORD_BYTES} bytes", line=self.number + 1)
         self._parse(piece, False)
 
     def end(self) -> None:
-        """See to it that the document is whole. Nothing at all is a document without records."""
-        if self.parser.CurrentByteIndex >= 0 or self.silent:
+        """Read what the parser has held back, and check that the document is whole. No bytes at all hold no record.
+
+        Since expat 2.6 the parser defers a tag that it has seen only part of, and may do so up to the end.
+        """
+        if self.size:
             self._parse(b"", True)
 
     def _parse(self, piece: bytes, final: bool) -> None:

@@ -124,6 +124,26 @@ def test_records_are_what_another_parser_reads_wherever_the_pieces_end(
     assert found == expected
 
 
+@pytest.mark.parametrize("size", range(1, 65))
+def test_every_record_is_read_whatever_the_size_of_the_pieces(size: int) -> None:
+    data = b"<all>" + b"".join(b'<thing id="%d"><text><b>%d</b></text></thing>' % (n, n) for n in range(100)) + b"</all>"
+    pieces = iter([data[start : start + size] for start in range(0, len(data), size)])
+    blocks = list(xml_blocks(pieces, Xml("thing"), ["@id", "text/b"], lambda error, content: None))
+    expected = [str(n) for n in range(100)]
+    assert [text for block in blocks for text in block.columns["@id"].to_pylist()] == expected
+    assert [text for block in blocks for text in block.columns["text/b"].to_pylist()] == expected
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 4_096])
+def test_the_records_before_a_damage_are_read_whatever_the_size_of_the_pieces(size: int) -> None:
+    data = b"<all>" + THING * 20 + b"<thing"
+    pieces = iter([data[start : start + size] for start in range(0, len(data), size)])
+    found = []
+    with pytest.raises(CorruptObjectError, match="is not XML: unclosed token in line 1"):
+        found.extend(block for block in xml_blocks(pieces, Xml("thing"), ["@id"], lambda error, content: None))
+    assert sum(len(block.numbers) for block in found) == 20
+
+
 def test_a_mapping_of_xml_needs_the_name_of_its_records() -> None:
     with pytest.raises(MappingError, match="m.yaml, line 1: xml lacks 'record'"):
         Mapping.parse(b"xml: {}\nfields: {id: a}", "m.yaml")

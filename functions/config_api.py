@@ -22,6 +22,7 @@ from fanout.errors import InvalidProviderError, InvalidRequestError, TerminalErr
 from fanout.providers import check_name
 from fanout.settings import ProvidersSettings
 from registry.document import Entry, EntryTooLargeError, read_json
+from registry.phrases import TOO_LARGE, UNPROCESSABLE, phrase
 from registry.preconditions import Precondition
 from registry.table import EntryChangedError, ProviderTable, Stored, UnknownProviderError
 
@@ -31,9 +32,9 @@ ALLOWED = {LIST: ("GET",), ONE: ("GET", "PUT", "PATCH", "DELETE")}
 app = APIGatewayRestResolver()
 
 _STATUS: dict[type[TerminalError], HTTPStatus] = {
-    InvalidProviderError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InvalidProviderError: UNPROCESSABLE,
     InvalidRequestError: HTTPStatus.BAD_REQUEST,
-    EntryTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    EntryTooLargeError: TOO_LARGE,
     UnknownProviderError: HTTPStatus.NOT_FOUND,
     EntryChangedError: HTTPStatus.PRECONDITION_FAILED,
 }
@@ -117,7 +118,7 @@ def _no_such_route(error: Exception) -> Response[str]:
 
 def _problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> Response[str]:
     """RFC 9457 problem details."""
-    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    body = {"type": "about:blank", "title": phrase(status), "status": status.value, "detail": detail}
     return Response(status.value, "application/problem+json", json.dumps(body), dict(headers or {}))
 
 

@@ -11,6 +11,7 @@ import config_api
 from fanout.providers import NAME_PATTERN
 from registry import preconditions
 from registry.document import MAX_ENTRY_BYTES, EntryDocument, EntryPatch
+from registry.phrases import TOO_LARGE, UNPROCESSABLE, phrase
 
 Json = dict[str, Any]
 
@@ -127,7 +128,7 @@ def _responses(method: str, one: bool) -> Json:
     if method != "GET":
         refused.append(HTTPStatus.PRECONDITION_FAILED)
     if method in ("PUT", "PATCH"):
-        refused += [HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY]
+        refused += [TOO_LARGE, UNPROCESSABLE]
     refused += [HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE]
     return {**good[method], **{str(status.value): _problem(status) for status in refused}}
 
@@ -164,13 +165,8 @@ def _tags(name: str) -> Json:
     return {"name": name, "in": "header", "description": description, "schema": schema, "example": "*"}
 
 
-RFC_9110 = {413: "Content Too Large", 422: "Unprocessable Content"}
-"""Names that Python has from 3.13 on. The document must be the same on each Python."""
-
-
 def _problem(status: HTTPStatus) -> Json:
-    phrase = RFC_9110.get(status.value, status.phrase)
-    return {"description": phrase, "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+    return {"description": phrase(status), "content": {"application/problem+json": {"schema": _ref("Problem")}}}
 
 
 def _ref(name: str) -> Json:

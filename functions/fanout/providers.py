@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from fanout.errors import ConfigApiAnswerError, InvalidProviderError
+from fanout.nesting import MAX_DEPTH, is_too_deep
 from fanout.times import parse_http_date
 
 NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
@@ -201,8 +202,11 @@ def read_entries(content: bytes) -> dict[str, object]:
         Not a JSON object.
     """
     try:
-        entries = json.loads(content, object_pairs_hook=_object, parse_int=_integer)
-    except (ValueError, RecursionError):
+        text = content.decode(json.detect_encoding(content), "surrogatepass")
+        if is_too_deep(text):
+            raise ValueError(f"more than {MAX_DEPTH} levels")
+        entries = json.loads(text, object_pairs_hook=_object, parse_int=_integer)
+    except ValueError:
         raise ConfigApiAnswerError(
             "the config API did not answer JSON; does ConfigApiUrl point at the list of providers?"
         ) from None

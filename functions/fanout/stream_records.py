@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fanout.errors import InvalidProviderError, InvalidRequestError, SettingsError
+from fanout.nesting import is_too_deep
 from fanout.providers import check_name
 
 _TICKS = {"MICROSECOND": 1e6, "MILLISECOND": 1e3, "SECOND": 1.0}
@@ -138,9 +139,10 @@ def stream_records(event: Mapping[str, Any], attribute: ProviderAttribute) -> It
 def _embedded(data: str, sequence: str) -> Any:
     """The change record within a Kinesis record, or None when there is none."""
     try:
-        change = json.loads(base64.b64decode(data, validate=True))
+        text = base64.b64decode(data, validate=True).decode()
+        change = None if is_too_deep(text) else json.loads(text)
         return {**change, "kinesisSequenceNumber": sequence} if isinstance(change, dict) else None
-    except (binascii.Error, ValueError, RecursionError):
+    except (binascii.Error, ValueError):
         return None
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from fanout.errors import InvalidProviderError, InvalidRequestError
+from fanout.nesting import MAX_DEPTH, is_too_deep
 from fanout.providers import MAX_FREQUENCY_MINUTES, NEVER, check_name, describe, parse_entry
 from fanout.times import format_http_date
 
@@ -77,14 +78,16 @@ def read_json(text: str) -> Entry:
         Not a JSON object (RFC 8259, so no NaN and no Infinity either), or it holds what cannot be kept: a number that
         is too large, or half of a surrogate pair.
     """
+    if is_too_deep(text):
+        raise InvalidRequestError(
+            f"the body must be a JSON object, and this one is nested too deeply: more than {MAX_DEPTH} levels"
+        )
     try:
         body = json.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_float)
         json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = ascii(error.object[error.start])[1:-1]
         raise InvalidRequestError(f"the body holds {half}, half of a surrogate pair, which is no character") from None
-    except RecursionError:
-        raise InvalidRequestError("the body must be a JSON object, and this one is nested too deeply") from None
     except ValueError:
         raise InvalidRequestError("the body must be a JSON object") from None
     if not isinstance(body, dict):

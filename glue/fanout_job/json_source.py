@@ -10,6 +10,7 @@ from typing import Any
 from fanout_job.blocks import MAX_RECORD_BYTES, Bad, Block, Gathering
 from fanout_job.errors import CorruptObjectError, RowError
 from fanout_job.formats import split_lines
+from fanout_job.json_faults import described, is_too_deep
 
 
 def no_number(text: str) -> Any:
@@ -33,11 +34,14 @@ def json_line_blocks(pieces: Iterator[bytes], wanted: Sequence[str], bad: Bad) -
             try:
                 if line is None:
                     raise RowError(f"is longer than {MAX_RECORD_BYTES} bytes")
-                gathered.add(number, fields(DECODER.decode(line.decode())))
+                text = line.decode()
+                if is_too_deep(text):
+                    raise RowError("is nested too deeply")
+                gathered.add(number, fields(DECODER.decode(text)))
             except RowError as error:
                 error.line = number
                 bad(error, line)
-            except (ValueError, RecursionError) as error:
+            except ValueError as error:
                 bad(RowError(reason_of(error), line=number), line)
         if gathered.full:
             yield from gathered.taken()
@@ -67,10 +71,11 @@ def json_blocks(pieces: Iterator[bytes], path: str, wanted: Sequence[str], bad: 
 def reason_of(error: Exception) -> str:
     """Say why a text is not JSON, without any of it."""
     if isinstance(error, json.JSONDecodeError):
-        return f"is not JSON: {error.msg} at character {error.pos + 1}"
+        expected, place = described(error)
+        return f"is not JSON: {expected} at character {place + 1}"
     if isinstance(error, UnicodeDecodeError):
         return "is not UTF-8 text"
-    return "is nested too deeply" if isinstance(error, RecursionError) else "is not JSON: NaN or Infinity"
+    return "is not JSON: NaN or Infinity"
 
 
 def fields_of(wanted: Sequence[str]) -> Callable[[Any], list[str | None]]:
@@ -144,6 +149,8 @@ class Text:
                 value, end = DECODER.raw_decode(self.text, self.place)
                 # A number that ends where the piece does may go on in the next.
                 if end < len(self.text) or self.ended:
+                    if is_too_deep(self.text[self.place : end]):
+                        raise CorruptObjectError("is nested too deeply")
                     self.place = end
                     return value
             except RecursionError:

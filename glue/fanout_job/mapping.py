@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from fanout_job.errors import MappingError
+from fanout_job.json_faults import described, is_too_deep
 from fanout_job.model import Model
 
 MAX_BYTES = 2**20
@@ -215,6 +216,8 @@ def _tree(text: bytes, name: str) -> yaml.Node:
     try:
         plain = text.decode()
         if name.endswith(".json"):
+            if is_too_deep(plain):
+                raise MappingError("is nested too deeply", uri=name, line=1)
             json.loads(plain)
             plain = plain.replace("\t", " ")
         depth = 0
@@ -228,9 +231,9 @@ def _tree(text: bytes, name: str) -> yaml.Node:
     except UnicodeDecodeError:
         raise MappingError("is not UTF-8 text", uri=name) from None
     except json.JSONDecodeError as error:
-        raise MappingError(f"is not JSON: {error.msg}", uri=name, line=error.lineno) from None
-    except RecursionError:
-        raise MappingError("is nested too deeply", uri=name) from None
+        expected, place = described(error)
+        line = plain.count("\n", 0, place) + 1
+        raise MappingError(f"is not JSON: {expected}", uri=name, line=line) from None
     except yaml.MarkedYAMLError as error:
         raise MappingError(f"is not YAML: {error.problem}", uri=name, line=_line(error.problem_mark)) from None
     except yaml.YAMLError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 
 import config_api
 from registry.document import NEVER_RAN
+from registry.phrases import phrase
 from registry.table import ProviderTable
 from tests.unit.functions.test_provider_table import MemoryDynamo
 
@@ -107,3 +109,10 @@ def test_a_database_that_does_not_answer_is_told_as_503(
     assert json.loads(answer["body"])["status"] == 503
     assert answer["multiValueHeaders"]["Retry-After"] == ["1"]
     assert "Throughput" not in answer["body"]
+
+
+@pytest.mark.parametrize(
+    ("status", "title"), [(413, "Content Too Large"), (422, "Unprocessable Content"), (404, "Not Found")]
+)
+def test_a_status_is_called_as_rfc_9110_calls_it_in_every_version_of_python(status: int, title: str) -> None:
+    assert phrase(HTTPStatus(status)) == title

@@ -19,6 +19,7 @@ from tests.unit.job.standardizing import Row, rows
 LINES = "json_lines:\nfields: {id: id, price: p, note: n.x.0}\n"
 DOCUMENT = LINES.replace("json_lines:", "json:")
 INNER = LINES.replace("json_lines:", "json: {records: d.r}")
+NO_NAME = "Expecting property name enclosed in double quotes"
 ONE = {"id": "1", "price": Decimal("12.50"), "note": "a"}
 RECORD = b'{"id": 1, "p": 12.50, "n": {"x": ["a", "b"]}, "more": [{}, null]}'
 
@@ -40,6 +41,8 @@ RECORD = b'{"id": 1, "p": 12.50, "n": {"x": ["a", "b"]}, "more": [{}, null]}'
         (LINES, b'{"id": 1, "n": {"x": []}}', [{"id": "1"}]),
         (LINES, b'{"id": 1, "n": 5}', [{"id": "1"}]),
         (LINES, b'{"id": ""}', [{"id": ""}]),
+        (LINES, b'{"id": 1, "x": ' + b"[" * 199 + b"]" * 199 + b"}", [{"id": "1"}]),
+        (LINES, b'{"id": 1, "x": "' + b"[" * 5_000 + b'\\"["}', [{"id": "1"}]),
         (LINES.replace("json_lines:", "json_lines:\nnulls: ['']"), b'{"id": 1, "p": ""}', [{"id": "1"}]),
     ],
 )
@@ -60,6 +63,14 @@ def test_an_arrangement_is_read_exactly(how: str, data: bytes, expected: list[Ro
         (DOCUMENT, b'[{"id": [1]}]', "row 1: 'id' is an array, not a single value"),
         (DOCUMENT, b"[1]", "row 1: is JSON, but not an object"),
         (LINES, b"[" * 100_000, "row 1: is nested too deeply"),
+        (LINES, b'{"id": 1, "x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}", "row 1: is nested too deeply"),
+        (LINES, b'{"id": 1, "x": ' + b"[" * 200 + b"]" * 200 + b"}", "row 1: is nested too deeply"),
+        (
+            LINES,
+            b'{"id": 1,\r}',
+            f"row 1: is not JSON: {NO_NAME} at character 11",
+        ),
+        (LINES, b'{"id": [1, ]}', "row 1: is not JSON: Expecting value at character 12"),
     ],
 )
 def test_a_bad_record_is_named(how: str, data: bytes, message: str) -> None:
@@ -82,6 +93,7 @@ def test_a_line_too_long_to_hold_is_a_bad_row_and_the_next_one_a_good_one() -> N
         (DOCUMENT, b'{"id": 1}\n{"id": 2}', "has more after its end; if it has a record a line, it is json_lines"),
         (DOCUMENT, b'[{"id": "\xff"}]', "is not UTF-8 text"),
         (DOCUMENT, b"[" * 100_000, "is nested too deeply"),
+        (DOCUMENT, b'[{"id": 1, "x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}]", "is nested too deeply"),
         (DOCUMENT, b'["' + b"x" * (MAX_RECORD_BYTES + 2**21) + b'"]', "has a value of more than"),
         (INNER, b'{"d": {"s": []}}', "has no 'r'"),
         (INNER, b'{"d": {"r": []}', "between two members"),

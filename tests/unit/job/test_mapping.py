@@ -122,7 +122,7 @@ def test_json_that_is_none_is_named_with_its_line() -> None:
         Mapping.parse(b'{"csv": {},\n}', "m.json")
     with pytest.raises(MappingError, match=r"m.json: is not UTF-8 text"):
         Mapping.parse(b"\xff", "m.json")
-    with pytest.raises(MappingError, match=r"m.json: is nested too deeply"):
+    with pytest.raises(MappingError, match=r"m.json, line 1: is nested too deeply"):
         Mapping.parse(b"[" * 100_000, "m.json")
 
 

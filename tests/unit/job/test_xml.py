@@ -126,7 +126,8 @@ def test_records_are_what_another_parser_reads_wherever_the_pieces_end(
 
 @pytest.mark.parametrize("size", range(1, 65))
 def test_every_record_is_read_whatever_the_size_of_the_pieces(size: int) -> None:
-    data = b"<all>" + b"".join(b'<thing id="%d"><text><b>%d</b></text></thing>' % (n, n) for n in range(100)) + b"</all>"
+    records = [b'<thing id="%d"><text><b>%d</b></text></thing>' % (n, n) for n in range(100)]
+    data = b"<all>" + b"".join(records) + b"</all>"
     pieces = iter([data[start : start + size] for start in range(0, len(data), size)])
     blocks = list(xml_blocks(pieces, Xml("thing"), ["@id", "text/b"], lambda error, content: None))
     expected = [str(n) for n in range(100)]

@@ -23,9 +23,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -50,6 +51,10 @@ class Behaviour:
     """Chance of a request to be throttled (HTTP 400)."""
     error_rate: float = 0.0
     """Chance of a request to meet HTTP 503."""
+    hold_in_flight: int = 0
+    """No SQS request is answered until so many are under way at once; then all are, and none is held any more."""
+    hold_after: int = 0
+    """No SQS request is answered once so many messages have been taken, until POST /reset."""
     objects: Path | None = None
     seed: int = 0
 
@@ -79,7 +84,8 @@ class Stub:
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour, self.received = behaviour, Received()
         self.random = random.Random(behaviour.seed)
-        self.keep_bodies: list[str] = []
+        self.held: list[Callable[[], None]] = []
+        self.hold_in_flight, self.hold_after = behaviour.hold_in_flight, behaviour.hold_after
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[float, bytes]:
         """Return the seconds to wait, and the response."""
@@ -91,6 +97,7 @@ class Stub:
             return 0, response(200, orjson.dumps({"ids": self.received.ids, "groups": self.received.groups}))
         if path == "/reset":
             self.received = Received()
+            self.hold_after = 0
             return 0, response(200, b"{}")
         return 0, self.s3(method, path.partition("?")[0], headers, body)
 
@@ -171,16 +178,26 @@ class Connection(asyncio.Protocol):
                 return
             body = bytes(self.buffer[end + 4 : end + 4 + length])
             del self.buffer[: end + 4 + length]
-            self.respond(*self.stub.answer(method, path, headers, body))
+            latency, answer = self.stub.answer(method, path, headers, body)
+            self.respond(latency, answer, held="x-amz-target" in headers)
 
-    def respond(self, latency: float, answer: bytes) -> None:
-        received = self.stub.received
-        if not latency:
+    def respond(self, latency: float, answer: bytes, held: bool) -> None:
+        stub, received = self.stub, self.stub.received
+        held = held and bool(stub.hold_in_flight or 0 < stub.hold_after <= received.messages)
+        if not latency and not held:
             self.transport.write(answer)
             return
         received.in_flight += 1
         received.most_in_flight = max(received.most_in_flight, received.in_flight)
-        asyncio.get_running_loop().call_later(latency, self.deliver, answer, received)
+        later = partial(asyncio.get_running_loop().call_later, latency, self.deliver, answer, received)
+        if not held:
+            later()
+            return
+        stub.held.append(later)
+        if received.in_flight == stub.hold_in_flight:
+            stub.hold_in_flight = 0
+            while stub.held:
+                stub.held.pop()()
 
     def deliver(self, answer: bytes, received: Received) -> None:
         received.in_flight -= 1
@@ -215,13 +232,14 @@ class RunningStub:
 def running_stub(**behaviour: Any) -> Iterator[RunningStub]:
     """Start a stub in a process of its own, so that it does not share the GIL with what is measured."""
     options = [f"--{name.replace('_', '-')}={value}" for name, value in behaviour.items()]
-    process = subprocess.Popen([sys.executable, __file__, *options], stdout=subprocess.PIPE, text=True)
-    try:
+    from tests.harness.children import Child  # here, because this file is a program, too
+
+    with Child([sys.executable, __file__, *options], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield RunningStub(int(process.stdout.readline()))
-    finally:
-        process.kill()
-        process.wait()
+        try:
+            yield RunningStub(int(process.stdout.readline()))
+        finally:
+            process.kill()
 
 
 def etag_of(body: bytes) -> str:
@@ -237,10 +255,18 @@ def main() -> None:
     parser.add_argument("--fail-rate", type=float, default=0)
     parser.add_argument("--throttle-rate", type=float, default=0)
     parser.add_argument("--error-rate", type=float, default=0)
+    parser.add_argument("--hold-in-flight", type=int, default=0)
+    parser.add_argument("--hold-after", type=int, default=0)
     parser.add_argument("--objects", type=Path)
     given = parser.parse_args()
     behaviour = Behaviour(
-        given.latency_ms / 1000, given.fail_rate, given.throttle_rate, given.error_rate, given.objects
+        given.latency_ms / 1000,
+        given.fail_rate,
+        given.throttle_rate,
+        given.error_rate,
+        given.hold_in_flight,
+        given.hold_after,
+        given.objects,
     )
     asyncio.run(serve(behaviour, given.port))
 

@@ -13,6 +13,7 @@ from local.cloud import LaptopCloud
 from local.demo.sample_data import DEFAULT_START, STYLES, Part, Shape, View, change_log
 from local.demo.verify import Messages, compare, drain, expected_ids
 from tests.end_to_end.conftest import ConfigApi
+from tests.harness.waiting import HANG_SECONDS
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 STYLE = next(style for style in STYLES if style.shape is Shape.STREAMS and style.view is View.KEYS_ONLY)
@@ -43,7 +44,7 @@ class Account:
         """Who was started, and how many messages came of it, by provider."""
         before = Counter({name: found.total() for name, found in self.messages.items()})
         started = self.cloud.tick(at)["started_providers"]
-        for execution in self.cloud.wait(120):
+        for execution in self.cloud.wait(HANG_SECONDS):
             assert execution["status"] == "SUCCEEDED", execution
         self.receive()
         return started, Counter({name: found.total() for name, found in self.messages.items()}) - before

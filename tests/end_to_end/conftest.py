@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from local.cloud import LaptopCloud
+from tests.harness.waiting import HANG_SECONDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +27,7 @@ class ConfigApi:
     def call(self, method: str, path: str = "", body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", data, self.headers, method=method)  # noqa: S310 - own URL
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=HANG_SECONDS) as answer:  # noqa: S310
             return json.loads(answer.read() or b"null")
 
 

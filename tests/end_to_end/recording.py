@@ -9,8 +9,7 @@ import fcntl
 import gzip
 import json
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from local.demo.table import TABLE, deploy_with_table
 from local.stack.template import Template
 from tests.end_to_end.conftest import ROOT, ConfigApi
 from tests.harness.call_log import call_log
+from tests.harness.waiting import HANG_SECONDS, eventually
 from tools.iam import EVERYTHING
 
 CANARY = "canary-5f1d0c7e9a"
@@ -131,13 +131,13 @@ def record(folder: Path, drivers: Drivers) -> None:
         api.call("PUT", "/gone", {"frequency": "15"})
         api.call("DELETE", "/gone")
         answers = [cloud.tick()]
-        cloud.wait(180)
+        cloud.wait(HANG_SECONDS)
         _replay(cloud)
         _stop_a_run(cloud)
         _lose_a_run(cloud)
         s3.put_object(Bucket=bucket, Key="change_log/provider=tiny/part-1.json.gz", Body=rows(10, "tiny-again"))
         answers.append(cloud.tick(datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=20)))
-        cloud.wait(180)
+        cloud.wait(HANG_SECONDS)
         source = _follow_a_table(cloud)
         state = {
             "key": api.headers["x-api-key"],
@@ -156,7 +156,7 @@ def _replay(cloud: LaptopCloud) -> None:
     machine = cloud.outputs["StateMachineArn"]
     whole = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
     start(stateMachineArn=machine, name="replay", input=json.dumps({"provider": "tiny", "replay": whole}))
-    cloud.wait(180)
+    cloud.wait(HANG_SECONDS)
 
 
 def _stop_a_run(cloud: LaptopCloud) -> None:
@@ -165,9 +165,9 @@ def _stop_a_run(cloud: LaptopCloud) -> None:
     arn = states.start_execution(
         stateMachineArn=cloud.outputs["StateMachineArn"], name="stopped-by-hand", input='{"provider":"stopped"}'
     )["executionArn"]
-    _until(lambda: any(run["Arguments"]["--provider"] == "stopped" for run in cloud.job_runs()), "its job run")
+    eventually(lambda: any(run["Arguments"]["--provider"] == "stopped" for run in cloud.job_runs()), "its job run")
     states.stop_execution(executionArn=arn)
-    _until(lambda: "lease" not in _item(cloud, "stopped"), "EventBridge to have its lease freed")
+    eventually(lambda: "lease" not in _item(cloud, "stopped"), "EventBridge to have its lease freed")
 
 
 def _lose_a_run(cloud: LaptopCloud) -> None:
@@ -199,13 +199,6 @@ def _item(cloud: LaptopCloud, provider: str) -> dict[str, Any]:
     key = {"provider": {"S": provider}}
     found = cloud.client("dynamodb").get_item(TableName=cloud.outputs["RunLedgerTable"], Key=key)
     return dict(found.get("Item", {"lease": {}}))
-
-
-def _until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.2)
 
 
 FUNCTIONS = (

@@ -7,12 +7,13 @@ import pty
 import re
 import shlex
 import struct
-import subprocess
 import termios
 import threading
 from collections.abc import Iterable
 from fcntl import ioctl
 from pathlib import Path
+
+from tests.harness.children import Child
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 FIGURES = (
@@ -55,7 +56,7 @@ def record(
     ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {**environment, "TERM": "xterm", "COLUMNS": str(columns)}
     command = ["bash", "-c", "\n".join(script)]
-    shell = subprocess.Popen(command, cwd=cwd, env=environment, stdin=terminal, stdout=terminal, stderr=terminal)
+    shell = Child(command, cwd=cwd, env=environment, stdin=terminal, stdout=terminal, stderr=terminal)
     os.close(terminal)
     said, limit = b"", threading.Timer(seconds, shell.kill)
     try:
@@ -65,7 +66,7 @@ def record(
     finally:
         limit.cancel()
         os.close(main)
-        status = shell.wait(30)
+        status = shell.wait()
     return STYLE.sub("", said.decode()).replace("\r\n", "\n"), status
 
 

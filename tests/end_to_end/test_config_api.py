@@ -9,6 +9,7 @@ import pytest
 
 from local.cloud import LaptopCloud
 from tests.harness.clouds import SharedCloud
+from tests.harness.waiting import HANG_SECONDS
 
 from .conftest import ConfigApi
 
@@ -60,7 +61,7 @@ def test_after_a_run_the_entry_reads_as_the_article_expects(cloud: LaptopCloud) 
     api.call("PUT", "/fresh", {"frequency": "15"})
     now = datetime.now(UTC).replace(microsecond=0)
     assert cloud.tick(now)["started_providers"] == ["fresh"]
-    cloud.wait(60)
+    cloud.wait(HANG_SECONDS)
     entry = api.call("GET")["fresh"]
     assert entry["status"] == "succeeded"
     assert datetime.strptime(entry["last_success"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC) == now
@@ -74,5 +75,5 @@ def test_a_tick_delivered_twice_starts_each_provider_once(cloud: LaptopCloud) ->
     now = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     cloud.tick(now)
     cloud.tick(now)
-    cloud.wait(60)
+    cloud.wait(HANG_SECONDS)
     assert sum(1 for found in cloud.executions() if found["name"].startswith("twice-")) == 1

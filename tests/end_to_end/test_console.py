@@ -13,9 +13,9 @@ from local.cloud import LaptopCloud
 from tests.end_to_end.conftest import ConfigApi
 from tests.harness.browser import WIDTHS, Browser, browser, chromium, served
 from tests.harness.clouds import SharedCloud
+from tests.harness.waiting import HANG_SECONDS
 from tests.integration.cli.conftest import change
 
-LIVE_SECONDS = 5.0
 """What changes on AWS is on the screen within this time."""
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>\x1b[31m\u202e"
 
@@ -50,10 +50,10 @@ def rows(provider: str, count: int) -> bytes:
     return gzip.compress(b"".join(json.dumps(change(f"{provider}-{n}")).encode() + b"\n" for n in range(count)))
 
 
-def row(opened: Browser, provider: str, condition: str, seconds: float = LIVE_SECONDS) -> None:
+def row(opened: Browser, provider: str, condition: str) -> None:
     """Wait until the overview shows a provider in a condition."""
     name = opened.page.locator("#providers [role=row]").filter(has_text=provider).filter(has_text=condition)
-    name.first.wait_for(timeout=seconds * 1000)
+    name.first.wait_for(timeout=HANG_SECONDS * 1000)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -71,7 +71,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     opened.press("Run now")
     opened.sees("sends one message for each changed row", "[role=dialog]")
     opened.press("Start the run")
-    opened.sees("Update Status Success", seconds=60)
+    opened.sees("Update Status Success")
     opened.sees("30 rows, 30 messages")
     opened.sees("the bookmark moved to generation 1")
     opened.page.get_by_role("link", name="Overview").click()
@@ -82,7 +82,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     opened.page.get_by_role("link", name=provider, exact=True).click()
     opened.press("Run now")
     opened.press("Start the run")
-    opened.sees("It failed", seconds=60)
+    opened.sees("It failed")
     opened.sees(f"provider={provider}/bad.json.gz, line 2")
     opened.sees("nothing was committed")
     opened.page.get_by_role("link", name="Overview").click()
@@ -94,7 +94,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     opened.page.get_by_role("link", name=provider, exact=True).click()
     opened.press("Run now")
     opened.press("Start the run")
-    opened.sees("the bookmark moved to generation 2", seconds=60)
+    opened.sees("the bookmark moved to generation 2")
 
     # Replayed: a dry run says what would be sent, and only the confirmation sends it.
     opened.page.get_by_role("link", name=provider, exact=True).first.click()
@@ -104,7 +104,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     opened.press("Send again")
     opened.sees("The bookmark stays where it is", "[role=dialog]")
     opened.page.get_by_role("dialog").get_by_role("button", name="Send again").click()
-    opened.sees("a replay: its messages were sent, and the bookmark stays where it was", seconds=60)
+    opened.sees("a replay: its messages were sent, and the bookmark stays where it was")
 
     # Paused and resumed.
     opened.page.get_by_role("link", name=provider, exact=True).first.click()
@@ -128,7 +128,7 @@ def test_a_run_that_a_tick_starts_is_seen_to_run_and_to_succeed_without_reloadin
     ticked = cloud.tick()
 
     assert "by-tick" in ticked["started_providers"]
-    row(opened, "by-tick", "waiting", seconds=30)
+    row(opened, "by-tick", "waiting")
     opened.sees(ticked["scheduled_at"][:10], "#ticks")
 
 
@@ -167,7 +167,7 @@ def test_names_groups_and_errors_with_html_and_escape_sequences_are_shown_as_tex
     ConfigApi(cloud).call("PUT", "/hostile", {"frequency": 15, "group": HOSTILE[:60], "note": HOSTILE})
     put(cloud, "hostile", f"{HOSTILE[:40]}.json.gz", gzip.compress(b"{}\n"))
     cloud.tick()
-    row(opened, "hostile", "failing", seconds=60)
+    row(opened, "hostile", "failing")
     opened.sees("<img src=x onerror=", "#providers")
     opened.page.get_by_role("link", name="hostile", exact=True).click()
     opened.sees("<b>bold</b>")
@@ -185,7 +185,7 @@ def test_every_page_is_accessible_and_fits_its_window(
     ConfigApi(cloud).call("PUT", "/seen", {"frequency": 15})
     put(cloud, "seen", "one.json.gz", gzip.compress(b"{broken\n"))
     cloud.tick()
-    ended = [one for one in cloud.wait() if one["name"].startswith("seen-")]
+    ended = [one for one in cloud.wait(HANG_SECONDS) if one["name"].startswith("seen-")]
     opened.resize(width)
     opened.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     pages = {
@@ -244,5 +244,5 @@ def test_a_stack_that_is_down_is_said_plainly_and_seen_again_when_it_is_back(
         file.write_text((cloud.workdir / "cloud.json").read_text())
 
         opened.sees("providers shown")
-        opened.sees("Looked at", "#overview-live", seconds=LIVE_SECONDS)
+        opened.sees("Looked at", "#overview-live")
         assert opened.faults == []

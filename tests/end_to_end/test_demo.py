@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.harness import children
 
 from .conftest import ROOT
 
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], int]:
     workdir = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "local", "--workdir", str(workdir), "run", "--rows", "1500"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = children.run(command, cwd=ROOT)
     assert (workdir / "report.json").exists(), done.stdout + done.stderr
     return done.stdout, json.loads((workdir / "report.json").read_text()), done.returncode
 
@@ -85,7 +86,7 @@ def test_a_fault_makes_the_run_fail(tmp_path: Path) -> None:
     (folder / "x.json.gz").write_bytes(gzip.compress(b'{"no": "change"}\n'))
     command = [sys.executable, "-m", "local", "--workdir", str(tmp_path / "w"), "run"]
     command += ["--change-log", str(tmp_path / "log")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = children.run(command, cwd=ROOT)
     assert done.returncode == 1, done.stdout + done.stderr
     report = json.loads((tmp_path / "w" / "report.json").read_text())
     assert report["ok"] is False

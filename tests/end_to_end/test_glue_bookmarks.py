@@ -17,6 +17,7 @@ from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
 from tests.end_to_end.bookmarks import Account, log
 from tests.end_to_end.conftest import impatient, template_copy
+from tests.harness.waiting import HANG_SECONDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
@@ -58,7 +59,7 @@ def test_in_glue_mode_a_replay_sends_the_same_ids_and_leaves_the_bookmark(bookma
         name="replay-1",
         input=json.dumps({"provider": "b", "replay": replay}),
     )
-    assert {execution["status"] for execution in bookmarked.cloud.wait(120)} == {"SUCCEEDED"}
+    assert {execution["status"] for execution in bookmarked.cloud.wait(HANG_SECONDS)} == {"SUCCEEDED"}
     bookmarked.receive()
 
     assert set(bookmarked.messages["b"]) == ids

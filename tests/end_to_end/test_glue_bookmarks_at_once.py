@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from local.cloud import LaptopCloud
 from local.demo.verify import expected_ids
 from tests.end_to_end.bookmarks import TEMPLATE, Account, log
 from tests.harness.call_log import watching
+from tests.harness.waiting import HANG_SECONDS, eventually
 
 ARTICLE = Path(__file__).parent / "article/change_log.py"
 AN_HOUR = timedelta(hours=1)
@@ -41,7 +41,7 @@ class BothBegin:
             if self._count == 2:
                 self._both.set()
         if when == "before" and (call["principal"], call["action"]) == ("ChangeLogJobRole", "SendMessage"):
-            self._both.wait(60)
+            self._both.wait(HANG_SECONDS)
 
 
 class ArticleJob:
@@ -69,13 +69,12 @@ class ArticleJob:
         """Run the job for these providers at once; how each run ended."""
         glue = self._cloud.client("glue")
         runs = {p: glue.start_job_run(JobName="article", Arguments={"--provider": p})["JobRunId"] for p in providers}
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
+
+        def look() -> dict[str, dict[str, Any]] | None:
             found = {p: glue.get_job_run(JobName="article", RunId=run)["JobRun"] for p, run in runs.items()}
-            if all(run["JobRunState"] in ("SUCCEEDED", "FAILED") for run in found.values()):
-                return found
-            time.sleep(0.2)
-        raise TimeoutError(str(found))
+            return found if all(run["JobRunState"] in ("SUCCEEDED", "FAILED") for run in found.values()) else None
+
+        return eventually(look, f"the end of {runs}") or {}
 
     def received(self) -> Counter[str]:
         """The change of each message."""

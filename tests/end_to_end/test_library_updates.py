@@ -14,6 +14,7 @@ import pytest
 from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
 from local.errors import ResourceError
+from tests.harness.waiting import HANG_SECONDS
 from tests.unit.job.records import line, stream
 
 from .conftest import ROOT, ConfigApi, template_copy
@@ -83,7 +84,7 @@ class Project:
         self.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=gzip.compress(row))
         ConfigApi(self.cloud).call("PUT", "/acme", {"frequency": 15})
         self.cloud.tick(datetime.now(UTC) + self._ticks * REPEATED)
-        last = self.cloud.wait(120)[-1]
+        last = self.cloud.wait(HANG_SECONDS)[-1]
         assert last["status"] == "SUCCEEDED", last
         sqs, queue = self.cloud.client("sqs"), self.cloud.outputs["ChangesQueueUrl"]
         (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
@@ -117,7 +118,7 @@ def test_an_update_without_a_change_publishes_and_changes_nothing(project: Proje
     [
         ('raise RuntimeError("no room")', "the job was not published: RuntimeError: no room"),
         ("import os; os._exit(3)", "no answer came within .* because its function .* failed: Runtime.ExitError"),
-        ("import time; time.sleep(60)", r"no answer came within 5 s \(ServiceTimeout\)"),
+        ("import time; time.sleep(600)", r"no answer came within 5 s \(ServiceTimeout\)"),
     ],
 )
 def test_a_library_that_cannot_be_published_fails_the_deployment_in_time_with_the_reason_and_the_old_one_stays_in_use(

@@ -16,6 +16,7 @@ from fanout.adapters import DynamoLedger, DynamoNews
 from local.cloud import LaptopCloud
 from local.demo.sample_data import Shape, Style, View, change_log
 from local.demo.verify import Messages, compare, drain, expected_ids
+from tests.harness.waiting import HANG_SECONDS
 
 from .conftest import ROOT, ConfigApi
 
@@ -61,7 +62,7 @@ class Stage:
         """Tick and wait; the tick's report, and how many executions each provider had because of it."""
         report = self.cloud.tick(at)
         self.notify(while_they_run or [])
-        ended = [found for found in self.cloud.wait(300) if found["name"] not in self._seen]
+        ended = [found for found in self.cloud.wait(HANG_SECONDS) if found["name"] not in self._seen]
         assert {found["status"] for found in ended} <= {"SUCCEEDED"}
         self._seen |= {found["name"] for found in ended}
         return report, Counter(json.loads(found["input"])["provider"] for found in ended)

@@ -16,6 +16,7 @@ from local.cloud import LaptopCloud
 from local.demo.plan import own_plan
 from local.demo.sample_data import Shape, Style, View, change_log
 from local.demo.verify import Messages, compare, drain, expected_ids
+from tests.harness.waiting import HANG_SECONDS
 
 from .conftest import ROOT, ConfigApi
 
@@ -72,7 +73,7 @@ def sent(
             for part in parts:
                 cloud.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/{part.key}", Body=part.body)
         cloud.tick(datetime.now(UTC))
-        cloud.wait(240)
+        cloud.wait(HANG_SECONDS)
         received: dict[str, Messages] = {}
         bodies = drain(cloud.client("sqs"), cloud.outputs["ChangesQueueUrl"], received)
         yield cloud, bodies, received

@@ -6,7 +6,6 @@ import ast
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from local.cloud import LaptopCloud
 from tests.end_to_end.test_quickstart import blocks, environment_of_a_reader
+from tests.harness.children import run
 
 from .conftest import ROOT, template_copy
 
@@ -50,9 +50,7 @@ def test_the_script_is_as_short_as_a_job_can_be() -> None:
 def test_the_page_works_as_it_is_written(cloud: LaptopCloud, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     command = ["bash", "-c", "set -euo pipefail\n" + "\n".join(blocks(PAGE))]
     environment = environment_of_a_reader(cloud.workdir / "cloud.json")
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = run(command, cwd=tmp_path, env=environment)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout[done.stdout.rindex("{") :]) == DAYS

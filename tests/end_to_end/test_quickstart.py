@@ -7,13 +7,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.terminal import comparable, record
+from tests.harness.children import Child, run
+from tests.harness.waiting import HANG_SECONDS, eventually
 from tests.template.reading import ROOT
 
 PAGE, RECORDED = ROOT / "docs/quickstart.md", ROOT / "docs/quickstart.txt"
@@ -28,17 +29,14 @@ def cloud_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     tmp_path = tmp_path_factory.mktemp("cloud")
     command = [sys.executable, "-m", "local", "--workdir", str(tmp_path), "up", "--port", "0"]
     with (tmp_path / "up.txt").open("wb") as said:
-        up = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+        up = Child(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
         try:
-            end = time.monotonic() + 120
-            while not (tmp_path / "cloud.json").exists():
-                assert up.poll() is None, (tmp_path / "up.txt").read_text()
-                assert time.monotonic() < end, "the laptop cloud does not come up"
-                time.sleep(0.1)
+            eventually(lambda: (tmp_path / "cloud.json").exists() or up.poll() is not None, "the laptop cloud")
+            assert up.poll() is None, (tmp_path / "up.txt").read_text()
             yield tmp_path / "cloud.json"
         finally:
             up.send_signal(signal.SIGTERM)
-            up.wait(60)
+            up.wait()
 
 
 def blocks(page: Path) -> list[str]:
@@ -57,13 +55,13 @@ def follow(page: Path, cloud_file: Path) -> subprocess.CompletedProcess[str]:
     """Do what a page says, in one shell that stops at the first command that fails."""
     command = ["bash", "-c", "set -euo pipefail\n" + "\n".join(blocks(page))]
     environment = environment_of_a_reader(cloud_file)
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return run(command, cwd=ROOT, env=environment)
 
 
 @pytest.fixture(scope="module")
 def session(cloud_file: Path) -> str:
     """What the quickstart's commands show on a terminal of 80 columns; RECORD=1 keeps it as docs/quickstart.txt."""
-    shown, status = record(blocks(PAGE), 80, ROOT, environment_of_a_reader(cloud_file), seconds=300)
+    shown, status = record(blocks(PAGE), 80, ROOT, environment_of_a_reader(cloud_file), seconds=HANG_SECONDS)
     assert status == 0, shown
     if os.environ.get("RECORD"):
         RECORDED.write_text(shown, encoding="utf-8")

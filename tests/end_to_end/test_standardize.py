@@ -5,7 +5,6 @@ What they have to be says an independent reading of the sources, tests/integrati
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,8 @@ from pyarrow import parquet
 
 from local.cloud import LaptopCloud
 from standardize import MODEL
+from tests.harness.children import run
+from tests.harness.waiting import HANG_SECONDS
 from tests.integration.cli.conftest import Fanout
 from tests.integration.job.independent import READERS
 from tests.template.reading import TEMPLATE
@@ -53,7 +54,7 @@ class Standard:
         before = {execution["name"] for execution in self.cloud.executions()}
         self.cloud.tick(self.now)
         self.now += timedelta(hours=1)
-        ended = [one for one in self.cloud.wait(300) if one["name"] not in before]
+        ended = [one for one in self.cloud.wait(HANG_SECONDS) if one["name"] not in before]
         return {one["name"].partition("-2")[0]: one["status"] for one in ended}
 
     def files(self, folder: Path) -> Path:
@@ -132,7 +133,7 @@ def test_spark_reads_the_same(standard: Standard, tmp_path: Path, laptop_spark: 
     folder = standard.files(tmp_path)
     environment = {**os.environ, "TZ": "UTC"}
     command = [sys.executable, "-c", READ_WITH_SPARK, str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = run(command, env=environment)
     assert done.returncode == 0, done.stderr
 
     found = json.loads(done.stdout.rpartition("ROWS ")[2])

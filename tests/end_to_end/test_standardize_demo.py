@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.harness import children
 
 from .conftest import ROOT
 
@@ -18,7 +19,7 @@ ORDERS = ROOT / "tests/data/orders"
 
 def run(workdir: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     command = [sys.executable, "-m", "local", "--workdir", str(workdir), "run", "--job", "standardize", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = children.run(command, cwd=ROOT)
     assert (workdir / "report.json").exists(), done.stdout + done.stderr
     return done.returncode, json.loads((workdir / "report.json").read_text()), done.stdout
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.cloud import LaptopCloud
+from tests.harness.waiting import HANG_SECONDS
 from tests.unit.job.records import line, stream
 
 from .conftest import ROOT, ConfigApi
@@ -32,7 +33,7 @@ def test_with_a_topic_as_target_its_subscriber_gets_the_messages_and_the_queue_n
         key = f"{prefix}/provider=acme/2026/11/22/07/part-0.json.gz"
         cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=gzip.compress(b"\n".join(rows)))
         cloud.tick(datetime.now(UTC))
-        cloud.wait(60)
+        cloud.wait(HANG_SECONDS)
         received = sqs.receive_message(QueueUrl=subscriber, MaxNumberOfMessages=10).get("Messages", [])
         assert sorted(json.loads(message["Body"])["id"] for message in received) == ["e0", "e1", "e2"]
         assert "Messages" not in sqs.receive_message(QueueUrl=cloud.outputs["ChangesQueueUrl"])

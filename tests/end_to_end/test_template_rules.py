@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.cloud import LaptopCloud
+from tests.harness.waiting import HANG_SECONDS
 
 from .conftest import ConfigApi, functions_copy, impatient, template_copy
 
@@ -51,7 +52,7 @@ def test_max_concurrent_runs_of_the_template_limits_the_runs_on_glue(tmp_path: P
             api.call("PUT", f"/{provider}", {"frequency": 15})
         ticked = cloud.tick(datetime.now(UTC))
         assert (ticked["due"], ticked["started"] + ticked["deferred"]) == (3, 3)
-        runs = cloud.wait(60)
+        runs = cloud.wait(HANG_SECONDS)
         starts = [run["startDate"] for run in runs]
         at_once = [sum(run["startDate"] <= at < run["stopDate"] for run in runs) for at in starts]
         assert max(at_once) <= 2
@@ -61,7 +62,7 @@ def test_a_timeout_of_the_template_cuts_the_handler_off(tmp_path: Path, workdir:
     source = "      Handler: dispatch.handler\n      MemorySize: 1769\n      Timeout: "
     changed = template_copy(tmp_path, (f"{source}900", f"{source}1"))
     with (functions_copy(changed) / "dispatch.py").open("a", encoding="utf-8") as module:
-        module.write("import time\n\ntime.sleep(60)\n")
+        module.write("import time\n\ntime.sleep(600)\n")
     with LaptopCloud(changed, workdir=workdir) as cloud:
         name = cloud.physical_id("DispatchFunction")
         found = cloud.client("lambda").get_function_configuration(FunctionName=name)

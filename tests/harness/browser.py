@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, sync_playwright
+
+from tests.harness.children import Child
+from tests.harness.waiting import HANG_SECONDS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).parents[2]
 BRING = "apt-get install --yes chromium"
@@ -44,7 +48,7 @@ def served(cloud_file: Path, *options: str) -> Iterator[str]:
     """The address, with its key, of a console of a laptop cloud, which is served in a process of its own."""
     command = [sys.executable, "-m", "cli", "console", "--local", "--port", "0", *options]
     environment = {**os.environ, "FANOUT_CLOUD_FILE": str(cloud_file)}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with Child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             said = process.stdout.readline()
@@ -79,9 +83,9 @@ class Browser:
         """Make the window so many pixels wide."""
         self.page.set_viewport_size({"width": width, "height": 900})
 
-    def sees(self, text: str, within: str = "main", seconds: float = 30) -> None:
+    def sees(self, text: str, within: str = "main") -> None:
         """Wait until a part of the page shows a text."""
-        self.page.locator(within).filter(has_text=text).first.wait_for(timeout=seconds * 1000)
+        self.page.locator(within).filter(has_text=text).first.wait_for()
 
     def press(self, name: str) -> None:
         """Click a button."""
@@ -89,6 +93,8 @@ class Browser:
 
     def serious(self) -> list[str]:
         """What axe-core finds on the page that is serious or critical."""
+        from axe_playwright_python.sync_playwright import Axe
+
         found: list[dict[str, Any]] = Axe().run(self.page).response["violations"]
         return [
             f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in ("serious", "critical")
@@ -102,10 +108,13 @@ class Browser:
 @contextmanager
 def browser(address: str) -> Iterator[Browser]:
     """A browser in which the operator has opened the printed address."""
+    from playwright.sync_api import sync_playwright
+
     executable = chromium()
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
         page = launched.new_page(viewport={"width": 1600, "height": 900})
+        page.set_default_timeout(HANG_SECONDS * 1000)
         found = Browser(page, address.partition("/?")[0])
         page.on("console", lambda said: found.faults.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: found.faults.append(str(error)))

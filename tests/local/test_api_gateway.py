@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from local.cloud import LaptopCloud
+from tests.harness.waiting import HANG_SECONDS
 
 
 def key(cloud: LaptopCloud) -> str:
@@ -21,7 +22,7 @@ def request(url: str, key: str | None, method: str = "GET", body: bytes | None =
     headers = {"x-api-key": key} if key else {}
     try:
         asked = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - own URL
-        answer = urllib.request.urlopen(asked, timeout=30)  # noqa: S310
+        answer = urllib.request.urlopen(asked, timeout=HANG_SECONDS)  # noqa: S310
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read()), error.headers
     return answer.status, json.loads(answer.read()), answer.headers

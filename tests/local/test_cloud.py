@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from local.aws.account import aws_client
 from local.cloud import LaptopCloud
 from local.demo.invoke import invoke, running_state, runs_here
 from local.errors import LaptopCloudError, ResourceError
+from tests.harness.children import Child, alive, descendants
+from tests.harness.waiting import eventually
 
 from .conftest import FIXTURES
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_what_the_template_declares_is_there(cloud: LaptopCloud) -> None:
     job = cloud.client("glue").get_job(JobName="job-test")["Job"]
-    assert (job["Timeout"], job["ExecutionProperty"], job["GlueVersion"]) == (90, {"MaxConcurrentRuns": 1}, "6.0")
+    assert (job["Timeout"], job["ExecutionProperty"], job["GlueVersion"]) == (600, {"MaxConcurrentRuns": 1}, "6.0")
     table = cloud.client("dynamodb").describe_table(TableName=cloud.physical_id("Table"))["Table"]
     assert [index["IndexName"] for index in table["GlobalSecondaryIndexes"]] == ["by-live"]
     policies = cloud.client("iam").list_role_policies(RoleName=cloud.physical_id("EchoFunctionRole"))["PolicyNames"]
@@ -73,72 +74,33 @@ def test_a_second_cloud_in_one_process_is_refused(cloud: LaptopCloud, tmp_path: 
     assert cloud.client("sqs").list_queues()["QueueUrls"]  # and the first one is none the worse for it
 
 
-def descendants(pid: int) -> set[int]:
-    """Every living process below a process."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if fields[0] != "Z":
-                parents[int(entry.name)] = int(fields[1])
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
-
-
-def alive(pids: set[int]) -> set[int]:
-    found = set()
-    for pid in pids:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        if state != "Z":
-            found.add(pid)
-    return found
-
-
 @pytest.mark.spark
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks at processes through /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_whatever_ends_it_no_process_is_left_behind(tmp_path: Path, how: signal.Signals) -> None:
     command = [sys.executable, "-m", "local", "--template", str(FIXTURES / "template.yaml")]
     command += ["--workdir", str(tmp_path), "up", "--port", "0", "--speed", "900"]
-    up = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 60
+    with Child(command, cwd=ROOT, stdout=subprocess.DEVNULL) as up:
         started: set[int] = set()
-        while not (tmp_path / "cloud.json").exists():
-            assert up.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        eventually(lambda: (tmp_path / "cloud.json").exists() or up.poll() is not None, "the laptop cloud")
         state = running_state(tmp_path)
         glue = aws_client("glue", state["endpoint"])
         glue.start_job_run(JobName="job-test", Arguments={"--mode": "sleep"})
+
         # The function that the schedule invokes, and a driver with its JVM.
-        while len(started) < 3:
-            assert time.monotonic() < deadline, started
-            time.sleep(0.2)
-            started |= descendants(up.pid)
+        def all_there() -> bool:
+            started.update(descendants(up.pid))
+            return len(started) >= 3
+
+        eventually(all_there, lambda: f"three processes beside {started}")
         assert running_state(tmp_path)["pid"] == up.pid
         started |= descendants(up.pid)
         os.kill(up.pid, how)
-        up.wait(timeout=30)
-        deadline = time.monotonic() + 15
-        while alive(started) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert alive(started) == set()
+        up.wait()
+        eventually(lambda: not alive(started), lambda: f"the end of {alive(started)}")
         if how != signal.SIGKILL:
             assert up.returncode == 0
             assert not (tmp_path / "cloud.json").exists()
-    finally:
-        if up.poll() is None:
-            up.kill()
-            up.wait()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 
 from local.aws import functions
 from local.cloud import LaptopCloud
+from tests.harness.waiting import HANG_SECONDS, eventually
 
 from .conftest import FIXTURES
 
@@ -34,7 +35,7 @@ def invoke(cloud: LaptopCloud, logical_id: str, event: dict[str, Any]) -> Any:
 def take(cloud: LaptopCloud, queue: str) -> None:
     """Wait for one message of a queue."""
     sqs, url = cloud.client("sqs"), cloud.physical_id(queue)
-    (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"]
+    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages"), queue)
     sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
@@ -66,15 +67,15 @@ def test_a_state_machine_is_told_by_the_error_s_name(cloud: LaptopCloud) -> None
     states, arn = cloud.client("stepfunctions"), cloud.physical_id("Machine")
     with running(cloud, "One", "Two"):
         states.start_execution(stateMachineArn=arn, name="throttled")
-        cloud.wait(30)
+        cloud.wait(HANG_SECONDS)
     states.start_execution(stateMachineArn=arn, name="free")
-    cloud.wait(30)
+    cloud.wait(HANG_SECONDS)
     assert [json.loads(execution["output"]) for execution in cloud.executions()] == ["throttled", "ran"]
 
 
 def test_an_api_answers_500_for_a_function_that_is_throttled(cloud: LaptopCloud) -> None:
     with running(cloud, "Two", "Three"), pytest.raises(urllib.error.HTTPError, match="500"):
-        urllib.request.urlopen(cloud.outputs["Url"], timeout=30)  # noqa: S310 - own URL
+        urllib.request.urlopen(cloud.outputs["Url"], timeout=HANG_SECONDS)  # noqa: S310 - own URL
 
 
 def test_an_asynchronous_invocation_waits_until_there_is_room(cloud: LaptopCloud) -> None:

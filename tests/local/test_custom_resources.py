@@ -39,7 +39,7 @@ def test_the_function_gets_the_event_of_cloudformation(cloud: LaptopCloud) -> No
         "ResourceType": "Custom::Thing",
         "ResourceProperties": {
             "ServiceToken": token,
-            "ServiceTimeout": "2",
+            "ServiceTimeout": "600",
             "How": "answer",
             "Count": "3",
             "Share": "0.5",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote_plus
@@ -12,6 +11,7 @@ import pytest
 
 from local.cloud import LaptopCloud
 from tests.harness.call_log import call_log
+from tests.harness.waiting import eventually
 
 from .conftest import FIXTURES
 
@@ -34,12 +34,14 @@ def send(cloud: LaptopCloud, *bodies: str) -> None:
 def taken(cloud: LaptopCloud, last: str, queue: str = "Taken") -> list[Any]:
     """What arrives in a queue, up to the message that holds the text `last`."""
     sqs, url, found = cloud.client("sqs"), cloud.physical_id(queue), list[Any]()
-    end = time.monotonic() + 30
-    while not any(last in body for body in found):
-        assert time.monotonic() < end, found
+
+    def look() -> bool:
         for message in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []):
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
             found.append(message["Body"])
+        return any(last in body for body in found)
+
+    eventually(look, lambda: f"{last}, beside {found}")
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
+from tests.harness.waiting import eventually
 
 from .conftest import FIXTURES
 
@@ -55,14 +55,14 @@ def run(cloud: LaptopCloud, *locations: str, mode: str = "go on") -> dict[str, A
     arguments = {"--mode": mode}
     if locations:
         arguments["--extra-py-files"] = ",".join(locations)
-    glue, deadline = cloud.client("glue"), time.monotonic() + 90
+    glue = cloud.client("glue")
     run_id = glue.start_job_run(JobName="zipped", Arguments=arguments)["JobRunId"]
-    while True:
+
+    def look() -> dict[str, Any] | None:
         found: dict[str, Any] = glue.get_job_run(JobName="zipped", RunId=run_id)["JobRun"]
-        if found["JobRunState"] in {"SUCCEEDED", "FAILED"}:
-            return found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
+        return found if found["JobRunState"] in {"SUCCEEDED", "FAILED"} else None
+
+    return eventually(look, f"the end of {run_id}") or {}
 
 
 def said(cloud: LaptopCloud) -> dict[str, Any]:

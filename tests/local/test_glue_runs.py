@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
+import pyspark
 import pytest
 
 from local.aws.spark_driver import Drivers
 from local.cloud import LaptopCloud
+from tests.harness.waiting import HANG_SECONDS, eventually
 
 from .conftest import FIXTURES
 
@@ -32,13 +33,11 @@ def start(cloud: LaptopCloud, mode: str, **more: Any) -> str:
 
 
 def reach(cloud: LaptopCloud, run_id: str, states: set[str], job: str = "job-test") -> dict[str, Any]:
-    deadline = time.monotonic() + 90
-    while True:
+    def look() -> dict[str, Any] | None:
         found: dict[str, Any] = cloud.client("glue").get_job_run(JobName=job, RunId=run_id)["JobRun"]
-        if found["JobRunState"] in states:
-            return found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
+        return found if found["JobRunState"] in states else None
+
+    return eventually(look, f"{run_id} to be {states}") or {}
 
 
 def end(cloud: LaptopCloud, run_id: str, job: str = "job-test") -> dict[str, Any]:
@@ -52,7 +51,7 @@ def test_a_run_does_what_its_script_says_on_spark(cloud: LaptopCloud) -> None:
     assert found["CompletedOn"] >= found["StartedOn"]
     (message,) = cloud.client("sqs").receive_message(QueueUrl=cloud.outputs["QueueUrl"])["Messages"]
     body = json.loads(message["Body"])
-    assert (body["rows"], body["spark"]) == (1000, "3.5.6")
+    assert (body["rows"], body["spark"]) == (1000, pyspark.__version__)
     assert body["arguments"]["mode"] == "count"
     assert body["arguments"]["queue_url"] == cloud.outputs["QueueUrl"]  # from the job's default arguments
     assert body["principal"] == "JobRole"  # also in the Python workers
@@ -128,12 +127,9 @@ def test_stopping_an_execution_stops_its_run_and_tells_the_rule(cloud: LaptopClo
     execution = states.start_execution(
         stateMachineArn=cloud.outputs["MachineArn"], name="to-be-stopped", input='{"mode": "sleep"}'
     )["executionArn"]
-    deadline = time.monotonic() + 30
-    while not any(run["JobRunState"] == "RUNNING" for run in cloud.job_runs()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: any(run["JobRunState"] == "RUNNING" for run in cloud.job_runs()), "a job run")
     states.stop_execution(executionArn=execution)
-    (ended,) = [found for found in cloud.wait(30) if found["name"] == "to-be-stopped"]
+    (ended,) = [found for found in cloud.wait(HANG_SECONDS) if found["name"] == "to-be-stopped"]
     assert ended["status"] == "ABORTED"
     assert cloud.job_runs()[-1]["JobRunState"] == "STOPPED"
     event = _event(cloud)
@@ -145,11 +141,8 @@ def test_stopping_an_execution_stops_its_run_and_tells_the_rule(cloud: LaptopClo
 
 
 def _event(cloud: LaptopCloud) -> dict[str, Any]:
-    sqs, deadline = cloud.client("sqs"), time.monotonic() + 20
-    while time.monotonic() < deadline:
-        for message in sqs.receive_message(QueueUrl=cloud.outputs["QueueUrl"]).get("Messages", []):
-            body: dict[str, Any] = json.loads(message["Body"])
-            if "detail" in body:
-                return body
-        time.sleep(0.1)
-    raise AssertionError("no event arrived")
+    def look() -> list[dict[str, Any]]:
+        messages = cloud.client("sqs").receive_message(QueueUrl=cloud.outputs["QueueUrl"]).get("Messages", [])
+        return [body for body in (json.loads(message["Body"]) for message in messages) if "detail" in body]
+
+    return eventually(look, "an event")[0]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from typing import Any
 
 from local.cloud import LaptopCloud
+from tests.harness.children import alive
+from tests.harness.waiting import eventually
 
 
 def invoke(cloud: LaptopCloud, event: Any) -> tuple[Any, str | None]:
@@ -29,7 +30,7 @@ def test_a_handler_that_is_killed_at_work_is_answered_with_the_words_of_aws(clou
 def test_a_process_that_was_killed_while_it_was_idle_is_not_used_again(cloud: LaptopCloud) -> None:
     pid = invoke(cloud, {})[0]["pid"]
     os.kill(pid, signal.SIGKILL)
-    time.sleep(0.2)
+    eventually(lambda: not alive({pid}), "the end of the process")
 
     after, error = invoke(cloud, {})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.aws.repairs import REPAIRS
+from tests.harness.children import run
 
 PROBES = Path(__file__).with_name("moto_probes.py")
 ROOT = Path(__file__).parents[2]
@@ -22,9 +22,7 @@ NAMES = [repair.__name__ for repair in REPAIRS]
 def probed(kind: str) -> dict[str, bool]:
     """What a fresh process sees, with moto as it is installed or with the repairs."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, str(PROBES), kind], capture_output=True, text=True, timeout=120, env=environment, check=False
-    )
+    done = run([sys.executable, str(PROBES), kind], env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, bool] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -9,6 +9,7 @@ import pytest
 
 from local.aws.schedule import Ticker, fill_in, interval
 from local.errors import LaptopCloudError
+from tests.harness.waiting import HANG_SECONDS
 
 SCHEDULE = {"Name": "tick", "Arn": "arn:s", "ScheduleExpression": "rate(15 minutes)"}
 
@@ -43,7 +44,7 @@ def test_a_ticker_fires_at_once_and_then_at_equal_distances() -> None:
 
     ticker = Ticker(SCHEDULE, fire, speed=90_000)
     ticker.start()
-    assert enough.wait(10)
+    assert enough.wait(HANG_SECONDS)
     ticker.stop()
     assert {later - earlier for earlier, later in pairwise(fired)} == {timedelta(seconds=0.01)}
 

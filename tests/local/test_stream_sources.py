@@ -16,6 +16,7 @@ from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
 from local.aws.stream_sources import StreamPoller
+from tests.harness.waiting import HANG_SECONDS
 
 ACCOUNT = "123456789012"
 
@@ -96,7 +97,7 @@ def world() -> Any:
             poller.stop()
         for thread in threading.enumerate():
             if thread.name.startswith("read arn"):
-                thread.join(10)
+                thread.join(HANG_SECONDS)
 
 
 def test_records_arrive_as_lambda_hands_them_over_in_batches_of_the_size(world: World) -> None:

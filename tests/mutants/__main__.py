@@ -19,11 +19,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.harness.waiting import HANG_SECONDS
 from tests.mutants.patches import PATCHES, Patch
 
 ROOT = Path(__file__).parents[2]
 HISTORIES = "300"
-LIMIT_SECONDS = 300
+LIMIT_SECONDS = HANG_SECONDS
 """No patch's tests take nearly as long; with a bug that makes them hang they do."""
 
 

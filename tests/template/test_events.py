@@ -7,13 +7,15 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.cloud import LaptopCloud
-from local.demo.table import deploy_with_table
+from tests.harness.waiting import HANG_SECONDS
 from tests.template.reading import ROOT, TEMPLATE
+
+if TYPE_CHECKING:
+    from local.cloud import LaptopCloud
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +55,9 @@ def read(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
+    from local.cloud import LaptopCloud
+    from local.demo.table import deploy_with_table
+
     with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud")) as cloud:
         deploy_with_table(cloud)
         put_manifest(cloud, read(ROOT / "events/small_run/good.json"))
@@ -65,7 +70,7 @@ def stack(cloud: LaptopCloud) -> Iterator[LaptopCloud]:
     cloud.client("dynamodb").delete_item(TableName=cloud.physical_id("RunLedger"), Key={"provider": {"S": PROVIDER}})
     invoke(cloud, "config_api", read(ROOT / "events/config_api/good-put.json"))
     yield cloud
-    cloud.wait()  # for what a tick started: it would still hold the provider in the next test
+    cloud.wait(HANG_SECONDS)  # for what a tick started: it would still hold the provider in the next test
 
 
 def put_manifest(cloud: LaptopCloud, event: dict[str, Any]) -> None:

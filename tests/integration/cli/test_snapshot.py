@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.harness.waiting import eventually
 from tests.integration.cli.conftest import Fanout
 
 BUCKET = "exports"
+
+
+def ended(export: dict[str, Any]) -> dict[str, Any] | None:
+    return None if export["ExportStatus"] == "IN_PROGRESS" else export
 
 
 def export(fanout: Fanout, table: str, items: list[dict[str, Any]]) -> str:
@@ -28,9 +32,7 @@ def export(fanout: Fanout, table: str, items: list[dict[str, Any]]) -> str:
     dynamodb.update_continuous_backups(TableName=table, PointInTimeRecoverySpecification=recovery)
     s3.create_bucket(Bucket=BUCKET)
     made = dynamodb.export_table_to_point_in_time(TableArn=arn, S3Bucket=BUCKET, S3Prefix=table)["ExportDescription"]
-    deadline = time.monotonic() + 30
-    while made["ExportStatus"] == "IN_PROGRESS" and time.monotonic() < deadline:
-        made = dynamodb.describe_export(ExportArn=made["ExportArn"])["ExportDescription"]
+    made = eventually(lambda: ended(dynamodb.describe_export(ExportArn=made["ExportArn"])["ExportDescription"]))
     [data] = [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{table}/")["Contents"]]
     folder = data.rpartition("/data/")[0]
     summary = {

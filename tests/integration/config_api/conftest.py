@@ -9,6 +9,7 @@ import requests
 
 from local.cloud import LaptopCloud
 from tests.harness.clouds import SharedCloud
+from tests.harness.waiting import HANG_SECONDS
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Api:
     def call(self, method: str, path: str = "", key: str | None = "", **request: object) -> requests.Response:
         """Call it; with the right key unless another one, or None for no key, is given."""
         headers = {**request.pop("headers", {}), **({"x-api-key": key or self.key} if key is not None else {})}  # type: ignore[dict-item]
-        return requests.request(method, f"{self.url}{path}", headers=headers, timeout=30, **request)  # type: ignore[arg-type]
+        return requests.request(method, f"{self.url}{path}", headers=headers, timeout=HANG_SECONDS, **request)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from fanout.config_client import HttpConfigApi
+from tests.harness.waiting import HANG_SECONDS
 from tests.integration.config_api.conftest import Api
 
 SUCCESS = "Tue, 08 Nov 2022 15:47:17 GMT"
@@ -170,7 +171,7 @@ def test_a_name_outside_the_allow_list_is_refused(api: Api, name: str) -> None:
     status.headers["x-api-key"] = api.key
     status.prepare_body(None, None, ENTRY)
 
-    answer = requests.Session().send(status, timeout=30)
+    answer = requests.Session().send(status, timeout=HANG_SECONDS)
 
     assert problem(answer)[0] in (404, 422)
     assert api.call("GET").json() == {}
@@ -185,7 +186,7 @@ def test_another_method_is_told_which_there_are(api: Api, path: str, allowed: st
 
 
 def test_another_path_is_not_found(api: Api) -> None:
-    assert problem(requests.get(api.url + "s", headers={"x-api-key": api.key}, timeout=30))[0] == 404
+    assert problem(requests.get(api.url + "s", headers={"x-api-key": api.key}, timeout=HANG_SECONDS))[0] == 404
 
 
 def test_an_etag_that_is_none_is_refused(api: Api) -> None:

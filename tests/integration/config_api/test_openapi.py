@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+from tests.harness.children import run
 from tests.integration.config_api.conftest import Api
 from tests.template.reading import ROOT
 from tools.openapi import text
@@ -39,15 +39,7 @@ def test_the_live_api_is_as_it_is_described(api: Api, tmp_path: Path) -> None:
         "SCHEMATHESIS_HOOKS": HOOKS,
     }
 
-    done = subprocess.run(
-        [*command, str(DOCUMENT), *options, *bounds],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run([*command, str(DOCUMENT), *options, *bounds], cwd=tmp_path, env=environment)
 
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "Tested: 5" in done.stdout, done.stdout[-2000:]

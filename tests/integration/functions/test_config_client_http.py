@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from fanout import config_client
 from fanout.config_client import HttpConfigApi
 from fanout.errors import ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError
 from fanout.runs import Report
+from tests.harness.waiting import HANG_SECONDS
 
 KEY = "canary-4f1d9c"
 
@@ -187,18 +187,18 @@ def test_a_connection_that_breaks_in_the_middle_is_tried_again(start: Start) -> 
     assert client(server).entries() == {"a": 1}
 
 
-def assert_given_up_soon(server: Server) -> None:
-    begin = time.monotonic()
+def assert_given_up(server: Server) -> None:
+    """The server goes on until it is told to stop, which it is only when the test is over."""
     with pytest.raises(ConfigApiUnavailableError, match="Time"):
         client(server).entries()
-    assert time.monotonic() - begin < 10, "three tries of 0.4 s each, and a loaded machine"
+    assert not server.stopping.is_set()
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_never_answers_is_given_up(start: Start) -> None:
-    server = start(lambda handler: server.stopping.wait(20) and None)
+    server = start(lambda handler: server.stopping.wait(HANG_SECONDS) and None)
 
-    assert_given_up_soon(server)
+    assert_given_up(server)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -212,7 +212,7 @@ def test_a_server_that_drips_its_body_is_given_up_though_it_is_never_silent(star
 
     server = start(do)
 
-    assert_given_up_soon(server)
+    assert_given_up(server)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -224,7 +224,7 @@ def test_a_server_that_drips_its_header_is_given_up_though_it_is_never_silent(st
 
     server = start(do)
 
-    assert_given_up_soon(server)
+    assert_given_up(server)
 
 
 def test_a_body_of_a_hundred_megabytes_is_cut_off(start: Start) -> None:

@@ -14,6 +14,7 @@ import pytest
 import requests
 from moto.server import ThreadedMotoServer
 
+from tests.harness.waiting import HANG_SECONDS
 from tests.integration.job.harness import DATA, Harness
 
 STAND_INS = Path(__file__).parents[3] / "local" / "aws" / "glue_packages"
@@ -53,7 +54,7 @@ def spark(aws: str, laptop_spark: None) -> Iterator[Any]:
 @pytest.fixture
 def clean(aws: str) -> None:
     """Start each test with an empty cloud that has a data bucket."""
-    requests.post(f"{aws}/moto-api/reset", timeout=10)
+    requests.post(f"{aws}/moto-api/reset", timeout=HANG_SECONDS)
     boto3.client("s3").create_bucket(Bucket=DATA)
 
 

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.children import run
 from tests.integration.job.harness import DATA, PROVIDER, SCRIPT, Harness
 from tests.unit.job.records import export, kinesis, line, stream
 
@@ -101,12 +101,12 @@ def test_the_script_runs_as_a_process_of_its_own(aws: str, queue: str, laptop_sp
     argv = [sys.executable, str(SCRIPT), "--JOB_NAME", "etl-test-change_log"]
     argv += [part for name, value in values.items() for part in (f"--{name}", value)]
     environment = dict(os.environ)
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    done = run(argv, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert job.result("run-1")["messages"] == 24
     logged = [json.loads(one) for one in done.stdout.splitlines() if one.startswith("{")]
     assert {(one["provider"], one["run_id"]) for one in logged} == {(PROVIDER, "run-1")}
-    broken = subprocess.run(argv[:-2], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    broken = run(argv[:-2], env=environment)
     assert broken.returncode != 0
     assert "SettingsError: missing: --data_bucket" in broken.stderr
 
@@ -286,8 +286,6 @@ def test_a_queue_that_is_not_there_fails_the_run(job: Harness) -> None:
 
 def test_importing_the_module_does_nothing() -> None:
     code = "import socket, sys; socket.socket.connect = None; import change_log; print('pyspark' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(SCRIPT.parent)}, capture_output=True, text=True, check=True
-    )
+    done = run([sys.executable, "-c", code], env={"PYTHONPATH": str(SCRIPT.parent)}, check=True)
     assert done.stdout.strip() == "False"
     assert importlib.util.find_spec("change_log") is not None

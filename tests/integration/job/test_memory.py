@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def measured(folder: Path, body: bytes, what: str, mapping: str = "") -> dict[st
         }
         argv = [sys.executable, "-c", MEASURE, str(SCRIPT.parent)]
         argv += ["s3://data/runs/run-1/manifest.json", "s3://data/runs/run-1/", what]
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True, timeout=500)
+        done = run(argv, env=environment, check=True)
     found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return found
 

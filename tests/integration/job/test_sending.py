@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import os
@@ -13,10 +14,12 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import aiohttp
 import boto3
 import pytest
 from hypothesis import given, settings
@@ -24,9 +27,11 @@ from hypothesis import strategies as st
 
 from fanout_job.errors import DeadlineError, SendError, SendRefusedError
 from fanout_job.messages import Message
-from fanout_job.sender import IN_FLIGHT, MAX_TRIES, Sender
+from fanout_job.sender import IN_FLIGHT, MAX_TRIES, REQUEST_TIMEOUT_SECONDS, Sender
 from fanout_job.targets import QueueTarget
 from tests.benchmarks.sqs_stub import RunningStub, running_stub
+from tests.harness.children import Child, run
+from tests.harness.waiting import HANG_SECONDS, eventually
 from tests.integration.job.harness import DATA, PROVIDER, SCRIPT, Harness
 from tests.unit.job.records import line, stream
 
@@ -64,8 +69,11 @@ def test_data_18_failed_entries_are_sent_again_alone_and_all_arrive_once(bad_que
     assert stats["most_in_flight"] <= IN_FLIGHT
 
 
-def test_requests_are_kept_in_flight(bad_queue: RunningStub) -> None:
-    with running_stub(latency_ms=20) as stub:
+def test_requests_are_kept_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue answers nothing until so many requests are under way: with one fewer, none would ever be answered."""
+    monkeypatch.setattr("fanout_job.sender.REQUEST_TIMEOUT_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr("fanout_job.sender.MAX_TRIES", 1)
+    with running_stub(latency_ms=2, hold_in_flight=IN_FLIGHT) as stub:
         asyncio.run(sender(stub.endpoint, stub.queue_url, []).send(iter(messages(3_000))))
         assert stub.get("stats")["most_in_flight"] == IN_FLIGHT
 
@@ -113,17 +121,19 @@ def test_order_holds_over_interleavings_of_keys_failures_and_latencies(keys: lis
 class Answers(BaseHTTPRequestHandler):
     """Answers every request alike."""
 
-    status, body, delay = 200, b"{}", 0.0
+    status, body = 200, b"{}"
     requests = 0
+    before: Callable[[], object]
 
     def do_POST(self) -> None:
         type(self).requests += 1
         self.rfile.read(int(self.headers["Content-Length"]))
-        time.sleep(self.delay)
+        type(self).before()
         self.send_response(self.status)
         self.send_header("Content-Length", str(len(self.body)))
         self.end_headers()
-        self.wfile.write(self.body)
+        with contextlib.suppress(ConnectionError):  # the sender waits no longer
+            self.wfile.write(self.body)
 
     def log_message(self, *_: Any) -> None:
         """Keep the test's output clean."""
@@ -134,8 +144,9 @@ def answering() -> Iterator[Any]:
     """Start servers that give one answer."""
     servers: list[ThreadingHTTPServer] = []
 
-    def start(status: int, body: bytes, delay: float = 0.0) -> tuple[str, type[Answers]]:
-        handler = type("Handler", (Answers,), {"status": status, "body": body, "delay": delay, "requests": 0})
+    def start(status: int, body: bytes, before: Callable[[], object] = lambda: None) -> tuple[str, type[Answers]]:
+        members = {"status": status, "body": body, "before": staticmethod(before), "requests": 0}
+        handler = type("Handler", (Answers,), members)
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         servers.append(server)
@@ -176,19 +187,61 @@ def test_nothing_listening_is_a_send_error() -> None:
         asyncio.run(sender("http://127.0.0.1:1/", "http://q", []).send(iter(messages(1))))
 
 
-def test_no_request_starts_after_the_deadline(answering: Any) -> None:
-    endpoint, handler = answering(503, b"{}", 0.05)
+@dataclass
+class Clock:
+    """What the sender reads in place of the machine's clock."""
+
+    now: float = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def move(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("fanout_job.sender.time", made)
+    return made
+
+
+def test_no_request_starts_after_the_deadline(answering: Any, clock: Clock) -> None:
+    endpoint, handler = answering(503, b"{}", lambda: clock.move(50))
     with pytest.raises(DeadlineError):
-        asyncio.run(sender(endpoint, "http://q", [], time.monotonic() + 0.12).send(iter(messages(1))))
-    assert 1 <= handler.requests <= 4
+        asyncio.run(sender(endpoint, "http://q", [], clock.now + 120).send(iter(messages(1))))
+    assert handler.requests == 3, "at 0, 50 and 100 seconds of 120"
+
+
+def test_a_request_may_take_what_is_left_and_no_longer(clock: Clock) -> None:
+    allowed: list[float] = []
+
+    class Silent:
+        """A session that gets no answer: each request takes all the time that it may."""
+
+        def post(self, url: str, *, timeout: aiohttp.ClientTimeout, **_: Any) -> Any:
+            assert timeout.total is not None
+            allowed.append(timeout.total)
+            clock.move(timeout.total)
+            raise TimeoutError
+
+    silent: Any = Silent()
+    with pytest.raises(DeadlineError):
+        asyncio.run(sender("http://q/", "http://q", [], clock.now + 50).post(silent, messages(1)))
+    assert allowed == [REQUEST_TIMEOUT_SECONDS, REQUEST_TIMEOUT_SECONDS, 50 - 2 * REQUEST_TIMEOUT_SECONDS]
 
 
 def test_a_request_that_hangs_does_not_outlast_the_deadline(answering: Any) -> None:
-    endpoint, _ = answering(200, b"{}", 5.0)
-    start = time.monotonic()
-    with pytest.raises(DeadlineError):
-        asyncio.run(sender(endpoint, "http://q", [], start + 0.3).send(iter(messages(1))))
-    assert time.monotonic() - start < 4
+    """The server answers only when the test is over."""
+    over = threading.Event()
+    endpoint, _ = answering(200, b"{}", lambda: over.wait(HANG_SECONDS))
+    try:
+        soon = time.monotonic() + 0.3  # noqa: TID251 - the sender's own clock
+        with pytest.raises(DeadlineError):
+            asyncio.run(sender(endpoint, "http://q", [], soon).send(iter(messages(1))))
+    finally:
+        over.set()
 
 
 def test_requests_are_signed_by_botocore_with_the_credentials_of_the_moment() -> None:
@@ -224,7 +277,7 @@ def test_data_19_killed_half_way_the_next_run_sends_the_same_ids_and_nothing_is_
         "run = {'provider': 'acme', 'run_id': 'run-1', 'manifest': sys.argv[1], 'run_dir': sys.argv[2]}\n"
         "c.handler(run, Context())\n"
     )
-    with running_stub(latency_ms=10) as stub:
+    with running_stub(hold_after=500) as stub:
         environment = {
             **os.environ,
             "PYTHONPATH": str(SCRIPT.parent),
@@ -235,17 +288,15 @@ def test_data_19_killed_half_way_the_next_run_sends_the_same_ids_and_nothing_is_
         }
         run_dir = f"s3://{DATA}/runs/provider={PROVIDER}/run-1/"
         argv = [sys.executable, "-c", code, manifest, run_dir]
-        killed = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL)
-        while stub.get("stats")["messages"] < 500:
+        with Child(argv, env=environment, stdout=subprocess.DEVNULL) as killed:
+            eventually(lambda: stub.get("stats")["messages"] >= 500 or killed.poll() is not None, "500 messages")
             assert killed.poll() is None
-            time.sleep(0.01)
-        killed.send_signal(signal.SIGKILL)
-        killed.wait()
+            killed.send_signal(signal.SIGKILL)
         first = stub.get("ids")["ids"]
-        assert 500 <= len(first) < 3_000
+        assert len(first) == 500, "no request is answered after these, and the next one waits for an answer"
         assert job.result("run-1") == {}, "a killed run records nothing, so the bookmark stays"
         stub.get("reset")
-        subprocess.run(argv, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=120)
+        run(argv, env=environment, check=True)
         second = stub.get("ids")["ids"]
     assert sorted(second) == sorted(f"e-{n}" for n in range(3_000))
     assert set(first) < set(second)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from pyarrow import parquet
 
 from standardize import MODEL
+from tests.harness.children import run
 from tests.integration.job.harness import DATA, PROVIDER, SCRIPT, Harness, Outcome
 from tests.integration.job.independent import READERS
 
@@ -199,7 +199,7 @@ def test_standard_37_a_run_killed_half_way_leaves_whole_files_and_the_next_one_c
     manifest = acme.plan([acme.put("a.csv", body), acme.put("b.csv", body.replace(b"A-", b"B-"))])
     environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent), "ENV": "test", "DATA_BUCKET": DATA}
     argv = [sys.executable, "-c", KILLED, manifest, manifest.removesuffix("manifest.json")]
-    assert subprocess.run(argv, env=environment, capture_output=True, check=False).returncode == 9
+    assert run(argv, env=environment).returncode == 9
     assert acme.result("run-2") == {}
     assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-2", "A-3", "P-1", "P-2", "P-3"]
     assert acme.run_manifest(manifest, STANDARDIZE).error is None

@@ -10,9 +10,8 @@ import gzip
 import json
 import os
 import threading
-import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,10 +25,11 @@ from local.aws.repairs.hooks import Hooks, connect, hooks
 from local.cloud import LaptopCloud
 from local.demo.verify import drain
 from tests.end_to_end.conftest import ROOT, ConfigApi
+from tests.harness.waiting import HANG_SECONDS, eventually
 
 SMALL_RUN_MAX_BYTES = 2_000
-STATE_SECONDS = 8
-"""How long a state waits in the tests instead of minutes; long enough for a handler that has to start first."""
+STATE_SECONDS = 20
+"""How long a state waits in the scenes in which something hangs; in all others no state gives up."""
 AT_ONCE = 6
 FUNCTIONS = {"claim": "ClaimFunction", "small": "SmallRunFunction", "update": "UpdateStatusFunction"}
 CHANGE = {
@@ -131,6 +131,7 @@ class Stage:
         self._names = {cloud.physical_id(logical_id): who for who, logical_id in FUNCTIONS.items()}
         self._cloud = cloud
         self._lock = threading.Lock()
+        self.over = threading.Event()
         self.parts: dict[tuple[str, str], list[Ending]] = {}
         self.calls: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
         played = {name: getattr(self, name) for name in ("invoke_function", "job_run_started", "stop_job_run")}
@@ -150,7 +151,7 @@ class Stage:
         if isinstance(ending, Refused):
             raise JsonRESTError(ending.code, "told to")
         if isinstance(ending, Hangs):
-            time.sleep(STATE_SECONDS + 1)
+            self.over.wait(HANG_SECONDS)
             return b"null"
         if isinstance(ending, Answers):
             return json.dumps({**json.loads(really()), **ending.changed}).encode()
@@ -213,7 +214,7 @@ def provider_of(event: Any) -> str:
 
 
 class Theatre:
-    """A laptop cloud without Spark whose state machine is quick to try again and to give up."""
+    """A laptop cloud without Spark whose state machine is quick to try again, and to give up where something hangs."""
 
     def __init__(self, workdir: Path) -> None:
         overrides = {"SmallRunMaxBytes": SMALL_RUN_MAX_BYTES}
@@ -222,13 +223,15 @@ class Theatre:
         self.machine = self.cloud.physical_id("ChangeLogStateMachine")
         self._api = ConfigApi(self.cloud)
         states = self.cloud.client("stepfunctions")
-        self.definition = hastened(
-            json.loads(states.describe_state_machine(stateMachineArn=self.machine)["definition"])
-        )
-        states.update_state_machine(stateMachineArn=self.machine, definition=json.dumps(self.definition))
+        found = states.describe_state_machine(stateMachineArn=self.machine)
+        self.definition = hastened(json.loads(found["definition"]), STATE_SECONDS)
+        self._gives_up = self.build("gives-up", found["roleArn"], self.definition)
+        patient = json.dumps(hastened(json.loads(found["definition"]), HANG_SECONDS))
+        states.update_state_machine(stateMachineArn=self.machine, definition=patient)
 
     def close(self) -> None:
-        """End the cloud."""
+        """End the cloud, and what hangs in it."""
+        self.stage.over.set()
         self.cloud.stop()
 
     def play_all(self, scenes: Mapping[str, Scene]) -> dict[str, Played]:
@@ -260,14 +263,18 @@ class Theatre:
             )
 
     def play(self, provider: str, scene: Scene, machine: str = "") -> Played:
-        """Run one execution, of the stack's state machine or of another one, to its end, and look around."""
+        """Run one execution to its end, of another state machine than the stack's if one is given, and look around."""
         states = self.cloud.client("stepfunctions")
         given = scene.given or json.dumps({"provider": provider})
-        started = states.start_execution(
-            stateMachineArn=machine or self.machine, name=f"run-of-{provider}", input=given
-        )
+        hangs = any(isinstance(ending, Hangs) for endings in scene.parts.values() for ending in endings)
+        machine = machine or (self._gives_up if hangs else self.machine)
+        started = states.start_execution(stateMachineArn=machine, name=f"run-of-{provider}", input=given)
         arn = started["executionArn"]
-        _until(lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING", f"{provider} ends")
+        eventually(
+            lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING",
+            f"the end of {provider}",
+            every=0.1,
+        )
         entered = [
             event["stateEnteredEventDetails"]["name"]
             for page in states.get_paginator("get_execution_history").paginate(executionArn=arn)
@@ -302,18 +309,11 @@ class Theatre:
         return str(made["stateMachineArn"])
 
 
-def hastened(definition: dict[str, Any]) -> dict[str, Any]:
-    """The definition with seconds in place of minutes, and otherwise as it is."""
+def hastened(definition: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The definition with retries after seconds instead of minutes, and states that give up after so many seconds."""
     for state in definition["States"].values():
         if "TimeoutSeconds" in state:
-            state["TimeoutSeconds"] = STATE_SECONDS
+            state["TimeoutSeconds"] = int(seconds)
         for retry in state.get("Retry", []):
             retry |= {"IntervalSeconds": 1, "MaxDelaySeconds": 2, "BackoffRate": 1.0}
     return definition
-
-
-def _until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 90
-    while not holds():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.1)

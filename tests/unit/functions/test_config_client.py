@@ -25,6 +25,7 @@ from fanout.errors import ConfigApiAccessError, ConfigApiAnswerError, ConfigApiU
 from fanout.providers import Unusable
 from fanout.runs import Report
 from tests.harness.transport import Reply, session
+from tests.harness.waiting import HANG_SECONDS
 
 URL = "https://config.example/stage/providers"
 KEY = "canary-4f1d9c"
@@ -357,7 +358,7 @@ def test_a_call_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> No
     release = threading.Event()
 
     def hangs(request: requests.PreparedRequest) -> Reply:
-        release.wait(20)
+        release.wait(HANG_SECONDS)
         return page({})
 
     monkeypatch.setattr(config_client, "ANSWER_SECONDS", 0.05)

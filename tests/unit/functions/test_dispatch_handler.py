@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,9 +14,10 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from fanout.dispatcher import TickReport
+from tests.harness.children import run
+from tests.harness.waiting import HANG_SECONDS
 
 FUNCTIONS = Path(__file__).resolve().parents[3] / "functions"
 KEY = "canary-4f1d9c"
@@ -79,16 +79,8 @@ class Deployment:
     stepfunctions: Any
 
     def invoke(self, *events: dict[str, Any]) -> Invoked:
-        done = subprocess.run(
-            [sys.executable, "-c", RUNTIME],
-            cwd=FUNCTIONS,
-            env=self.environment,
-            input=json.dumps(events or [EVENT]),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
+        command, given = [sys.executable, "-c", RUNTIME], json.dumps(events or [EVENT])
+        done = run(command, cwd=FUNCTIONS, env=self.environment, input=given, check=True)
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         return Invoked(json.loads(done.stderr.splitlines()[-1]), lines, done.stdout + done.stderr)
 
@@ -98,6 +90,8 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     yield "http://{}:{}".format(*server.get_host_and_port())
@@ -169,7 +163,7 @@ def deployment(aws: str, config_api: tuple[ConfigApi, str]) -> Iterator[Deployme
     yield Deployment(config_api[0], environment, client("stepfunctions"))
     import requests
 
-    requests.post(f"{aws}/moto-api/reset", timeout=10)
+    requests.post(f"{aws}/moto-api/reset", timeout=HANG_SECONDS)
 
 
 ENTRIES = {

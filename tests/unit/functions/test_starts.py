@@ -12,6 +12,7 @@ from fanout.errors import StartRefusedError, StartThrottledError
 from fanout.starts import HOPELESS, LAST_ANSWER_SECONDS, LAST_START_SECONDS, PARALLEL, TRIES, Starter, TokenBucket
 from tests.harness.faults import Crash
 from tests.harness.processes import InlinePool
+from tests.harness.waiting import HANG_SECONDS, eventually
 
 
 class FakeTime:
@@ -135,7 +136,7 @@ def test_so_many_are_under_way_at_once_and_the_next_ones_are_the_next_in_order()
     def start(name: str) -> bool:
         calls.made = getattr(calls, "made", 0) + 1
         rounds[calls.made - 1].add(name)
-        all_there.wait(timeout=30)  # breaks unless so many are under way at once
+        all_there.wait(timeout=HANG_SECONDS)  # breaks unless so many are under way at once
         return True
 
     names = [str(n) for n in range(PARALLEL * len(rounds))]
@@ -185,7 +186,7 @@ def test_no_more_are_under_way_at_once() -> None:
         with lock:
             now += 1
             most = max(most, now)
-        time.sleep(0.002)
+        time.sleep(0.002)  # noqa: TID251 - so that others come in, if they may
         with lock:
             now -= 1
         return True
@@ -281,14 +282,14 @@ def test_a_call_that_hangs_does_not_take_the_report_with_it() -> None:
 
     def start(name: str) -> bool:
         if name == "hangs":
-            release.wait(30)
+            release.wait(HANG_SECONDS)
         answered.set()
         return True
 
     def time_left() -> float:
         if threading.current_thread() is not main:
             return LAST_START_SECONDS + 1
-        answered.wait(30)
+        answered.wait(HANG_SECONDS)
         return LAST_ANSWER_SECONDS + 0.3
 
     try:
@@ -308,10 +309,7 @@ def test_what_is_no_error_of_ours_ends_all_and_is_raised(error: BaseException) -
         calls.append(name)
         if name == "5":
             raise error
-        for _ in range(100):  # the others wait for the end, but not for ever
-            if not tried.stopped:
-                time.sleep(0.05)
-        return True
+        return eventually(lambda: tried.stopped, "the end of all")
 
     tried = starter(start)
     with pytest.raises(type(error)):

@@ -14,6 +14,7 @@ import boto3
 import pytest
 import requests
 
+from tests.harness.waiting import HANG_SECONDS
 from tests.integration.job.golden.cases import CASES, Case
 from tests.integration.job.golden.corpus import EXPECTED, as_text, observed, path_of
 from tests.integration.job.harness import DATA
@@ -28,7 +29,7 @@ def test_the_job_makes_of_a_case_what_it_made_when_it_was_recorded(
 ) -> None:
     made = {}
     for engine in case.engines:
-        requests.post(f"{aws}/moto-api/reset", timeout=10)
+        requests.post(f"{aws}/moto-api/reset", timeout=HANG_SECONDS)
         boto3.client("s3").create_bucket(Bucket=DATA)
         made[engine] = observed(case, engine, tmp_path)
     if RECORD:

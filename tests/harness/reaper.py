@@ -1,0 +1,30 @@
+"""Ends the processes that a test run started, once the test run is gone: its stdin is a pipe from it.
+
+A line with a process id names the leader of a new process group; the id with a minus sign, one that has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    """Read until the other end of the pipe is closed, which even SIGKILL does, and kill what is left."""
+    left: set[int] = set()
+    for line in sys.stdin:
+        number = int(line)
+        if number > 0:
+            left.add(number)
+        else:
+            left.discard(-number)
+    for leader in left:
+        try:
+            os.killpg(leader, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+if __name__ == "__main__":
+    main()

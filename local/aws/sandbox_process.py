@@ -14,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -93,17 +94,21 @@ def serve() -> None:
 def fork_on_request(control: socket.socket) -> None:
     """Fork a process for each request that comes with a socket, and wait for the end of those that are named.
 
-    The answer is a number: the process's id, or how it ended.
+    The answer is a number: the process's id, or how it ended. When the laptop cloud's process is gone, the forks are
+    killed: one that is busy would not notice before its handler returns.
     """
     for name in COMMON:
         importlib.import_module(name)
     read_service_models()
     gc.freeze()
     lines = control.makefile("rw", encoding="utf-8")
+    forks: set[int] = set()
     while True:
         _, sockets, _, _ = socket.recv_fds(control, 1, 1)
         line = lines.readline()
         if not line:
+            for pid in forks:
+                os.kill(pid, signal.SIGKILL)
             return
         request = json.loads(line)
         if sockets:
@@ -114,8 +119,10 @@ def fork_on_request(control: socket.socket) -> None:
                 become(request, sockets[0])
                 return
             os.close(sockets[0])
+            forks.add(number)
         else:
             number = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
+            forks.discard(request["wait"])
         lines.write(f"{number}\n")
         lines.flush()
 

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import boto3
 import typer
-from moto.server import ThreadedMotoServer
 from samtranslator.yaml_helper import yaml_parse
 
 if TYPE_CHECKING:
@@ -147,6 +146,8 @@ def main(
     built: Path = Path(".aws-sam/build/template.yaml"),
 ) -> None:
     """Package, compare, print; the exit status is 1 when something is missing or differs."""
+    from moto.server import ThreadedMotoServer
+
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # one line a request otherwise
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

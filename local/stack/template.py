@@ -16,9 +16,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import yaml
-from samtranslator.model.exceptions import InvalidDocumentException
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import intrinsics_multi_constructor
 
 from local.aws.account import PSEUDO_PARAMETERS, REGION
@@ -176,6 +173,11 @@ def expand(packaged: Mapping[str, Any], values: Mapping[str, ParameterValue], re
     TemplateError
         Aws-sam-translator refuses the template; its reasons are in the message.
     """
+    # Here, because they take seconds, which only an expansion needs.
+    from samtranslator.model.exceptions import InvalidDocumentException
+    from samtranslator.parser.parser import Parser
+    from samtranslator.translator.translator import Translator
+
     texts = {name: ",".join(value) if isinstance(value, list) else value for name, value in values.items()}
     logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it warns that AWS's own feature toggles are not here
     try:

@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from tools import check_package
 from tools.check_package import BUCKET, PackageError, check
@@ -26,6 +25,8 @@ SOURCE = {
 
 @pytest.fixture
 def s3() -> Any:
+    from moto import mock_aws
+
     with mock_aws():
         client = boto3.client("s3", region_name="us-east-1")
         client.create_bucket(Bucket=BUCKET)

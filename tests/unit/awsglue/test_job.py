@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from local.aws.glue_packages.awsglue.bookmarks import Bookmark, BookmarkStore, SourceState, VersionMismatchException
-from local.aws.glue_packages.awsglue.context import GlueContext
-from local.aws.glue_packages.awsglue.job import Job
+
+if TYPE_CHECKING:
+    from local.aws.glue_packages.awsglue.context import GlueContext
+    from local.aws.glue_packages.awsglue.job import Job
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 JOB = "etl-dev-change_log"
@@ -47,29 +49,37 @@ class FakeGlue:
         return {"Job": {"Command": {"ScriptLocation": "s3://artifacts/script"}}}
 
 
-class FakeContext(GlueContext):
-    """A context without Spark."""
+def fake_context() -> GlueContext:
+    """A context without Spark. PySpark is imported when a test wants it: that takes seconds."""
+    from local.aws.glue_packages.awsglue.context import GlueContext
 
-    def __init__(self) -> None:
-        self._bookmark: Bookmark | None = None
-        self._read_sources: dict[str, SourceState] = {}
+    made = GlueContext.__new__(GlueContext)
+    made._bookmark = None
+    made._read_sources = {}
+    return made
+
+
+def job_class() -> type[Job]:
+    from local.aws.glue_packages.awsglue.job import Job
+
+    return Job
 
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> BookmarkStore:
     made = BookmarkStore(FakeS3(), FakeGlue())
-    monkeypatch.setattr(Job, "store", lambda: made)
+    monkeypatch.setattr(job_class(), "store", lambda: made)
     return made
 
 
-def begun(args: Mapping[str, str] = ON, name: str = JOB) -> tuple[Job, FakeContext]:
-    context = FakeContext()
-    job = Job(context)
+def begun(args: Mapping[str, str] = ON, name: str = JOB) -> tuple[Job, GlueContext]:
+    context = fake_context()
+    job = job_class()(context)
     job.init(name, args)
     return job, context
 
 
-def read(context: FakeContext, ctx: str) -> None:
+def read(context: GlueContext, ctx: str) -> None:
     context._read_sources[ctx] = SourceState(NOON, {f"s3://data/{ctx}": NOON})
 
 
@@ -131,4 +141,4 @@ def test_a_name_that_is_no_job_s_is_refused() -> None:
 
 def test_a_commit_before_init_is_refused() -> None:
     with pytest.raises(RuntimeError, match="before"):
-        Job(FakeContext()).commit()
+        job_class()(fake_context()).commit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Mapping
@@ -15,9 +16,6 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from werkzeug.test import Client, TestResponse
 
 from cli.command import Operator
-from cli.console.app import Console
-from cli.console.guard import Guard
-from cli.console.watch import Rows, row
 from cli.deployment import Deployment, Where
 from cli.overview import Condition, Standing
 
@@ -72,10 +70,18 @@ class Stack:
         return SimpleNamespace(entries=lambda: dict(self.listed), change=change)
 
 
+def watch() -> Any:
+    """The module of what the overview shows. The console is imported when a test wants it: dash takes seconds."""
+    return importlib.import_module("cli.console.watch")
+
+
 class Visitor:
     """Whoever sends requests to a console's port; a browser that opened the printed address, if not said otherwise."""
 
     def __init__(self, stack: Stack, *, read_only: bool = False) -> None:
+        from cli.console.app import Console
+        from cli.console.guard import Guard
+
         self.op, self.guard = Operator(Where(None)), Guard(PORT)
         vars(self.op)["stack"] = stack
         self.console = Console(self.op, self.guard, read_only=read_only)
@@ -256,7 +262,7 @@ def test_no_credentials_and_services_that_are_down_are_said_plainly(
 
 
 def test_a_row_has_nothing_of_a_name_group_or_error_that_a_page_could_not_show() -> None:
-    made = row(Standing(HOSTILE, Condition.INVALID, group=HOSTILE, why=HOSTILE), None)
+    made = watch().row(Standing(HOSTILE, Condition.INVALID, group=HOSTILE, why=HOSTILE), None)
 
     assert made["provider"] == made["group"] == made["why"]
     assert made["why"].isprintable()
@@ -267,7 +273,7 @@ def test_a_row_has_nothing_of_a_name_group_or_error_that_a_page_could_not_show()
 def test_the_overview_names_the_object_of_an_error_and_not_the_whole_way_to_it() -> None:
     why = "RecordError: s3://bucket/change_log/provider=a/2026/11/x.gz, line 2: not JSON"
 
-    assert row(Standing("a", Condition.FAILING, why=why), None)["why"] == "RecordError: x.gz, line 2: not JSON"
+    assert watch().row(Standing("a", Condition.FAILING, why=why), None)["why"] == "RecordError: x.gz, line 2: not JSON"
 
 
 def standing(name: str, condition: Condition, due: datetime | None = None) -> Standing:
@@ -283,8 +289,8 @@ def test_the_worst_come_first_and_of_those_who_waits_longest() -> None:
         standing("stuck", Condition.STUCK),
     ]
 
-    assert sorted((row(s, None) for s in found), key=lambda r: r["order"]) == [
-        row(found[n], None) for n in (3, 2, 1, 0)
+    assert sorted((watch().row(s, None) for s in found), key=lambda r: r["order"]) == [
+        watch().row(found[n], None) for n in (3, 2, 1, 0)
     ]
 
 
@@ -293,7 +299,7 @@ def rows(**named: int) -> dict[str, dict[str, Any]]:
 
 
 def test_a_page_is_sent_everything_once_and_then_only_what_is_new_to_it() -> None:
-    kept = Rows()
+    kept = watch().Rows()
     kept.put(rows(a=1, b=1))
     version, everything, _ = kept.since(None)
     kept.put(rows(a=2, b=1, c=1))
@@ -306,7 +312,7 @@ def test_a_page_is_sent_everything_once_and_then_only_what_is_new_to_it() -> Non
 
 
 def test_a_page_that_shows_a_provider_that_is_gone_gets_the_whole_list() -> None:
-    kept = Rows()
+    kept = watch().Rows()
     kept.put(rows(a=1, b=1))
     version, *_ = kept.since(None)
     kept.put(rows(a=1))
@@ -318,14 +324,14 @@ def test_a_page_that_shows_a_provider_that_is_gone_gets_the_whole_list() -> None
 
 
 def test_a_page_of_an_older_console_gets_the_whole_list() -> None:
-    kept = Rows()
+    kept = watch().Rows()
     kept.put(rows(a=1))
 
     assert kept.since(12345)[1] == list(rows(a=1).values())
 
 
 def test_what_a_provider_costs_is_measured_again_only_after_something_else_has_changed() -> None:
-    kept = Rows()
+    kept = watch().Rows()
 
     assert kept.put(rows(a=1)) == {"a"}
     assert kept.put({"a": {**rows(a=1)["a"], "dollars": 0.5}}) == set()

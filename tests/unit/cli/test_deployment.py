@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from cli.command import CLOUD_FILE_VARIABLE, Operator, _shared
 from cli.deployment import OURS, Deployment, Where
@@ -18,6 +17,8 @@ from cli.errors import AccessError, UsageError
 
 @pytest.fixture
 def cloudformation() -> Iterator[Any]:
+    from moto import mock_aws
+
     with mock_aws():
         yield boto3.client("cloudformation", region_name="us-east-1")
 

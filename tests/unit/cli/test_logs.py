@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from cli.logs import MARGIN, of_function, of_job_run, short, ticks
 
@@ -37,6 +36,8 @@ class Group:
 
 @pytest.fixture
 def logs() -> Iterator[Any]:
+    from moto import mock_aws
+
     with mock_aws():
         yield boto3.client("logs", region_name="us-east-1")
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from cli.command import Operator
 from cli.commands import mapping
@@ -37,6 +36,8 @@ class Stack:
 
 @pytest.fixture
 def op() -> Iterator[Operator]:
+    from moto import mock_aws
+
     with mock_aws():
         operator = Operator(Where(None), json=True)
         operator.__dict__["stack"] = Stack()

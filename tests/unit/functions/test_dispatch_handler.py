@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import boto3
 import pytest
 
 from fanout.dispatcher import TickReport
-from tests.harness.children import run
+from tests.harness.forks import Forks
 from tests.harness.waiting import HANG_SECONDS
 
 FUNCTIONS = Path(__file__).resolve().parents[3] / "functions"
@@ -77,10 +76,11 @@ class Deployment:
     config_api: ConfigApi
     environment: dict[str, str]
     stepfunctions: Any
+    forks: Forks
 
     def invoke(self, *events: dict[str, Any]) -> Invoked:
-        command, given = [sys.executable, "-c", RUNTIME], json.dumps(events or [EVENT])
-        done = run(command, cwd=FUNCTIONS, env=self.environment, input=given, check=True)
+        done = self.forks.run(RUNTIME, env=self.environment, stdin=json.dumps(events or [EVENT]))
+        done.check_returncode()
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         return Invoked(json.loads(done.stderr.splitlines()[-1]), lines, done.stdout + done.stderr)
 
@@ -96,6 +96,14 @@ def aws() -> Iterator[str]:
     server.start()
     yield "http://{}:{}".format(*server.get_host_and_port())
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with Forks(
+        ["aws_lambda_powertools", "aws_lambda_powertools.metrics", "boto3", "pydantic", "requests"], FUNCTIONS
+    ) as made:
+        yield made
 
 
 @pytest.fixture
@@ -121,7 +129,7 @@ def config_api() -> Iterator[tuple[ConfigApi, str]]:
 
 
 @pytest.fixture
-def deployment(aws: str, config_api: tuple[ConfigApi, str]) -> Iterator[Deployment]:
+def deployment(aws: str, forks: Forks, config_api: tuple[ConfigApi, str]) -> Iterator[Deployment]:
     def client(service: str) -> Any:
         return boto3.client(service, endpoint_url=aws, region_name="us-east-1")
 
@@ -160,7 +168,7 @@ def deployment(aws: str, config_api: tuple[ConfigApi, str]) -> Iterator[Deployme
         "MAX_CONCURRENT_RUNS": "2",
         "SMALL_RUN_MAX_BYTES": "0",
     }
-    yield Deployment(config_api[0], environment, client("stepfunctions"))
+    yield Deployment(config_api[0], environment, client("stepfunctions"), forks)
     import requests
 
     requests.post(f"{aws}/moto-api/reset", timeout=HANG_SECONDS)

@@ -16,7 +16,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 import library
 
@@ -66,6 +65,8 @@ def cloudformation() -> Iterator[CloudFormation]:
 
 @pytest.fixture
 def s3() -> Iterator[Any]:
+    from moto import mock_aws
+
     with mock_aws():
         client = boto3.client("s3")
         client.create_bucket(Bucket="data")

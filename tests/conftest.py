@@ -30,7 +30,17 @@ TOGETHER = {
         ("integration/config_api", "end_to_end/test_config_api", "template/test_events"),
         "the config API's laptop cloud",
     ),
-    "template": "the expanded template",
+    **dict.fromkeys(
+        (
+            "template",
+            "tools/test_chain",
+            "tools/test_cost",
+            "tools/test_definition",
+            "tools/test_iam",
+            "unit/cli/test_cost",
+        ),
+        "the expanded template",
+    ),
     **dict.fromkeys(("end_to_end/test_canary", "end_to_end/test_metrics", "end_to_end/test_recorded"), "the recording"),
 }
 """Where tests lie that share something which several files use -> what they share."""

@@ -10,6 +10,7 @@ from typing import Any
 from samtranslator.yaml_helper import yaml_parse
 
 from local.stack.template import Template
+from tools.expand import expanded
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template.yaml"
@@ -27,6 +28,13 @@ def written() -> dict[str, Any]:
 def template_with(**parameters: str) -> Template:
     """template.yaml expanded, with the parameters' defaults where no other values are given."""
     return Template.load(TEMPLATE, parameters)
+
+
+@cache
+def resources_with(**parameters: str) -> dict[str, dict[str, Any]]:
+    """The resources of template.yaml with these parameters, as they are deployed."""
+    resources: dict[str, dict[str, Any]] = expanded(TEMPLATE, parameters)["Resources"]
+    return resources
 
 
 def states_of(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -15,10 +15,9 @@ from fanout_job.settings import Settings
 from local.stack.intrinsics import references
 from local.stack.package import Package
 from local.stack.template import expand, parameter_values
-from tests.template.reading import ROOT, TEMPLATE
-from tools.expand import expanded
+from tests.template.reading import ROOT, TEMPLATE, resources_with
 
-PROFILES: dict[str, dict[str, object]] = {"dev": {}, "prod": {"Profile": "prod", "ApiLogsRole": "create"}}
+PROFILES: dict[str, dict[str, str]] = {"dev": {}, "prod": {"Profile": "prod", "ApiLogsRole": "create"}}
 NAMES = {
     "AWS::DynamoDB::Table": "TableName",
     "AWS::SQS::Queue": "QueueName",
@@ -33,9 +32,8 @@ LAMBDA_LEVELS = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
 Resources = dict[str, dict[str, Any]]
 
 
-def deployed(profile: str, **more: object) -> Resources:
-    resources: Resources = expanded(TEMPLATE, PROFILES[profile] | more)["Resources"]
-    return resources
+def deployed(profile: str, **more: str) -> Resources:
+    return resources_with(**PROFILES[profile] | more)
 
 
 @pytest.fixture(scope="module", params=PROFILES)

@@ -14,8 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from local.stack.intrinsics import resolve
-from tests.template.reading import ROOT, TEMPLATE, template_with
-from tools.expand import expanded
+from tests.template.reading import ROOT, resources_with, template_with
 from tools.iam import Names, documents
 
 PROFILES: dict[str, dict[str, str]] = {"dev": {}, "prod": {"Profile": "prod", "ApiLogsRole": "create"}}
@@ -253,7 +252,7 @@ def test_prod_is_deployed_with_the_prod_profile() -> None:
 
 
 def test_what_checkov_sees_of_prod_is_what_prod_deploys() -> None:
-    seen = expanded(TEMPLATE, {"Profile": "prod"})["Resources"]
+    seen = resources_with(Profile="prod")
     text = json.dumps(seen)
 
     assert set(seen) == set(template_with(Profile="prod").resources)

@@ -72,8 +72,8 @@ def test_damage_is_a_typed_error(raw: bytes, says: str, size: int) -> None:
 
 
 def test_a_gzip_bomb_comes_in_bounded_pieces() -> None:
-    bomb = gzip.compress(gzip.compress(b"\0" * 300_000_000, 9), 9)
-    largest = max(len(piece) for piece in decompressed(chunks(gzip.decompress(bomb), 2**19), "bomb.gz"))
+    bomb = gzip.compress(b"\0" * 300_000_000, 1)
+    largest = max(len(piece) for piece in decompressed(chunks(bomb, 2**19), "bomb.gz"))
     assert largest <= PIECE_BYTES
 
 

@@ -33,7 +33,6 @@ def test_that_lasts(tmp_path):
         threading.Thread(target=call, daemon=True).start()
         cloud.client("glue").start_job_run(JobName="job-test", Arguments={{"--mode": "sleep"}})
         eventually((tmp_path / "up/cloud.json").exists)
-        # The other cloud, with its forks' server and a function's process; this one's, with a Spark driver and its JVM.
         eventually(lambda: len(cloud.processes()) == 2)
         Path("ready").touch()
         process.wait()
@@ -50,8 +49,9 @@ def test_no_process_outlives_a_run_of_tests(tmp_path: Path, how: signal.Signals,
     with Child(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
         eventually(lambda: (tmp_path / "ready").exists() or run.poll() is not None, "the test to be in the middle")
         assert run.poll() is None, run.stdout and run.stdout.read()
+        # The reaper; the other cloud, its forks' server and a function; this one's server, function, driver and JVM.
+        eventually(lambda: len(descendants(run.pid)) >= 8 + workers, lambda: f"more than {descendants(run.pid)}")
         started = descendants(run.pid)
-        assert len(started) >= 7 + workers
         os.kill(run.pid, how)
         run.wait()
         eventually(lambda: not alive(started), lambda: f"the end of {alive(started)}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -125,12 +126,15 @@ def test_a_metric_that_nobody_emits_would_be_noticed(emitted: set[tuple[str, fro
 
 
 def test_every_alarm_tells_the_one_topic_and_stands_in_the_runbook(alarms: dict[str, dict[str, Any]]) -> None:
+    told = re.findall(r"^### (\w+Alarm)\n+(?=[^#\s])", RUNBOOK, re.MULTILINE)  # a heading with text below it
+    topics = [properties["AlarmActions"] for properties in alarms.values()]
+
     assert len(alarms) == 13
-    for logical_id, properties in alarms.items():
-        (topic,) = properties["AlarmActions"]
-        assert topic.endswith("AlarmTopic")
+    assert sorted(told) == sorted(alarms), "docs/operations.md says what to do about each alarm, and about no other"
+    assert topics == [topics[0]] * len(alarms)
+    assert topics[0][0].endswith("AlarmTopic")
+    for properties in alarms.values():
         assert properties["OKActions"] == properties["AlarmActions"]
-        assert f"### {logical_id}\n" in RUNBOOK, f"docs/operations.md does not say what to do about {logical_id}"
         assert "docs/operations.md" in properties["AlarmDescription"]
 
 
@@ -163,11 +167,16 @@ def test_whoever_is_named_is_told(resources: dict[str, tuple[str, dict[str, Any]
 
 def test_the_dashboard_is_valid_and_does_not_overlap(resources: dict[str, tuple[str, dict[str, Any]]]) -> None:
     widgets = json.loads(resources["Dashboard"][1]["DashboardBody"])["widgets"]
-    places = {(widget["x"], widget["y"]) for widget in widgets}
+    cells = Counter(
+        (x, y)
+        for widget in widgets
+        for x in range(widget["x"], widget["x"] + widget["width"])
+        for y in range(widget["y"], widget["y"] + widget["height"])
+    )
     titles = [widget["properties"]["title"] for widget in widgets]
 
-    assert len(places) == len(widgets)
-    assert all(widget["x"] + widget["width"] <= 24 for widget in widgets)
+    assert set(cells.values()) == {1}, "no cell belongs to two widgets"
+    assert max(x for x, _ in cells) < 24
     assert [title.partition(":")[0] for title in titles] == sorted(
         (title.partition(":")[0] for title in titles), key=["Late", "Failing", "Stuck", "Costly"].index
     )

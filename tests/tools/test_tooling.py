@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from tools.package import GLIBC_MINOR, PYTHON_VERSION
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 DEPLOYED = [ROOT / "functions" / "requirements.txt", ROOT / "glue" / "requirements.txt"]
 LOCKS = [*sorted((ROOT / "requirements").glob("*.txt")), *DEPLOYED]
+APACHE_2_0 = "c71d239df91726fc519c6eb72d318ec65820627232b2f796219e87dcf35d0ab4"
+"""SHA-256 of the license's text as https://choosealicense.com/licenses/apache-2.0/ has it."""
 PROMISED = set("help setup run up test lint build validate deploy invoke bench clean".split())  # noqa: SIM905
 
 
@@ -46,10 +49,6 @@ def test_every_make_command_in_the_docs_exists(page: object) -> None:
     named = set(re.findall(r"(?:^|[`$] ?|&& )make ([a-z][a-z-]+)", text, re.MULTILINE))
 
     assert named <= phony_targets()
-
-
-def test_the_readme_shows_how_to_run_it() -> None:
-    assert "make run" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_without_a_python_make_says_what_to_install(tmp_path: object) -> None:
@@ -116,8 +115,4 @@ def test_samconfig_has_the_three_environments() -> None:
 
 
 def test_the_licence_is_the_whole_apache_licence() -> None:
-    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
-
-    assert text.count("\n") == 201
-    assert "END OF TERMS AND CONDITIONS" in text
-    assert "APPENDIX: How to apply the Apache License" in text
+    assert hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest() == APACHE_2_0

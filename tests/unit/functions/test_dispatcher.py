@@ -306,15 +306,15 @@ def test_a_bad_name_is_reported_and_never_part_of_an_execution(name: str) -> Non
     assert all(line.isascii() and line.isprintable() for line in report.rejected_providers)
 
 
-def test_a_hundred_thousand_bad_entries_make_a_short_report() -> None:
+def test_a_thousand_bad_entries_make_a_short_report() -> None:
     world = world_of(0)
     world.config_api.providers = {f"bad name {n} {'x' * 500}": n for n in range(1000)}
 
     report = world.tick(NOW)
 
     assert report.rejected == 1000
-    assert len(report.rejected_providers) == SHOWN
-    assert len(json.dumps(report.__dict__)) < 10_000
+    assert len(report.rejected_providers) == SHOWN == 20
+    assert len(json.dumps(report.__dict__)) < 10_000, "the names alone have half a million characters"
 
 
 # ------------------------------------------------------------------------------------------------- 8. ten thousand due

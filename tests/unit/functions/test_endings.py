@@ -180,7 +180,8 @@ class TestRecord:
 
         record = json.loads(world.objects.stored[claim.run_dir + "record.json"][0])
         assert (record["status"], record["rows"], record["messages"], record["objects"]) == ("succeeded", 2, 2, 1)
-        assert record["dollars"] > 0
+        assert (record["engine"], record["seconds"]) == ("small", 60)
+        assert record["dollars"] == 0.001727743, "60 s of 1,769 MB at $0.0000166667 a GB-second, and one request"
 
     @pytest.mark.parametrize("outcome", ["succeeded", "failed"])
     def test_a_record_has_what_the_lease_knows_and_what_the_job_measured(self, world: World, outcome: str) -> None:

@@ -75,7 +75,7 @@ up: $(VENV)/.dev ## Keep the system running on this machine with its schedule ti
 check: lint ## Before each commit, about a minute: lint, types, tests of units, template and tools
 	@$(PY) -m pytest -n 2 -q -m "not benchmark and not network and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
 
-test: $(VENV)/.dev ## Before a push, a quarter of an hour on two cores: all tests; ARGS="-k name" narrows them
+test: $(VENV)/spark-classes.jsa ## Before a push, a quarter of an hour on two cores: all tests; ARGS="-k name" narrows them
 	@$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not benchmark and not network" $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and mypy
@@ -193,6 +193,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(call install,$(VENV),$<)
 	@.uv/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@touch $@
+
+$(VENV)/spark-classes.jsa: $(VENV)/.dev
+	@echo "Storing Spark's classes, so that it starts in half of the time: about a minute, only once"
+	@$(PY) -m local.aws.spark_jvm
 
 $(SAM_VENV)/.installed: requirements/sam.txt requirements/uv.txt
 	$(call install,$(SAM_VENV),$<)

@@ -62,12 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_table(chosen: argparse.Namespace) -> int:
-    from local.demo import table
+    from local.demo.screen import PlainScreen
 
     providers, rows = chosen.providers or 20, chosen.rows or 5000
-    report = table.run(
-        providers, rows, chosen.seed, chosen.template, chosen.workdir, lambda line: print(line, flush=True)
-    )
+    with PlainScreen() as shown:
+        shown.say("getting ready")
+        from local.demo import table  # takes seconds to import: after the first sign of life
+
+        report = table.run(providers, rows, chosen.seed, chosen.template, chosen.workdir, shown.say)
     table.summary(report, print)
     print(f"report: {chosen.workdir / 'report.json'}")
     return 0 if report["ok"] else 1

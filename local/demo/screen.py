@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from rich import box
 from rich.console import Console
@@ -20,6 +22,9 @@ _NUMBERS = ("objects", "rows", "messages", "seconds")
 _COLOURS = {"succeeded": "green", "failed": "red", "running": "cyan", "starting": "cyan", "claiming": "cyan"}
 _LAST = ("", "succeeded")
 """States whose providers are left away first when there is no room for all."""
+
+SILENCE_SECONDS = 2.5
+"""After so long without a line there is one that says what is going on."""
 
 MOST_ROWS = 12
 """Of more providers than these, a terminal shows so many and the counts of all, plain lines the counts only."""
@@ -39,21 +44,57 @@ def counts(rows: Sequence[Row]) -> str:
     return f"{len(rows)} providers: {told}; {sent['rows']} rows, {sent['messages']} messages"
 
 
-class LiveScreen:
+class Screen(ABC):
+    """Lines of text and a table of providers. While it is open, it is never silent for long."""
+
+    def __init__(self) -> None:
+        self._start = self._spoken = time.monotonic()
+        self._doing = "starting"
+        self._closed = threading.Event()
+        self._heartbeat = threading.Thread(target=self._beat, daemon=True)
+
+    def say(self, line: str) -> None:
+        """Show a line with the time since the start."""
+        self._spoken, self._doing = time.monotonic(), line
+        self._write(_stamped(self._start, line))
+
+    @abstractmethod
+    def show(self, title: str, rows: Sequence[Row]) -> None:
+        """Show the table as it is now, a row having a text for each of `COLUMNS`; a new title begins a new one."""
+
+    @abstractmethod
+    def _write(self, line: str) -> None:
+        """Put out a line."""
+
+    def _beat(self) -> None:
+        while not self._closed.wait(0.25):
+            if time.monotonic() - self._spoken >= SILENCE_SECONDS:
+                self._spoken = time.monotonic()
+                self._write(_stamped(self._start, f"still running: {self._doing}"))
+
+    def __enter__(self) -> Self:
+        self._heartbeat.start()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self._closed.set()
+
+
+class LiveScreen(Screen):
     """A table that changes in place, lines of text above it."""
 
     def __init__(self, console: Console) -> None:
-        self._start = time.monotonic()
+        super().__init__()
         self._console = console
         self._live = Live(console=self._console, auto_refresh=False)
         self._title = ""
 
-    def say(self, line: str) -> None:
-        """Show a line above the table."""
-        self._console.print(Text(_stamped(self._start, line)))
+    def _write(self, line: str) -> None:
+        self._console.print(Text(line))
 
     def show(self, title: str, rows: Sequence[Row]) -> None:
-        """Show the table as it is now, a row having a text for each of `COLUMNS`; a new title begins a new one."""
+        """See `Screen.show`."""
+        self._spoken, self._doing = time.monotonic(), title
         if self._title and title != self._title:  # leave the last state of the former table where it is
             self._live.stop()
             self._live = Live(console=self._console, auto_refresh=False)
@@ -61,25 +102,25 @@ class LiveScreen:
         self._title = title
         self._live.update(_table(title, rows), refresh=True)
 
-    def __enter__(self) -> LiveScreen:
+    def __enter__(self) -> Self:
         self._live.start()
-        return self
+        return super().__enter__()
 
     def __exit__(self, *details: Any) -> None:
+        super().__exit__(*details)
         self._live.stop()
 
 
-class PlainScreen:
+class PlainScreen(Screen):
     """A line for each provider that changed; of many providers one for their counts, when they changed."""
 
     def __init__(self) -> None:
-        self._start = time.monotonic()
+        super().__init__()
         self._shown: dict[str, str] = {}
         self._next_counts = 0.0
 
-    def say(self, line: str) -> None:
-        """Show a line with the time since the start."""
-        print(_stamped(self._start, line), flush=True)
+    def _write(self, line: str) -> None:
+        print(line, flush=True)
 
     def show(self, title: str, rows: Sequence[Row]) -> None:
         """Show what is not as it was when it was last shown; counts every two seconds at most, and at the end."""
@@ -95,15 +136,6 @@ class PlainScreen:
         if self._shown.get(what) != state:
             self._shown[what] = state
             self.say(f"{what} {state}")
-
-    def __enter__(self) -> PlainScreen:
-        return self
-
-    def __exit__(self, *details: Any) -> None:
-        """Nothing is open."""
-
-
-Screen = LiveScreen | PlainScreen
 
 
 def screen() -> Screen:

@@ -42,6 +42,18 @@ def test_many_providers_have_one_line_of_counts_and_their_end_is_always_told(
     assert said[-1].endswith("tick: 200 providers: 200 succeeded; 600 rows, 600 messages")
 
 
+def test_a_screen_says_what_is_going_on_when_nothing_else_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.demo.screen.SILENCE_SECONDS", 0.1)
+    said = ""
+    with PlainScreen() as screen:
+        screen.say("tick 1")
+        while said.count("still running: tick 1") < 2:  # until pytest ends it
+            said += capsys.readouterr().out
+    assert said.splitlines()[0].endswith(" s  tick 1")
+
+
 def test_counts_name_every_state() -> None:
     mixed = [*rows(2), *rows(1, "failed"), *rows(1, "", "")]
     assert counts(mixed) == "4 providers: 1 failed, 2 running, 1 waiting; 9 rows, 9 messages"

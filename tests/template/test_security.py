@@ -19,7 +19,7 @@ from tools.iam import Names, documents
 
 PROFILES: dict[str, dict[str, str]] = {"dev": {}, "prod": {"Profile": "prod", "ApiLogsRole": "create"}}
 KEPT = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret"}
-ALLOWED_WILDCARDS = {
+ALLOWED_WILDCARDS = {"lambda:GetAccountSettings": "an account has one limit of concurrent functions"} | {
     f"logs:{action}": "log delivery knows no resource"
     for action in (
         *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"),

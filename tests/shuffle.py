@@ -10,16 +10,19 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import subprocess
 import sys
 import time
+
+from tests.harness.children import run
 
 SUITES = ("tests/unit", "tests/faults")
 HISTORIES = "60"
 
 
 def _busy() -> None:
-    while True:
+    """Keep a core busy as long as the process that started this one lives."""
+    parent = os.getppid()
+    while os.getppid() == parent:
         pass
 
 
@@ -38,9 +41,7 @@ def main() -> int:
         how = ["-q", "-p", "no:cacheprovider", "-n", str(len(loops)), "--no-loadscope-reorder", f"--shuffle={seed}"]
         command = [sys.executable, "-m", "pytest", *how, *options.paths]
         began = time.monotonic()
-        done = subprocess.run(
-            command, env=os.environ | {"HISTORIES": HISTORIES}, capture_output=True, text=True, check=False
-        )
+        done = run(command, seconds=None, env=os.environ | {"HISTORIES": HISTORIES})
         print(f"order {seed}: {done.stdout.strip().splitlines()[-1]} ({time.monotonic() - began:.0f} s)", flush=True)
         if done.returncode:
             failed.append(seed)

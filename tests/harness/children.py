@@ -62,13 +62,17 @@ class Child(subprocess.Popen[Any]):
             print(-self.pid, file=told, flush=True)
 
 
-def run(command: Sequence[str | os.PathLike[str]], **options: Any) -> subprocess.CompletedProcess[Any]:
+def run(
+    command: Sequence[str | os.PathLike[str]], *, seconds: float | None = HANG_SECONDS, **options: Any
+) -> subprocess.CompletedProcess[Any]:
     """Run a process to its end, as `subprocess.run` with `capture_output` and `text`; it must not outlive this one.
 
     Parameters
     ----------
     command
         The program and its arguments.
+    seconds
+        After which it is killed, and `subprocess.TimeoutExpired` raised; None for never.
     options
         `check` and `input` as for `subprocess.run`, everything else as for `subprocess.Popen`.
     """
@@ -77,7 +81,7 @@ def run(command: Sequence[str | os.PathLike[str]], **options: Any) -> subprocess
     if given is not None:
         streams["stdin"] = subprocess.PIPE
     with Child(command, **{**streams, **options}) as child:
-        said, errors = child.communicate(given, timeout=HANG_SECONDS)
+        said, errors = child.communicate(given, timeout=seconds)
     done = subprocess.CompletedProcess(command, child.returncode, said, errors)
     if check:
         done.check_returncode()

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.harness.children import run
 from tests.harness.waiting import HANG_SECONDS
 from tests.mutants.patches import PATCHES, Patch
 
@@ -59,9 +60,7 @@ def tests_fail(folder: Path, tests: Sequence[str], limit: float | None) -> bool:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not benchmark", *tests]
     environment = os.environ | {"HISTORIES": HISTORIES, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=limit
-        )
+        done = run(command, seconds=limit, cwd=folder, env=environment)
     except subprocess.TimeoutExpired:  # a bug that never ends is noticed by everybody
         return True
     if done.returncode not in (0, 1):

@@ -62,7 +62,7 @@ endef
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.dev $(SAM_VENV)/.installed ## Install everything that run, test, build and validate need
+setup: $(VENV)/.dev $(SAM_VENV)/.installed $(CHECKOV_VENV)/.installed ## Install everything that run, test, build and validate need
 
 run: $(VENV)/.run ## The whole system on this machine, once: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir, TABLE=yes
 	@$(PY) -m local run $(if $(JOB),--job $(JOB)) $(if $(FILES),--files "$(FILES)") \

@@ -57,7 +57,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.13" >&2; exit 1;
 @"$(PYTHON)" tools/environment.py $(1) $(2) || { echo "$(PYTHON) could not set up $(1)" >&2; exit 1; }
 endef
 
-.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-console pictures soak shuffle mutants cost security sbom lock clean distclean
+.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak shuffle mutants cost security sbom lock clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -118,7 +118,7 @@ invoke: $(VENV)/.dev $(SAM_VENV)/.installed ## One function with one event: FUNC
 	  $(PY) -m local invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
 	fi
 
-bench: bench-dispatch bench-job bench-standardize bench-scale bench-console ## Measure everything; tables, plots and JSON go to docs/bench/
+bench: bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console ## Measure everything; tables, plots and JSON go to docs/bench/
 	@$(PY) -m pytest tests/benchmarks -m benchmark -s
 
 bench-dispatch: $(VENV)/.dev ## The dispatcher beside the article's serial loop
@@ -132,6 +132,9 @@ bench-standardize: $(VENV)/.dev ## The standardizing job over 1 GB of CSV, besid
 
 bench-scale: $(VENV)/.dev ## A day of 100,000 providers, 10,000 at once, 200 heavy ones, a million: about 5 minutes
 	@$(PY) tests/benchmarks/scale_bench.py $(ARGS)
+
+bench-light: $(VENV)/.dev ## 200 light runs in an account with ten functions, on the laptop cloud: about 5 minutes
+	@$(PY) tests/benchmarks/light_bench.py $(ARGS)
 
 bench-console: $(VENV)/.dev ## The console's overview with 10,000 providers, measured in Chromium: about a minute
 	@$(PY) tests/benchmarks/console_bench.py $(ARGS)

@@ -68,3 +68,23 @@ def test_the_benchmark_of_scale_plays_its_scenarios() -> None:
     row, places = json.loads(done.stdout.splitlines()[-1])
     assert row["deferred"] > 0
     assert 0.9 < places["places_used"] <= 1
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_light_runs_writes_what_it_measured(tmp_path: Path) -> None:
+    found = measured("light", "--providers", "12", "--functions", "5", out=tmp_path)
+
+    ours, all_at_once = found["as functions become free"], found["all at once"]
+    assert ours["throttled_tries_per_run"] < all_at_once["throttled_tries_per_run"]
+    assert 0 < ours["functions_used_while_providers_waited"] <= 1
+    assert "| as functions become free |" in (tmp_path / "light.md").read_text(encoding="utf-8")
+
+
+def test_the_benchmark_of_scale_finds_metered_runs_no_slower() -> None:
+    command = [sys.executable, str(HERE / "scale_bench.py"), "metered"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+    assert done.returncode == 0, done.stderr
+    found = {one["functions"]: one for one in json.loads(done.stdout.splitlines()[-1])}
+    assert found[1000]["minutes"] == found[1000]["minutes_all_at_once"]
+    assert all(one["without_a_function"] == 0 for one in found.values())

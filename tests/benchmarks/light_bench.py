@@ -1,0 +1,165 @@
+"""How light runs share the functions of an account: started as functions become free, and all at once.
+
+    python tests/benchmarks/light_bench.py --providers 200 --functions 10
+
+Each way is one tick on a laptop cloud of its own whose account runs so many functions at once: real handlers, the real
+state machine, real messages. "All at once" is the same dispatcher, told that there is no limit, so that runs without a
+function wait in the retries of their executions. Writes docs/bench/light.json and light.md. Two cores run everything
+here, so only the ratios mean something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "glue")]
+
+from local.aws.functions import FunctionRunner, TooManyRequestsError  # noqa: E402 - the path comes first
+from local.aws.repairs import hooks  # noqa: E402
+from local.cloud import LaptopCloud  # noqa: E402
+from local.demo.plan import Plan, generated_plan  # noqa: E402
+from local.demo.run import register  # noqa: E402
+from local.demo.verify import Messages, compare, drain, expected_ids  # noqa: E402
+
+NO_LIMIT = 1_000_000
+WAIT_SECONDS = 3600.0
+MOST_OF_ALL_AT_ONCE = 0.5
+LEAST_USED = 0.8
+MOST_THROTTLED = 1.0
+
+
+class Usage:
+    """Counts the invocations of all functions: how many run, for how long, and which were throttled."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.changes: list[tuple[float, int]] = []
+        self.throttled: Counter[str] = Counter()
+        real_call = FunctionRunner.call
+
+        def call(runner: FunctionRunner, made: Any, event: Any, request_id: str) -> Any:
+            began = time.monotonic()
+            try:
+                return real_call(runner, made, event, request_id)
+            except TooManyRequestsError:
+                began = 0.0
+                with self._lock:
+                    self.throttled[made.function_name] += 1
+                raise
+            finally:
+                if began:
+                    with self._lock:
+                        self.changes += [(began, 1), (time.monotonic(), -1)]
+
+        FunctionRunner.call = call  # type: ignore[method-assign]
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        with self._lock:
+            self.changes.clear()
+            self.throttled.clear()
+
+    def mean(self, begin: float, end: float) -> float:
+        """Functions that ran on average between two moments."""
+        area, running, before = 0.0, 0, begin
+        for at, change in sorted(self.changes):
+            moment = min(max(at, begin), end)
+            area, running, before = area + running * (moment - before), running + change, moment
+        return (area + running * (end - before)) / (end - begin)
+
+
+def one_tick(plan: Plan, functions: int, limit: int, usage: Usage) -> dict[str, Any]:
+    """One tick over the plan's providers; the dispatcher is told of `limit` functions."""
+    with (
+        tempfile.TemporaryDirectory(prefix="light-bench-") as folder,
+        LaptopCloud(ROOT / "template.yaml", workdir=folder, concurrency=functions) as cloud,
+    ):
+        object.__setattr__(hooks.hooks(), "concurrency", lambda: limit)
+        bucket, _, prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
+        s3 = cloud.client("s3")
+        for parts in plan.first.values():
+            for part in parts:
+                s3.put_object(Bucket=bucket, Key=f"{prefix}/{part.key}", Body=part.body)
+        register(cloud, plan.providers)
+        cloud.deliver_events()
+        usage.forget()
+        begin, wall = time.monotonic(), time.time()
+        report = cloud.tick()
+        executions = cloud.wait(WAIT_SECONDS)
+        seconds = time.monotonic() - begin
+        last_start = begin + max(execution["startDate"].timestamp() for execution in executions) - wall
+        messages: dict[str, Messages] = {}
+        drain(cloud.client("sqs"), cloud.outputs["ChangesQueueUrl"], messages)
+        wrong = [name for name, found in compare(expected_ids(s3, bucket, prefix), messages).items() if not found.ok]
+        statuses = Counter(execution["status"] for execution in executions)
+        if wrong or statuses != {"SUCCEEDED": report["due"]}:
+            raise SystemExit(f"{statuses}, {report['faults']}; other messages than rows: {wrong[:5]}")
+        return {
+            "seconds": round(seconds, 1),
+            "functions_used_while_providers_waited": round(usage.mean(begin, last_start) / functions, 3),
+            "throttled_tries_per_run": round(usage.throttled.total() / len(executions), 2),
+            "throttled": dict(usage.throttled),
+        }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    lines = [
+        "# Light runs and the account's functions",
+        "",
+        f"Made by `make bench-light` on {figures['machine']}: one tick over {figures['providers']} light providers in an",
+        f"account with {figures['functions']} concurrent functions, on the laptop cloud. The machine's cores are shared, so",
+        "only ratios mean something.",
+        "",
+        "| light runs start | seconds | functions used while providers wait | throttled tries per run |",
+        "|---|---:|---:|---:|",
+    ]
+    for name in ("as functions become free", "all at once"):
+        found = figures[name]
+        used = f"{found['functions_used_while_providers_waited']:.0%}" if name != "all at once" else "–"
+        lines.append(f"| {name} | {found['seconds']} | {used} | {found['throttled_tries_per_run']} |")
+    return "\n".join([*lines, "", f"Ratio of the seconds: {figures['ratio']}."])
+
+
+def main() -> int:
+    """Measure both ways; the exit status is 1 when a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--providers", type=int, default=200, help="light providers (default: %(default)s)")
+    parser.add_argument("--functions", type=int, default=10, help="of the account (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench", help="where light.json and light.md go")
+    given = parser.parse_args()
+    plan, usage = generated_plan(given.providers, given.providers * 20), Usage()
+    figures: dict[str, Any] = {
+        "machine": f"{os.cpu_count()} cores",
+        "providers": given.providers,
+        "functions": given.functions,
+    }
+    for name, limit in (("as functions become free", given.functions), ("all at once", NO_LIMIT)):
+        figures[name] = one_tick(plan, given.functions, limit, usage)
+        print(f"  {name}: {figures[name]}", flush=True)
+    ours = figures["as functions become free"]
+    figures["ratio"] = round(ours["seconds"] / figures["all at once"]["seconds"], 2)
+    figures["met"] = {
+        "ratio": figures["ratio"] <= MOST_OF_ALL_AT_ONCE,
+        "functions used": ours["functions_used_while_providers_waited"] >= LEAST_USED,
+        "throttled tries": ours["throttled_tries_per_run"] <= MOST_THROTTLED,
+    }
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "light.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    (given.out / "light.md").write_text(table(figures) + "\n", encoding="utf-8")
+    print(table(figures))
+    return 0 if all(figures["met"].values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 from collections import deque
@@ -14,13 +13,17 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import csv as arrow_csv
 
 from fanout_job.blocks import Bad, Block, counted
+from fanout_job.csv_quotes import well_quoted
 from fanout_job.errors import CorruptObjectError, RowError
 from fanout_job.mapping import Csv
+from fanout_job.texts import as_utf8, joined
 
 BLOCK_BYTES = 2**21
 """What Arrow reads at a time. Each row has to fit into it."""
 
 MAX_HEADER_BYTES = 2**18
+
+CARRIAGE_RETURN = ord("\r")
 
 
 def csv_blocks(pieces: Iterator[bytes], how: Csv, wanted: Sequence[str], bad: Bad) -> Iterator[Block]:
@@ -31,26 +34,23 @@ def csv_blocks(pieces: Iterator[bytes], how: Csv, wanted: Sequence[str], bad: Ba
     CorruptObjectError
         The header lacks a column, the text is not of this encoding, a row is too long or its quotes are never closed.
     """
-    names, rest = header_of(as_utf8(pieces, how.encoding), how)
+    names, rest = header_of(as_utf8(joined(pieces), how.encoding), how)
     if names is None:
         return
     check_header(names, wanted)
-    quotes, numbering = Quotes(rest, how), Numbering(bad)
-    last: Block | None = None
+    numbering = Numbering(bad)
     try:
-        for batch in opened(quotes.seen(), how, names, wanted, numbering.reject):
-            if last is not None:
-                yield last
-            last = Block(numbering.numbers(batch.num_rows), dict(zip(wanted, batch.columns, strict=True)))
+        for batch in opened(well_quoted(rest, how, BLOCK_BYTES), how, names, wanted, numbering.reject):
+            yield Block(numbering.numbers(batch.num_rows), dict(zip(wanted, batch.columns, strict=True)))
+    except CorruptObjectError as error:
+        error.line = error.line or numbering.next
+        raise
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error):
             return
         long = f"has a row of more than {BLOCK_BYTES} bytes, or quotes that are never closed"
         what = long if "straddling" in str(error) else "is not CSV that can be read"
         raise CorruptObjectError(what, line=numbering.next) from None
-    quotes.check(numbering.next)
-    if last is not None:
-        yield last
     numbering.finish()
 
 
@@ -75,8 +75,8 @@ def opened(
         arrow_csv.ParseOptions(
             delimiter=how.delimiter,
             quote_char=how.quote or False,
-            escape_char=how.escape or False,
-            newlines_in_values=how.quote is not None,
+            escape_char=(how.escape if how.escape != how.quote else None) or False,
+            newlines_in_values=how.quote is not None or how.escape is not None,
             invalid_row_handler=reject,
         ),
         arrow_csv.ConvertOptions(
@@ -127,29 +127,6 @@ class Numbering:
         self.bad(RowError(what, line=row.number), row.text.encode(errors="surrogateescape"))
 
 
-def as_utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield text of any encoding as UTF-8.
-
-    Bytes that a one-byte encoding does not know become bytes that UTF-8 does not know, and so a bad row later on.
-
-    Raises
-    ------
-    CorruptObjectError
-        An encoding of several bytes finds no way to go on.
-    """
-    codec = codecs.lookup(encoding)
-    if codec.name in ("utf-8", "ascii"):
-        yield from pieces
-        return
-    decoder = codec.incrementaldecoder("surrogateescape")
-    try:
-        for piece in chain(pieces, [b""]):
-            if text := decoder.decode(piece, final=not piece):
-                yield text.encode(errors="surrogatepass")
-    except UnicodeError:
-        raise CorruptObjectError(f"is not {encoding} text") from None
-
-
 def header_of(pieces: Iterator[bytes], how: Csv) -> tuple[list[str] | None, Iterator[bytes]]:
     """Return the names of the columns, and the bytes that follow; None if there is nothing at all.
 
@@ -165,7 +142,8 @@ def header_of(pieces: Iterator[bytes], how: Csv) -> tuple[list[str] | None, Iter
     del lines[: how.skip]
     names: list[str] | None = list(how.columns)
     if not names:
-        dialect: dict[str, Any] = {"delimiter": how.delimiter, "escapechar": how.escape, "quotechar": how.quote}
+        escape = how.escape if how.escape != how.quote else None
+        dialect: dict[str, Any] = {"delimiter": how.delimiter, "escapechar": escape, "quotechar": how.quote}
         if how.quote is None:
             dialect["quoting"] = csv.QUOTE_NONE
         try:
@@ -174,28 +152,7 @@ def header_of(pieces: Iterator[bytes], how: Csv) -> tuple[list[str] | None, Iter
         except (csv.Error, UnicodeDecodeError):
             raise CorruptObjectError(f"its header is not CSV in {how.encoding}", line=1) from None
         del lines[: reader.line_num]
-    return names, chain([b"".join(lines)], pieces)
-
-
-class Quotes:
-    """Counts quotes, because Arrow takes the end of an object for the end of a quoted field."""
-
-    def __init__(self, pieces: Iterable[bytes], how: Csv) -> None:
-        self.pieces, self.count = pieces, 0
-        self.sign = how.quote.encode() if how.quote and not how.escape else None
-
-    def seen(self) -> Iterator[bytes]:
-        """Yield the pieces."""
-        for piece in self.pieces:
-            self.count += piece.count(self.sign) if self.sign else 0
-            yield piece
-
-    def check(self, number: int) -> None:
-        """Raise CorruptObjectError unless each quote has its counterpart."""
-        if self.count % 2:
-            raise CorruptObjectError(
-                "ends within quotes; where quotes are plain characters, say quote: null", line=number
-            )
+    return names, filter(None, chain([b"".join(lines)], pieces))
 
 
 class Bytes(io.RawIOBase):
@@ -210,14 +167,22 @@ class Bytes(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer, because Arrow takes what one call gives for a block, in which rows have to fit."""
+        """Fill the buffer, because Arrow takes what one call gives for a block, in which rows have to fit.
+
+        A block does not end with a carriage return that more follows: Arrow would drop the line feed after it, also
+        within quotes (github.com/apache/arrow/issues/51368).
+        """
         filled = 0
-        while filled < len(buffer):
-            if not self.rest:
-                if (piece := next(self.pieces, None)) is None:
-                    break
-                self.rest = memoryview(piece)
+        while filled < len(buffer) and self._more():
             count = min(len(buffer) - filled, len(self.rest))
             buffer[filled : filled + count], self.rest = self.rest[:count], self.rest[count:]
             filled += count
+        if filled > 1 and buffer[filled - 1] == CARRIAGE_RETURN and self._more():
+            self.rest = memoryview(b"\r" + self.rest)
+            filled -= 1
         return filled
+
+    def _more(self) -> bool:
+        while not self.rest and (piece := next(self.pieces, None)) is not None:
+            self.rest = memoryview(piece)
+        return bool(self.rest)

@@ -1,0 +1,100 @@
+"""One JSON value: its fields as texts, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fanout_job.errors import RowError
+from fanout_job.json_faults import described
+
+MAX_PLACE_DIGITS = 9
+"""Of a place in an array; no record is long enough for more."""
+
+
+def no_number(text: str) -> Any:
+    """Refuse NaN and Infinity, which JSON does not have."""
+    raise ValueError(text)
+
+
+class Decoder:
+    """Decodes values. Numbers stay the texts they are, so that no digit is lost on the way to the model.
+
+    Parameters
+    ----------
+    wanted : sequence of str
+        Paths of the fields that are read.
+    """
+
+    def __init__(self, wanted: Sequence[str]) -> None:
+        self.names = {step for path in wanted for step in path.split(".")}
+        self.quoted = [json.dumps(name, ensure_ascii=False) for name in self.names]
+        self.escaped = any("\\" in name or "/" in name for name in self.quoted)
+        """Whether a wanted name may be written with other escapes than `\\u`."""
+        self.found: set[str] = set()
+        numbers: dict[str, Any] = {"parse_float": str, "parse_int": str, "parse_constant": no_number}
+        plain = json.JSONDecoder(**numbers)
+        self.decode, self.raw_decode = plain.decode, plain.raw_decode
+        self.watching = json.JSONDecoder(**numbers, object_pairs_hook=self._object)
+
+    def repeated(self, text: str) -> str | None:
+        """Return a wanted name that an object has twice. JSON allows it, and each parser takes another of the values.
+
+        Parameters
+        ----------
+        text
+            Of a value that `decode` takes.
+        """
+        if not self.escaped and "\\u" not in text:
+            for name in self.quoted:
+                if text.count(name) > 1:
+                    break
+            else:
+                return None  # to watch each object takes half as long as to decode it
+        self.found.clear()
+        self.watching.decode(text)
+        return min(self.found, default=None)
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> None:
+        if len(dict(pairs)) != len(pairs):
+            self.found |= {name for name, count in Counter(name for name, _ in pairs).items() if count > 1} & self.names
+
+
+def reason_of(error: ValueError) -> str:
+    """Say why a text is not JSON, without any of it."""
+    if isinstance(error, json.JSONDecodeError):
+        expected, place = described(error)
+        return f"is not JSON: {expected} at character {place + 1}"
+    if isinstance(error, UnicodeDecodeError):
+        return "is not UTF-8 text"
+    return "is not JSON: NaN or Infinity"
+
+
+def fields_of(wanted: Sequence[str]) -> Callable[[Any], list[str | None]]:
+    """Return the function that finds the wanted fields in a record; a path names keys, and places in arrays."""
+    paths = [(name, name.split(".")) for name in wanted]
+
+    def fields(record: Any) -> list[str | None]:
+        if not isinstance(record, dict):
+            raise RowError("is JSON, but not an object")
+        return [leaf(record, name, steps) for name, steps in paths]
+
+    return fields
+
+
+def leaf(value: Any, name: str, steps: list[str]) -> str | None:
+    """Return the text at the end of a path; None if there is nothing."""
+    for step in steps:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdecimal() and len(step) <= MAX_PLACE_DIGITS:
+            value = value[int(step)] if int(step) < len(value) else None
+        else:
+            return None
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    raise RowError(f"{name!r} is {'an object' if isinstance(value, dict) else 'an array'}, not a single value")

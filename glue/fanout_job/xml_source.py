@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -11,8 +13,25 @@ from xml.parsers import expat
 from fanout_job.blocks import MAX_RECORD_BYTES, Bad, Block, Gathering
 from fanout_job.errors import CorruptObjectError, RowError
 from fanout_job.mapping import Xml
+from fanout_job.texts import as_utf8, joined, text_codec
 
 MAX_DEPTH = 200
+MAX_SHOWN = 40
+"""Characters of an encoding's name that an error repeats."""
+
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8",
+    "<".encode("utf-16-le"): "utf-16-le",
+    "<".encode("utf-16-be"): "utf-16-be",
+}
+"""First bytes -> encoding. Those of UTF-32 begin like those of UTF-16, so they come first."""
+
+DECLARATION = re.compile(rb"""<\?xml\s[^>]*?\bencoding\s*=\s*["']([^"'>]*)["']""")
+
 NIL = "http://www.w3.org/2001/XMLSchema-instance nil"
 
 
@@ -24,25 +43,61 @@ def xml_blocks(pieces: Iterator[bytes], how: Xml, wanted: Sequence[str], bad: Ba
     CorruptObjectError
         It is not well-formed, declares entities, or is nested too deeply. The records before that were good.
     """
-    gathered = Gathering(wanted)
-    records = Records(how, wanted)
-    damage: CorruptObjectError | None = None
-    for piece in chain(pieces, [b""]):
+    gathered, records = Gathering(wanted), Records(how, wanted)
+    parts = chain(in_utf8(pieces), [b""])
+    piece = damage = None
+    while piece != b"":
         try:
-            records.feed(piece) if piece else records.end()
+            piece = next(parts)
+            records.feed(piece)
         except CorruptObjectError as error:
-            damage = error
+            piece, damage = b"", error
         for number, texts, wrong in records.taken():
             if wrong is None:
                 gathered.add(number, texts)
             else:
                 content = json.dumps(dict(zip(wanted, texts, strict=True)), indent=2).encode()
                 bad(RowError(wrong, line=number), content)
-        if damage or gathered.full:
+        if gathered.full or not piece:
             yield from gathered.taken()
-        if damage:
-            raise damage
-    yield from gathered.taken()
+    if damage is not None:
+        damage.line = damage.line or records.number + 1
+        raise damage
+
+
+def in_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a document in UTF-8, whatever its encoding: expat itself reads few encodings of several bytes.
+
+    Raises
+    ------
+    CorruptObjectError
+        Python does not know the encoding, or the document is not written in it.
+    """
+    pieces = joined(pieces)
+    head = next(pieces, b"")
+    yield from filter(None, as_utf8(chain([head], pieces), encoding_of(head), "strict"))
+
+
+def encoding_of(head: bytes) -> str:
+    """Return the encoding of a document by its first bytes: a byte order mark, its declaration, or else UTF-8.
+
+    Raises
+    ------
+    CorruptObjectError
+        Python does not know it.
+    """
+    for mark, encoding in MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    declared = DECLARATION.match(head)
+    if declared is None:
+        return "utf-8"
+    name = declared[1].decode(errors="replace")
+    try:
+        text_codec(name)
+    except LookupError:
+        raise CorruptObjectError(f"declares the encoding {name[:MAX_SHOWN]!r}, which Python does not know") from None
+    return name
 
 
 class Records:
@@ -70,7 +125,9 @@ class Records:
         self.wrong: str | None = None
         self.number = self.characters = self.silent = self.size = 0
         self.found: list[tuple[int, list[str | None], str | None]] = []
-        self.parser = expat.ParserCreate(namespace_separator=" ")
+        self.parser = expat.ParserCreate("utf-8", " ")
+        if hasattr(self.parser, "SetReparseDeferralEnabled"):
+            self.parser.SetReparseDeferralEnabled(False)  # pieces are long enough, and limits the same everywhere
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._finish
@@ -91,27 +148,23 @@ class Records:
         return f"{uri} {local}" if uri else name
 
     def feed(self, piece: bytes) -> None:
-        """Read on."""
+        """Read on. An empty piece ends the document, which has to be whole then. No bytes at all hold no record.
+
+        Since expat 2.6 the parser may defer tags up to the end.
+        """
         self.size += len(piece)
         self.silent += len(piece)
         if self.silent > MAX_RECORD_BYTES:
-            raise CorruptObjectError(f"has a tag of more than {MAX_RECORD_BYTES} bytes", line=self.number + 1)
-        self._parse(piece, False)
-
-    def end(self) -> None:
-        """Read what the parser has held back, and check that the document is whole. No bytes at all hold no record.
-
-        Since expat 2.6 the parser defers a tag that it has seen only part of, and may do so up to the end.
-        """
+            raise CorruptObjectError(f"has a tag of more than {MAX_RECORD_BYTES} bytes")
         if self.size:
-            self._parse(b"", True)
+            self._parse(piece, not piece)
 
     def _parse(self, piece: bytes, final: bool) -> None:
         try:
             self.parser.Parse(piece, final)
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code)
-            raise CorruptObjectError(f"is not XML: {reason} in line {error.lineno}", line=self.number + 1) from None
+            raise CorruptObjectError(f"is not XML: {reason} in line {error.lineno}") from None
 
     def taken(self) -> list[tuple[int, list[str | None], str | None]]:
         """Return the records found since the last time: number, texts, and what is wrong, if anything is."""
@@ -121,13 +174,13 @@ class Records:
     # ---- what expat calls
 
     def _refuse(self, *what: Any) -> int:
-        raise CorruptObjectError("declares or uses entities, which are refused", line=self.number + 1)
+        raise CorruptObjectError("declares or uses entities, which are refused")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self.silent = 0
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise CorruptObjectError("is nested too deeply", line=self.number + 1)
+            raise CorruptObjectError("is nested too deeply")
         if self.path is None:
             if name != self.record_name:
                 return
@@ -144,9 +197,7 @@ class Records:
         if self.open and (pieces := self.open[-1]) is not None:
             self.characters += len(text)
             if self.characters > MAX_RECORD_BYTES:
-                raise CorruptObjectError(
-                    f"has a record of more than {MAX_RECORD_BYTES} characters", line=self.number + 1
-                )
+                raise CorruptObjectError(f"has a record of more than {MAX_RECORD_BYTES} characters")
             pieces.append(text)
 
     def _finish(self, name: str) -> None:

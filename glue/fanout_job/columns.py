@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from fanout_job.mapping import Rule
+from fanout_job.time_formats import time_format
 
 Convert = Callable[[pa.Array], pa.Array]
 
 PLAIN_DIRECTIVES = {"%Y", "%m", "%d", "%H", "%M", "%S"}
-"""What Arrow and Python read alike, as long as Arrow would write it the same way again."""
+"""What Arrow and `time_formats` read alike, as long as Arrow would write it the same way again."""
 
 FACTOR_DIGITS = pa.decimal256(56, 18)
 """Numbers that are multiplied have at most 38 digits before the point and 18 after it."""
+
+SAFE_LENGTH = 38
+"""Texts of decimals that are no longer, and have no exponent, are read by Arrow. Others it may misread, or crash."""
+
+DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,9})?", re.ASCII | re.IGNORECASE)
+EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
+
+FIRST_DAY, LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
+FIRST_MOMENT, LAST_MOMENT = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
+"""What Python, Spark and Athena can hold. Arrow reads years 0 and 10000, too."""
 
 
 def converted(text: pa.Array, kind: pa.DataType, convert: Convert, first: int = 0) -> tuple[pa.Array, list[int]]:
@@ -61,6 +73,15 @@ def conversion(kind: pa.DataType, rule: Rule) -> Convert:
     return convert
 
 
+def knows_zone(name: str) -> bool:
+    """Whether Arrow can convert times of a zone. It has fewer names than Python."""
+    try:
+        pc.assume_timezone(pa.array([0], pa.timestamp("us")), name)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
 def _replaced(text: pa.Array, values: dict[str, str]) -> pa.Array:
     places = pc.index_in(text, pa.array(list(values), pa.string()))
     replaced = pa.array(list(values.values()), pa.string()).take(places)
@@ -75,9 +96,9 @@ def _all_there(found: pa.Array, text: pa.Array) -> pa.Array:
 
 def _reader(kind: pa.DataType, rule: Rule) -> Convert:
     if pa.types.is_timestamp(kind):
-        return lambda text: _timestamps(text, rule)
+        return lambda text: _within(_timestamps(text, rule), FIRST_MOMENT, LAST_MOMENT)
     if pa.types.is_date(kind):
-        return lambda text: _dates(text, rule)
+        return lambda text: _within(_dates(text, rule), FIRST_DAY, LAST_DAY)
     if pa.types.is_decimal(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return lambda text: _numbers(text, kind, rule)
     return lambda text: text.cast(kind)
@@ -102,7 +123,7 @@ def _numbers(text: pa.Array, kind: pa.DataType, rule: Rule) -> pa.Array:
         return _multiplied(text, kind, rule)
     if pa.types.is_integer(kind) and any(pc.any(pc.match_substring(text, sign)).as_py() for sign in "xX"):
         raise ValueError("Arrow would read it as hexadecimal")
-    numbers = text.cast(kind)
+    numbers = _decimals(text, kind) if pa.types.is_decimal(kind) else text.cast(kind)
     if pa.types.is_floating(kind) and pc.any(pc.invert(pc.is_finite(numbers))).as_py():
         raise ValueError("not a number, or too large for one")
     return numbers
@@ -110,18 +131,45 @@ def _numbers(text: pa.Array, kind: pa.DataType, rule: Rule) -> pa.Array:
 
 def _multiplied(text: pa.Array, kind: pa.DataType, rule: Rule) -> pa.Array:
     scale = kind.scale if pa.types.is_decimal(kind) else 0 if pa.types.is_integer(kind) else 18
-    product = pc.multiply(text.cast(FACTOR_DIGITS), pa.scalar(rule.factor))
+    product = pc.multiply(_decimals(text, FACTOR_DIGITS), pa.scalar(rule.factor))
     rounded = pc.round(product, ndigits=scale, round_mode="half_to_even")
     return rounded.cast(kind)
+
+
+def _decimals(text: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return texts as decimals. Arrow 23 takes 39 digits for another number and crashes at 1e-1000000000."""
+    longest = pc.max(pc.binary_length(text)).as_py() or 0
+    if longest <= SAFE_LENGTH and not any(pc.any(pc.match_substring(text, sign)).as_py() for sign in "eE"):
+        return text.cast(kind)
+    return pa.array([None if one is None else _decimal(one, kind.scale) for one in text.to_pylist()], kind)
+
+
+def _decimal(text: str, scale: int) -> Decimal:
+    if not DECIMAL.fullmatch(text):
+        raise ValueError("not a number")
+    try:
+        return Decimal(text).quantize(Decimal(1).scaleb(-scale), context=EXACT)
+    except DecimalException:
+        raise ValueError("more digits than the field has") from None
 
 
 # ---- dates and times
 
 
+def _within(moments: pa.Array, first: date, last: date) -> pa.Array:
+    found = pc.min_max(moments)
+    kind = moments.type
+    if found["min"].is_valid and (
+        pc.less(found["min"], pa.scalar(first, kind)).as_py() or pc.greater(found["max"], pa.scalar(last, kind)).as_py()
+    ):
+        raise ValueError("a time before year 1 or after year 9999")
+    return moments
+
+
 def _dates(text: pa.Array, rule: Rule) -> pa.Array:
     if not rule.format:
         return text.cast(pa.date32())
-    found = [_parsed(text, form) for form in rule.format]
+    found = [_parsed(text, form, _day) for form in rule.format]
     return _all_there(pc.coalesce(*found), text).cast(pa.date32())
 
 
@@ -136,8 +184,10 @@ def _timestamps(text: pa.Array, rule: Rule) -> pa.Array:
 
 
 def _moments(text: pa.Array, form: str, rule: Rule) -> pa.Array:
-    naive = _parsed(text, form)
-    return naive.cast(pa.timestamp("us", tz="UTC")) if "%z" in form else _in_zone(naive, rule)
+    naive = _parsed(text, form, _in_utc)
+    directives = re.findall(r"%.", form)
+    has_offset = "%z" in directives or "%Z" in directives
+    return naive.cast(pa.timestamp("us", tz="UTC")) if has_offset else _in_zone(naive, rule)
 
 
 def _in_zone(naive: pa.Array, rule: Rule) -> pa.Array:
@@ -146,8 +196,8 @@ def _in_zone(naive: pa.Array, rule: Rule) -> pa.Array:
     return naive.cast(pa.timestamp("us", tz="UTC"))
 
 
-def _parsed(text: pa.Array, form: str) -> pa.Array:
-    """Read texts as Python's strptime does; null where it does not. Moments with an offset become UTC.
+def _parsed(text: pa.Array, form: str, without_zone: Callable[[datetime], datetime]) -> pa.Array:
+    """Read texts by a format; null where one does not fit it.
 
     Arrow's strptime takes the 31st of February for the 2nd of March, so it is believed only where it writes the same
     text again. Python reads the rest, each text once.
@@ -162,14 +212,20 @@ def _parsed(text: pa.Array, form: str) -> pa.Array:
         moments = pa.nulls(len(texts), pa.timestamp("us"))
     if moments.null_count:
         rest = texts.filter(pc.is_null(moments))
-        slow = pa.array([_moment(one, form) for one in rest.to_pylist()], pa.timestamp("us"))
-        moments = pc.replace_with_mask(moments, pc.is_null(moments), slow)
+        read = time_format(form).read
+        found = [None if (moment := read(one)) is None else without_zone(moment) for one in rest.to_pylist()]
+        moments = pc.replace_with_mask(moments, pc.is_null(moments), pa.array(found, pa.timestamp("us")))
     return moments.take(unique.indices)
 
 
-def _moment(text: str, form: str) -> datetime | None:
+def _in_utc(moment: datetime) -> datetime:
+    """Return a moment in UTC, or in no zone if it has none. Raises ValueError if UTC's year has not four digits."""
     try:
-        found = datetime.strptime(text, form)  # noqa: DTZ007 - the mapping says which zone
-    except ValueError:
-        return None
-    return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except OverflowError:
+        raise ValueError("a time before year 1 or after year 9999") from None
+
+
+def _day(moment: datetime) -> datetime:
+    """Return the day as it is written, whatever day it is in UTC."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

@@ -5,55 +5,29 @@ docs/standardize.md has examples. Every error names the file and the line.
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
-import json
 import types
-import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from fanout_job import mapping_checks as checks
 from fanout_job.errors import MappingError
-from fanout_job.json_faults import described, is_too_deep
+from fanout_job.mapping_text import nodes_of
 from fanout_job.model import Model
 
-MAX_BYTES = 2**20
-MAX_DEPTH = 20
+MAX_SHOWN = 60
+"""Characters of a text of the mapping that an error repeats."""
 
+FACTOR_DIGITS = 18
+"""Of a factor, before the point and after it."""
 
-def _one_character(text: str) -> None:
-    if len(text) != 1 or (not text.isprintable() and text != "\t"):
-        raise ValueError("one character")
-
-
-def _an_encoding(name: str) -> None:
-    try:
-        "".encode(name)
-        codecs.getincrementaldecoder(name)
-    except LookupError:
-        raise ValueError("a text encoding that Python knows") from None
-
-
-def _formats(forms: tuple[str, ...]) -> None:
-    for form in forms:
-        try:
-            datetime.strptime("\0", form)  # noqa: DTZ007 - only the format counts
-        except ValueError as error:
-            if "does not match" not in str(error):
-                raise ValueError("a format of Python's strptime") from None
-
-
-def _a_time_zone(name: str) -> None:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        raise ValueError("a time zone that this machine knows") from None
+MAX_PLACE_DIGITS = 100
+"""Of a step of a JSON path; names may consist of digits, too."""
 
 
 def _checked(check: Callable[[Any], None], default: Any = None) -> Any:
@@ -65,10 +39,11 @@ def _checked(check: Callable[[Any], None], default: Any = None) -> Any:
 class Csv:
     """Comma-separated values, or whatever separates them."""
 
-    delimiter: str = _checked(_one_character, ",")
-    quote: str | None = _checked(_one_character, '"')
-    escape: str | None = _checked(_one_character)
-    encoding: str = _checked(_an_encoding, "utf-8")
+    delimiter: str = _checked(checks.csv_sign, ",")
+    quote: str | None = _checked(checks.csv_sign, '"')
+    escape: str | None = _checked(checks.csv_sign)
+    """The quote as its own escape means what it means anyway: a quote within quotes is doubled."""
+    encoding: str = _checked(checks.encoding, "utf-8")
     """As Python names it: utf-8, latin-1, cp1252, utf-16 and so on."""
     columns: tuple[str, ...] = ()
     """Names of the columns where the file has no header."""
@@ -76,6 +51,10 @@ class Csv:
     """Lines before the header."""
 
     nulls: ClassVar[tuple[str, ...]] = ("",)
+
+    def __post_init__(self) -> None:
+        if self.delimiter in (self.quote, self.escape):
+            raise ValueError(f"has {self.delimiter!r} as its delimiter and as its quote or escape")
 
 
 @dataclass(frozen=True)
@@ -111,14 +90,14 @@ class Xml:
 class Spelling:
     """How values are written. Stands beside `fields` for all of them, or in a field for this one."""
 
-    decimal: str | None = _checked(_one_character)
+    decimal: str | None = _checked(checks.number_sign)
     """The decimal sign; "." if nothing is said."""
-    thousands: str | None = _checked(_one_character)
+    thousands: str | None = _checked(checks.number_sign)
     nulls: tuple[str, ...] | None = None
     """Texts that mean: no value. If nothing is said, the empty text, but not in JSON."""
-    format: tuple[str, ...] | None = _checked(_formats)
-    """Of dates and timestamps, as for Python's strptime; tried in this order. ISO 8601 if nothing is said."""
-    timezone: str | None = _checked(_a_time_zone)
+    format: tuple[str, ...] | None = _checked(checks.formats)
+    """Of dates and timestamps, as `time_formats` reads them; tried in this order. ISO 8601 if nothing is said."""
+    timezone: str | None = _checked(checks.time_zone)
     """Of timestamps that are written without an offset, such as Europe/Berlin; UTC if nothing is said."""
     trim: bool = False
     """Leave out blanks around texts, too. Around all other values they never count."""
@@ -151,6 +130,8 @@ class Mapping(Spelling):
     json: Json | None = None
     json_lines: JsonLines | None = None
     xml: Xml | None = None
+    empty: str = _checked(checks.empty_documents, "bad")
+    """Whether objects without a single record are "allowed", or "bad"."""
     name: str = ""
 
     @classmethod
@@ -168,7 +149,7 @@ class Mapping(Spelling):
         ------
         MappingError
         """
-        return _read(_tree(text, name), name)
+        return _read(nodes_of(text, name), name)
 
     @property
     def format_of(self) -> Csv | Json | JsonLines | Xml:
@@ -197,54 +178,28 @@ class Mapping(Spelling):
         for target, rule in chain(self.fields.items(), self.extra.items()):
             if (target in self.fields) != (target in model.fields):
                 told = f"{'a' if target in model.fields else 'no'} field of the model {model.name}"
-                what = f"{target!r} is {told}, which has {', '.join(model.fields)}"
+                what = f"{_shown(target)} is {told}, which has {', '.join(model.fields)}"
                 raise MappingError(what, uri=self.name, line=rule.line)
+            self._check_rule(target)
             for step in (rule.source or "").split("/"):
                 prefix = step.removeprefix("@").rpartition(":")[0]
                 if self.xml and prefix and prefix not in self.xml.namespaces:
-                    what = f"{target}: xml.namespaces has no prefix {prefix!r}"
+                    what = f"{target}: xml.namespaces has no prefix {_shown(prefix)}"
                     raise MappingError(what, uri=self.name, line=rule.line)
         missing = [name for name, spec in model.fields.items() if spec.required and name not in self.fields]
         if missing:
             raise MappingError(f"fields lacks {', '.join(missing)}, which the model requires", uri=self.name, line=1)
 
-
-def _tree(text: bytes, name: str) -> yaml.Node:
-    """Return the document as YAML's nodes, which know their lines. JSON is YAML but for its tabs."""
-    if len(text) > MAX_BYTES:
-        raise MappingError(f"has more than {MAX_BYTES} bytes", uri=name)
-    try:
-        plain = text.decode()
-        if name.endswith(".json"):
-            if is_too_deep(plain):
-                raise MappingError("is nested too deeply", uri=name, line=1)
-            json.loads(plain)
-            plain = plain.replace("\t", " ")
-        depth = 0
-        for event in yaml.parse(plain, yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise MappingError("has an alias (*); write it out", uri=name, line=_line(event.start_mark))
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                raise MappingError("is nested too deeply", uri=name, line=_line(event.start_mark))
-        tree: yaml.Node | None = yaml.compose(plain, yaml.SafeLoader)
-    except UnicodeDecodeError:
-        raise MappingError("is not UTF-8 text", uri=name) from None
-    except json.JSONDecodeError as error:
-        expected, place = described(error)
-        line = plain.count("\n", 0, place) + 1
-        raise MappingError(f"is not JSON: {expected}", uri=name, line=line) from None
-    except yaml.MarkedYAMLError as error:
-        raise MappingError(f"is not YAML: {error.problem}", uri=name, line=_line(error.problem_mark)) from None
-    except yaml.YAMLError:
-        raise MappingError("is not YAML: it has characters that no text has", uri=name) from None
-    if tree is None:
-        raise MappingError("is empty", uri=name)
-    return tree
-
-
-def _line(mark: Any) -> int | None:
-    return None if mark is None else mark.line + 1
+    def _check_rule(self, target: str) -> None:
+        rule = self.rule(target)
+        if (rule.decimal or ".") == rule.thousands:
+            what = f"{target}: {rule.thousands!r} is both the decimal and the thousands sign"
+            raise MappingError(what, uri=self.name, line=rule.line)
+        if (self.json or self.json_lines) and rule.source is not None:
+            for step in rule.source.split("."):
+                if step.isdecimal() and len(step) > MAX_PLACE_DIGITS:
+                    what = f"{target}: {_shown(step)} is neither a name nor a place in an array"
+                    raise MappingError(what, uri=self.name, line=rule.line)
 
 
 def _read(tree: yaml.Node, name: str) -> Mapping:
@@ -256,6 +211,29 @@ def _read(tree: yaml.Node, name: str) -> Mapping:
     if not mapping.fields:
         raise reader.error(tree, "has no fields")
     return dataclasses.replace(mapping, name=name)
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text has no lone surrogates, which the escapes of YAML can write."""
+    return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
+def _shown(text: str) -> str:
+    """Return a text of the mapping for an error, cut if it is long."""
+    return repr(text) if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]!r}… of {len(text)} characters"
+
+
+def _factor(text: str) -> Decimal | None:
+    """Return a number of at most 18 digits, without an exponent above 0, which Arrow has no type for."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or not -FACTOR_DIGITS <= number.adjusted() < FACTOR_DIGITS:
+        return None
+    number = Decimal(format(number, "f"))
+    _, digits, exponent = number.as_tuple()
+    return number if isinstance(exponent, int) and max(len(digits), -exponent) <= FACTOR_DIGITS else None
 
 
 class _Reader:
@@ -291,21 +269,17 @@ class _Reader:
     def scalar(self, node: yaml.ScalarNode, kind: Any, what: str) -> Any:
         text: str = node.value
         if kind is str:
+            if not _is_text(text):
+                raise self.error(node, f"{what} has half of a surrogate pair, which is no character")
             return text
         if kind is bool and text in ("true", "false"):
             return text == "true"
         if kind is int and text.isascii() and text.isdigit() and len(text) < 10:
             return int(text)
-        if kind is Decimal:
-            try:
-                number = Decimal(format(Decimal(text), "f"))  # without an exponent above 0, which Arrow has no type for
-                _, digits, exponent = number.as_tuple()
-                if isinstance(exponent, int) and max(len(digits), -exponent) <= 18:
-                    return number
-            except InvalidOperation:
-                pass
+        if kind is Decimal and (number := _factor(text)) is not None:
+            return number
         named = {bool: "true or false", int: "a whole number", Decimal: "a number of at most 18 digits"}
-        raise self.error(node, f"{what} is {text!r}, not {named[kind]}")
+        raise self.error(node, f"{what} is {_shown(text)}, not {named[kind]}")
 
     def dataclass(self, node: yaml.Node, kind: Any, what: str) -> Any:
         hints = get_type_hints(kind)
@@ -313,7 +287,7 @@ class _Reader:
         values: dict[str, Any] = {}
         for key, value in self.pairs(node, what):
             if key not in known:
-                raise self.error(value, f"{what} has no {key!r}; it may have {', '.join(sorted(known))}")
+                raise self.error(value, f"{what} has no {_shown(key)}; it may have {', '.join(sorted(known))}")
             inner = key if what == "the mapping" else f"{what}.{key}"
             found = values[known[key].name] = self.read(value, hints[known[key].name], inner)
             if found is not None and (check := known[key].metadata.get("check")):
@@ -329,7 +303,10 @@ class _Reader:
             values["line"] = node.start_mark.line + 1
             if ("source" in values) == ("value" in values):
                 raise self.error(node, f"{what} has to have either 'from' or 'value'")
-        return kind(**values)
+        try:
+            return kind(**values)
+        except ValueError as error:
+            raise self.error(node, f"{what} {error}") from None
 
     def pairs(self, node: yaml.Node, what: str) -> Iterator[tuple[str, yaml.Node]]:
         if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null"):
@@ -338,9 +315,9 @@ class _Reader:
             raise self.error(node, f"{what} is not a map of names to values")
         seen: set[str] = set()
         for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
+            if not isinstance(key, yaml.ScalarNode) or not _is_text(key.value):
                 raise self.error(key, f"{what} has a name that is not a text")
             if key.value in seen:
-                raise self.error(key, f"{what} has {key.value!r} twice")
+                raise self.error(key, f"{what} has {_shown(key.value)} twice")
             seen.add(key.value)
             yield key.value, value

@@ -73,7 +73,8 @@ def read_mapping(this: Run) -> tuple[Mapping, dict[str, str]]:
 def convert_object(source: Source, mapping: Mapping, model: Model, transform: Transform | None) -> None:
     """Write the file of one object, in one upload, whatever was there before.
 
-    Rows before a damage are written, if bad input is put into the quarantine. Otherwise the file stays as it was.
+    Rows before a damage are written, if bad input is put into the quarantine. Otherwise the file stays as it was, and
+    also if there are no such rows.
 
     Raises
     ------
@@ -95,6 +96,8 @@ def convert_object(source: Source, mapping: Mapping, model: Model, transform: Tr
                 raise
             damage = error
         writer.close()
+        if damage is not None and not writer.rows:
+            raise damage  # the rows of an earlier version are better than none
         upload(source, file, model.output_key(settings.provider, source.object.key))
     if damage is not None:
         raise damage
@@ -195,7 +198,7 @@ class Writer:
     def __init__(self, file: IO[bytes], model: Model, provenance: dict[str, str]) -> None:
         self.schema, self.provenance = model.schema, provenance
         self.waiting: list[pa.Table] = []
-        self.size = 0
+        self.size = self.rows = 0
         self.parquet = parquet.ParquetWriter(file, self.schema, compression="zstd", write_statistics=True)
 
     def __enter__(self) -> Writer:
@@ -211,6 +214,7 @@ class Writer:
         columns |= {name: rows[name] for name in rows.column_names}
         self.waiting.append(pa.table([columns[name] for name in self.schema.names], schema=self.schema))
         self.size += rows.nbytes
+        self.rows += count
         if self.size >= ROW_GROUP_BYTES:
             self.flush()
 

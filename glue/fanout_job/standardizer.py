@@ -10,9 +10,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from fanout_job.blocks import Bad, Block
-from fanout_job.columns import Convert, conversion, converted
+from fanout_job.columns import Convert, conversion, converted, knows_zone
 from fanout_job.csv_source import csv_blocks
-from fanout_job.errors import MappingError, RecordError, RowError, place_of
+from fanout_job.errors import CorruptObjectError, MappingError, RecordError, RowError, place_of
 from fanout_job.json_source import json_blocks, json_line_blocks
 from fanout_job.mapping import Csv, Json, JsonLines, Mapping, Xml
 from fanout_job.model import Field, Model
@@ -57,6 +57,9 @@ class Standardizer:
 
     def _column(self, name: str) -> Column:
         field, rule = self.model.fields.get(name, EXTRA), self.mapping.rule(name)
+        if not knows_zone(rule.timezone or "UTC"):
+            what = f"{name}: {rule.timezone!r} is not a time zone that Arrow knows; use a name such as Europe/Berlin"
+            raise MappingError(what, uri=self.mapping.name, line=rule.line)
         column = Column(name, field, rule.source, conversion(field.arrow, rule))
         if rule.value is not None:
             try:
@@ -75,11 +78,31 @@ class Standardizer:
             The object's bytes, unpacked.
         bad : callable
             Gets each row that does not fit.
+
+        Raises
+        ------
+        CorruptObjectError
+            The object cannot be read, or has no record, and the mapping does not allow that.
         """
-        for block in self._blocks(pieces, bad):
+        records = 0
+
+        def counted(error: RecordError, content: bytes | None) -> None:
+            nonlocal records
+            records += 1
+            bad(error, content)
+
+        for block in self._blocks(pieces, counted):
+            records += len(block.numbers)
             rows = self._standard(block, bad)
             if rows.num_rows:
                 yield rows
+        if not records and self.mapping.empty != "allowed":
+            raise CorruptObjectError(self._without_records())
+
+    def _without_records(self) -> str:
+        how = self.mapping.format_of
+        reason = f": it has no element {how.record!r}" if isinstance(how, Xml) else ""
+        return f"has no record{reason}; if the provider may send such objects, say empty: allowed in its mapping"
 
     def _blocks(self, pieces: Iterator[bytes], bad: Bad) -> Iterator[Block]:
         how = self.mapping.format_of

@@ -86,6 +86,7 @@ HOSTILE = {
         "another encoding": (b"id,na\xefme\n", "row 1: its header is not CSV in utf-8"),
         "quotes that are never closed": (b'id,created,name,description,qty,price,gift,due\n1,"', "ends within quotes"),
         "damaged gzip": (gzip.compress(b"id")[:-2], "row 1: is truncated gzip"),
+        "nothing at all": (b"", "row 1: has no record; if the provider may send such objects, say empty: allowed"),
     },
     "array": {
         "an array that is cut off": (b'{"result": {"orders": [{"number": 1,', "row 1: is not JSON"),
@@ -98,6 +99,8 @@ HOSTILE = {
         "an external entity": (FETCH, "row 1: declares or uses entities, which are refused"),
         "deep nesting": (b"<a>" * 10_000, "row 1: is nested too deeply"),
         "no end": (b"<Orders>", "row 1: is not XML: no element found"),
+        "another document": (b"<Error><Code>AccessDenied</Code></Error>", "row 1: has no record: it has no element"),
+        "an unknown encoding": (b"<?xml version='1.0' encoding='x'?><a/>", "row 1: declares the encoding 'x', which"),
     },
 }
 
@@ -140,7 +143,7 @@ def test_standard_37_a_run_repeated_comes_to_the_same_files_and_no_row_twice(acm
 def test_standard_37_a_replaced_source_replaces_exactly_its_own_rows_and_an_empty_one_leaves_none(
     acme: StandardizingHarness,
 ) -> None:
-    acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
+    acme.put_mapping(b"empty: allowed\n" + (ORDERS / "quoted.yaml").read_bytes())
     body = (ORDERS / "quoted.csv").read_bytes()
     acme.standardize({"a.csv": body, "b.csv": body.replace(b"A-", b"Z-")})
     assert acme.standardize({"a.csv": body.replace(b"A-", b"B-")}).error is None
@@ -159,11 +162,11 @@ def test_standard_37_a_deleted_source_leaves_its_rows(acme: StandardizingHarness
     body = (ORDERS / "quoted.csv").read_bytes()
     acme.standardize({"a.csv": body})
     acme.s3.delete_object(Bucket=DATA, Key=f"change_log/provider={PROVIDER}/a.csv")
-    assert acme.standardize({"b.csv": b""}).error is None
-    assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-2", "A-3"]
+    assert acme.standardize({"b.csv": body.replace(b"A-", b"B-")}).error is None
+    assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-2", "A-3", "B-1", "B-2", "B-3"]
     again = acme.run_manifest(f"s3://{DATA}/runs/provider={PROVIDER}/run-1/manifest.json", STANDARDIZE)
     assert again.result["error"]["type"] == "ObjectChangedError"
-    assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-2", "A-3"]
+    assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-2", "A-3", "B-1", "B-2", "B-3"]
 
 
 KILLED = """

@@ -141,8 +141,8 @@ def test_a_repetition_writes_the_same_rows_in_place_of_the_first_ones() -> None:
     assert [key for key in acme.s3.objects if key.startswith("standard/")] == [FILE]
 
 
-def test_a_replaced_source_replaces_its_rows_and_an_empty_one_removes_them() -> None:
-    acme = Provider()
+def test_a_replaced_source_replaces_its_rows_and_an_empty_one_removes_them_if_the_mapping_allows_it() -> None:
+    acme = Provider(replace(CSV, empty="allowed"))
     acme.run(acme.put(b"a,b\nx,1\ny,2\n"))
     other = acme.put(b"a,b\nz,1\n", f"{KEY}2")
     acme.run(acme.put(b"a,b\nw,1\n"), other)
@@ -251,6 +251,15 @@ def test_under_quarantine_a_damaged_source_is_put_aside_and_its_rows_up_to_the_d
     assert (tally.objects, tally.rows, tally.quarantined, tally.failures) == (1, 2, 1, [])
     assert acme.ids() == ["1", "2"]
     assert acme.s3.objects[f"quarantine/provider=acme/run-1/{KEY}"][0] == body
+
+
+@pytest.mark.parametrize("body", [b"", b"a,b\n", b"a\ny\n", gzip.compress(b"a,b\ny,1\n")[:-3]])
+def test_under_quarantine_a_damaged_source_without_a_good_row_leaves_the_file_as_it_was(body: bytes) -> None:
+    acme = Provider(on_bad_record="quarantine")
+    acme.run(acme.put(b"a,b\nx,1\n"))
+    tally = acme.run(acme.put(body))
+    assert (tally.objects, tally.quarantined, tally.failures) == (1, 1, [])
+    assert acme.ids() == ["x"]
 
 
 def test_more_bad_rows_than_can_be_put_aside_one_by_one_put_the_source_aside_once() -> None:

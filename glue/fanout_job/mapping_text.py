@@ -1,0 +1,100 @@
+"""A mapping's bytes as YAML's nodes, which know their lines. JSON is read as the YAML that says the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import yaml
+
+from fanout_job.errors import MappingError
+from fanout_job.json_faults import described, is_too_deep
+
+MAX_BYTES = 2**18
+"""What is read within a second."""
+MAX_DEPTH = 20
+MAX_SHOWN = 200
+"""Characters of the parser's own explanation."""
+
+LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one in C, which every wheel of PyYAML has, takes a twentieth of the time."""
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_NOT_PLAIN = re.compile(r"[^ -~]")
+
+
+def nodes_of(text: bytes, name: str) -> yaml.Node:
+    """Read a document.
+
+    Raises
+    ------
+    MappingError
+        It is not YAML or JSON, or is too large, or has what no mapping needs: aliases and deep nesting.
+    """
+    if len(text) > MAX_BYTES:
+        line = text.count(b"\n", 0, MAX_BYTES) + 1
+        raise MappingError(f"has more than {MAX_BYTES} bytes", uri=name, line=line)
+    plain = _decoded(text, name)
+    if name.endswith(".json"):
+        plain = _as_yaml(plain, name)
+    depth = 0
+    try:
+        for event in yaml.parse(plain, LOADER):
+            if isinstance(event, yaml.AliasEvent):
+                raise MappingError("has an alias (*); write it out", uri=name, line=_line(event.start_mark))
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise MappingError("is nested too deeply", uri=name, line=_line(event.start_mark))
+        tree: yaml.Node | None = yaml.compose(plain, LOADER)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        last = plain.rstrip().count("\n") + 1  # where the parser sees the end may be a line later
+        line = min(_line(mark) or last, last)
+        raise MappingError(f"is not YAML: {str(error.problem)[:MAX_SHOWN]}", uri=name, line=line) from None
+    except yaml.reader.ReaderError as error:
+        line = plain.encode().count(b"\n", 0, error.position) + 1
+        raise MappingError("is not YAML: it has a character that no text has", uri=name, line=line) from None
+    except yaml.YAMLError:
+        raise MappingError("is not YAML", uri=name, line=1) from None
+    if tree is None:
+        raise MappingError("is empty", uri=name, line=1)
+    return tree
+
+
+def _decoded(text: bytes, name: str) -> str:
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        raise MappingError("is not UTF-8 text", uri=name, line=line) from None
+
+
+def _as_yaml(plain: str, name: str) -> str:
+    """Return JSON as YAML with the same lines: YAML has other escapes, and tabs only within texts."""
+    if is_too_deep(plain):
+        raise MappingError("is nested too deeply", uri=name, line=1)
+    try:
+        json.loads(plain, parse_int=str)
+    except json.JSONDecodeError as error:
+        expected, place = described(error)
+        line = plain.count("\n", 0, place) + 1
+        raise MappingError(f"is not JSON: {expected}", uri=name, line=line) from None
+    made, place = [], 0
+    for found in _STRING.finditer(plain):
+        string = json.dumps(json.loads(found[0]), ensure_ascii=False)
+        if half := re.search(r"[\ud800-\udfff]", string):
+            line = plain.count("\n", 0, found.start()) + 1
+            what = f"has {ascii(half[0])[1:-1]}, half of a surrogate pair, which is no character"
+            raise MappingError(what, uri=name, line=line)
+        made += [plain[place : found.start()].replace("\t", " "), _NOT_PLAIN.sub(_escape, string)]
+        place = found.end()
+    return "".join(made) + plain[place:].replace("\t", " ")
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\U{ord(found[0]):08x}"
+
+
+def _line(mark: Any) -> int | None:
+    return None if mark is None else mark.line + 1

@@ -50,7 +50,7 @@ def arrow_without_pandas() -> None:
     pandas and numpy are a sixth of what `make run` would install. A script that uses pandas fails by its own import.
     """
     if importlib.util.find_spec("pandas") is None:
-        functions.require_minimum_pandas_version = lambda: None
+        functions.require_minimum_pandas_version = lambda: None  # type: ignore[attr-defined]
 
 
 def _read(requests: queue.Queue[dict[str, Any]]) -> None:

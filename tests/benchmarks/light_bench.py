@@ -117,9 +117,9 @@ def table(figures: dict[str, Any]) -> str:
     lines = [
         "# Light runs and the account's functions",
         "",
-        f"Made by `make bench-light` on {figures['machine']}: one tick over {figures['providers']} light providers in an",
-        f"account with {figures['functions']} concurrent functions, on the laptop cloud. The machine's cores are shared, so",
-        "only ratios mean something.",
+        f"Made by `make bench-light` on {figures['machine']}: one tick over {figures['providers']} light providers",
+        f"in an account with {figures['functions']} concurrent functions, on the laptop cloud. The machine's cores are",
+        "shared, so only ratios mean something.",
         "",
         "| light runs start | seconds | functions used while providers wait | throttled tries per run |",
         "|---|---:|---:|---:|",

@@ -12,6 +12,7 @@ import pytest
 
 from tests.benchmarks.sqs_stub import ETAG as STUB_ETAG
 from tests.benchmarks.sqs_stub import running_stub
+from tests.harness.children import run
 from tests.integration.job.harness import PROVIDER, SCRIPT
 from tests.unit.job.records import line, stream
 
@@ -42,15 +43,15 @@ def measured(folder: Path, body: bytes, what: str, mapping: str = "") -> dict[st
     `what` is "read" or "send", which is the change-log job, or "standardize".
     """
     key = f"change_log/provider={PROVIDER}/big.json.gz"
-    run = folder / "data" / "runs" / "run-1"
+    run_folder = folder / "data" / "runs" / "run-1"
     (folder / "data" / key).parent.mkdir(parents=True)
     (folder / "data" / key).write_bytes(body)
-    run.mkdir(parents=True)
+    run_folder.mkdir(parents=True)
     (folder / "data" / "mappings").mkdir()
     (folder / "data" / "mappings" / f"{PROVIDER}.yaml").write_text(mapping)
     entry = {"key": key, "size": len(body), "etag": STUB_ETAG, "last_modified": "2026-11-22T07:29:00Z"}
     manifest = {"version": 1, "provider": PROVIDER, "run_id": "run-1", "bucket": "data", "objects": [entry]}
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    (run_folder / "manifest.json").write_text(json.dumps(manifest))
     with running_stub(objects=folder) as stub:
         environment = {
             **os.environ,

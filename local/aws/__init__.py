@@ -1,5 +1,5 @@
 """AWS on this machine: moto, its repairs, and what runs functions, jobs and REST APIs for it."""
 
-from local.aws.lighter import lighter
+from local.aws import lighter
 
-lighter()
+lighter.apply()

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 
 @cache
-def lighter() -> None:
+def apply() -> None:
     """Apply everything below; a second call does nothing."""
     share_botocore_loader()
     leave_batch_for_later()

@@ -112,7 +112,9 @@ def _s3(environ: dict[str, Any]) -> tuple[str, str]:
     return action, f"{bucket}/{key}"
 
 
-def _lambda(environ: dict[str, Any]) -> tuple[str, str]:
+def _lambda(environ: dict[str, Any]) -> tuple[str, str | None]:
     path = unquote(environ.get("PATH_INFO", ""))
+    if path.rstrip("/").endswith("/account-settings"):
+        return "GetAccountSettings", None
     match = re.search(r"/functions/([^/]+)/invocations$", path)
     return ("InvokeFunction", match[1]) if match else (f"{environ['REQUEST_METHOD']}", path)

@@ -69,7 +69,11 @@ clients = _in("glue/fanout_job/clients.py", f"{JOB}/test_clients.py")
 logs = _in("glue/fanout_job/logs.py", f"{JOB}/test_logs.py")
 columns = _in("glue/fanout_job/columns.py", f"{JOB}/test_columns.py")
 csv_source = _in("glue/fanout_job/csv_source.py", f"{JOB}/test_csv.py")
-json_source = _in("glue/fanout_job/json_source.py", f"{JOB}/test_json.py")
+csv_quotes = _in("glue/fanout_job/csv_quotes.py", f"{JOB}/test_csv.py", f"{JOB}/test_standard_faults.py")
+texts = _in("glue/fanout_job/texts.py", f"{JOB}/test_csv.py", f"{JOB}/test_standard_faults.py")
+json_text = _in("glue/fanout_job/json_text.py", f"{JOB}/test_json.py")
+json_records = _in("glue/fanout_job/json_records.py", f"{JOB}/test_json.py")
+mapping_text = _in("glue/fanout_job/mapping_text.py", f"{JOB}/test_mapping.py")
 xml_source = _in("glue/fanout_job/xml_source.py", f"{JOB}/test_xml.py")
 mapping = _in("glue/fanout_job/mapping.py", f"{JOB}/test_mapping.py")
 standard = _in("glue/fanout_job/standard.py", f"{JOB}/test_standard_files.py")
@@ -279,11 +283,15 @@ PATCHES = (
         "(entry.last_success, state.last_success)",
     ),
     schedule(
-        "no cap for a group", "if full or (candidate.heavy and places <= 0):", "if candidate.heavy and places <= 0:"
+        "no cap for a group",
+        "if full or (places if candidate.heavy else function_slots) <= 0:",
+        "if (places if candidate.heavy else function_slots) <= 0:",
     ),
-    schedule("no cap for all", "if full or (candidate.heavy and places <= 0):", "if full:"),
-    schedule("light runs wait for a place", "(candidate.heavy and places <= 0)", "(places <= 0)"),
-    schedule("no place is given back", "not occupant.listed and now - occupant.since <= LISTED_AFTER", "True"),
+    schedule("no cap for all", "if full or (places if candidate.heavy else function_slots) <= 0:", "if full:"),
+    schedule("light runs wait for a place", "(places if candidate.heavy else function_slots) <= 0", "places <= 0"),
+    schedule("light runs take no function slot", "function_slots -= not candidate.heavy", "function_slots -= 0"),
+    schedule("heavy runs take a function slot", "sum(not occupant.heavy for", "sum(True for"),
+    schedule("no place is given back", "not occupant.listed and now - occupant.since <= occupant.listed_after", "True"),
     schedule("a place stays taken after its run was listed", "not occupant.listed and now", "now"),
     # ---- starts
     starts("hopeless despite a success", " and not self.new and not self.before", ""),
@@ -347,20 +355,26 @@ PATCHES = (
     columns("the other half of a bad column", "bad_left + bad_right", "bad_left"),
     columns("texts of a sliced column", "pa.nulls(len(text), pa.string())", "None"),
     columns("a time zone", 'if rule.timezone not in (None, "UTC"):', "if False:"),
-    csv_source("quotes that are never closed", "if self.count % 2:", "if False:"),
+    csv_quotes(
+        "quotes that are never closed", "if not dialect.last.fullmatch(", "if False and dialect.last.fullmatch("
+    ),
     csv_source("numbers of rows after a bad one", "self.next = row.number + 1", "self.next = row.number"),
-    csv_source("bytes that an encoding does not know", '("surrogateescape")', '("replace")'),
+    texts(
+        "bytes that an encoding does not know",
+        "codec.incrementaldecoder(errors)",
+        'codec.incrementaldecoder("replace")',
+    ),
     csv_source("a column twice", "if names.count(name) > 1:", "if False:"),
-    json_source("digits of numbers", "parse_float=str, ", ""),
-    json_source("NaN", ", parse_constant=no_number", ""),
-    json_source("a number at the end of a piece", "if end < len(self.text) or self.ended:", "if True:"),
-    json_source("what comes after the end", "    if text.next_sign():\n        raise", "    if False:\n        raise"),
+    json_records("digits of numbers", '"parse_float": str, ', ""),
+    json_records("NaN", ', "parse_constant": no_number', ""),
+    json_text("a number at the end of a piece", "if self.ended or not self._may_go_on(end):", "if True:"),
+    json_text("what comes after the end", "    if text.next_sign():\n        raise", "    if False:\n        raise"),
     xml_source("entities", "self.parser.EntityDeclHandler = self._refuse", "pass"),
     xml_source("entities of a document type", "self.parser.SkippedEntityHandler = self._refuse", "pass"),
     xml_source("deep nesting", "if self.depth > MAX_DEPTH:", "if False:"),
     xml_source("an element twice", "if self.texts[place] is not None:", "if False:"),
-    xml_source("a document that is cut off", '            self._parse(b"", True)', "            pass"),
-    mapping("aliases", "if isinstance(event, yaml.AliasEvent):", "if False:"),
+    xml_source("a document that is cut off", "self._parse(piece, not piece)", "self._parse(piece, False)"),
+    mapping_text("aliases", "if isinstance(event, yaml.AliasEvent):", "if False:"),
     mapping("a name twice", "if key.value in seen:", "if False:"),
     standard("a newer source", "        if now != obj.etag:", "        if now is None:"),
     standard("a file that was written meanwhile", '{"IfMatch": before} if before else {"IfNoneMatch": "*"}', "{}"),

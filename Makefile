@@ -36,6 +36,7 @@ EVENT ?=
 CONFIG_ENV ?= default
 ARGS ?=
 HISTORIES ?=
+TARGET ?=
 KILLS_ROUNDS ?=
 # Each worker has up to two Spark drivers of its own, which is what two cores carry. tests/conftest.py says which tests share
 # a worker and in which order they run.
@@ -57,7 +58,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.13" >&2; exit 1;
 @"$(PYTHON)" tools/environment.py $(1) $(2) || { echo "$(PYTHON) could not set up $(1)" >&2; exit 1; }
 endef
 
-.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak shuffle mutants cost security sbom lock clean distclean
+.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak shuffle busy mutants cost security sbom lock clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -148,6 +149,9 @@ soak: $(VENV)/.dev ## Many more random histories and kills than `make test`: HIS
 
 shuffle: $(VENV)/.dev ## Units and faults in 20 random orders, beside a busy loop on each core: ARGS="--rounds 3"
 	@$(PY) -m tests.shuffle $(ARGS)
+
+busy: $(VENV)/.dev ## make check beside four busy loops, as on a machine with other work: TARGET=test for all tests
+	@$(PY) -m tests.busy $(MAKE) $(or $(TARGET),check)
 
 mutants: $(VENV)/.dev ## Put known bugs into copies, one at a time; print those that no test notices: ARGS="--only ledger"
 	@$(PY) -m tests.mutants $(ARGS)

@@ -8,22 +8,15 @@ A test that passes only in the usual order, or only while threads get their turn
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
 
+from tests.busy import busy_loops
 from tests.harness.children import run
 
 SUITES = ("tests/unit", "tests/faults")
 HISTORIES = "60"
-
-
-def _busy() -> None:
-    """Keep a core busy as long as the process that started this one lives."""
-    parent = os.getppid()
-    while os.getppid() == parent:
-        pass
 
 
 def main() -> int:
@@ -33,19 +26,19 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="seed of the first round's order (default: %(default)s)")
     parser.add_argument("paths", nargs="*", default=SUITES, help="instead of the tests of units and faults")
     options = parser.parse_args()
-    loops = [multiprocessing.Process(target=_busy, daemon=True) for _ in range(os.cpu_count() or 1)]
-    for loop in loops:
-        loop.start()
-    failed = []
-    for seed in range(options.first, options.first + options.rounds):
-        how = ["-q", "-p", "no:cacheprovider", "-n", str(len(loops)), "--no-loadscope-reorder", f"--shuffle={seed}"]
-        command = [sys.executable, "-m", "pytest", *how, *options.paths]
-        began = time.monotonic()
-        done = run(command, seconds=None, env=os.environ | {"HISTORIES": HISTORIES})
-        print(f"order {seed}: {done.stdout.strip().splitlines()[-1]} ({time.monotonic() - began:.0f} s)", flush=True)
-        if done.returncode:
-            failed.append(seed)
-            print(done.stdout + done.stderr)
+    failed, cores = [], os.cpu_count() or 1
+    with busy_loops(cores):
+        for seed in range(options.first, options.first + options.rounds):
+            how = ["-q", "-p", "no:cacheprovider", "-n", str(cores), "--no-loadscope-reorder", f"--shuffle={seed}"]
+            command = [sys.executable, "-m", "pytest", *how, *options.paths]
+            began = time.monotonic()
+            done = run(command, seconds=None, env=os.environ | {"HISTORIES": HISTORIES})
+            print(
+                f"order {seed}: {done.stdout.strip().splitlines()[-1]} ({time.monotonic() - began:.0f} s)", flush=True
+            )
+            if done.returncode:
+                failed.append(seed)
+                print(done.stdout + done.stderr)
     rounds = f"{options.rounds} round{'s' if options.rounds > 1 else ''}"
     print(f"{rounds}, {len(failed)} failed{': orders ' + ', '.join(map(str, failed)) if failed else ''}")
     return 1 if failed else 0

@@ -254,9 +254,9 @@ class Dispatcher:
     def _function_slots(self, report: TickReport) -> float:
         """Light runs that may run at once.
 
-        Each occupies one function at a time. There is no allowance for the dispatcher and the config API, which use
-        some too: it is made up by the time that a run spends between two functions, and the few tries that are
-        throttled all the same are repeated after a second or two.
+        Each occupies one function at a time, and the dispatcher occupies one. There is no allowance for the config
+        API: its calls take the time that runs spend between two functions, and the few tries that are throttled all the
+        same are repeated after a second or two.
         """
         try:
             return max(1, self.concurrent_functions() - 1)

@@ -246,7 +246,8 @@ class _Prepared:
         if self.waiting:
             with self._lock:
                 for service in [name for name in self.waiting if f"/{name}/" in environ.get("HTTP_AUTHORIZATION", "")]:
-                    self.waiting.pop(service)()
+                    self.waiting[service]()
+                    del self.waiting[service]  # not before it is prepared: until then others wait for the lock
         return self._application(environ, start_response)
 
 

@@ -79,7 +79,7 @@ class Usage:
 
 
 def one_tick(plan: Plan, functions: int, limit: int, usage: Usage) -> dict[str, Any]:
-    """One tick over the plan's providers; the dispatcher is told of `limit` functions."""
+    """One tick over the plan's providers; the dispatcher reads a limit of `limit` functions."""
     with (
         tempfile.TemporaryDirectory(prefix="light-bench-") as folder,
         LaptopCloud(ROOT / "template.yaml", workdir=folder, concurrency=functions) as cloud,

@@ -1,4 +1,4 @@
-"""What a laptop cloud does not import or read twice, and that it is still there for whoever asks."""
+"""What a laptop cloud does not import or read twice, and that it is still there when it is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever runs one unit test does not wait for what only other tests need."""
+"""Running one unit test does not import what only other tests need."""
 
 from __future__ import annotations
 

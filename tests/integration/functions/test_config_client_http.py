@@ -188,7 +188,7 @@ def test_a_connection_that_breaks_in_the_middle_is_tried_again(start: Start) -> 
 
 
 def assert_given_up(server: Server) -> None:
-    """The server goes on until it is told to stop, which it is only when the test is over."""
+    """The client gives up while the server is still sending."""
     with pytest.raises(ConfigApiUnavailableError, match="Time"):
         client(server).entries()
     assert not server.stopping.is_set()

@@ -66,12 +66,12 @@ help: ## List the targets
 setup: $(VENV)/.dev $(SAM_VENV)/.installed $(CHECKOV_VENV)/.installed ## Install everything that run, test, build and validate need
 
 run: $(VENV)/.run ## The whole system on this machine, once: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir, TABLE=yes
-	@$(PY) -m local run $(if $(JOB),--job $(JOB)) $(if $(FILES),--files "$(FILES)") \
+	@$(PY) -m demo run $(if $(JOB),--job $(JOB)) $(if $(FILES),--files "$(FILES)") \
 	  $(if $(MAPPINGS),--mappings "$(MAPPINGS)") $(if $(CHANGE_LOG),--change-log "$(CHANGE_LOG)") $(if $(PROVIDERS),--providers $(PROVIDERS)) $(if $(TABLE),--table) \
 	  $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 up: $(VENV)/.dev ## Keep the system running on this machine with its schedule ticking, TABLE=yes with a table; Ctrl-C ends it
-	@exec $(PY) -m local up $(if $(TABLE),--table) $(ARGS)
+	@exec $(PY) -m demo up $(if $(TABLE),--table) $(ARGS)
 
 check: lint ## Before each commit, about a minute: lint, types, tests of units, template and tools
 	@$(PY) -m pytest -n 2 -q -m "not benchmark and not network and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
@@ -116,7 +116,7 @@ invoke: $(VENV)/.dev $(SAM_VENV)/.installed ## One function with one event: FUNC
 	@if docker info >/dev/null 2>&1 || finch info >/dev/null 2>&1; then \
 	  $(SAM) local invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
 	else \
-	  $(PY) -m local invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
+	  $(PY) -m demo invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
 	fi
 
 bench: bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console ## Measure everything; tables, plots and JSON go to docs/bench/
@@ -203,7 +203,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 
 $(VENV)/spark-classes.jsa: $(VENV)/.dev
 	@echo "Storing Spark's classes, so that it starts in half of the time: about a minute, only once"
-	@$(PY) -m local.aws.spark_jvm
+	@$(PY) -m laptop_cloud.aws.spark_jvm
 
 $(SAM_VENV)/.installed: requirements/sam.txt requirements/uv.txt
 	$(call install,$(SAM_VENV),$<)

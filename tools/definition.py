@@ -19,8 +19,8 @@ from typing import Any
 import typer
 from statelint.linter import Linter
 
-from local.stack.intrinsics import resolve
-from local.stack.template import Template
+from laptop_cloud.stack.intrinsics import resolve
+from laptop_cloud.stack.template import Template
 from tools.iam import Names
 
 _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")

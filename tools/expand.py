@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from samtranslator.yaml_helper import yaml_parse
 
-from local.stack.template import Template
+from laptop_cloud.stack.template import Template
 
 
 def expanded(path: Path, parameters: Mapping[str, object]) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import typer
 
-from local.aws.account import ACCOUNT_ID, REGION
-from local.stack.intrinsics import resolve
-from local.stack.template import Template
+from laptop_cloud.aws.account import ACCOUNT_ID, REGION
+from laptop_cloud.stack.intrinsics import resolve
+from laptop_cloud.stack.template import Template
 
 EVERYTHING = {
     "Profile": "prod",

@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "glue")]
 
-from local.cloud import LaptopCloud  # noqa: E402
+from laptop_cloud.cloud import LaptopCloud  # noqa: E402
 from tests.benchmarks.test_status import PROVIDERS, seed  # noqa: E402
 from tests.harness.browser import Browser, browser, served  # noqa: E402
 from tests.template.reading import TEMPLATE  # noqa: E402

@@ -24,12 +24,12 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "glue")]
 
-from local.aws.functions import FunctionRunner, TooManyRequestsError  # noqa: E402 - the path comes first
-from local.aws.repairs import hooks  # noqa: E402
-from local.cloud import LaptopCloud  # noqa: E402
-from local.demo.plan import Plan, generated_plan  # noqa: E402
-from local.demo.run import register  # noqa: E402
-from local.demo.verify import Messages, compare, drain, expected_ids  # noqa: E402
+from demo.plan import Plan, generated_plan  # noqa: E402
+from demo.run import register  # noqa: E402
+from demo.verify import Messages, compare, drain, expected_ids  # noqa: E402
+from laptop_cloud.aws.functions import FunctionRunner, TooManyRequestsError  # noqa: E402 - the path comes first
+from laptop_cloud.aws.repairs import hooks  # noqa: E402
+from laptop_cloud.cloud import LaptopCloud  # noqa: E402
 
 NO_LIMIT = 1_000_000
 WAIT_SECONDS = 3600.0

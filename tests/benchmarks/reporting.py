@@ -50,7 +50,7 @@ def report(
     parser.add_argument("--rows", type=int, default=rows, help=f"rows of {what}")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench", help=f"where {name}.json and others go")
     given = parser.parse_args()
-    from local.aws.spark_jvm import spark_environment
+    from laptop_cloud.aws.spark_jvm import spark_environment
 
     os.environ.update(
         spark_environment()

@@ -17,8 +17,8 @@ from fanout.adapters import _item
 from fanout.ledger import Bookmark, ProviderState
 from fanout.runs import Lease, RunRecord, RunRef
 from fanout.times import format_http_date
-from local.aws.account import ACCOUNT_ID, REGION
-from local.cloud import LaptopCloud
+from laptop_cloud.aws.account import ACCOUNT_ID, REGION
+from laptop_cloud.cloud import LaptopCloud
 from registry.table import Stored
 from tests.template.reading import TEMPLATE
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
-from local.cloud import LaptopCloud
-from local.demo.sample_data import DEFAULT_START, STYLES, Part, Shape, View, change_log
-from local.demo.verify import Messages, compare, drain, expected_ids
+from demo.sample_data import DEFAULT_START, STYLES, Part, Shape, View, change_log
+from demo.verify import Messages, compare, drain, expected_ids
+from laptop_cloud.cloud import LaptopCloud
 from tests.end_to_end.conftest import ConfigApi
 from tests.harness.waiting import HANG_SECONDS
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local.cloud import LaptopCloud
+from laptop_cloud.cloud import LaptopCloud
 from tests.harness.waiting import HANG_SECONDS
 
 ROOT = Path(__file__).parents[2]

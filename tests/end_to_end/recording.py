@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from demo.table import TABLE, deploy_with_table
 from fanout.adapters import DynamoLedger
 from fanout.runs import Lease
-from local.aws.spark_driver import Drivers
-from local.cloud import LaptopCloud
-from local.demo.table import TABLE, deploy_with_table
-from local.stack.template import Template
+from laptop_cloud.aws.spark_driver import Drivers
+from laptop_cloud.cloud import LaptopCloud
+from laptop_cloud.stack.template import Template
 from tests.end_to_end.conftest import ROOT, ConfigApi
 from tests.harness.call_log import call_log
 from tests.harness.waiting import HANG_SECONDS, eventually

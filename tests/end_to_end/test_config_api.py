@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.cloud import LaptopCloud
+from laptop_cloud.cloud import LaptopCloud
 from tests.harness.clouds import SharedCloud
 from tests.harness.waiting import HANG_SECONDS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import LaptopCloud
+from laptop_cloud.cloud import LaptopCloud
 from tests.end_to_end.conftest import ConfigApi
 from tests.harness.browser import WIDTHS, Browser, browser, chromium, served
 from tests.harness.clouds import SharedCloud

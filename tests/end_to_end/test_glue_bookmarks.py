@@ -1,6 +1,6 @@
 """`BookmarkMode=glue`: Glue's own job bookmark says what is new, and providers take turns.
 
-The bookmark is the stand-in's (local/aws/glue_packages), which follows AWS's documentation.
+The bookmark is the stand-in's (laptop_cloud/aws/glue_packages), which follows AWS's documentation.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from local.aws.spark_driver import Drivers
-from local.cloud import LaptopCloud
+from laptop_cloud.aws.spark_driver import Drivers
+from laptop_cloud.cloud import LaptopCloud
 from tests.end_to_end.bookmarks import Account, log
 from tests.end_to_end.conftest import impatient, template_copy
 from tests.harness.waiting import HANG_SECONDS

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from local.aws.spark_driver import Drivers
-from local.cloud import LaptopCloud
-from local.demo.verify import expected_ids
+from demo.verify import expected_ids
+from laptop_cloud.aws.spark_driver import Drivers
+from laptop_cloud.cloud import LaptopCloud
 from tests.end_to_end.bookmarks import TEMPLATE, Account, log
 from tests.harness.call_log import watching
 from tests.harness.waiting import HANG_SECONDS, eventually

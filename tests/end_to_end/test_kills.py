@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from local.aws.spark_driver import Drivers
-from local.cloud import LaptopCloud
-from local.demo.sample_data import DEFAULT_START, STYLES, Part, change_log
-from local.demo.verify import drain, expected_ids
-from local.errors import LaptopCloudError
+from demo.sample_data import DEFAULT_START, STYLES, Part, change_log
+from demo.verify import drain, expected_ids
+from laptop_cloud.aws.spark_driver import Drivers
+from laptop_cloud.cloud import LaptopCloud
+from laptop_cloud.errors import LaptopCloudError
 from tests.end_to_end.kills import KINDS, Killer, plan
 from tests.harness.call_log import watching
 from tests.harness.waiting import HANG_SECONDS

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from local.aws.spark_driver import Drivers
-from local.cloud import LaptopCloud
-from local.errors import ResourceError
+from laptop_cloud.aws.spark_driver import Drivers
+from laptop_cloud.cloud import LaptopCloud
+from laptop_cloud.errors import ResourceError
 from tests.harness.waiting import HANG_SECONDS
 from tests.unit.job.records import line, stream
 

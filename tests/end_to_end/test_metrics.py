@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.stack.intrinsics import resolve
+from laptop_cloud.stack.intrinsics import resolve
 from tests.end_to_end.recording import Recording, recording
 from tools import chain, cost
 from tools.iam import Names

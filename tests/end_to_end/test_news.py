@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from demo.sample_data import Shape, Style, View, change_log
+from demo.verify import Messages, compare, drain, expected_ids
 from fanout.adapters import DynamoLedger, DynamoNews
-from local.cloud import LaptopCloud
-from local.demo.sample_data import Shape, Style, View, change_log
-from local.demo.verify import Messages, compare, drain, expected_ids
+from laptop_cloud.cloud import LaptopCloud
 from tests.harness.waiting import HANG_SECONDS
 
 from .conftest import ROOT, ConfigApi

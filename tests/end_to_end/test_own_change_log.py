@@ -11,11 +11,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from local.aws.spark_driver import Drivers
-from local.cloud import LaptopCloud
-from local.demo.plan import own_plan
-from local.demo.sample_data import Shape, Style, View, change_log
-from local.demo.verify import Messages, compare, drain, expected_ids
+from demo.plan import own_plan
+from demo.sample_data import Shape, Style, View, change_log
+from demo.verify import Messages, compare, drain, expected_ids
+from laptop_cloud.aws.spark_driver import Drivers
+from laptop_cloud.cloud import LaptopCloud
 from tests.harness.waiting import HANG_SECONDS
 
 from .conftest import ROOT, ConfigApi

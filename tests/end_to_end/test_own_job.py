@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import LaptopCloud
+from laptop_cloud.cloud import LaptopCloud
 from tests.end_to_end.test_quickstart import blocks, environment_of_a_reader
 from tests.harness.children import run
 

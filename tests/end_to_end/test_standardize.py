@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from local.cloud import LaptopCloud
+from laptop_cloud.cloud import LaptopCloud
 from standardize import MODEL
 from tests.harness.children import run
 from tests.harness.waiting import HANG_SECONDS

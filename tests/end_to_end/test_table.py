@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.demo import table
+from demo import table
 from tests.template.reading import TEMPLATE
 
 

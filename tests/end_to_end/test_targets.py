@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import LaptopCloud
+from laptop_cloud.cloud import LaptopCloud
 from tests.harness.waiting import HANG_SECONDS
 from tests.unit.job.records import line, stream
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import LaptopCloud
+from laptop_cloud.cloud import LaptopCloud
 from tests.harness.waiting import HANG_SECONDS
 
 from .conftest import ConfigApi, functions_copy, impatient, template_copy

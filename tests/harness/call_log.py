@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from local.aws.services import Application
+from laptop_cloud.aws.services import Application
 
 Watcher = Callable[[str, dict[str, str | None], int], None]
 """Called with "before" or "after", the call as it is written down, and the caller's TCP port."""

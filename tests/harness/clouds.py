@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from local.cloud import LaptopCloud
+    from laptop_cloud.cloud import LaptopCloud
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 
@@ -19,7 +19,7 @@ class SharedCloud:
 
     def up(self, workdir: Path) -> LaptopCloud:
         """The cloud; `workdir` is for one that has to be brought up."""
-        from local.cloud import LaptopCloud
+        from laptop_cloud.cloud import LaptopCloud
 
         if self._cloud is None:
             self._cloud = LaptopCloud(TEMPLATE, workdir=workdir).start()

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.stack.intrinsics import resolve
-from local.stack.template import Resource, Template
+from laptop_cloud.stack.intrinsics import resolve
+from laptop_cloud.stack.template import Resource, Template
 from tools.iam import Names
 
 AWS_MANAGED: dict[str, tuple[str, ...]] = {

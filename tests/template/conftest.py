@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.stack.template import Template
+from laptop_cloud.stack.template import Template
 from tests.template.reading import MACHINE, states_of, template_with, written
 from tools.definition import definitions
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
 
-from local.stack.template import Template
+from laptop_cloud.stack.template import Template
 from tools.expand import expanded
 
 ROOT = Path(__file__).parents[2]

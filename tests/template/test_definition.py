@@ -6,7 +6,7 @@ from typing import Any
 
 from fanout import errors
 from fanout.claims import LEASE
-from local.stack.template import Template
+from laptop_cloud.stack.template import Template
 from tests.template.reading import MACHINE, ROOT, states_of
 from tools.definition import faults, placeholders
 from tools.iam import Names
@@ -55,7 +55,7 @@ def test_the_names_the_customer_gave_are_kept(states: dict[str, dict[str, Any]])
 
 
 def test_the_job_that_is_started_is_the_template_s(states: dict[str, dict[str, Any]], template: Template) -> None:
-    from local.stack.intrinsics import resolve
+    from laptop_cloud.stack.intrinsics import resolve
 
     name = resolve(template.resources["ChangeLogJob"].properties["Name"], Names(template, None))
 

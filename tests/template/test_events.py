@@ -15,7 +15,7 @@ from tests.harness.waiting import HANG_SECONDS
 from tests.template.reading import ROOT, TEMPLATE
 
 if TYPE_CHECKING:
-    from local.cloud import LaptopCloud
+    from laptop_cloud.cloud import LaptopCloud
 
 pytestmark = pytest.mark.slow
 
@@ -55,8 +55,8 @@ def read(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
-    from local.cloud import LaptopCloud
-    from local.demo.table import deploy_with_table
+    from demo.table import deploy_with_table
+    from laptop_cloud.cloud import LaptopCloud
 
     with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud")) as cloud:
         deploy_with_table(cloud)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from fanout_job.settings import Settings
-from local.stack.intrinsics import references
-from local.stack.package import Package
-from local.stack.template import expand, parameter_values
+from laptop_cloud.stack.intrinsics import references
+from laptop_cloud.stack.package import Package
+from laptop_cloud.stack.template import expand, parameter_values
 from tests.template.reading import ROOT, TEMPLATE, resources_with
 
 PROFILES: dict[str, dict[str, str]] = {"dev": {}, "prod": {"Profile": "prod", "ApiLogsRole": "create"}}

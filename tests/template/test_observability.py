@@ -21,7 +21,7 @@ from fanout.dispatcher import TickReport
 from fanout.errors import ConfigApiUnavailableError
 from fanout.production import Production
 from fanout.runs import RunRecord
-from local.stack.intrinsics import resolve
+from laptop_cloud.stack.intrinsics import resolve
 from tests.template.reading import ROOT, template_with
 from tools.iam import EVERYTHING, Names
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fanout.production import KEY_TIME_FORMAT, MAX_RECORD_AGE
-from local.errors import LaptopCloudError
-from local.stack.intrinsics import resolve
+from laptop_cloud.errors import LaptopCloudError
+from laptop_cloud.stack.intrinsics import resolve
 from tests.template.reading import template_with
 from tools.iam import Names
 

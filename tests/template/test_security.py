@@ -13,7 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from local.stack.intrinsics import resolve
+from laptop_cloud.stack.intrinsics import resolve
 from tests.template.reading import ROOT, resources_with, template_with
 from tools.iam import Names, documents
 

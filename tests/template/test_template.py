@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.stack.intrinsics import resolve
-from local.stack.template import Template
+from laptop_cloud.stack.intrinsics import resolve
+from laptop_cloud.stack.template import Template
 from tests.template.reading import ROOT, TEMPLATE, template_with, written
 from tools.iam import Names
 

@@ -23,7 +23,7 @@ pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", "-p", "no:xdist"
 
 @pytest.mark.slow
 def test_collecting_the_unit_tests_imports_neither_the_laptop_cloud_nor_dash_nor_spark() -> None:
-    heavy = ["dash", "local.cloud", "matplotlib", "moto", "playwright", "pyspark"]
+    heavy = ["dash", "laptop_cloud.cloud", "matplotlib", "moto", "playwright", "pyspark"]
 
     done = children.run([sys.executable, "-c", COLLECT, str(ROOT / "tests/unit"), *heavy], cwd=ROOT)
 

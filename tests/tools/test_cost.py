@@ -8,7 +8,7 @@ import pytest
 
 from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
 from fanout.endings import SMALL_RUN_MEMORY_MB
-from local.stack.template import Template
+from laptop_cloud.stack.template import Template
 from tests.template.reading import ROOT, template_with
 from tools import cost
 from tools.cost import Load, article_year, our_run, our_year, total
@@ -61,7 +61,9 @@ def test_a_run_that_seldom_finds_anything_costs_less_than_one_that_always_does()
 def test_unit_prices_stand_in_one_table_only() -> None:
     prices = {value for value in PRICES.values() if value < 0.1} | {0.308}
     sources = [
-        path for folder in ("functions", "tools", "local", "glue", "cli") for path in (ROOT / folder).rglob("*.py")
+        path
+        for folder in ("functions", "tools", "laptop_cloud", "demo", "glue", "cli")
+        for path in (ROOT / folder).rglob("*.py")
     ]
     strays = [
         f"{path}:{node.lineno} {node.value}"

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from local.cloud import LaptopCloud
-from local.demo.verify import drain
+from demo.verify import drain
+from laptop_cloud.cloud import LaptopCloud
 from tests.harness.clouds import SharedCloud
 
 

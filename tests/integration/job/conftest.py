@@ -17,7 +17,7 @@ from moto.server import ThreadedMotoServer
 from tests.harness.waiting import HANG_SECONDS
 from tests.integration.job.harness import DATA, Harness
 
-STAND_INS = Path(__file__).parents[3] / "local" / "aws" / "glue_packages"
+STAND_INS = Path(__file__).parents[3] / "laptop_cloud" / "aws" / "glue_packages"
 LIBRARY = Path(__file__).parents[3] / "glue"
 
 

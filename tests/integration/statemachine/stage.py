@@ -21,9 +21,9 @@ from boto3.dynamodb.types import TypeDeserializer
 from moto.core.exceptions import JsonRESTError
 from moto.core.utils import utcnow
 
-from local.aws.repairs.hooks import Hooks, connect, hooks
-from local.cloud import LaptopCloud
-from local.demo.verify import drain
+from demo.verify import drain
+from laptop_cloud.aws.repairs.hooks import Hooks, connect, hooks
+from laptop_cloud.cloud import LaptopCloud
 from tests.end_to_end.conftest import ROOT, ConfigApi
 from tests.harness.waiting import HANG_SECONDS, eventually
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from local.aws.glue_packages.awsglue.utils import GlueArgumentError, getResolvedOptions
+from laptop_cloud.aws.glue_packages.awsglue.utils import GlueArgumentError, getResolvedOptions
 
 ARGV = ["script.py", "--JOB_NAME", "etl", "--job-bookmark-option", "job-bookmark-enable", "--provider=acme", "--x", "1"]
 

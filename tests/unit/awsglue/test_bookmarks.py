@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from local.aws.glue_packages.awsglue.bookmarks import Listed, SourceState, unread
+from laptop_cloud.aws.glue_packages.awsglue.bookmarks import Listed, SourceState, unread
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

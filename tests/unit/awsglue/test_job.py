@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.aws.glue_packages.awsglue.bookmarks import Bookmark, BookmarkStore, SourceState, VersionMismatchException
+from laptop_cloud.aws.glue_packages.awsglue.bookmarks import (
+    Bookmark,
+    BookmarkStore,
+    SourceState,
+    VersionMismatchException,
+)
 
 if TYPE_CHECKING:
-    from local.aws.glue_packages.awsglue.context import GlueContext
-    from local.aws.glue_packages.awsglue.job import Job
+    from laptop_cloud.aws.glue_packages.awsglue.context import GlueContext
+    from laptop_cloud.aws.glue_packages.awsglue.job import Job
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 JOB = "etl-dev-change_log"
@@ -51,7 +56,7 @@ class FakeGlue:
 
 def fake_context() -> GlueContext:
     """A context without Spark. PySpark is imported when a test wants it: that takes seconds."""
-    from local.aws.glue_packages.awsglue.context import GlueContext
+    from laptop_cloud.aws.glue_packages.awsglue.context import GlueContext
 
     made = GlueContext.__new__(GlueContext)
     made._bookmark = None
@@ -60,7 +65,7 @@ def fake_context() -> GlueContext:
 
 
 def job_class() -> type[Job]:
-    from local.aws.glue_packages.awsglue.job import Job
+    from laptop_cloud.aws.glue_packages.awsglue.job import Job
 
     return Job
 

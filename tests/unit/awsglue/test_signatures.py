@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-STAND_IN = Path(__file__).parents[3] / "local/aws/glue_packages"
+STAND_IN = Path(__file__).parents[3] / "laptop_cloud/aws/glue_packages"
 OFFICIAL = next(
     (Path(str(found.locate_file(""))) for found in importlib.metadata.distributions(name="AWSGlueDataplanePython")),
     Path("missing"),

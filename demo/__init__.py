@@ -1,0 +1,1 @@
+"""glue-fanout on the laptop cloud: `make run`, `make up`, `make invoke`."""

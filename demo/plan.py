@@ -1,0 +1,104 @@
+"""What `make run` puts into the change log: rows that are made up, or a change log of the user's own."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from demo.sample_data import DEFAULT_START, STYLES, Part, change_log, provider_names
+from laptop_cloud.errors import DemoError
+
+P = TypeVar("P", bound="Plan")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the demonstration puts into the change log."""
+
+    first: dict[str, list[Part]]
+    """Provider -> objects that are there at the first tick."""
+    second: dict[str, list[Part]] = field(default_factory=dict)
+    """Provider, one of the same -> objects that turn up before the second tick."""
+    corrupt: str | None = None
+    """Provider whose one object is corrupt at the first tick."""
+    small_run_max_bytes: int = 0
+    """Override of the template's SmallRunMaxBytes, so that both engines have something to do."""
+    job: str = "change_log"
+    """The template's Job."""
+
+    @property
+    def providers(self) -> list[str]:
+        """All providers, in order."""
+        return sorted(self.first)
+
+    @property
+    def news(self) -> set[str]:
+        """Providers that have something new at the second tick."""
+        return {*self.second, *([self.corrupt] if self.corrupt else [])}
+
+    @property
+    def large(self) -> set[str]:
+        """Providers whose first run is one for Glue."""
+        return {provider for provider in self.first if self.size(provider) > self.small_run_max_bytes}
+
+    def size(self, provider: str) -> int:
+        """Bytes of a provider's objects at the first tick."""
+        return sum(len(part.body) for part in self.first.get(provider, []))
+
+
+def generated_plan(providers: int, rows: int, seed: int = 1) -> Plan:
+    """A change log made up for the occasion: sizes fall off, all shapes and view types occur.
+
+    Raises
+    ------
+    DemoError
+        Fewer than one provider, or fewer rows than providers need.
+    """
+    if providers < 1 or rows < providers * 10:
+        raise DemoError(f"PROVIDERS={providers} ROWS={rows}: give at least one provider, and ten rows for each.")
+    names = provider_names(providers)
+    styles = dict(zip(names, itertools.cycle(STYLES), strict=False))
+    weights = [1 / (n + 1.5) for n in range(providers)]
+    counts = [max(8, round(rows * 0.95 * weight / sum(weights))) for weight in weights]
+    first = {
+        name: change_log(name, count, 1 if name == names[-1] else 4, styles[name], seed)
+        for name, count in zip(names, counts, strict=True)
+    }
+    late, added = DEFAULT_START + timedelta(days=1), max(2, round(rows * 0.05 / 2))
+    second = {
+        name: change_log(name, added, 1, styles[name], seed, late) for name in dict.fromkeys([names[0], names[-2:][0]])
+    }
+    return with_threshold(Plan(first, second, corrupt=names[-1]))
+
+
+def own_plan(folder: Path) -> Plan:
+    """The user's change log: every provider=NAME/**/*.json.gz below `folder`.
+
+    Raises
+    ------
+    DemoError
+        There is none, or one of them is not gzip.
+    """
+    first: dict[str, list[Part]] = {}
+    for path in sorted(folder.glob("provider=*/**/*.json.gz")):
+        key = path.relative_to(folder).as_posix()
+        body = path.read_bytes()
+        try:
+            rows = sum(1 for line in gzip.decompress(body).split(b"\n") if line.strip())
+        except (OSError, EOFError) as error:
+            raise DemoError(f"{path} cannot be read as gzip: {error}") from error
+        first.setdefault(key.split("/")[0].removeprefix("provider="), []).append(Part(key, body, rows))
+    if not first:
+        raise DemoError(f"There is no provider=NAME/**/*.json.gz below {folder}.")
+    return with_threshold(Plan(first))
+
+
+def with_threshold(plan: P) -> P:
+    """Put the threshold between the sizes so that the larger half, but 3 to 12 providers, run on PySpark."""
+    sizes = sorted((plan.size(provider) for provider in plan.first), reverse=True)
+    large = min(12, max(3, len(sizes) // 2))
+    return replace(plan, small_run_max_bytes=sizes[large] if large < len(sizes) else 0)

@@ -1,0 +1,243 @@
+"""`make run`: the whole system once, on this machine, and the proof that every row became exactly one message.
+
+1. Start the laptop cloud, put a change log into its bucket, register the providers with the config API.
+2. Tick: every provider is due. One of them has a corrupt object, and its run fails.
+3. Repair that object, add new ones for two providers, tick again an hour later: the repaired provider catches up, the
+   new objects are picked up, who has nothing new is left alone (but for a daily sweep), and nothing is sent
+   twice.
+4. Compare the messages in the queue with the rows of the input, and write the report.
+
+A change log of the user's own is left as it is: two ticks, and the second one must send nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from demo.plan import Plan
+from demo.sample_data import Part
+from demo.screen import Screen
+from laptop_cloud.errors import DemoError
+
+if TYPE_CHECKING:
+    from demo.runs import Run
+    from laptop_cloud.cloud import LaptopCloud
+
+FREQUENCY_MINUTES = 60
+TICK_TIMEOUT = 600.0
+TICK_TIMEOUT_A_PROVIDER = 5.0
+"""Seconds: how long a tick's runs may take on a busy machine, which starts a process for most of their invocations."""
+
+CORRUPT_BYTES = 40
+"""How much is left of the corrupt object: less than one row."""
+
+SHOWN_FAILURES = 5
+SHOWN_PROVIDERS = 12
+"""How many providers the summary names; of more, those with most rows and those that differ from their input."""
+
+
+def run(plan: Plan, template: Path, workdir: Path, screen: Screen, stage: type[Stage]) -> dict[str, Any]:
+    """Play it on a stage; the report, as it is written to report.json in `workdir`."""
+    started = time.monotonic()
+    screen.show("start", [(name, "", "", "getting ready", *[""] * 4) for name in plan.providers])
+    from laptop_cloud.cloud import LaptopCloud  # takes seconds to import: after the first sign of life
+
+    override: dict[str, object] = {"SmallRunMaxBytes": plan.small_run_max_bytes}
+    override |= {"Job": plan.job} if plan.job != "change_log" else {}
+    large = len(plan.large)
+    told = " ".join(f"{name}={value}" for name, value in override.items())
+    screen.say(f"{template.name} as it is, but {told}")
+    with LaptopCloud(template, override, workdir=workdir, warm=large) as cloud:
+        screen.say(f"the laptop cloud is up at {cloud.endpoint}")
+        report = stage(plan, cloud, screen).play()
+    report["seconds"] = round(time.monotonic() - started, 1)
+    (workdir / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def register(cloud: LaptopCloud, providers: Iterable[str], minutes: int = FREQUENCY_MINUTES) -> None:
+    """Tell the built-in config API of providers, each due as often as `minutes` say."""
+    outputs = cloud.outputs
+    secret = cloud.client("secretsmanager").get_secret_value(SecretId=outputs["ConfigApiKeySecretArn"])
+    headers = {"x-api-key": secret["SecretString"], "Content-Type": "application/json"}
+    body = json.dumps({"frequency": str(minutes)}).encode()
+    for provider in providers:
+        url = f"{outputs['ConfigApiUrl']}/{quote(provider)}"
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"), timeout=60):
+            pass
+
+
+class Stage:
+    """The demonstration, once the cloud is up."""
+
+    def __init__(self, plan: Plan, cloud: LaptopCloud, screen: Screen) -> None:
+        from demo.runs import RunWatcher
+        from demo.verify import Messages
+
+        self._plan = plan
+        self._cloud = cloud
+        self._screen = screen
+        self._bucket, _, self._prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
+        self._watcher = RunWatcher(cloud, cloud.outputs["DataBucketName"], plan.small_run_max_bytes)
+        self._messages: dict[str, Messages] = {}
+        self._ticks: list[dict[str, Any]] = []
+        self._tick_runs: list[list[Run]] = []
+
+    def play(self) -> dict[str, Any]:
+        """Both ticks, and what came of them."""
+        plan, now = self._plan, datetime.now(UTC).replace(microsecond=0)
+        for provider, parts in plan.first.items():
+            self._put(parts, corrupt=provider == plan.corrupt)
+        self._register()
+        rows = sum(part.rows for parts in plan.first.values() for part in parts)
+        self._screen.say(f"{len(plan.first)} providers with {rows} rows in s3://{self._bucket}/{self._prefix}/")
+        if plan.corrupt:
+            self._screen.say(f"the object of {plan.corrupt} is corrupt: its run will fail, and no other will notice")
+        self._tick("tick 1", now)
+        if plan.corrupt:
+            self._put(plan.first[plan.corrupt])
+            self._screen.say(f"{plan.corrupt} is repaired")
+        for provider, parts in plan.second.items():
+            self._put(parts)
+            self._screen.say(f"{provider} has {len(parts)} new object with {sum(part.rows for part in parts)} rows")
+        self._tick("tick 2, an hour later", now + timedelta(minutes=FREQUENCY_MINUTES))
+        return self._report()
+
+    def _put(self, parts: list[Part], corrupt: bool = False) -> None:
+        s3 = self._cloud.client("s3")
+        for part in parts:
+            body = part.body[:CORRUPT_BYTES] if corrupt else part.body
+            s3.put_object(Bucket=self._bucket, Key=f"{self._prefix}/{part.key}", Body=body)
+
+    def _register(self) -> None:
+        register(self._cloud, self._plan.providers)
+
+    def _tick(self, title: str, at: datetime) -> None:
+        before = {run.execution for run in self._watcher.runs()}
+        ticked = self._cloud.tick(at)
+        self._ticks.append(ticked)
+        told = ("due", "started", "idle", "deferred", "rejected")
+        self._screen.say(f"{title}: {', '.join(f'{ticked[name]} {name}' for name in told)}")
+        for fault in [*ticked["faults"], *ticked["rejected_providers"]][:SHOWN_FAILURES]:
+            self._screen.say(f"  {fault}")
+        runs = self._follow(title, before, set(ticked["started_providers"]))
+        self._tick_runs.append(runs)
+        failed = [run for run in runs if run.error]
+        for run in failed[:SHOWN_FAILURES]:
+            self._screen.say(f"{run.provider} failed: {str(run.error)[:300]}")
+        if len(failed) > SHOWN_FAILURES:
+            self._screen.say(f"and {len(failed) - SHOWN_FAILURES} more failed, which are in the report")
+        self._receive()
+
+    def _receive(self) -> None:
+        from demo.verify import drain
+
+        received = drain(self._cloud.client("sqs"), self._cloud.outputs["ChangesQueueUrl"], self._messages)
+        self._screen.say(f"{len(received)} messages received from the queue")
+
+    def _follow(self, title: str, before: set[str], due: set[str]) -> list[Run]:
+        """Show what the tick's runs do until all have ended."""
+        timeout = TICK_TIMEOUT + TICK_TIMEOUT_A_PROVIDER * len(self._plan.providers)
+        end = time.monotonic() + timeout
+        while True:
+            runs = [run for run in self._watcher.runs() if run.execution not in before]
+            by_provider = {run.provider: run for run in runs}
+            self._screen.show(title, [_row(name, name in due, by_provider.get(name)) for name in self._plan.providers])
+            if all(run.status != "RUNNING" for run in runs):
+                return runs
+            if time.monotonic() > end:
+                logs = self._cloud.workdir / "logs"
+                raise DemoError(f"{title}: still running after {timeout:.0f} s. Logs are in {logs}.")
+            time.sleep(0.25)
+
+    def _report(self) -> dict[str, Any]:
+        from demo.verify import compare, expected_ids
+
+        comparison = compare(expected_ids(self._cloud.client("s3"), self._bucket, self._prefix), self._messages)
+        faults = [f"{name}: {found.difference}" for name, found in comparison.items() if not found.ok]
+        faults += self._unexpected_outcomes()
+        return {
+            "ok": not faults,
+            "faults": faults,
+            "providers": {name: self._provider_report(name, found) for name, found in comparison.items()},
+            "totals": {
+                "providers": len(comparison),
+                "rows": sum(found.rows for found in comparison.values()),
+                "messages": sum(found.messages for found in comparison.values()),
+                "distinct_ids": sum(found.distinct for found in comparison.values()),
+                "executions": sum(len(runs) for runs in self._tick_runs),
+                "job_runs": len(self._cloud.job_runs()),
+            },
+            "small_run_max_bytes": self._plan.small_run_max_bytes,
+            "ticks": self._ticks,
+        }
+
+    def _provider_report(self, name: str, found: Any) -> dict[str, Any]:
+        runs = [run for tick in self._tick_runs for run in tick if run.provider == name]
+        working = [run for run in runs if run.engine in ("glue", "small")]
+        largest = max(working, key=lambda run: run.rows or 0, default=None)
+        return {
+            "status": runs[-1].state if runs else "never run",
+            "engine": largest.engine if largest else "none",
+            "rows": found.rows,
+            "messages": found.messages,
+            "distinct_ids": found.distinct,
+            "runs": [asdict(run) for run in runs],
+        }
+
+    def _unexpected_outcomes(self) -> list[str]:
+        """Runs that ended otherwise than they should have, and runs that are missing."""
+        faults = []
+        for number, runs in enumerate(self._tick_runs, 1):
+            for run in runs:
+                should_fail = number == 1 and run.provider == self._plan.corrupt
+                if (run.status == "FAILED") != should_fail:
+                    faults.append(f"tick {number}: the run of {run.provider} ended as {run.status}")
+            wanted = set(self._plan.providers) if number == 1 else self._plan.news
+            started = {run.provider for run in runs}
+            faults += [f"tick {number}: {name} was not started" for name in sorted(wanted - started)]
+            for run in runs:  # who is started without news is swept, and has nothing to send
+                if run.provider not in wanted and run.rows:
+                    faults.append(f"tick {number}: {run.provider} had nothing new, but took {run.rows} rows")
+        return faults
+
+
+def _row(name: str, due: bool, run: Run | None) -> tuple[str, ...]:
+    """A row of the screen's table."""
+    if run is None:
+        return (name, "yes" if due else "no", *[""] * 6)
+    figures = ("" if value is None else str(value) for value in (run.objects, run.rows, run.messages))
+    return (name, "yes" if due else "no", run.engine, run.state, *figures, f"{run.seconds:.1f}")
+
+
+def summary(report: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Show a report in a few lines."""
+    columns = {"rows": "rows", "messages": "messages", "distinct_ids": "ids", "table_rows": "in table"}
+    columns = {name: title for name, title in columns.items() if name in report["totals"]}
+    came_out = "messages" if "messages" in columns else "table_rows"
+    say("")
+    say(f"{'provider':<14}{'status':<11}{'engine':<8}" + "".join(f"{title:>10}" for title in columns.values()))
+    providers: dict[str, dict[str, Any]] = report["providers"]
+    wrong = {name for name, found in providers.items() if found["rows"] != found[came_out]}
+    interesting = sorted(providers, key=lambda name: (name not in wrong, -providers[name]["rows"]))
+    for name in sorted(interesting[:SHOWN_PROVIDERS]):
+        found = providers[name]
+        figures = "".join(f"{found[column]:>10}" for column in columns)
+        say(f"{name:<14}{found['status']:<11}{found['engine']:<8}{figures}")
+    if len(providers) > SHOWN_PROVIDERS:
+        say(f"and {len(providers) - SHOWN_PROVIDERS} more providers, which are in the report")
+    totals = report["totals"]
+    say(f"{'all':<33}" + "".join(f"{totals[column]:>10}" for column in columns))
+    for fault in report["faults"][:SHOWN_PROVIDERS]:
+        say(f"FAULT {fault}")
+    if len(report["faults"]) > SHOWN_PROVIDERS:
+        say(f"and {len(report['faults']) - SHOWN_PROVIDERS} more faults, which are in the report")
+    say(f"ok: {str(report['ok']).lower()}, {report['seconds']} s")

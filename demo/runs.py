@@ -1,0 +1,91 @@
+"""Follows the runs of providers from outside: executions, Glue job runs, and what the runs wrote to S3."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from laptop_cloud.cloud import LaptopCloud
+
+
+@dataclass
+class Run:
+    """One execution, as far as it is known: its name, its provider, the figures of its result, why it failed."""
+
+    execution: str
+    provider: str
+    status: str
+    engine: str = ""
+    """"glue", "small", "none" (nothing was new), or "" while that is not known."""
+    state: str = ""
+    """What it is doing, or how it ended, in a word."""
+    objects: int | None = None
+    rows: int | None = None
+    messages: int | None = None
+    seconds: float = 0.0
+    """From its start to its end, or to now."""
+    error: str | None = None
+
+
+class RunWatcher:
+    """Reads the runs' progress; what was written once, and an execution that has ended, is read once.
+
+    Manifests and results lie below runs/ of the bucket. Up to `small_run_max_bytes` a run is a small one, which names
+    its engine before it has begun.
+    """
+
+    def __init__(self, cloud: LaptopCloud, bucket: str, small_run_max_bytes: int) -> None:
+        self._cloud = cloud
+        self._bucket = bucket
+        self._small_run_max_bytes = small_run_max_bytes
+        self._files: dict[str, dict[str, dict[str, Any]]] = {"manifest": {}, "result": {}}
+        self._read: set[str] = set()
+        self._executions: dict[str, dict[str, Any]] = {}
+
+    def runs(self) -> list[Run]:
+        """Every run, the oldest first."""
+        states = self._cloud.client("stepfunctions")
+        for listed in self._cloud.listed_executions():
+            known = self._executions.get(listed["name"])
+            if known is None or known["status"] != listed["status"]:
+                self._executions[listed["name"]] = states.describe_execution(executionArn=listed["executionArn"])
+        self._read_files()
+        job_runs = {run["Arguments"]["--run_id"]: run["JobRunState"] for run in self._cloud.job_runs()}
+        return [
+            self._run(execution, job_runs.get(execution["name"], "running"))
+            for execution in sorted(self._executions.values(), key=lambda execution: execution["startDate"])
+        ]
+
+    def _read_files(self) -> None:
+        s3 = self._cloud.client("s3")
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix="runs/"):
+            for key in (entry["Key"] for entry in page.get("Contents", [])):
+                kind = key.rpartition("/")[2].removesuffix(".json")
+                if key not in self._read and kind in self._files:
+                    body = json.loads(s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+                    self._files[kind][body["run_id"]] = body
+                    self._read.add(key)
+
+    def _run(self, execution: dict[str, Any], job_run_state: str) -> Run:
+        name, status = execution["name"], execution["status"]
+        end = execution.get("stopDate") or datetime.now(execution["startDate"].tzinfo)
+        run = Run(name, json.loads(execution["input"])["provider"], status, state=status.lower())
+        run.seconds = (end - execution["startDate"]).total_seconds()
+        claim = json.loads(execution.get("output") or "{}").get("claim", {})
+        manifest, result = self._files["manifest"].get(name), self._files["result"].get(name)
+        if claim.get("decision") in ("nothing", "busy"):
+            run.engine, run.objects, run.rows, run.messages = "none", 0, 0, 0
+        if manifest is not None:
+            run.objects = len(manifest["objects"])
+            size = sum(stored["size"] for stored in manifest["objects"])
+            run.engine = "small" if size <= self._small_run_max_bytes else "glue"
+        if status == "RUNNING":
+            run.state = "claiming" if manifest is None else job_run_state.lower()
+        if result is not None:
+            run.engine, run.rows, run.messages = result["engine"], result["rows"], result["messages"]
+            run.error = (result["error"] or {}).get("message")
+        if status not in ("RUNNING", "SUCCEEDED"):
+            run.error = run.error or execution.get("cause")
+        return run

@@ -1,0 +1,266 @@
+"""`make run TABLE=yes`: a table's changes become messages, and the proof that each did, once, in order and unspoilt.
+
+1. Make a table with a stream, then deploy the stack with SourceStreamArn, as one would on AWS.
+2. Write, change and delete items, and let some expire. Tick. Do it again, and tick again.
+3. Compare the messages in the FIFO queue, key by key, with what was done to the table.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo.run import FREQUENCY_MINUTES, register
+from demo.sample_data import attributes, provider_names
+
+if TYPE_CHECKING:
+    from laptop_cloud.cloud import LaptopCloud
+
+TABLE = "things"
+PROVIDER_ATTRIBUTE = "pk ^ORG#([^#]+)#"
+ROUNDS = 2
+RUNS_TIMEOUT = 600.0
+SHOWN_FAULTS = 12
+
+Typed = dict[str, Any]
+"""An item in DynamoDB's types."""
+
+
+@dataclass
+class Change:
+    """What was done to an item: its type in a message, and the item before and after."""
+
+    kind: str
+    old: Typed | None
+    new: Typed | None
+
+
+@dataclass
+class Writer:
+    """Changes items of a table at random, and remembers what should come out of it.
+
+    Attributes
+    ----------
+    expected
+        (provider, key) -> its changes in order.
+    """
+
+    table: Any
+    providers: list[str]
+    chance: random.Random
+    items: dict[tuple[str, str], Typed] = field(default_factory=dict)
+    expected: dict[tuple[str, str], list[Change]] = field(default_factory=lambda: defaultdict(list))
+    made: int = 0
+
+    def write(self, changes: int) -> None:
+        """Make at least so many changes, of which one in forty or so is a deletion by time to live."""
+        end = self.made + changes
+        while self.made < end:
+            kind = self.chance.choices(["insert", "modify", "remove", "expire"], [45, 40, 12, 3])[0]
+            if kind == "insert" or not self.items:
+                self._insert({})
+            elif kind == "expire":
+                self._insert({"expires": {"N": str(int(time.time()) - 60)}})
+            else:
+                key = self.chance.choice(list(self.items))
+                (self._modify if kind == "modify" else self._remove)(key)
+
+    def _insert(self, more: Typed) -> None:
+        provider = self.chance.choice(self.providers)
+        keys = {"pk": {"S": f"ORG#{provider}#{self.made:06d}"}, "sk": {"N": str(self.chance.randrange(100))}}
+        item = {**keys, **attributes(self.chance), **more, "version": {"N": "1"}}
+        key = provider, keys["pk"]["S"]
+        self.table.put_item(TableName=TABLE, Item=_binary(item))
+        self._expect(key, Change("dynamodb.insert", None, item))
+        if more:
+            self._expect(key, Change("dynamodb.remove", item, None))  # DynamoDB's own deed
+        else:
+            self.items[key] = item
+
+    def _modify(self, key: tuple[str, str]) -> None:
+        old = self.items[key]
+        version = {"N": str(int(old["version"]["N"]) + 1)}
+        if self.chance.random() < 0.5:
+            new = {name: old[name] for name in ("pk", "sk")} | attributes(self.chance) | {"version": version}
+            self.table.put_item(TableName=TABLE, Item=_binary(new))
+        else:
+            new = {**old, "version": version}
+            self.table.update_item(
+                TableName=TABLE,
+                Key={name: old[name] for name in ("pk", "sk")},
+                UpdateExpression="SET version = :version",
+                ExpressionAttributeValues={":version": version},
+            )
+        self._expect(key, Change("dynamodb.modify", old, new))
+        self.items[key] = new
+
+    def _remove(self, key: tuple[str, str]) -> None:
+        old = self.items.pop(key)
+        self.table.delete_item(TableName=TABLE, Key={name: old[name] for name in ("pk", "sk")})
+        self._expect(key, Change("dynamodb.remove", old, None))
+
+    def _expect(self, key: tuple[str, str], change: Change) -> None:
+        self.expected[key].append(change)
+        self.made += 1
+
+
+def make_table(cloud: LaptopCloud) -> str:
+    """A table with a stream and a time to live; the stream's ARN."""
+    table = cloud.client("dynamodb")
+    made = table.create_table(
+        TableName=TABLE,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "N"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    table.update_time_to_live(TableName=TABLE, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"})
+    return str(made["TableDescription"]["LatestStreamArn"])
+
+
+def deploy_with_table(cloud: LaptopCloud) -> dict[str, str]:
+    """Make the table, and have the stack write the change log from its stream; the parameters that say so."""
+    source = {"SourceStreamArn": make_table(cloud), "ProviderAttribute": PROVIDER_ATTRIBUTE}
+    cloud.update(parameters=source)
+    return source
+
+
+def run(
+    providers: int, changes: int, seed: int, template: Path, workdir: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Do it all; the report, as it is written to report.json."""
+    from laptop_cloud.cloud import LaptopCloud
+
+    started = time.monotonic()
+    names = provider_names(providers)
+    with LaptopCloud(template, {"MessageOrder": "key"}, workdir) as cloud:
+        deploy_with_table(cloud)
+        say(f"table {TABLE} has a stream, from which the stack writes the change log")
+        register(cloud, names)
+        writer, received = Writer(cloud.client("dynamodb"), names, random.Random(seed)), list[dict[str, Any]]()
+        now = datetime.now(UTC)
+        for number in range(ROUNDS):
+            writer.write(changes // ROUNDS)
+            say(f"{writer.made} changes of {len(writer.expected)} items were made")
+            ticked = cloud.tick(now + timedelta(minutes=number * FREQUENCY_MINUTES))
+            say(f"tick {number + 1}: {ticked['due']} due, {ticked['started']} started")
+            cloud.wait(RUNS_TIMEOUT)
+            received += drain(cloud.client("sqs"), cloud.outputs["ChangesQueueUrl"])
+            say(f"{len(received)} messages received")
+        faults = compare(writer.expected, received)
+        objects = _objects(cloud)
+    report = {
+        "ok": not faults,
+        "faults": faults,
+        "totals": {
+            "providers": len(names),
+            "items": len(writer.expected),
+            "changes": writer.made,
+            "kinds": dict(Counter(change.kind for all_ in writer.expected.values() for change in all_)),
+            "objects": objects,
+            "messages": len(received),
+        },
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    (workdir / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def summary(report: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Show a report in a few lines."""
+    totals = report["totals"]
+    say(", ".join(f"{count} {kind.removeprefix('dynamodb.')}" for kind, count in sorted(totals["kinds"].items())))
+    say(", ".join(f"{totals[name]} {name}" for name in ("providers", "items", "changes", "objects", "messages")))
+    for fault in report["faults"][:SHOWN_FAULTS]:
+        say(f"FAULT {fault}")
+    say(f"ok: {str(report['ok']).lower()}, {report['seconds']} s")
+
+
+def drain(sqs: Any, queue: str) -> list[dict[str, Any]]:
+    """Receive and delete every message of a FIFO queue, in its order; numbers with all their digits."""
+    bodies: list[dict[str, Any]] = []
+    while found := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+        bodies += [json.loads(message["Body"], parse_float=Decimal, parse_int=Decimal) for message in found]
+        entries = [{"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]} for n, message in enumerate(found)]
+        sqs.delete_message_batch(QueueUrl=queue, Entries=entries)
+    return bodies
+
+
+def compare(expected: dict[tuple[str, str], list[Change]], received: list[dict[str, Any]]) -> list[str]:
+    """What is not as it should be: missing, repeated, out of order, for somebody else, or of other values."""
+    by_key: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for body in received:
+        by_key[str(body["provider"]), str(body["data"]["keys"]["pk"])].append(body)
+    ids = Counter(str(body["id"]) for body in received)
+    faults = [f"{id_} came {count} times" for id_, count in ids.items() if count > 1]
+    faults += [f"{key}: nobody changed it" for key in by_key if key not in expected]
+    for key, changes in expected.items():
+        told = [(body["type"], body["data"].get("old"), body["data"].get("new")) for body in by_key.get(key, [])]
+        wanted = [(change.kind, change.old, change.new) for change in changes]
+        if [kind for kind, _, _ in told] != [kind for kind, _, _ in wanted]:
+            faults.append(f"{key}: {len(wanted)} changes, but {[kind for kind, _, _ in told]}")
+        elif any(
+            plain(typed) != _sorted_sets(typed, value)
+            for want, got in zip(wanted, told, strict=True)
+            for typed, value in zip(want[1:], got[1:], strict=True)
+        ):
+            faults.append(f"{key}: other values than the table had")
+    return faults
+
+
+def plain(item: Typed | None) -> dict[str, Any] | None:
+    """An item in plain values, sets as sorted lists; its own rules, none of the job's code."""
+    return None if item is None else {name: _plain(typed) for name, typed in item.items()}
+
+
+def _plain(typed: Typed) -> Any:
+    ((kind, value),) = typed.items()
+    if kind == "N":
+        return Decimal(value)
+    if kind == "NULL":
+        return None
+    if kind == "M":
+        return plain(value)
+    if kind == "L":
+        return [_plain(element) for element in value]
+    if kind == "NS":
+        return sorted(Decimal(element) for element in value)
+    return sorted(value) if kind in ("SS", "BS") else value
+
+
+def _sorted_sets(item: Typed | None, value: Any) -> Any:
+    """A message's item with the lists sorted that are sets in the table, for a set has no order."""
+    if not isinstance(value, dict) or item is None:
+        return value
+    sets = {name for name, typed in item.items() if next(iter(typed)) in ("SS", "NS", "BS")}
+    return {name: sorted(one) if name in sets and isinstance(one, list) else one for name, one in value.items()}
+
+
+def _binary(item: Typed) -> Typed:
+    """As boto3 takes it: bytes where JSON has base64."""
+    return {
+        name: {"B": base64.b64decode(typed["B"])}
+        if "B" in typed
+        else {"BS": [base64.b64decode(one) for one in typed["BS"]]}
+        if "BS" in typed
+        else typed
+        for name, typed in item.items()
+    }
+
+
+def _objects(cloud: LaptopCloud) -> int:
+    bucket, _, prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
+    pages = cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix + "/")
+    return sum(page.get("KeyCount", 0) for page in pages)

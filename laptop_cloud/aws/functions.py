@@ -1,0 +1,210 @@
+"""Real Lambda handlers, each concurrent invocation in a warm process of its own, as on AWS.
+
+Names, handlers, environments and timeouts are read from the functions that were made from the template. What AWS
+answers when a handler fails, times out or is throttled is answered here too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import threading
+import uuid
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from moto.core.exceptions import JsonRESTError
+
+from laptop_cloud.aws.logs import LogWriter
+from laptop_cloud.aws.sandbox import Answer, Function, Sandbox
+
+RETRY_SECONDS = 1.0
+"""Pause before the second try of an asynchronous invocation, twice that before the third (AWS: 60 and 120)."""
+KEPT_PROCESSES = 20
+"""Busy and idle together; each takes about 50 MB. On AWS idle ones stay as well, whatever may be busy at once."""
+
+
+class TooManyRequestsError(JsonRESTError):
+    """AWS's answer when the account's concurrency is used up."""
+
+    code = 429
+
+    def __init__(self) -> None:
+        super().__init__("TooManyRequestsException", "Rate Exceeded.")
+
+
+@dataclass
+class FunctionRunner:
+    """Runs the functions that moto holds."""
+
+    endpoint: str
+    """URL of the laptop cloud."""
+    workdir: Path
+    """What a handler prints goes to logs/{function}.log in it; functions/ takes unpacked packages."""
+    log_writer: LogWriter
+    log_groups: Mapping[str, str]
+    """Function name -> the log group that the template names for it."""
+    principal: Callable[[str], str]
+    """Role ARN -> access key id."""
+    send_message: Callable[[str, str], None]
+    """Takes the ARN of a queue and an event that could not be delivered."""
+    concurrency: int
+    """How many invocations may run at once in the account."""
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._busy: list[Sandbox] = []
+        self._idle: list[Sandbox] = []  # the one that was used last is the last
+        self._unpacked: dict[str, Path] = {}
+        self._stopped = threading.Event()
+
+    def invoke(self, made: Any, payload: bytes, invocation_type: str, headers: dict[str, str]) -> bytes:
+        """Lambda's Invoke for one of moto's functions: the event as JSON, RequestResponse, Event or DryRun, and the
+        answer's headers, of which x-amz-function-error is set when the handler failed.
+
+        Raises
+        ------
+        TooManyRequestsError
+            The account's concurrency is used up.
+        """
+        event = json.loads(payload or b"{}")
+        if invocation_type == "DryRun":
+            return b""
+        if invocation_type == "Event":
+            threading.Thread(target=self._invoke_async, args=(made, event), daemon=True).start()
+            return b""
+        answer = self.call(made, event, str(uuid.uuid4()))
+        if answer.error is not None:
+            headers["x-amz-function-error"] = "Unhandled"
+        return answer.payload()
+
+    def call(self, made: Any, event: Any, request_id: str) -> Answer:
+        """Run the handler of one of moto's functions on `event`, within the account's concurrency."""
+        sandbox = self._take(self.function(made))
+        try:
+            return sandbox.call(event, request_id)
+        finally:
+            self._give_back(sandbox)
+            self.log_writer.put(sandbox.function.log_group, sandbox.function.log_stream, sandbox.log)
+
+    def function(self, made: Any) -> Function:
+        """What is needed to run one of moto's functions."""
+        variables = tuple(sorted((name, str(value)) for name, value in (made.environment_vars or {}).items()))
+        return Function(
+            name=made.function_name,
+            arn=made.function_arn,
+            handler=made.handler,
+            code=self._unpack(made.code_bytes),
+            environment=variables,
+            timeout=int(made.timeout),
+            memory=int(made.memory_size),
+            principal=self.principal(made.role),
+            log_group=self.log_groups.get(made.function_name, f"/aws/lambda/{made.function_name}"),
+            version=str(made.version),
+        )
+
+    def pids(self) -> list[int]:
+        """Processes that are alive."""
+        with self._lock:
+            return [box.pid for box in (*self._busy, *(box for box in self._idle if box.alive()))]
+
+    def stop(self) -> None:
+        """End every process."""
+        self._stopped.set()
+        with self._lock:
+            for sandbox in (*self._busy, *self._idle):
+                sandbox.kill()
+
+    def _take(self, function: Function) -> Sandbox:
+        """A warm process of the function, else a new one, for which the one that was idle longest may have to go.
+
+        A changed environment or code is another function here, as on AWS.
+        """
+        with self._lock:
+            if len(self._busy) >= self.concurrency or self._stopped.is_set():
+                raise TooManyRequestsError
+            for sandbox in [box for box in self._idle if not box.alive()]:
+                self._idle.remove(sandbox)  # it died while it was frozen: AWS would not use it either
+                sandbox.kill()
+            for sandbox in reversed(self._idle):
+                if sandbox.function == function:
+                    self._idle.remove(sandbox)
+                    break
+            else:
+                if self._idle and len(self._busy) + len(self._idle) >= KEPT_PROCESSES:
+                    self._idle.pop(0).kill()
+                sandbox = Sandbox(function, self.endpoint, self.workdir / "logs" / f"{function.name}.log")
+            self._busy.append(sandbox)
+            return sandbox
+
+    def _give_back(self, sandbox: Sandbox) -> None:
+        with self._lock:
+            self._busy.remove(sandbox)
+            if sandbox.alive() and not self._stopped.is_set():
+                self._idle.append(sandbox)
+
+    def _unpack(self, package: bytes) -> Path:
+        digest = hashlib.sha256(package).hexdigest()
+        with self._lock:
+            if digest not in self._unpacked:
+                folder = self.workdir / "functions" / digest[:16]
+                with zipfile.ZipFile(io.BytesIO(package)) as archive:
+                    archive.extractall(folder)
+                self._unpacked[digest] = folder
+            return self._unpacked[digest]
+
+    def _invoke_async(self, made: Any, event: Any) -> None:
+        """As AWS invokes asynchronously: tried again at most twice, then sent to the destination or dead-letter queue.
+
+        Source: Lambda Developer Guide, "How Lambda handles errors and retries with asynchronous invocation".
+        """
+        settings = made.event_invoke_config[-1].config if made.event_invoke_config else {}
+        tries = 1 + int(settings.get("MaximumRetryAttempts", 2))
+        request_id = str(uuid.uuid4())
+        answer = Answer()
+        for attempt in range(tries):
+            if attempt and self._stopped.wait(attempt * RETRY_SECONDS):
+                return
+            answer = self._try(made, event, request_id)
+            if answer.error is None:
+                return
+        self._undelivered(made, settings, event, request_id, tries, answer)
+
+    def _try(self, made: Any, event: Any, request_id: str) -> Answer:
+        while not self._stopped.is_set():
+            try:
+                return self.call(made, event, request_id)
+            except TooManyRequestsError:  # AWS keeps a throttled event and tries for up to six hours
+                self._stopped.wait(RETRY_SECONDS)
+        return Answer()
+
+    def _undelivered(
+        self, made: Any, settings: Mapping[str, Any], event: Any, request_id: str, tries: int, answer: Answer
+    ) -> None:
+        error = answer.error or {}
+        published = made.version != "$LATEST"  # and its number ends its ARN
+        destination = settings.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+        if destination:
+            record = {
+                "version": "1.0",
+                "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "requestContext": {
+                    "requestId": request_id,
+                    "functionArn": made.function_arn if published else f"{made.function_arn}:$LATEST",
+                    "condition": "RetriesExhausted",
+                    "approximateInvokeCount": tries,
+                },
+                "requestPayload": event,
+                "responseContext": {
+                    "statusCode": 200,
+                    "executedVersion": str(made.version),
+                    "functionError": "Unhandled",
+                },
+                "responsePayload": error,
+            }
+            self.send_message(destination, json.dumps(record))

@@ -1,0 +1,262 @@
+"""AWS's services in one process: moto behind one port, and what runs functions, job runs and REST APIs for it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from moto.awslambda.utils import get_backend
+from moto.core.config import default_user_config
+from moto.dynamodb.models import dynamodb_backends
+from moto.events.models import events_backends
+from moto.moto_api._internal.models import moto_api_backend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+from laptop_cloud.aws import event_bus, job_runs, repairs
+from laptop_cloud.aws.account import ACCOUNT_ID, OPERATOR, REGION, aws_client, process_environment
+from laptop_cloud.aws.api_gateway import ApiGateway, Proxy
+from laptop_cloud.aws.event_sources import QueuePoller
+from laptop_cloud.aws.functions import FunctionRunner
+from laptop_cloud.aws.job_runs import JobRunner
+from laptop_cloud.aws.logs import LogWriter
+from laptop_cloud.aws.repairs.hooks import Hooks, connect
+from laptop_cloud.aws.spark_driver import Drivers
+from laptop_cloud.aws.stream_sources import StreamPoller
+from laptop_cloud.errors import LaptopCloudError
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+"""WSGI."""
+
+_moto_as_it_comes = default_user_config.copy()
+
+
+class Settings(TypedDict, total=False):
+    """What may be otherwise in one laptop cloud."""
+
+    port: int
+    """Of the AWS endpoint; 0, the default, for any free one."""
+    drivers: Drivers
+    """Spark drivers of somebody else, who ends them. Without, Glue runs start some when they need them."""
+    warm: int
+    """How many Spark drivers to start at once, because there will be Glue runs; 0 by default."""
+    concurrency: int
+    """How many Lambda invocations may run at once; above it Lambda throttles. 10 by default, as in a new account."""
+    glue_minute: float
+    """Seconds that a minute of a Glue timeout lasts; 60 by default."""
+    around: Callable[[Application], Application]
+    """Gives a WSGI application to be called in place of moto's; a seam for tests that look at calls, or break them."""
+
+
+class Services:
+    """An AWS account without a stack, up from the moment it is made, in a folder for its state and logs.
+
+    Attributes
+    ----------
+    endpoint
+        URL for `aws --endpoint-url`.
+    roles
+        Role ARN -> its logical id, which is the access key id of its calls.
+    log_groups
+        Function name -> its log group, where the template names one.
+    api_urls
+        REST API id -> URL on this machine.
+
+    Raises
+    ------
+    LaptopCloudError
+        The port is taken.
+    """
+
+    def __init__(self, workdir: Path, **settings: Unpack[Settings]) -> None:
+        self.roles: dict[str, str] = {}
+        self.log_groups: dict[str, str] = {}
+        self.api_urls: dict[str, str] = {}
+        self._apis: list[ApiGateway] = []
+        self._pollers: list[QueuePoller | StreamPoller] = []
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._clients_lock = threading.Lock()
+        for stale in ("logs", "functions"):
+            shutil.rmtree(workdir / stale, ignore_errors=True)
+            (workdir / stale).mkdir(parents=True)
+        _configure_moto()
+        self._prepared = _Prepared(DomainDispatcherApplication(create_backend_app))
+        application: Application = self._prepared
+        if "around" in settings:
+            application = settings["around"](application)
+        port = settings.get("port", 0)
+        try:
+            self._server = make_server(
+                "127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler
+            )
+        except SystemExit:  # werkzeug's way of saying that the port is taken
+            another = f"make up ARGS='--port {port + 1}'"
+            raise LaptopCloudError(f"Port {port} is taken. Choose another: {another}, or --port 0 for any.") from None
+
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        os.environ["MOTO_PORT"] = str(self._server.server_port)  # where moto's interpreter calls services
+        threading.Thread(target=self._server.serve_forever, name="aws", daemon=True).start()
+        log_writer = LogWriter()
+        self._functions = FunctionRunner(
+            self.endpoint,
+            workdir,
+            log_writer,
+            self.log_groups,
+            self.principal,
+            self._send_to_queue,
+            settings.get("concurrency", 10),
+        )
+        self._drivers = settings.get("drivers") or Drivers(workdir / "logs" / "spark-drivers.log")
+        self._drivers_of_others = "drivers" in settings
+        self._drivers.warm_up(settings.get("warm", 0))
+        self._jobs = JobRunner(
+            drivers=self._drivers,
+            environment=lambda role: process_environment(self.endpoint, self.principal(role)),
+            read=self._read_object,
+            logs=workdir / "logs",
+            log_writer=log_writer,
+            minute=settings.get("glue_minute", 60.0),
+        )
+        hooks = Hooks(
+            self._functions.invoke,
+            self._jobs.start,
+            self._jobs.stop_run,
+            self._execution_changed,
+            self.principal,
+            lambda: self._functions.concurrency,
+        )
+        connect(hooks)
+
+    def stop(self) -> None:
+        """End every process and thread that was started, and forget all resources."""
+        for poller in self._pollers:
+            poller.stop()
+        for api in self._apis:
+            api.stop()
+        self._functions.stop()
+        self._jobs.stop()
+        if not self._drivers_of_others:
+            self._drivers.stop()
+        connect(None)
+        self._server.shutdown()
+        self._server.server_close()
+        moto_api_backend.reset()
+        default_user_config.update(_moto_as_it_comes)
+
+    def client(self, service: str, principal: str = OPERATOR) -> Any:
+        """A boto3 client of this account."""
+        key = (service, principal)
+        with self._clients_lock:
+            if key not in self._clients:
+                self._clients[key] = aws_client(service, self.endpoint, principal)
+            return self._clients[key]
+
+    def before_requests(self, service: str, prepare: Callable[[], None]) -> None:
+        """Have `prepare` run once, before the next request for a service is answered."""
+        self._prepared.waiting[service] = prepare
+
+    def processes(self) -> list[int]:
+        """Process ids of the handlers and Spark drivers that are alive."""
+        return self._functions.pids() + self._drivers.pids()
+
+    def open_api(self, proxy: Proxy) -> None:
+        """Make a REST API reachable on this machine."""
+        api = ApiGateway(proxy, self._invoke_for_api)
+        self._apis.append(api)
+        self.api_urls[proxy.api_id] = api.url
+
+    def function(self, name: str) -> dict[str, Any]:
+        """A function's `laptop_cloud.aws.sandbox.Function` as plain data, for another process."""
+        made = get_backend(ACCOUNT_ID, REGION).get_function(name)
+        function = self._functions.function(made)
+        return {**asdict(function), "code": str(function.code)}
+
+    def add_event_source(self, mapping_id: str) -> None:
+        """Poll for an event source mapping that was made."""
+        backend = get_backend(ACCOUNT_ID, REGION)
+        mapping = backend.get_event_source_mapping(mapping_id)
+        assert mapping is not None
+        role = self.principal(backend.get_function(mapping.function_arn).role)
+        *_, service = mapping.event_source_arn.split(":")[:3]
+        functions = self.client("lambda", service)
+        if service == "sqs":
+            self._pollers.append(QueuePoller(mapping, self.client("sqs", role), functions))
+            return
+        tables = dynamodb_backends[ACCOUNT_ID][REGION]
+        table = tables.get_table(mapping.event_source_arn.split("/")[1])
+        table.lambda_event_source_mappings.clear()  # moto would invoke at each write, and not in batches
+        self._pollers.insert(0, StreamPoller(mapping, table, lambda name: self.client(name, role), functions))
+
+    def deliver_events(self) -> None:
+        """See `laptop_cloud.cloud.LaptopCloud.deliver_events`."""
+        for poller in self._pollers:  # streams first: what they bring becomes news
+            poller.hurry()
+
+    def principal(self, role: str) -> str:
+        """The access key id under which a role's calls are made: its logical id, else its name."""
+        by_name = {arn.rpartition("/")[2]: logical_id for arn, logical_id in self.roles.items()}
+        name = role.rpartition("/")[2]
+        return by_name.get(name) or name or "unknown"
+
+    # ---- what services do for each other
+
+    def _execution_changed(self, execution: Any) -> None:
+        rules = list(events_backends[ACCOUNT_ID][REGION].event_buses["default"].rules.values())
+        event_bus.deliver(event_bus.execution_status_event(execution), rules, self._invoke_async)
+
+    def _invoke_for_api(self, function_arn: str, event: dict[str, Any]) -> tuple[Any, int | None]:
+        client = self.client("lambda", "apigateway")
+        try:
+            answer = client.invoke(FunctionName=function_arn, Payload=json.dumps(event).encode())
+        except client.exceptions.TooManyRequestsException:
+            return None, 500
+        return json.loads(answer["Payload"].read()), 502 if "FunctionError" in answer else None
+
+    def _invoke_async(self, function_arn: str, payload: bytes) -> None:
+        client = self.client("lambda", "events")
+        client.invoke(FunctionName=function_arn, InvocationType="Event", Payload=payload)
+
+    def _send_to_queue(self, queue_arn: str, body: str) -> None:
+        sqs = self.client("sqs", "lambda")
+        sqs.send_message(
+            QueueUrl=sqs.get_queue_url(QueueName=queue_arn.rpartition(":")[2])["QueueUrl"], MessageBody=body
+        )
+
+    def _read_object(self, location: str) -> bytes:
+        bucket, _, key = location.removeprefix("s3://").partition("/")
+        return bytes(self.client("s3", "glue").get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+class _Prepared:
+    """A WSGI application some of whose services are prepared when they are first asked."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._lock = threading.Lock()
+        self.waiting: dict[str, Callable[[], None]] = {}
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if self.waiting:
+            with self._lock:
+                for service in [name for name in self.waiting if f"/{name}/" in environ.get("HTTP_AUTHORIZATION", "")]:
+                    self.waiting[service]()
+                    del self.waiting[service]  # not before it is prepared: until then others wait for the lock
+        return self._application(environ, start_response)
+
+
+def _configure_moto() -> None:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)  # it reports every failure it then handles
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    default_user_config["lambda"] = {"use_docker": False}
+    os.environ.pop("AWS_PROFILE", None)  # a profile that is not there would stop every boto3 client
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+    job_runs.let_runs_be_real()
+    repairs.apply_all()

@@ -1,1 +1,0 @@
-"""The laptop cloud: the deployable system, run from its own template.yaml, with no AWS account and no container."""

@@ -1,5 +1,0 @@
-"""AWS on this machine: moto, its repairs, and what runs functions, jobs and REST APIs for it."""
-
-from local.aws import lighter
-
-lighter.apply()

@@ -1,0 +1,99 @@
+"""The account's Lambda concurrency: so many invocations at once, and no more; and how many processes are kept."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from laptop_cloud.aws import functions
+from laptop_cloud.cloud import LaptopCloud
+from tests.harness.waiting import HANG_SECONDS, eventually
+
+from .conftest import FIXTURES
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
+    template = FIXTURES / "concurrency" / "template.yaml"
+    with LaptopCloud(template, workdir=tmp_path_factory.mktemp("two"), concurrency=2) as up:
+        yield up
+
+
+def invoke(cloud: LaptopCloud, logical_id: str, event: dict[str, Any]) -> Any:
+    name = cloud.physical_id(logical_id)
+    answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
+    return json.loads(answer["Payload"].read())
+
+
+def take(cloud: LaptopCloud, queue: str) -> None:
+    """Wait for one message of a queue."""
+    sqs, url = cloud.client("sqs"), cloud.physical_id(queue)
+    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages"), queue)
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+@contextmanager
+def running(cloud: LaptopCloud, *functions: str) -> Iterator[None]:
+    """These functions run until the block is left."""
+    threads = [threading.Thread(target=invoke, args=(cloud, name, {"hold": True})) for name in functions]
+    for thread in threads:
+        thread.start()
+        take(cloud, "Held")
+    try:
+        yield
+    finally:
+        for _ in threads:
+            cloud.client("sqs").send_message(QueueUrl=cloud.physical_id("Release"), MessageBody="go on")
+        for thread in threads:
+            thread.join()
+
+
+def test_above_the_account_s_concurrency_lambda_throttles_whatever_the_function(cloud: LaptopCloud) -> None:
+    client = cloud.client("lambda")
+    with running(cloud, "One", "Two"), pytest.raises(client.exceptions.TooManyRequestsException) as throttled:
+        invoke(cloud, "Three", {})
+    assert throttled.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+    assert invoke(cloud, "Three", {})
+
+
+def test_a_state_machine_is_told_by_the_error_s_name(cloud: LaptopCloud) -> None:
+    states, arn = cloud.client("stepfunctions"), cloud.physical_id("Machine")
+    with running(cloud, "One", "Two"):
+        states.start_execution(stateMachineArn=arn, name="throttled")
+        cloud.wait(HANG_SECONDS)
+    states.start_execution(stateMachineArn=arn, name="free")
+    cloud.wait(HANG_SECONDS)
+    assert [json.loads(execution["output"]) for execution in cloud.executions()] == ["throttled", "ran"]
+
+
+def test_an_api_answers_500_for_a_function_that_is_throttled(cloud: LaptopCloud) -> None:
+    with running(cloud, "Two", "Three"), pytest.raises(urllib.error.HTTPError, match="500"):
+        urllib.request.urlopen(cloud.outputs["Url"], timeout=HANG_SECONDS)  # noqa: S310 - own URL
+
+
+def test_an_asynchronous_invocation_waits_until_there_is_room(cloud: LaptopCloud) -> None:
+    with running(cloud, "One", "Two"):
+        cloud.client("lambda").invoke(
+            FunctionName=cloud.physical_id("Three"), InvocationType="Event", Payload=b'{"hold": false}'
+        )
+    take(cloud, "Held")
+
+
+def test_idle_processes_are_kept_up_to_a_number_and_the_one_idle_longest_makes_room(
+    cloud: LaptopCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = {name: invoke(cloud, name, {}) for name in ("One", "Two", "Three")}
+    assert {name: invoke(cloud, name, {}) for name in first} == first, "more are kept than may be busy at once"
+
+    monkeypatch.setattr(functions, "KEPT_PROCESSES", len(cloud.processes()))
+    with running(cloud, "One", "One"):  # one of which is new
+        assert len(cloud.processes()) == functions.KEPT_PROCESSES
+    assert invoke(cloud, "Three", {}) == first["Three"]
+    assert invoke(cloud, "Two", {}) != first["Two"], "it was idle longest"

@@ -1,0 +1,38 @@
+"""SIGKILL of a handler's process looks as on AWS, where it may be out of memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Any
+
+from laptop_cloud.cloud import LaptopCloud
+from tests.harness.children import alive
+from tests.harness.waiting import eventually
+
+
+def invoke(cloud: LaptopCloud, event: Any) -> tuple[Any, str | None]:
+    answer = cloud.client("lambda").invoke(
+        FunctionName=cloud.physical_id("EchoFunction"), Payload=json.dumps(event).encode()
+    )
+    return json.loads(answer["Payload"].read()), answer.get("FunctionError")
+
+
+def test_a_handler_that_is_killed_at_work_is_answered_with_the_words_of_aws(cloud: LaptopCloud) -> None:
+    failed, error = invoke(cloud, {"kill": True})
+
+    assert error == "Unhandled"
+    assert failed["errorType"] == "Runtime.ExitError"
+    assert failed["errorMessage"].endswith("Error: Runtime exited with error: signal: killed")
+
+
+def test_a_process_that_was_killed_while_it_was_idle_is_not_used_again(cloud: LaptopCloud) -> None:
+    pid = invoke(cloud, {})[0]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not alive({pid}), "the end of the process")
+
+    after, error = invoke(cloud, {})
+
+    assert error is None
+    assert after["pid"] != pid

@@ -1,0 +1,42 @@
+"""Each repair of moto is needed, and works."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from laptop_cloud.aws.repairs import REPAIRS
+from tests.harness.children import run
+
+PROBES = Path(__file__).with_name("moto_probes.py")
+ROOT = Path(__file__).parents[2]
+NAMES = [repair.__name__ for repair in REPAIRS]
+
+
+@cache
+def probed(kind: str) -> dict[str, bool]:
+    """What a fresh process sees, with moto as it is installed or with the repairs."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = run([sys.executable, str(PROBES), kind], env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, bool] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_every_repair_has_a_probe() -> None:
+    assert list(probed("repaired")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_moto_still_needs_the_repair(name: str) -> None:
+    assert probed("stock")[name] is False, f"moto now does it by itself: remove {name} from laptop_cloud/aws/repairs/"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_repair_makes_moto_do_as_aws_does(name: str) -> None:
+    assert probed("repaired")[name] is True

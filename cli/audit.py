@@ -1,6 +1,6 @@
 """Which objects of a provider has no run taken? Compares its objects with every manifest that was worked off.
 
-A run looks back only as far as the overlap. An object that turns up later than that (or whose key breaks the order
+A run looks back only as far as the lookback. An object that turns up later than that (or whose key breaks the order
 that `KeyTimeFormat` promises) is taken by no run; nothing tells until somebody compares. Nor does anything tell that
 an object was deleted whose messages or files are out. Costs a listing of all objects of the provider, and two reads for
 each of its runs.

@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cli.errors import AccessError, UsageError
-from fanout.adapters import DynamoLedger, DynamoNews, S3Objects
+from fanout.adapters import DynamoLedger, DynamoPending, S3Objects
 from fanout.settings import ClaimSettings, DispatchSettings
 
 if TYPE_CHECKING:
@@ -167,9 +167,9 @@ class Deployment:
         return DynamoLedger(self.client("dynamodb"), self.output("RunLedgerTable"))
 
     @cached_property
-    def news(self) -> DynamoNews:
-        """Who has news."""
-        return DynamoNews(self.client("dynamodb"), self.output("RunLedgerTable"))
+    def pending(self) -> DynamoPending:
+        """Who has pending objects."""
+        return DynamoPending(self.client("dynamodb"), self.output("RunLedgerTable"))
 
     @cached_property
     def objects(self) -> S3Objects:

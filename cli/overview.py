@@ -15,9 +15,9 @@ from enum import StrEnum
 
 from fanout.dispatcher import ProviderList
 from fanout.ledger import LedgerStore, ProviderState, is_live
-from fanout.news import News
+from fanout.pending import Pending
 from fanout.providers import ProviderEntry, parse_entries
-from fanout.recovery import LiveExecutions, dead_runs
+from fanout.recovery import LiveExecutions, orphaned_runs
 from fanout.schedule import ToDo, Verdict, decide, is_due, last_success, overdue_minutes
 
 
@@ -50,7 +50,7 @@ class Standing:
         How long it has been due with something to do.
     engine
         Of the run in progress, once that was planned.
-    news
+    pending
         What is waiting, as far as S3 told of it; None when nothing is known to wait.
     """
 
@@ -63,7 +63,7 @@ class Standing:
     run_id: str | None = None
     why: str | None = None
     engine: str | None = None
-    news: News | None = None
+    pending: Pending | None = None
     group: str | None = None
 
 
@@ -88,15 +88,15 @@ def survey(
     executions: LiveExecutions,
     now: datetime,
     late_after: timedelta,
-    news: Mapping[str, News] | None = None,
+    pending: Mapping[str, Pending] | None = None,
     sweep: timedelta = timedelta(0),
 ) -> Overview:
     """Look at every provider.
 
     Parameters
     ----------
-    news, sweep
-        Who has news, and how often anyone is looked at without; None when every due provider is started.
+    pending, sweep
+        Who has pending objects, and how often anyone is looked at without; None when every due provider is started.
     late_after
         How long a provider may be due before it counts as late; two ticks are normal when places are scarce.
     """
@@ -106,12 +106,12 @@ def survey(
     entries, faults = parse_entries(listed, now)
     standings = [Standing(name, Condition.INVALID, why=str(fault)) for name, fault in faults.items()]
     held = {state.provider: state for state in attention.result() if state.lease}
-    behind = {state.provider for state in attention.result() if state.behind}
-    todo = ToDo(news, behind, sweep)
+    backlogs = {state.provider for state in attention.result() if state.has_backlog}
+    todo = ToDo(pending, backlogs, sweep)
     wanted = [name for name, entry in entries.items() if name not in held and _needs_ledger(name, entry, todo, now)]
     states = {**ledger.get_many(wanted), **held}
     leases = {name: state.lease for name, state in held.items() if state.lease}
-    dead = dead_runs(leases, executions, now, note=lambda text: None)  # who is not known to be dead counts as alive
+    dead = orphaned_runs(leases, executions, now, note=lambda text: None)  # who is not known to be dead counts as alive
     for name, entry in entries.items():
         state = states.get(name) or ProviderState(provider=name)
         standings.append(stand(entry, state, todo, now, late_after, dead.get(name)))
@@ -143,7 +143,7 @@ def stand(
 
     def standing(condition: Condition, run_id: str | None = None, why: str | None = None) -> Standing:
         engine = lease.plan.engine if lease and lease.plan and run_id == lease.run_id else None
-        news = todo.news.get(state.provider) if todo.news else None
+        pending = todo.pending.get(state.provider) if todo.pending else None
         return Standing(
             provider=state.provider,
             condition=condition,
@@ -154,7 +154,7 @@ def stand(
             run_id=run_id,
             why=why,
             engine=engine,
-            news=news,
+            pending=pending,
             group=entry.group,
         )
 

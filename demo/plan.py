@@ -25,8 +25,8 @@ class Plan:
     """Provider, one of the same -> objects that turn up before the second tick."""
     corrupt: str | None = None
     """Provider whose one object is corrupt at the first tick."""
-    small_run_max_bytes: int = 0
-    """Override of the template's SmallRunMaxBytes, so that both engines have something to do."""
+    lambda_max_bytes: int = 0
+    """Override of the template's LambdaMaxBytes, so that both engines have something to do."""
     job: str = "change_log"
     """The template's Job."""
 
@@ -36,14 +36,14 @@ class Plan:
         return sorted(self.first)
 
     @property
-    def news(self) -> set[str]:
+    def pending(self) -> set[str]:
         """Providers that have something new at the second tick."""
         return {*self.second, *([self.corrupt] if self.corrupt else [])}
 
     @property
     def large(self) -> set[str]:
         """Providers whose first run is one for Glue."""
-        return {provider for provider in self.first if self.size(provider) > self.small_run_max_bytes}
+        return {provider for provider in self.first if self.size(provider) > self.lambda_max_bytes}
 
     def size(self, provider: str) -> int:
         """Bytes of a provider's objects at the first tick."""
@@ -101,4 +101,4 @@ def with_threshold(plan: P) -> P:
     """Put the threshold between the sizes so that the larger half, but 3 to 12 providers, run on PySpark."""
     sizes = sorted((plan.size(provider) for provider in plan.first), reverse=True)
     large = min(12, max(3, len(sizes) // 2))
-    return replace(plan, small_run_max_bytes=sizes[large] if large < len(sizes) else 0)
+    return replace(plan, lambda_max_bytes=sizes[large] if large < len(sizes) else 0)

@@ -50,7 +50,7 @@ def run(plan: Plan, template: Path, workdir: Path, screen: Screen, stage: type[S
     screen.show("start", [(name, "", "", "getting ready", *[""] * 4) for name in plan.providers])
     from laptop_cloud.cloud import LaptopCloud  # takes seconds to import: after the first sign of life
 
-    override: dict[str, object] = {"SmallRunMaxBytes": plan.small_run_max_bytes}
+    override: dict[str, object] = {"LambdaMaxBytes": plan.lambda_max_bytes}
     override |= {"Job": plan.job} if plan.job != "change_log" else {}
     large = len(plan.large)
     told = " ".join(f"{name}={value}" for name, value in override.items())
@@ -86,7 +86,7 @@ class Stage:
         self._cloud = cloud
         self._screen = screen
         self._bucket, _, self._prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
-        self._watcher = RunWatcher(cloud, cloud.outputs["DataBucketName"], plan.small_run_max_bytes)
+        self._watcher = RunWatcher(cloud, cloud.outputs["DataBucketName"], plan.lambda_max_bytes)
         self._messages: dict[str, Messages] = {}
         self._ticks: list[dict[str, Any]] = []
         self._tick_runs: list[list[Run]] = []
@@ -176,13 +176,13 @@ class Stage:
                 "executions": sum(len(runs) for runs in self._tick_runs),
                 "job_runs": len(self._cloud.job_runs()),
             },
-            "small_run_max_bytes": self._plan.small_run_max_bytes,
+            "lambda_max_bytes": self._plan.lambda_max_bytes,
             "ticks": self._ticks,
         }
 
     def _provider_report(self, name: str, found: Any) -> dict[str, Any]:
         runs = [run for tick in self._tick_runs for run in tick if run.provider == name]
-        working = [run for run in runs if run.engine in ("glue", "small")]
+        working = [run for run in runs if run.engine in ("glue", "lambda")]
         largest = max(working, key=lambda run: run.rows or 0, default=None)
         return {
             "status": runs[-1].state if runs else "never run",
@@ -201,10 +201,10 @@ class Stage:
                 should_fail = number == 1 and run.provider == self._plan.corrupt
                 if (run.status == "FAILED") != should_fail:
                     faults.append(f"tick {number}: the run of {run.provider} ended as {run.status}")
-            wanted = set(self._plan.providers) if number == 1 else self._plan.news
+            wanted = set(self._plan.providers) if number == 1 else self._plan.pending
             started = {run.provider for run in runs}
             faults += [f"tick {number}: {name} was not started" for name in sorted(wanted - started)]
-            for run in runs:  # who is started without news is swept, and has nothing to send
+            for run in runs:  # who is started without pending objects is swept, and has nothing to send
                 if run.provider not in wanted and run.rows:
                     faults.append(f"tick {number}: {run.provider} had nothing new, but took {run.rows} rows")
         return faults

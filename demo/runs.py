@@ -18,7 +18,7 @@ class Run:
     provider: str
     status: str
     engine: str = ""
-    """"glue", "small", "none" (nothing was new), or "" while that is not known."""
+    """"glue", "lambda", "none" (nothing was new), or "" while that is not known."""
     state: str = ""
     """What it is doing, or how it ended, in a word."""
     objects: int | None = None
@@ -32,14 +32,14 @@ class Run:
 class RunWatcher:
     """Reads the runs' progress; what was written once, and an execution that has ended, is read once.
 
-    Manifests and results lie below runs/ of the bucket. Up to `small_run_max_bytes` a run is a small one, which names
+    Manifests and results lie below runs/ of the bucket. Up to `lambda_max_bytes` a run is a small one, which names
     its engine before it has begun.
     """
 
-    def __init__(self, cloud: LaptopCloud, bucket: str, small_run_max_bytes: int) -> None:
+    def __init__(self, cloud: LaptopCloud, bucket: str, lambda_max_bytes: int) -> None:
         self._cloud = cloud
         self._bucket = bucket
-        self._small_run_max_bytes = small_run_max_bytes
+        self._lambda_max_bytes = lambda_max_bytes
         self._files: dict[str, dict[str, dict[str, Any]]] = {"manifest": {}, "result": {}}
         self._read: set[str] = set()
         self._executions: dict[str, dict[str, Any]] = {}
@@ -80,7 +80,7 @@ class RunWatcher:
         if manifest is not None:
             run.objects = len(manifest["objects"])
             size = sum(stored["size"] for stored in manifest["objects"])
-            run.engine = "small" if size <= self._small_run_max_bytes else "glue"
+            run.engine = "lambda" if size <= self._lambda_max_bytes else "glue"
         if status == "RUNNING":
             run.state = "claiming" if manifest is None else job_run_state.lower()
         if result is not None:

@@ -127,12 +127,12 @@ class PlainScreen(Screen):
         if len(rows) <= MOST_ROWS:
             for row in rows:
                 cells = zip(COLUMNS[1:-1], row[1:-1], strict=True)  # seconds run on by themselves
-                self._say_news(f"{title}: {row[0]:<12}", "  ".join(f"{name}={cell}" for name, cell in cells if cell))
+                self._say_pending(f"{title}: {row[0]:<12}", "  ".join(f"{name}={cell}" for name, cell in cells if cell))
         elif time.monotonic() >= self._next_counts or all(row[_STATE] in ("succeeded", "failed") for row in rows):
             self._next_counts = time.monotonic() + 2
-            self._say_news(f"{title}:", counts(rows))
+            self._say_pending(f"{title}:", counts(rows))
 
-    def _say_news(self, what: str, state: str) -> None:
+    def _say_pending(self, what: str, state: str) -> None:
         if self._shown.get(what) != state:
             self._shown[what] = state
             self.say(f"{what} {state}")

@@ -148,7 +148,7 @@ class StandardStage(Stage):
                 "job_runs": len(self._cloud.job_runs()),
             },
             "table": str(self._cloud.workdir / TABLE),
-            "small_run_max_bytes": self._plan.small_run_max_bytes,
+            "lambda_max_bytes": self._plan.lambda_max_bytes,
             "ticks": self._ticks,
         }
 

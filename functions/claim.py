@@ -23,7 +23,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     Returns
     -------
-    ``{"decision": "busy" | "nothing" | "small" | "glue", "reason", "provider", "run_id", "run_dir", "manifest",
+    ``{"decision": "busy" | "nothing" | "lambda" | "glue", "reason", "provider", "run_id", "run_dir", "manifest",
     "objects", "bytes", "workers"}``; see `fanout.claims.Claim`.
     """
     request = ClaimRequest.from_event(event)

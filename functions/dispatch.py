@@ -63,7 +63,7 @@ _METRICS = {
     "FailedStarts": "failed_starts",
     "NeverSucceeded": "never_succeeded",
     "Reconciled": "reconciled",
-    "FreedLeases": "freed_leases",
+    "FreedLeases": "released_leases",
     "LiveRuns": "live",
 }
 """Metric -> field of the report."""
@@ -75,4 +75,4 @@ def _measure(report: TickReport) -> None:
     for name, counter in _METRICS.items():
         metrics.add_metric(name, MetricUnit.Count, counts[counter])
     metrics.add_metric("OldestOverdueMinutes", MetricUnit.NoUnit, report.oldest_overdue_minutes)
-    metrics.add_metric("OldestNewsMinutes", MetricUnit.NoUnit, report.oldest_news_minutes)
+    metrics.add_metric("OldestPendingMinutes", MetricUnit.NoUnit, report.oldest_pending_minutes)

@@ -2,9 +2,9 @@
 
     read ─► parse ─► etl ─► send
 
-AWS Glue runs this file as a script, the small-run Lambda imports it as a module. Both send byte-identical messages,
-because everything between an object and its messages is the same code, in `fanout_job`; the engines, Glue and
-Lambda, differ only in how they spread objects over processes. To change what is sent, change `transform`, or set
+AWS Glue runs this file as a script; for Lambda runs, a function imports it as a module. Both send byte-identical
+messages, because everything between an object and its messages is the same code, in `fanout_job`; the engines, Glue
+and Lambda, differ only in how they spread objects over processes. To change what is sent, change `transform`, or set
 `etl`. docs/etl.md says what a row can hold and what happens to bad ones.
 """
 
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fanout_job import run, small
+from fanout_job import lambda_run, run
 from fanout_job.changes import Change, Payload
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ def transform(change: Change) -> Payload | list[Payload] | None:
 # Native PySpark after `transform`: a function `etl(changes: DataFrame) -> DataFrame`, or None. Its rows hold the
 # strings `id`, `operation`, `time`, `subject`, `sequence`, `position` (place in the manifest) and `data` (what
 # `transform` returned, as JSON); it returns rows of the same columns. Spark alone can run it: set the template's
-# parameter SmallRunMaxBytes to 0 as well, so that every run goes to Glue.
+# parameter LambdaMaxBytes to 0 as well, so that every run goes to Glue.
 etl: Callable[[DataFrame], DataFrame] | None = None
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Run in the small-run Lambda."""
-    return run.in_lambda(event, context, lambda this: small.send_changes(this, transform, etl))
+    """Run in Lambda."""
+    return run.in_lambda(event, context, lambda this: lambda_run.send_changes(this, transform, etl))
 
 
 def main(argv: Sequence[str]) -> None:

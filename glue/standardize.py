@@ -3,8 +3,8 @@
     read ─► map ─► transform ─► write
 
 What each provider writes, and what of it becomes which field, says its mapping, `mappings/PROVIDER.yaml` in the data
-bucket. The model and `transform` are the same for all. AWS Glue runs this file as a script, the small-run Lambda
-imports it as a module. docs/standardize.md says what a mapping can hold and what happens to bad rows.
+bucket. The model and `transform` are the same for all. AWS Glue runs this file as a script; for Lambda runs,
+a function imports it as a module. docs/standardize.md says what a mapping can hold and what happens to bad rows.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ transform: Transform | None = None
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Run in the small-run Lambda."""
+    """Run in Lambda."""
     return run.in_lambda(event, context, lambda this: standard.convert(this, MODEL, transform))
 
 

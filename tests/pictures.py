@@ -34,7 +34,7 @@ def main() -> int:
     """Have the runs done, and take the pictures."""
     os.environ.update(AWS_ACCESS_KEY_ID="pictures", AWS_SECRET_ACCESS_KEY="pictures", AWS_DEFAULT_REGION="us-east-1")
     OUT.mkdir(parents=True, exist_ok=True)
-    overrides = {"SmallRunMaxBytes": GLUE_ABOVE_BYTES}
+    overrides = {"LambdaMaxBytes": GLUE_ABOVE_BYTES}
     with (
         tempfile.TemporaryDirectory() as folder,
         LaptopCloud(ROOT / "template.yaml", overrides, workdir=folder) as cloud,

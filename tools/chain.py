@@ -1,7 +1,7 @@
 """What the whole chain costs and how fresh its messages are: from a table, by its stream, to messages.
 
 What `tools.cost` reckons for runs, plus the producer and what its small objects bring with them: requests to write and
-to read them, and news of each. Reading a DynamoDB stream costs nothing for Lambda; the table itself is left out.
+to read them, and their events. Reading a DynamoDB stream costs nothing for Lambda; the table itself is left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tools.cost import DAYS, MEMORY_MB, SECONDS, TICK_MINUTES, Bill, Load, our_y
 WINDOW_SECONDS = 60
 """MaximumBatchingWindowInSeconds of the producer's mapping; a test compares."""
 BATCH_RECORDS = 10_000
-NEWS_WINDOW_SECONDS = 20
+OBJECT_EVENTS_WINDOW_SECONDS = 20
 PRODUCER_MEMORY_MB = 1024
 SHARDS = 4
 """A new on-demand table has so many partitions, each with a shard. Source: "DynamoDB on-demand capacity mode"."""
@@ -27,7 +27,7 @@ ALARM_METRICS = 2
 PRODUCER_SECONDS = {"batch": 0.3, "object": 0.003, "record": 0.0001}
 """Guesses, rounded up: 32 objects are written at once, and a record is parsed, packed and written as JSON."""
 RUN_SECONDS = 15
-"""From StartExecution to the last message of a small run with a cold start."""
+"""From StartExecution to the last message of a Lambda run with a cold start."""
 LOADS = (Load(100, 15, 2_000), Load(10_000, 15, 2_000))
 WINDOWS = (5, 60, 300)
 
@@ -63,15 +63,15 @@ class Chain:
         return DAYS * 86_400 / self.window * SHARDS * full * self.load.providers * _any(each)
 
     def producer(self) -> Bill:
-        """A year of what comes before the runs: the producer, its objects, and the news of all of them."""
+        """A year of what comes before the runs: the producer, its objects, and the object events of all of them."""
         records = self.load.providers * self.load.rows * DAYS
         bill: Bill = defaultdict(float)
         seconds = PRODUCER_SECONDS["batch"] + (
             self.objects * PRODUCER_SECONDS["object"] + records * PRODUCER_SECONDS["record"]
         ) / max(self.batches, 1.0)
-        told = min(self.objects, DAYS * 86_400 / NEWS_WINDOW_SECONDS)
+        told = min(self.objects, DAYS * 86_400 / OBJECT_EVENTS_WINDOW_SECONDS)
         bill["Lambda"] = self.batches * lambda_dollars(seconds, PRODUCER_MEMORY_MB)
-        bill["Lambda"] += told * lambda_dollars(SECONDS["notice"], MEMORY_MB["notice"])
+        bill["Lambda"] += told * lambda_dollars(SECONDS["object_events"], MEMORY_MB["object_events"])
         bill["S3"] = self.objects * (PRICES["s3_list_or_put"] + PRICES["s3_get"])
         bill["SQS"] = self.objects * 1.3 * PRICES["sqs_request"]  # sent one by one, received and deleted by tens
         bill["DynamoDB"] = self.objects * 2 * PRICES["dynamodb_write"]  # a mark, in the table and in its index
@@ -88,7 +88,7 @@ class Chain:
     @property
     def freshness(self) -> tuple[float, float]:
         """Minutes from a change to its message: on average, and at most while nothing waits for a place."""
-        waits = (self.window, NEWS_WINDOW_SECONDS, max(self.load.frequency, TICK_MINUTES) * 60)
+        waits = (self.window, OBJECT_EVENTS_WINDOW_SECONDS, max(self.load.frequency, TICK_MINUTES) * 60)
         return (sum(waits) / 2 + RUN_SECONDS) / 60, (sum(waits) + 2 * RUN_SECONDS) / 60
 
 
@@ -100,7 +100,7 @@ def _any(expected: float) -> float:
 def table(loads: Iterable[Load] = LOADS, windows: Iterable[float] = WINDOWS) -> str:
     """Objects, dollars and minutes by load and batching window, as a Markdown table."""
     lines = [
-        "| providers | window | objects a day | producer and news, a year | whole chain, a year | mean age | at most |",
+        "| providers | window | objects a day | producer and events, a year | whole chain, a year | mean age | most |",
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for load in loads:

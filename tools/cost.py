@@ -24,24 +24,24 @@ from fanout.costs import PRICES, PRICES_AS_OF, glue_dollars, lambda_dollars, que
 DAYS = 365
 TICK_MINUTES = 15
 ROW_BYTES = 50
-"""Compressed bytes of a row; `SmallRunMaxBytes` is in compressed bytes."""
-SMALL_RUN_MAX_BYTES = 20_000_000
+"""Compressed bytes of a row; `LambdaMaxBytes` is in compressed bytes."""
+LAMBDA_MAX_BYTES = 20_000_000
 PAGE = 10_000
 """Providers in one answer of the built-in config API."""
 
 SECONDS = {
     "glue_start": START_SECONDS,
     "glue_row": 1 / 43_607,
-    "small_start": 0.6,
-    "small_row": 1 / 10_000,
+    "lambda_start": 0.6,
+    "lambda_row": 1 / 10_000,
     "dispatch": 1.0,
     "dispatch_provider": 0.0005,
     "claim": 0.4,
     "update_status": UPDATE_SECONDS,
     "config_api": 0.05,
-    "notice": 0.5,
+    "object_events": 0.5,
 }
-"""Seconds of one thing. `glue_row` was measured on two cores with a queue 15 ms away, `small_row` is
+"""Seconds of one thing. `glue_row` was measured on two cores with a queue 15 ms away, `lambda_row` is
 the small engine's rate rounded down to what one Lambda vCPU (1,769 MB) can do. The others are guesses, rounded up."""
 
 DISPATCH_SECONDS = 900
@@ -50,9 +50,9 @@ MEMORY_MB = {
     "dispatch": 1769,
     "claim": 1024,
     "update_status": UPDATE_MEMORY_MB,
-    "small": 1769,
+    "lambda": 1769,
     "config_api": 512,
-    "notice": 512,
+    "object_events": 512,
 }
 """As template.yaml has them; a test compares."""
 EMF_METRICS = 34
@@ -66,7 +66,7 @@ SQS", Lambda guide."""
 LOG_BYTES = {"tick": 4_000, "run": 8_000, "article_tick": 1_000}
 
 Profile = Literal["dev", "prod"]
-Engine = Literal["none", "small", "glue"]
+Engine = Literal["none", "lambda", "glue"]
 Bill = defaultdict[str, float]
 
 
@@ -111,7 +111,7 @@ def our_engine(rows: float) -> Engine:
     """What *Claim Partition* decides, with the template's defaults."""
     if not rows:
         return "none"
-    return "small" if rows * ROW_BYTES <= SMALL_RUN_MAX_BYTES else "glue"
+    return "lambda" if rows * ROW_BYTES <= LAMBDA_MAX_BYTES else "glue"
 
 
 def our_run(rows: float, engine: Engine | None = None) -> Bill:
@@ -134,8 +134,8 @@ def our_run(rows: float, engine: Engine | None = None) -> Bill:
     if engine != "none":
         bill["S3"] += 2 * PRICES["s3_list_or_put"] + 4 * PRICES["s3_get"]
         bill["SQS"] = queue_dollars(round(rows))
-    if engine == "small":
-        bill["Lambda"] += lambda_dollars(SECONDS["small_start"] + rows * SECONDS["small_row"], MEMORY_MB["small"])
+    if engine == "lambda":
+        bill["Lambda"] += lambda_dollars(SECONDS["lambda_start"] + rows * SECONDS["lambda_row"], MEMORY_MB["lambda"])
     if engine == "glue":
         bill["Glue"] = glue_dollars(SECONDS["glue_start"] + rows * SECONDS["glue_row"], 2)
     return bill
@@ -154,13 +154,13 @@ def news_of_a_run() -> Bill:
     """One new object: S3's message, its batch, its mark, what the claim reads of it, and what the commit clears."""
     bill: Bill = defaultdict(float)
     bill["SQS"] = 3 * PRICES["sqs_request"]
-    bill["Lambda"] = lambda_dollars(SECONDS["notice"], MEMORY_MB["notice"])
+    bill["Lambda"] = lambda_dollars(SECONDS["object_events"], MEMORY_MB["object_events"])
     bill["DynamoDB"] = 4 * PRICES["dynamodb_write"] + PRICES["dynamodb_read"]
     return bill
 
 
 def our_year(load: Load) -> Bill:
-    """A year of this design with the built-in config API, and with news of new objects (`Discovery=events`)."""
+    """A year of this design with the built-in config API, and with object events (`Discovery=events`)."""
     rows, runs = load.rows_of_a_run, load.runs * load.providers
     busy = runs * min(1.0, rows)
     idle = max(0.0, min(SWEEPS_A_YEAR * load.providers, runs) - busy)
@@ -257,7 +257,7 @@ def run_prices(rows: Iterable[int] = (1_000, 10_000, 100_000, 1_000_000)) -> str
     """Both engines' price of one run as a Markdown table."""
     lines = ["| rows | article | in Lambda | on Glue | chosen |", "|---:|---:|---:|---:|---|"]
     for count in rows:
-        prices = [total(article_run(count)), total(our_run(count, "small")), total(our_run(count, "glue"))]
+        prices = [total(article_run(count)), total(our_run(count, "lambda")), total(our_run(count, "glue"))]
         lines.append(f"| {count:,} | {' | '.join(f'${p:.5f}' for p in prices)} | {our_engine(count)} |")
     return "\n".join(lines)
 

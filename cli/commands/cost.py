@@ -21,7 +21,7 @@ from fanout.providers import parse_entries
 from fanout.runs import RunRecord
 
 PARALLEL = 16
-TRANSITIONS = {"none": 3, "small": 4, "glue": 5}
+TRANSITIONS = {"none": 3, "lambda": 4, "glue": 5}
 TRANSITIONS_OF_FAILED = 5
 """States that an execution enters, by engine, and when its job fails. See statemachine/change_log.asl.json."""
 YEAR_DAYS = 365.25

@@ -63,7 +63,10 @@ class DoctorReport:
 
 
 def doctor(op: Operator) -> Exit:
-    """Check configuration, permissions, quotas, secret, schedule, script, clock and news. Status 1 if a check fails."""
+    """Check the deployment: settings, permissions, quotas, secret, schedule, script, clock, object events.
+
+    Exits with status 1 if a check fails.
+    """
     checks = tuple(_done(name, check, op.stack) for name, check in CHECKS.items())
     healthy = all(check.verdict is not Verdict.FAIL for check in checks)
     op.show(DoctorReport(healthy, checks), _show)
@@ -155,25 +158,26 @@ def _change_log(stack: Deployment) -> str:
     return f"{directory}, {counted(folders, 'provider')}{' or more' if answer.get('IsTruncated') else ''}"
 
 
-def _news(stack: Deployment) -> str:
-    """Whether the bucket's notifications lead to the news queue; with Discovery=poll, how to come to that."""
-    queue, (bucket, prefix) = stack.output("NewsQueueArn"), split_uri(stack.output("ChangeLogDir").rstrip("/") + "/")
+def _object_events(stack: Deployment) -> str:
+    """Check that the bucket sends its events to the queue; with Discovery=poll, say how to set that up."""
+    queue = stack.output("ObjectEventsQueueArn")
+    bucket, prefix = split_uri(stack.output("ChangeLogDir").rstrip("/") + "/")
     if stack.dispatching.discovery == "poll":
         if stack.planning.bookmark_mode == "glue":
             return "Discovery=poll: every due provider is started; BookmarkMode=glue allows no other"
         first = "" if bucket == stack.output("DataBucketName") else f"{_notify(queue, bucket, prefix)}, then "
         return (
-            "Discovery=poll: every due provider is started; to start only who has new objects, "
+            "Discovery=poll: every due provider is started; to start only providers with new objects, "
             f"{first}deploy with Discovery=events"
         )
     configured = stack.client("s3").get_bucket_notification_configuration(Bucket=bucket)
     leading = [one for one in configured.get("QueueConfigurations", ()) if one["QueueArn"] == queue]
     events = {event for one in leading if _reaches(one, prefix) for event in one["Events"]}
     if f"{CREATED}*" in events or events >= WAYS_TO_CREATE:
-        return f"s3://{bucket}/{prefix} tells the news queue of every new object"
-    told, left = ("only some", "others") if leading else ("no", "they")
+        return f"s3://{bucket}/{prefix} sends an event for each new object to the queue"
+    sent, left = ("only some", "the others") if leading else ("no", "new objects")
     raise CheckFailedError(
-        f"s3://{bucket}/{prefix} tells the news queue of {told} new objects; {left} wait for the sweep, "
+        f"s3://{bucket}/{prefix} sends {sent} events of new objects to the queue; {left} wait for the sweep, "
         f"up to {stack.dispatching.sweep_minutes} minutes",
         _notify(queue, bucket, prefix),
         Verdict.WARN if leading else Verdict.FAIL,
@@ -257,7 +261,7 @@ CHECKS: dict[str, Callable[[Deployment], str]] = {
     "job script": _script,
     "run ledger": _ledger,
     "change log": _change_log,
-    "news": _news,
+    "object events": _object_events,
     "queue": _queue,
     "secret": _secret,
     "config API": _config_api,

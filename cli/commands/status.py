@@ -89,8 +89,8 @@ def look(op: Operator, late_after: int) -> Overview:
     """Look at every provider of the stack."""
     executions = StepFunctions(op.stack.client("stepfunctions"), op.stack.output("StateMachineArn"))
     settings, late = op.stack.dispatching, timedelta(minutes=late_after)
-    news = op.stack.news.waiting() if settings.discovery == "events" else None
-    return survey(op.stack.config_api, op.stack.ledger, executions, utc_now(), late, news, settings.sweep)
+    pending = op.stack.pending.waiting() if settings.discovery == "events" else None
+    return survey(op.stack.config_api, op.stack.ledger, executions, utc_now(), late, pending, settings.sweep)
 
 
 def group(standings: Iterable[Standing]) -> list[Cause]:

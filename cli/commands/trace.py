@@ -281,7 +281,7 @@ def _log(
         return []
     if job_run is not None:
         return of_job_run(stack, job_run["Id"], lines)
-    return of_function(stack, stack.output("SmallRunFunctionName"), run_id, folder.claimed_at, lines)
+    return of_function(stack, stack.output("LambdaRunFunctionName"), run_id, folder.claimed_at, lines)
 
 
 def facts_of(found: Trace) -> list[tuple[str, object]]:

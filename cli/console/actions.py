@@ -69,8 +69,8 @@ def plan(stack: Deployment, provider: str, start: str, end: str) -> ReplayPlan:
 def question(stack: Deployment, order: Order) -> str:
     """What will happen if the order is carried out."""
     if order.do == "run":
-        news = stack.news.of(check_name(order.of))
-        waits = f"{counted(news.objects, 'object')} ({size(news.bytes)})" if news.since else "nothing"
+        pending = stack.pending.of(check_name(order.of))
+        waits = f"{counted(pending.objects, 'object')} ({size(pending.bytes)})" if pending.since else "nothing"
         return (
             f"A run of {order.of} starts now, whether it is due or not. As far as is known, {waits} waits. The run "
             f"sends one message for each changed row to {_target(stack)}, and moves the bookmark behind what it sent."

@@ -45,7 +45,10 @@ def queues(stack: Deployment) -> list[DeadLetters]:
     found = []
     for source, holds in (
         (_name(stack.output("ChangesQueueUrl"), "/"), "Changes that a consumer gave up on five times."),
-        (_name(stack.output("NewsQueueArn")), "News of objects that could not be counted; the sweep finds them."),
+        (
+            _name(stack.output("ObjectEventsQueueArn")),
+            "Object events that were not counted; the sweep finds their objects.",
+        ),
     ):
         policy = json.loads(_attributes(stack, source).get("RedrivePolicy", "{}"))
         if arn := policy.get("deadLetterTargetArn"):

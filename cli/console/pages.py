@@ -97,7 +97,7 @@ def planned(plan: ReplayPlan) -> Part:
 def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime) -> Part:
     """How the provider stands, the chart and the history of its runs."""
     entry = call(stack, "GET", check_name(provider))
-    state, news = stack.ledger.get(provider), stack.news.of(provider)
+    state, pending = stack.ledger.get(provider), stack.pending.of(provider)
     mapping, history = read_mapping(stack, provider), runs.history(stack, provider, SHOWN_RUNS).runs
     row = watch.rows.rows.get(provider, {})
     paused, lease = bool(entry.get("paused")), state.lease
@@ -106,10 +106,12 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
         ("started by ticks", "no, it is paused" if paused else f"every {text(entry.get('frequency'))} minutes"),
         ("last success", state.last_success or "never"),
         (
-            "news",
-            f"{counted(news.objects, 'object')} ({size(news.bytes)})" if news.since else "nothing is known to wait",
+            "pending",
+            f"{counted(pending.objects, 'object')} ({size(pending.bytes)})"
+            if pending.since
+            else "nothing is known to wait",
         ),
-        ("news since", news.since),
+        ("pending since", pending.since),
         ("run in progress since", lease.claimed_at if lease else None),
         ("failures in a row", state.failures),
         ("next try after a failure", state.retry_at),

@@ -211,15 +211,15 @@ class Watch:
 
 def row(s: Standing, dollars: float | None) -> Row:
     """One provider for the browser. Names and errors come from outside, so what could not be shown is escaped."""
-    news, begun = s.news, max(filter(None, (s.next_due, s.news.since if s.news else None)), default=None)
+    pending, begun = s.pending, max(filter(None, (s.next_due, s.pending.since if s.pending else None)), default=None)
     place = list(Condition).index(s.condition) * 1e14
     made = {
         "id": s.provider,
         "provider": safe(s.provider),
         "href": None if s.condition is Condition.INVALID else f"/provider/{quote(s.provider, safe='')}",
         "is": s.condition.value,
-        "objects": news.objects if news else None,
-        "waiting": _milliseconds(news.since if news else None),
+        "objects": pending.objects if pending else None,
+        "waiting": _milliseconds(pending.since if pending else None),
         "success": _milliseconds(s.last_success),
         "due": _milliseconds(s.next_due),
         "failures": s.failures or None,

@@ -27,7 +27,7 @@ from fanout.errors import (
 )
 from fanout.ledger import ProviderState
 from fanout.manifests import StoredObject, split_uri
-from fanout.news import News
+from fanout.pending import Pending
 from fanout.providers import describe
 from fanout.times import format_iso, parse_iso
 
@@ -111,56 +111,56 @@ class DynamoLedger:
         return _readable(_indexed(self._client, self._table, "run"))
 
 
-class DynamoNews:
-    """The marks of all providers: one counter item a provider, beside its ledger item in the same table and index."""
+class DynamoPending:
+    """The pending counts: one counter item per provider, beside its ledger item in the same table and index."""
 
     def __init__(self, client: Any, table: str) -> None:
         self._client = client
         self._table = table
 
-    def mark(self, provider: str, objects: int, size: int, now: datetime) -> None:
-        """See `NewsStore.mark`."""
-        with _unavailable(LedgerUnavailableError, f"counting news of {provider}"):
+    def add(self, provider: str, objects: int, size: int, now: datetime) -> None:
+        """See `PendingStore.mark`."""
+        with _unavailable(LedgerUnavailableError, f"counting pending objects of {provider}"):
             self._update(
                 provider,
-                "ADD marks :objects, objects :objects, #bytes :bytes "
+                "ADD pending_count :objects, objects :objects, #bytes :bytes "
                 "SET #since = if_not_exists(#since, :now), attention = :shard",
                 {
                     ":objects": {"N": str(objects)},
                     ":bytes": {"N": str(size)},
                     ":now": {"S": format_iso(now)},
-                    ":shard": {"S": _shard("news", provider)},
+                    ":shard": {"S": _shard("pending", provider)},
                 },
             )
 
-    def of(self, provider: str) -> News:
-        """See `NewsStore.of`."""
-        with _unavailable(LedgerUnavailableError, f"reading the news of {provider}"):
+    def of(self, provider: str) -> Pending:
+        """See `PendingStore.of`."""
+        with _unavailable(LedgerUnavailableError, f"reading the pending count of {provider}"):
             item = self._client.get_item(TableName=self._table, Key=_news_key(provider), ConsistentRead=True)
-        return _news(item.get("Item", {}))
+        return _pending(item.get("Item", {}))
 
-    def clear(self, provider: str, marks: int, claimed_at: datetime) -> None:
-        """See `NewsStore.clear`. Two conditional writes: nothing has come since, or something has."""
-        values = {":marks": {"N": str(marks)}, ":none": {"N": "0"}}
-        with _unavailable(LedgerUnavailableError, f"clearing the news of {provider}"):
+    def clear(self, provider: str, pending_count: int, claimed_at: datetime) -> None:
+        """See `PendingStore.clear`. Two conditional writes: nothing has come since, or something has."""
+        values = {":pending_count": {"N": str(pending_count)}, ":none": {"N": "0"}}
+        with _unavailable(LedgerUnavailableError, f"clearing the pending count of {provider}"):
             if self._update(
                 provider,
                 "SET objects = :none, #bytes = :none REMOVE #since, attention",
                 values,
-                condition="marks = :marks",
+                condition="pending_count = :pending_count",
             ):
                 return
             self._update(
                 provider,
                 "SET objects = :none, #bytes = :none, #since = :claimed",
                 {**values, ":claimed": {"S": format_iso(claimed_at)}},
-                condition="marks > :marks AND #since < :claimed",
+                condition="pending_count > :pending_count AND #since < :claimed",
             )
 
-    def waiting(self) -> dict[str, News]:
-        """See `NewsStore.waiting`."""
-        found = _indexed(self._client, self._table, "news")
-        return {item["provider"]["S"].removesuffix(NEWS_SUFFIX): _news(item) for item in found}
+    def waiting(self) -> dict[str, Pending]:
+        """See `PendingStore.waiting`."""
+        found = _indexed(self._client, self._table, "pending")
+        return {item["provider"]["S"].removesuffix(PENDING_SUFFIX): _pending(item) for item in found}
 
     def _update(self, provider: str, expression: str, values: dict[str, Any], condition: str = "") -> bool:
         """Whether the condition held."""
@@ -203,17 +203,17 @@ def _shard(kind: str, provider: str) -> str:
     return f"{kind}-{zlib.crc32(provider.encode()) % SHARDS:02}"
 
 
-NEWS_SUFFIX = "#news"
+PENDING_SUFFIX = "#pending"
 """No provider's name has a # in it."""
 
 
 def _news_key(provider: str) -> dict[str, Any]:
-    return {"provider": {"S": provider + NEWS_SUFFIX}}
+    return {"provider": {"S": provider + PENDING_SUFFIX}}
 
 
-def _news(item: dict[str, Any]) -> News:
-    figures = {name: int(item[name]["N"]) for name in ("marks", "objects", "bytes") if name in item}
-    return News(**figures, since=parse_iso(item["since"]["S"]) if "since" in item else None)
+def _pending(item: dict[str, Any]) -> Pending:
+    figures = {name: int(item[name]["N"]) for name in ("pending_count", "objects", "bytes") if name in item}
+    return Pending(**figures, since=parse_iso(item["since"]["S"]) if "since" in item else None)
 
 
 _serializer = TypeSerializer()

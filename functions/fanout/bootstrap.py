@@ -13,16 +13,16 @@ from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.config import Config
 
-from fanout.adapters import DynamoLedger, DynamoNews, S3Objects, StepFunctions, concurrent_functions
+from fanout.adapters import DynamoLedger, DynamoPending, S3Objects, StepFunctions, concurrent_functions
 from fanout.claims import Claims
 from fanout.config_client import HttpConfigApi
 from fanout.dispatcher import Dispatcher
 from fanout.endings import Endings
 from fanout.errors import ConfigApiUnavailableError
-from fanout.news import Notices
+from fanout.pending import ObjectEvents
 from fanout.production import Producer
 from fanout.recovery import Recovery
-from fanout.settings import ClaimSettings, DispatchSettings, NoticeSettings, ProducerSettings, RunSettings
+from fanout.settings import ClaimSettings, DispatchSettings, ObjectEventsSettings, ProducerSettings, RunSettings
 from fanout.starts import PARALLEL
 from fanout.stream_records import ProviderAttribute
 
@@ -72,13 +72,13 @@ def _ledger(settings: RunSettings) -> DynamoLedger:
     return DynamoLedger(client("dynamodb"), settings.run_ledger_table)
 
 
-def _news(table: str) -> DynamoNews:
-    return DynamoNews(client("dynamodb"), table)
+def _pending(table: str) -> DynamoPending:
+    return DynamoPending(client("dynamodb"), table)
 
 
 def _endings(settings: RunSettings, config_api: HttpConfigApi) -> Endings:
-    news = _news(settings.run_ledger_table)
-    return Endings(_ledger(settings), S3Objects(client("s3")), config_api, news, settings, utc_now, logger.warning)
+    pending = _pending(settings.run_ledger_table)
+    return Endings(_ledger(settings), S3Objects(client("s3")), config_api, pending, settings, utc_now, logger.warning)
 
 
 @cache
@@ -90,7 +90,7 @@ def dispatcher() -> Dispatcher:
     return Dispatcher(
         provider_list=config_api,
         store=store,
-        news=_news(settings.run_ledger_table),
+        pending=_pending(settings.run_ledger_table),
         executions=executions,
         recovery=Recovery(store, executions, _endings(settings, config_api)),
         settings=settings,
@@ -103,8 +103,8 @@ def dispatcher() -> Dispatcher:
 def claims() -> Claims:
     """The parts of *Claim Partition*."""
     settings = ClaimSettings.from_environment(os.environ)
-    objects, news = S3Objects(client("s3")), _news(settings.run_ledger_table)
-    return Claims(_ledger(settings), objects, _config_api(settings), news, settings, utc_now, logger.warning)
+    objects, pending = S3Objects(client("s3")), _pending(settings.run_ledger_table)
+    return Claims(_ledger(settings), objects, _config_api(settings), pending, settings, utc_now, logger.warning)
 
 
 @cache
@@ -115,10 +115,10 @@ def endings() -> Endings:
 
 
 @cache
-def notices() -> Notices:
-    """The parts of `notice`."""
-    settings = NoticeSettings.from_environment(os.environ)
-    return Notices(_news(settings.run_ledger_table), settings.change_log_dir, utc_now, logger.warning)
+def object_events() -> ObjectEvents:
+    """The parts of `object_events`."""
+    settings = ObjectEventsSettings.from_environment(os.environ)
+    return ObjectEvents(_pending(settings.run_ledger_table), settings.change_log_dir, utc_now, logger.warning)
 
 
 @cache

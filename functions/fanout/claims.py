@@ -26,7 +26,7 @@ from fanout.manifests import (
     select_replay,
     split_uri,
 )
-from fanout.news import NewsStore
+from fanout.pending import PendingStore
 from fanout.providers import check_name, describe
 from fanout.runs import Engine, Lease, Plan, Report
 from fanout.settings import ClaimSettings
@@ -82,7 +82,7 @@ class ClaimRequest(BaseModel):
 class Claim:
     """The answer to a claim; the state machine's `Choice` states look at `decision`."""
 
-    decision: Literal["busy", "nothing", "small", "glue"]
+    decision: Literal["busy", "nothing", "lambda", "glue"]
     reason: str
     provider: str
     run_id: str
@@ -114,7 +114,7 @@ class Claims:
 
     Parameters
     ----------
-    store, objects, reporter, news
+    store, objects, reporter, pending
         Ports.
     settings
         Of the claim function.
@@ -129,7 +129,7 @@ class Claims:
     store: LedgerStore
     objects: ObjectStore
     reporter: Reporter
-    news: NewsStore
+    pending: PendingStore
     settings: ClaimSettings
     clock: Callable[[], datetime]
     log: Callable[[str], None] = field(default=print)
@@ -197,13 +197,14 @@ class Claims:
             workers=workers,
             objects=len(manifest.objects),
             bytes=manifest.bytes,
-            marks=manifest.marks,
+            pending_count=manifest.pending_count,
         )
 
     def _select(self, state: ProviderState, request: ClaimRequest) -> Manifest:
         begun = self.clock()
-        # Before the listing: what comes after it has a higher count, and stays news when this run is committed.
-        marks = self.news.of(state.provider).marks if self.settings.discovery == "events" and not request.replay else 0
+        # Before the listing: events that arrive later raise the count, so their objects stay pending after the commit.
+        counted = self.settings.discovery == "events" and not request.replay
+        pending_count = self.pending.of(state.provider).pending_count if counted else 0
         bounds = self.max_objects, self.settings.max_bytes_per_run
         carried: tuple[StoredObject, ...] | None = None
         if request.replay is not None:
@@ -224,7 +225,7 @@ class Claims:
             bucket=split_uri(self.settings.change_log_dir)[0],
             objects=selection.objects,
             backlog=selection.backlog,
-            marks=marks,
+            pending_count=pending_count,
             replay=request.replay,
             carried=carried,
         )
@@ -244,12 +245,12 @@ class Claims:
         size, s = manifest.bytes, self.settings
         if not manifest.objects:
             return "none", "no new objects", 0
-        if 0 < s.small_run_max_bytes >= size:
-            return "small", f"{size} bytes are at most SmallRunMaxBytes = {s.small_run_max_bytes}", 1
+        if 0 < s.lambda_max_bytes >= size:
+            return "lambda", f"{size} bytes are at most LambdaMaxBytes = {s.lambda_max_bytes}", 1
         workers = min(max(math.ceil(size / BYTES_PER_WORKER), MIN_WORKERS), s.max_workers)
-        if s.small_run_max_bytes == 0:
-            return "glue", "SmallRunMaxBytes = 0 sends all runs to Glue", workers
-        return "glue", f"{size} bytes are more than SmallRunMaxBytes = {s.small_run_max_bytes}", workers
+        if s.lambda_max_bytes == 0:
+            return "glue", "LambdaMaxBytes = 0 sends all runs to Glue", workers
+        return "glue", f"{size} bytes are more than LambdaMaxBytes = {s.lambda_max_bytes}", workers
 
     def _report_running(self, provider: str, lease: Lease) -> None:
         """Tell the config API, which people look at. The ledger is what counts, so a failure stops nothing."""

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 from fanout.errors import FanoutError, InvalidRequestError, TransientError
 from fanout.ledger import LedgerStore, ProviderState
-from fanout.news import NewsStore
+from fanout.pending import PendingStore
 from fanout.providers import ProviderEntry, parse_entries
 from fanout.recovery import LiveExecutions, Recovery
 from fanout.runs import Lease
 from fanout.schedule import (
     Candidate,
-    Places,
+    Slots,
     ToDo,
     Verdict,
     choose,
@@ -37,12 +37,12 @@ from fanout.times import format_iso, parse_iso
 
 SHOWN = 20
 """How many names a report lists of each kind; the counts are always whole."""
-HAND_ON_SECONDS = 15.0
-"""How often a tick looks for places that were given back while providers wait for them."""
-REUSE_SECONDS = 0.5
+REUSE_GLUE_SECONDS = 15.0
+"""How often a tick looks for slots that were given back while providers wait for them."""
+REUSE_FUNCTION_SECONDS = 0.5
 """The same while light runs wait for a function slot: they take seconds."""
-LAST_HAND_ON_SECONDS = 30.0
-"""Nobody waits for a place with less time left than this."""
+LAST_REUSE_GLUE_SECONDS = 30.0
+"""Nobody waits for a slot with less time left than this."""
 TICK_AHEAD = timedelta(days=1)
 """A tick may be tried in advance, but a wrong year must not make every provider due."""
 
@@ -100,11 +100,11 @@ class TickReport:
     already_started
         An execution of this tick's name had ended before.
     deferred
-        Due again on the next tick: no place until the tick's time was up, or no answer.
+        Due again on the next tick: no slot until the tick's time was up, or no answer.
     failed_starts
         Refused, or throttled until the tries were used up.
     idle
-        Their frequency has passed, and they have no news, no backlog and no sweep: there is nothing to do.
+        Their frequency has passed, and they have no pending objects, no backlog and no sweep: there is nothing to do.
     already_running
         Due by their entry, and a run holds the lease.
     never_succeeded
@@ -112,12 +112,12 @@ class TickReport:
     oldest_overdue_minutes
         Of those due or backing off: for how long the latest of them has been late, counted from when its frequency had
         passed and there was something to do.
-    oldest_news_minutes
-        Of those due or backing off: for how long the oldest news has waited for a run.
+    oldest_pending_minutes
+        Of those due or backing off: for how long the oldest pending object has waited for a run.
     live
         Runs that held a lease when the tick began.
     reconciled
-        Leases that were freed because their run was dead (`freed_leases`), and reports that the config API had
+        Leases that were freed because their run was dead (`released_leases`), and reports that the config API had
         missed and now has (`pushed_reports`).
     """
 
@@ -135,12 +135,12 @@ class TickReport:
     rejected: int = 0
     failed_starts: int = 0
     reconciled: int = 0
-    freed_leases: int = 0
+    released_leases: int = 0
     pushed_reports: int = 0
     live: int = 0
     never_succeeded: int = 0
     oldest_overdue_minutes: float = 0
-    oldest_news_minutes: float = 0
+    oldest_pending_minutes: float = 0
     started_providers: list[str] = field(default_factory=list)
     deferred_providers: list[str] = field(default_factory=list)
     rejected_providers: list[str] = field(default_factory=list)
@@ -157,7 +157,7 @@ class Dispatcher:
 
     Parameters
     ----------
-    provider_list, store, news, executions
+    provider_list, store, pending, executions
         Ports.
     recovery
         Frees the leases of dead runs, and pushes reports that are owed.
@@ -175,7 +175,7 @@ class Dispatcher:
 
     provider_list: ProviderList
     store: LedgerStore
-    news: NewsStore
+    pending: PendingStore
     executions: Executions
     recovery: Recovery
     settings: DispatchSettings
@@ -193,7 +193,7 @@ class Dispatcher:
         scheduled_at
             The time the tick was scheduled for; all due rules look at it.
         remaining_seconds
-            How long the function may still run. While providers wait, slots and places are reused as runs end, until
+            How long the function may still run. While providers wait, slots are reused as runs end, until
             the next tick is due or thirty seconds before the end; nothing is started in the last ten, and what is not
             answered five seconds before the end is reported as deferred. Starting it again is harmless.
 
@@ -210,10 +210,10 @@ class Dispatcher:
         attention = self.store.attention()
         leases = self._live(attention, report)
         entries = self._entries(scheduled_at, report)
-        behind = {state.provider for state in attention if state.behind}
-        waiting, stale = self._candidates(entries, scheduled_at, leases, behind, report)
+        backlogs = {state.provider for state in attention if state.has_backlog}
+        waiting, stale = self._candidates(entries, scheduled_at, leases, backlogs, report)
         starting = _Starting(
-            Places(self.settings.max_concurrent_runs, self._function_slots(report)),
+            Slots(self.settings.max_concurrent_runs, self._function_slots(report)),
             Starter(
                 lambda name: self.executions.start(
                     execution_name(name, scheduled_at), execution_input(name, scheduled_at)
@@ -227,20 +227,20 @@ class Dispatcher:
         for name, lease in leases.items():
             heavy = lease.plan is not None and lease.plan.engine == "glue"
             group = entries[name].group if name in entries else None
-            starting.places.take(name, lease.run_id, lease.claimed_at, heavy=heavy, group=group)
+            starting.slots.take(name, lease.run_id, lease.claimed_at, heavy=heavy, group=group)
         waiting = self._start(waiting, starting, scheduled_at, report)
-        report.pushed_reports = self.recovery.push_owed(stale, scheduled_at, remaining_seconds, report.fault)
-        report.reconciled = report.freed_leases + report.pushed_reports
+        report.pushed_reports = self.recovery.push_pending(stale, scheduled_at, remaining_seconds, report.fault)
+        report.reconciled = report.released_leases + report.pushed_reports
         next_tick = scheduled_at + timedelta(minutes=self.settings.tick_minutes)
-        while waiting and not starting.starter.stopped and remaining_seconds() > LAST_HAND_ON_SECONDS:
+        while waiting and not starting.starter.stopped and remaining_seconds() > LAST_REUSE_GLUE_SECONDS:
             if self.clock() >= next_tick:  # which starts those that still wait
                 break
-            light_waits = starting.places.free_function_slots <= 0 and not all(item.heavy for item in waiting)
-            self.sleep(REUSE_SECONDS if light_waits else HAND_ON_SECONDS)
+            light_waits = starting.slots.free_function_slots <= 0 and not all(item.heavy for item in waiting)
+            self.sleep(REUSE_FUNCTION_SECONDS if light_waits else REUSE_GLUE_SECONDS)
             try:
-                starting.places.give_back(self.executions.running(), self.clock())
+                starting.slots.free_ended(self.executions.running(), self.clock())
             except TransientError as error:
-                report.fault(f"places are not handed on for a while: {error}")
+                report.fault(f"slots are not reused for a while: {error}")
                 continue
             waiting = self._start(waiting, starting, scheduled_at, report)
         report.deferred += len(waiting)
@@ -267,8 +267,8 @@ class Dispatcher:
     def _live(self, attention: list[ProviderState], report: TickReport) -> dict[str, Lease]:
         """Leases of the runs that are alive, once those of dead runs were freed."""
         leases = {state.provider: state.lease for state in attention if state.lease}
-        freed = self.recovery.free_dead(leases, self.clock(), report.fault) if leases else set()
-        report.freed_leases, report.live = len(freed), len(leases) - len(freed)
+        freed = self.recovery.end_orphaned(leases, self.clock(), report.fault) if leases else set()
+        report.released_leases, report.live = len(freed), len(leases) - len(freed)
         return {name: lease for name, lease in leases.items() if name not in freed}
 
     def _entries(self, tick: datetime, report: TickReport) -> dict[str, ProviderEntry]:
@@ -284,15 +284,15 @@ class Dispatcher:
         entries: Mapping[str, ProviderEntry],
         tick: datetime,
         live: Container[str],
-        behind: Container[str],
+        backlogs: Container[str],
         report: TickReport,
     ) -> tuple[list[Candidate], list[str]]:
         """Due providers, and those of which the config API tells what is not so.
 
         Ledger items are read only of those that may be due and have something to do, or that are said to have failed.
         """
-        news = self.news.waiting() if self.settings.discovery == "events" else None
-        todo = ToDo(news, behind, self.settings.sweep)
+        pending = self.pending.waiting() if self.settings.discovery == "events" else None
+        todo = ToDo(pending, backlogs, self.settings.sweep)
         verdicts: dict[str, Verdict] = {}
         for name, entry in entries.items():
             if entry.paused:
@@ -311,10 +311,10 @@ class Dispatcher:
         candidates, late, ages = [], [], [0.0]
         for name in possible:
             entry, state = entries[name], states.get(name) or ProviderState(provider=name)
-            told, since = todo.told(name), todo.since(name, tick)
+            told, since = todo.pending_of(name), todo.since(name, tick)
             verdict = verdicts[name] = decide(entry, state, tick, now, todo.idle_since(name, tick))
             if verdict is Verdict.DUE:
-                heavy = is_heavy(state, self.settings.small_run_max_bytes, told.bytes)
+                heavy = is_heavy(state, self.settings.lambda_max_bytes, told.bytes)
                 candidates.append(Candidate(name, overdue(entry, state, tick, since), heavy, entry.group))
             if verdict in (Verdict.DUE, Verdict.BACKING_OFF):
                 late.append(overdue_minutes(entry, state, tick, since))
@@ -325,25 +325,25 @@ class Dispatcher:
         report.already_running, report.idle = count[Verdict.ALREADY_RUNNING], count[Verdict.IDLE]
         report.never_succeeded = late.count(None)
         report.oldest_overdue_minutes = round(max((minutes for minutes in late if minutes is not None), default=0), 1)
-        report.oldest_news_minutes = round(max(ages), 1)
+        report.oldest_pending_minutes = round(max(ages), 1)
         running = [name for name, status in shown.items() if status == "running" and name not in live]
-        return candidates, running + [name for name in failed if name in states and states[name].told_success]
+        return candidates, running + [name for name in failed if name in states and states[name].last_reported_success]
 
     def _start(
         self, waiting: list[Candidate], starting: _Starting, tick: datetime, report: TickReport
     ) -> list[Candidate]:
-        """Start as many candidates as there are function slots and places on Glue, most overdue first.
+        """Start as many candidates as there are function slots and slots on Glue, most overdue first.
 
-        A place that its provider cannot take goes to the next one.
+        A slot that its provider cannot take goes to the next one.
 
         Returns
         -------
         Who still waits.
         """
-        places, starter, group_places = starting.places, starting.starter, self.settings.max_runs_per_group
+        slots, starter, group_slots = starting.slots, starting.starter, self.settings.max_runs_per_group
         while True:
-            lot, slots = format_iso(tick), places.free_function_slots
-            chosen, waiting = choose(waiting, places.free, group_places, places.in_group, lot, slots)
+            lot, function_slots = format_iso(tick), slots.free_function_slots
+            chosen, waiting = choose(waiting, slots.free, group_slots, slots.in_group, lot, function_slots)
             started = starter.run(candidate.provider for candidate in chosen)
             report.started += len(started.new)
             report.already_started += len(started.before)
@@ -351,17 +351,17 @@ class Dispatcher:
             _note(report.started_providers, *started.new)
             if started.unanswered:
                 report.fault(f"{len(started.unanswered)} starts had no answer when the time was up")
-            placeless = {*started.before, *started.refused}
-            answered = placeless | {*started.new, *started.given_up}
+            not_started = {*started.before, *started.refused}
+            answered = not_started | {*started.new, *started.given_up}
             untried = [candidate.provider for candidate in chosen if candidate.provider not in answered]
             report.deferred += len(untried)
             _note(report.deferred_providers, *untried)
             for candidate in chosen:
                 name = candidate.provider
-                if name not in placeless:
+                if name not in not_started:
                     execution = execution_name(name, tick)
-                    places.take(name, execution, self.clock(), heavy=candidate.heavy, group=candidate.group)
-            if not placeless or starter.stopped:
+                    slots.take(name, execution, self.clock(), heavy=candidate.heavy, group=candidate.group)
+            if not not_started or starter.stopped:
                 return waiting
 
 
@@ -369,7 +369,7 @@ class Dispatcher:
 class _Starting:
     """What the starts of one tick share."""
 
-    places: Places
+    slots: Slots
     starter: Starter
     failures: dict[str, FanoutError] = field(default_factory=dict)
 

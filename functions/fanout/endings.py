@@ -15,14 +15,14 @@ from fanout.costs import glue_dollars, lambda_dollars
 from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidRequestError, ResultMissingError
 from fanout.ledger import BACKOFF, Backoff, LedgerStore, ProviderState, Reporter
 from fanout.manifests import Manifest, ObjectStore, manifest_uri, read_manifest
-from fanout.news import NewsStore
+from fanout.pending import PendingStore
 from fanout.providers import describe
 from fanout.runs import Lease, RunRecord
 from fanout.settings import RunSettings
 
 MAX_ERROR_CHARACTERS = 1000
-SMALL_RUN_MEMORY_MB = 1769
-"""Of the function that does small runs; it is what they are billed by."""
+LAMBDA_RUN_MEMORY_MB = 1769
+"""Of the function that does Lambda runs; it is what they are billed by."""
 
 
 class JobError(BaseModel):
@@ -41,7 +41,7 @@ class JobResult(BaseModel):
 
     run_id: str
     status: Literal["succeeded", "failed"]
-    engine: Literal["small", "glue"]
+    engine: Literal["lambda", "glue"]
     objects: int
     bytes: int = 0
     rows: int
@@ -89,7 +89,7 @@ class Endings:
 
     Parameters
     ----------
-    store, objects, reporter, news
+    store, objects, reporter, pending
         Ports.
     settings
         Of the function.
@@ -104,7 +104,7 @@ class Endings:
     store: LedgerStore
     objects: ObjectStore
     reporter: Reporter
-    news: NewsStore
+    pending: PendingStore
     settings: RunSettings
     clock: Callable[[], datetime]
     log: Callable[[str], None] = field(default=print)
@@ -130,11 +130,11 @@ class Endings:
             manifest, figures = self._proof(lease)
             backlog = manifest.backlog if manifest else 0
             record = RunRecord.of(lease, "succeeded", self.clock(), figures, backlog=backlog)
-            overlap = self.settings.overlap
+            lookback = self.settings.lookback
             state = ledger.update(
                 self.store,
                 ending.provider,
-                lambda s: ledger.commit(s, lease, record, manifest, overlap),
+                lambda s: ledger.commit(s, lease, record, manifest, lookback),
                 read=state,
             )
         elif not ledger.is_committed(state, ending.run_id):
@@ -206,7 +206,7 @@ class Endings:
         -------
         Whether nothing is left to tell.
         """
-        report = state.report
+        report = state.pending_report
         if report is None:
             return True
         if self.settings.report_status == "yes":
@@ -221,11 +221,11 @@ class Endings:
         return True
 
     def _finish(self, state: ProviderState, tell: bool = True) -> None:
-        """What follows a write that counts: clear the news, keep the record, tell the config API. None can undo it."""
+        """After the run has ended in the ledger: clear the pending count, store the record, send the report."""
         run = state.last_run
         try:
-            if run is not None and run.status == "succeeded" and run.marks and not run.backlog:
-                self.news.clear(state.provider, run.marks, run.started_at)
+            if run is not None and run.status == "succeeded" and run.pending_count and not run.backlog:
+                self.pending.clear(state.provider, run.pending_count, run.started_at)
             if run is not None and run.run_dir:
                 self.objects.create(run.run_dir + "record.json", run.model_dump_json().encode())
             if tell:
@@ -257,7 +257,7 @@ class Endings:
         if result.engine == "glue":
             dollars = glue_dollars(result.seconds, result.workers, self.settings.glue_worker_type)
         else:
-            dollars = lambda_dollars(result.seconds, SMALL_RUN_MEMORY_MB)
+            dollars = lambda_dollars(result.seconds, LAMBDA_RUN_MEMORY_MB)
         return {**figures, "dollars": round(dollars, 9)}
 
 

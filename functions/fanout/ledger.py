@@ -27,17 +27,17 @@ class Bookmark(Frozen):
     watermark: datetime | None = Field(default=None, description="newest LastModified ever committed")
     recent: tuple[RunRef, ...] = ()
 
-    def after(self, manifest: Manifest | None, run_dir: str, overlap: timedelta) -> Bookmark:
+    def after(self, manifest: Manifest | None, run_dir: str, lookback: timedelta) -> Bookmark:
         """The bookmark once everything in the manifest has been acknowledged.
 
-        `since` only ever moves forward, so a larger overlap takes effect as the watermark moves on, instead of
+        `since` only ever moves forward, so a larger lookback takes effect as the watermark moves on, instead of
         looking again at a time whose manifests are no longer in the list.
         """
         if manifest is None or not manifest.objects:
             return self.model_copy(update={"generation": self.generation + 1})
         newest = max(o.last_modified for o in manifest.objects)
         # Not past the moment of planning: an object written while the listing went on may be missing from it.
-        horizon = min(newest, manifest.created_at) - overlap
+        horizon = min(newest, manifest.created_at) - lookback
         since = max(horizon, self.since or horizon)
         this = RunRef(run_id=manifest.run_id, run_dir=run_dir, newest=max(o.last_modified for o in manifest.known))
         runs = (this,) if manifest.carried is not None else (*self.recent, this)
@@ -61,25 +61,25 @@ class ProviderState(Frozen):
     last_claim: datetime | None = None
     retry_at: datetime | None = Field(default=None, description="not before this time, after failures")
     last_run: RunRecord | None = None
-    report: Report | None = Field(default=None, description="what the config API has yet to be told")
-    told: Report | None = Field(default=None, description="what it was told last of a run that ended")
-    behind: bool = Field(default=False, description="objects are left for the next run of which no news tells")
+    pending_report: Report | None = Field(default=None, description="what the config API has not been sent yet")
+    last_report: Report | None = Field(default=None, description="the last report of an ended run that was sent")
+    has_backlog: bool = Field(default=False, description="objects are left for the next run that no event announces")
     untracked_at: datetime | None = Field(
         default=None, description="when a run last ended that left nothing in the bookmark: it failed, or was a replay"
     )
 
     @property
     def attention(self) -> bool:
-        """Whether the next tick has to look at this provider whatever its entry and its news say.
+        """Whether the next tick has to look at this provider whatever its entry and its pending objects say.
 
         It is live, owes a report, or is behind. Such items are in the sparse index.
         """
-        return self.lease is not None or self.report is not None or self.behind
+        return self.lease is not None or self.pending_report is not None or self.has_backlog
 
     @property
-    def told_success(self) -> bool:
+    def last_reported_success(self) -> bool:
         """Whether a success is what the config API was told last."""
-        return self.told is not None and self.told.status == "succeeded"
+        return self.last_report is not None and self.last_report.status == "succeeded"
 
 
 class LedgerStore(Protocol):
@@ -212,8 +212,8 @@ def claim(state: ProviderState, lease: Lease, now: datetime, backoff: Backoff) -
             raise PartitionBusyError(held)
         state = fail(state, held.run_id, "the run ended without a word and its lease expired", now, backoff)
     # A run supersedes what was still to be told of the one before it; a replay reports nothing of its own.
-    report = state.report if lease.replay else None
-    return state.model_copy(update={"lease": lease, "last_claim": lease.turn, "report": report})
+    report = state.pending_report if lease.replay else None
+    return state.model_copy(update={"lease": lease, "last_claim": lease.turn, "pending_report": report})
 
 
 def plan(state: ProviderState, lease: Lease, planned: Plan) -> ProviderState:
@@ -252,7 +252,7 @@ def is_committed(state: ProviderState, run_id: str) -> bool:
 
 
 def commit(
-    state: ProviderState, lease: Lease, record: RunRecord, manifest: Manifest | None, overlap: timedelta
+    state: ProviderState, lease: Lease, record: RunRecord, manifest: Manifest | None, lookback: timedelta
 ) -> ProviderState:
     """End a successful run: move the bookmark, keep the record, release the lease.
 
@@ -281,13 +281,13 @@ def commit(
     return state.model_copy(
         update={
             "lease": None,
-            "bookmark": state.bookmark.after(manifest, lease.run_dir, overlap),
+            "bookmark": state.bookmark.after(manifest, lease.run_dir, lookback),
             "failures": 0,
             "retry_at": None,
-            "behind": not caught_up,
+            "has_backlog": not caught_up,
             "last_success": last_success,
             "last_run": record,
-            "report": Report(run_id=record.run_id, status="succeeded", last_success=last_success),
+            "pending_report": Report(run_id=record.run_id, status="succeeded", last_success=last_success),
         }
     )
 
@@ -327,21 +327,25 @@ def fail(
             "retry_at": lease.turn + backoff.delay(failures),
             "last_run": failed,
             "untracked_at": now,
-            "report": Report(run_id=run_id, status="failed", last_success=state.last_success, error=error),
+            "pending_report": Report(run_id=run_id, status="failed", last_success=state.last_success, error=error),
         }
     )
 
 
 def reported(state: ProviderState, report: Report) -> ProviderState:
     """The config API has been told; unless there is something newer to tell, nothing is left to do."""
-    return state.model_copy(update={"report": None, "told": report}) if state.report == report else state
+    return (
+        state.model_copy(update={"pending_report": None, "last_report": report})
+        if state.pending_report == report
+        else state
+    )
 
 
-def owe_report(state: ProviderState) -> ProviderState:
+def repeat_report(state: ProviderState) -> ProviderState:
     """The config API has the status of a provider wrong: unless a run will do it, it is to be told once more."""
-    if state.lease is not None or state.report is not None or state.told is None:
+    if state.lease is not None or state.pending_report is not None or state.last_report is None:
         return state
-    return state.model_copy(update={"report": state.told})
+    return state.model_copy(update={"pending_report": state.last_report})
 
 
 def set_bookmark(state: ProviderState, since: datetime | None) -> ProviderState:
@@ -350,4 +354,4 @@ def set_bookmark(state: ProviderState, since: datetime | None) -> ProviderState:
     The generation moves too, so a run that was planned before cannot commit over the change.
     """
     bookmark = Bookmark(generation=state.bookmark.generation + 1, since=since)
-    return state.model_copy(update={"bookmark": bookmark, "behind": True})
+    return state.model_copy(update={"bookmark": bookmark, "has_backlog": True})

@@ -1,7 +1,7 @@
 """Manifests: which objects a run is to process. Chosen once, written once, never changed.
 
 A provider's change log only grows, but objects do not turn up in the order of their LastModified: a multipart
-upload carries the time at which it *began*. So a run looks back from the newest object by the overlap, and leaves
+upload carries the time at which it *began*. So a run looks back from the newest object by the lookback, and leaves
 out what the manifests in that window already hold. An object is known by key and ETag: overwritten with other
 bytes it is new, overwritten with the same bytes it is not, unless a run may have taken other bytes in between.
 """
@@ -67,7 +67,7 @@ class Manifest(BaseModel):
     bucket: str
     objects: tuple[StoredObject, ...]
     backlog: int = Field(default=0, description="new objects left for the next run")
-    marks: int = Field(default=0, description="of the provider's news, counted before the listing")
+    pending_count: int = Field(default=0, description="of the provider's pending objects, counted before the listing")
     replay: Replay | None = None
     carried: tuple[StoredObject, ...] | None = Field(
         default=None, description="the window's objects of all earlier manifests, once those are too many to name"
@@ -146,7 +146,7 @@ def select(
     since
         Objects modified before this time are old; None when every object is new.
     seen
-        Whether an object is in the manifests of the overlap window.
+        Whether an object is in the manifests of the lookback window.
     max_objects, max_bytes
         Bounds of one run.
     """

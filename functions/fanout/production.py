@@ -37,11 +37,11 @@ _SEQUENCE_DIGITS = 40
 
 @dataclass(frozen=True)
 class _Group:
-    """A batch's records of one provider, or those of nobody; `places` are their positions in the batch."""
+    """A batch's records of one provider, or those of nobody; `positions` are their positions in the batch."""
 
     prefix: str
     records: list[StreamRecord] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Producer:
                 prefix = self.unassigned_dir.rstrip("/") + "/"
             group = groups.setdefault(record.provider, _Group(prefix))
             group.records.append(record)
-            group.places.append(place)
+            group.positions.append(place)
         with ThreadPoolExecutor(self.parallel) as pool:
             written = list(pool.map(self._written, groups.values()))
         begin = _beginning(list(zip(groups.values(), written, strict=True)))
@@ -125,8 +125,8 @@ class Producer:
 
 def _beginning(groups: Sequence[tuple[_Group, bool]]) -> int | None:
     """Where a batch is to begin when it comes again: before all that failed, and within no object that was written."""
-    begin = min((group.places[0] for group, written in groups if not written), default=None)
-    spans = sorted((group.places[0], group.places[-1]) for group, written in groups if written)
+    begin = min((group.positions[0] for group, written in groups if not written), default=None)
+    spans = sorted((group.positions[0], group.positions[-1]) for group, written in groups if written)
     for first, last in reversed(spans):
         if begin is not None and first < begin <= last:
             begin = first

@@ -19,7 +19,7 @@ SETTLING = timedelta(minutes=2)
 """A lease younger than this is not held against the list of executions: both were just made."""
 CHECKED_AT_ONCE = 100
 """How many executions that the list lacks are looked at one by one; DescribeExecution refills at 15 a second."""
-OWED_AT_ONCE = 100
+REPEATED_AT_ONCE = 100
 """How many entries with a wrong status are put right in one tick."""
 GIVE_UP_AFTER = 3
 """After so many reports that nobody took, the rest waits for the next tick."""
@@ -44,7 +44,7 @@ class LiveExecutions(Protocol):
         ...
 
 
-def dead_runs(leases: Mapping[str, Lease], executions: LiveExecutions, now: datetime, note: Note) -> dict[str, str]:
+def orphaned_runs(leases: Mapping[str, Lease], executions: LiveExecutions, now: datetime, note: Note) -> dict[str, str]:
     """Of the runs that hold a lease, those that cannot be alive any more.
 
     A run is dead when its lease has expired, or when its execution has ended without freeing it. All running
@@ -101,7 +101,7 @@ class Recovery:
     endings: Endings
     pool: Callable[[int], Executor] = ThreadPoolExecutor
 
-    def free_dead(self, leases: Mapping[str, Lease], now: datetime, note: Note) -> set[str]:
+    def end_orphaned(self, leases: Mapping[str, Lease], now: datetime, note: Note) -> set[str]:
         """End the runs that cannot end themselves. What the config API is to know of it waits until runs are started.
 
         Returns
@@ -109,7 +109,7 @@ class Recovery:
         Providers that were freed.
         """
         freed = set()
-        for provider, death in dead_runs(leases, self.executions, now, note).items():
+        for provider, death in orphaned_runs(leases, self.executions, now, note).items():
             error = f"the run ended without a word: {death}"
             try:
                 if self.endings.end(provider, leases[provider].run_id, error, tell=False):
@@ -118,7 +118,7 @@ class Recovery:
                 note(f"{provider}: {failure}")
         return freed
 
-    def push_owed(
+    def push_pending(
         self, stale: Iterable[str], tick: datetime, remaining_seconds: Callable[[], float], note: Note
     ) -> int:
         """Tell the config API what it missed. Comes last: a config API that takes no reports must not delay runs.
@@ -139,9 +139,9 @@ class Recovery:
         pushed = failures = 0
         wrong = sorted(stale)
         try:
-            for name in order.sample(wrong, min(OWED_AT_ONCE, len(wrong))):
-                ledger.update(self.store, name, ledger.owe_report)
-            owed = [state for state in self.store.attention() if state.report is not None]
+            for name in order.sample(wrong, min(REPEATED_AT_ONCE, len(wrong))):
+                ledger.update(self.store, name, ledger.repeat_report)
+            owed = [state for state in self.store.attention() if state.pending_report is not None]
             waiting = order.sample(owed, len(owed))
             with self.pool(PARALLEL) as pool:
                 while waiting and failures < GIVE_UP_AFTER and remaining_seconds() >= LAST_REPORT_SECONDS:

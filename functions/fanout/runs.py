@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Engine = Literal["none", "small", "glue"]
+Engine = Literal["none", "lambda", "glue"]
 """What does a run's work: nothing at all, a Lambda, or Glue."""
 
 
@@ -28,7 +28,7 @@ class Plan(Frozen):
     workers: int = 0
     objects: int | None = Field(default=None, description="number in the manifest; None: Glue's own bookmark decides")
     bytes: int = 0
-    marks: int = Field(default=0, description="of the provider's news, counted before the listing")
+    pending_count: int = Field(default=0, description="of the provider's pending objects, counted before the listing")
 
 
 class Lease(Frozen):
@@ -54,7 +54,7 @@ class Lease(Frozen):
 
 
 class RunRef(Frozen):
-    """A committed run whose manifest reaches into the overlap window."""
+    """A committed run whose manifest reaches into the lookback window."""
 
     run_id: str
     run_dir: str
@@ -83,7 +83,7 @@ class RunRecord(Frozen):
     workers: int = 0
     dollars: float = 0
     backlog: int = Field(default=0, description="objects that were left for the next run")
-    marks: int = Field(default=0, description="of the provider's news that the run's plan has in it")
+    pending_count: int = Field(default=0, description="of the provider's pending objects that the run's plan has in it")
     error: str | None = None
 
     @classmethod
@@ -99,7 +99,7 @@ class RunRecord(Frozen):
     ) -> RunRecord:
         """The record of the run that holds a lease; `figures` are what its job measured, by field name."""
         plan = lease.plan
-        planned = plan.model_dump(include={"job", "generation", "engine", "reason", "marks"}) if plan else {}
+        planned = plan.model_dump(include={"job", "generation", "engine", "reason", "pending_count"}) if plan else {}
         return cls(
             run_id=lease.run_id,
             status=status,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from fanout.ledger import ProviderState, is_live
-from fanout.news import News
+from fanout.pending import Pending
 from fanout.providers import ProviderEntry
 from fanout.times import compact, format_iso
 
@@ -52,7 +52,7 @@ def last_success(entry: ProviderEntry, state: ProviderState) -> datetime | None:
 
 
 def sweep_time(provider: str, tick: datetime, sweep: timedelta) -> datetime:
-    """The last moment, up to the tick, at which the provider was to be looked at whatever the news says.
+    """The last moment, up to the tick, at which the provider was to be looked at whatever is pending.
 
     Such moments come every `sweep`, and the provider's name says where in it, so that sweeps are spread evenly.
     """
@@ -67,25 +67,25 @@ class ToDo:
 
     Attributes
     ----------
-    news
-        Provider -> its news; None when only a run can tell, so that every due provider is started.
-    behind
-        Providers with objects left of which no news tells.
+    pending
+        Provider -> its pending objects; None when only a run can tell, so that every due provider is started.
+    backlogs
+        Providers with objects left of which no pending objects tells.
     sweep
-        How long a provider is left alone without news.
+        How long a provider is left alone without pending objects.
     """
 
-    news: Mapping[str, News] | None
-    behind: Container[str]
+    pending: Mapping[str, Pending] | None
+    backlogs: Container[str]
     sweep: timedelta
 
-    def told(self, provider: str) -> News:
-        """A provider's news; empty if there is none."""
-        return (self.news or {}).get(provider, News())
+    def pending_of(self, provider: str) -> Pending:
+        """A provider's pending objects; empty if there is none."""
+        return (self.pending or {}).get(provider, Pending())
 
     def idle_since(self, provider: str, tick: datetime) -> datetime | None:
         """A success no older than this left nothing to do; None when there is something, or only a run can tell."""
-        if self.news is None or provider in self.news or provider in self.behind:
+        if self.pending is None or provider in self.pending or provider in self.backlogs:
             return None
         return sweep_time(provider, tick, self.sweep)
 
@@ -96,7 +96,7 @@ class ToDo:
 
     def since(self, provider: str, tick: datetime) -> datetime | None:
         """Since when there is something to do; None if that is not known."""
-        return self.told(provider).since or self.idle_since(provider, tick)
+        return self.pending_of(provider).since or self.idle_since(provider, tick)
 
 
 def decide(
@@ -167,17 +167,16 @@ def overdue_minutes(
     return max(0.0, (tick - begin).total_seconds() / 60)
 
 
-def is_heavy(state: ProviderState, small_run_max_bytes: int, waiting_bytes: int = 0) -> bool:
-    """Whether the provider's next run is expected on Glue, and so needs one of the places there.
+def is_heavy(state: ProviderState, lambda_max_bytes: int, waiting_bytes: int = 0) -> bool:
+    """Whether the provider's next run is expected on Glue, and so needs one of the slots there.
 
-    An expectation only, told by the bytes that are waiting or, when no news tells of any, by the last run. A run that
-    is expected in Lambda and has too much for it goes to Glue all the same, and waits in its own execution if Glue is
-    full.
+    An estimate, from the pending bytes or, if none are known, from the last run. A run that was expected in Lambda and
+    turns out too large for it runs on Glue, and waits in its own execution while Glue is full.
     """
-    if small_run_max_bytes == 0:
+    if lambda_max_bytes == 0:
         return True
     if waiting_bytes:
-        return waiting_bytes > small_run_max_bytes
+        return waiting_bytes > lambda_max_bytes
     return state.last_run is not None and state.last_run.engine == "glue"
 
 
@@ -188,7 +187,7 @@ class Candidate:
     provider: str
     overdue: float
     heavy: bool
-    """Whether it needs a place on Glue. All others need a function slot."""
+    """Whether it needs a slot on Glue. All others need a function slot."""
     group: str | None = None
 
 
@@ -200,8 +199,8 @@ def rank(candidate: Candidate, lot: str) -> tuple[float, bytes, str]:
 
 def choose(
     candidates: Iterable[Candidate],
-    places: int,
-    group_places: int = 0,
+    slots: int,
+    group_slots: int = 0,
     live_in_group: Mapping[str, int] | None = None,
     lot: str = "",
     function_slots: float = math.inf,
@@ -212,9 +211,9 @@ def choose(
     ----------
     candidates
         Due providers in any order.
-    places
+    slots
         Places on Glue that are free; a light candidate takes none.
-    group_places
+    group_slots
         The most runs one group may have, 0 for no cap.
     live_in_group
         Runs that each group has already.
@@ -233,12 +232,12 @@ def choose(
     chosen: list[Candidate] = []
     waiting: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: rank(c, lot)):
-        full = bool(group_places and candidate.group and running[candidate.group] >= group_places)
-        if full or (places if candidate.heavy else function_slots) <= 0:
+        full = bool(group_slots and candidate.group and running[candidate.group] >= group_slots)
+        if full or (slots if candidate.heavy else function_slots) <= 0:
             waiting.append(candidate)
             continue
         chosen.append(candidate)
-        places -= candidate.heavy
+        slots -= candidate.heavy
         function_slots -= not candidate.heavy
         if candidate.group:
             running[candidate.group] += 1
@@ -260,26 +259,26 @@ class _Occupant:
         return LISTED_AFTER if self.heavy else LIGHT_LISTED_AFTER
 
 
-class Places:
-    """Runs that have a place on Glue or a function slot, and count for a group, until their execution has ended.
+class Slots:
+    """Runs that have a slot on Glue or a function slot, and count for a group, until their execution has ended.
 
     Parameters
     ----------
-    places
+    slots
         The most heavy runs at once.
     function_slots
         The most light runs at once.
     """
 
-    def __init__(self, places: int, function_slots: float = math.inf) -> None:
-        self._places = places
+    def __init__(self, slots: int, function_slots: float = math.inf) -> None:
+        self._slots = slots
         self._function_slots = function_slots
         self._occupants: dict[str, _Occupant] = {}
 
     @property
     def free(self) -> int:
         """Places that are free."""
-        return max(0, self._places - sum(occupant.heavy for occupant in self._occupants.values()))
+        return max(0, self._slots - sum(occupant.heavy for occupant in self._occupants.values()))
 
     @property
     def free_function_slots(self) -> float:
@@ -295,7 +294,7 @@ class Places:
         """A provider's run has begun."""
         self._occupants[provider] = _Occupant(execution, since, heavy, group)
 
-    def give_back(self, running: Container[str], now: datetime) -> None:
+    def free_ended(self, running: Container[str], now: datetime) -> None:
         """Free what those occupied whose execution is not among the running ones any more.
 
         The list of them may lag, so one that was never in it keeps its place for a while.

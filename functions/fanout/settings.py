@@ -48,18 +48,18 @@ class RunSettings(Settings):
     config_api_url: str
     config_api_key_secret: str
     report_status: Literal["yes", "no"] = "yes"
-    overlap_minutes: int = Field(ge=0)
+    lookback_minutes: int = Field(ge=0)
     glue_worker_type: str = "G.1X"
     discovery: Literal["events", "poll"] = "poll"
 
     @property
-    def overlap(self) -> timedelta:
+    def lookback(self) -> timedelta:
         """How far behind the newest processed object late ones are still looked for."""
-        return timedelta(minutes=self.overlap_minutes)
+        return timedelta(minutes=self.lookback_minutes)
 
 
-class NoticeSettings(Settings):
-    """What `notice` needs."""
+class ObjectEventsSettings(Settings):
+    """What `object_events` needs."""
 
     run_ledger_table: str
     change_log_dir: str = Field(pattern=r"^s3://[^/]+(/.+)?$")
@@ -82,7 +82,7 @@ class ClaimSettings(RunSettings):
     data_bucket: str
     key_time_format: str = ""
     max_bytes_per_run: int = Field(ge=1)
-    small_run_max_bytes: int = Field(ge=0)
+    lambda_max_bytes: int = Field(ge=0)
     max_workers: int = Field(ge=2)
     bookmark_mode: Literal["manifest", "glue"] = "manifest"
 
@@ -99,12 +99,12 @@ class DispatchSettings(RunSettings):
 
     state_machine_arn: str
     max_concurrent_runs: int = Field(ge=1, description="of heavy runs, those on Glue")
-    small_run_max_bytes: int = Field(ge=0)
-    sweep_minutes: int = Field(default=1440, ge=1, description="how often each provider is looked at without news")
+    lambda_max_bytes: int = Field(ge=0)
+    sweep_minutes: int = Field(default=1440, ge=1, description="minutes between full checks of a provider")
     max_runs_per_group: int = Field(default=0, ge=0, description="0: no cap per group")
     tick_minutes: int = Field(default=15, ge=1, description="minutes between two ticks")
 
     @property
     def sweep(self) -> timedelta:
-        """How long a provider is left alone while nothing tells of news."""
+        """How long a provider is left alone while no pending objects are known."""
         return timedelta(minutes=self.sweep_minutes)

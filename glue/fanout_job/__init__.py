@@ -1,1 +1,1 @@
-"""What the jobs on Glue and in the small-run Lambda share: settings, objects, messages, sending, engines, results."""
+"""The library behind the jobs, on Glue and in Lambda: settings, objects, messages, sending, engines, results."""

@@ -15,7 +15,7 @@ from fanout_job.task import Source, Tally, Task, guarded
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-Engine = Literal["small", "glue"]
+Engine = Literal["lambda", "glue"]
 
 Work = Callable[[Source], Any]
 """What a job does with one object. On Glue it runs in a Spark task, so it and what it returns must be picklable."""

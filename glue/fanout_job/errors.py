@@ -105,11 +105,11 @@ class SendRefusedError(JobError):
 
 
 class DeadlineError(TransientError):
-    """The small run's Lambda has no time left. Lower SmallRunMaxBytes, so that Glue takes runs of this size."""
+    """The Lambda run's Lambda has no time left. Lower LambdaMaxBytes, so that Glue takes runs of this size."""
 
 
 class FrameEtlError(JobError):
-    """`etl` is native PySpark, which the small run cannot execute. Set the parameter SmallRunMaxBytes=0."""
+    """`etl` is native PySpark, which the Lambda run cannot execute. Set the parameter LambdaMaxBytes=0."""
 
 
 class UnexpectedError(JobError):

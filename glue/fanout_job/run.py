@@ -1,7 +1,7 @@
 """A run from its arguments to its result: what every job does, whatever its work is.
 
-A job is a script with two entry points, `handler` for the small-run Lambda and `main` for Glue. Each hands the job's
-work, a function of a `Run`, to this module, which writes `result.json`. Nothing is committed without it.
+A job is a script with two entry points, `handler` for Lambda and `main` for Glue. Each hands the job's work,
+a function of a `Run`, to this module, which writes `result.json`. Nothing is committed without it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fanout_job.task import Tally
 log = logging.getLogger("fanout_job")
 
 DEADLINE_MARGIN_SECONDS = 5.0
-"""What the small run keeps of the Lambda's time to record its result."""
+"""What the Lambda run keeps of the Lambda's time to record its result."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Run:
     argv: Sequence[str] = ()
     """Glue's arguments."""
     deadline: float | None = None
-    """The `time.monotonic()` at which the small run must be done."""
+    """The `time.monotonic()` at which the Lambda run must be done."""
     tally: Tally = field(default_factory=Tally)
     notes: dict[str, Any] = field(default_factory=dict)
     """What else `result.json` is to say, by name."""
@@ -82,7 +82,7 @@ class Run:
 
 
 def in_lambda(event: Mapping[str, Any], context: Any, work: Callable[[Run], None]) -> dict[str, Any]:
-    """Run small: in the Lambda that the state machine invokes with provider, run_id, manifest and run_dir.
+    """Run in Lambda: in the Lambda that the state machine invokes with provider, run_id, manifest and run_dir.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def in_lambda(event: Mapping[str, Any], context: Any, work: Callable[[Run], None
     started = time.monotonic()
     settings = Settings.from_event(event, os.environ)
     deadline = started + context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS
-    return do(work, Run(settings, "small", deadline=deadline))
+    return do(work, Run(settings, "lambda", deadline=deadline))
 
 
 def on_glue(argv: Sequence[str], work: Callable[[Run], None]) -> None:

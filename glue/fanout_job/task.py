@@ -1,4 +1,4 @@
-"""What one Spark task does with its objects, and the small run with all: read them, deal with what is bad, count."""
+"""What one Spark task does with its objects, and the Lambda run with all: read them, deal with what is bad, count."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Task:
                 except ObjectChangedError as error:
                     self.tally.failures.append(error.as_value())
         finally:
-            # Not waiting for reads that hang: the small run must still record its result.
+            # Not waiting for reads that hang: the Lambda run must still record its result.
             pool.shutdown(wait=False, cancel_futures=True)
 
     def done(self, obj: S3Object) -> None:

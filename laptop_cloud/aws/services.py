@@ -196,7 +196,7 @@ class Services:
 
     def deliver_events(self) -> None:
         """See `laptop_cloud.cloud.LaptopCloud.deliver_events`."""
-        for poller in self._pollers:  # streams first: what they bring becomes news
+        for poller in self._pollers:  # streams first: what they bring becomes object events
             poller.hurry()
 
     def principal(self, role: str) -> str:

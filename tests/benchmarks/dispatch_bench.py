@@ -153,7 +153,7 @@ def dispatcher_of(world: World, **others: Any) -> Dispatcher:
     ports: dict[str, Any] = {
         "provider_list": world.config_api,
         "store": world.ledger,
-        "news": world.news,
+        "pending": world.pending,
         "executions": world.executions,
         "recovery": world.dispatcher.recovery,
     }

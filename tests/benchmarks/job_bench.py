@@ -31,7 +31,7 @@ import boto3  # noqa: E402 - the project is not installed, so the path comes fir
 from botocore.config import Config  # noqa: E402
 
 from change_log import transform  # noqa: E402
-from fanout_job import small, spark  # noqa: E402
+from fanout_job import lambda_run, spark  # noqa: E402
 from fanout_job.changes import parse_change  # noqa: E402
 from fanout_job.delivery import Delivery  # noqa: E402
 from fanout_job.engines import task_groups  # noqa: E402
@@ -195,8 +195,8 @@ def cold(engine: str, name: str, stub: RunningStub) -> None:
 def crossing(points: list[dict[str, Any]]) -> dict[str, float] | None:
     """Return where Spark begins to be faster, between two of the points, by straight lines."""
     for before, after in pairwise(points):
-        first = before["glue"] - before["small"]
-        second = after["glue"] - after["small"]
+        first = before["glue"] - before["lambda"]
+        second = after["glue"] - after["lambda"]
         if first > 0 >= second:
             share = first / (first - second)
             return {
@@ -252,7 +252,7 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
             delivered(stub, rows, lambda: on_spark(settings)),
         )
         note(
-            "ours, small run",
+            "ours, Lambda run",
             delivered(stub, rows, lambda: in_one_process(settings)),
         )
 
@@ -274,11 +274,11 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
         for count in crossed:
             sizes = (folder / "bench" / f"rows-{count}").rglob("*.gz")
             point: dict[str, Any] = {"rows": count, "bytes": sum(path.stat().st_size for path in sizes)}
-            for engine in ("small", "glue"):
+            for engine in ("lambda", "glue"):
                 run = delivered(stub, count, lambda e=engine, n=count: cold(e, f"rows-{n}", stub))
                 point[engine] = run["seconds"]
             points.append(point)
-            print(f"  {count:,} rows: small run {point['small']} s, Spark {point['glue']} s", flush=True)
+            print(f"  {count:,} rows: Lambda run {point['lambda']} s, Spark {point['glue']} s", flush=True)
         figures["engines"] = {"points": points, "crossing": crossing(points)}
     figures["targets"] = targets(figures)
     return figures
@@ -290,8 +290,8 @@ def on_spark(settings: Settings) -> None:
 
 
 def in_one_process(settings: Settings) -> None:
-    """Run the job as the small run does."""
-    checked(Run(settings, "small"), small.send_changes)
+    """Run the job as the Lambda run does."""
+    checked(Run(settings, "lambda"), lambda_run.send_changes)
 
 
 def checked(this: Run, send: Callable[[Run, Transform, None], None]) -> None:
@@ -331,10 +331,10 @@ def table(figures: dict[str, Any]) -> str:
         lines.append(f"| {name} | {found['rows']:,} | {found['seconds']:.1f} | {found['per_second']:,.0f} |")
     lines += ["", "| the same rows in | seconds |", "|---|--:|"]
     lines += [f"| {name} | {found['seconds']:.1f} |" for name, found in figures["objects"].items()]
-    lines += ["", "| rows, a cold process each | MB of gzip | small run, s | Spark, s |", "|--:|--:|--:|--:|"]
+    lines += ["", "| rows, a cold process each | MB of gzip | Lambda run, s | Spark, s |", "|--:|--:|--:|--:|"]
     for point in figures["engines"]["points"]:
         size = point["bytes"] / 1e6
-        lines.append(f"| {point['rows']:,} | {size:.2f} | {point['small']:.1f} | {point['glue']:.1f} |")
+        lines.append(f"| {point['rows']:,} | {size:.2f} | {point['lambda']:.1f} | {point['glue']:.1f} |")
     cross = figures["engines"]["crossing"]
     lines += [
         "",
@@ -360,7 +360,7 @@ def plot(figures: dict[str, Any], path: Path) -> None:
     left.invert_yaxis()
     points = figures["engines"]["points"]
     rows = [point["rows"] for point in points]
-    for engine, label, colour in (("small", "small run", "#2da44e"), ("glue", "Spark", "#1f6feb")):
+    for engine, label, colour in (("lambda", "Lambda run", "#2da44e"), ("glue", "Spark", "#1f6feb")):
         right.plot(rows, [point[engine] for point in points], marker="o", label=label, color=colour)
     if cross := figures["engines"]["crossing"]:
         right.axvline(cross["rows"], linestyle=":", color="#57606a", label=f"{cross['rows']:,} rows")

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "functions")]
 
 from fanout.costs import PRICES, lambda_dollars  # noqa: E402
-from fanout.dispatcher import HAND_ON_SECONDS, REUSE_SECONDS, TickReport  # noqa: E402
+from fanout.dispatcher import REUSE_FUNCTION_SECONDS, REUSE_GLUE_SECONDS, TickReport  # noqa: E402
 from fanout.ledger import TRIES, ProviderState  # noqa: E402
 from fanout.runs import Lease, Plan, RunRecord  # noqa: E402
 from fanout.starts import TokenBucket  # noqa: E402
@@ -93,7 +93,7 @@ class Counting:
         """What the commit of a run changes."""
         self.world.ledger.items[name] = ProviderState(provider=name, version=1, last_success=tick, last_claim=tick)
         self.world.config_api.providers[name] = {"frequency": "15", "last_success": format_http_date(tick)}
-        self.world.news.items.pop(name, None)
+        self.world.pending.items.pop(name, None)
 
     def tick(self, scenario: str) -> tuple[TickReport, Row]:
         """One tick and what it took."""
@@ -102,7 +102,7 @@ class Counting:
         begin, cpu = time.perf_counter(), time.process_time()
         report = self.world.tick()
         seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
-        reads = self.items - before + len(self.world.news.waiting()) // 4
+        reads = self.items - before + len(self.world.pending.waiting()) // 4
         writes = faults.count("ledger.put")
         return report, Row(
             scenario,
@@ -121,7 +121,7 @@ class Counting:
 
 
 def dollars(seconds: float, entries: int, reads: int, writes: int) -> float:
-    """What one such tick costs: the dispatcher, also while it waits for places, its pages of entries, its ledger."""
+    """What one such tick costs: the dispatcher, also while it waits for slots, its pages of entries, its ledger."""
     pages = math.ceil(entries / PAGE)
     return (
         PRICES["scheduler_invocation"]
@@ -146,7 +146,7 @@ def mean(rows: list[Row]) -> Row:
 
 
 def a_day(count: int, share: float) -> list[Row]:
-    """So many providers at 15 minutes, a share of which has news at each tick, for a day."""
+    """So many providers at 15 minutes, a share of which has pending objects at each tick, for a day."""
     chance = random.Random(0)
     counting = Counting()
     names = counting.providers(count, BEGIN - TICK)
@@ -155,10 +155,10 @@ def a_day(count: int, share: float) -> list[Row]:
         told = chance.sample(names, round(count * share))
         for name in told:
             counting.world.tell(name, size=1000)
-        report, row = counting.tick(f"{count:,} providers at 15 minutes, {share:.0%} with news at each tick")
+        report, row = counting.tick(f"{count:,} providers at 15 minutes, {share:.0%} with pending objects at each tick")
         running = [json.loads(given)["provider"] for given in counting.world.executions.started.values()]
         if report.deferred or not set(told) <= set(running):
-            raise SystemExit(f"{report.deferred} deferred; not all that have news ran in their tick")
+            raise SystemExit(f"{report.deferred} deferred; not all that have pending objects ran in their tick")
         for name in running:
             counting.end(name, counting.world.clock.now)
         counting.world.executions.started.clear()
@@ -174,7 +174,7 @@ def a_day(count: int, share: float) -> list[Row]:
 
 
 def all_at_once(count: int) -> Row:
-    """So many light providers, all due at once and all with news."""
+    """So many light providers, all due at once and all with pending objects."""
     counting = Counting()
     for name in counting.providers(count, BEGIN - TICK):
         counting.world.tell(name)
@@ -203,12 +203,12 @@ class LightRuns:
 
     def pass_by(self, pause: float) -> None:
         """Let time pass, in which runs begin and end."""
-        for _ in range(round(pause / REUSE_SECONDS)):
+        for _ in range(round(pause / REUSE_FUNCTION_SECONDS)):
             while self.waiting and len(self.left) < self.functions - 1:  # one is the dispatcher's
-                self.left[self.waiting.pop(0)] = round(self.seconds / REUSE_SECONDS)
+                self.left[self.waiting.pop(0)] = round(self.seconds / REUSE_FUNCTION_SECONDS)
             self.without_a_function = max(self.without_a_function, len(self.waiting))
             self.busy.append(len(self.left) + 1)
-            self.world.clock.now += timedelta(seconds=REUSE_SECONDS)
+            self.world.clock.now += timedelta(seconds=REUSE_FUNCTION_SECONDS)
             self.left = {execution: left - 1 for execution, left in self.left.items()}
             for execution in [execution for execution, left in self.left.items() if not left]:
                 del self.left[execution]
@@ -233,7 +233,7 @@ def metered(count: int, functions: int, seconds: int = 4) -> dict[str, float]:
     ours = LightRuns(count, functions, seconds, limit=functions)
     all_at_once = LightRuns(count, functions, seconds, limit=math.inf)
     minutes, least = ours.play(), all_at_once.play()
-    while_waiting = ours.busy[: round(count * seconds / functions / REUSE_SECONDS)]
+    while_waiting = ours.busy[: round(count * seconds / functions / REUSE_FUNCTION_SECONDS)]
     used = sum(while_waiting) / len(while_waiting) / functions
     print(f"  {count:,} light runs, {functions:,} functions: {minutes:.1f} min, all at once {least:.1f} min")
     if minutes > least * 1.1 + 0.5 or used < 0.8 or ours.without_a_function > count:
@@ -249,9 +249,9 @@ def metered(count: int, functions: int, seconds: int = 4) -> dict[str, float]:
     }
 
 
-def heavy(count: int, places: int, minutes: int) -> tuple[dict[str, Any], dict[str, float]]:
-    """So many heavy runs of so many minutes, all due at once, over so many places."""
-    counting = Counting(max_concurrent_runs=places, sweep_minutes=10**6)
+def heavy(count: int, slots: int, minutes: int) -> tuple[dict[str, Any], dict[str, float]]:
+    """So many heavy runs of so many minutes, all due at once, over so many slots."""
+    counting = Counting(max_concurrent_runs=slots, sweep_minutes=10**6)
     world = counting.world
     for name in counting.providers(count, BEGIN - TICK, heavy=True):
         world.tell(name, size=10**9)
@@ -281,8 +281,8 @@ def heavy(count: int, places: int, minutes: int) -> tuple[dict[str, Any], dict[s
         running = sum(status == "RUNNING" for status in world.executions.statuses.values())
         if len(began) < count:
             used, waited = used + running * seconds, waited + seconds
-        if running > places:
-            raise SystemExit(f"{running} heavy runs over {places} places")
+        if running > slots:
+            raise SystemExit(f"{running} heavy runs over {slots} slots")
         world.clock.now += timedelta(seconds=seconds)
         for name, moment in began.items():
             over = world.clock.now - moment >= timedelta(minutes=minutes)
@@ -295,24 +295,24 @@ def heavy(count: int, places: int, minutes: int) -> tuple[dict[str, Any], dict[s
     first, rows = BEGIN, []
     while len(began) < count or "RUNNING" in world.executions.statuses.values():
         if world.clock.now >= first or len(began) < count:
-            rows.append(counting.tick(f"{count} heavy runs of {minutes} minutes over {places} places")[1])
+            rows.append(counting.tick(f"{count} heavy runs of {minutes} minutes over {slots} slots")[1])
             first += TICK
         while world.clock.now < first and "RUNNING" in world.executions.statuses.values():
-            pass_by(HAND_ON_SECONDS)
+            pass_by(REUSE_GLUE_SECONDS)
     done = (ended - BEGIN).total_seconds() / 60
-    busy = used / waited / places
-    print(f"  all done {done:.1f} minutes after the tick, places {busy:.0%} used while somebody waited")
+    busy = used / waited / slots
+    print(f"  all done {done:.1f} minutes after the tick, slots {busy:.0%} used while somebody waited")
     if done > 25 or busy < 0.9:
-        raise SystemExit("too slow, or places stood empty while somebody waited")
+        raise SystemExit("too slow, or slots stood empty while somebody waited")
     row = mean(rows)
     row.started = count
-    return asdict(row), {"minutes": done, "places_used": busy}
+    return asdict(row), {"minutes": done, "slots_used": busy}
 
 
 def lost_races(writes_a_second: float, milliseconds: float = 10, rounds: int = 20_000) -> dict[str, float]:
-    """How often a claim or commit loses its optimistic lock to marks written into its item. A model in memory.
+    """How often a claim or commit loses its optimistic lock to pending_count written into its item. A model in memory.
 
-    The marks come at random moments; an update reads, takes so long, and writes, and is tried `TRIES` times.
+    The pending_count come at random moments; an update reads, takes so long, and writes, and is tried `TRIES` times.
     """
     chance = random.Random(1)
     collision = 1 - math.exp(-writes_a_second * milliseconds / 1000)
@@ -345,11 +345,11 @@ SCENARIOS: dict[str, Any] = {
 
 
 def million() -> Row:
-    """A million providers for one tick, 5 % of which have news."""
+    """A million providers for one tick, 5 % of which have pending objects."""
     counting = Counting()
     for name in counting.providers(1_000_000, BEGIN - TICK)[::20]:
         counting.world.tell(name)
-    return counting.tick("1,000,000 providers, 5% with news")[1]
+    return counting.tick("1,000,000 providers, 5% with pending objects")[1]
 
 
 def table(rows: list[Row]) -> str:
@@ -398,7 +398,7 @@ def main() -> int:
         return 0
     day = [Row(**row) for row in in_a_process_of_its_own("day")]
     light = Row(**in_a_process_of_its_own("light"))
-    heavy_row, places = in_a_process_of_its_own("heavy")
+    heavy_row, slots = in_a_process_of_its_own("heavy")
     rows = [mean(day), light, Row(**heavy_row), Row(**in_a_process_of_its_own("million"))]
     lights = in_a_process_of_its_own("metered")
     races = [lost_races(100), lost_races(1)]
@@ -420,8 +420,8 @@ its own CPU. Not measured on AWS. Dollars are the dispatcher's with its reads an
 {table(rows)}
 
 - Light lane: {light.started:,} started in the tick in which they were due, {light.deferred} deferred.
-- Heavy lane: {heavy_row["scenario"]} were all done {places["minutes"]:.1f} minutes after the tick;
-  while somebody waited, {places["places_used"]:.0%} of the places were used.
+- Heavy lane: {heavy_row["scenario"]} were all done {slots["minutes"]:.1f} minutes after the tick;
+  while somebody waited, {slots["slots_used"]:.0%} of the slots were used.
 - A million providers: memory gives first, {rows[3].memory_mb:,} MB of the function's {MEMORY_MB["dispatch"]:,}, and the
   reading of {1_000_000 // PAGE} pages. Several stacks, each with a list of its own, are the way there.
 
@@ -441,7 +441,7 @@ because there those that find no function wait for one without any pause between
 A model in memory: an update reads the item, writes it {first["milliseconds_between_read_and_write"]:.0f} ms later if
 nobody wrote in between, and is tried {TRIES} times.
 
-| marks written into the item, a second | tries that lose | claims and commits that fail |
+| pending_count written into the item, a second | tries that lose | claims and commits that fail |
 |---:|---:|---:|
 | {first["marks_a_second"]:.0f} | {first["tries_that_lose"]:.1%} | {first["updates_that_fail"]:.1%} |
 | {second["marks_a_second"]:.0f} | {second["tries_that_lose"]:.1%} | {second["updates_that_fail"]:.1%} |
@@ -450,7 +450,7 @@ nobody wrote in between, and is tried {TRIES} times.
     (OUT / "scale.md").write_text(text, encoding="utf-8")
     found = {
         "rows": [asdict(row) for row in rows],
-        "heavy": places,
+        "heavy": slots,
         "light": lights,
         "lost_races": races,
         "started_in_the_day": [row.started for row in day],

@@ -4,7 +4,7 @@
 
 Every variant is a process of its own and starts cold. Ours read from S3 and write to it, for which one process on this
 machine stands in (sqs_stub.py); plain Spark and pyarrow read and write files, which spares them that work. The figures
-that decide are ratios of CPU time in this one run, because seconds depend on what else the machine does: the small run
+that decide are ratios of CPU time in this one run, because seconds depend on what else the machine does: the Lambda run
 to pyarrow, with one core each, and ours on Spark to plain Spark, with two.
 """
 
@@ -235,7 +235,7 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
     spark = [sys.executable, "-c", SPARK, str(sources), str(folder / "spark")]
     note("plain Spark", lambda: measured(spark), folder / "spark")
     with running_stub(objects=folder) as stub:
-        note("ours, small run", lambda: ours("small", folder, stub), folder / "bench" / "standard")
+        note("ours, Lambda run", lambda: ours("lambda", folder, stub), folder / "bench" / "standard")
         note("ours on Spark", lambda: ours("glue", folder, stub), folder / "bench" / "standard")
     figures["targets"] = targets(figures["variants"])
     return figures
@@ -245,7 +245,7 @@ def ours(engine: str, folder: Path, stub: RunningStub) -> dict[str, Any]:
     """Run the job as its platform starts it."""
     arguments = plan(folder, engine)
     environment = {key.upper(): value for key, value in arguments.items()} | {"AWS_ENDPOINT_URL": stub.endpoint}
-    if engine == "small":
+    if engine == "lambda":
         return measured([sys.executable, "-c", SMALL, str(ROOT / "glue"), json.dumps(arguments)], environment)
     argv = [sys.executable, str(ROOT / "glue" / "standardize.py")]
     submit = "--master local[2] --conf spark.ui.enabled=false --conf spark.log.level=ERROR pyspark-shell"
@@ -255,12 +255,12 @@ def ours(engine: str, folder: Path, stub: RunningStub) -> dict[str, Any]:
 
 def targets(variants: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Hold the ratios against what the job has to keep up."""
-    small, glue = variants["ours, small run"], variants["ours on Spark"]
+    small, glue = variants["ours, Lambda run"], variants["ours on Spark"]
     plain, spark = variants["pyarrow, to Parquet"], variants["plain Spark"]
     found = {
-        "CPU of the small run to pyarrow's": (small["cpu_seconds"] / plain["cpu_seconds"], 2),
+        "CPU of the Lambda run to pyarrow's": (small["cpu_seconds"] / plain["cpu_seconds"], 2),
         "CPU of ours on Spark to plain Spark's": (glue["cpu_seconds"] / spark["cpu_seconds"], 1),
-        "MB of the small run": (small["python_mb"], 512),
+        "MB of the Lambda run": (small["python_mb"], 512),
         "MB of a Spark task's Python": (glue["python_mb"], 512),
     }
     return {

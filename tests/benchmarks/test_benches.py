@@ -43,7 +43,7 @@ def test_the_jobs_benchmark_writes_what_it_measured(tmp_path: Path) -> None:
         "batch": 600,
         "batch + 16 threads": 1800,
         "ours on Spark": 6000,
-        "ours, small run": 6000,
+        "ours, Lambda run": 6000,
     }
     assert [point["rows"] for point in found["engines"]["points"]] == [1000]
     assert "| ours on Spark | 6,000 |" in (tmp_path / "job.md").read_text(encoding="utf-8")
@@ -65,9 +65,9 @@ def test_the_benchmark_of_scale_plays_its_scenarios() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     assert done.returncode == 0, done.stderr
-    row, places = json.loads(done.stdout.splitlines()[-1])
+    row, slots = json.loads(done.stdout.splitlines()[-1])
     assert row["deferred"] > 0
-    assert 0.9 < places["places_used"] <= 1
+    assert 0.9 < slots["slots_used"] <= 1
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def test_no_two_rows_of_a_plan_share_an_event_id() -> None:
 @pytest.mark.parametrize("providers", [5, 6, 12])
 def test_a_plan_has_work_for_both_engines(providers: int) -> None:
     plan = generated_plan(providers, providers * 100)
-    large = [name for name in plan.first if plan.size(name) > plan.small_run_max_bytes]
+    large = [name for name in plan.first if plan.size(name) > plan.lambda_max_bytes]
     assert len(large) >= 3
     assert providers - len(large) >= 2
     assert plan.corrupt in plan.first

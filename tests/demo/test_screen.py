@@ -12,7 +12,7 @@ from demo.screen import LiveScreen, PlainScreen, Row, counts
 
 
 def rows(count: int, state: str = "running", sent: str = "3") -> list[Row]:
-    return [(f"provider-{n:03d}", "yes", "small", state, "4", sent, sent, f"{n / 10:.1f}") for n in range(count)]
+    return [(f"provider-{n:03d}", "yes", "lambda", state, "4", sent, sent, f"{n / 10:.1f}") for n in range(count)]
 
 
 def test_few_providers_have_a_line_each_and_only_when_they_changed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +77,7 @@ def test_a_long_name_is_shown_whole_at_80_columns() -> None:
     out, name = io.StringIO(), "x" * 40 + "y" * 24
     screen = LiveScreen(Console(file=out, width=80, force_terminal=True, color_system=None))
     with screen:
-        screen.show("tick 1", [(name, "yes", "small", "succeeded", "4", "123456", "123456", "123.4")])
+        screen.show("tick 1", [(name, "yes", "lambda", "succeeded", "4", "123456", "123456", "123.4")])
     said, times = out.getvalue(), out.getvalue().count("succeeded")  # a live table is drawn again at its end
     assert (said.count("x"), said.count("y")) == (40 * times, 25 * times)  # the 25th y is that of yes
     assert said.count("123456") == 2 * times

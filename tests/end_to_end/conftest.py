@@ -60,7 +60,7 @@ def impatient(template: Path) -> Path:
     """A copy of the template with ticks that hand a place on within seconds, not a minute: runs here take no longer."""
     folder = functions_copy(template) / "fanout"
     for name, old, new in (
-        ("dispatcher.py", "HAND_ON_SECONDS = 15.0", "HAND_ON_SECONDS = 0.5"),
+        ("dispatcher.py", "REUSE_GLUE_SECONDS = 15.0", "REUSE_GLUE_SECONDS = 0.5"),
         ("schedule.py", "LISTED_AFTER = timedelta(minutes=1)", "LISTED_AFTER = timedelta(seconds=2)"),
     ):
         text = (folder / name).read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ from pathlib import Path
 KINDS = {
     "DispatchFunctionRole": 8,
     "ClaimFunctionRole": 14,
-    "SmallRunFunctionRole": 16,
+    "LambdaRunFunctionRole": 16,
     "ChangeLogJobRole": 10,
     "UpdateStatusFunctionRole": 12,
 }

@@ -29,7 +29,7 @@ from tools.iam import EVERYTHING
 
 CANARY = "canary-5f1d0c7e9a"
 """In every row, good or bad, and so allowed in the change log, on the queue, and nowhere else."""
-PARAMETERS = {**EVERYTHING, "SmallRunMaxBytes": 3000, "SourceStreamArn": "", "ProviderAttribute": ""}
+PARAMETERS = {**EVERYTHING, "LambdaMaxBytes": 3000, "SourceStreamArn": "", "ProviderAttribute": ""}
 """At first; the table whose stream is read comes into being beside the stack."""
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
@@ -205,7 +205,7 @@ FUNCTIONS = (
     "DispatchFunction",
     "ClaimFunction",
     "UpdateStatusFunction",
-    "SmallRunFunction",
+    "LambdaRunFunction",
     "ConfigApiFunction",
     "ProducerFunction",
 )

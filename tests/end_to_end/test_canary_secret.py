@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 READ = {
     *("executions", "histories", "job_runs", "tables", "run_files", "environments", "undelivered", "ticks"),
     *("api_calls.jsonl", "logs/glue-fanout-dev-dispatch.log", "logs/glue-fanout-dev-claim.log"),
-    *("logs/glue-fanout-dev-update_status.log", "logs/glue-fanout-dev-small_run.log"),
+    *("logs/glue-fanout-dev-update_status.log", "logs/glue-fanout-dev-lambda_run.log"),
 }
 
 

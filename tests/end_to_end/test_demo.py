@@ -38,7 +38,7 @@ def test_both_engines_did_their_part(run: tuple[str, dict[str, Any], int]) -> No
     _, report, _ = run
     engines = [found["engine"] for found in report["providers"].values()]
     assert engines.count("glue") >= 3
-    assert engines.count("small") >= 2
+    assert engines.count("lambda") >= 2
     assert report["totals"]["job_runs"] >= 3
 
 
@@ -57,7 +57,7 @@ def test_the_second_tick_sends_only_what_is_new(run: tuple[str, dict[str, Any], 
     first, second = report["ticks"]
     assert (first["started"], first["idle"]) == (6, 0)
     assert second["started"] + second["idle"] == 6
-    assert second["started"] >= 3  # a provider without news may be swept
+    assert second["started"] >= 3  # a provider without pending objects may be swept
     sent = [found["runs"][1]["messages"] for found in report["providers"].values() if len(found["runs"]) > 1]
     assert sum(1 for messages in sent if messages) == 3
 

@@ -90,7 +90,7 @@ def test_two_providers_at_once_fail_repeat_and_skip_in_the_published_design_and_
     tmp_path: Path, drivers: Drivers
 ) -> None:
     together = BothBegin()
-    parameters = {"SmallRunMaxBytes": 0, "MaxConcurrentRuns": 3}
+    parameters = {"LambdaMaxBytes": 0, "MaxConcurrentRuns": 3}
     with LaptopCloud(TEMPLATE, parameters, workdir=tmp_path, drivers=drivers, around=watching(together.watch)) as cloud:
         account = Account(cloud)
         for provider, rows in (("a", 10), ("b", 60), ("c", 20)):

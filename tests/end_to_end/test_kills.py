@@ -129,7 +129,7 @@ def test_after_twenty_kills_every_change_has_been_delivered_and_nobody_is_left_b
     print(f"\nKILLS_SEED={seed}: " + ", ".join(f"{k.principal} {k.when} call {k.calls}" for k in planned))
     logs = {name: change_log(name, ROWS, 2, STYLES[n % len(STYLES)], SEED) for n, name in enumerate(PROVIDERS)}
     sizes = sorted((sum(len(part.body) for part in parts) for parts in logs.values()), reverse=True)
-    override = {"SmallRunMaxBytes": sizes[len(sizes) // 3], "MaxConcurrentRuns": 8}
+    override = {"LambdaMaxBytes": sizes[len(sizes) // 3], "MaxConcurrentRuns": 8}
     with LaptopCloud(TEMPLATE, override, workdir=tmp_path, drivers=drivers, around=watching(killer.watch)) as cloud:
         killer.processes = cloud.processes
         stage = Stage(cloud, seed)

@@ -35,7 +35,7 @@ class Project:
         self._glue.unlink()
         self._copy_glue()
         self._ticks = 0
-        overrides = {"SmallRunMaxBytes": 0}
+        overrides = {"LambdaMaxBytes": 0}
         self.cloud = LaptopCloud(self._template, overrides, workdir=folder / "work", drivers=drivers).start()
 
     def restore(self) -> None:

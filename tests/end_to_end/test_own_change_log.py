@@ -64,7 +64,7 @@ def sent(
             path.write_bytes(part.body)
     plan = own_plan(folder)
     workdir = tmp_path_factory.mktemp("work")
-    overrides = {"SmallRunMaxBytes": plan.small_run_max_bytes}
+    overrides = {"LambdaMaxBytes": plan.lambda_max_bytes}
     with LaptopCloud(ROOT / "template.yaml", overrides, workdir=workdir, drivers=drivers) as cloud:
         bucket, _, prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
         api = ConfigApi(cloud)
@@ -93,7 +93,7 @@ def test_both_engines_sent_some(sent: tuple[LaptopCloud, list[dict[str, Any]], d
     cloud, _, _ = sent
     decisions = [json.loads(found["output"])["claim"]["decision"] for found in cloud.executions()]
     assert decisions.count("glue") >= 3
-    assert decisions.count("small") >= 2
+    assert decisions.count("lambda") >= 2
 
 
 def test_every_message_is_a_valid_cloud_event(

@@ -29,7 +29,7 @@ def script() -> str:
     return str(found)
 
 
-@pytest.fixture(params=["small", "glue"])
+@pytest.fixture(params=["lambda", "glue"])
 def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LaptopCloud]:
     """What `make up ARGS="--parameter Job=rows_per_day"` brings up in a copy of the project with that file in it."""
     assert '\nmake up ARGS="--parameter Job=rows_per_day"\n' in TEXT
@@ -37,7 +37,7 @@ def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LaptopClou
     (tmp_path / "glue").unlink()
     shutil.copytree(ROOT / "glue", tmp_path / "glue", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "glue/rows_per_day.py").write_text(script(), encoding="utf-8")
-    parameters = {"Job": "rows_per_day", **({"SmallRunMaxBytes": 0} if request.param == "glue" else {})}
+    parameters = {"Job": "rows_per_day", **({"LambdaMaxBytes": 0} if request.param == "glue" else {})}
     with LaptopCloud(template, parameters, workdir=tmp_path / "work") as up:
         yield up
 

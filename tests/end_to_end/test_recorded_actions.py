@@ -39,7 +39,7 @@ def test_every_kind_of_run_was_recorded(recording: Recording) -> None:
     assert ends["tiny"] == ends["large"] == ends["quiet"] == ends["replay"] == "SUCCEEDED"
     assert ends["broken"] == "FAILED"
     assert ends["stopped-by-hand"] == "ABORTED"
-    assert recording.state["ticks"][1]["freed_leases"] == 1
+    assert recording.state["ticks"][1]["released_leases"] == 1
 
 
 def test_every_role_that_runs_code_made_calls(calls: list[Call], granted: Grants) -> None:

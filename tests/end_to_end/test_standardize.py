@@ -88,7 +88,7 @@ def standard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standard]:
     bad.write_bytes((ORDERS / "array.json").read_bytes()[:100])
     sizes = sorted((ORDERS / name).stat().st_size for name in PROVIDERS.values())
     patch = pytest.MonkeyPatch()
-    parameters = {"Job": "standardize", "SmallRunMaxBytes": sizes[2]}
+    parameters = {"Job": "standardize", "LambdaMaxBytes": sizes[2]}
     with LaptopCloud(TEMPLATE, parameters, workdir=folder / "work") as cloud:
         patch.setenv("FANOUT_CLOUD_FILE", str(cloud.workdir / "cloud.json"))
         made = Standard(cloud, Fanout(cloud, folder))
@@ -151,7 +151,7 @@ def spelled_by_spark(value: Any) -> str | None:
 def test_both_engines_took_part_and_every_record_names_the_job(standard: Standard) -> None:
     runs = [run for provider in PROVIDERS for run in standard.fanout.json("runs", provider)["runs"]]
     records = [run["record"] for run in runs if run["record"]]
-    assert {record["engine"] for record in records} >= {"small", "glue"}
+    assert {record["engine"] for record in records} >= {"lambda", "glue"}
     assert {record["job"] for record in records} == {"standardize"}
     assert {run["JobName"] for run in standard.cloud.job_runs()} == {"etl-dev-standardize"}
 

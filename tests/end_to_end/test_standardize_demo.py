@@ -30,7 +30,7 @@ def test_five_formats_become_one_table_whose_every_value_is_the_sources(tmp_path
     assert report["faults"] == []
     assert (status, report["ok"]) == (0, True)
     assert report["totals"]["rows"] == report["totals"]["table_rows"] > 250
-    assert {found["engine"] for found in report["providers"].values()} == {"small", "glue"}
+    assert {found["engine"] for found in report["providers"].values()} == {"lambda", "glue"}
     (broken,) = [name for name, found in report["providers"].items() if found["runs"][0]["status"] == "FAILED"]
     assert f"{broken} is repaired" in said
     assert report["providers"]["us-shop"]["runs"][1]["rows"] == 7, "a file was replaced"

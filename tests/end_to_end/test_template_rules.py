@@ -40,12 +40,12 @@ def test_names_limits_and_variables_come_from_the_template_alone(tmp_path: Path,
 
 
 def test_max_concurrent_runs_of_the_template_limits_the_runs_on_glue(tmp_path: Path, workdir: Path) -> None:
-    """Without small runs every run is one for Glue. Never are there more than two at once, and a tick of 40 seconds has
-    time to hand a place on once.
+    """Without Lambda runs every run is on Glue. There are never more than two at once, and a tick of 40 seconds has
+    time to reuse a slot once.
     """
     source = "      Handler: dispatch.handler\n      MemorySize: 1769\n      Timeout: "
     template = impatient(template_copy(tmp_path, (f"{source}900", f"{source}40")))
-    overrides = {"MaxConcurrentRuns": 2, "SmallRunMaxBytes": 0}
+    overrides = {"MaxConcurrentRuns": 2, "LambdaMaxBytes": 0}
     with LaptopCloud(template, overrides, workdir=workdir) as cloud:
         api = ConfigApi(cloud)
         for provider in ("a", "b", "c"):

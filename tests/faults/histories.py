@@ -25,10 +25,10 @@ from tests.harness.world import World
 
 GOOD, BAD = ("a", "b"), "bad"
 """Two providers that must get all they have, and one whose rows cannot be processed."""
-OVERLAP, LATEST = 60, 50
+LOOKBACK, LATEST = 60, 50
 """Minutes: the window, and how late an object may turn up in it."""
 SWEEP = 240
-"""Minutes: how often a provider is looked at without news."""
+"""Minutes: how often a provider is looked at without pending objects."""
 
 index = st.integers(0, 11)
 faults = st.sampled_from([None] * 8 + list(Fault))
@@ -54,10 +54,10 @@ class Histories(RuleBasedStateMachine):
         self.queue = Queue()
         self.world = World(
             settings={
-                "overlap_minutes": OVERLAP,
+                "lookback_minutes": LOOKBACK,
                 "backoff": Backoff(base=timedelta(minutes=15), cap=timedelta(minutes=30)),
                 "max_objects": 3,
-                "small_run_max_bytes": 12,
+                "lambda_max_bytes": 12,
                 "max_concurrent_runs": 1,
                 "discovery": "events",
                 "sweep_minutes": SWEEP,
@@ -80,7 +80,7 @@ class Histories(RuleBasedStateMachine):
         self.names = 0
         self.world.ledger.on_put = self.check_write
         self.world.config_api.on_report = self.check_report
-        self.world.news.on_clear = self.check_clear
+        self.world.pending.on_clear = self.check_clear
         for name in (*GOOD, BAD):
             self.world.provider(name)
         self.world.provider("../etc", frequency="abc")
@@ -305,12 +305,12 @@ class Histories(RuleBasedStateMachine):
                 assert self.rows[o.identity] <= self.queue.ids.keys(), f"I3: the bookmark passed {o.key}"
 
     def check_clear(self, provider: str) -> None:
-        """News is cleared only when all that was told of is committed."""
+        """Pending objects are cleared only when all that was told of is committed."""
         there = {o.identity for o in self.change_log(provider)}
         for whose, identity in self.told:
             if whose == provider and identity in there and identity not in self.again:
                 assert self.committed[provider, identity], (
-                    f"I1: the news of {identity[0]} was cleared before its commit"
+                    f"I1: the pending objects of {identity[0]} were cleared before their commit"
                 )
 
     def manifest(self, run_dir: str) -> list[tuple[str, str]]:
@@ -369,8 +369,8 @@ class Histories(RuleBasedStateMachine):
             entry: Any = self.world.config_api.providers[name]
             if state.lease:
                 left.append(f"I4: {name} is held by {state.lease.run_id}")
-            if state.report:
-                left.append(f"I4: the config API was not told of {state.report.run_id}")
+            if state.pending_report:
+                left.append(f"I4: the config API was not told of {state.pending_report.run_id}")
             if entry.get("status") == "running" and name not in self.world.config_api.refuses:
                 left.append(f"I4: the config API calls {name} running")
         for name in GOOD:

@@ -110,18 +110,18 @@ def test_a_status_that_is_reported_before_the_commit_is_found_out(break_down: An
 
 def test_without_proof_the_bookmark_passes_rows_that_were_never_acknowledged(break_down: Any) -> None:
     def believe(result: JobResult | None, run_id: str, manifest: Any) -> JobResult:
-        return result or JobResult(run_id=run_id, status="succeeded", engine="small", objects=0, rows=0, messages=0)
+        return result or JobResult(run_id=run_id, status="succeeded", engine="lambda", objects=0, rows=0, messages=0)
 
     break_down(endings, "proven", believe)
     assert_found(Histories, "I3: committed .* before")
 
 
-def test_without_the_overlap_late_objects_are_lost(break_down: Any) -> None:
-    class NoOverlap(Histories):
+def test_without_the_lookback_late_objects_are_lost(break_down: Any) -> None:
+    class NoLookback(Histories):
         def sabotage(self) -> None:
-            self.world.configure(overlap_minutes=0)
+            self.world.configure(lookback_minutes=0)
 
-    assert_found(NoOverlap, "I1|I3: the bookmark passed")
+    assert_found(NoLookback, "I1|I3: the bookmark passed")
 
 
 def test_without_the_recent_manifests_objects_take_effect_twice(break_down: Any) -> None:
@@ -134,30 +134,34 @@ def test_without_the_recent_manifests_objects_take_effect_twice(break_down: Any)
     assert_found(Histories, "I2: .* took effect twice")
 
 
-def test_without_the_count_that_the_claim_remembered_news_of_unseen_objects_is_cleared(break_down: Any) -> None:
-    class NewsMeanwhile(BeforeCommits):
+def test_without_the_count_that_the_claim_remembered_unseen_objects_stop_being_pending(
+    break_down: Any,
+) -> None:
+    class PendingMeanwhile(BeforeCommits):
         def sabotage(self) -> None:
             super().sabotage()
             self.write(GOOD[0], "second", 1)
             self.event(0, 1, None)
 
-    class ClearsAll(NewsMeanwhile):
+    class ClearsAll(PendingMeanwhile):
         def sabotage(self) -> None:
-            self.world.news.same = lambda stored, marks: True  # type: ignore[method-assign]
+            self.world.pending.same = lambda stored, pending_count: True  # type: ignore[method-assign]
             super().sabotage()
 
-    run(NewsMeanwhile, 50, seed=1, shrink=False)
-    assert_found(ClearsAll, "I1: the news of .* was cleared before its commit")
+    run(PendingMeanwhile, 50, seed=1, shrink=False)
+    assert_found(ClearsAll, "I1: the pending objects of .* were cleared before their commit")
 
 
-def test_without_the_count_in_the_manifest_a_repeated_claim_clears_news_of_objects_it_does_not_have(
+def test_without_the_count_in_the_manifest_a_repeated_claim_clears_pending_objects_of_objects_it_does_not_have(
     break_down: Any,
 ) -> None:
     plan = Claims._plan
 
     def forgetful(self: Claims, state: Any, lease: Lease, request: Any) -> Any:
         """Remembers the count of the repeated claim instead of that of the manifest."""
-        return plan(self, state, lease, request).model_copy(update={"marks": self.news.of(state.provider).marks})
+        return plan(self, state, lease, request).model_copy(
+            update={"pending_count": self.pending.of(state.provider).pending_count}
+        )
 
     class Repeated(Histories):
         """Begins with a claim that is repeated after it wrote its manifest, while an object came in between."""
@@ -176,7 +180,7 @@ def test_without_the_count_in_the_manifest_a_repeated_claim_clears_news_of_objec
 
     run(Repeated, 50, seed=1, shrink=False)
     break_down(Claims, "_plan", forgetful)
-    assert_found(Repeated, "I1: the news of .* was cleared before its commit")
+    assert_found(Repeated, "I1: the pending objects of .* were cleared before their commit")
 
 
 def test_without_the_sweep_objects_whose_event_was_lost_are_never_sent(break_down: Any) -> None:
@@ -203,20 +207,20 @@ def test_without_a_look_at_what_is_called_failed_a_late_report_stays_for_good(br
             self.cloud.loose.append(tick)
 
     run(LateReports, 50, seed=1, shrink=False)
-    break_down(ledger, "owe_report", lambda state: state)
+    break_down(ledger, "repeat_report", lambda state: state)
     assert_found(LateReports, "I4: .* succeeded and is called failed")
 
 
-def test_without_places_more_heavy_runs_start_than_there_are_places(break_down: Any) -> None:
+def test_without_slots_more_heavy_runs_start_than_there_are_slots(break_down: Any) -> None:
     def most_at_once() -> int:
-        world = World(settings={"max_concurrent_runs": 2, "small_run_max_bytes": 0})
+        world = World(settings={"max_concurrent_runs": 2, "lambda_max_bytes": 0})
         for name in "abcdef":
             world.provider(name)
         world.tick()
         return len(world.executions.started)
 
     assert most_at_once() == 2
-    break_down(schedule.Places, "free", property(lambda self: 99))
+    break_down(schedule.Slots, "free", property(lambda self: 99))
     assert most_at_once() == 6
 
 

@@ -19,7 +19,7 @@ from fanout.errors import (
 )
 from fanout.ledger import ProviderState
 from fanout.manifests import StoredObject
-from fanout.news import News
+from fanout.pending import Pending
 from fanout.runs import Report
 from fanout.times import format_http_date
 from tests.harness.faults import Faults
@@ -74,43 +74,43 @@ class MemoryLedger:
 
 
 @dataclass
-class MemoryNews:
-    """`NewsStore` in a dict."""
+class MemoryPending:
+    """`PendingStore` in a dict."""
 
     faults: Faults
-    items: dict[str, News] = field(default_factory=dict)
+    items: dict[str, Pending] = field(default_factory=dict)
     on_clear: Callable[[str], None] = lambda provider: None
 
-    def mark(self, provider: str, objects: int, size: int, now: datetime) -> None:
+    def add(self, provider: str, objects: int, size: int, now: datetime) -> None:
         def write() -> None:
-            before = self.items.get(provider, News())
-            self.items[provider] = News(
-                before.marks + objects, before.objects + objects, before.bytes + size, before.since or now
+            before = self.items.get(provider, Pending())
+            self.items[provider] = Pending(
+                before.pending_count + objects, before.objects + objects, before.bytes + size, before.since or now
             )
 
-        self.faults.call("news.mark", LedgerUnavailableError, write)
+        self.faults.call("pending.add", LedgerUnavailableError, write)
 
-    def of(self, provider: str) -> News:
-        return self.faults.call("news.of", LedgerUnavailableError, lambda: self.items.get(provider, News()))
+    def of(self, provider: str) -> Pending:
+        return self.faults.call("pending.of", LedgerUnavailableError, lambda: self.items.get(provider, Pending()))
 
-    def clear(self, provider: str, marks: int, claimed_at: datetime) -> None:
+    def clear(self, provider: str, pending_count: int, claimed_at: datetime) -> None:
         def write() -> None:
-            before = self.items.get(provider, News())
-            if self.same(before, marks):
-                self.items[provider] = News(before.marks)
+            before = self.items.get(provider, Pending())
+            if self.same(before, pending_count):
+                self.items[provider] = Pending(before.pending_count)
                 self.on_clear(provider)
-            elif before.marks > marks and before.since is not None and before.since < claimed_at:
-                self.items[provider] = News(before.marks, since=claimed_at)
+            elif before.pending_count > pending_count and before.since is not None and before.since < claimed_at:
+                self.items[provider] = Pending(before.pending_count, since=claimed_at)
 
-        self.faults.call("news.clear", LedgerUnavailableError, write)
+        self.faults.call("pending.clear", LedgerUnavailableError, write)
 
-    def same(self, stored: News, marks: int) -> bool:
+    def same(self, stored: Pending, pending_count: int) -> bool:
         """The condition of clearing."""
-        return stored.marks == marks
+        return stored.pending_count == pending_count
 
-    def waiting(self) -> dict[str, News]:
+    def waiting(self) -> dict[str, Pending]:
         return self.faults.call(
-            "news.waiting", LedgerUnavailableError, lambda: {p: n for p, n in self.items.items() if n.since}
+            "pending.waiting", LedgerUnavailableError, lambda: {p: n for p, n in self.items.items() if n.since}
         )
 
 

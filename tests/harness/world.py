@@ -11,7 +11,7 @@ from typing import Any
 
 from cli.audit import Audit, audit
 from fanout.claims import MAX_RECENT, Claim, ClaimRequest, Claims
-from fanout.dispatcher import HAND_ON_SECONDS, REUSE_SECONDS, Dispatcher, TickReport
+from fanout.dispatcher import REUSE_FUNCTION_SECONDS, REUSE_GLUE_SECONDS, Dispatcher, TickReport
 from fanout.endings import Ending, Endings
 from fanout.errors import FanoutError, StorageUnavailableError
 from fanout.ledger import Backoff, ProviderState
@@ -19,7 +19,7 @@ from fanout.manifests import Manifest, StoredObject, read_manifest
 from fanout.recovery import Recovery
 from fanout.settings import ClaimSettings, DispatchSettings
 from fanout.starts import TokenBucket
-from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryNews, MemoryObjects, etag
+from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryObjects, MemoryPending, etag
 from tests.harness.faults import Clock, Faults
 from tests.harness.processes import InlinePool
 
@@ -30,14 +30,14 @@ DEFAULTS: dict[str, Any] = {
     "run_ledger_table": "ledger",
     "config_api_url": "https://config.example/providers",
     "config_api_key_secret": "secret",
-    "overlap_minutes": 60,
+    "lookback_minutes": 60,
     "state_machine_arn": "arn:machine",
     "max_concurrent_runs": 10,
     "job": "change_log",
     "change_log_dir": CHANGE_LOG,
     "data_bucket": BUCKET,
     "max_bytes_per_run": 10**9,
-    "small_run_max_bytes": 10**6,
+    "lambda_max_bytes": 10**6,
     "max_workers": 10,
 }
 RULES: dict[str, Any] = {
@@ -71,7 +71,7 @@ class World:
         self.ledger = MemoryLedger(self.faults)
         self.objects = MemoryObjects(self.faults)
         self.config_api = MemoryConfigApi(self.faults)
-        self.news = MemoryNews(self.faults)
+        self.pending = MemoryPending(self.faults)
         self.executions = MemoryExecutions(self.faults)
         self.log: list[str] = []
         self.configure(**self.settings)
@@ -85,7 +85,7 @@ class World:
             self.ledger,
             self.objects,
             self.config_api,
-            self.news,
+            self.pending,
             dispatch_settings,
             self.clock,
             self.log.append,
@@ -95,7 +95,7 @@ class World:
             self.ledger,
             self.objects,
             self.config_api,
-            self.news,
+            self.pending,
             ClaimSettings.model_validate(given),
             self.clock,
             self.log.append,
@@ -106,7 +106,7 @@ class World:
         self.dispatcher = Dispatcher(
             provider_list=self.config_api,
             store=self.ledger,
-            news=self.news,
+            pending=self.pending,
             executions=self.executions,
             recovery=Recovery(self.ledger, self.executions, self.endings, InlinePool),
             settings=dispatch_settings,
@@ -127,7 +127,7 @@ class World:
 
     def tell(self, provider: str, objects: int = 1, size: int = 1) -> None:
         """The event of new objects arrives."""
-        self.news.mark(provider, objects, size, self.clock())
+        self.pending.add(provider, objects, size, self.clock())
 
     def change(self, provider: str, key: str, *rows: str, last_modified: datetime | None = None) -> None:
         """Add an object of the change log; a row is its message's id."""
@@ -153,8 +153,8 @@ class World:
         return self.dispatcher.tick(at or self.clock(), lambda: self.seconds - self.slept)
 
     def sleep(self, seconds: float) -> None:
-        """A tick waits for places, and its time passes. The pauses of its 64 threads take none."""
-        if seconds in (HAND_ON_SECONDS, REUSE_SECONDS):
+        """A tick waits for slots, and its time passes. The pauses of its 64 threads take none."""
+        if seconds in (REUSE_GLUE_SECONDS, REUSE_FUNCTION_SECONDS):
             self.slept += seconds
             self.on_sleep(seconds)
 
@@ -239,7 +239,7 @@ class World:
     def run(self, provider: str, run_id: str, **given: Any) -> Claim:
         """A whole execution without a fault."""
         claim = self.claim(provider, run_id, **given)
-        if claim.decision in ("small", "glue"):
+        if claim.decision in ("lambda", "glue"):
             self.job(claim)
         if claim.decision != "busy":
             self.succeed(claim)

@@ -28,7 +28,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
 
 def send(cloud: LaptopCloud, *bodies: str) -> None:
     entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
-    cloud.client("sqs").send_message_batch(QueueUrl=cloud.physical_id("News"), Entries=entries)
+    cloud.client("sqs").send_message_batch(QueueUrl=cloud.physical_id("Inbox"), Entries=entries)
 
 
 def taken(cloud: LaptopCloud, last: str, queue: str = "Taken") -> list[Any]:
@@ -75,11 +75,11 @@ def test_messages_come_in_a_batch_and_are_deleted_once_it_is_done(cloud: LaptopC
 def test_a_record_has_what_lambda_gives(cloud: LaptopCloud) -> None:
     attribute = {"colour": {"DataType": "String", "StringValue": "green"}}
     cloud.client("sqs").send_message(
-        QueueUrl=cloud.physical_id("News"), MessageBody="whole", MessageAttributes=attribute
+        QueueUrl=cloud.physical_id("Inbox"), MessageBody="whole", MessageAttributes=attribute
     )
     (record,) = json.loads(taken(cloud, "whole")[-1])
     assert (record["eventSource"], record["awsRegion"]) == ("aws:sqs", "us-east-1")
-    assert record["eventSourceARN"].endswith(cloud.physical_id("News").rpartition("/")[2])
+    assert record["eventSourceARN"].endswith(cloud.physical_id("Inbox").rpartition("/")[2])
     assert record["messageAttributes"]["colour"]["stringValue"] == "green"
     assert {"SentTimestamp", "ApproximateReceiveCount"} <= set(record["attributes"])
 

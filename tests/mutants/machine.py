@@ -47,36 +47,36 @@ PREFIX = {CLAIM: "claim", SUCCESS: "success", FAILURE: "failure"}
 FAILS = {
     CLAIM: "claim_fails_after_its_lease",
     GLUE: "glue_failed",
-    SMALL: "small_fails",
+    SMALL: "lambda_fails",
     SUCCESS: "success_refused",
     FAILURE: "failure_refused",
 }
 NEVER = {
     CLAIM: "claim_never",
     GLUE: "glue_never_started",
-    SMALL: "small_never_started",
+    SMALL: "lambda_never_started",
     SUCCESS: "success_never",
     FAILURE: "failure_never",
 }
 AT_LAST = {SUCCESS: "success_at_last"}
 """Where giving up too soon is told apart only by an act that succeeds with the last try."""
-UNSTARTED = {GLUE: "glue_unstarted", SMALL: "small_unstarted"}
+UNSTARTED = {GLUE: "glue_unstarted", SMALL: "lambda_unstarted"}
 NOT_AGAIN = (
-    (SMALL, "Lambda.Unknown", "small_dies"),
-    (SMALL, "Runtime.ExitError", "small_exits"),
-    (SMALL, "Sandbox.Timedout", "small_is_cut_off"),
-    (SMALL, "States.Timeout", "small_hangs"),
-    (SMALL, "States.ALL", "small_fails"),
+    (SMALL, "Lambda.Unknown", "lambda_dies"),
+    (SMALL, "Runtime.ExitError", "lambda_exits"),
+    (SMALL, "Sandbox.Timedout", "lambda_is_cut_off"),
+    (SMALL, "States.Timeout", "lambda_hangs"),
+    (SMALL, "States.ALL", "lambda_fails"),
     (GLUE, "States.TaskFailed", "glue_failed"),
     (GLUE, "States.Timeout", "glue_hangs"),
     (GLUE, "States.ALL", "glue_timeout"),
     *((state, "States.ALL", FAILS[state]) for state in (CLAIM, SUCCESS, FAILURE)),
 )
 LEADS = (
-    (CLAIM, SUCCESS, "small"),
+    (CLAIM, SUCCESS, "lambda"),
     (GLUE, SUCCESS, "glue_stopped"),
-    (SMALL, FAILURE, "small"),
-    (FAILURE, BUSY, "small_fails"),
+    (SMALL, FAILURE, "lambda"),
+    (FAILURE, BUSY, "lambda_fails"),
 )
 
 
@@ -145,7 +145,7 @@ def _catches() -> Iterator[tuple[str, str, Edit, str]]:
         yield f"Catch leads to {elsewhere}", state, _rule("Catch", -1, Next=elsewhere), act
         if state != FAILURE:
             yield "Catch puts the error in place of all else", state, _rule("Catch", -1, ResultPath="$"), act
-    for state, act in ((SMALL, "small_hangs"), (GLUE, "glue_hangs")):
+    for state, act in ((SMALL, "lambda_hangs"), (GLUE, "glue_hangs")):
         yield "Catch of failed tasks alone", state, _rule("Catch", -1, ErrorEquals=["States.TaskFailed"]), act
     yield "no Catch of refusals", CLAIM, _without_rule("Catch", 0), "null_input"
     yield "a refusal leads to the failure", CLAIM, _rule("Catch", 0, Next=FAILURE), "bad_input"
@@ -178,8 +178,8 @@ def _retries(definition: Definition) -> Iterator[tuple[str, str, Edit, str]]:
 def _ways() -> Iterator[tuple[str, str, Edit, str]]:
     for state, following, act in LEADS:
         yield f"leads to {following}", state, _with(Next=following), act
-    yield "fails after the commit", SUCCESS, lambda state: (state.pop("End"), state.update(Next=FAILED)), "small"
-    for place, (name, elsewhere) in enumerate((("busy", SUCCESS), ("nothing", BUSY), ("small", SUCCESS))):
+    yield "fails after the commit", SUCCESS, lambda state: (state.pop("End"), state.update(Next=FAILED)), "lambda"
+    for place, (name, elsewhere) in enumerate((("busy", SUCCESS), ("nothing", BUSY), ("lambda", SUCCESS))):
         yield f"no branch for {name}", ENGINE, _without_branch(place), name
         yield f"{name} leads to {elsewhere}", ENGINE, _branch(place, Next=elsewhere), name
     yield f"otherwise to {SMALL}", ENGINE, _with(Default=SMALL), "large"
@@ -190,30 +190,30 @@ def _ways() -> Iterator[tuple[str, str, Edit, str]]:
     yield "leads to another end", REFUSAL, _with(Next=FAILED), "bad_input"
     yield "shows no error", REFUSED, _without("ErrorPath"), "bad_input"
     yield "shows no cause", REFUSED, _without("CausePath"), "bad_input"
-    yield "shows no error", FAILED, _without("ErrorPath"), "small_fails"
-    yield "shows no cause", FAILED, _without("CausePath"), "small_fails"
+    yield "shows no error", FAILED, _without("ErrorPath"), "lambda_fails"
+    yield "shows no cause", FAILED, _without("CausePath"), "lambda_fails"
 
 
 def _fields(definition: Definition) -> Iterator[tuple[str, str, Edit, str]]:
-    acts = {CLAIM: "small", SMALL: "small", SUCCESS: "small", FAILURE: "small_fails"}
+    acts = {CLAIM: "lambda", SMALL: "lambda", SUCCESS: "lambda", FAILURE: "lambda_fails"}
     for state, act in acts.items():
         for field in definition["States"][state]["Parameters"]["Payload"]:
             seen_in = "failure_refused" if field.startswith("execution_arn") else act
             yield f"not told {field}", state, _not_told("Payload", field), seen_in
     for field in definition["States"][GLUE]["Parameters"]["Arguments"]:
         yield f"not told {field}", GLUE, _not_told("Arguments", field), "large"
-    yield "named by the input", CLAIM, _told("Payload", "run_id.$", "$.provider"), "small"
-    yield "told as failed", SUCCESS, _told("Payload", "outcome", "failed"), "small"
-    yield "told as succeeded", FAILURE, _told("Payload", "outcome", "succeeded"), "small_fails"
+    yield "named by the input", CLAIM, _told("Payload", "run_id.$", "$.provider"), "lambda"
+    yield "told as failed", SUCCESS, _told("Payload", "outcome", "failed"), "lambda"
+    yield "told as succeeded", FAILURE, _told("Payload", "outcome", "succeeded"), "lambda_fails"
     yield "another job", GLUE, _parameter(JobName="another"), "large"
     yield "another size of worker", GLUE, _parameter(WorkerType="G.2X"), "large"
     yield "a constant number of workers", GLUE, _constant_workers, "large"
-    yield "its result in place of the input", CLAIM, _with(ResultPath="$"), "small"
-    yield "its result where nobody looks", FAILURE, _with(ResultPath="$.result"), "small_fails"
-    yield "its whole answer as the result", FAILURE, _without("ResultSelector"), "small_fails"
+    yield "its result in place of the input", CLAIM, _with(ResultPath="$"), "lambda"
+    yield "its result where nobody looks", FAILURE, _with(ResultPath="$.result"), "lambda_fails"
+    yield "its whole answer as the result", FAILURE, _without("ResultSelector"), "lambda_fails"
     yield "nothing of the run's state", GLUE, lambda state: state["ResultSelector"].pop("JobRunState.$"), "large"
     for field in definition["States"][CLAIM]["ResultSelector"]:
-        seen_in = "large" if field.startswith("workers") else "small"
+        seen_in = "large" if field.startswith("workers") else "lambda"
         yield f"answer without {field}", CLAIM, _unselected(field), seen_in
 
 

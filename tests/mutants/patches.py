@@ -53,10 +53,10 @@ manifests = _in("functions/fanout/manifests.py", f"{FUNCTIONS}/test_manifests.py
 endings = _in("functions/fanout/endings.py", f"{FUNCTIONS}/test_endings.py")
 recovery = _in("functions/fanout/recovery.py", f"{FUNCTIONS}/test_recovery.py")
 dispatcher = _in("functions/fanout/dispatcher.py", f"{FUNCTIONS}/test_dispatcher.py")
-news = _in("functions/fanout/news.py", f"{FUNCTIONS}/test_news.py")
+pending = _in("functions/fanout/pending.py", f"{FUNCTIONS}/test_pending.py")
 production = _in("functions/fanout/production.py", f"{FUNCTIONS}/test_production.py")
 stream_records = _in("functions/fanout/stream_records.py", f"{FUNCTIONS}/test_production.py")
-stored_news = _in("functions/fanout/adapters.py", "tests/integration/functions/test_news_store.py")
+stored_pending = _in("functions/fanout/adapters.py", "tests/integration/functions/test_pending_objects_store.py")
 schedule = _in("functions/fanout/schedule.py", f"{FUNCTIONS}/test_schedule.py")
 starts = _in("functions/fanout/starts.py", f"{FUNCTIONS}/test_starts.py")
 guard = _in("cli/console/guard.py", "tests/unit/cli/test_console.py")
@@ -122,7 +122,11 @@ PATCHES = (
         "state.lease",
         f"{FUNCTIONS}/test_endings.py",
     ),
-    ledger("a newer report is forgotten", "if state.report == report else state", "if state.report else state"),
+    ledger(
+        "a newer report is forgotten",
+        "if state.pending_report == report else state",
+        "if state.pending_report else state",
+    ),
     # ---- the claim
     claims("the window loses its oldest second", "o.last_modified >= since)", "o.last_modified > since)"),
     claims(
@@ -170,8 +174,8 @@ PATCHES = (
     # ---- recovery
     ledger(
         "an entry is told of a run under way",
-        "if state.lease is not None or state.report is not None or state.told is None:",
-        "if state.report is not None or state.told is None:",
+        "if state.lease is not None or state.pending_report is not None or state.last_report is None:",
+        "if state.pending_report is not None or state.last_report is None:",
     ),
     recovery("a redriven execution is dead", '("RUNNING", "PENDING_REDRIVE")', '("RUNNING",)'),
     recovery("all missing executions are asked for", "missing[:CHECKED_AT_ONCE]", "missing"),
@@ -185,13 +189,13 @@ PATCHES = (
     recovery("reports always in one order", "order.sample(owed, len(owed))", "owed"),
     dispatcher(
         "a failure that was told late stays",
-        "return candidates, running + [name for name in failed if name in states and states[name].told_success]",
+        "return candidates, running + [name for name in failed if name in states and states[name].last_reported_success]",
         "return candidates, running",
         f"{FUNCTIONS}/test_recovery.py",
     ),
     dispatcher(
         "every failure is told again at each tick",
-        " and states[name].told_success]",
+        " and states[name].last_reported_success]",
         "]",
         f"{FUNCTIONS}/test_recovery.py",
     ),
@@ -202,20 +206,20 @@ PATCHES = (
         f"{FUNCTIONS}/test_recovery.py",
     ),
     recovery("a young lease is doubted", " and now - lease.claimed_at > SETTLING", ""),
-    # ---- news
-    news("another bucket's objects count", "if name != bucket or not", "if not"),
-    news("hidden objects count", "elif not is_data(path):", "elif False:"),
-    news("keys are read as they are written", 'unquote_plus(stored["key"], errors="strict")', 'stored["key"]'),
-    news("a mark that failed is forgotten", "                again |= batch.messages\n", "                pass\n"),
-    news("all messages of a batch come again", "again |= batch.messages", "again |= set(messages)"),
-    news(
+    # ---- pending objects
+    pending("another bucket's objects count", "if name != bucket or not", "if not"),
+    pending("hidden objects count", "elif not is_data(path):", "elif False:"),
+    pending("keys are read as they are written", 'unquote_plus(stored["key"], errors="strict")', 'stored["key"]'),
+    pending("a mark that failed is forgotten", "                again |= batch.messages\n", "                pass\n"),
+    pending("all messages of a batch come again", "again |= batch.messages", "again |= set(messages)"),
+    pending(
         "one bad event stops its batch",
         '            yield "not an event of S3"\n            continue',
         "            raise",
     ),
     Patch(
-        "notice.py: no message comes again",
-        "functions/notice.py",
+        "object_events.py: no message comes again",
+        "functions/object_events.py",
         "for message in sorted(again)]",
         "for message in ()]",
         (f"{FUNCTIONS}/test_batches.py",),
@@ -227,43 +231,47 @@ PATCHES = (
         "[] if True else",
         (f"{FUNCTIONS}/test_batches.py",),
     ),
-    stored_news("news that came since is cleared", 'condition="marks = :marks"', 'condition="marks >= :marks"'),
-    stored_news("cleared news stays in the index", " REMOVE #since, attention", " REMOVE #since"),
-    stored_news("news has the age of its last event", "if_not_exists(#since, :now)", ":now"),
-    stored_news("news that came since keeps the old age", "#bytes = :none, #since = :claimed", "#bytes = :none"),
+    stored_pending(
+        "pending that came since is cleared",
+        'condition="pending_count = :pending_count"',
+        'condition="pending_count >= :pending_count"',
+    ),
+    stored_pending("cleared pending stays in the index", " REMOVE #since, attention", " REMOVE #since"),
+    stored_pending("pending has the age of its last event", "if_not_exists(#since, :now)", ":now"),
+    stored_pending("pending that came since keeps the old age", "#bytes = :none, #since = :claimed", "#bytes = :none"),
     claims(
         "the count is read after the listing",
-        "            marks=marks,\n            replay",
-        "            marks=marks and self.news.of(state.provider).marks,\n            replay",
-        f"{FUNCTIONS}/test_news.py",
+        "            pending_count=pending_count,\n            replay",
+        "            pending_count=pending_count and self.pending.of(state.provider).pending_count,\n            replay",
+        f"{FUNCTIONS}/test_pending.py",
     ),
     claims(
-        "a replay clears the news",
+        "a replay clears the pending count",
         'self.settings.discovery == "events" and not request.replay else',
         'self.settings.discovery == "events" else',
-        f"{FUNCTIONS}/test_news.py",
+        f"{FUNCTIONS}/test_pending.py",
     ),
     endings(
-        "a failure clears the news",
-        'run.status == "succeeded" and run.marks',
-        "run.marks",
-        f"{FUNCTIONS}/test_news.py",
+        "a failure clears the pending count",
+        'run.status == "succeeded" and run.pending_count',
+        "run.pending_count",
+        f"{FUNCTIONS}/test_pending.py",
     ),
-    endings("a backlog is forgotten", " and not run.backlog:", ":", f"{FUNCTIONS}/test_news.py"),
+    endings("a backlog is forgotten", " and not run.backlog:", ":", f"{FUNCTIONS}/test_pending.py"),
     schedule(
         "an idle provider is started",
         "        return Verdict.IDLE\n",
         "        pass\n",
-        f"{FUNCTIONS}/test_news.py",
+        f"{FUNCTIONS}/test_pending.py",
     ),
-    schedule("a backlog is idle", " or provider in self.behind", "", f"{FUNCTIONS}/test_news.py"),
+    schedule("a backlog is idle", " or provider in self.has_backlog", "", f"{FUNCTIONS}/test_pending.py"),
     schedule(
         "no sweep",
         "return sweep_time(provider, tick, self.sweep)",
         "return tick - timedelta(days=9999)",
-        f"{FUNCTIONS}/test_news.py",
+        f"{FUNCTIONS}/test_pending.py",
     ),
-    schedule("news does not make it heavy", "return waiting_bytes > small_run_max_bytes", "pass"),
+    schedule("pending does not make it heavy", "return waiting_bytes > lambda_max_bytes", "pass"),
     # ---- the dispatcher
     dispatcher(
         "places are not counted after a start",

@@ -15,7 +15,7 @@ LAMBDA = "arn:aws:states:::lambda:invoke"
 GLUE = "arn:aws:states:::glue:startJobRun.sync"
 THROTTLED = "Lambda.TooManyRequestsException"
 GLUE_STATE = "Start change_log Glue Job"
-SMALL_STATE = "Run change_log in Lambda"
+LAMBDA_STATE = "Run change_log in Lambda"
 # What AWS says a client of Lambda should repeat:
 # https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html
 LAMBDA_SERVICE_ERRORS = {
@@ -100,7 +100,7 @@ def test_no_function_outlives_the_state_that_waits_for_it(
 
 
 def test_our_handlers_are_repeated_on_every_transient_error(states: dict[str, dict[str, Any]]) -> None:
-    tasks = {name for name, state in states.items() if state.get("Resource") == LAMBDA} - {SMALL_STATE}
+    tasks = {name for name, state in states.items() if state.get("Resource") == LAMBDA} - {LAMBDA_STATE}
 
     assert tasks == {"Claim Partition", "Update Status Success", "Update Status Failed"}
     for name in tasks:
@@ -111,9 +111,9 @@ def test_our_handlers_are_repeated_on_every_transient_error(states: dict[str, di
 
 def test_the_job_is_repeated_only_when_it_could_not_be_started(states: dict[str, dict[str, Any]]) -> None:
     # Everything else means that it may have sent messages, and on Glue cost money.
-    assert retried(states[SMALL_STATE]) >= LAMBDA_SERVICE_ERRORS
+    assert retried(states[LAMBDA_STATE]) >= LAMBDA_SERVICE_ERRORS
     assert {"Glue.ConcurrentRunsExceededException", "Glue.AWSGlueException"} <= retried(states[GLUE_STATE])
-    for name in (GLUE_STATE, SMALL_STATE):
+    for name in (GLUE_STATE, LAMBDA_STATE):
         assert all(error.startswith(("Lambda.", "Glue.")) for error in retried(states[name])), name
 
 
@@ -162,7 +162,7 @@ def test_every_choice_has_a_default(states: dict[str, dict[str, Any]]) -> None:
 
 
 def test_a_failed_run_is_recorded_before_the_execution_fails(states: dict[str, dict[str, Any]]) -> None:
-    for name in (GLUE_STATE, SMALL_STATE):
+    for name in (GLUE_STATE, LAMBDA_STATE):
         catchers = states[name]["Catch"]
         assert [catcher["ErrorEquals"] for catcher in catchers] == [["States.ALL"]], name
         assert catchers[0]["ResultPath"] == "$.result", name

@@ -23,9 +23,9 @@ FUNCTIONS = {
     "claim": "ClaimFunction",
     "config_api": "ConfigApiFunction",
     "dispatch": "DispatchFunction",
-    "notice": "NoticeFunction",
+    "object_events": "ObjectEventsFunction",
     "producer": "ProducerFunction",
-    "small_run": "SmallRunFunction",
+    "lambda_run": "LambdaRunFunction",
     "update_status": "UpdateStatusFunction",
 }
 EVENTS = sorted((ROOT / "events").rglob("*.json"))
@@ -60,7 +60,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
 
     with LaptopCloud(TEMPLATE, workdir=tmp_path_factory.mktemp("cloud")) as cloud:
         deploy_with_table(cloud)
-        put_manifest(cloud, read(ROOT / "events/small_run/good.json"))
+        put_manifest(cloud, read(ROOT / "events/lambda_run/good.json"))
         yield cloud
 
 
@@ -74,7 +74,7 @@ def stack(cloud: LaptopCloud) -> Iterator[LaptopCloud]:
 
 
 def put_manifest(cloud: LaptopCloud, event: dict[str, Any]) -> None:
-    """The run that the small run's sample names, with one object of one row."""
+    """The run that the Lambda run's sample names, with one object of one row."""
     s3 = cloud.client("s3")
     bucket, _, key = event["manifest"].removeprefix("s3://").partition("/")
     s3.create_bucket(Bucket=bucket)

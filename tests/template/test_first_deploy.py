@@ -94,7 +94,7 @@ def test_the_log_level_reaches_every_function_and_the_job(resources: Resources, 
     values = set(source["Parameters"]["LogLevel"]["AllowedValues"])
 
     assert all(properties["LoggingConfig"]["ApplicationLogLevel"] == level for properties in functions.values())
-    assert functions["SmallRunFunction"]["Environment"]["Variables"]["LOG_LEVEL"] == level
+    assert functions["LambdaRunFunction"]["Environment"]["Variables"]["LOG_LEVEL"] == level
     assert resources["ChangeLogJob"]["Properties"]["DefaultArguments"]["--log_level"] == level
     assert values == set(Settings.CHOICES["log_level"])
     assert values < LAMBDA_LEVELS
@@ -119,8 +119,8 @@ def test_no_job_run_waits_for_its_turn_until_its_state_has_given_up(resources: R
     assert resources["ChangeLogJob"]["Properties"]["JobRunQueuingEnabled"] is False
 
 
-def test_small_runs_in_order_have_room_to_sort() -> None:
-    ordered, plain = (deployed("dev", MessageOrder=order)["SmallRunFunction"] for order in ("key", "none"))
+def test_lambda_runs_in_order_have_room_to_sort() -> None:
+    ordered, plain = (deployed("dev", MessageOrder=order)["LambdaRunFunction"] for order in ("key", "none"))
 
     assert ordered["Properties"]["EphemeralStorage"]["Size"] == 10_240
     assert "EphemeralStorage" not in plain["Properties"]

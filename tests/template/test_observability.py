@@ -26,7 +26,7 @@ from tests.template.reading import ROOT, template_with
 from tools.iam import EVERYTHING, Names
 
 MOMENT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
-ENGINES = ("none", "small", "glue")
+ENGINES = ("none", "lambda", "glue")
 RUNBOOK = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 
 

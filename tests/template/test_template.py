@@ -69,7 +69,7 @@ def test_the_template_expands(overrides: dict[str, str]) -> None:
 def test_every_file_that_the_template_names_exists(source: dict[str, Any]) -> None:
     files = named_files(source)
 
-    assert {"ChangeLogStateMachine", "DispatchFunction", "SmallRunFunction"} <= set(files)
+    assert {"ChangeLogStateMachine", "DispatchFunction", "LambdaRunFunction"} <= set(files)
     assert not {logical_id: str(path) for logical_id, path in files.items() if not path.exists()}
 
 
@@ -84,8 +84,8 @@ def test_a_job_is_the_script_of_its_name_on_both_engines(job: str) -> None:
         "Fn::GetAtt": ["JobLibrary", "Script"]
     }
     assert properties["ChangeLogJob"]["DefaultArguments"]["--job"] == job == properties["JobLibrary"]["Job"]
-    assert properties["SmallRunFunction"]["Handler"] == f"{job}.handler"
-    assert properties["SmallRunFunction"]["Environment"]["Variables"]["JOB"] == job
+    assert properties["LambdaRunFunction"]["Handler"] == f"{job}.handler"
+    assert properties["LambdaRunFunction"]["Environment"]["Variables"]["JOB"] == job
     assert (ROOT / "glue" / f"{job}.py").is_file()
 
 

@@ -10,7 +10,7 @@ import pytest
 from fanout.manifests import KEY_TIME_SLACK
 from fanout.production import KEY_TIME_FORMAT, MAX_RECORD_AGE
 from tests.template.reading import template_with
-from tools.chain import BATCH_RECORDS, NEWS_WINDOW_SECONDS, PRODUCER_MEMORY_MB, WINDOW_SECONDS, Chain, table
+from tools.chain import BATCH_RECORDS, OBJECT_EVENTS_WINDOW_SECONDS, PRODUCER_MEMORY_MB, WINDOW_SECONDS, Chain, table
 from tools.cost import DAYS, Load, total
 
 
@@ -20,7 +20,7 @@ def test_the_model_has_the_template_s_figures() -> None:
     mapping: Any = resources["ProducerMapping"].properties
 
     assert (mapping["MaximumBatchingWindowInSeconds"], mapping["BatchSize"]) == (WINDOW_SECONDS, BATCH_RECORDS)
-    assert resources["NewsMapping"].properties["MaximumBatchingWindowInSeconds"] == NEWS_WINDOW_SECONDS
+    assert resources["ObjectEventsMapping"].properties["MaximumBatchingWindowInSeconds"] == OBJECT_EVENTS_WINDOW_SECONDS
     assert resources["ProducerFunction"].properties["MemorySize"] == PRODUCER_MEMORY_MB
 
 

@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
-from fanout.endings import SMALL_RUN_MEMORY_MB
+from fanout.endings import LAMBDA_RUN_MEMORY_MB
 from laptop_cloud.stack.template import Template
 from tests.template.reading import ROOT, template_with
 from tools import cost
@@ -17,9 +17,9 @@ HANDLERS = {
     "dispatch": "DispatchFunction",
     "claim": "ClaimFunction",
     "update_status": "UpdateStatusFunction",
-    "small": "SmallRunFunction",
+    "lambda": "LambdaRunFunction",
     "config_api": "ConfigApiFunction",
-    "notice": "NoticeFunction",
+    "object_events": "ObjectEventsFunction",
 }
 
 
@@ -41,8 +41,8 @@ def test_a_provider_without_changes_costs_no_glue_here() -> None:
 
 
 @pytest.mark.parametrize("rows", [1_000, 10_000, 100_000])
-def test_small_runs_are_cheaper_in_lambda(rows: int) -> None:
-    assert total(our_run(rows, "small")) < total(our_run(rows, "glue")) < total(cost.article_run(rows)) * 1.05
+def test_lambda_runs_are_cheaper_in_lambda(rows: int) -> None:
+    assert total(our_run(rows, "lambda")) < total(our_run(rows, "glue")) < total(cost.article_run(rows)) * 1.05
 
 
 def test_doubling_the_providers_doubles_what_grows_with_them() -> None:
@@ -140,12 +140,12 @@ def test_the_model_has_the_dispatchers_time_limit(template: Template) -> None:
     assert cost.overload() == pytest.approx(908, abs=2)
 
 
-def test_a_small_run_is_billed_by_its_functions_memory(template: Template) -> None:
-    assert int(template.resources["SmallRunFunction"].properties["MemorySize"]) == SMALL_RUN_MEMORY_MB
+def test_a_lambda_run_is_billed_by_its_functions_memory(template: Template) -> None:
+    assert int(template.resources["LambdaRunFunction"].properties["MemorySize"]) == LAMBDA_RUN_MEMORY_MB
 
 
-def test_the_model_has_the_templates_size_of_a_small_run(template: Template) -> None:
-    assert int(str(template.parameters["SmallRunMaxBytes"])) == cost.SMALL_RUN_MAX_BYTES
+def test_the_model_has_the_templates_size_of_a_lambda_run(template: Template) -> None:
+    assert int(str(template.parameters["LambdaMaxBytes"])) == cost.LAMBDA_MAX_BYTES
 
 
 def test_the_docs_show_what_the_code_computes() -> None:

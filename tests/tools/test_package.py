@@ -219,7 +219,7 @@ HANDLERS = {
     "UpdateStatusFunction": "update_status",
     "ConfigApiFunction": "config_api",
     "ProducerFunction": "producer",
-    "SmallRunFunction": "change_log, standardize, fanout_job.spark, pyarrow.parquet",
+    "LambdaRunFunction": "change_log, standardize, fanout_job.spark, pyarrow.parquet",
     "LibraryFunction": "library",
 }
 IMPORTED = """

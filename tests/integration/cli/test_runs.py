@@ -10,8 +10,8 @@ from cli.commands.run import watch
 from tests.integration.cli.conftest import Fanout
 
 CHECKED = (
-    *("stack", "clock", "state machine", "schedule", "Glue job", "job script", "run ledger", "change log", "news"),
-    *("queue", "secret", "config API", "Glue quota", "Lambda quota"),
+    *("stack", "clock", "state machine", "schedule", "Glue job", "job script", "run ledger", "change log"),
+    *("object events", "queue", "secret", "config API", "Glue quota", "Lambda quota"),
 )
 """What `fanout doctor` looks at."""
 
@@ -42,7 +42,7 @@ def test_a_run_sends_what_is_new_and_its_history_says_so(fanout: Fanout, provide
     (line,) = fanout.json("runs", provider)["runs"]
     assert (line["status"], line["record"]["engine"], line["record"]["rows"], line["run_id"]) == (
         "succeeded",
-        "small",
+        "lambda",
         3,
         ran.json["run_id"],
     )
@@ -68,7 +68,7 @@ def test_trace_tells_of_a_good_run_from_claim_to_commit(fanout: Fanout, provider
     found = traced.json
     assert traced.status == 0
     assert (found["provider"], found["execution"]["status"]) == (provider, "SUCCEEDED")
-    assert found["claim"]["decision"] == "small"
+    assert found["claim"]["decision"] == "lambda"
     assert found["manifest"]["objects"] == 1
     assert found["result"]["messages"] == found["record"]["messages"] == 2
     assert found["commit"]["committed"] is True
@@ -232,8 +232,8 @@ def test_doctor_notices_that_the_bucket_s_notifications_were_switched_off(fanout
 
     failed = [check for check in report.json["checks"] if check["verdict"] == "fail"]
     assert report.status == 1
-    assert [check["name"] for check in failed] == ["news"]
-    assert fanout.cloud.outputs["NewsQueueArn"] in failed[0]["advice"]
+    assert [check["name"] for check in failed] == ["object events"]
+    assert fanout.cloud.outputs["ObjectEventsQueueArn"] in failed[0]["advice"]
 
 
 def test_without_a_laptop_cloud_the_operator_is_told_to_start_one(

@@ -49,7 +49,7 @@ FULL = ProviderState(
         bytes=2**53 + 1,
         error='ä "quoted"\n',
     ),
-    report=Report(run_id="r0", status="failed", error="why"),
+    pending_report=Report(run_id="r0", status="failed", error="why"),
 )
 
 
@@ -105,7 +105,7 @@ def test_a_plan_without_a_manifest_comes_back_as_one_without_a_manifest(store: L
 
 def test_a_state_that_lost_its_lease_and_report_comes_back_without_them(store: LedgerStore) -> None:
     store.put(FULL)
-    freed = FULL.model_copy(update={"version": 1, "lease": None, "report": None})
+    freed = FULL.model_copy(update={"version": 1, "lease": None, "pending_report": None})
 
     store.put(freed)
 
@@ -158,7 +158,7 @@ def test_many_are_read_and_those_that_are_not_there_are_left_out(store: LedgerSt
 def test_only_items_that_need_attention_are_found_by_it(store: LedgerStore) -> None:
     store.put(ProviderState(provider="idle"))
     store.put(ProviderState(provider="live", lease=LEASE))
-    store.put(ProviderState(provider="owing", report=Report(run_id="r", status="failed")))
+    store.put(ProviderState(provider="owing", pending_report=Report(run_id="r", status="failed")))
     store.put(FULL)
 
     assert sorted(state.provider for state in store.attention()) == ["full", "live", "owing"]

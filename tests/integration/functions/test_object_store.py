@@ -157,7 +157,13 @@ class TestS3:
         requests: list[Any] = []
         s3.meta.events.register("before-call.s3.ListObjectsV2", lambda **call: requests.append(call))
         claims = Claims(
-            world.ledger, case.store, world.config_api, world.news, world.claims.settings, world.clock, world.log.append
+            world.ledger,
+            case.store,
+            world.config_api,
+            world.pending,
+            world.claims.settings,
+            world.clock,
+            world.log.append,
         )
 
         # When the run is planned, with pages of 20 as S3 has of 1,000

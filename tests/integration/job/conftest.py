@@ -75,7 +75,7 @@ def fifo_queue(clean: None) -> str:
     return url
 
 
-@pytest.fixture(params=["small", pytest.param("glue", marks=pytest.mark.spark)])
+@pytest.fixture(params=["lambda", pytest.param("glue", marks=pytest.mark.spark)])
 def engine(request: pytest.FixtureRequest) -> str:
     """Each engine in turn."""
     name: str = request.param

@@ -104,15 +104,15 @@ class Harness:
         per_run = {"provider": PROVIDER, "run_id": run_id, "manifest": manifest, "run_dir": run_dir}
         error, returned = None, None
         try:
-            if self.engine == "small":
-                returned = self.run_small(script, per_run, standing)
+            if self.engine == "lambda":
+                returned = self.run_in_lambda(script, per_run, standing)
             else:
                 self.run_glue(script, per_run | standing)
         except Exception as raised:  # noqa: BLE001 - what the engine would report
             error = raised
         return Outcome(error, self.result(run_id), self.received(), returned)
 
-    def run_small(self, script: Path, event: dict[str, str], environment: dict[str, str]) -> Any:
+    def run_in_lambda(self, script: Path, event: dict[str, str], environment: dict[str, str]) -> Any:
         """Import the file as a module and call its handler, as Lambda does."""
         spec = importlib.util.spec_from_file_location("change_log_under_test", script)
         assert spec is not None

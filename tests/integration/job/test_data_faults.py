@@ -55,7 +55,7 @@ def test_a_run_sends_one_message_a_row_and_records_its_result(job: Harness) -> N
     assert result["bytes"] == sum(map(len, files.values()))
     assert result["engine"] == job.engine
     assert len(set(outcome.ids)) == 7
-    if job.engine == "small":
+    if job.engine == "lambda":
         assert outcome.returned == result
 
 

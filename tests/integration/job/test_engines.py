@@ -66,7 +66,7 @@ def changed_script(folder: Path, **replaced: str) -> Path:
 def test_both_engines_send_byte_identical_messages(spark: Any, queue: str, fifo_queue: str, order: str) -> None:
     url = fifo_queue if order == "key" else queue
     files = mixed_files()
-    small = Harness("small", url).run(files, message_order=order)
+    small = Harness("lambda", url).run(files, message_order=order)
     glue = Harness("glue", url).run(files, message_order=order)
     assert small.error is None
     assert glue.error is None
@@ -80,7 +80,7 @@ def test_both_engines_send_byte_identical_messages(spark: Any, queue: str, fifo_
 @pytest.mark.spark
 def test_both_engines_send_byte_identical_messages_when_a_line_is_bad(spark: Any, queue: str) -> None:
     files = mixed_files() | {"bad.json": line(stream("INSERT")) + b"\nbad\n" + line(stream("INSERT"))}
-    small, glue = Harness("small", queue).run(files), Harness("glue", queue).run(files)
+    small, glue = Harness("lambda", queue).run(files), Harness("glue", queue).run(files)
     assert small.bodies == glue.bodies
     assert small.result["error"] == glue.result["error"]
 
@@ -251,15 +251,15 @@ def test_a_native_etl_that_breaks_its_contract_is_a_typed_error(
     assert "canary" not in str(outcome.error)
 
 
-def test_the_small_run_refuses_a_native_etl_and_says_what_to_do(queue: str, tmp_path: Path) -> None:
-    outcome = Harness("small", queue).run(mixed_files(1), changed_script(tmp_path, etl=ETL))
+def test_the_lambda_run_refuses_a_native_etl_and_says_what_to_do(queue: str, tmp_path: Path) -> None:
+    outcome = Harness("lambda", queue).run(mixed_files(1), changed_script(tmp_path, etl=ETL))
     assert outcome.result["error"]["type"] == "FrameEtlError"
-    assert "SmallRunMaxBytes=0" in str(outcome.error)
+    assert "LambdaMaxBytes=0" in str(outcome.error)
     assert outcome.messages == []
 
 
-def test_the_small_run_stops_before_its_lambda_does(queue: str) -> None:
-    job = Harness("small", queue, seconds=5.0)  # of which the margin takes all
+def test_the_lambda_run_stops_before_its_lambda_does(queue: str) -> None:
+    job = Harness("lambda", queue, seconds=5.0)  # of which the margin takes all
     outcome = job.run(mixed_files(2))
     assert outcome.result["error"]["type"] == "DeadlineError"
     assert outcome.messages == []

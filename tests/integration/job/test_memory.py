@@ -38,7 +38,7 @@ print(json.dumps(result))
 
 
 def measured(folder: Path, body: bytes, what: str, mapping: str = "") -> dict[str, int]:
-    """Run small over one object in a process of its own; return its result with its peak memory, in bytes.
+    """Run in Lambda over one object in a process of its own; return its result with its peak memory, in bytes.
 
     `what` is "read" or "send", which is the change-log job, or "standardize".
     """

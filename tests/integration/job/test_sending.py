@@ -266,9 +266,9 @@ def test_requests_are_signed_by_botocore_with_the_credentials_of_the_moment() ->
 
 
 def test_data_19_killed_half_way_the_next_run_sends_the_same_ids_and_nothing_is_missing(aws: str, queue: str) -> None:
-    """The small run in a process of its own, killed with SIGKILL after some messages."""
+    """The Lambda run in a process of its own, killed with SIGKILL after some messages."""
     rows = [line({**stream(), "eventID": f"e-{n}"}) for n in range(3_000)]
-    job = Harness("small", queue)
+    job = Harness("lambda", queue)
     manifest = job.plan([job.put("a.json.gz", gzip.compress(b"\n".join(rows)))])
     code = (
         "import change_log as c, fanout_job.sender, sys, os\n"

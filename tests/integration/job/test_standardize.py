@@ -195,7 +195,7 @@ standardize.handler(run, Context())
 def test_standard_37_a_run_killed_half_way_leaves_whole_files_and_the_next_one_comes_to_the_same_rows(
     aws: str, clean: None
 ) -> None:
-    acme = StandardizingHarness("small", "")
+    acme = StandardizingHarness("lambda", "")
     acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
     body = (ORDERS / "quoted.csv").read_bytes()
     acme.standardize({"a.csv": body.replace(b"A-", b"O-"), "b.csv": body.replace(b"A-", b"P-")})
@@ -284,7 +284,7 @@ def test_a_transform_of_the_script_is_called_for_each_row(acme: StandardizingHar
 
 @pytest.mark.spark
 def test_spark_reads_the_table_as_it_was_written(spark: Any, clean: None, tmp_path: Path) -> None:
-    acme = StandardizingHarness("small", "")
+    acme = StandardizingHarness("lambda", "")
     for name, body, mapping in files():
         acme.put_mapping(mapping)
         assert acme.standardize({name: body}).error is None

@@ -69,39 +69,39 @@ class Act:
 
 
 def small(**parts: tuple[Ending, ...]) -> Act:
-    """A small run that succeeds in the end: each of its parts is tried again, and then really played."""
-    calls = {who: len(parts.get(who, ())) + 1 for who in ("claim", "small", "update")}
-    return Act(Scene("small", parts), (CLAIM, ENGINE, SMALL, SUCCESS), calls, messages=1)
+    """A Lambda run that succeeds in the end: each of its parts is tried again, and then really played."""
+    calls = {who: len(parts.get(who, ())) + 1 for who in ("claim", "lambda", "update")}
+    return Act(Scene("lambda", parts), (CLAIM, ENGINE, SMALL, SUCCESS), calls, messages=1)
 
 
 ACTS = {
     "nothing": Act(Scene(), (CLAIM, ENGINE, SUCCESS), {"claim": 1, "update": 1}),
-    "small": small(),
+    "lambda": small(),
     "large": Act(
         Scene("large", {"claim": PLANNED}),
         (CLAIM, ENGINE, GLUE, CHECK, SUCCESS),
         {"claim": 1, "glue": 1, "update": 1},
         messages=1,
     ),
-    "busy": Act(Scene("small", held_by="another-run"), (CLAIM, ENGINE, BUSY), {"claim": 2}),
+    "busy": Act(Scene("lambda", held_by="another-run"), (CLAIM, ENGINE, BUSY), {"claim": 2}),
     # ---- the claim
     **{f"claim_{name}": small(claim=endings) for name, endings in PASSING.items()},
     "claim_never": Act(
-        Scene("small", {"claim": NEVER}),
+        Scene("lambda", {"claim": NEVER}),
         (CLAIM, FAILURE, FAILED),
         {"claim": 6, "update": 1},
         says="LedgerUnavailableError: no ledger",
         recorded=False,
     ),
     "claim_fails_before_its_lease": Act(
-        Scene("small", {"claim": (BROKEN,)}),
+        Scene("lambda", {"claim": (BROKEN,)}),
         (CLAIM, FAILURE, FAILED),
         {"claim": 1, "update": 1},
         says="ValueError: broken for good",
         recorded=False,
     ),
     "claim_fails_after_its_lease": Act(
-        Scene("small", {"claim": (Fails("ValueError", "broken for good", after=True),)}),
+        Scene("lambda", {"claim": (Fails("ValueError", "broken for good", after=True),)}),
         (CLAIM, FAILURE, FAILED),
         {"claim": 1, "update": 1},
         says="ValueError: broken for good",
@@ -117,25 +117,25 @@ ACTS = {
             ("bad_name", '{"provider": "../bad_name"}', {}, "is not allowed"),
         )
     },
-    # ---- the small run
-    "small_unstarted": small(small=UNSTARTED_IN_LAMBDA),
-    "small_waits_for_a_function": small(small=(Refused("TooManyRequestsException"),) * 20),
+    # ---- the Lambda run
+    "lambda_unstarted": small(small=UNSTARTED_IN_LAMBDA),
+    "lambda_waits_for_a_function": small(small=(Refused("TooManyRequestsException"),) * 20),
     "claim_waits_for_a_function": small(claim=(Refused("TooManyRequestsException"),) * 20),
     **{
         name: Act(
-            Scene("small", {"small": endings}),
+            Scene("lambda", {"lambda": endings}),
             (CLAIM, ENGINE, SMALL, FAILURE, FAILED),
-            {"claim": 1, "small": len(endings), "update": 1},
+            {"claim": 1, "lambda": len(endings), "update": 1},
             messages,
             says,
         )
         for name, endings, messages, says in (
-            ("small_never_started", (Refused("ServiceException"),) * 9, 0, "Lambda.ServiceException"),
-            ("small_fails", (Fails("RunFailedError", "the row is bad"),), 0, "RunFailedError: the row is bad"),
-            ("small_dies", (Fails("Lambda.Unknown", "gone", after=True),), 1, "Lambda.Unknown: gone"),
-            ("small_exits", (Fails("Runtime.ExitError", "gone", after=True),), 1, "Runtime.ExitError: gone"),
-            ("small_is_cut_off", (Fails("Sandbox.Timedout", "late", after=True),), 1, "Sandbox.Timedout: late"),
-            ("small_hangs", (Hangs(),), 0, "States.Timeout"),
+            ("lambda_never_started", (Refused("ServiceException"),) * 9, 0, "Lambda.ServiceException"),
+            ("lambda_fails", (Fails("RunFailedError", "the row is bad"),), 0, "RunFailedError: the row is bad"),
+            ("lambda_dies", (Fails("Lambda.Unknown", "gone", after=True),), 1, "Lambda.Unknown: gone"),
+            ("lambda_exits", (Fails("Runtime.ExitError", "gone", after=True),), 1, "Runtime.ExitError: gone"),
+            ("lambda_is_cut_off", (Fails("Sandbox.Timedout", "late", after=True),), 1, "Sandbox.Timedout: late"),
+            ("lambda_hangs", (Hangs(),), 0, "States.Timeout"),
         )
     },
     # ---- the job run
@@ -168,9 +168,9 @@ ACTS = {
     "success_at_last": small(update=NEVER[:-1]),
     **{
         name: Act(
-            Scene("small", {"update": endings}),
+            Scene("lambda", {"update": endings}),
             (CLAIM, ENGINE, SMALL, SUCCESS, FAILURE, FAILED),
-            {"claim": 1, "small": 1, "update": len(endings) + 1},
+            {"claim": 1, "lambda": 1, "update": len(endings) + 1},
             messages=1,
             says=says,
         )
@@ -182,9 +182,9 @@ ACTS = {
     # ---- the end of a run that failed
     **{
         f"failure_{name}": Act(
-            Scene("small", {"small": (BROKEN,), "update": endings}),
+            Scene("lambda", {"lambda": (BROKEN,), "update": endings}),
             (CLAIM, ENGINE, SMALL, FAILURE, FAILED),
-            {"claim": 1, "small": 1, "update": len(endings) + left},
+            {"claim": 1, "lambda": 1, "update": len(endings) + left},
             says=says,
             recorded=bool(left),
         )
@@ -243,7 +243,7 @@ def _check_record(act: Act, end: Played, run: str) -> None:
     if act.says:
         assert (end.execution["error"], end.execution["cause"]) == ("RunFailed", last["error"])
     else:
-        assert last["engine"] == ("glue" if GLUE in act.path else "small" if SMALL in act.path else "none")
+        assert last["engine"] == ("glue" if GLUE in act.path else "lambda" if SMALL in act.path else "none")
         assert last["rows"] == last["messages"] == act.messages
 
 
@@ -251,7 +251,7 @@ def _check_plan(provider: str, run: str, end: Played) -> None:
     """Whoever does the work is told what the claim planned."""
     planned = next((item["run_dir"] for item in (end.item.get("lease"), end.item.get("last_run")) if item), "")
     wanted = {"provider": provider, "run_id": run, "manifest": planned + "manifest.json", "run_dir": planned}
-    for event in end.calls.get("small", []):
+    for event in end.calls.get("lambda", []):
         assert event == wanted
     for job_run in end.calls.get("glue", []):
         assert job_run.job_name == "etl-dev-change_log"

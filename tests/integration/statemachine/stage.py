@@ -27,11 +27,11 @@ from laptop_cloud.cloud import LaptopCloud
 from tests.end_to_end.conftest import ROOT, ConfigApi
 from tests.harness.waiting import HANG_SECONDS, eventually
 
-SMALL_RUN_MAX_BYTES = 2_000
+LAMBDA_MAX_BYTES = 2_000
 STATE_SECONDS = 20
 """How long a state waits in the scenes in which something hangs; in all others no state gives up."""
 AT_ONCE = 6
-FUNCTIONS = {"claim": "ClaimFunction", "small": "SmallRunFunction", "update": "UpdateStatusFunction"}
+FUNCTIONS = {"claim": "ClaimFunction", "lambda": "LambdaRunFunction", "update": "UpdateStatusFunction"}
 CHANGE = {
     "eventID": "e",
     "eventName": "INSERT",
@@ -92,9 +92,9 @@ class Scene:
     Attributes
     ----------
     change_log
-        "" for no new objects, "small" for one that is done in Lambda, "large" for one that is done on Glue.
+        "" for no new objects, "lambda" for one that is done in Lambda, "large" for one that is done on Glue.
     parts
-        "claim", "small", "update" or "glue" -> how its first invocations end.
+        "claim", "lambda", "update" or "glue" -> how its first invocations end.
     given
         The execution's input as text; "" for one with the provider's name.
     held_by
@@ -115,7 +115,7 @@ class Played:
     path: list[str]
     """Names of the states that were entered, in their order."""
     calls: dict[str, list[Any]]
-    """"claim", "small", "update" or "glue" -> the events or job runs that it was called with."""
+    """"claim", "lambda", "update" or "glue" -> the events or job runs that it was called with."""
     item: dict[str, Any]
     """The provider's item in the run ledger."""
     entry: dict[str, Any]
@@ -190,7 +190,7 @@ class Stage:
     def _work(self, arguments: dict[str, str]) -> None:
         """What the job does, by the same script in Lambda; its result says that it was Glue."""
         event = {name: arguments[name] for name in ("provider", "run_id", "manifest", "run_dir")} | {"on_glue": True}
-        name = self._cloud.physical_id("SmallRunFunction")
+        name = self._cloud.physical_id("LambdaRunFunction")
         self._cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
         bucket, _, prefix = arguments["run_dir"].removeprefix("s3://").partition("/")
         s3, where = self._cloud.client("s3"), {"Bucket": bucket, "Key": prefix + "result.json"}
@@ -217,7 +217,7 @@ class Theatre:
     """A laptop cloud without Spark whose state machine is quick to try again, and to give up where something hangs."""
 
     def __init__(self, workdir: Path) -> None:
-        overrides = {"SmallRunMaxBytes": SMALL_RUN_MAX_BYTES}
+        overrides = {"LambdaMaxBytes": LAMBDA_MAX_BYTES}
         self.cloud = LaptopCloud(ROOT / "template.yaml", overrides, workdir=workdir).start()
         self.stage = Stage(self.cloud)
         self.machine = self.cloud.physical_id("ChangeLogStateMachine")
@@ -252,7 +252,7 @@ class Theatre:
         for who, endings in scene.parts.items():
             self.stage.parts[provider, who] = list(endings)
         if scene.change_log:
-            noise = os.urandom(SMALL_RUN_MAX_BYTES if scene.change_log == "large" else 1).hex()
+            noise = os.urandom(LAMBDA_MAX_BYTES if scene.change_log == "large" else 1).hex()
             body = gzip.compress(json.dumps(CHANGE).replace("NOISE", noise).encode())
             key = f"change_log/provider={provider}/0.json.gz"
             self.cloud.client("s3").put_object(Bucket=self.cloud.outputs["DataBucketName"], Key=key, Body=body)

@@ -33,7 +33,7 @@ def test_an_execution_goes_its_way_and_everybody_says_so_afterwards(name: str, p
 
 
 def test_an_execution_shows_its_end_on_its_face(played: dict[str, Played]) -> None:
-    failed = played["small_fails"].execution
+    failed = played["lambda_fails"].execution
 
     assert (failed["error"], failed["cause"]) == ("RunFailed", "RunFailedError: the row is bad")
-    assert json.loads(played["small"].execution["output"])["status"]["status"] == "succeeded"
+    assert json.loads(played["lambda"].execution["output"])["status"]["status"] == "succeeded"

@@ -36,7 +36,7 @@ def test_a_provider_s_runs_are_added_up() -> None:
     runs = [
         record("glue", dollars=0.02, rows=10, messages=25),
         record("none"),
-        record("small", status="failed", dollars=0.001),
+        record("lambda", status="failed", dollars=0.001),
     ]
 
     found = spent("a", runs)
@@ -120,7 +120,7 @@ def test_transitions_are_those_of_the_state_machine() -> None:
     lambda_run, glue_run = "Run change_log in Lambda", "Start change_log Glue Job"
     assert {
         "none": entered(*begin, good),
-        "small": entered(*begin, lambda_run, good),
+        "lambda": entered(*begin, lambda_run, good),
         "glue": entered(*begin, glue_run, "Check Job Run", good),
     } == TRANSITIONS
     for run in (lambda_run, glue_run):

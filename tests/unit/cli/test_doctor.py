@@ -1,4 +1,4 @@
-"""What `fanout doctor` says about news: whether the bucket tells of new objects, and how to have it do so."""
+"""What `fanout doctor` says about object events: whether the bucket tells of new objects, and how to have it do so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cli.commands.doctor import CHECKS, CheckFailedError, Verdict
 from cli.deployment import Deployment
 from fanout.settings import ClaimSettings, DispatchSettings
 
-QUEUE = "arn:aws:sqs:us-east-1:123456789012:stack-news"
+QUEUE = "arn:aws:sqs:us-east-1:123456789012:stack-object-events"
 RULE = {"Name": "Prefix", "Value": "log/"}
 LEADS: dict[str, Any] = {
     "QueueArn": QUEUE,
@@ -39,13 +39,13 @@ class Stack(Deployment):
     def __init__(self, discovery: str, *queues: dict[str, Any], mode: str = "manifest", own: str = "stacks") -> None:
         super().__init__(boto3.session.Session(region_name="us-east-1"), "stack", None)
         self._clients["s3"] = Bucket(*queues)
-        self.outputs = {"NewsQueueArn": QUEUE, "ChangeLogDir": "s3://theirs/log", "DataBucketName": own}
+        self.outputs = {"ObjectEventsQueueArn": QUEUE, "ChangeLogDir": "s3://theirs/log", "DataBucketName": own}
         self.dispatching = DispatchSettings.model_construct(discovery=discovery, sweep_minutes=90)
         self.planning = ClaimSettings.model_construct(bookmark_mode=mode)
 
 
-def news(stack: Stack) -> str:
-    return CHECKS["news"](stack)
+def check(stack: Stack) -> str:
+    return CHECKS["object events"](stack)
 
 
 def command(text: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def command(text: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("notification", [LEADS, {key: LEADS[key] for key in ("QueueArn", "Events")}])
 def test_a_bucket_that_tells_of_every_new_object_is_well(notification: dict[str, Any]) -> None:
-    assert news(Stack("events", notification)) == "s3://theirs/log/ tells the news queue of every new object"
+    assert check(Stack("events", notification)) == "s3://theirs/log/ sends an event for each new object to the queue"
 
 
 @pytest.mark.parametrize("split", [False, True])
@@ -67,20 +67,20 @@ def test_notifications_that_list_every_way_to_create_an_object_are_well(split: b
     ways = ["Put", "Post", "Copy", "CompleteMultipartUpload"]
     listed = [[f"s3:ObjectCreated:{way}"] for way in ways] if split else [[f"s3:ObjectCreated:{way}" for way in ways]]
 
-    said = news(Stack("events", *({**LEADS, "Events": events} for events in listed)))
+    said = check(Stack("events", *({**LEADS, "Events": events} for events in listed)))
 
-    assert said.endswith("of every new object")
+    assert said == "s3://theirs/log/ sends an event for each new object to the queue"
 
 
 @pytest.mark.parametrize("others", [[], [{**LEADS, "QueueArn": QUEUE + "-other"}]])
 def test_a_bucket_that_tells_nothing_fails_with_the_command_that_mends_it(others: list[dict[str, Any]]) -> None:
-    with pytest.raises(CheckFailedError, match=r"tells the news queue of no new objects.*up to 90 minutes") as caught:
-        news(Stack("events", *others))
+    with pytest.raises(CheckFailedError, match=r"sends no events of new objects.*up to 90 minutes") as caught:
+        check(Stack("events", *others))
 
     assert caught.value.verdict is Verdict.FAIL
     assert "replaces the bucket's other notifications" in caught.value.advice
     (mended,) = command(caught.value.advice)["QueueConfigurations"]
-    assert news(Stack("events", mended))
+    assert check(Stack("events", mended))
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ def test_a_bucket_that_tells_nothing_fails_with_the_command_that_mends_it(others
     ],
 )
 def test_a_bucket_that_tells_of_some_new_objects_only_is_warned_of(part: dict[str, Any]) -> None:
-    with pytest.raises(CheckFailedError, match="only some new objects") as caught:
-        news(Stack("events", {**LEADS, **part}))
+    with pytest.raises(CheckFailedError, match="sends only some events of new objects") as caught:
+        check(Stack("events", {**LEADS, **part}))
 
     assert caught.value.verdict is Verdict.WARN
 
 
 def test_polling_says_that_every_due_provider_is_started_and_how_to_switch() -> None:
-    said = news(Stack("poll"))
+    said = check(Stack("poll"))
 
     assert "every due provider is started" in said
     assert said.endswith("then deploy with Discovery=events")
@@ -110,10 +110,10 @@ def test_polling_says_that_every_due_provider_is_started_and_how_to_switch() -> 
 
 
 def test_polling_the_stack_s_own_bucket_needs_only_the_setting() -> None:
-    said = news(Stack("poll", own="theirs"))
+    said = check(Stack("poll", own="theirs"))
 
-    assert said.endswith("to start only who has new objects, deploy with Discovery=events")
+    assert said.endswith("to start only providers with new objects, deploy with Discovery=events")
 
 
 def test_polling_with_glue_s_bookmarks_cannot_be_switched() -> None:
-    assert news(Stack("poll", mode="glue")).endswith("BookmarkMode=glue allows no other")
+    assert check(Stack("poll", mode="glue")).endswith("BookmarkMode=glue allows no other")

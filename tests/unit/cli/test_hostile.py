@@ -57,7 +57,7 @@ class Stack:
         return SimpleNamespace(discovery="events", sweep=timedelta(days=1))
 
     @property
-    def news(self) -> Any:
+    def pending(self) -> Any:
         return SimpleNamespace(waiting=dict)
 
     @property

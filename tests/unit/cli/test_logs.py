@@ -72,18 +72,18 @@ def test_of_the_group_that_all_functions_share_a_run_gets_its_function_s_lines_t
     logs: Any, stack: Any
 ) -> None:
     group = Group(logs, FUNCTIONS)
-    group.write("2026/11/22/small_run[$LATEST]aaaa", "run-1 began", "run-2 began", "run-1 sent 3")
-    group.write("2026/11/22/small_run[7]bbbb", "run-1 is tried again", at=BEGAN + timedelta(minutes=1))
+    group.write("2026/11/22/lambda_run[$LATEST]aaaa", "run-1 began", "run-2 began", "run-1 sent 3")
+    group.write("2026/11/22/lambda_run[7]bbbb", "run-1 is tried again", at=BEGAN + timedelta(minutes=1))
     group.write("2026/11/22/claim[$LATEST]cccc", "run-1 is claimed")
-    group.write("2026/11/22/not_small_run[$LATEST]dddd", "run-1 is no business of this function")
-    group.write("2026/11/22/small_run[$LATEST]eeee", "run-1, long after", at=BEGAN + MARGIN + timedelta(seconds=1))
+    group.write("2026/11/22/not_lambda_run[$LATEST]dddd", "run-1 is no business of this function")
+    group.write("2026/11/22/lambda_run[$LATEST]eeee", "run-1, long after", at=BEGAN + MARGIN + timedelta(seconds=1))
 
-    assert of_function(stack, "small_run", "run-1", BEGAN, 10) == [
+    assert of_function(stack, "lambda_run", "run-1", BEGAN, 10) == [
         "run-1 began",
         "run-1 sent 3",
         "run-1 is tried again",
     ]
-    assert of_function(stack, "small_run", "run-1", BEGAN, 1) == ["run-1 is tried again"]
+    assert of_function(stack, "lambda_run", "run-1", BEGAN, 1) == ["run-1 is tried again"]
 
 
 def test_of_a_job_run_the_last_lines_of_driver_and_executors_are_found_below_output(logs: Any, stack: Any) -> None:

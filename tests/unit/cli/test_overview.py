@@ -10,7 +10,7 @@ import pytest
 
 from cli.overview import Condition, Overview, survey
 from fanout.ledger import ProviderState
-from fanout.news import News
+from fanout.pending import Pending
 from fanout.runs import Lease, Report, RunRecord
 from fanout.times import format_http_date
 
@@ -99,22 +99,22 @@ def test_how_a_provider_stands(
 
 
 @pytest.mark.parametrize(
-    ("ago", "news", "condition", "late"),
+    ("ago", "pending", "condition", "late"),
     [
         (5 * HOUR, {}, Condition.IDLE, None),
         (30 * HOUR, {}, Condition.LATE, True),
-        (5 * HOUR, {"a": News(1, 1, 1, NOW - 0.2 * HOUR)}, Condition.DUE, 12),
-        (5 * HOUR, {"a": News(1, 1, 1, NOW - 2 * HOUR)}, Condition.LATE, 120),
-        (0.5 * HOUR, {"a": News(1, 1, 1, NOW)}, Condition.WAITING, None),
+        (5 * HOUR, {"a": Pending(1, 1, 1, NOW - 0.2 * HOUR)}, Condition.DUE, 12),
+        (5 * HOUR, {"a": Pending(1, 1, 1, NOW - 2 * HOUR)}, Condition.LATE, 120),
+        (0.5 * HOUR, {"a": Pending(1, 1, 1, NOW)}, Condition.WAITING, None),
         (None, {}, Condition.DUE, None),
     ],
 )
-def test_with_events_late_is_who_has_news_or_a_sweep_and_waits(
-    ago: timedelta | None, news: dict[str, News], condition: Condition, late: float | None
+def test_with_events_late_is_who_has_pending_objects_or_a_sweep_and_waits(
+    ago: timedelta | None, pending: dict[str, Pending], condition: Condition, late: float | None
 ) -> None:
     entries, items = Entries({"a": entry(ago)}), Items()
 
-    overview = survey(entries, items, Statuses(), NOW, timedelta(minutes=30), news, timedelta(days=1))
+    overview = survey(entries, items, Statuses(), NOW, timedelta(minutes=30), pending, timedelta(days=1))
 
     (standing,) = overview.standings
     assert standing.condition is condition

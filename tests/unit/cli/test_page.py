@@ -70,11 +70,11 @@ def test_a_narrow_terminal_cuts_no_time_no_name_and_no_run_id(width: int) -> Non
 
 
 def test_columns_that_do_not_fit_stand_below_their_row() -> None:
-    rows = [(NOW, "failed", "small", RUN[-30:], WHY[:40])]
+    rows = [(NOW, "failed", "lambda", RUN[-30:], WHY[:40])]
 
     assert shown(60, lambda page: page.table(("CLAIMED", "STATUS", "ENGINE", "RUN", "ERROR"), rows)) == [
         "CLAIMED               STATUS  ENGINE",
-        "2026-11-22 08:00:00Z  failed  small",
+        "2026-11-22 08:00:00Z  failed  lambda",
         f"  run: {RUN[-30:]}",
         f"  error: {WHY[:40]}",
     ]

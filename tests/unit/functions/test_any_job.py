@@ -68,9 +68,9 @@ def test_the_run_of_a_job_that_nobody_has_heard_of_bears_its_name_in_lease_and_r
 
 
 def test_a_job_that_cannot_run_small_is_a_setting_and_the_claim_says_so() -> None:
-    world = World(settings={"job": "rows_per_day", "small_run_max_bytes": 0})
+    world = World(settings={"job": "rows_per_day", "lambda_max_bytes": 0})
     world.change("a", "1", "r1")
 
     claim = world.claim("a", "run1")
 
-    assert (claim.decision, claim.reason) == ("glue", "SmallRunMaxBytes = 0 sends all runs to Glue")
+    assert (claim.decision, claim.reason) == ("glue", "LambdaMaxBytes = 0 sends all runs to Glue")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import notice
+import object_events
 import producer
 from fanout.errors import InvalidRequestError
 from fanout.production import Production
@@ -16,7 +16,7 @@ from fanout.settings import ProducerSettings
 from tests.unit.functions.test_config_api import Context
 
 
-class Notices:
+class ObjectEvents:
     """Takes the messages whose body is "good"."""
 
     def count(self, messages: Mapping[str, str]) -> tuple[set[str], Counter[str]]:
@@ -32,10 +32,10 @@ class Producer:
 
 
 def test_the_messages_that_could_not_be_counted_come_again_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanout.bootstrap.notices", Notices)
+    monkeypatch.setattr("fanout.bootstrap.object_events", ObjectEvents)
     records = [{"messageId": name, "body": body} for name, body in {"1": "bad", "2": "good", "3": "bad"}.items()]
 
-    answer = notice.handler({"Records": records}, Context())
+    answer = object_events.handler({"Records": records}, Context())
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "3"}]}
 
@@ -43,7 +43,7 @@ def test_the_messages_that_could_not_be_counted_come_again_and_no_others(monkeyp
 @pytest.mark.parametrize("event", [{}, {"Records": [{"messageId": "1"}]}, {"Records": None}])
 def test_what_is_no_batch_of_messages_is_said_to_be_none(event: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError, match="not a batch of SQS messages"):
-        notice.handler(event, Context())
+        object_events.handler(event, Context())
 
 
 @pytest.mark.parametrize(("failed", "again"), [(None, []), ("17", [{"itemIdentifier": "17"}])])

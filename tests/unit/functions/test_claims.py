@@ -35,7 +35,7 @@ def test_a_first_claim_plans_everything_there_is(world: World) -> None:
 
     claim = world.claim("a", "run1")
 
-    assert (claim.decision, claim.objects, world.planned(claim)) == ("small", 1, ["1"])
+    assert (claim.decision, claim.objects, world.planned(claim)) == ("lambda", 1, ["1"])
     assert claim.run_dir == "s3://data/runs/provider=a/20261122T073000Z_run1/"
     assert claim.manifest == claim.run_dir + "manifest.json"
 
@@ -108,7 +108,7 @@ def test_a_claim_goes_on_when_the_config_api_is_down_and_says_so(world: World) -
     world.faults.down.add("config_api")
     world.change("a", "1", "r1")
 
-    assert world.claim("a", "run1").decision == "small"
+    assert world.claim("a", "run1").decision == "lambda"
     assert "was not told that the run began" in world.log[0]
 
 
@@ -159,7 +159,7 @@ class TestWhatARunTakes:
 
         assert world.planned(world.run("a", "run2")) == ["2"]
 
-    def test_an_object_that_turns_up_late_within_the_overlap_is_taken_once(self, world: World) -> None:
+    def test_an_object_that_turns_up_late_within_the_lookback_is_taken_once(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.run("a", "run1")
         world.clock.advance(minutes=15)
@@ -283,17 +283,17 @@ class TestWhatARunTakes:
 
         assert world.planned(world.run("a", "run2")) == ["1"]
 
-    def test_a_larger_overlap_sends_nothing_again(self, world: World) -> None:
+    def test_a_larger_lookback_sends_nothing_again(self, world: World) -> None:
         for minute in range(0, 600, 60):
             world.change("a", f"{minute}", f"r{minute}")
             world.run("a", f"run{minute}")
             world.clock.advance(minutes=60)
-        world.configure(overlap_minutes=600)
+        world.configure(lookback_minutes=600)
 
         assert world.run("a", "later").decision == "nothing"
 
-    def test_an_object_written_during_the_listing_behind_its_back_is_taken_even_without_an_overlap(self) -> None:
-        world = World(settings={"overlap_minutes": 0})
+    def test_an_object_written_during_the_listing_behind_its_back_is_taken_even_without_a_lookback(self) -> None:
+        world = World(settings={"lookback_minutes": 0})
         for n in range(1500):
             world.change("a", f"{n:04}", f"r{n}")
         world.configure(max_objects=2000)
@@ -315,7 +315,7 @@ class TestWhatARunTakes:
 
 class TestCost:
     def test_an_object_at_the_very_edge_of_the_window_is_carried_along_and_not_sent_again(self) -> None:
-        world = World(settings={"max_recent": 1, "overlap_minutes": 60})
+        world = World(settings={"max_recent": 1, "lookback_minutes": 60})
         for n in range(3):
             world.change("a", f"{n}", f"r{n}")
             world.run("a", f"run{n}")
@@ -330,7 +330,7 @@ class TestCost:
         assert world.sent == ["r0", "r1", "r2", "r3"]
 
     def test_the_ledger_item_stays_small_however_many_runs_the_window_holds(self) -> None:
-        world = World(settings={"overlap_minutes": 10_000})
+        world = World(settings={"lookback_minutes": 10_000})
         sizes = []
         for n in range(200):
             world.change("a", f"{n:03}", f"r{n}")
@@ -366,10 +366,10 @@ class TestCost:
     @pytest.mark.parametrize(
         ("objects", "settings", "expected"),
         [
-            ([100], {"small_run_max_bytes": 100}, ("small", 1)),
-            ([101], {"small_run_max_bytes": 100}, ("glue", 2)),
-            ([1], {"small_run_max_bytes": 0}, ("glue", 2)),
-            ([0], {"small_run_max_bytes": 0}, ("glue", 2)),
+            ([100], {"lambda_max_bytes": 100}, ("lambda", 1)),
+            ([101], {"lambda_max_bytes": 100}, ("glue", 2)),
+            ([1], {"lambda_max_bytes": 0}, ("glue", 2)),
+            ([0], {"lambda_max_bytes": 0}, ("glue", 2)),
             ([], {}, ("nothing", 0)),
         ],
     )
@@ -385,7 +385,7 @@ class TestCost:
         assert (claim.decision, claim.workers) == expected
 
     def test_workers_follow_the_bytes_up_to_max_workers(self) -> None:
-        world = World(settings={"small_run_max_bytes": 0, "max_workers": 3, "max_bytes_per_run": 10**12})
+        world = World(settings={"lambda_max_bytes": 0, "max_workers": 3, "max_bytes_per_run": 10**12})
         for n in range(5):
             uri = world.uri("a", f"{n}")
             world.change("a", f"{n}", "row")

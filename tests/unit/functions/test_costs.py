@@ -20,7 +20,7 @@ def test_a_provider_every_fifteen_minutes_on_glue_costs_360_dollars_a_year() -> 
     assert 365 * 96 * glue_dollars(30, workers=2) == pytest.approx(360, abs=1)
 
 
-def test_a_small_run_in_lambda_is_about_a_sixtieth_of_the_glue_floor() -> None:
+def test_a_lambda_run_in_lambda_is_about_a_sixtieth_of_the_glue_floor() -> None:
     assert glue_dollars(5, workers=2) / lambda_dollars(6, memory_mb=1769) == pytest.approx(59.4, abs=0.1)
 
 

@@ -164,9 +164,9 @@ def deployment(aws: str, forks: Forks, config_api: tuple[ConfigApi, str]) -> Ite
         "RUN_LEDGER_TABLE": "ledger",
         "CONFIG_API_URL": config_api[1],
         "CONFIG_API_KEY_SECRET": secret,
-        "OVERLAP_MINUTES": "60",
+        "LOOKBACK_MINUTES": "60",
         "MAX_CONCURRENT_RUNS": "2",
-        "SMALL_RUN_MAX_BYTES": "0",
+        "LAMBDA_MAX_BYTES": "0",
     }
     yield Deployment(config_api[0], environment, client("stepfunctions"), forks)
     import requests
@@ -240,7 +240,7 @@ def test_a_tick_writes_its_counts_as_embedded_metrics(deployment: Deployment) ->
         "FreedLeases": 0,
         "LiveRuns": 0,
         "OldestOverdueMinutes": 120,
-        "OldestNewsMinutes": 0,
+        "OldestPendingMinutes": 0,
     }
 
 

@@ -37,7 +37,7 @@ NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 
 
 def world_of(count: int, **given_settings: Any) -> World:
-    world = World(settings={"max_concurrent_runs": 10, "small_run_max_bytes": 0, **given_settings})
+    world = World(settings={"max_concurrent_runs": 10, "lambda_max_bytes": 0, **given_settings})
     for number in range(count):
         world.provider(f"p{number:05d}")
     return world
@@ -321,7 +321,7 @@ def test_a_thousand_bad_entries_make_a_short_report() -> None:
 
 
 def test_of_ten_thousand_due_with_throttling_the_most_overdue_start_and_the_rest_is_deferred() -> None:
-    world = World(settings={"small_run_max_bytes": 0, "max_concurrent_runs": 2000})
+    world = World(settings={"lambda_max_bytes": 0, "max_concurrent_runs": 2000})
     for number in range(10_000):
         ago = timedelta(minutes=15 + number)
         world.provider(f"p{number:05d}", "15", last_success=format_http_date(NOW - ago))
@@ -407,7 +407,7 @@ def test_a_late_tick_does_not_take_successes_since_then_for_a_wrong_clock() -> N
 # ----------------------------------------------------------------------------------------------- capacity and fairness
 
 
-def test_live_runs_take_places() -> None:
+def test_live_runs_take_slots() -> None:
     world = world_of(30, max_concurrent_runs=10)
     for number in range(7):
         world.change(f"p{number:05d}", "1", "row")
@@ -419,7 +419,7 @@ def test_live_runs_take_places() -> None:
     check_sums(report)
 
 
-def test_more_live_runs_than_places_start_nothing_and_break_nothing() -> None:
+def test_more_live_runs_than_slots_start_nothing_and_break_nothing() -> None:
     world = world_of(8, max_concurrent_runs=2)
     for number in range(5):
         world.change(f"p{number:05d}", "1", "row")
@@ -544,22 +544,22 @@ def test_an_account_with_a_single_function_still_starts_one_run_at_a_time() -> N
 
 
 def test_live_runs_in_lambda_take_no_place() -> None:
-    world = World(settings={"max_concurrent_runs": 1, "small_run_max_bytes": 10})
-    for name in ("small", "huge"):
+    world = World(settings={"max_concurrent_runs": 1, "lambda_max_bytes": 10})
+    for name in ("lambda", "huge"):
         world.provider(name)
-        world.change(name, "1", "x" * (9 if name == "small" else 900))
+        world.change(name, "1", "x" * (9 if name == "lambda" else 900))
     world.run("huge", "before")
     world.clock.advance(minutes=15)
-    world.claim("small", "run")
+    world.claim("lambda", "run")
 
     report = world.tick()
 
     assert (report.live, report.started, report.deferred) == (1, 1, 0)
 
 
-def heavy_world(count: int, places: int, **given_settings: Any) -> World:
+def heavy_world(count: int, slots: int, **given_settings: Any) -> World:
     """Providers whose runs go to Glue, each of which takes a minute of the dispatcher's waiting."""
-    world = world_of(count, max_concurrent_runs=places, **given_settings)
+    world = world_of(count, max_concurrent_runs=slots, **given_settings)
     lived: Counter[str] = Counter()
 
     def sleep(seconds: float) -> None:
@@ -573,8 +573,8 @@ def heavy_world(count: int, places: int, **given_settings: Any) -> World:
     return world
 
 
-def test_places_are_handed_on_as_runs_end_while_the_tick_lasts() -> None:
-    world = heavy_world(10, places=3, max_runs_per_group=0)
+def test_slots_are_handed_on_as_runs_end_while_the_tick_lasts() -> None:
+    world = heavy_world(10, slots=3, max_runs_per_group=0)
     world.seconds = 900
     most = 0
     start = world.executions.start
@@ -589,12 +589,12 @@ def test_places_are_handed_on_as_runs_end_while_the_tick_lasts() -> None:
     report = world.tick(NOW)
 
     assert (report.due, report.started, report.deferred) == (10, 10, 0)
-    assert most == 3, "never more at once than there are places, and all of them used"
+    assert most == 3, "never more at once than there are slots, and all of them used"
     check_sums(report)
 
 
 def test_whoever_gets_no_place_before_the_time_is_up_is_deferred() -> None:
-    world = heavy_world(10, places=3)
+    world = heavy_world(10, slots=3)
     world.seconds = 80
 
     report = world.tick(NOW)
@@ -604,19 +604,19 @@ def test_whoever_gets_no_place_before_the_time_is_up_is_deferred() -> None:
     check_sums(report)
 
 
-def test_a_step_functions_that_is_down_while_places_are_handed_on_frees_no_place_by_mistake() -> None:
-    world = heavy_world(4, places=2)
+def test_a_step_functions_that_is_down_while_slots_are_handed_on_frees_no_place_by_mistake() -> None:
+    world = heavy_world(4, slots=2)
     world.seconds = 900
     world.faults.plan("executions.running", *[Fault.FAIL_BEFORE] * 3)
 
     report = world.tick(NOW)
 
     assert (report.started, report.deferred) == (4, 0)
-    assert sum("handed on" in fault for fault in report.faults) == 3
+    assert sum("not reused" in fault for fault in report.faults) == 3
 
 
-def test_a_dispatcher_that_dies_while_it_hands_on_places_starts_nobody_twice() -> None:
-    world = heavy_world(6, places=2)
+def test_a_dispatcher_that_dies_while_it_hands_on_slots_starts_nobody_twice() -> None:
+    world = heavy_world(6, slots=2)
     world.seconds = 900
     sleep = world.on_sleep
     naps = 0
@@ -641,8 +641,8 @@ def test_a_dispatcher_that_dies_while_it_hands_on_places_starts_nobody_twice() -
     check_sums(report)
 
 
-def test_two_overlapping_ticks_that_hand_on_places_give_each_provider_one_run() -> None:
-    world = heavy_world(6, places=2)
+def test_two_overlapping_ticks_that_hand_on_slots_give_each_provider_one_run() -> None:
+    world = heavy_world(6, slots=2)
     for number in range(6):
         world.change(f"p{number:05d}", "1", f"row {number}")
     world.seconds = 900
@@ -664,7 +664,7 @@ def test_two_overlapping_ticks_that_hand_on_places_give_each_provider_one_run() 
     assert Counter(world.sent) == {f"row {number}": 1 for number in range(6)}
 
 
-def test_a_group_keeps_its_cap_while_places_are_handed_on_in_both_lanes() -> None:
+def test_a_group_keeps_its_cap_while_slots_are_handed_on_in_both_lanes() -> None:
     world = World(settings={"max_concurrent_runs": 10, "max_runs_per_group": 2})
     for number in range(6):
         world.provider(f"p{number:05d}", group="red")
@@ -674,8 +674,8 @@ def test_a_group_keeps_its_cap_while_places_are_handed_on_in_both_lanes() -> Non
     assert (report.started, report.deferred) == (2, 4)
 
 
-def test_reports_are_pushed_before_the_tick_waits_for_places() -> None:
-    world = heavy_world(4, places=1)
+def test_reports_are_pushed_before_the_tick_waits_for_slots() -> None:
+    world = heavy_world(4, slots=1)
     world.faults.down.add("config_api")
     world.run("p00000", "run")
     world.faults.down.clear()
@@ -707,8 +707,8 @@ def test_a_place_that_was_refused_goes_to_the_next_provider() -> None:
     check_sums(report)
 
 
-def test_places_and_groups_hold_over_all_the_rounds_that_refused_names_cause() -> None:
-    world = World(settings={"small_run_max_bytes": 0, "max_concurrent_runs": 5, "max_runs_per_group": 2})
+def test_slots_and_groups_hold_over_all_the_rounds_that_refused_names_cause() -> None:
+    world = World(settings={"lambda_max_bytes": 0, "max_concurrent_runs": 5, "max_runs_per_group": 2})
     for number in range(12):
         world.provider(f"p{number:05d}", group="red" if number % 2 else "blue")
     start, refused = world.executions.start, iter([True, False, True, False, True])
@@ -739,16 +739,16 @@ def test_when_nothing_could_be_started_the_tick_fails_with_the_services_reason()
 
 
 def test_a_group_has_no_more_runs_than_its_cap_counting_the_live_ones() -> None:
-    world = World(settings={"small_run_max_bytes": 0, "max_concurrent_runs": 10, "max_runs_per_group": 3})
+    world = World(settings={"lambda_max_bytes": 0, "max_concurrent_runs": 10, "max_runs_per_group": 3})
     for number in range(20):
         world.provider(f"big-{number}", group="big")
-    world.provider("small")
+    world.provider("lambda")
     world.claim("big-0", "run")
 
     report = world.tick(NOW)
 
     assert sum(name.startswith("big") for name in started(world)) == 2
-    assert "small" in started(world)
+    assert "lambda" in started(world)
     assert report.deferred == 17
 
 
@@ -756,7 +756,7 @@ def test_a_group_has_no_more_runs_than_its_cap_counting_the_live_ones() -> None:
 @given(st.data())
 def test_over_any_ticks_live_runs_never_exceed_the_capacity_and_everybody_gets_a_run(data: st.DataObject) -> None:
     capacity = data.draw(st.integers(1, 4))
-    world = World(settings={"small_run_max_bytes": 0, "max_concurrent_runs": capacity})
+    world = World(settings={"lambda_max_bytes": 0, "max_concurrent_runs": capacity})
     count = data.draw(st.integers(1, 8))
     for number in range(count):
         world.provider(f"p{number:05d}", data.draw(st.sampled_from([1, 15, 60])))
@@ -820,8 +820,8 @@ def test_reconciled_counts_freed_leases_and_pushed_reports() -> None:
 
     report = world.tick()
 
-    assert report.freed_leases == 1
-    assert report.reconciled == report.freed_leases + report.pushed_reports >= 1
+    assert report.released_leases == 1
+    assert report.reconciled == report.released_leases + report.pushed_reports >= 1
 
 
 # ------------------------------------------------------------------------------------------------------------ the tick
@@ -905,7 +905,7 @@ def plainly_good(name: str, raw: object) -> bool:
 
 
 def fuzzed(body: bytes) -> tuple[World, TickReport | None]:
-    world = with_api(World(settings={"small_run_max_bytes": 0, "max_concurrent_runs": 1000}), Reply(body=body))
+    world = with_api(World(settings={"lambda_max_bytes": 0, "max_concurrent_runs": 1000}), Reply(body=body))
     try:
         return world, world.tick(NOW)
     except (ConfigApiAnswerError, ConfigApiUnavailableError):

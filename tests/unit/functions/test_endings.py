@@ -154,14 +154,14 @@ class TestReports:
 
         assert world.tick().pushed_reports == 1
         assert world.config_api.reports[-1][1].status == "succeeded"
-        assert world.state("a").report is None
+        assert world.state("a").pending_report is None
 
     def test_a_report_that_is_refused_for_good_is_not_sent_again(self, world: World) -> None:
         world.config_api.refuses.add("a")
 
         world.run("a", "run1")
 
-        assert world.state("a").report is None
+        assert world.state("a").pending_report is None
         assert any("refused the report" in line for line in world.log)
 
     def test_nothing_is_reported_when_reports_are_off(self) -> None:
@@ -171,7 +171,7 @@ class TestReports:
         world.run("a", "run1")
 
         assert world.config_api.reports == []
-        assert world.state("a").report is None
+        assert world.state("a").pending_report is None
 
 
 class TestRecord:
@@ -180,7 +180,7 @@ class TestRecord:
 
         record = json.loads(world.objects.stored[claim.run_dir + "record.json"][0])
         assert (record["status"], record["rows"], record["messages"], record["objects"]) == ("succeeded", 2, 2, 1)
-        assert (record["engine"], record["seconds"]) == ("small", 60)
+        assert (record["engine"], record["seconds"]) == ("lambda", 60)
         assert record["dollars"] == 0.001727743, "60 s of 1,769 MB at $0.0000166667 a GB-second, and one request"
 
     @pytest.mark.parametrize("outcome", ["succeeded", "failed"])
@@ -194,8 +194,8 @@ class TestRecord:
 
         record = world.state("a").last_run
         assert record is not None
-        assert (record.status, record.generation, record.engine, record.rows) == (outcome, 1, "small", 1)
-        assert "SmallRunMaxBytes" in record.reason
+        assert (record.status, record.generation, record.engine, record.rows) == (outcome, 1, "lambda", 1)
+        assert "LambdaMaxBytes" in record.reason
         assert (record.run_dir, record.ended_at - record.started_at) == (claim.run_dir, timedelta(minutes=3))
 
     def test_the_backlog_that_a_run_left_stands_in_its_record(self) -> None:

@@ -22,7 +22,7 @@ BACKOFF = Backoff(base=timedelta(minutes=15), cap=timedelta(hours=4))
 
 
 def plan(generation: int = 0) -> Plan:
-    return Plan(generation=generation, engine="small", reason="few bytes", objects=1)
+    return Plan(generation=generation, engine="lambda", reason="few bytes", objects=1)
 
 
 def lease(run_id: str = "r1", at: datetime = NOW, **fields: object) -> Lease:
@@ -123,10 +123,10 @@ class TestLease:
         assert not ledger.is_live(held, held.expires_at)
 
     def test_a_claim_supersedes_the_report_that_is_owed_but_a_replay_leaves_it(self) -> None:
-        owing = ProviderState(provider="a", report=Report(run_id="r0", status="succeeded"))
+        owing = ProviderState(provider="a", pending_report=Report(run_id="r0", status="succeeded"))
 
-        assert claimed(state=owing).report is None
-        assert claimed(state=owing, replay=True).report == owing.report
+        assert claimed(state=owing).pending_report is None
+        assert claimed(state=owing, replay=True).pending_report == owing.pending_report
 
     def test_a_turn_lies_never_later_than_the_claim(self) -> None:
         assert lease(scheduled_at=NOW - HOUR).turn == NOW - HOUR
@@ -169,7 +169,7 @@ class TestCommit:
         assert after.bookmark.watermark == NOW - HOUR
         assert after.bookmark.since == NOW - 2 * HOUR
         assert after.last_success == NOW
-        assert after.report == Report(run_id="r1", status="succeeded", last_success=NOW)
+        assert after.pending_report == Report(run_id="r1", status="succeeded", last_success=NOW)
 
     def test_a_commit_that_happened_already_changes_nothing(self) -> None:
         held = claimed()
@@ -227,7 +227,7 @@ class TestCommit:
         after = commit(claimed(state=before, scheduled_at=NOW - 9 * HOUR))
 
         assert after.last_success == NOW - HOUR
-        assert after.report == Report(run_id="r1", status="succeeded", last_success=NOW - HOUR)
+        assert after.pending_report == Report(run_id="r1", status="succeeded", last_success=NOW - HOUR)
 
     def test_a_success_ends_backoff(self) -> None:
         failed = ledger.fail(claimed(), "r1", "boom", NOW, BACKOFF)
@@ -296,7 +296,7 @@ class TestFailure:
         assert after.lease is None
         assert after.bookmark == held.bookmark
         assert after.retry_at == NOW + timedelta(minutes=15)
-        assert after.report == Report(run_id="r1", status="failed", error="boom")
+        assert after.pending_report == Report(run_id="r1", status="failed", error="boom")
 
     def test_a_run_without_the_lease_fails_without_effect(self) -> None:
         held = claimed("r2")
@@ -308,7 +308,7 @@ class TestFailure:
     def test_a_failed_replay_frees_the_provider_and_counts_for_nothing(self) -> None:
         after = ledger.fail(claimed(replay=True), "r1", "boom", NOW, BACKOFF)
 
-        assert (after.lease, after.failures, after.retry_at, after.report) == (None, 0, None, None)
+        assert (after.lease, after.failures, after.retry_at, after.pending_report) == (None, 0, None, None)
 
     @pytest.mark.parametrize(
         ("failures", "minutes"), [(1, 15), (2, 30), (3, 60), (4, 120), (5, 240), (6, 240), (900, 240)]
@@ -324,21 +324,21 @@ class TestFailure:
 class TestReports:
     def test_a_report_that_was_told_is_done_unless_there_is_a_newer_one(self) -> None:
         old, new = Report(run_id="r1", status="failed"), Report(run_id="r2", status="failed")
-        owing = ProviderState(provider="a", report=new)
+        owing = ProviderState(provider="a", pending_report=new)
 
-        assert ledger.reported(owing, new).report is None
+        assert ledger.reported(owing, new).pending_report is None
         assert ledger.reported(owing, old) is owing
 
     def test_the_end_of_the_last_run_is_owed_again_when_the_config_api_calls_it_running(self) -> None:
         ended = commit(claimed())
-        done = ledger.reported(ended, ended.report)  # type: ignore[arg-type]
+        done = ledger.reported(ended, ended.pending_report)  # type: ignore[arg-type]
 
-        assert ledger.owe_report(done).report == ended.report
+        assert ledger.repeat_report(done).pending_report == ended.pending_report
 
     def test_nothing_is_owed_of_a_provider_that_runs_or_never_ran(self) -> None:
-        ran_before = ledger.reported(ended := commit(claimed()), ended.report)  # type: ignore[arg-type]
+        ran_before = ledger.reported(ended := commit(claimed()), ended.pending_report)  # type: ignore[arg-type]
         for state in (claimed(), claimed("r2", ran_before), ProviderState(provider="a")):
-            assert ledger.owe_report(state) is state
+            assert ledger.repeat_report(state) is state
 
     def test_a_provider_needs_attention_while_it_runs_owes_a_report_or_is_behind_only(self) -> None:
         ended = ledger.fail(claimed(), "r1", "boom", NOW, BACKOFF)
@@ -347,18 +347,18 @@ class TestReports:
         assert not ProviderState(provider="a").attention
         assert claimed().attention
         assert ended.attention
-        assert not ledger.reported(ended, ended.report).attention  # type: ignore[arg-type]
-        assert ledger.reported(left, left.report).attention  # type: ignore[arg-type]
+        assert not ledger.reported(ended, ended.pending_report).attention  # type: ignore[arg-type]
+        assert ledger.reported(left, left.pending_report).attention  # type: ignore[arg-type]
 
     def test_a_provider_is_behind_from_a_backlog_or_a_bookmark_set_by_hand_until_a_run_leaves_nothing(self) -> None:
         left = commit(claimed(), backlog=1)
         reset = ledger.set_bookmark(ProviderState(provider="a"), None)
 
-        assert left.behind
-        assert reset.behind
-        assert not commit(claimed("r2", left)).behind
-        assert not commit(claimed("r2", reset)).behind
-        assert ledger.fail(claimed("r2", left), "r2", "boom", NOW, BACKOFF).behind
+        assert left.has_backlog
+        assert reset.has_backlog
+        assert not commit(claimed("r2", left)).has_backlog
+        assert not commit(claimed("r2", reset)).has_backlog
+        assert ledger.fail(claimed("r2", left), "r2", "boom", NOW, BACKOFF).has_backlog
 
 
 class TestUpdate:

@@ -47,7 +47,7 @@ def entry_status(world: World) -> object:
     return entry["status"] if isinstance(entry, dict) else None
 
 
-@pytest.mark.parametrize(("size", "engine"), [(0, "none"), (9, "small"), (2_000_000, "glue")])
+@pytest.mark.parametrize(("size", "engine"), [(0, "none"), (9, "lambda"), (2_000_000, "glue")])
 def test_a_run_succeeds_on_every_way_to_its_end_and_frees_its_provider(world: World, size: int, engine: str) -> None:
     if size:
         world.change("a", "1", "x" * size)
@@ -75,7 +75,7 @@ def test_a_job_that_fails_is_run_once_and_its_own_word_is_the_reason(world: Worl
 
     assert run(world) == "FAILED"
 
-    assert last(world) == ("failed", "small" if size == 9 else "glue")
+    assert last(world) == ("failed", "lambda" if size == 9 else "glue")
     assert world.state("a").last_run.error.startswith("RecordError: ")  # type: ignore[union-attr]
     assert entry_status(world) == "failed"
     assert world.sent == ["ok"], "a job that failed has sent messages; it is not run again"
@@ -100,7 +100,7 @@ def test_a_job_that_ends_as_if_all_were_well_is_refused_and_frees_its_provider(w
 
     assert run(world) == "FAILED"
 
-    assert last(world) == ("failed", "small")
+    assert last(world) == ("failed", "lambda")
     assert world.state("a").last_run.error.startswith("ResultMissingError")  # type: ignore[union-attr]
     assert world.state("a").bookmark.generation == 0
 

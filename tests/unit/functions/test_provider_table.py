@@ -126,7 +126,7 @@ def test_somebody_who_always_writes_first_is_not_fought_for_ever(table: Provider
 
 
 def test_every_number_and_text_comes_back_exactly(table: ProviderTable) -> None:
-    entry = {"frequency": 5, "big": 10**60, "small": 5e-324, "text": "\ud800 \u0000 é", "deep": {"": [1.0, [], {}]}}
+    entry = {"frequency": 5, "big": 10**60, "lambda": 5e-324, "text": "\ud800 \u0000 é", "deep": {"": [1.0, [], {}]}}
 
     table.put("a", entry, NOW)
 

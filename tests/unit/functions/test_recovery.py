@@ -9,7 +9,7 @@ import pytest
 
 from fanout.errors import LeaseLostError
 from fanout.ledger import ProviderState
-from fanout.recovery import CHECKED_AT_ONCE, dead_runs
+from fanout.recovery import CHECKED_AT_ONCE, orphaned_runs
 from fanout.runs import Lease, Report
 from tests.harness.faults import Fault
 from tests.harness.processes import Process
@@ -60,7 +60,7 @@ def test_when_the_event_is_lost_the_next_tick_finds_the_execution_gone(world: Wo
 
     report = world.tick()
 
-    assert report.freed_leases == 1
+    assert report.released_leases == 1
     assert world.state("a").last_run is not None
     assert world.state("a").last_run.error == f"the run ended without a word: its execution is {status}"  # type: ignore[union-attr]
 
@@ -70,10 +70,10 @@ def test_when_nothing_is_known_of_the_execution_the_lease_expires_and_a_tick_fre
     world.faults.plan("executions.running", *[Fault.FAIL_BEFORE] * 20)
     for minutes in (60, 59):
         world.clock.advance(minutes=minutes)
-        assert world.tick().freed_leases == 0
+        assert world.tick().released_leases == 0
     world.clock.advance(minutes=1)
 
-    assert world.tick().freed_leases == 1
+    assert world.tick().released_leases == 1
     assert world.state("a").lease is None
 
 
@@ -81,7 +81,7 @@ def test_a_lease_just_taken_is_not_checked_against_its_execution(world: World) -
     world.claim("a", "by-hand")
     world.clock.advance(minutes=2)
 
-    assert world.tick().freed_leases == 0
+    assert world.tick().released_leases == 0
     assert world.faults.count("executions.running") == world.faults.count("executions.status") == 0
 
 
@@ -158,7 +158,7 @@ def test_a_zombie_claim_that_takes_the_lease_for_an_ended_execution_is_freed_by_
     # Then the provider is held by nobody's run, until the next tick
     assert world.state("a").lease is not None
     world.clock.advance(minutes=15)
-    assert world.tick().freed_leases == 1
+    assert world.tick().released_leases == 1
 
 
 def holding(world: World, provider: str, run_id: str) -> None:
@@ -183,7 +183,7 @@ def test_of_five_thousand_live_runs_the_dead_one_is_found_at_the_next_tick_by_on
 
     report = world.tick()
 
-    assert (report.freed_leases, report.live) == (1, 4_999)
+    assert (report.released_leases, report.live) == (1, 4_999)
     assert world.state("p4999").lease is None
     assert world.faults.count("executions.running") == world.faults.count("executions.status") == 1
 
@@ -195,7 +195,7 @@ def test_a_run_that_the_list_lacks_and_that_lives_keeps_its_lease(world: World, 
     world.executions.running = set  # type: ignore[method-assign]
     world.clock.advance(minutes=15)
 
-    assert world.tick().freed_leases == 0
+    assert world.tick().released_leases == 0
     assert world.state("a").lease is not None
 
 
@@ -208,7 +208,7 @@ def test_a_step_functions_that_is_down_costs_a_tick_one_call_and_frees_nobody_by
 
     report = world.tick()
 
-    assert (report.freed_leases, report.live) == (0, 10)
+    assert (report.released_leases, report.live) == (0, 10)
     assert world.faults.count("executions.running") == 1
     assert any("next tick" in fault for fault in report.faults)
 
@@ -221,7 +221,7 @@ def test_a_freed_lease_is_reported_only_after_runs_were_started(world: World) ->
 
     report = world.tick()
 
-    assert (report.freed_leases, report.started, report.pushed_reports) == (1, 2, 1)
+    assert (report.released_leases, report.started, report.pushed_reports) == (1, 2, 1)
     calls = world.faults.calls[before:]
     assert calls.index("config_api.report") > max(i for i, call in enumerate(calls) if call == "executions.start")
 
@@ -252,7 +252,7 @@ class TestOwedReports:
         tick = Process(world.tick).finish(until="config_api.report")
         world.run_all()  # before the report of the run before has arrived
         tick.finish()
-        late = world.config_api.providers["a"]["status"], world.state("a").report
+        late = world.config_api.providers["a"]["status"], world.state("a").pending_report
 
         world.clock.advance(minutes=15)
         report = world.tick()
@@ -333,13 +333,15 @@ class TestOwedReports:
             name = f"p{n:04}"
             world.provider(name, last_success="Sun, 22 Nov 2026 07:30:00 GMT")
             report = Report(run_id=f"run{n}", status="succeeded", last_success=ended)
-            world.ledger.items[name] = ProviderState(provider=name, version=1, last_success=ended, report=report)
+            world.ledger.items[name] = ProviderState(
+                provider=name, version=1, last_success=ended, pending_report=report
+            )
 
         report = world.tick()
 
         assert report.pushed_reports == 5_000
         assert len({run.run_id for _, run in world.config_api.reports}) == 5_000
-        assert not any(state.report for state in world.ledger.items.values())
+        assert not any(state.pending_report for state in world.ledger.items.values())
 
     def test_reports_wait_for_the_next_tick_when_the_function_has_no_time_left(self, world: World) -> None:
         world.faults.down.add("config_api")
@@ -391,7 +393,7 @@ def test_at_most_a_hundred_executions_that_the_list_lacks_are_asked_for_at_once(
         for number in range(CHECKED_AT_ONCE + 50)
     }
 
-    assert dead_runs(leases, executions, now, print) == {}
+    assert orphaned_runs(leases, executions, now, print) == {}
     assert len(executions.asked) == CHECKED_AT_ONCE == 100
 
 
@@ -408,7 +410,7 @@ def test_owed_reports_are_pushed_in_another_order_at_each_tick() -> None:
         told: list[str] = []
         tick = world.clock() + timedelta(minutes=minutes)
         recovery = replace(world.dispatcher.recovery, endings=Pushing(told))
-        recovery.push_owed([], tick, lambda: 300.0, print)
+        recovery.push_pending([], tick, lambda: 300.0, print)
         orders.append(told)
 
     assert orders[0] == orders[2], "a tick that is delivered twice pushes alike"

@@ -38,7 +38,7 @@ def test_a_replay_sends_its_range_again_under_the_same_ids_and_does_not_move_the
 
     after = world.state("a")
     assert world.sent == ["r0", "r1", "r2", "r3", "r4", "r1", "r2", "r3"]
-    assert (after.bookmark, after.last_success, after.report) == (before.bookmark, before.last_success, None)
+    assert (after.bookmark, after.last_success, after.pending_report) == (before.bookmark, before.last_success, None)
 
 
 def test_a_replay_repeated_after_a_lost_answer_has_the_same_manifest(world: World) -> None:
@@ -113,7 +113,7 @@ class TestAudit:
     def test_when_all_was_sent_it_finds_nothing(self, world: World) -> None:
         assert world.audit("a").missed == world.audit("a").waiting == ()
 
-    def test_an_object_that_turns_up_later_than_the_overlap_is_found_and_a_replay_of_it_settles_it(
+    def test_an_object_that_turns_up_later_than_the_lookback_is_found_and_a_replay_of_it_settles_it(
         self, world: World
     ) -> None:
         late = world.clock() - timedelta(hours=4)

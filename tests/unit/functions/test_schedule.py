@@ -16,7 +16,7 @@ from fanout.providers import ProviderEntry
 from fanout.runs import Lease, RunRecord
 from fanout.schedule import (
     Candidate,
-    Places,
+    Slots,
     Verdict,
     choose,
     decide,
@@ -133,7 +133,7 @@ def test_sweeps_are_spread_over_their_period() -> None:
     assert all(2_300 < count < 2_700 for count in quarters.values())
 
 
-def test_a_provider_without_news_is_idle_until_its_sweep_and_then_due() -> None:
+def test_a_provider_without_pending_objects_is_idle_until_its_sweep_and_then_due() -> None:
     success = NOW - 300 * MINUTE
 
     assert decide(entry(60, success), state(), NOW, idle_since=success) is Verdict.IDLE
@@ -160,12 +160,12 @@ def test_who_had_nothing_to_do_did_not_wait() -> None:
     ("limit", "waiting", "engine", "heavy"),
     [
         (100, 0, None, False),
-        (100, 0, "small", False),
+        (100, 0, "lambda", False),
         (100, 0, "glue", True),
         (100, 100, "glue", False),
-        (100, 101, "small", True),
+        (100, 101, "lambda", True),
         (0, 0, None, True),
-        (0, 1, "small", True),
+        (0, 1, "lambda", True),
     ],
 )
 def test_a_run_is_expected_where_the_waiting_bytes_or_the_last_run_say(
@@ -178,45 +178,45 @@ def test_a_run_is_expected_where_the_waiting_bytes_or_the_last_run_say(
 
 @given(candidates_of_both_lanes, st.integers(0, 5))
 def test_light_candidates_wait_for_no_place_and_heavy_ones_for_no_more_than_there_are(
-    due: list[Candidate], places: int
+    due: list[Candidate], slots: int
 ) -> None:
-    chosen, waiting = choose(due, places)
+    chosen, waiting = choose(due, slots)
 
     assert {c.provider for c in due if not c.heavy} == {c.provider for c in chosen if not c.heavy}
-    assert sum(c.heavy for c in chosen) == min(places, sum(c.heavy for c in due))
+    assert sum(c.heavy for c in chosen) == min(slots, sum(c.heavy for c in due))
     assert all(c.heavy for c in waiting)
 
 
 def test_a_place_is_free_again_when_its_execution_runs_no_more_but_not_before_the_list_can_know_it() -> None:
-    places = Places(2)
+    slots = Slots(2)
     for name, group in (("a", "red"), ("b", None)):
-        places.take(name, f"{name}-run", NOW, heavy=True, group=group)
-    places.take("light", "light-run", NOW, heavy=False, group="red")
+        slots.take(name, f"{name}-run", NOW, heavy=True, group=group)
+    slots.take("light", "light-run", NOW, heavy=False, group="red")
 
-    places.give_back({"a-run"}, NOW + timedelta(seconds=5))
-    assert (places.free, places.in_group) == (0, Counter(red=2))
-    places.give_back({"a-run"}, NOW + MINUTE)
-    assert (places.free, places.in_group) == (0, Counter(red=1)), "a light run may have ended before it was listed"
-    places.give_back({"a-run"}, NOW + 2 * MINUTE)
-    assert (places.free, places.in_group) == (1, Counter(red=1))
+    slots.free_ended({"a-run"}, NOW + timedelta(seconds=5))
+    assert (slots.free, slots.in_group) == (0, Counter(red=2))
+    slots.free_ended({"a-run"}, NOW + MINUTE)
+    assert (slots.free, slots.in_group) == (0, Counter(red=1)), "a light run may have ended before it was listed"
+    slots.free_ended({"a-run"}, NOW + 2 * MINUTE)
+    assert (slots.free, slots.in_group) == (1, Counter(red=1))
 
 
 def test_a_function_slot_is_free_again_when_its_light_run_has_ended() -> None:
-    places = Places(1, function_slots=2)
+    slots = Slots(1, function_slots=2)
     for name in ("a", "b", "heavy"):
-        places.take(name, f"{name}-run", NOW, heavy=name == "heavy", group=None)
-    assert places.free_function_slots == 0
+        slots.take(name, f"{name}-run", NOW, heavy=name == "heavy", group=None)
+    assert slots.free_function_slots == 0
 
-    places.give_back({"a-run", "heavy-run"}, NOW + timedelta(seconds=5))
-    assert places.free_function_slots == 0, "the list may not have b yet"
-    places.give_back({"a-run", "heavy-run"}, NOW + timedelta(seconds=6))
-    assert places.free_function_slots == 1
-    places.give_back({"heavy-run"}, NOW + timedelta(seconds=7))
-    assert places.free_function_slots == 2
+    slots.free_ended({"a-run", "heavy-run"}, NOW + timedelta(seconds=5))
+    assert slots.free_function_slots == 0, "the list may not have b yet"
+    slots.free_ended({"a-run", "heavy-run"}, NOW + timedelta(seconds=6))
+    assert slots.free_function_slots == 1
+    slots.free_ended({"heavy-run"}, NOW + timedelta(seconds=7))
+    assert slots.free_function_slots == 2
 
 
 def test_more_light_runs_than_slots_leave_none_free() -> None:
-    places = Places(1, function_slots=1)
+    places = Slots(1, function_slots=1)
     for name in ("a", "b"):
         places.take(name, f"{name}-run", NOW, heavy=False, group=None)
 
@@ -228,18 +228,18 @@ def test_light_candidates_wait_for_function_slots_and_heavy_ones_do_not() -> Non
         Candidate(name, overdue, heavy=name.startswith("h")) for overdue, name in enumerate(("l1", "h1", "l2", "l3"))
     ]
 
-    chosen, waiting = choose(due, places=5, function_slots=2)
+    chosen, waiting = choose(due, slots=5, function_slots=2)
 
     assert ([c.provider for c in chosen], [c.provider for c in waiting]) == (["l3", "l2", "h1"], ["l1"])
 
 
 def test_a_place_whose_execution_was_listed_once_is_free_as_soon_as_it_is_not_any_more() -> None:
-    places = Places(1)
+    places = Slots(1)
     places.take("a", "a-run", NOW, heavy=True, group=None)
 
-    places.give_back({"a-run"}, NOW + MINUTE / 4)
+    places.free_ended({"a-run"}, NOW + MINUTE / 4)
     assert places.free == 0
-    places.give_back(set(), NOW + MINUTE / 2)
+    places.free_ended(set(), NOW + MINUTE / 2)
     assert places.free == 1
 
 
@@ -264,7 +264,7 @@ candidates = st.lists(
     st.integers(0, 5),
     st.dictionaries(st.sampled_from(["red", "blue"]), st.integers(0, 6)),
 )
-def test_no_tick_starts_more_than_the_places_or_than_a_groups_places(
+def test_no_tick_starts_more_than_the_slots_or_than_a_groups_slots(
     due: list[Candidate], capacity: int, group_capacity: int, live: dict[str, int]
 ) -> None:
     chosen, deferred = choose(due, capacity, group_capacity, live)
@@ -350,15 +350,15 @@ class Simulation:
     def lot(self) -> str:
         return self.now.isoformat()
 
-    def tick(self, places: int, group_places: int, run_minutes: int) -> int:
+    def tick(self, places: int, group_slots: int, run_minutes: int) -> int:
         due = {}
         for name, p in self.providers.items():
             if p.busy_until <= self.now and decide(p.entry, p.state, self.now) is Verdict.DUE:
                 due[name] = Candidate(name, overdue(p.entry, p.state, self.now), True, p.entry.group)
         live = Counter(p.entry.group or "" for p in self.providers.values() if p.busy_until > self.now)
-        chosen, deferred = choose(due.values(), places, group_places, live, self.lot)
+        chosen, deferred = choose(due.values(), places, group_slots, live, self.lot)
         for candidate in deferred:
-            self.check(candidate, chosen, due, places, group_places, live)
+            self.check(candidate, chosen, due, places, group_slots, live)
         for candidate in chosen:
             self.start(self.providers[candidate.provider], run_minutes)
         return len(chosen)
@@ -369,14 +369,14 @@ class Simulation:
         chosen: list[Candidate],
         due: dict[str, Candidate],
         places: int,
-        group_places: int,
+        group_slots: int,
         live: Counter[str],
     ) -> None:
         p = self.providers[waits.provider]
         ahead = [c for c in chosen if rank(c, self.lot) < rank(waits, self.lot)]
         open_to_it = places
-        if group_places and waits.group:
-            open_to_it = min(places, max(0, group_places - live[waits.group]))
+        if group_slots and waits.group:
+            open_to_it = min(places, max(0, group_slots - live[waits.group]))
         assert len(ahead) >= open_to_it, "a place it could have taken went to nobody ahead of it"
         p.passed += len(ahead)
         others = [o.entry.frequency for name, o in self.providers.items() if name != waits.provider]
@@ -412,13 +412,13 @@ def simulations(draw: st.DrawFn) -> Simulation:
 
 @settings(max_examples=150)
 @given(simulations(), st.data())
-def test_nobody_waits_more_than_the_documented_bound_and_no_tick_starts_more_than_its_places(
+def test_nobody_waits_more_than_the_documented_bound_and_no_tick_starts_more_than_its_slots(
     simulation: Simulation, data: st.DataObject
 ) -> None:
-    group_places = data.draw(st.sampled_from([0, 0, 1, 2]))
+    group_slots = data.draw(st.sampled_from([0, 0, 1, 2]))
     for _ in range(data.draw(st.integers(1, 40))):
         places = data.draw(st.integers(0, 4))
-        assert simulation.tick(places, group_places, run_minutes=data.draw(st.sampled_from([0, 5, 20, 100]))) <= places
+        assert simulation.tick(places, group_slots, run_minutes=data.draw(st.sampled_from([0, 5, 20, 100]))) <= places
         simulation.now += data.draw(st.sampled_from([1, 15, 15, 15, 60])) * MINUTE
 
 
@@ -451,7 +451,7 @@ def test_one_customers_thousand_feeds_do_not_crowd_out_the_rest() -> None:
     feeds = [Candidate(f"feed-{n}", 100, True, "big") for n in range(1000)]
     small = [Candidate(f"small-{n}", 1.0, True) for n in range(5)]
 
-    chosen, deferred = choose([*feeds, *small], places=10, group_places=5)
+    chosen, deferred = choose([*feeds, *small], slots=10, group_slots=5)
 
     assert {c.provider for c in small} <= {c.provider for c in chosen}
     assert len(chosen) == 10

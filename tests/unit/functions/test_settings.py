@@ -18,7 +18,7 @@ def environment(**changes: object) -> dict[str, str]:
 def test_settings_are_read_from_variables_named_like_them() -> None:
     settings = ClaimSettings.from_environment({**environment(), "PATH": "/bin", "UNKNOWN": "1"})
 
-    assert settings.overlap == timedelta(minutes=60)
+    assert settings.lookback == timedelta(minutes=60)
     assert settings.max_workers == 10
 
 
@@ -30,10 +30,10 @@ def test_an_empty_variable_counts_as_not_set() -> None:
 
 def test_every_fault_is_named_at_once_and_no_value_is_shown() -> None:
     with pytest.raises(SettingsError) as raised:
-        ClaimSettings.from_environment(environment(max_workers="secret-value", overlap_minutes=-1, data_bucket=""))
+        ClaimSettings.from_environment(environment(max_workers="secret-value", lookback_minutes=-1, data_bucket=""))
 
     text = str(raised.value)
-    assert all(name in text for name in ("MAX_WORKERS", "OVERLAP_MINUTES", "DATA_BUCKET"))
+    assert all(name in text for name in ("MAX_WORKERS", "LOOKBACK_MINUTES", "DATA_BUCKET"))
     assert "secret-value".upper() not in text.upper()
 
 

@@ -22,7 +22,7 @@ PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## A provider's way through the code")[2].partition("\n## ")[0]
 NOT_COUNTED = {"bootstrap", "runs", "providers", "times", "errors", "settings", "costs"}
 """Names and forms of data, and the composition root."""
-BESIDE = {"recovery", "news"}
+BESIDE = {"recovery", "pending"}
 """Work in the same tick, on other providers' runs and on hints."""
 
 

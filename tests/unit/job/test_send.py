@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fanout_job.lambda_run import Spool
 from fanout_job.messages import Message
 from fanout_job.objects import S3Object, grouped
 from fanout_job.sender import batches, one_of_each_group
-from fanout_job.small import Spool
 from fanout_job.targets import EventBusTarget, QueueTarget, TopicTarget, deduplication_id, error_code, is_passing
 
 

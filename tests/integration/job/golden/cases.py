@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.unit.job.records import export, kinesis, line, stream
 
-BOTH = ("small", "glue")
+BOTH = ("lambda", "glue")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _all_types() -> dict[str, Any]:
         "digits": {"N": "12345678901234567890123456789012345678"},
         "fraction": {"N": "-1.50"},
         "exponent": {"N": "1E+20"},
-        "small": {"N": "1e-100"},
+        "lambda": {"N": "1e-100"},
         "nineteen": {"N": "1234567890123456789"},
         "zero": {"N": "0"},
         "minus zero": {"N": "-0"},
@@ -185,11 +185,11 @@ def _bad() -> list[Case]:
     every |= {f"{name}.json.gz": body for name, body in BAD_OBJECTS.items()} | {"other.json": other}
     return [
         *(
-            Case(f"a bad line, {name}", {"a.json": body, "b.json": other}, engines=("small",))
+            Case(f"a bad line, {name}", {"a.json": body, "b.json": other}, engines=("lambda",))
             for name, body in lines.items()
         ),
         *(
-            Case(f"a bad object, {name}", {"a.json.gz": body, "b.json": other}, engines=("small",))
+            Case(f"a bad object, {name}", {"a.json.gz": body, "b.json": other}, engines=("lambda",))
             for name, body in BAD_OBJECTS.items()
         ),
         Case("everything bad at once", every),

@@ -1,4 +1,4 @@
-"""S3 told of new objects: their providers have news, which the next tick finds."""
+"""S3 told of new objects: their providers have pending objects, which the next tick finds."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         messages = {record["messageId"]: record["body"] for record in event["Records"]}
     except (KeyError, TypeError):
         raise InvalidRequestError('not a batch of SQS messages, {"Records": […]}') from None
-    again, counts = bootstrap.notices().count(messages)
-    logger.info("news counted", extra={"events": dict(counts), "again": len(again)})
+    again, counts = bootstrap.object_events().count(messages)
+    logger.info("object events counted", extra={"events": dict(counts), "again": len(again)})
     return {"batchItemFailures": [{"itemIdentifier": message} for message in sorted(again)]}

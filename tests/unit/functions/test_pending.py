@@ -1,4 +1,4 @@
-"""News: what S3's messages tell, and what marks do between a claim and its commit."""
+"""Pending objects: what S3's messages tell, and what pending_count do between a claim and its commit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fanout import ledger
 from fanout.errors import FanoutError
-from fanout.news import Notices, events
+from fanout.pending import ObjectEvents, events
 from fanout.schedule import sweep_time
 from tests.harness.faults import Crash, Fault
 from tests.harness.processes import Process
@@ -91,7 +91,7 @@ class TestMessages:
 
 class TestCounting:
     def test_a_batch_marks_each_provider_once_with_all_that_came(self, world: World) -> None:
-        notices = Notices(world.news, CHANGE_LOG, world.clock)
+        notices = ObjectEvents(world.pending, CHANGE_LOG, world.clock)
 
         again, counts = notices.count(
             {
@@ -104,12 +104,12 @@ class TestCounting:
 
         assert again == set()
         assert counts == {"counted": 3, "not in the change log": 1, "not a message of S3": 1}
-        assert world.faults.count("news.mark") == 2
-        assert (world.news.items["a"].objects, world.news.items["a"].bytes) == (2, 14)
+        assert world.faults.count("pending.add") == 2
+        assert (world.pending.items["a"].objects, world.pending.items["a"].bytes) == (2, 14)
 
     def test_only_the_messages_of_a_provider_that_could_not_be_marked_come_again(self, world: World) -> None:
-        notices = Notices(world.news, CHANGE_LOG, world.clock, world.log.append)
-        world.faults.plan("news.mark", Fault.FAIL_BEFORE)
+        notices = ObjectEvents(world.pending, CHANGE_LOG, world.clock, world.log.append)
+        world.faults.plan("pending.add", Fault.FAIL_BEFORE)
 
         again, counts = notices.count(
             {"1": message("log/provider=a/1"), "2": message("log/provider=b/1"), "3": message("log/provider=a/2")}
@@ -117,13 +117,13 @@ class TestCounting:
 
         assert again == {"1", "3"}
         assert counts["counted"] == 1
-        assert world.news.items.keys() == {"b"}
+        assert world.pending.items.keys() == {"b"}
 
     def test_a_batch_that_died_half_way_and_comes_again_marks_twice_and_does_no_harm(self, world: World) -> None:
-        notices = Notices(world.news, CHANGE_LOG, world.clock)
+        notices = ObjectEvents(world.pending, CHANGE_LOG, world.clock)
         world.change("a", "1", "r1")
         batch = {"1": message("log/provider=a/1"), "2": message("log/provider=b/1")}
-        world.faults.plan("news.mark", Fault.CRASH_AFTER)
+        world.faults.plan("pending.add", Fault.CRASH_AFTER)
         with pytest.raises(Crash):
             notices.count(batch)
 
@@ -132,13 +132,13 @@ class TestCounting:
         world.run_all()
         world.clock.advance(minutes=15)
 
-        assert world.news.items["a"].marks == 2
+        assert world.pending.items["a"].pending_count == 2
         assert world.sent == ["r1"]
         assert world.tick().idle == 1
 
 
 class TestTicks:
-    def test_whoever_has_news_runs_in_the_next_tick_and_whoever_has_none_is_idle_and_read_by_nobody(
+    def test_whoever_has_pending_objects_runs_in_the_next_tick_and_whoever_has_none_is_idle_and_read_by_nobody(
         self, world: World
     ) -> None:
         world.provider("b")
@@ -159,7 +159,7 @@ class TestTicks:
         assert (report.started_providers, report.idle, report.due) == (["a"], 1, 1)
         assert reads == ["a"]
 
-    def test_a_provider_that_never_had_a_success_is_started_without_news(self) -> None:
+    def test_a_provider_that_never_had_a_success_is_started_without_pending(self) -> None:
         world = World(settings=EVENTS)
         world.provider("new")
 
@@ -190,21 +190,21 @@ class TestTicks:
     def test_a_provider_that_is_late_for_its_sweep_is_late_by_that_and_not_by_its_sleep(self, world: World) -> None:
         moment = sweep_time("a", world.clock() + timedelta(days=1), timedelta(days=1))
         world.clock.now = moment + timedelta(minutes=20)
-        world.configure(max_concurrent_runs=1, small_run_max_bytes=0)
+        world.configure(max_concurrent_runs=1, lambda_max_bytes=0)
         world.seconds = 5
 
         report = world.tick()
 
-        assert (report.due, report.oldest_overdue_minutes, report.oldest_news_minutes) == (1, 20, 0)
+        assert (report.due, report.oldest_overdue_minutes, report.oldest_pending_minutes) == (1, 20, 0)
 
-    def test_the_oldest_news_that_waits_has_an_age(self, world: World) -> None:
+    def test_the_oldest_pending_objects_that_waits_has_an_age(self, world: World) -> None:
         world.change("a", "1", "bad")
         world.tell("a")
         world.clock.advance(minutes=40)
 
-        assert world.tick().oldest_news_minutes == 40
+        assert world.tick().oldest_pending_minutes == 40
 
-    def test_news_of_a_provider_that_nobody_knows_starts_nothing(self, world: World) -> None:
+    def test_pending_objects_of_a_provider_that_nobody_knows_starts_nothing(self, world: World) -> None:
         world.tell("nobody")
 
         report = world.tick()
@@ -218,9 +218,9 @@ class TestTicks:
         world.clock.advance(minutes=15)
 
         assert world.tick().started == 1
-        assert world.faults.count("news.waiting") == world.faults.count("news.of") == 0
+        assert world.faults.count("pending.waiting") == world.faults.count("pending.of") == 0
 
-    def test_a_backlog_runs_on_without_news(self) -> None:
+    def test_a_backlog_runs_on_without_pending(self) -> None:
         world = World(settings={**EVENTS, "max_objects": 1})
         world.provider("a")
         for n in range(3):
@@ -233,7 +233,7 @@ class TestTicks:
         assert world.sent == ["r0", "r1", "r2"]
         assert world.tick().idle == 1
 
-    def test_a_bookmark_set_by_hand_runs_without_news(self, world: World) -> None:
+    def test_a_bookmark_set_by_hand_runs_without_pending(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.tell("a")
         world.run("a", "second")
@@ -242,8 +242,8 @@ class TestTicks:
 
         assert world.tick().started == 1
 
-    def test_a_ledger_that_cannot_say_who_has_news_starts_nothing(self, world: World) -> None:
-        world.faults.plan("news.waiting", Fault.FAIL_BEFORE)
+    def test_a_ledger_that_cannot_say_who_has_pending_objects_starts_nothing(self, world: World) -> None:
+        world.faults.plan("pending.waiting", Fault.FAIL_BEFORE)
 
         with pytest.raises(FanoutError):
             world.tick()
@@ -251,16 +251,16 @@ class TestTicks:
 
 
 class TestCommits:
-    def test_a_commit_clears_the_news_that_its_claim_saw(self, world: World) -> None:
+    def test_a_commit_clears_the_pending_objects_that_its_claim_saw(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.tell("a", size=100)
 
         world.run("a", "second")
 
-        news = world.news.items["a"]
-        assert (news.marks, news.objects, news.bytes, news.since) == (1, 0, 0, None)
+        pending = world.pending.items["a"]
+        assert (pending.pending_count, pending.objects, pending.bytes, pending.since) == (1, 0, 0, None)
 
-    def test_news_that_arrives_while_its_provider_runs_outlives_the_commit_and_the_next_tick_runs_it_again(
+    def test_pending_objects_that_arrives_while_its_provider_runs_outlives_the_commit_and_the_next_tick_runs_it_again(
         self, world: World
     ) -> None:
         world.change("a", "1", "r1")
@@ -277,7 +277,7 @@ class TestCommits:
         world.run_all()
         assert world.sent == ["r1", "r2"]
 
-    def test_news_that_arrives_while_its_claim_lists_outlives_the_commit(self, world: World) -> None:
+    def test_pending_objects_that_arrives_while_its_claim_lists_outlives_the_commit(self, world: World) -> None:
         for n in range(1500):
             world.change("a", f"{n:04}", f"r{n}")
         world.configure(max_objects=2000)
@@ -294,7 +294,7 @@ class TestCommits:
         world.succeed(claim)
 
         assert "0000-behind" not in world.planned(claim)
-        assert world.news.items["a"].since is not None, "the object behind the listing's back is news still"
+        assert world.pending.items["a"].since is not None, "the object behind the listing's back is still pending"
 
     def test_a_claim_that_is_repeated_keeps_the_count_that_its_manifest_was_planned_with(self, world: World) -> None:
         world.change("a", "1", "r1")
@@ -310,9 +310,9 @@ class TestCommits:
         world.succeed(claim)
 
         assert world.sent == ["r1"]
-        assert world.news.items["a"].since is not None, "the second object is news still"
+        assert world.pending.items["a"].since is not None, "the second object is still pending"
 
-    def test_a_commit_told_again_after_more_news_came_clears_nothing(self, world: World) -> None:
+    def test_a_commit_told_again_after_more_pending_objects_came_clears_nothing(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.tell("a")
         claim = world.run("a", "second")
@@ -320,13 +320,13 @@ class TestCommits:
 
         world.succeed(claim)
 
-        assert world.news.items["a"].since is not None
+        assert world.pending.items["a"].since is not None
 
     @pytest.mark.parametrize("fault", [Fault.FAIL_BEFORE, Fault.EXECUTE_THEN_FAIL])
-    def test_a_fault_while_news_is_cleared_costs_one_look_more(self, world: World, fault: Fault) -> None:
+    def test_a_fault_while_pending_objects_is_cleared_costs_one_look_more(self, world: World, fault: Fault) -> None:
         world.change("a", "1", "r1")
         world.tell("a")
-        world.faults.plan("news.clear", fault)
+        world.faults.plan("pending.clear", fault)
         world.run("a", "second")
         assert world.state("a").bookmark.generation == 2
 
@@ -336,23 +336,23 @@ class TestCommits:
             world.run_all()
 
         assert world.sent == ["r1"]
-        assert world.news.items["a"].since is None
+        assert world.pending.items["a"].since is None
 
-    def test_a_failed_run_a_replay_and_a_backlog_leave_the_news(self, world: World) -> None:
+    def test_a_failed_run_a_replay_and_a_backlog_leave_the_pending(self, world: World) -> None:
         world.configure(max_objects=1)
         world.change("a", "1", "r1")
         world.change("a", "2", "r2")
         world.tell("a", objects=2)
 
         world.fail(world.claim("a", "failed"))
-        assert world.news.items["a"].since is not None
+        assert world.pending.items["a"].since is not None
         world.clock.advance(minutes=15)
         world.run("a", "backlog")
-        assert world.news.items["a"].since is not None
+        assert world.pending.items["a"].since is not None
         world.run("a", "replay", replay={"from": "2020-01-01T00:00:00Z", "to": "2020-01-01T00:00:00Z"})
-        assert world.news.items["a"].since is not None
+        assert world.pending.items["a"].since is not None
         world.run("a", "rest")
-        assert world.news.items["a"].since is None
+        assert world.pending.items["a"].since is None
         assert world.sent == ["r1", "r2"]
 
     def test_every_event_three_times_in_any_order_sends_no_message_twice_and_runs_once_a_tick(

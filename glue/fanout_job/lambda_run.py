@@ -1,4 +1,4 @@
-"""The small run of the change-log job: all messages in one process."""
+"""The Lambda run of the change-log job: all messages in one process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fanout_job.targets import target_of
 from fanout_job.task import guarded
 
 SPOOL_BYTES = 64 * 2**20
-"""Messages sorted in memory by the small run under MessageOrder=key; more go to sorted temporary files."""
+"""Messages sorted in memory by the Lambda run under MessageOrder=key; more go to sorted temporary files."""
 
 
 class Spool:

@@ -1,9 +1,11 @@
-"""News: which providers have objects that no run has seen yet. Hints, never the truth: a run still plans by listing.
+"""Pending objects: which providers have objects that no run has seen yet.
 
-S3 tells of each new object through a queue, and each message counts as a mark of its provider. Marks are only ever
-counted up. A claim remembers the count from before its listing, and a commit clears the news only if the count is
-still that. So what arrives during a run is never lost, and an event that comes twice, late or out of order costs one
-look more at most. A lost event is made good by the sweep (`fanout.schedule.sweep_time`).
+Pending counts are hints: a run plans by listing.
+
+S3 announces each new object through a queue, and each event raises its provider's pending count, which never goes
+down. A claim remembers the count from before its listing, and a commit clears what is pending only if the count is
+unchanged. So an object that arrives during a run stays pending, and an event that is redelivered, late or out of order
+costs one more run at most. The sweep (`fanout.schedule.sweep_time`) finds objects whose event was lost.
 """
 
 from __future__ import annotations
@@ -22,48 +24,48 @@ from fanout.providers import check_name
 
 
 @dataclass(frozen=True)
-class News:
-    """What is waiting of one provider.
+class Pending:
+    """The pending objects of one provider.
 
     Attributes
     ----------
-    marks
-        How many events were ever counted; it never goes down.
+    pending_count
+        Number of events ever counted; it never goes down.
     objects, bytes
-        Told of since the last clearing. An estimate: an event may come twice.
+        Announced since the count was last cleared. An estimate: events may be delivered twice.
     since
-        When the oldest news that is waiting came; None when nothing waits.
+        When the oldest of them was announced; None when nothing waits.
     """
 
-    marks: int = 0
+    pending_count: int = 0
     objects: int = 0
     bytes: int = 0
     since: datetime | None = None
 
 
-class NewsStore(Protocol):
-    """Port: the marks of all providers. Beside the ledger, so that marking never fails a claim or a commit."""
+class PendingStore(Protocol):
+    """Port: the pending counts of all providers. Separate items, so that counting never fails a claim or a commit."""
 
-    def mark(self, provider: str, objects: int, size: int, now: datetime) -> None:
-        """Count so many objects of so many bytes in all."""
+    def add(self, provider: str, objects: int, size: int, now: datetime) -> None:
+        """Add announced objects, of `size` bytes together."""
         ...
 
-    def of(self, provider: str) -> News:
-        """One provider's news, read consistently."""
+    def of(self, provider: str) -> Pending:
+        """One provider's pending objects, read consistently."""
         ...
 
-    def clear(self, provider: str, marks: int, claimed_at: datetime) -> None:
-        """All that these marks told of was sent: nothing waits if the count is still that, else what came since."""
+    def clear(self, provider: str, pending_count: int, claimed_at: datetime) -> None:
+        """The objects behind this count were processed: nothing is pending unless the count has grown since."""
         ...
 
-    def waiting(self) -> dict[str, News]:
-        """All providers that have news, possibly a moment old."""
+    def waiting(self) -> dict[str, Pending]:
+        """All providers with pending objects; eventually consistent."""
         ...
 
 
 @dataclass
 class _Batch:
-    """What the messages of one batch tell of one provider."""
+    """One provider's share of a batch of messages."""
 
     objects: int = 0
     bytes: int = 0
@@ -71,8 +73,8 @@ class _Batch:
 
 
 @dataclass(frozen=True)
-class Notices:
-    """Counts what S3's messages tell.
+class ObjectEvents:
+    """Counts S3's object events.
 
     Parameters
     ----------
@@ -83,16 +85,16 @@ class Notices:
     clock
         Gives the current time, aware.
     log
-        Receives a line for each provider whose news could not be counted.
+        Receives a line for each provider whose pending objects could not be counted.
     """
 
-    store: NewsStore
+    store: PendingStore
     change_log_dir: str
     clock: Callable[[], datetime]
     log: Callable[[str], None] = field(default=print)
 
     def count(self, messages: Mapping[str, str]) -> tuple[set[str], Counter[str]]:
-        """Mark the providers that a batch of messages tells of, each once.
+        """Raise the pending counts of the providers in a batch of messages, once per provider.
 
         Parameters
         ----------
@@ -101,7 +103,7 @@ class Notices:
 
         Returns
         -------
-        Ids of the messages that are to come again, and how many events were counted or passed over, by reason.
+        Ids of the messages to redeliver, and the number of events counted or ignored, by reason.
         """
         batches: dict[str, _Batch] = {}
         counts: Counter[str] = Counter()
@@ -117,16 +119,16 @@ class Notices:
         again: set[str] = set()
         for provider, batch in batches.items():
             try:
-                self.store.mark(provider, batch.objects, batch.bytes, self.clock())
+                self.store.add(provider, batch.objects, batch.bytes, self.clock())
                 counts["counted"] += batch.objects
             except FanoutError as error:
-                self.log(f"{provider}: its news comes again: {error}")
+                self.log(f"{provider}: its object events will be redelivered: {error}")
                 again |= batch.messages
         return again, counts
 
 
 def events(body: str, change_log_dir: str) -> Iterator[tuple[str, int] | str]:
-    """What a message of S3 tells: provider and size of each new object, or why it says nothing about a provider.
+    """Read an S3 event message: provider and size of each new object, or the reason why an event is ignored.
 
     Keys are URL-encoded, with ``+`` for a space. Source: "Event message structure", Amazon S3 user guide.
     """

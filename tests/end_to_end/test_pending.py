@@ -14,7 +14,7 @@ import pytest
 
 from demo.sample_data import Shape, Style, View, change_log
 from demo.verify import Messages, compare, drain, expected_ids
-from fanout.adapters import DynamoLedger, DynamoNews
+from fanout.adapters import DynamoLedger, DynamoPending
 from laptop_cloud.cloud import LaptopCloud
 from tests.harness.waiting import HANG_SECONDS
 
@@ -26,7 +26,7 @@ PROVIDERS = ("acme", "bolt", "crux", "dyne")
 FREQUENCY = timedelta(minutes=15)
 ROUNDS, ROWS = 3, 5
 STYLE = Style(Shape.STREAMS, View.NEW_IMAGE)
-SMALL = {"SmallRunMaxBytes": 200_000_000}
+SMALL = {"LambdaMaxBytes": 200_000_000}
 """So high that every run works in Lambda."""
 
 
@@ -68,8 +68,8 @@ class Stage:
         return report, Counter(json.loads(found["input"])["provider"] for found in ended)
 
     def notify(self, bodies: list[str]) -> None:
-        """Put S3's notifications into the queue that tells of news."""
-        sqs, queue = self.cloud.client("sqs"), self.cloud.physical_id("NewsQueue")
+        """Put S3's notifications into the object events queue."""
+        sqs, queue = self.cloud.client("sqs"), self.cloud.physical_id("ObjectEventsQueue")
         for body in bodies:
             sqs.send_message(QueueUrl=queue, MessageBody=body)
 
@@ -86,8 +86,8 @@ class Stage:
         return Counter(json.loads(found["output"])["claim"]["decision"] for found in self.cloud.executions())
 
     @property
-    def news(self) -> DynamoNews:
-        return DynamoNews(self.cloud.client("dynamodb"), self.cloud.outputs["RunLedgerTable"])
+    def pending(self) -> DynamoPending:
+        return DynamoPending(self.cloud.client("dynamodb"), self.cloud.outputs["RunLedgerTable"])
 
     @property
     def ledger(self) -> DynamoLedger:
@@ -102,7 +102,7 @@ def test_with_the_bucket_s_notifications_switched_off_every_change_arrives_withi
         stage.silence()
         stage.put(0)
         _, runs = stage.tick(now - sweep)
-        assert runs == dict.fromkeys(PROVIDERS, 1), "who never had a success runs without news"
+        assert runs == dict.fromkeys(PROVIDERS, 1), "who never had a success runs without pending objects"
         assert stage.differences() == {}
 
         stage.put(1)
@@ -112,7 +112,7 @@ def test_with_the_bucket_s_notifications_switched_off_every_change_arrives_withi
             assert report["idle"] == len(PROVIDERS) - len(runs)
             swept += runs
 
-        assert stage.news.waiting() == {}, "the bucket told nothing"
+        assert stage.pending.waiting() == {}, "the bucket told nothing"
         assert swept == dict.fromkeys(PROVIDERS, 1), "one sweep in the period, and idle at its three other ticks"
         assert stage.differences() == {}
         for state in stage.ledger.get_many(PROVIDERS).values():
@@ -145,7 +145,7 @@ def test_with_every_event_delivered_three_times_in_random_order_nothing_runs_or_
         assert events == []
         assert stage.differences() == {}
         assert stage.decisions()["nothing"] > 0, "some events came after their objects were processed"
-        assert stage.news.waiting() == {}
+        assert stage.pending.waiting() == {}
         assert [state.lease for state in stage.ledger.get_many(PROVIDERS).values()] == [None] * len(PROVIDERS)
 
 

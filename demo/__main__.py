@@ -1,78 +1,63 @@
-"""`python -m demo run | up | invoke`: the laptop cloud from the command line."""
+"""`python -m demo run | up`: glue-fanout on the laptop cloud."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from laptop_cloud.errors import LaptopCloudError
+from demo import STACK_NAME, DemoError
+from laptop_cloud.__main__ import run as run_command
+from laptop_cloud.__main__ import stack_arguments, up_arguments
 
-TEMPLATE = Path("template.yaml")
-WORKDIR = Path(".local")
-RUN_WORKDIR = WORKDIR / "run"
-"""`make run` has a folder of its own, so that it disturbs no `make up` beside it."""
+RUN_WORKDIR = Path(".local/run")
+"""Separate from the folder of `make up`, so that both can run at the same time."""
 
 PROVIDERS, ROWS = 6, 6000
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    top = argparse.ArgumentParser(prog="python -m demo", description="The whole system on this machine.")
-    top.add_argument("--template", type=Path, default=TEMPLATE, help="the SAM template (default: %(default)s)")
-    folder = f"state, logs, report (default: {RUN_WORKDIR} of run, else {WORKDIR})"
-    top.add_argument("--workdir", type=Path, help=folder)
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(prog="python -m demo", description="Run glue-fanout on this machine.")
     commands = top.add_subparsers(dest="command", required=True)
 
-    run = commands.add_parser("run", help="start, seed, tick twice, verify, report")
-    run.add_argument("--job", choices=["change_log", "standardize"], default="change_log", help="what each run does")
-    run.add_argument("--change-log", type=Path, help="your own change log: provider=NAME/**/*.json.gz below it")
-    run.add_argument("--files", type=Path, help="of --job standardize: your own files, provider=NAME/** below it")
-    run.add_argument("--mappings", type=Path, help="of --job standardize: your providers' mappings, NAME.yaml in it")
+    run = commands.add_parser("run", help="start the system, process sample data, verify the result, report")
+    run.add_argument("--template", type=Path, default="template.yaml", help="the SAM template (%(default)s)")
+    run.add_argument("--workdir", type=Path, default=RUN_WORKDIR, help="folder for state, logs, report (%(default)s)")
+    run.add_argument("--job", choices=["change_log", "standardize"], default="change_log", help="the job of each run")
+    run.add_argument("--change-log", type=Path, help="your own change log: a folder with provider=NAME/**/*.json.gz")
+    run.add_argument("--files", type=Path, help="for --job standardize: your own files, a folder with provider=NAME/**")
+    run.add_argument("--mappings", type=Path, help="for --job standardize: a folder with mappings, NAME.yaml")
     run.add_argument("--table", action="store_true", help="change a table's items, and follow the changes to messages")
-    run.add_argument("--providers", type=int, help="providers to make up (default: 6, with --table 20)")
-    run.add_argument("--rows", type=int, help="rows to make up, in all (default: 6000, with --table 5000)")
-    run.add_argument("--seed", type=int, default=1, help="of the made-up rows (default: %(default)s)")
+    run.add_argument("--providers", type=int, help="number of generated providers (6, with --table 20)")
+    run.add_argument("--rows", type=int, help="number of generated rows in total (6000, with --table 5000)")
+    run.add_argument("--seed", type=int, default=1, help="seed of the generated rows (%(default)s)")
 
-    up = commands.add_parser("up", help="keep running with the schedule ticking; Ctrl-C ends it")
-    up.add_argument("--port", type=int, default=4566, help="of the AWS endpoint, 0 for any (default: %(default)s)")
-    up.add_argument("--speed", type=float, default=1.0, help="how many times faster the schedule ticks")
-    up.add_argument("--table", action="store_true", help="with a table whose changes become messages")
-    up.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help="override of a parameter")
-
-    invoke = commands.add_parser("invoke", help="one function with one event")
-    invoke.add_argument("function", help="logical id of the function")
-    invoke.add_argument("--event", type=Path, help="JSON file with the event (default: {})")
+    up = commands.add_parser("up", help="keep the system running, with its schedule ticking, until Ctrl-C")
+    stack_arguments(up, STACK_NAME)
+    up_arguments(up)
+    up.add_argument("--table", action="store_true", help="add a table whose changes become messages")
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status is 0 when all is well."""
+    """Run a command; the exit status is 0 if it succeeded and the report has no faults."""
     chosen = parser().parse_args(arguments)
-    chosen.workdir = chosen.workdir or (RUN_WORKDIR if chosen.command == "run" else WORKDIR)
-    try:
-        return {"run": _run, "up": _up, "invoke": _invoke}[chosen.command](chosen)
-    except LaptopCloudError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return run_command(lambda: {"run": _run, "up": _up}[chosen.command](chosen))
 
 
 def _run_table(chosen: argparse.Namespace) -> int:
     from demo.screen import PlainScreen
 
-    providers, rows = chosen.providers or 20, chosen.rows or 5000
     with PlainScreen() as shown:
         shown.say("getting ready")
-        from demo import table  # takes seconds to import: after the first sign of life
+        from demo import table  # imported after the first output, because it takes seconds
 
+        providers, rows = chosen.providers or 20, chosen.rows or 5000
         report = table.run(providers, rows, chosen.seed, chosen.template, chosen.workdir, shown.say)
     table.summary(report, print)
-    print(f"report: {chosen.workdir / 'report.json'}")
-    return 0 if report["ok"] else 1
+    return _finish(report, chosen.workdir)
 
 
 def _run(chosen: argparse.Namespace) -> int:
@@ -89,9 +74,9 @@ def _run(chosen: argparse.Namespace) -> int:
 
         stage = standardize.StandardStage
         if bool(chosen.files) != bool(chosen.mappings):
-            raise LaptopCloudError("FILES and MAPPINGS belong together: give both, or neither.")
+            raise DemoError("FILES and MAPPINGS belong together: set both, or neither.")
         own = chosen.files and standardize.own_plan(chosen.files, chosen.mappings)
-        plan = own or standardize.made_up_plan(chosen.rows or ROWS)
+        plan = own or standardize.generated_plan(chosen.rows or ROWS)
     elif chosen.change_log:
         plan = own_plan(chosen.change_log)
     else:
@@ -99,35 +84,19 @@ def _run(chosen: argparse.Namespace) -> int:
     with screen() as shown:
         report = run(plan, chosen.template, chosen.workdir, shown, stage)
     summary(report, print)
-    print(f"report: {chosen.workdir / 'report.json'}")
+    return _finish(report, chosen.workdir)
+
+
+def _finish(report: dict[str, object], workdir: Path) -> int:
+    print(f"report: {workdir / 'report.json'}")
     return 0 if report["ok"] else 1
 
 
 def _up(chosen: argparse.Namespace) -> int:
-    from demo.up import keep_up
+    from demo.up import up
 
-    overrides = dict(_pair(text) for text in chosen.parameter)
-    keep_up(chosen.template, chosen.workdir, chosen.port, chosen.speed, overrides, chosen.table)
+    up(chosen)
     return 0
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise LaptopCloudError(f"--parameter {text}: write NAME=VALUE.")
-    return name, value
-
-
-def _invoke(chosen: argparse.Namespace) -> int:
-    from demo.invoke import invoke
-
-    try:
-        event = json.loads(chosen.event.read_text(encoding="utf-8")) if chosen.event else {}
-    except (OSError, ValueError) as error:
-        raise LaptopCloudError(f"--event {chosen.event}: {error}") from error
-    answer = invoke(chosen.function, event, chosen.template, chosen.workdir)
-    print(json.dumps(answer.error if answer.error is not None else answer.result, indent=1))
-    return 0 if answer.error is None else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Makes up orders, and writes them as five providers would: what `make run JOB=standardize` puts in and expects back.
+"""Generates orders, and writes them in the formats of five providers, for `make run JOB=standardize`.
 
-Everything follows from the seed. The truth is the rows themselves; nothing here reads a mapping.
+The same seed gives the same orders. The expected result is the orders themselves: nothing here reads a mapping. The
+providers' mappings are in demo/mappings/.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from xml.sax.saxutils import escape, quoteattr
 from zoneinfo import ZoneInfo
 
 Row = dict[str, Any]
-"""An order by field of the model: str, int, Decimal, bool, date, datetime in UTC, or None."""
+"""An order: field of the model -> str, int, Decimal, bool, date, datetime in UTC, or None."""
 
 _GOODS = ['Stuhl "Öse"', "Lampe; klein", "chair\nwith arms", "crate <XL> & lid", "pen, blue", "table"]
 _PEOPLE = ["Jörg Müller", 'Ann "Bee" O\'Neil', "Smith & Sons", "Ärztehaus; Süd", None]
@@ -27,25 +28,22 @@ _BERLIN = ZoneInfo("Europe/Berlin")
 
 @dataclass(frozen=True)
 class Style:
-    """How a provider writes, and the mapping that says so.
+    """The format of a provider's objects.
 
     Attributes
     ----------
     suffix
-        Of its objects' names.
+        Suffix of the objects' names.
     write
         Orders -> the bytes of an object.
     country, currency
-        The one of all its orders, where its format has no field for it.
+        The value for all orders if the format has no such field.
     weights, gifts, dates
-        Whether its format has these fields.
-    mapping
-        YAML.
+        Whether the format has these fields.
     """
 
     suffix: str
     write: Callable[[list[Row]], bytes]
-    mapping: str
     country: str | None = None
     currency: str | None = None
     weights: bool = True
@@ -54,13 +52,13 @@ class Style:
 
 
 def orders(style: Style, count: int, seed: str) -> list[Row]:
-    """Make up orders that this provider could have."""
+    """Generate orders that this format can represent."""
     draw = random.Random(seed)
     start = datetime(2026, 1, 5, tzinfo=UTC)
     return [
         {
             "order_id": f"{seed}-{number}",
-            "ordered_at": start + timedelta(minutes=draw.randrange(300_000)),  # no hour of it comes twice in Berlin
+            "ordered_at": start + timedelta(minutes=draw.randrange(300_000)),  # ends before an ambiguous hour in Berlin
             "customer": draw.choice(_PEOPLE),
             "country": style.country or draw.choice(["DE", "AT", "CH"]),
             "product": draw.choice(_GOODS),
@@ -158,86 +156,10 @@ def _namespaces(rows: list[Row]) -> bytes:
 
 
 STYLES = {
-    "german-shop": Style(".csv", _semicolons, currency="EUR", mapping="""\
-# Semicolons, Latin-1, decimal commas, local time, grams.
-csv: {delimiter: ";", encoding: latin-1}
-decimal: ","
-thousands: "."
-timezone: Europe/Berlin
-fields:
-  order_id: Nr
-  ordered_at: {from: Bestellt am, format: "%d.%m.%Y %H:%M"}
-  customer: Kunde
-  country: {from: Land, values: {Deutschland: DE, Österreich: AT, Schweiz: CH}}
-  product: Artikel
-  quantity: Menge
-  unit_price: Preis
-  currency: {value: EUR}
-  weight_kg: {from: Gramm, factor: 0.001}
-  gift: {from: Geschenk, values: {ja: true, nein: false}}
-  delivery_date: {from: Lieferung, format: "%d.%m.%Y"}
-"""),
-    "us-shop": Style(".csv", _quoted, country="US", currency="USD", weights=False, mapping="""\
-# Quoted line breaks, dollars with commas, a word that means: nothing.
-csv:
-thousands: ","
-nulls: ["", "N/A"]
-fields:
-  order_id: id
-  ordered_at: created
-  customer: name
-  country: {value: US}
-  product: description
-  quantity: qty
-  unit_price: price
-  currency: {value: USD}
-  gift: gift
-  delivery_date: {from: due, format: "%m/%d/%Y"}
-"""),
-    "marketplace": Style(".json", _array, weights=False, dates=False, mapping="""\
-# One document; the records are an array inside of it.
-json: {records: result.orders}
-fields:
-  order_id: number
-  ordered_at: placed
-  customer: buyer.name
-  country: buyer.address.country
-  product: lines.0.sku
-  quantity: lines.0.quantity
-  unit_price: lines.0.price.amount
-  currency: lines.0.price.currency
-  gift: options.gift
-"""),
-    "stream": Style(".jsonl", _lines, gifts=False, dates=False, mapping="""\
-# One record a line, prices in cents.
-json_lines:
-fields:
-  order_id: o
-  ordered_at: t
-  customer: who
-  country: to
-  product: p
-  quantity: q
-  unit_price: {from: cents, factor: 0.01}
-  currency: c
-  weight_kg: w
-"""),
-    "erp": Style(".xml", _namespaces, gifts=False, mapping="""\
-# Namespaces and attributes.
-xml:
-  record: o:Order
-  namespaces: {o: "urn:example:orders", p: "urn:example:party"}
-fields:
-  order_id: "@number"
-  ordered_at: o:Placed
-  customer: p:Buyer/p:Name
-  country: p:Buyer/p:Country/@code
-  product: o:Item/o:Name
-  quantity: o:Item/o:Quantity
-  unit_price: o:Item/o:Price
-  currency: o:Item/o:Price/@currency
-  weight_kg: o:Item/o:Weight
-  delivery_date: o:Due
-"""),
-}  # fmt: skip
-"""Provider -> how it writes."""
+    "german-shop": Style(".csv", _semicolons, currency="EUR"),
+    "us-shop": Style(".csv", _quoted, country="US", currency="USD", weights=False),
+    "marketplace": Style(".json", _array, weights=False, dates=False),
+    "stream": Style(".jsonl", _lines, gifts=False, dates=False),
+    "erp": Style(".xml", _namespaces, gifts=False),
+}
+"""Provider -> its format."""

@@ -1,4 +1,4 @@
-"""What `make run` puts into the change log: rows that are made up, or a change log of the user's own."""
+"""The input of `make run`: a generated change log, or the user's own."""
 
 from __future__ import annotations
 
@@ -9,57 +9,57 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from demo import DemoError
 from demo.sample_data import DEFAULT_START, STYLES, Part, change_log, provider_names
-from laptop_cloud.errors import DemoError
 
 P = TypeVar("P", bound="Plan")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the demonstration puts into the change log."""
+    """The demonstration's input."""
 
     first: dict[str, list[Part]]
-    """Provider -> objects that are there at the first tick."""
+    """Provider -> its objects at the first tick."""
     second: dict[str, list[Part]] = field(default_factory=dict)
-    """Provider, one of the same -> objects that turn up before the second tick."""
+    """Provider -> objects that are added before the second tick."""
     corrupt: str | None = None
-    """Provider whose one object is corrupt at the first tick."""
+    """Provider whose only object is corrupt at the first tick."""
     lambda_max_bytes: int = 0
-    """Override of the template's LambdaMaxBytes, so that both engines have something to do."""
+    """Override of the template's LambdaMaxBytes, chosen so that both engines are used."""
     job: str = "change_log"
     """The template's Job."""
 
     @property
     def providers(self) -> list[str]:
-        """All providers, in order."""
+        """All providers in alphabetical order."""
         return sorted(self.first)
 
     @property
     def pending(self) -> set[str]:
-        """Providers that have something new at the second tick."""
+        """Providers with pending objects at the second tick."""
         return {*self.second, *([self.corrupt] if self.corrupt else [])}
 
     @property
     def large(self) -> set[str]:
-        """Providers whose first run is one for Glue."""
+        """Providers whose first run is on Glue."""
         return {provider for provider in self.first if self.size(provider) > self.lambda_max_bytes}
 
     def size(self, provider: str) -> int:
-        """Bytes of a provider's objects at the first tick."""
+        """Return the bytes of a provider's objects at the first tick."""
         return sum(len(part.body) for part in self.first.get(provider, []))
 
 
 def generated_plan(providers: int, rows: int, seed: int = 1) -> Plan:
-    """A change log made up for the occasion: sizes fall off, all shapes and view types occur.
+    """Generate a change log with decreasing sizes and with all shapes and view types.
 
     Raises
     ------
     DemoError
-        Fewer than one provider, or fewer rows than providers need.
+        There are no providers, or fewer than ten rows for each.
     """
     if providers < 1 or rows < providers * 10:
-        raise DemoError(f"PROVIDERS={providers} ROWS={rows}: give at least one provider, and ten rows for each.")
+        raise DemoError(f"PROVIDERS={providers} ROWS={rows}: set at least one provider, and ten rows for each.")
     names = provider_names(providers)
     styles = dict(zip(names, itertools.cycle(STYLES), strict=False))
     weights = [1 / (n + 1.5) for n in range(providers)]
@@ -76,12 +76,12 @@ def generated_plan(providers: int, rows: int, seed: int = 1) -> Plan:
 
 
 def own_plan(folder: Path) -> Plan:
-    """The user's change log: every provider=NAME/**/*.json.gz below `folder`.
+    """Read the user's change log: every provider=NAME/**/*.json.gz in `folder`.
 
     Raises
     ------
     DemoError
-        There is none, or one of them is not gzip.
+        There are no such files, or a file is not gzip.
     """
     first: dict[str, list[Part]] = {}
     for path in sorted(folder.glob("provider=*/**/*.json.gz")):
@@ -93,12 +93,12 @@ def own_plan(folder: Path) -> Plan:
             raise DemoError(f"{path} cannot be read as gzip: {error}") from error
         first.setdefault(key.split("/")[0].removeprefix("provider="), []).append(Part(key, body, rows))
     if not first:
-        raise DemoError(f"There is no provider=NAME/**/*.json.gz below {folder}.")
+        raise DemoError(f"No change log found in {folder}. It needs files provider=NAME/**/*.json.gz.")
     return with_threshold(Plan(first))
 
 
 def with_threshold(plan: P) -> P:
-    """Put the threshold between the sizes so that the larger half, but 3 to 12 providers, run on PySpark."""
+    """Set the threshold so that the larger half of the providers, at least 3 and at most 12, runs on Glue."""
     sizes = sorted((plan.size(provider) for provider in plan.first), reverse=True)
     large = min(12, max(3, len(sizes) // 2))
     return replace(plan, lambda_max_bytes=sizes[large] if large < len(sizes) else 0)

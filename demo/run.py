@@ -1,13 +1,13 @@
-"""`make run`: the whole system once, on this machine, and the proof that every row became exactly one message.
+"""`make run`: runs the whole system on this machine, and verifies that every row became exactly one message.
 
 1. Start the laptop cloud, put a change log into its bucket, register the providers with the config API.
-2. Tick: every provider is due. One of them has a corrupt object, and its run fails.
-3. Repair that object, add new ones for two providers, tick again an hour later: the repaired provider catches up, the
-   new objects are picked up, who has nothing new is left alone (but for a daily sweep), and nothing is sent
-   twice.
+2. Tick: every provider is due. One provider has a corrupt object, so its run fails.
+3. Repair that object, add objects for two providers, and tick an hour later: the repaired provider catches up, the new
+   objects are processed, a provider without pending objects is not started (except for a sweep), and no message is
+   sent twice.
 4. Compare the messages in the queue with the rows of the input, and write the report.
 
-A change log of the user's own is left as it is: two ticks, and the second one must send nothing.
+The user's own change log is not modified: there are two ticks, and the second one must send nothing.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from demo import STACK_NAME, DemoError
 from demo.plan import Plan
 from demo.sample_data import Part
 from demo.screen import Screen
-from laptop_cloud.errors import DemoError
 
 if TYPE_CHECKING:
     from demo.runs import Run
@@ -33,38 +33,41 @@ if TYPE_CHECKING:
 
 FREQUENCY_MINUTES = 60
 TICK_TIMEOUT = 600.0
-TICK_TIMEOUT_A_PROVIDER = 5.0
-"""Seconds: how long a tick's runs may take on a busy machine, which starts a process for most of their invocations."""
+TICK_TIMEOUT_PER_PROVIDER = 5.0
+"""Time limits of a tick's runs in seconds, generous enough for a busy machine."""
 
 CORRUPT_BYTES = 40
-"""How much is left of the corrupt object: less than one row."""
+"""Size of the corrupt object, less than one row."""
 
 SHOWN_FAILURES = 5
 SHOWN_PROVIDERS = 12
-"""How many providers the summary names; of more, those with most rows and those that differ from their input."""
+"""Maximum of providers in the summary: those that differ from their input, then those with the most rows."""
 
 
 def run(plan: Plan, template: Path, workdir: Path, screen: Screen, stage: type[Stage]) -> dict[str, Any]:
-    """Play it on a stage; the report, as it is written to report.json in `workdir`."""
+    """Run a plan on a stage; returns the report, which is also written to report.json in `workdir`."""
     started = time.monotonic()
     screen.show("start", [(name, "", "", "getting ready", *[""] * 4) for name in plan.providers])
-    from laptop_cloud.cloud import LaptopCloud  # takes seconds to import: after the first sign of life
+    from laptop_cloud.cloud import LaptopCloud  # imported after the first output, because it takes seconds
 
-    override: dict[str, object] = {"LambdaMaxBytes": plan.lambda_max_bytes}
-    override |= {"Job": plan.job} if plan.job != "change_log" else {}
-    large = len(plan.large)
-    told = " ".join(f"{name}={value}" for name, value in override.items())
-    screen.say(f"{template.name} as it is, but {told}")
-    with LaptopCloud(template, override, workdir=workdir, warm=large) as cloud:
-        screen.say(f"the laptop cloud is up at {cloud.endpoint}")
+    overrides: dict[str, object] = {"LambdaMaxBytes": plan.lambda_max_bytes}
+    overrides |= {"Job": plan.job} if plan.job != "change_log" else {}
+    screen.say(f"{template.name} with {' '.join(f'{name}={value}' for name, value in overrides.items())}")
+    with LaptopCloud(template, overrides, workdir, STACK_NAME, warm=len(plan.large)) as cloud:
+        screen.say(f"the laptop cloud is running at {cloud.endpoint}")
         report = stage(plan, cloud, screen).play()
+    return write_report(report, workdir, started)
+
+
+def write_report(report: dict[str, Any], workdir: Path, started: float) -> dict[str, Any]:
+    """Add the seconds since `started`, a monotonic time, to a report, and write it to report.json."""
     report["seconds"] = round(time.monotonic() - started, 1)
     (workdir / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report
 
 
 def register(cloud: LaptopCloud, providers: Iterable[str], minutes: int = FREQUENCY_MINUTES) -> None:
-    """Tell the built-in config API of providers, each due as often as `minutes` say."""
+    """Register providers with the built-in config API, with a frequency of `minutes`."""
     outputs = cloud.outputs
     secret = cloud.client("secretsmanager").get_secret_value(SecretId=outputs["ConfigApiKeySecretArn"])
     headers = {"x-api-key": secret["SecretString"], "Content-Type": "application/json"}
@@ -76,7 +79,7 @@ def register(cloud: LaptopCloud, providers: Iterable[str], minutes: int = FREQUE
 
 
 class Stage:
-    """The demonstration, once the cloud is up."""
+    """The demonstration on a running cloud."""
 
     def __init__(self, plan: Plan, cloud: LaptopCloud, screen: Screen) -> None:
         from demo.runs import RunWatcher
@@ -92,7 +95,7 @@ class Stage:
         self._tick_runs: list[list[Run]] = []
 
     def play(self) -> dict[str, Any]:
-        """Both ticks, and what came of them."""
+        """Run both ticks; returns the report."""
         plan, now = self._plan, datetime.now(UTC).replace(microsecond=0)
         for provider, parts in plan.first.items():
             self._put(parts, corrupt=provider == plan.corrupt)
@@ -100,7 +103,7 @@ class Stage:
         rows = sum(part.rows for parts in plan.first.values() for part in parts)
         self._screen.say(f"{len(plan.first)} providers with {rows} rows in s3://{self._bucket}/{self._prefix}/")
         if plan.corrupt:
-            self._screen.say(f"the object of {plan.corrupt} is corrupt: its run will fail, and no other will notice")
+            self._screen.say(f"the object of {plan.corrupt} is corrupt: its run will fail, other runs are not affected")
         self._tick("tick 1", now)
         if plan.corrupt:
             self._put(plan.first[plan.corrupt])
@@ -124,8 +127,8 @@ class Stage:
         before = {run.execution for run in self._watcher.runs()}
         ticked = self._cloud.tick(at)
         self._ticks.append(ticked)
-        told = ("due", "started", "idle", "deferred", "rejected")
-        self._screen.say(f"{title}: {', '.join(f'{ticked[name]} {name}' for name in told)}")
+        counts = ("due", "started", "idle", "deferred", "rejected")
+        self._screen.say(f"{title}: {', '.join(f'{ticked[name]} {name}' for name in counts)}")
         for fault in [*ticked["faults"], *ticked["rejected_providers"]][:SHOWN_FAILURES]:
             self._screen.say(f"  {fault}")
         runs = self._follow(title, before, set(ticked["started_providers"]))
@@ -134,7 +137,7 @@ class Stage:
         for run in failed[:SHOWN_FAILURES]:
             self._screen.say(f"{run.provider} failed: {str(run.error)[:300]}")
         if len(failed) > SHOWN_FAILURES:
-            self._screen.say(f"and {len(failed) - SHOWN_FAILURES} more failed, which are in the report")
+            self._screen.say(f"and {len(failed) - SHOWN_FAILURES} more failed runs, listed in the report")
         self._receive()
 
     def _receive(self) -> None:
@@ -144,8 +147,8 @@ class Stage:
         self._screen.say(f"{len(received)} messages received from the queue")
 
     def _follow(self, title: str, before: set[str], due: set[str]) -> list[Run]:
-        """Show what the tick's runs do until all have ended."""
-        timeout = TICK_TIMEOUT + TICK_TIMEOUT_A_PROVIDER * len(self._plan.providers)
+        """Show the tick's runs until all have ended."""
+        timeout = TICK_TIMEOUT + TICK_TIMEOUT_PER_PROVIDER * len(self._plan.providers)
         end = time.monotonic() + timeout
         while True:
             runs = [run for run in self._watcher.runs() if run.execution not in before]
@@ -181,20 +184,22 @@ class Stage:
         }
 
     def _provider_report(self, name: str, found: Any) -> dict[str, Any]:
+        figures = {"rows": found.rows, "messages": found.messages, "distinct_ids": found.distinct}
+        return {**self._outcome(name), **figures}
+
+    def _outcome(self, name: str) -> dict[str, Any]:
+        """Return a provider's status, the engine of its largest run, and its runs."""
         runs = [run for tick in self._tick_runs for run in tick if run.provider == name]
         working = [run for run in runs if run.engine in ("glue", "lambda")]
         largest = max(working, key=lambda run: run.rows or 0, default=None)
         return {
             "status": runs[-1].state if runs else "never run",
             "engine": largest.engine if largest else "none",
-            "rows": found.rows,
-            "messages": found.messages,
-            "distinct_ids": found.distinct,
             "runs": [asdict(run) for run in runs],
         }
 
     def _unexpected_outcomes(self) -> list[str]:
-        """Runs that ended otherwise than they should have, and runs that are missing."""
+        """Return the runs that did not end as expected, and the runs that are missing."""
         faults = []
         for number, runs in enumerate(self._tick_runs, 1):
             for run in runs:
@@ -204,14 +209,14 @@ class Stage:
             wanted = set(self._plan.providers) if number == 1 else self._plan.pending
             started = {run.provider for run in runs}
             faults += [f"tick {number}: {name} was not started" for name in sorted(wanted - started)]
-            for run in runs:  # who is started without pending objects is swept, and has nothing to send
+            for run in runs:  # a run without pending objects is a sweep, and has nothing to send
                 if run.provider not in wanted and run.rows:
-                    faults.append(f"tick {number}: {run.provider} had nothing new, but took {run.rows} rows")
+                    faults.append(f"tick {number}: {run.provider} had no new objects, but processed {run.rows} rows")
         return faults
 
 
 def _row(name: str, due: bool, run: Run | None) -> tuple[str, ...]:
-    """A row of the screen's table."""
+    """Return a row of the screen's table."""
     if run is None:
         return (name, "yes" if due else "no", *[""] * 6)
     figures = ("" if value is None else str(value) for value in (run.objects, run.rows, run.messages))
@@ -219,25 +224,25 @@ def _row(name: str, due: bool, run: Run | None) -> tuple[str, ...]:
 
 
 def summary(report: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Show a report in a few lines."""
+    """Summarize a report in a few lines."""
     columns = {"rows": "rows", "messages": "messages", "distinct_ids": "ids", "table_rows": "in table"}
     columns = {name: title for name, title in columns.items() if name in report["totals"]}
-    came_out = "messages" if "messages" in columns else "table_rows"
+    output = "messages" if "messages" in columns else "table_rows"
     say("")
     say(f"{'provider':<14}{'status':<11}{'engine':<8}" + "".join(f"{title:>10}" for title in columns.values()))
     providers: dict[str, dict[str, Any]] = report["providers"]
-    wrong = {name for name, found in providers.items() if found["rows"] != found[came_out]}
+    wrong = {name for name, found in providers.items() if found["rows"] != found[output]}
     interesting = sorted(providers, key=lambda name: (name not in wrong, -providers[name]["rows"]))
     for name in sorted(interesting[:SHOWN_PROVIDERS]):
         found = providers[name]
         figures = "".join(f"{found[column]:>10}" for column in columns)
         say(f"{name:<14}{found['status']:<11}{found['engine']:<8}{figures}")
     if len(providers) > SHOWN_PROVIDERS:
-        say(f"and {len(providers) - SHOWN_PROVIDERS} more providers, which are in the report")
+        say(f"and {len(providers) - SHOWN_PROVIDERS} more providers, listed in the report")
     totals = report["totals"]
     say(f"{'all':<33}" + "".join(f"{totals[column]:>10}" for column in columns))
     for fault in report["faults"][:SHOWN_PROVIDERS]:
         say(f"FAULT {fault}")
     if len(report["faults"]) > SHOWN_PROVIDERS:
-        say(f"and {len(report['faults']) - SHOWN_PROVIDERS} more faults, which are in the report")
+        say(f"and {len(report['faults']) - SHOWN_PROVIDERS} more faults, listed in the report")
     say(f"ok: {str(report['ok']).lower()}, {report['seconds']} s")

@@ -1,4 +1,4 @@
-"""Follows the runs of providers from outside: executions, Glue job runs, and what the runs wrote to S3."""
+"""Follows the runs of providers by their executions, Glue job runs, manifests and results."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from laptop_cloud.cloud import LaptopCloud
 
 @dataclass
 class Run:
-    """One execution, as far as it is known: its name, its provider, the figures of its result, why it failed."""
+    """One execution, and the figures known so far."""
 
     execution: str
     provider: str
     status: str
     engine: str = ""
-    """"glue", "lambda", "none" (nothing was new), or "" while that is not known."""
+    """"glue", "lambda", "none" (no new objects), or "" while it is not known."""
     state: str = ""
-    """What it is doing, or how it ended, in a word."""
+    """Its current step, or its final status."""
     objects: int | None = None
     rows: int | None = None
     messages: int | None = None
     seconds: float = 0.0
-    """From its start to its end, or to now."""
+    """From its start to its end, or until now."""
     error: str | None = None
 
 
 class RunWatcher:
-    """Reads the runs' progress; what was written once, and an execution that has ended, is read once.
+    """Reads the progress of all runs. Files and finished executions are read only once.
 
-    Manifests and results lie below runs/ of the bucket. Up to `lambda_max_bytes` a run is a small one, which names
-    its engine before it has begun.
+    Manifests and results are in runs/ of the bucket. A run of at most `lambda_max_bytes` is shown as a Lambda run
+    before its result exists.
     """
 
     def __init__(self, cloud: LaptopCloud, bucket: str, lambda_max_bytes: int) -> None:
@@ -45,7 +45,7 @@ class RunWatcher:
         self._executions: dict[str, dict[str, Any]] = {}
 
     def runs(self) -> list[Run]:
-        """Every run, the oldest first."""
+        """Return every run, the oldest first."""
         states = self._cloud.client("stepfunctions")
         for listed in self._cloud.listed_executions():
             known = self._executions.get(listed["name"])
@@ -59,14 +59,13 @@ class RunWatcher:
         ]
 
     def _read_files(self) -> None:
-        s3 = self._cloud.client("s3")
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix="runs/"):
-            for key in (entry["Key"] for entry in page.get("Contents", [])):
-                kind = key.rpartition("/")[2].removesuffix(".json")
-                if key not in self._read and kind in self._files:
-                    body = json.loads(s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
-                    self._files[kind][body["run_id"]] = body
-                    self._read.add(key)
+        for key in (entry["Key"] for entry in self._cloud.objects(self._bucket, "runs/")):
+            kind = key.rpartition("/")[2].removesuffix(".json")
+            if key not in self._read and kind in self._files:
+                found = self._cloud.client("s3").get_object(Bucket=self._bucket, Key=key)
+                body = json.loads(found["Body"].read())
+                self._files[kind][body["run_id"]] = body
+                self._read.add(key)
 
     def _run(self, execution: dict[str, Any], job_run_state: str) -> Run:
         name, status = execution["name"], execution["status"]

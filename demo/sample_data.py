@@ -1,6 +1,6 @@
-"""Makes up change logs: gzip JSON lines in the three shapes in which DynamoDB gives its changes away.
+"""Generates change logs: gzip JSON lines in the three forms in which DynamoDB publishes changes.
 
-Everything follows from the seed: the same arguments give the same bytes. No two rows share an event id.
+The same arguments give the same bytes. No two rows have the same event id.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ NAMES = ["aurora", "borealis", "cumulus", "drizzle", "equinox", "foehn", "gale",
 
 
 def provider_names(count: int) -> list[str]:
-    """Names of so many providers."""
+    """Return names of providers."""
     return [*NAMES, *(f"provider-{n:03d}" for n in range(len(NAMES), count))][:count]
 
 
 class Shape(StrEnum):
-    """Who wrote the change log."""
+    """The source of a change log."""
 
     STREAMS = "streams"
     KINESIS = "kinesis"
@@ -35,7 +35,7 @@ class Shape(StrEnum):
 
 
 class View(StrEnum):
-    """A DynamoDB stream's view type: which images a record carries."""
+    """A DynamoDB stream's view type, which determines the images in a record."""
 
     KEYS_ONLY = "KEYS_ONLY"
     NEW_IMAGE = "NEW_IMAGE"
@@ -45,7 +45,7 @@ class View(StrEnum):
 
 @dataclass(frozen=True)
 class Style:
-    """How one provider's change log is written. Exports know only the last two view types (and always keys)."""
+    """The form of one provider's change log. Exports have only the last two view types (and always keys)."""
 
     shape: Shape
     view: View
@@ -63,7 +63,7 @@ STYLES = (
 
 @dataclass(frozen=True)
 class Part:
-    """One object of a change log: its key below the change log's directory, its bytes, how many lines it has."""
+    """One object of a change log: its key in the change log's directory, its content and its number of lines."""
 
     key: str
     body: bytes
@@ -78,7 +78,7 @@ def change_log(
     seed: int = 1,
     start: datetime = DEFAULT_START,
 ) -> list[Part]:
-    """One provider's change log: rows spread over at most so many objects, one an hour from `start` on.
+    """Generate one provider's change log of at most `objects` objects, one per hour from `start`.
 
     Keys are provider=X/YYYY/MM/DD/HH/part-NNNNN.json.gz.
     """
@@ -95,9 +95,9 @@ def change_log(
 
 
 def _compressed(lines: list[bytes], members: int) -> bytes:
-    """Gzip with several members, as Firehose writes when it joins what its sources compressed."""
+    """Compress to gzip with several members, as Firehose writes it from records that are already compressed."""
     size = max(1, -(-len(lines) // members))
-    chunks = [lines[place : place + size] for place in range(0, len(lines), size)]
+    chunks = [lines[first : first + size] for first in range(0, len(lines), size)]
     return b"".join(gzip.compress(b"".join(line + b"\n" for line in chunk), 6, mtime=0) for chunk in chunks)
 
 
@@ -121,7 +121,7 @@ def _record(made: random.Random, provider: str, number: int, style: Style, momen
         images["NewImage"] = new
     micros = int(moment.timestamp() * 1_000_000)
     if style.shape is Shape.EXPORT:
-        # Exports write the time as a DynamoDB number or as a bare one, depending on how they were made.
+        # Exports contain the time as a DynamoDB number or as a plain number, depending on their kind.
         return {"Metadata": {"WriteTimestampMicros": {"N": str(micros)} if number % 2 else micros}, **images}
     common = {"awsRegion": "us-east-1", "eventName": event, "eventSource": "aws:dynamodb"}
     change = {**images, "SizeBytes": made.randrange(60, 900)}
@@ -147,13 +147,13 @@ def _record(made: random.Random, provider: str, number: int, style: Style, momen
         "dynamodb": change,
         "eventSourceARN": "arn:aws:dynamodb:us-east-1:123456789012:table/things/stream/2026-01-01T00:00:00.000",
     }
-    if event == "REMOVE" and number % 3 == 0:  # removed because its time to live was over
+    if event == "REMOVE" and number % 3 == 0:  # removed because its time to live had expired
         record["userIdentity"] = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
     return record
 
 
 def attributes(made: random.Random) -> dict[str, Any]:
-    """An item's attributes: every DynamoDB type, and the numbers and texts that are easily spoilt."""
+    """Generate an item's attributes: every DynamoDB type, and numbers and strings that are easily corrupted."""
     item: dict[str, Any] = {
         "title": {"S": " ".join(made.choices(_WORDS, k=3))},
         "Title": {"S": "differs from title in its case only"},

@@ -1,4 +1,4 @@
-"""What `make run` shows: a live table on a terminal, plain lines anywhere else."""
+"""The output of `make run`: a live table on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _STATE = COLUMNS.index("state")
 _NUMBERS = ("objects", "rows", "messages", "seconds")
 _COLOURS = {"succeeded": "green", "failed": "red", "running": "cyan", "starting": "cyan", "claiming": "cyan"}
 _LAST = ("", "succeeded")
-"""States whose providers are left away first when there is no room for all."""
+"""States whose providers are omitted first if there are too many."""
 
 SILENCE_SECONDS = 2.5
-"""After so long without a line there is one that says what is going on."""
+"""After this time without output, the current step is printed again."""
 
-MOST_ROWS = 12
-"""Of more providers than these, a terminal shows so many and the counts of all, plain lines the counts only."""
+MAX_ROWS = 12
+"""For more providers, a terminal shows this many and the counts of all, plain lines only the counts."""
 
 Row = tuple[str, ...]
 
@@ -37,15 +37,15 @@ def _stamped(start: float, line: str) -> str:
 
 
 def counts(rows: Sequence[Row]) -> str:
-    """How many providers are in which state, and what they sent: "200 providers: 3 running, 197 succeeded; …"."""
+    """Return the number of providers in each state, and of rows and messages: "200 providers: 3 running, …"."""
     states = Counter(row[_STATE] or "waiting" for row in rows)
     sent = {name: sum(int(row[COLUMNS.index(name)] or 0) for row in rows) for name in ("rows", "messages")}
-    told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    return f"{len(rows)} providers: {told}; {sent['rows']} rows, {sent['messages']} messages"
+    by_state = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    return f"{len(rows)} providers: {by_state}; {sent['rows']} rows, {sent['messages']} messages"
 
 
 class Screen(ABC):
-    """Lines of text and a table of providers. While it is open, it is never silent for long."""
+    """Lines of text and a table of providers. While it is open, it prints something every few seconds."""
 
     def __init__(self) -> None:
         self._start = self._spoken = time.monotonic()
@@ -54,17 +54,17 @@ class Screen(ABC):
         self._heartbeat = threading.Thread(target=self._beat, daemon=True)
 
     def say(self, line: str) -> None:
-        """Show a line with the time since the start."""
+        """Print a line with the time since the start."""
         self._spoken, self._doing = time.monotonic(), line
         self._write(_stamped(self._start, line))
 
     @abstractmethod
     def show(self, title: str, rows: Sequence[Row]) -> None:
-        """Show the table as it is now, a row having a text for each of `COLUMNS`; a new title begins a new one."""
+        """Show the table's current rows, each with a text for each of `COLUMNS`. A new title starts a new table."""
 
     @abstractmethod
     def _write(self, line: str) -> None:
-        """Put out a line."""
+        """Print a line."""
 
     def _beat(self) -> None:
         while not self._closed.wait(0.25):
@@ -81,7 +81,7 @@ class Screen(ABC):
 
 
 class LiveScreen(Screen):
-    """A table that changes in place, lines of text above it."""
+    """A table that is updated in place, with lines of text above it."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class LiveScreen(Screen):
     def show(self, title: str, rows: Sequence[Row]) -> None:
         """See `Screen.show`."""
         self._spoken, self._doing = time.monotonic(), title
-        if self._title and title != self._title:  # leave the last state of the former table where it is
+        if self._title and title != self._title:  # keep the previous table on the screen
             self._live.stop()
             self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
@@ -112,7 +112,7 @@ class LiveScreen(Screen):
 
 
 class PlainScreen(Screen):
-    """A line for each provider that changed; of many providers one for their counts, when they changed."""
+    """A line for each provider that changed; for many providers, a line with their counts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,37 +123,37 @@ class PlainScreen(Screen):
         print(line, flush=True)
 
     def show(self, title: str, rows: Sequence[Row]) -> None:
-        """Show what is not as it was when it was last shown; counts every two seconds at most, and at the end."""
-        if len(rows) <= MOST_ROWS:
+        """Print what has changed since the last call; counts at most every two seconds, and at the end."""
+        if len(rows) <= MAX_ROWS:
             for row in rows:
-                cells = zip(COLUMNS[1:-1], row[1:-1], strict=True)  # seconds run on by themselves
-                self._say_pending(f"{title}: {row[0]:<12}", "  ".join(f"{name}={cell}" for name, cell in cells if cell))
+                cells = zip(COLUMNS[1:-1], row[1:-1], strict=True)  # without the seconds, which always change
+                self._say_changed(f"{title}: {row[0]:<12}", "  ".join(f"{name}={cell}" for name, cell in cells if cell))
         elif time.monotonic() >= self._next_counts or all(row[_STATE] in ("succeeded", "failed") for row in rows):
             self._next_counts = time.monotonic() + 2
-            self._say_pending(f"{title}:", counts(rows))
+            self._say_changed(f"{title}:", counts(rows))
 
-    def _say_pending(self, what: str, state: str) -> None:
+    def _say_changed(self, what: str, state: str) -> None:
         if self._shown.get(what) != state:
             self._shown[what] = state
             self.say(f"{what} {state}")
 
 
 def screen() -> Screen:
-    """The screen that suits standard output."""
+    """Return the screen for standard output."""
     return LiveScreen(Console()) if sys.stdout.isatty() else PlainScreen()
 
 
 def _table(title: str, rows: Sequence[Row]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True)
     for name in COLUMNS:
-        # A name that is too long for the terminal goes on in the next line; no other cell is cut or broken.
+        # A long provider name continues on the next line; no other cell is truncated or wrapped.
         justify: Any = "right" if name in _NUMBERS else "left"
         table.add_column(name, justify=justify, no_wrap=name != "provider", overflow="fold")
     shown = rows
-    if len(rows) > MOST_ROWS:
-        shown = sorted(rows, key=lambda row: row[_STATE] in _LAST)[:MOST_ROWS]
+    if len(rows) > MAX_ROWS:
+        shown = sorted(rows, key=lambda row: row[_STATE] in _LAST)[:MAX_ROWS]
         table.caption, table.caption_justify = counts(rows), "left"
     for row in shown:
-        # Text, not markup: a provider's name may hold brackets.
+        # Text instead of markup, because a provider's name may contain brackets.
         table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
     return table

@@ -1,8 +1,8 @@
-"""`make run TABLE=yes`: a table's changes become messages, and the proof that each did, once, in order and unspoilt.
+"""`make run TABLE=yes`: verifies that each change of a table becomes one message, in order and with its values.
 
-1. Make a table with a stream, then deploy the stack with SourceStreamArn, as one would on AWS.
-2. Write, change and delete items, and let some expire. Tick. Do it again, and tick again.
-3. Compare the messages in the FIFO queue, key by key, with what was done to the table.
+1. Create a table with a stream, then deploy the stack with SourceStreamArn, as on AWS.
+2. Insert, modify and delete items, let some expire, and tick; twice.
+3. Compare the messages in the FIFO queue, key by key, with the changes of the table.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demo.run import FREQUENCY_MINUTES, register
+from demo import STACK_NAME
+from demo.run import FREQUENCY_MINUTES, register, write_report
 from demo.sample_data import attributes, provider_names
+from demo.verify import drain
 
 if TYPE_CHECKING:
     from laptop_cloud.cloud import LaptopCloud
@@ -37,7 +39,7 @@ Typed = dict[str, Any]
 
 @dataclass
 class Change:
-    """What was done to an item: its type in a message, and the item before and after."""
+    """A change of an item: its type in a message, and the item before and after."""
 
     kind: str
     old: Typed | None
@@ -46,7 +48,7 @@ class Change:
 
 @dataclass
 class Writer:
-    """Changes items of a table at random, and remembers what should come out of it.
+    """Changes items of a table at random, and records the changes.
 
     Attributes
     ----------
@@ -62,7 +64,7 @@ class Writer:
     made: int = 0
 
     def write(self, changes: int) -> None:
-        """Make at least so many changes, of which one in forty or so is a deletion by time to live."""
+        """Make at least `changes` changes, of which about one in forty is a deletion by time to live."""
         end = self.made + changes
         while self.made < end:
             kind = self.chance.choices(["insert", "modify", "remove", "expire"], [45, 40, 12, 3])[0]
@@ -82,7 +84,7 @@ class Writer:
         self.table.put_item(TableName=TABLE, Item=_binary(item))
         self._expect(key, Change("dynamodb.insert", None, item))
         if more:
-            self._expect(key, Change("dynamodb.remove", item, None))  # DynamoDB's own deed
+            self._expect(key, Change("dynamodb.remove", item, None))  # made by DynamoDB
         else:
             self.items[key] = item
 
@@ -114,7 +116,7 @@ class Writer:
 
 
 def make_table(cloud: LaptopCloud) -> str:
-    """A table with a stream and a time to live; the stream's ARN."""
+    """Create a table with a stream and a time to live; returns the stream's ARN."""
     table = cloud.client("dynamodb")
     made = table.create_table(
         TableName=TABLE,
@@ -131,7 +133,7 @@ def make_table(cloud: LaptopCloud) -> str:
 
 
 def deploy_with_table(cloud: LaptopCloud) -> dict[str, str]:
-    """Make the table, and have the stack write the change log from its stream; the parameters that say so."""
+    """Create the table, and update the stack to write its change log; returns the stack's parameters for that."""
     source = {"SourceStreamArn": make_table(cloud), "ProviderAttribute": PROVIDER_ATTRIBUTE}
     cloud.update(parameters=source)
     return source
@@ -140,14 +142,14 @@ def deploy_with_table(cloud: LaptopCloud) -> dict[str, str]:
 def run(
     providers: int, changes: int, seed: int, template: Path, workdir: Path, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Do it all; the report, as it is written to report.json."""
+    """Run the demonstration; returns the report, which is also written to report.json."""
     from laptop_cloud.cloud import LaptopCloud
 
     started = time.monotonic()
     names = provider_names(providers)
-    with LaptopCloud(template, {"MessageOrder": "key"}, workdir) as cloud:
+    with LaptopCloud(template, {"MessageOrder": "key"}, workdir, STACK_NAME) as cloud:
         deploy_with_table(cloud)
-        say(f"table {TABLE} has a stream, from which the stack writes the change log")
+        say(f"the stack writes the change log from the stream of the table {TABLE}")
         register(cloud, names)
         writer, received = Writer(cloud.client("dynamodb"), names, random.Random(seed)), list[dict[str, Any]]()
         now = datetime.now(UTC)
@@ -157,10 +159,11 @@ def run(
             ticked = cloud.tick(now + timedelta(minutes=number * FREQUENCY_MINUTES))
             say(f"tick {number + 1}: {ticked['due']} due, {ticked['started']} started")
             cloud.wait(RUNS_TIMEOUT)
-            received += drain(cloud.client("sqs"), cloud.outputs["ChangesQueueUrl"])
+            received += drain(cloud.client("sqs"), cloud.outputs["ChangesQueueUrl"], {}, consumers=1, decode=exact)
             say(f"{len(received)} messages received")
         faults = compare(writer.expected, received)
-        objects = _objects(cloud)
+        bucket, _, prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
+        objects = len(cloud.objects(bucket, prefix + "/"))
     report = {
         "ok": not faults,
         "faults": faults,
@@ -172,14 +175,12 @@ def run(
             "objects": objects,
             "messages": len(received),
         },
-        "seconds": round(time.monotonic() - started, 1),
     }
-    (workdir / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return report
+    return write_report(report, workdir, started)
 
 
 def summary(report: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Show a report in a few lines."""
+    """Summarize a report in a few lines."""
     totals = report["totals"]
     say(", ".join(f"{count} {kind.removeprefix('dynamodb.')}" for kind, count in sorted(totals["kinds"].items())))
     say(", ".join(f"{totals[name]} {name}" for name in ("providers", "items", "changes", "objects", "messages")))
@@ -188,40 +189,35 @@ def summary(report: dict[str, Any], say: Callable[[str], None]) -> None:
     say(f"ok: {str(report['ok']).lower()}, {report['seconds']} s")
 
 
-def drain(sqs: Any, queue: str) -> list[dict[str, Any]]:
-    """Receive and delete every message of a FIFO queue, in its order; numbers with all their digits."""
-    bodies: list[dict[str, Any]] = []
-    while found := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
-        bodies += [json.loads(message["Body"], parse_float=Decimal, parse_int=Decimal) for message in found]
-        entries = [{"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]} for n, message in enumerate(found)]
-        sqs.delete_message_batch(QueueUrl=queue, Entries=entries)
-    return bodies
+def exact(body: str) -> Any:
+    """Parse JSON with all digits of its numbers."""
+    return json.loads(body, parse_float=Decimal, parse_int=Decimal)
 
 
 def compare(expected: dict[tuple[str, str], list[Change]], received: list[dict[str, Any]]) -> list[str]:
-    """What is not as it should be: missing, repeated, out of order, for somebody else, or of other values."""
+    """Return the faults: messages that are missing, repeated, out of order, for another key, or with wrong values."""
     by_key: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for body in received:
         by_key[str(body["provider"]), str(body["data"]["keys"]["pk"])].append(body)
     ids = Counter(str(body["id"]) for body in received)
-    faults = [f"{id_} came {count} times" for id_, count in ids.items() if count > 1]
-    faults += [f"{key}: nobody changed it" for key in by_key if key not in expected]
+    faults = [f"{id_} was received {count} times" for id_, count in ids.items() if count > 1]
+    faults += [f"{key}: messages for an item that was not changed" for key in by_key if key not in expected]
     for key, changes in expected.items():
-        told = [(body["type"], body["data"].get("old"), body["data"].get("new")) for body in by_key.get(key, [])]
+        got = [(body["type"], body["data"].get("old"), body["data"].get("new")) for body in by_key.get(key, [])]
         wanted = [(change.kind, change.old, change.new) for change in changes]
-        if [kind for kind, _, _ in told] != [kind for kind, _, _ in wanted]:
-            faults.append(f"{key}: {len(wanted)} changes, but {[kind for kind, _, _ in told]}")
+        if [kind for kind, _, _ in got] != [kind for kind, _, _ in wanted]:
+            faults.append(f"{key}: {len(wanted)} changes, but {[kind for kind, _, _ in got]}")
         elif any(
             plain(typed) != _sorted_sets(typed, value)
-            for want, got in zip(wanted, told, strict=True)
-            for typed, value in zip(want[1:], got[1:], strict=True)
+            for one, other in zip(wanted, got, strict=True)
+            for typed, value in zip(one[1:], other[1:], strict=True)
         ):
-            faults.append(f"{key}: other values than the table had")
+            faults.append(f"{key}: values that differ from the table's")
     return faults
 
 
 def plain(item: Typed | None) -> dict[str, Any] | None:
-    """An item in plain values, sets as sorted lists; its own rules, none of the job's code."""
+    """Convert an item to plain values, sets to sorted lists, without using the job's code."""
     return None if item is None else {name: _plain(typed) for name, typed in item.items()}
 
 
@@ -241,7 +237,7 @@ def _plain(typed: Typed) -> Any:
 
 
 def _sorted_sets(item: Typed | None, value: Any) -> Any:
-    """A message's item with the lists sorted that are sets in the table, for a set has no order."""
+    """Sort those lists of a message's item that are sets in the table, because sets have no order."""
     if not isinstance(value, dict) or item is None:
         return value
     sets = {name for name, typed in item.items() if next(iter(typed)) in ("SS", "NS", "BS")}
@@ -249,7 +245,7 @@ def _sorted_sets(item: Typed | None, value: Any) -> Any:
 
 
 def _binary(item: Typed) -> Typed:
-    """As boto3 takes it: bytes where JSON has base64."""
+    """Replace base64 strings by the bytes that boto3 expects."""
     return {
         name: {"B": base64.b64decode(typed["B"])}
         if "B" in typed
@@ -258,9 +254,3 @@ def _binary(item: Typed) -> Typed:
         else typed
         for name, typed in item.items()
     }
-
-
-def _objects(cloud: LaptopCloud) -> int:
-    bucket, _, prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
-    pages = cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix + "/")
-    return sum(page.get("KeyCount", 0) for page in pages)

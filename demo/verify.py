@@ -1,4 +1,4 @@
-"""Compares the messages that came out with the rows that went in. Knows the contract, and none of the job's code."""
+"""Compares the messages in the queue with the rows of the input, without using the job's code."""
 
 from __future__ import annotations
 
@@ -7,50 +7,69 @@ import hashlib
 import json
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 CONSUMERS = 4
-"""How many receive messages at once."""
-
+"""Number of concurrent consumers."""
 
 Messages = Counter[str]
-"""The ids of one provider's messages."""
+"""The ids of one provider's messages, with the number of messages for each."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many rows of the input and messages one provider has, and how many ids."""
+    """One provider's counts of rows, messages and ids."""
 
     rows: int
     messages: int
     distinct: int
-    """Different ids of messages."""
+    """Distinct ids of messages."""
     missing: int
     """Ids of rows without a message."""
     unexpected: int
     """Ids of messages without a row."""
     repeated: int
-    """Ids of messages that came more than once."""
+    """Ids with more than one message."""
 
     @property
     def ok(self) -> bool:
-        """Whether there is exactly one message a row."""
+        """Whether there is exactly one message per row."""
         return self.rows == self.messages == self.distinct and not (self.missing or self.unexpected or self.repeated)
 
     @property
     def difference(self) -> str:
-        """What is not as it should be."""
+        """The differences as text."""
         return (
             f"{self.missing} rows without a message, {self.unexpected} messages without a row, "
-            f"{self.repeated} ids more than once"
+            f"{self.repeated} ids with more than one message"
         )
 
 
-def drain(sqs: Any, queue_url: str, into: dict[str, Messages]) -> list[dict[str, Any]]:
-    """Receive and delete every message of a queue, and add them to those of their providers; the bodies, decoded."""
+def drain(
+    sqs: Any,
+    queue_url: str,
+    into: dict[str, Messages],
+    consumers: int = CONSUMERS,
+    decode: Callable[[str], Any] = json.loads,
+) -> list[dict[str, Any]]:
+    """Receive and delete every message of a queue.
+
+    Parameters
+    ----------
+    into
+        Provider -> its messages, to which the received ones are added.
+    consumers
+        Number of concurrent consumers; 1 keeps the order of a FIFO queue.
+    decode
+        Parses a body.
+
+    Returns
+    -------
+    The parsed bodies.
+    """
     lock = threading.Lock()
     bodies: list[dict[str, Any]] = []
 
@@ -61,22 +80,22 @@ def drain(sqs: Any, queue_url: str, into: dict[str, Messages]) -> list[dict[str,
                 return
             with lock:
                 for message in found:
-                    body = json.loads(message["Body"])
+                    body = decode(message["Body"])
                     bodies.append(body)
                     into.setdefault(str(body["provider"]), Counter())[str(body["id"])] += 1
             entries = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(found)]
             sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries)
 
-    with ThreadPoolExecutor(CONSUMERS) as pool:
-        list(pool.map(consume, range(CONSUMERS)))
+    with ThreadPoolExecutor(consumers) as pool:
+        list(pool.map(consume, range(consumers)))
     return bodies
 
 
 def expected_ids(s3: Any, bucket: str, prefix: str) -> dict[str, list[str]]:
-    """The id that each row of a change log must have, by provider.
+    """Return the ids that the rows of a change log must have, by provider.
 
-    A stream record has its own id; any other row is known by object and line (1-based):
-    the first 32 hex digits of sha256("bucket/key#etag"), a dash, the line. Objects lie below {prefix}/provider=NAME/.
+    The id of a stream record is its event id. The id of any other row is the first 32 hex digits of
+    sha256("bucket/key#etag"), a dash, and the line number, from 1. Keys start with {prefix}/provider=NAME/.
     """
     found: dict[str, list[str]] = defaultdict(list)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/provider=")
@@ -89,7 +108,7 @@ def expected_ids(s3: Any, bucket: str, prefix: str) -> dict[str, list[str]]:
 
 
 def row_ids(lines: Iterable[bytes], address: str) -> list[str]:
-    """The ids of an object's rows; lines without content are no rows."""
+    """Return the ids of an object's rows; empty lines are ignored."""
     fingerprint = hashlib.sha256(address.encode()).hexdigest()[:32]
     ids = []
     for number, line in enumerate(lines, 1):
@@ -100,7 +119,7 @@ def row_ids(lines: Iterable[bytes], address: str) -> list[str]:
 
 
 def compare(expected: Mapping[str, list[str]], received: Mapping[str, Messages]) -> dict[str, Comparison]:
-    """Rows against messages, provider by provider."""
+    """Compare rows with messages for each provider."""
     result = {}
     for provider in sorted({*expected, *received}):
         ids, messages = expected.get(provider, []), received.get(provider, Counter())

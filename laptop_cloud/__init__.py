@@ -1,1 +1,1 @@
-"""The laptop cloud: a SAM template's stack on this machine, with no AWS account and no container."""
+"""The laptop cloud: the stack of a SAM template on this machine, without an AWS account and without containers."""

@@ -1,4 +1,4 @@
-"""The laptop cloud: everything of `local` put together, in one process."""
+"""`LaptopCloud`: AWS services and one deployed stack, in one process."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from typing import IO, Any, Unpack
 from laptop_cloud.aws import schedule
 from laptop_cloud.aws.account import OPERATOR, REGION
 from laptop_cloud.aws.services import Services, Settings
-from laptop_cloud.errors import LaptopCloudError, ResourceError
+from laptop_cloud.errors import LaptopCloudError, NotRunningError, ResourceError
 from laptop_cloud.stack import deployment
 from laptop_cloud.stack.stack import Stack
-from laptop_cloud.stack.template import Template
+from laptop_cloud.stack.template import STACK_NAME, Template
+
+TEMPLATE, WORKDIR = Path("template.yaml"), Path(".local")
 
 _only_one = threading.Lock()
 
 
 class LaptopCloud:
-    """AWS as far as one template needs it, on this machine.
+    """The AWS services that one template needs, and its stack, on this machine.
 
     Parameters
     ----------
@@ -34,7 +36,10 @@ class LaptopCloud:
     parameters
         Overrides of its parameters.
     workdir
-        Folder for state and logs/, a file for each function and job run; what an earlier run left there is removed.
+        Folder for the state file cloud.json and for logs/, which gets a file for each function and job run. Files of
+        an earlier run are removed.
+    stack_name
+        The value of `AWS::StackName`.
     settings
         See `laptop_cloud.aws.services.Settings`.
 
@@ -44,13 +49,22 @@ class LaptopCloud:
         URL for `aws --endpoint-url`.
     outputs
         The template's outputs.
+    stack_name, workdir
+        As given; the folder as an absolute path.
+
+    Examples
+    --------
+    >>> with LaptopCloud("template.yaml", {"Env": "test"}, workdir=tmp_path) as cloud:
+    ...     cloud.client("sqs").send_message(QueueUrl=cloud.outputs["QueueUrl"], MessageBody="hello")
+    ...     cloud.deliver_events()
     """
 
     def __init__(
         self,
-        template: str | Path = "template.yaml",
+        template: str | Path = TEMPLATE,
         parameters: Mapping[str, object] | None = None,
-        workdir: str | Path = ".local",
+        workdir: str | Path = WORKDIR,
+        stack_name: str = STACK_NAME,
         **settings: Unpack[Settings],
     ) -> None:
         self.workdir = Path(workdir).resolve()
@@ -58,6 +72,7 @@ class LaptopCloud:
         self.outputs: dict[str, str] = {}
         self._template_path = Path(template)
         self._parameters = dict(parameters or {})
+        self.stack_name = stack_name
         self._settings = settings
         self._lock: IO[str] | None = None
         self._services: Services | None = None
@@ -72,12 +87,12 @@ class LaptopCloud:
         self.stop()
 
     def start(self) -> LaptopCloud:
-        """Bring everything up; what was started is stopped again when it fails."""
+        """Start the services and deploy the stack. If that fails, everything that was started is stopped."""
         if not _only_one.acquire(blocking=False):
-            raise LaptopCloudError("A laptop cloud is already up in this process: moto's state is the process's.")
+            raise LaptopCloudError("A laptop cloud is already running in this process: moto's state is global.")
         try:
             self._lock_workdir()
-            template = Template.load(self._template_path, self._parameters)
+            template = Template.load(self._template_path, self._parameters, self.stack_name)
             self._services = Services(self.workdir, **self._settings)
             self.endpoint = self._services.endpoint
             self._stack = Stack(self._services, template)
@@ -89,22 +104,28 @@ class LaptopCloud:
         return self
 
     def update(self, template: str | Path | None = None, parameters: Mapping[str, object] | None = None) -> None:
-        """Deploy again: another template, or the same one and the files it names as they are now.
+        """Deploy again: another template, or the same template with its files as they are now.
 
-        Parameters are overrides beside those that are known already.
+        Parameters
+        ----------
+        template
+            Path of the template; the last one by default.
+        parameters
+            Overrides, in addition to those already given.
 
         Raises
         ------
         LaptopCloudError
-            Something could not be made or changed; the stack is what it was before, and the error says why.
+            A resource could not be made or changed. The stack is rolled back, and the error gives the reason.
         """
         overrides = {**self._parameters, **(parameters or {})}
-        deployment.update(self._up()[1], Template.load(Path(template or self._template_path), overrides))
+        changed = Template.load(Path(template or self._template_path), overrides, self.stack_name)
+        deployment.update(self._running()[1], changed)
         self._parameters = overrides
         self._write_state()
 
     def stop(self) -> None:
-        """End every process and thread that was started, and forget all resources."""
+        """End every process and thread that was started, and delete all resources."""
         if self._services is not None:
             self._services.stop()
             self._services = self._stack = None
@@ -116,18 +137,18 @@ class LaptopCloud:
             _only_one.release()
 
     def client(self, service: str, principal: str = OPERATOR) -> Any:
-        """A boto3 client of this cloud."""
-        return self._up()[0].client(service, principal)
+        """Return a boto3 client of this cloud."""
+        return self._running()[0].client(service, principal)
 
     def physical_id(self, logical_id: str) -> str:
-        """What `Ref` gives for a resource of the template."""
+        """Return what `Ref` returns for a resource of the template."""
         try:
-            return self._up()[1].made[logical_id].ref
+            return self._running()[1].made[logical_id].ref
         except KeyError:
-            raise ResourceError(f"The template makes no {logical_id}.") from None
+            raise ResourceError(f"The template has no resource {logical_id}.") from None
 
     def listed_executions(self, **which: str) -> list[dict[str, Any]]:
-        """Executions as ListExecutions gives them; one call a state machine, so it can be asked often."""
+        """Return executions as ListExecutions lists them, with one call per state machine: cheap enough for polling."""
         states, found = self.client("stepfunctions"), []
         for machine in states.list_state_machines()["stateMachines"]:
             arn = machine["stateMachineArn"]
@@ -136,46 +157,63 @@ class LaptopCloud:
         return found
 
     def executions(self) -> list[dict[str, Any]]:
-        """Every execution as DescribeExecution gives it, the oldest first."""
+        """Return every execution as DescribeExecution describes it, the oldest first."""
         states = self.client("stepfunctions")
         found = [states.describe_execution(executionArn=item["executionArn"]) for item in self.listed_executions()]
         return sorted(found, key=lambda execution: execution["startDate"])
 
     def job_runs(self) -> list[dict[str, Any]]:
-        """Every Glue job run as GetJobRun gives it, the oldest first."""
+        """Return every Glue job run as GetJobRun describes it, the oldest first."""
         glue = self.client("glue")
         runs = [run for job in glue.get_jobs()["Jobs"] for run in glue.get_job_runs(JobName=job["Name"])["JobRuns"]]
         return sorted(runs, key=lambda run: run["StartedOn"])
 
+    def objects(self, bucket: str, prefix: str = "") -> list[dict[str, Any]]:
+        """Return a bucket's objects with this prefix as ListObjectsV2 lists them."""
+        pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [entry for page in pages for entry in page.get("Contents", [])]
+
     def processes(self) -> list[int]:
-        """Process ids of the handlers and Spark drivers that are alive."""
+        """Return the process ids of the handlers and Spark drivers that are alive."""
         return self._services.processes() if self._services else []
 
     def tick(self, at: datetime | None = None) -> Any:
-        """Fire the template's schedule once, by hand, and wait for what its function returns.
+        """Fire the template's only schedule once, and return what its target returns.
 
-        Events that are on their way to a function arrive first, so that a tick knows of the objects put before it. The
-        scheduled time is now, if none is given.
+        Events in flight to a function are delivered first, so that a tick sees the objects put before it.
+
+        Parameters
+        ----------
+        at
+            The scheduled time; now by default.
 
         Raises
         ------
         LaptopCloudError
-            There is not exactly one schedule, or the function failed.
+            The template does not have exactly one schedule, or the function failed.
         """
         found = schedule.schedules(self.client("scheduler"))
         if len(found) != 1:
-            raise LaptopCloudError(f"The template makes {len(found)} schedules; tick() needs one.")
+            raise LaptopCloudError(f"The template has {len(found)} schedules; tick() needs exactly one.")
         self.deliver_events()
         return self.fire(found[0], at or datetime.now(UTC))
 
     def deliver_events(self) -> None:
-        """Wait until every queue that a function takes from is empty, without waiting for batching windows to end."""
-        self._up()[0].deliver_events()
+        """Wait until every event source of a function is empty, and end batching windows early."""
+        self._running()[0].deliver_events()
 
     def fire(self, fired: dict[str, Any], at: datetime) -> Any:
-        """Invoke a schedule's target with its Input, and wait for what it returns."""
+        """Invoke a schedule's target with its Input.
+
+        Returns
+        -------
+        What a function returned, or the ARN of the execution that was started of a state machine.
+        """
         target = fired["Target"]
         payload = schedule.fill_in(target.get("Input", "{}"), at)
+        if ":states:" in target["Arn"]:
+            states = self.client("stepfunctions")
+            return states.start_execution(stateMachineArn=target["Arn"], input=payload)["executionArn"]
         answer = self.client("lambda").invoke(FunctionName=target["Arn"], Payload=payload.encode())
         result = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
@@ -183,12 +221,12 @@ class LaptopCloud:
         return result
 
     def wait(self, timeout: float = 120.0) -> list[dict[str, Any]]:
-        """Wait until no execution is running; every execution, as `executions` gives them.
+        """Wait until no execution is running, and return every execution, as `executions` does.
 
         Raises
         ------
         TimeoutError
-            Some are still running after `timeout` seconds; names them.
+            Executions are still running after `timeout` seconds; the message names them.
         """
         end = time.monotonic() + timeout
         while running := [execution["name"] for execution in self.listed_executions(statusFilter="RUNNING")]:
@@ -198,7 +236,7 @@ class LaptopCloud:
         return self.executions()
 
     def _lock_workdir(self) -> None:
-        """Claim the folder; the operating system lets go of it however this process ends."""
+        """Lock the folder; the operating system releases the lock however this process ends."""
         self.workdir.mkdir(parents=True, exist_ok=True)
         lock = (self.workdir / "lock").open("w")
         try:
@@ -206,13 +244,13 @@ class LaptopCloud:
         except BlockingIOError:
             lock.close()
             raise LaptopCloudError(
-                f"Another laptop cloud works in {self.workdir}. End it, or choose another folder with --workdir."
+                f"Another laptop cloud uses {self.workdir}. Stop it, or choose another folder with --workdir."
             ) from None
         self._lock = lock
 
     def _write_state(self) -> None:
-        """Note the outputs, and write cloud.json: how other processes find this cloud."""
-        services, stack = self._up()
+        """Set the outputs, and write cloud.json, by which other processes find this cloud."""
+        services, stack = self._running()
         self.outputs = stack.outputs()
         functions = [item for item in stack.template.resources.values() if item.type == "AWS::Lambda::Function"]
         state = {
@@ -225,7 +263,7 @@ class LaptopCloud:
         }
         (self.workdir / "cloud.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
-    def _up(self) -> tuple[Services, Stack]:
+    def _running(self) -> tuple[Services, Stack]:
         if self._services is None or self._stack is None:
-            raise LaptopCloudError("The laptop cloud is not up.")
+            raise NotRunningError("The laptop cloud is not running.")
         return self._services, self._stack

@@ -1,10 +1,10 @@
-"""The errors of the laptop cloud. Each says what is wrong, names it, and says what to do."""
+"""The errors of the laptop cloud. Each names what is wrong and says how to fix it."""
 
 from __future__ import annotations
 
 
 class LaptopCloudError(Exception):
-    """Base of every error that the laptop cloud raises on purpose."""
+    """Base class of every error that the laptop cloud raises."""
 
 
 class TemplateError(LaptopCloudError):
@@ -16,17 +16,17 @@ class ParameterError(LaptopCloudError):
 
 
 class UnsupportedResourceError(LaptopCloudError):
-    """The template holds a resource type that the laptop cloud neither makes nor knowingly leaves out."""
+    """The template has a resource type that the laptop cloud neither makes nor deliberately leaves out."""
 
     def __init__(self, logical_id: str, resource_type: str) -> None:
         super().__init__(
-            f"{logical_id}: the laptop cloud cannot make {resource_type}. Write a maker for it in "
-            f"laptop_cloud/stack/makers/ or, if a local run does not need it, add it with the reason to LEFT_OUT there."
+            f"{logical_id}: the laptop cloud does not support {resource_type}. Add a maker for it in "
+            f"laptop_cloud/stack/makers/ or, if it is not needed locally, add it with a reason to LEFT_OUT there."
         )
 
 
 class ResourceError(LaptopCloudError):
-    """A resource of the template was refused when it was made."""
+    """A resource of the template could not be made."""
 
 
 class DriverError(LaptopCloudError):
@@ -34,8 +34,4 @@ class DriverError(LaptopCloudError):
 
 
 class NotRunningError(LaptopCloudError):
-    """There is no running laptop cloud to talk to."""
-
-
-class DemoError(LaptopCloudError):
-    """The demonstration run cannot go on."""
+    """No laptop cloud is running."""

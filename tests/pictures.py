@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "glue")]
 
+from demo import STACK_NAME  # noqa: E402
 from laptop_cloud.cloud import LaptopCloud  # noqa: E402
 from tests.end_to_end.conftest import ConfigApi  # noqa: E402
 from tests.harness.browser import Browser, browser, served  # noqa: E402
@@ -37,7 +38,7 @@ def main() -> int:
     overrides = {"LambdaMaxBytes": GLUE_ABOVE_BYTES}
     with (
         tempfile.TemporaryDirectory() as folder,
-        LaptopCloud(ROOT / "template.yaml", overrides, workdir=folder) as cloud,
+        LaptopCloud(ROOT / "template.yaml", overrides, folder, STACK_NAME) as cloud,
     ):
         work(cloud)
         with served(cloud.workdir / "cloud.json") as address, browser(address) as seen:

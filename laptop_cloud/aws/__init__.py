@@ -1,4 +1,4 @@
-"""AWS on this machine: moto, its repairs, and what runs functions, jobs and REST APIs for it."""
+"""AWS services in this process: moto, repairs of moto, and runners for functions, jobs and REST APIs."""
 
 from laptop_cloud.aws import lighter
 

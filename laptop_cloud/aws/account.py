@@ -1,4 +1,4 @@
-"""The AWS account that the laptop cloud pretends to be, and clients of it."""
+"""The AWS account that the laptop cloud emulates, and clients of it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,13 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-ACCOUNT_ID, REGION, STACK_NAME = "123456789012", "us-east-1", "glue-fanout-dev"
-
-PSEUDO_PARAMETERS: dict[str, Any] = {
-    "AWS::AccountId": ACCOUNT_ID,
-    "AWS::Region": REGION,
-    "AWS::StackName": STACK_NAME,
-    "AWS::Partition": "aws",
-    "AWS::URLSuffix": "amazonaws.com",
-    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{STACK_NAME}/laptop",
-    "AWS::NotificationARNs": [],
-}
+ACCOUNT_ID, REGION = "123456789012", "us-east-1"
 
 OPERATOR = "operator"
-"""Access key id of whoever works with the cloud from outside: the demo, a test, a person."""
+"""Access key id of callers outside the stack: a test, a demonstration, the AWS CLI."""
 
-ANY_SECRET = "laptop"  # noqa: S105 - opens nothing
-"""The secret access key of every principal; moto takes any."""
+ANY_SECRET = "laptop"  # noqa: S105 - protects nothing
+"""The secret access key of every principal; moto accepts any."""
 
 
 _making_clients = threading.Lock()
@@ -33,20 +23,20 @@ _making_clients = threading.Lock()
 
 @cache
 def _session() -> Any:
-    """One session for all clients: making one costs more than making a client."""
+    """One session for all clients: creating one costs more than creating a client."""
     return boto3.session.Session(region_name=REGION)
 
 
 def aws_client(service: str, endpoint: str, principal: str = OPERATOR) -> Any:
-    """A boto3 client of a laptop cloud, with no settings from the environment or the user's profile."""
+    """Create a boto3 client of a laptop cloud, without settings from the environment or the user's profile."""
     config = Config(retries={"max_attempts": 0}, max_pool_connections=64, read_timeout=910, proxies={})
     keys = {"aws_access_key_id": principal, "aws_secret_access_key": ANY_SECRET}
     with _making_clients:  # sessions are not thread-safe, clients are
         return _session().client(service, endpoint_url=endpoint, config=config, **keys)
 
 
-def process_environment(endpoint: str, principal: str) -> dict[str, str]:
-    """What a process needs to call this account as `principal`."""
+def process_environment(endpoint: str, principal: str = OPERATOR) -> dict[str, str]:
+    """Return the environment variables with which a process calls this account as `principal`."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": principal,

@@ -1,5 +1,7 @@
-"""An HTTP listener that does for a REST API what API Gateway does: checks the API key against the usage plan's keys,
-builds the version 1.0 proxy event, and turns the function's answer into an HTTP response.
+"""API Gateway: an HTTP listener for one REST API.
+
+It checks the API key against the usage plan's keys, builds the proxy event (payload version 1.0), and converts the
+function's result to an HTTP response.
 """
 
 from __future__ import annotations
@@ -23,27 +25,27 @@ from laptop_cloud.aws.account import ACCOUNT_ID, REGION
 
 RESOURCE = "/{proxy+}"
 Invoke = Callable[[str, dict[str, Any]], tuple[Any, int | None]]
-"""Function ARN and event -> its answer, and the HTTP status that API Gateway gives for it when it failed."""
+"""Function ARN and event -> the function's result, and API Gateway's HTTP status if the invocation failed."""
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """A REST API that hands every method of every path but the root to one function: ANY /{proxy+}."""
+    """A REST API with the single route ANY /{proxy+}: every method of every path except the root, to one function."""
 
     api_id: str
     function_arn: str
     key_required: bool
     responses: dict[str, dict[str, Any]]
-    """What the API answers by itself: type -> definition, as in x-amazon-apigateway-gateway-responses."""
+    """Gateway responses: type -> definition, as in x-amazon-apigateway-gateway-responses."""
 
 
 class _QuietHandler(WSGIRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Requests are to be seen in the functions' logs, not on the screen."""
+        """Print nothing: requests are visible in the functions' logs."""
 
 
 class ApiGateway:
-    """Listens for one REST API on 127.0.0.1; stages and keys are looked up at each request."""
+    """Listens for one REST API on 127.0.0.1, and reads stages and keys again for each request."""
 
     def __init__(self, proxy: Proxy, invoke: Invoke) -> None:
         self._proxy = proxy
@@ -64,26 +66,26 @@ class ApiGateway:
         return self.answer(Request(environ))(environ, start_response)
 
     def answer(self, request: Request) -> Response:
-        """The HTTP response to a request; paths start with the stage."""
+        """Return the HTTP response to a request, whose path starts with the stage."""
         stage, _, rest = request.path.lstrip("/").partition("/")
         if stage not in [found.name for found in self._gateway.get_stages(self._proxy.api_id)]:
-            return self._own_answer("ACCESS_DENIED", 403, "Forbidden")
+            return self._gateway_response("ACCESS_DENIED", 403, "Forbidden")
         path = "/" + rest.rstrip("/")
-        if path == "/":  # what API Gateway answers to a path that the API does not have
-            return self._own_answer("MISSING_AUTHENTICATION_TOKEN", 403, "Missing Authentication Token")
+        if path == "/":  # API Gateway responds so to any path without a route
+            return self._gateway_response("MISSING_AUTHENTICATION_TOKEN", 403, "Missing Authentication Token")
         key_id = self._key_id(stage, request.headers.get("x-api-key"))
         if self._proxy.key_required and key_id is None:
-            return self._own_answer("INVALID_API_KEY", 403, "Forbidden")
+            return self._gateway_response("INVALID_API_KEY", 403, "Forbidden")
         event = self._event(request, stage, path, key_id)
         answer, failure = self._invoke(self._proxy.function_arn, event)
         if failure or not isinstance(answer, dict) or "statusCode" not in answer:  # a malformed proxy response
-            return self._own_answer("DEFAULT_5XX", failure or 502, "Internal server error")
+            return self._gateway_response("DEFAULT_5XX", failure or 502, "Internal server error")
         return _response(answer)
 
-    def _own_answer(self, kind: str, status: int, text: str) -> Response:
-        """What API Gateway answers by itself: the template's gateway response of this type, else its own default.
+    def _gateway_response(self, kind: str, status: int, text: str) -> Response:
+        """Return the template's gateway response of this type, or API Gateway's default.
 
-        Source: API Gateway Developer Guide, "Gateway responses": static header values stand in single quotes.
+        Source: API Gateway Developer Guide, "Gateway responses": static header values are in single quotes.
         """
         defined = self._proxy.responses.get(kind, {})
         template = defined.get("responseTemplates", {}).get("application/json")
@@ -96,7 +98,7 @@ class ApiGateway:
         return response
 
     def _key_id(self, stage: str, value: str | None) -> str | None:
-        """Id of the enabled API key with this value in a usage plan of this stage."""
+        """Return the id of the enabled API key with this value in a usage plan of this stage."""
         if not value:
             return None
         for plan in self._gateway.get_usage_plans():
@@ -108,7 +110,7 @@ class ApiGateway:
         return None
 
     def _event(self, request: Request, stage: str, path: str, key_id: str | None) -> dict[str, Any]:
-        """API Gateway's proxy event, payload version 1.0.
+        """Build API Gateway's proxy event, payload version 1.0.
 
         Source: API Gateway Developer Guide, "Input format of a Lambda function for proxy integration".
         """
@@ -162,7 +164,7 @@ def _body(data: bytes) -> tuple[str | None, bool]:
 
 
 def _response(answer: dict[str, Any]) -> Response:
-    """A function's answer as HTTP."""
+    """Convert a function's result to an HTTP response."""
     body = answer.get("body") or ""
     content = base64.b64decode(body) if answer.get("isBase64Encoded") else str(body).encode()
     response = Response(content, int(answer["statusCode"]))

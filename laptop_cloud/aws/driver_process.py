@@ -1,11 +1,10 @@
 """A warm Spark driver: a process with one JVM that runs one Glue job script after another.
 
-One JSON request a line on stdin: {"argv": [script, ...], "modules": [zip or folder, ...],
-"environment": {name: value}, "log": path}. One JSON answer
-a line on the file descriptor that stdout was at the start: {"ready": true} once, then {"error": null | "Type: message"}
-for each run. Each run gets a Spark session of its own (temporary views, configuration), and imports from its own
-`modules` only, as if the JVM were new. The process ends, even in the middle of a run, when stdin is closed: whoever
-started it is gone.
+Requests are JSON lines on stdin: {"argv": [script, ...], "modules": [zip or folder, ...], "environment": {name: value},
+"log": path}. Responses are JSON lines on the original stdout: {"ready": true} once, then {"error": null |
+"Type: message"} for each run. Each run gets its own Spark session (temporary views, configuration) and imports only
+from its own `modules`, as in a new JVM. The process ends when stdin is closed, even during a run, because its parent
+has ended then.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def main() -> None:
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     arrow_without_pandas()
     base = SparkSession.builder.getOrCreate()
-    # A script's spark.stop() must not take the JVM down.
+    # A script's spark.stop() must not end the JVM.
     SparkContext.stop = SparkSession.stop = _keep_running  # type: ignore[method-assign]
     _answer(answers, {"ready": True})
     while True:
@@ -45,9 +44,9 @@ def main() -> None:
 
 
 def arrow_without_pandas() -> None:
-    """Let `DataFrame.mapInArrow` run where pandas is not installed: it asks for pandas and does not use it.
+    """Let `DataFrame.mapInArrow` run without pandas, which it requires but does not use.
 
-    pandas and numpy are a sixth of what `make run` would install. A script that uses pandas fails by its own import.
+    pandas and numpy are large. A script that uses them without their being installed fails at its own import.
     """
     if importlib.util.find_spec("pandas") is None:
         functions.require_minimum_pandas_version = lambda: None  # type: ignore[attr-defined]
@@ -56,7 +55,7 @@ def arrow_without_pandas() -> None:
 def _read(requests: queue.Queue[dict[str, Any]]) -> None:
     for line in sys.stdin:
         requests.put(json.loads(line))
-    os._exit(0)  # the JVM follows: it watches its own stdin, a pipe to this process
+    os._exit(0)  # the JVM ends too: it watches its own stdin, a pipe from this process
 
 
 def _answer(answers: Any, answer: dict[str, Any]) -> None:
@@ -69,7 +68,7 @@ def _keep_running(self: Any) -> None:
 
 
 def _run(base: SparkSession, request: dict[str, Any]) -> str | None:
-    """Run one script; None when it succeeded, else what Glue would show as the run's ErrorMessage."""
+    """Run one script; returns None if it succeeded, or the run's ErrorMessage."""
     _log_to(request["log"])
     session = base.newSession()
     _make_current(session)
@@ -81,8 +80,8 @@ def _run(base: SparkSession, request: dict[str, Any]) -> str | None:
     except SystemExit as leaving:
         if leaving.code not in (None, 0):
             error = f"SystemExit: {leaving.code}"
-    # Whatever the script raises is the outcome of its run, and must not end the driver.
-    except BaseException as failure:  # noqa: BLE001 - said above
+    # Any exception of the script fails its run, and must not end the driver.
+    except BaseException as failure:  # noqa: BLE001 - see above
         traceback.print_exc()
         error = f"{type(failure).__name__}: {failure}"
     session.catalog.clearCache()
@@ -93,15 +92,15 @@ def _run(base: SparkSession, request: dict[str, Any]) -> str | None:
 
 @contextmanager
 def _working_in(environment: dict[str, str], modules: list[str], context: SparkContext) -> Iterator[None]:
-    """Set variables and put zips first on the path, here and in the Python workers, until the block is left.
+    """Set variables and put zips first on the path, in this process and in the Python workers, inside the block.
 
-    Spark keeps its Python workers for the next task, with all that they have imported, but never lends one to tasks
-    that ask for another environment: another PYTHONPATH gets workers that know nothing of the earlier modules.
+    Spark reuses a Python worker, with all its imported modules, only for tasks with the same environment. A run with
+    another PYTHONPATH therefore gets workers that have not imported an earlier run's modules.
     """
     before, variables, others = list(sys.path), dict(os.environ), dict(context.environment)
     sys.path[:0] = modules
     os.environ.update(environment)
-    boto3.DEFAULT_SESSION = None  # it would remember the credentials of an earlier run
+    boto3.DEFAULT_SESSION = None  # it has the credentials of the previous run
     context.environment.update(environment)
     if modules:
         context.environment["PYTHONPATH"] = os.pathsep.join(modules)
@@ -112,19 +111,19 @@ def _working_in(environment: dict[str, str], modules: list[str], context: SparkC
             now.clear()
             now.update(then)
         sys.path[:] = before
-        for name in [name for name, module in sys.modules.items() if _lies_in(module, modules)]:
+        for name in [name for name, module in sys.modules.items() if _is_from(module, modules)]:
             del sys.modules[name]
-        for path in [path for path in sys.path_importer_cache if _below(path, modules)]:
+        for path in [path for path in sys.path_importer_cache if _is_in(path, modules)]:
             del sys.path_importer_cache[path]
         importlib.invalidate_caches()
 
 
-def _lies_in(module: Any, folders: list[str]) -> bool:
-    places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
-    return any(_below(str(place), folders) for place in places if place)
+def _is_from(module: Any, folders: list[str]) -> bool:
+    paths = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
+    return any(_is_in(str(path), folders) for path in paths if path)
 
 
-def _below(path: str, folders: list[str]) -> bool:
+def _is_in(path: str, folders: list[str]) -> bool:
     return any(path == folder or path.startswith(folder + os.sep) for folder in folders)
 
 
@@ -136,7 +135,7 @@ def _log_to(path: str) -> None:
 
 
 def _make_current(session: SparkSession) -> None:
-    """Let getOrCreate() in the script find this session, in Python and in the JVM."""
+    """Make getOrCreate() in the script return this session, in Python and in the JVM."""
     SparkSession._instantiatedSession = session
     jvm: Any = session._jvm
     sessions = jvm.SparkSession

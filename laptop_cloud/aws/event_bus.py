@@ -1,4 +1,4 @@
-"""EventBridge as far as Step Functions uses it: a change of an execution's status reaches the functions that wait."""
+"""EventBridge: delivers events about the status of Step Functions executions to functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from laptop_cloud.errors import LaptopCloudError
 
 
 def execution_status_event(execution: Any) -> dict[str, Any]:
-    """The event of an execution's change of status; times in `detail` are milliseconds since 1970.
+    """Build the event of an execution's status change; times in `detail` are in milliseconds since 1970.
 
     Source: Step Functions Developer Guide, "Automating Step Functions event delivery with EventBridge".
     """
@@ -56,16 +56,16 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def deliver(event: dict[str, Any], rules: list[Any], invoke: Callable[[str, bytes], None]) -> int:
-    """Have `invoke` send an event, as JSON, to the functions of those of moto's rules that match it.
+    """Invoke the functions of moto's rules that match an event, with the event as JSON.
 
     Returns
     -------
-    How many functions it was sent to.
+    The number of functions that were invoked.
 
     Raises
     ------
     LaptopCloudError
-        A matching rule has a target or an input that is not known here.
+        A matching rule has an unsupported target or input.
     """
     sent = 0
     for rule in rules:
@@ -74,7 +74,7 @@ def deliver(event: dict[str, Any], rules: list[Any], invoke: Callable[[str, byte
             continue
         for target in rule.targets:
             if ":lambda:" not in target["Arn"] or "InputTransformer" in target or "InputPath" in target:
-                raise LaptopCloudError(f"Rule {rule.name}: only functions that take the whole event are known here.")
+                raise LaptopCloudError(f"Rule {rule.name}: the only supported targets are functions with a full event.")
             payload = target["Input"] if "Input" in target else json.dumps(event)
             invoke(target["Arn"], payload.encode())
             sent += 1

@@ -1,7 +1,7 @@
-"""Real Lambda handlers, each concurrent invocation in a warm process of its own, as on AWS.
+"""Runs Lambda functions, each concurrent invocation in its own warm process, as on AWS.
 
-Names, handlers, environments and timeouts are read from the functions that were made from the template. What AWS
-answers when a handler fails, times out or is throttled is answered here too.
+Names, handlers, environments and timeouts are those of moto's functions. A handler that fails or times out and an
+invocation that is throttled get AWS's responses.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from laptop_cloud.aws.logs import LogWriter
 from laptop_cloud.aws.sandbox import Answer, Function, Sandbox
 
 RETRY_SECONDS = 1.0
-"""Pause before the second try of an asynchronous invocation, twice that before the third (AWS: 60 and 120)."""
+"""Pause before the first retry of an asynchronous invocation; twice that before the second (AWS: 60 and 120)."""
 KEPT_PROCESSES = 20
-"""Busy and idle together; each takes about 50 MB. On AWS idle ones stay as well, whatever may be busy at once."""
+"""Maximum of busy and idle processes together; each takes about 50 MB."""
 
 
 class TooManyRequestsError(JsonRESTError):
-    """AWS's answer when the account's concurrency is used up."""
+    """The account's concurrency is used up."""
 
     code = 429
 
@@ -40,32 +40,42 @@ class TooManyRequestsError(JsonRESTError):
 
 @dataclass
 class FunctionRunner:
-    """Runs the functions that moto holds."""
+    """Runs moto's functions."""
 
     endpoint: str
     """URL of the laptop cloud."""
     workdir: Path
-    """What a handler prints goes to logs/{function}.log in it; functions/ takes unpacked packages."""
+    """Folder of the handlers' output, logs/{function}.log, and of unpacked packages, functions/."""
     log_writer: LogWriter
     log_groups: Mapping[str, str]
-    """Function name -> the log group that the template names for it."""
+    """Function name -> its log group, if the template sets one."""
     principal: Callable[[str], str]
     """Role ARN -> access key id."""
     send_message: Callable[[str, str], None]
     """Takes the ARN of a queue and an event that could not be delivered."""
     concurrency: int
-    """How many invocations may run at once in the account."""
+    """Maximum of concurrent invocations in the account."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._busy: list[Sandbox] = []
-        self._idle: list[Sandbox] = []  # the one that was used last is the last
+        self._idle: list[Sandbox] = []  # in the order of their last use
         self._unpacked: dict[str, Path] = {}
         self._stopped = threading.Event()
 
     def invoke(self, made: Any, payload: bytes, invocation_type: str, headers: dict[str, str]) -> bytes:
-        """Lambda's Invoke for one of moto's functions: the event as JSON, RequestResponse, Event or DryRun, and the
-        answer's headers, of which x-amz-function-error is set when the handler failed.
+        """Lambda's Invoke for one of moto's functions.
+
+        Parameters
+        ----------
+        made
+            Moto's function.
+        payload
+            The event as JSON.
+        invocation_type
+            RequestResponse, Event or DryRun.
+        headers
+            The response's headers; x-amz-function-error is set if the handler failed.
 
         Raises
         ------
@@ -93,7 +103,7 @@ class FunctionRunner:
             self.log_writer.put(sandbox.function.log_group, sandbox.function.log_stream, sandbox.log)
 
     def function(self, made: Any) -> Function:
-        """What is needed to run one of moto's functions."""
+        """Return everything that is needed to run one of moto's functions."""
         variables = tuple(sorted((name, str(value)) for name, value in (made.environment_vars or {}).items()))
         return Function(
             name=made.function_name,
@@ -109,7 +119,7 @@ class FunctionRunner:
         )
 
     def pids(self) -> list[int]:
-        """Processes that are alive."""
+        """Return the ids of the processes that are alive."""
         with self._lock:
             return [box.pid for box in (*self._busy, *(box for box in self._idle if box.alive()))]
 
@@ -121,15 +131,15 @@ class FunctionRunner:
                 sandbox.kill()
 
     def _take(self, function: Function) -> Sandbox:
-        """A warm process of the function, else a new one, for which the one that was idle longest may have to go.
+        """Take a warm process of the function, or start one, which may end the process that was idle longest.
 
-        A changed environment or code is another function here, as on AWS.
+        As on AWS, a process is not reused after the function's environment or code has changed.
         """
         with self._lock:
             if len(self._busy) >= self.concurrency or self._stopped.is_set():
                 raise TooManyRequestsError
             for sandbox in [box for box in self._idle if not box.alive()]:
-                self._idle.remove(sandbox)  # it died while it was frozen: AWS would not use it either
+                self._idle.remove(sandbox)
                 sandbox.kill()
             for sandbox in reversed(self._idle):
                 if sandbox.function == function:
@@ -159,7 +169,7 @@ class FunctionRunner:
             return self._unpacked[digest]
 
     def _invoke_async(self, made: Any, event: Any) -> None:
-        """As AWS invokes asynchronously: tried again at most twice, then sent to the destination or dead-letter queue.
+        """Invoke asynchronously: retry at most twice, then send the event to the on-failure destination.
 
         Source: Lambda Developer Guide, "How Lambda handles errors and retries with asynchronous invocation".
         """
@@ -179,7 +189,7 @@ class FunctionRunner:
         while not self._stopped.is_set():
             try:
                 return self.call(made, event, request_id)
-            except TooManyRequestsError:  # AWS keeps a throttled event and tries for up to six hours
+            except TooManyRequestsError:  # AWS keeps a throttled event, and retries for up to six hours
                 self._stopped.wait(RETRY_SECONDS)
         return Answer()
 
@@ -187,7 +197,7 @@ class FunctionRunner:
         self, made: Any, settings: Mapping[str, Any], event: Any, request_id: str, tries: int, answer: Answer
     ) -> None:
         error = answer.error or {}
-        published = made.version != "$LATEST"  # and its number ends its ARN
+        published = made.version != "$LATEST"  # then the ARN ends with the version
         destination = settings.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
         if destination:
             record = {

@@ -1,6 +1,6 @@
-"""Real Glue job runs: StartJobRun runs the job's script, as it lies in S3, in a warm PySpark driver.
+"""Runs Glue jobs: StartJobRun runs the job's script from S3 in a warm PySpark driver.
 
-moto keeps the jobs and their runs; this module gives the runs the life that they have on AWS: STARTING, RUNNING, then
+moto stores the jobs and their runs. This module moves a run through its states as on AWS: STARTING, RUNNING, then
 SUCCEEDED, FAILED, TIMEOUT or STOPPED.
 """
 
@@ -28,14 +28,14 @@ EXTRA_PY_FILES = "--extra-py-files"
 
 
 class JobRun(glue_models.FakeJobRun):
-    """A job run whose state is that of its script, not of moto's clockwork."""
+    """A job run whose state follows its script, not moto's simulated transitions."""
 
     real_state = "STARTING"
     error_message: str | None = None
     glue_version = ""
     finished: datetime | None = None
     driver: Driver | None = None
-    """While its script runs: the driver that runs it."""
+    """The driver that runs the script, while it runs."""
 
     @property
     def status(self) -> str:
@@ -44,10 +44,10 @@ class JobRun(glue_models.FakeJobRun):
 
     @status.setter
     def status(self, value: str) -> None:
-        """Moto sets its own idea of the state; it does not count."""
+        """Ignore the states that moto sets."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The JobRun as GetJobRun gives it."""
+        """Return the JobRun of GetJobRun's response."""
         described: dict[str, Any] = super().as_dict()
         end = self.finished or utcnow()
         described.update(GlueVersion=self.glue_version, ExecutionTime=int((end - self.started_on).total_seconds()))
@@ -60,26 +60,26 @@ class JobRun(glue_models.FakeJobRun):
         return described
 
 
-def let_runs_be_real() -> None:
-    """Let moto make `JobRun`s; part of the repair of job runs."""
+def use_real_runs() -> None:
+    """Make moto create `JobRun`s; part of the repair of job runs."""
     glue_models.FakeJobRun = JobRun  # type: ignore[misc]
 
 
 @dataclass
 class JobRunner:
-    """Gives job runs their life; those for which no driver is free wait in STARTING, as on AWS for capacity."""
+    """Runs jobs. A run for which no driver is free waits in STARTING, as on AWS for capacity."""
 
     drivers: Drivers
     environment: Callable[[str], dict[str, str]]
-    """Role (ARN or name) of a job -> what its script needs to call AWS."""
+    """Role (ARN or name) of a job -> the environment in which its script calls AWS."""
     read: Callable[[str], bytes]
-    """Content of an s3:// location."""
+    """Returns the content of an s3:// location."""
     logs: Path
-    """Folder; {run id}.log in it takes what a run's script prints."""
+    """Folder of the runs' output, {run id}.log."""
     log_writer: LogWriter
-    """Takes it too, for the log group that the run's --custom-logGroup-prefix names."""
+    """Copies the output to the log group that the run's --custom-logGroup-prefix names."""
     minute: float
-    """Seconds that a minute of a job's Timeout lasts."""
+    """Length of a minute of a job's Timeout, in seconds."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -87,14 +87,14 @@ class JobRunner:
         self._scripts = Path(tempfile.mkdtemp(prefix="glue-scripts-", dir=self.logs))
 
     def start(self, job: Any, run: JobRun) -> None:
-        """Run the job's script, for a run that was accepted, as soon as a driver is free."""
+        """Run the job's script for an accepted run as soon as a driver is free."""
         run.glue_version = job.glue_version or ""
         with self._lock:
             self._running[run.job_run_id] = run
         threading.Thread(target=self._run, args=(job, run), name=run.job_run_id, daemon=True).start()
 
     def stop_run(self, run_id: str) -> bool:
-        """Stop a run; False when it is not running."""
+        """Stop a run; returns False if it is not running."""
         return self._end_early(run_id, "STOPPED")
 
     def stop(self) -> None:
@@ -105,8 +105,8 @@ class JobRunner:
     def _run(self, job: Any, run: JobRun) -> None:
         try:
             error = self._run_script(job, run)
-        # A run that cannot even start has failed, and says why; so it does on AWS.
-        except Exception as failure:  # noqa: BLE001 - said above
+        # As on AWS, any error before the script starts fails the run, with the error as its message.
+        except Exception as failure:  # noqa: BLE001 - see above
             error = f"{type(failure).__name__}: {failure}"
         with self._lock:
             self._running.pop(run.job_run_id, None)
@@ -132,7 +132,7 @@ class JobRunner:
             return driver.run(self._argv(script, run), modules, environment, log)
         finally:
             timer.cancel()
-            with self._lock:  # whoever ends the run from now on does not kill what another run works with
+            with self._lock:  # from now on, stopping the run must not kill the driver, which another run may use
                 run.driver = None
             self.drivers.give_back(driver)
             if log.exists():
@@ -140,7 +140,7 @@ class JobRunner:
                 self.log_writer.put(f"{prefix}/output", f"{run.job_run_id}-driver", log)
 
     def _extra_modules(self, run: JobRun) -> list[Path]:
-        """The zips that --extra-py-files names, which come first on the script's path, in their order.
+        """Return the zips that --extra-py-files names, which come first on the script's path, in their order.
 
         Source: Glue Developer Guide, "Using job parameters in AWS Glue jobs".
         """
@@ -149,19 +149,19 @@ class JobRunner:
 
     def _extra_module(self, location: str) -> Path:
         if not location.startswith("s3://") or not location.endswith(".zip"):
-            raise LaptopCloudError(f"{EXTRA_PY_FILES} names {location}: zips in S3 are taken here.")
+            raise LaptopCloudError(f"{EXTRA_PY_FILES} names {location}: only zip files on S3 are supported.")
         content = self.read(location)
-        # Another content is another path: no importer, here or in a Python worker, can mistake it for an older one.
+        # Changed content has another path, so that no importer, here or in a Python worker, takes it for an older one.
         path = self._scripts / f"{hashlib.sha256(content).hexdigest()[:16]}.zip"
         if not path.exists():
-            unfinished = path.with_suffix(f".{threading.get_ident()}")  # another run may need the file at this moment
+            unfinished = path.with_suffix(f".{threading.get_ident()}")  # another run may read the path at the same time
             unfinished.write_bytes(content)
             unfinished.replace(path)
         return path
 
     @staticmethod
     def _argv(script: Path, run: JobRun) -> list[str]:
-        """The script's arguments, in the order of Glue: its own first, then the job's and the run's."""
+        """Return the script's arguments in Glue's order: Glue's own, then the job's and the run's."""
         argv = [str(script), "--JOB_NAME", run.job_name, "--JOB_RUN_ID", run.job_run_id]
         for name, value in (run.arguments or {}).items():
             argv += [name, str(value)]

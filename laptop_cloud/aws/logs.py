@@ -1,4 +1,4 @@
-"""CloudWatch Logs: what functions and job runs print, which is in files, is put into their log groups as well."""
+"""CloudWatch Logs: copies the log files of functions and job runs to their log groups."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from moto.logs.models import logs_backends
 
 from laptop_cloud.aws.account import ACCOUNT_ID, REGION
 
-_MOST_EVENTS = 1000
-"""Log events in one call; CloudWatch Logs takes ten times as many, but only 1 MiB."""
+_MAX_EVENTS = 1000
+"""Log events in one call. CloudWatch Logs allows ten times as many, but only 1 MiB."""
 
 
 class LogWriter:
-    """Puts new lines of files into log streams."""
+    """Writes the new lines of files to log streams."""
 
     def __init__(self) -> None:
         self._logs = logs_backends[ACCOUNT_ID][REGION]
@@ -24,7 +24,7 @@ class LogWriter:
         self._read: dict[Path, int] = defaultdict(int)
 
     def put(self, group: str, stream: str, file: Path) -> None:
-        """Put the whole lines that have come to a file since the last time; makes group and stream where needed."""
+        """Write a file's new complete lines to a stream; creates the group and the stream if they do not exist."""
         with self._lock:
             with file.open("rb") as log:
                 log.seek(self._read[file])
@@ -37,5 +37,5 @@ class LogWriter:
                 self._logs.create_log_group(group, {})
             if stream not in self._logs.groups[group].streams:
                 self._logs.create_log_stream(group, stream)
-            for first in range(0, len(events), _MOST_EVENTS):
-                self._logs.put_log_events(group, stream, events[first : first + _MOST_EVENTS])
+            for first in range(0, len(events), _MAX_EVENTS):
+                self._logs.put_log_events(group, stream, events[first : first + _MAX_EVENTS])

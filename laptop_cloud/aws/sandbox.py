@@ -1,4 +1,4 @@
-"""One process that runs one Lambda function's handler, with the environment and the answers of Lambda's runtime."""
+"""A process that runs one Lambda function's handler, with the environment and the responses of Lambda's runtime."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from laptop_cloud.aws.account import process_environment
 
 PROGRAM = Path(__file__).with_name("sandbox_process.py")
 _BASICS = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
-"""What a handler's process keeps of ours: enough to run Python, nothing that AWS would not have."""
+"""Variables that a handler's process inherits: enough to run Python, and none that Lambda would not have."""
 
 
 def _basics() -> dict[str, str]:
@@ -30,7 +30,7 @@ def _basics() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Function:
-    """What is needed to run one function."""
+    """Everything that is needed to run one function."""
 
     name: str
     arn: str
@@ -42,7 +42,7 @@ class Function:
     timeout: int
     """Seconds."""
     memory: int
-    """MiB; told to the handler, not enforced."""
+    """MiB; visible to the handler, but not enforced."""
     principal: str
     """Access key id under which its calls are made."""
     log_group: str
@@ -50,11 +50,11 @@ class Function:
 
     @property
     def log_stream(self) -> str:
-        """The stream of its lines, named as in a group that functions share."""
+        """The function's log stream, named as in a log group that several functions share."""
         return f"{datetime.now(UTC):%Y/%m/%d}/{self.name}[{self.version}]laptop"
 
     def variables(self, endpoint: str) -> dict[str, str]:
-        """The environment of the handler's process: that of Lambda's Python runtime, and where AWS is."""
+        """Return the environment of the handler's process: that of Lambda's Python runtime, and AWS's endpoint."""
         return {
             **_basics(),
             "TZ": ":UTC",
@@ -68,7 +68,7 @@ class Function:
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_LAMBDA_LOG_GROUP_NAME": self.log_group,
             "AWS_LAMBDA_LOG_STREAM_NAME": self.log_stream,
-            # What `sam local` sets; Powertools then leaves out X-Ray, which has no daemon here.
+            # Set by `sam local` too. Powertools then skips X-Ray, which has no daemon here.
             "AWS_SAM_LOCAL": "true",
             "LAMBDA_TASK_ROOT": str(self.code),
             "_HANDLER": self.handler,
@@ -78,20 +78,20 @@ class Function:
 
 @dataclass(frozen=True)
 class Answer:
-    """How an invocation ended: `error` is None, or AWS's error object."""
+    """The result of an invocation; `error` is AWS's error object, or None."""
 
     result: Any = None
     error: dict[str, Any] | None = None
 
     def payload(self) -> bytes:
-        """What Invoke answers as its payload."""
+        """Return the payload of Invoke's response."""
         return json.dumps(self.error if self.error is not None else self.result).encode()
 
 
 class SandboxServer:
-    """Forks sandboxes off a process that has imported what most functions import, which saves most of their start.
+    """Forks sandboxes from a process that has imported common modules, which saves most of their start.
 
-    It belongs to no laptop cloud, and ends with this process.
+    All laptop clouds of this process share it, and it ends with this process.
     """
 
     def __init__(self) -> None:
@@ -104,16 +104,16 @@ class SandboxServer:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env={**_basics(), "PYTHONUNBUFFERED": "1", "TZ": ":UTC"},
-                start_new_session=True,  # Ctrl-C in the terminal is the parent's to handle
+                start_new_session=True,  # Ctrl-C in the terminal must reach only the parent
             )
 
     def fork(self, code: Path, environment: dict[str, str], log: Path, own_socket: socket.socket) -> int:
-        """Start a process that works in `code` and answers on `own_socket`; its id."""
+        """Start a process that runs in `code` and responds on `own_socket`; returns its id."""
         request = {"code": str(code), "environment": environment, "log": str(log)}
         return self._ask(request, [own_socket.fileno()])
 
     def wait(self, pid: int) -> int:
-        """Wait for the end of a process; its exit status, negative for a signal."""
+        """Wait for the end of a process; returns its exit status, negative for a signal."""
         return self._ask({"wait": pid}, [])
 
     def _ask(self, request: dict[str, Any], sockets: list[int]) -> int:
@@ -130,7 +130,7 @@ def _server() -> SandboxServer:
 
 
 class Sandbox:
-    """One process that runs one function's handler, one event at a time."""
+    """A process that runs one function's handler, one event at a time."""
 
     def __init__(self, function: Function, endpoint: str, log: Path) -> None:
         self.function = function
@@ -142,7 +142,7 @@ class Sandbox:
         self._ending = threading.Lock()
 
     def call(self, event: Any, request_id: str) -> Answer:
-        """Run the handler on `event`. After a timeout or a crash the sandbox is dead and must not be used again."""
+        """Run the handler on `event`. After a timeout or a crash, the sandbox cannot be used again."""
         timeout = self.function.timeout
         request = {
             "event": event,
@@ -159,13 +159,13 @@ class Sandbox:
             text = f"RequestId: {request_id} Error: Task timed out after {timeout:.2f} seconds"
             return Answer(error={"errorMessage": text, "errorType": "Sandbox.Timedout"})
         if not line.endswith(b"\n"):
-            text = f"RequestId: {request_id} Error: Runtime exited with error: {_how_it_ended(self.kill())}"
+            text = f"RequestId: {request_id} Error: Runtime exited with error: {_exit_reason(self.kill())}"
             return Answer(error={"errorMessage": text, "errorType": "Runtime.ExitError"})
         answer = json.loads(line)
         return Answer(error=answer["error"]) if "error" in answer else Answer(result=answer["result"])
 
     def _ask(self, request: bytes, seconds: float) -> bytes:
-        """The line that answers a request; shorter when the process ended."""
+        """Send a request, and return the line that responds to it; incomplete if the process ended."""
         end, line = time.monotonic() + seconds, b""
         self._socket.settimeout(seconds)
         self._socket.sendall(request)
@@ -178,30 +178,30 @@ class Sandbox:
         return line
 
     def alive(self) -> bool:
-        """Whether it can take another event; to be asked while it has none."""
+        """Return whether the sandbox can take another event. Must not be called during `call`."""
         if self._returncode is not None:
             return False
         self._socket.settimeout(0)
         try:
             return bool(self._socket.recv(1, socket.MSG_PEEK))
-        except BlockingIOError:  # it says nothing, and has not gone
+        except BlockingIOError:  # no data, and the connection is open
             return True
         except ConnectionError:
             return False
 
     def kill(self) -> int:
-        """End the process, if it has not ended; its exit status, negative for a signal. Safe to call twice."""
-        with self._ending:  # it can be asked for only once how a process ended
+        """End the process if it is alive; returns its exit status, negative for a signal. Safe to call twice."""
+        with self._ending:  # the exit status of a process can be read only once
             if self._returncode is None:
                 os.kill(self.pid, signal.SIGKILL)
                 self._returncode = _server().wait(self.pid)
                 with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)  # not closed: somebody may be waiting for its answer
+                    self._socket.shutdown(socket.SHUT_RDWR)  # not closed: another thread may be reading from it
             return self._returncode
 
 
-def _how_it_ended(returncode: int) -> str:
-    """A process's end in the words of Lambda's runtime, which is written in Go."""
+def _exit_reason(returncode: int) -> str:
+    """Describe a process's exit as Lambda's runtime does, which is written in Go."""
     if returncode >= 0:
         return f"exit status {returncode}"
     return f"signal: {'killed' if returncode == -signal.SIGKILL else signal.strsignal(-returncode)}"

@@ -1,11 +1,11 @@
-"""Runs Lambda handlers, each in a process of its own: one JSON request a line on a socket, one JSON answer a line back.
+"""Runs Lambda handlers, each in its own process, with one JSON request per line on a socket and one JSON response.
 
-Started with "fork" and the number of a socket's file descriptor, it imports what most functions import, and forks a
-process for each {"code", "environment", "log"} that comes with a socket. Started with "serve", it is such a process.
+Started with "fork" and the number of a socket's file descriptor, it imports common modules, and forks a process for
+each {"code", "environment", "log"} that arrives with a socket. Started with "serve", it is such a process.
 
-A request is {"event", "request_id", "arn", "deadline" (seconds since 1970)}; an answer is {"result"} or {"error"}. The
-error has the shape that AWS gives: {"errorMessage", "errorType", "requestId", "stackTrace"}. What the handler prints
-goes to the function's log.
+A request is {"event", "request_id", "arn", "deadline" (seconds since 1970)}. A response is {"result"} or {"error"}; the
+error has AWS's form {"errorMessage", "errorType", "requestId", "stackTrace"}. The handler's output goes to the
+function's log.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from functools import cache
 from typing import Any
 
 COMMON = ("boto3", "pydantic", "requests")
-"""Imported once for all. None of them looks at its environment when it is imported."""
+"""Modules that are imported once for all processes. None of them reads its environment when it is imported."""
 
 SERVICES = ("dynamodb", "lambda", "s3", "secretsmanager", "sqs", "stepfunctions")
-"""AWS services whose models botocore reads once for all: half of the time that most handlers take to start."""
+"""AWS services whose models botocore reads once for all processes, which halves the start of most handlers."""
 
 SOCKET = 3
-"""File descriptor of a process's socket."""
+"""File descriptor of a process's own socket."""
 
 
 class Context:
@@ -49,18 +49,18 @@ class Context:
         self._deadline = deadline
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the function's timeout."""
+        """Return the milliseconds until the function's timeout."""
         return max(0, int((self._deadline - time.time()) * 1000))
 
 
 def load_handler(name: str) -> Any:
-    """The callable behind a template's `Handler`, for example "dispatch.handler"."""
+    """Return the callable that a template's `Handler` names, for example "app.handler"."""
     module, _, function = name.rpartition(".")
     return getattr(importlib.import_module(module.replace("/", ".")), function)
 
 
 def failure(error: BaseException, request_id: str) -> dict[str, Any]:
-    """An exception in the shape in which AWS Lambda reports it."""
+    """Convert an exception to the form in which AWS Lambda reports it."""
     return {
         "errorMessage": str(error),
         "errorType": type(error).__name__,
@@ -71,7 +71,7 @@ def failure(error: BaseException, request_id: str) -> dict[str, Any]:
 
 def serve() -> None:
     """Answer requests until the socket is closed."""
-    # A copy: the socket itself stays open until the process has ended, whose exit status is asked for then.
+    # A duplicate: the socket itself must stay open until the process ends, when its exit status is read.
     requests = socket.socket(fileno=os.dup(SOCKET)).makefile("rw", encoding="utf-8")
     handler = None
     for line in requests:
@@ -82,8 +82,8 @@ def serve() -> None:
             answer = json.dumps({"result": handler(request["event"], context)})
         except SystemExit:
             raise
-        # Whatever a handler raises is its answer, as on AWS.
-        except BaseException as error:  # noqa: BLE001 - said above
+        # As on AWS, any exception of a handler is its response.
+        except BaseException as error:  # noqa: BLE001 - see above
             traceback.print_exc()
             answer = json.dumps({"error": failure(error, request["request_id"])})
         sys.stdout.flush()
@@ -92,10 +92,10 @@ def serve() -> None:
 
 
 def fork_on_request(control: socket.socket) -> None:
-    """Fork a process for each request that comes with a socket, and wait for the end of those that are named.
+    """Fork a process for each request with a socket; wait for the end of the process that any other request names.
 
-    The answer is a number: the process's id, or how it ended. When the laptop cloud's process is gone, the forks are
-    killed: one that is busy would not notice before its handler returns.
+    The response is a number: the process id, or the exit code. When the laptop cloud's process has ended, the forks are
+    killed, because a busy fork would notice that only after its handler returns.
     """
     for name in COMMON:
         importlib.import_module(name)
@@ -128,10 +128,10 @@ def fork_on_request(control: socket.socket) -> None:
 
 
 def read_service_models() -> None:
-    """Let the processes to come share what botocore has read."""
+    """Read botocore's service models before forking, so that all processes share them."""
     import botocore.session
 
-    botocore.session.create_loader = cache(botocore.session.create_loader)
+    share_botocore_loader()
     loader = botocore.session.create_loader(None)
     for name in ("endpoints", "partitions", "sdk-default-configuration"):
         loader.load_data(name)
@@ -140,18 +140,28 @@ def read_service_models() -> None:
             loader.load_service_model(service, kind)
 
 
+def share_botocore_loader() -> None:
+    """Let all boto3 sessions of this process share botocore's loader.
+
+    Otherwise, each session reads and parses the service models again, which takes 20 to 200 ms per service.
+    """
+    import botocore.session
+
+    botocore.session.create_loader = cache(botocore.session.create_loader)
+
+
 def become(request: dict[str, Any], own_socket: int) -> None:
-    """Make this new process one of the function's: session, output, environment, folder and path are its own."""
-    os.setsid()  # Ctrl-C in the terminal is not for it to handle
+    """Turn a new fork into a function's process, with its own session, output, environment, folder and path."""
+    os.setsid()  # Ctrl-C in the terminal must not reach it
     log = os.open(request["log"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     for there, here in ((log, 1), (log, 2), (own_socket, SOCKET)):
         os.dup2(there, here)
         os.set_inheritable(here, True)
     code, environment = request["code"], request["environment"]
     os.chdir(code)
-    if brings_its_own(code, environment):
+    if needs_new_interpreter(code, environment):
         command = [sys.executable, "-P", __file__, "serve"]
-        os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted
+        os.execve(sys.executable, command, environment)  # noqa: S606 - needs no shell
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
@@ -159,12 +169,14 @@ def become(request: dict[str, Any], own_socket: int) -> None:
     serve()
 
 
-def brings_its_own(code: str, environment: dict[str, str]) -> bool:
-    """Whether a function needs a Python in which nothing has been imported: it has a copy of a module that has been, or
-    variables that Python reads when it starts. And macOS's frameworks do not take a fork that is no new program.
+def needs_new_interpreter(code: str, environment: dict[str, str]) -> bool:
+    """Return whether a function needs a Python without imported modules.
+
+    It does if its package contains one of them, if it sets variables that Python reads at its start, and on macOS,
+    whose frameworks fail in a forked process.
     """
     imported = {name.partition(".")[0] for name in sys.modules}
-    copies = imported & {name.partition(".")[0] for name in os.listdir(code)}  # noqa: PTH208 - pathlib takes time
+    copies = imported & {name.partition(".")[0] for name in os.listdir(code)}  # noqa: PTH208 - pathlib is slow to import
     of_python = {name for name in environment if name.startswith("PYTHON")} - {"PYTHONPATH", "PYTHONUNBUFFERED"}
     return bool(copies or of_python) or sys.platform == "darwin"
 

@@ -1,4 +1,4 @@
-"""EventBridge Scheduler: fires the template's schedules, which moto keeps but never fires."""
+"""EventBridge Scheduler: fires the template's schedules, which moto stores but never fires."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 
 
 def interval(expression: str) -> timedelta | None:
-    """How long there is between two ticks; None for cron() and at(), which do not tick here."""
+    """Return the time between two ticks; None for cron() and at(), which are not supported."""
     match = _RATE.fullmatch(expression)
     return timedelta(**{f"{match[2]}s": int(match[1])}) if match else None
 
 
 def fill_in(text: str, at: datetime) -> str:
-    """A schedule's Input with Scheduler's context attribute for the scheduled time filled in.
+    """Fill Scheduler's context attribute for the scheduled time into a schedule's Input.
 
     Source: EventBridge Scheduler User Guide, "Adding context attributes".
     """
@@ -28,29 +28,29 @@ def fill_in(text: str, at: datetime) -> str:
 
 
 def schedules(scheduler: Any) -> list[dict[str, Any]]:
-    """Every schedule, in full."""
+    """Return every schedule as GetSchedule describes it."""
     listed = scheduler.list_schedules()["Schedules"]
     return [scheduler.get_schedule(Name=item["Name"], GroupName=item["GroupName"]) for item in listed]
 
 
 class Ticker:
-    """Calls `fire` with the scheduled time, so many times faster than on AWS, until it is stopped."""
+    """Calls `fire` with the scheduled time, `speed` times faster than on AWS, until it is stopped."""
 
     def __init__(self, schedule: dict[str, Any], fire: Callable[[datetime], None], speed: float = 1.0) -> None:
         pause = interval(schedule["ScheduleExpression"])
         if pause is None:
-            raise LaptopCloudError(f"{schedule['ScheduleExpression']} does not tick here: only rate() does.")
+            raise LaptopCloudError(f"{schedule['ScheduleExpression']} is not supported: only rate() schedules tick.")
         self.pause = pause / speed
         self._fire = fire
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"schedule-{schedule['Name']}", daemon=True)
 
     def start(self) -> None:
-        """Fire now, and then after each pause."""
+        """Fire now, and then at each interval."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Fire no more; a tick under way is waited for."""
+        """Stop firing, and wait for a tick in progress."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)

@@ -1,4 +1,4 @@
-"""AWS's services in one process: moto behind one port, and what runs functions, job runs and REST APIs for it."""
+"""AWS services in one process: moto on one port, and runners for functions, job runs and REST APIs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from werkzeug.serving import make_server
 from laptop_cloud.aws import event_bus, job_runs, repairs
 from laptop_cloud.aws.account import ACCOUNT_ID, OPERATOR, REGION, aws_client, process_environment
 from laptop_cloud.aws.api_gateway import ApiGateway, Proxy
-from laptop_cloud.aws.event_sources import QueuePoller
+from laptop_cloud.aws.event_sources import EventSource, QueuePoller
 from laptop_cloud.aws.functions import FunctionRunner
 from laptop_cloud.aws.job_runs import JobRunner
 from laptop_cloud.aws.logs import LogWriter
@@ -35,28 +35,28 @@ from laptop_cloud.errors import LaptopCloudError
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 """WSGI."""
 
-_moto_as_it_comes = default_user_config.copy()
+_moto_defaults = default_user_config.copy()
 
 
 class Settings(TypedDict, total=False):
-    """What may be otherwise in one laptop cloud."""
+    """Optional settings of a laptop cloud."""
 
     port: int
-    """Of the AWS endpoint; 0, the default, for any free one."""
+    """Port of the AWS endpoint. By default 0: any free port."""
     drivers: Drivers
-    """Spark drivers of somebody else, who ends them. Without, Glue runs start some when they need them."""
+    """Spark drivers that the caller owns and stops. By default, Glue runs start drivers on demand."""
     warm: int
-    """How many Spark drivers to start at once, because there will be Glue runs; 0 by default."""
+    """Number of Spark drivers to start in advance; 0 by default."""
     concurrency: int
-    """How many Lambda invocations may run at once; above it Lambda throttles. 10 by default, as in a new account."""
+    """Maximum of concurrent Lambda invocations, above which Lambda throttles. By default 10, as in a new account."""
     glue_minute: float
-    """Seconds that a minute of a Glue timeout lasts; 60 by default."""
+    """Length of a minute of a Glue job's timeout, in seconds; 60 by default."""
     around: Callable[[Application], Application]
-    """Gives a WSGI application to be called in place of moto's; a seam for tests that look at calls, or break them."""
+    """Wraps moto's WSGI application, for tests that record or fail AWS calls."""
 
 
 class Services:
-    """An AWS account without a stack, up from the moment it is made, in a folder for its state and logs.
+    """An AWS account without a stack, which starts when it is created.
 
     Attributes
     ----------
@@ -65,14 +65,14 @@ class Services:
     roles
         Role ARN -> its logical id, which is the access key id of its calls.
     log_groups
-        Function name -> its log group, where the template names one.
+        Function name -> its log group, if the template sets one.
     api_urls
         REST API id -> URL on this machine.
 
     Raises
     ------
     LaptopCloudError
-        The port is taken.
+        The port is in use.
     """
 
     def __init__(self, workdir: Path, **settings: Unpack[Settings]) -> None:
@@ -80,7 +80,7 @@ class Services:
         self.log_groups: dict[str, str] = {}
         self.api_urls: dict[str, str] = {}
         self._apis: list[ApiGateway] = []
-        self._pollers: list[QueuePoller | StreamPoller] = []
+        self._pollers: list[EventSource] = []
         self._clients: dict[tuple[str, str], Any] = {}
         self._clients_lock = threading.Lock()
         for stale in ("logs", "functions"):
@@ -96,12 +96,11 @@ class Services:
             self._server = make_server(
                 "127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler
             )
-        except SystemExit:  # werkzeug's way of saying that the port is taken
-            another = f"make up ARGS='--port {port + 1}'"
-            raise LaptopCloudError(f"Port {port} is taken. Choose another: {another}, or --port 0 for any.") from None
+        except SystemExit:  # raised by werkzeug if the port is in use
+            raise LaptopCloudError(f"Port {port} is in use. Choose another with --port; 0 is any free port.") from None
 
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        os.environ["MOTO_PORT"] = str(self._server.server_port)  # where moto's interpreter calls services
+        os.environ["MOTO_PORT"] = str(self._server.server_port)  # for moto's Step Functions interpreter
         threading.Thread(target=self._server.serve_forever, name="aws", daemon=True).start()
         log_writer = LogWriter()
         self._functions = FunctionRunner(
@@ -114,7 +113,7 @@ class Services:
             settings.get("concurrency", 10),
         )
         self._drivers = settings.get("drivers") or Drivers(workdir / "logs" / "spark-drivers.log")
-        self._drivers_of_others = "drivers" in settings
+        self._owns_drivers = "drivers" not in settings
         self._drivers.warm_up(settings.get("warm", 0))
         self._jobs = JobRunner(
             drivers=self._drivers,
@@ -135,23 +134,23 @@ class Services:
         connect(hooks)
 
     def stop(self) -> None:
-        """End every process and thread that was started, and forget all resources."""
+        """End every process and thread that was started, and delete all resources."""
         for poller in self._pollers:
             poller.stop()
         for api in self._apis:
             api.stop()
         self._functions.stop()
         self._jobs.stop()
-        if not self._drivers_of_others:
+        if self._owns_drivers:
             self._drivers.stop()
         connect(None)
         self._server.shutdown()
         self._server.server_close()
         moto_api_backend.reset()
-        default_user_config.update(_moto_as_it_comes)
+        default_user_config.update(_moto_defaults)
 
     def client(self, service: str, principal: str = OPERATOR) -> Any:
-        """A boto3 client of this account."""
+        """Return a boto3 client of this account."""
         key = (service, principal)
         with self._clients_lock:
             if key not in self._clients:
@@ -159,27 +158,27 @@ class Services:
             return self._clients[key]
 
     def before_requests(self, service: str, prepare: Callable[[], None]) -> None:
-        """Have `prepare` run once, before the next request for a service is answered."""
+        """Call `prepare` once, before the next request to a service."""
         self._prepared.waiting[service] = prepare
 
     def processes(self) -> list[int]:
-        """Process ids of the handlers and Spark drivers that are alive."""
+        """Return the process ids of the handlers and Spark drivers that are alive."""
         return self._functions.pids() + self._drivers.pids()
 
     def open_api(self, proxy: Proxy) -> None:
-        """Make a REST API reachable on this machine."""
+        """Start a listener for a REST API."""
         api = ApiGateway(proxy, self._invoke_for_api)
         self._apis.append(api)
         self.api_urls[proxy.api_id] = api.url
 
     def function(self, name: str) -> dict[str, Any]:
-        """A function's `laptop_cloud.aws.sandbox.Function` as plain data, for another process."""
+        """Return a function's `laptop_cloud.aws.sandbox.Function` as plain data, for another process."""
         made = get_backend(ACCOUNT_ID, REGION).get_function(name)
         function = self._functions.function(made)
         return {**asdict(function), "code": str(function.code)}
 
     def add_event_source(self, mapping_id: str) -> None:
-        """Poll for an event source mapping that was made."""
+        """Start polling for an event source mapping."""
         backend = get_backend(ACCOUNT_ID, REGION)
         mapping = backend.get_event_source_mapping(mapping_id)
         assert mapping is not None
@@ -191,21 +190,21 @@ class Services:
             return
         tables = dynamodb_backends[ACCOUNT_ID][REGION]
         table = tables.get_table(mapping.event_source_arn.split("/")[1])
-        table.lambda_event_source_mappings.clear()  # moto would invoke at each write, and not in batches
+        table.lambda_event_source_mappings.clear()  # moto would invoke the function at each write, without batches
         self._pollers.insert(0, StreamPoller(mapping, table, lambda name: self.client(name, role), functions))
 
     def deliver_events(self) -> None:
         """See `laptop_cloud.cloud.LaptopCloud.deliver_events`."""
-        for poller in self._pollers:  # streams first: what they bring becomes object events
+        for poller in self._pollers:  # streams first, because their functions may cause further events
             poller.hurry()
 
     def principal(self, role: str) -> str:
-        """The access key id under which a role's calls are made: its logical id, else its name."""
+        """Return the access key id of a role's calls: its logical id, or the name of a role outside the template."""
         by_name = {arn.rpartition("/")[2]: logical_id for arn, logical_id in self.roles.items()}
         name = role.rpartition("/")[2]
         return by_name.get(name) or name or "unknown"
 
-    # ---- what services do for each other
+    # ---- calls between services
 
     def _execution_changed(self, execution: Any) -> None:
         rules = list(events_backends[ACCOUNT_ID][REGION].event_buses["default"].rules.values())
@@ -235,7 +234,7 @@ class Services:
 
 
 class _Prepared:
-    """A WSGI application some of whose services are prepared when they are first asked."""
+    """A WSGI application that prepares some services at their first request."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -247,16 +246,16 @@ class _Prepared:
             with self._lock:
                 for service in [name for name in self.waiting if f"/{name}/" in environ.get("HTTP_AUTHORIZATION", "")]:
                     self.waiting[service]()
-                    del self.waiting[service]  # not before it is prepared: until then others wait for the lock
+                    del self.waiting[service]  # only after preparation, so that concurrent requests wait for the lock
         return self._application(environ, start_response)
 
 
 def _configure_moto() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)  # it reports every failure it then handles
+    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)  # it logs every failure, handled or not
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["lambda"] = {"use_docker": False}
-    os.environ.pop("AWS_PROFILE", None)  # a profile that is not there would stop every boto3 client
+    os.environ.pop("AWS_PROFILE", None)  # boto3 fails if the profile does not exist
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
-    job_runs.let_runs_be_real()
+    job_runs.use_real_runs()
     repairs.apply_all()

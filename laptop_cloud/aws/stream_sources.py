@@ -1,16 +1,15 @@
-"""Event source mappings of a table's stream: reads the shard as Lambda does, and hands its records over in order.
+"""Event source mappings of DynamoDB streams: reads the shard as Lambda does, and passes its records on in order.
 
-A batch that fails, or fails from some record on, comes again from there until it succeeds or is tried too often; then
-it goes to the mapping's S3 destination with its records. Items whose time to live is over are deleted on the way, which
-moto does not do. Sources: Lambda Developer Guide, "Using AWS Lambda with Amazon DynamoDB", "Configuring partial batch
-response" and "Retaining discarded records"; DynamoDB Developer Guide, "DynamoDB Streams and Time to Live".
+A batch is retried from its first failed record until it succeeds or the mapping's retries are used up; then it is
+written to the mapping's S3 destination. The poller also deletes items whose time to live has expired, which moto does
+not do. Sources: Lambda Developer Guide, "Using AWS Lambda with Amazon DynamoDB", "Configuring partial batch response"
+and "Retaining discarded records"; DynamoDB Developer Guide, "DynamoDB Streams and Time to Live".
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import logging
 import threading
 import time
 import uuid
@@ -21,56 +20,36 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.dynamodb.models.table import Table
 
+from laptop_cloud.aws.event_sources import LOG, EventSource
 from laptop_cloud.aws.repairs.data import DYNAMODB_LOCK
-
-LOG = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.25
 _RETRY_SECONDS = 1.0
 
 
-class StreamPoller:
+class StreamPoller(EventSource):
     """Reads a table's stream for one mapping until it is stopped.
 
     Parameters
     ----------
-    mapping
-        Moto's event source mapping; its settings are looked up for each batch.
+    mapping, functions
+        See `EventSource`.
     table
         Moto's table, whose expired items are deleted.
     client
-        Service -> a client that calls as Lambda does for this mapping: with the function's role.
-    functions
-        Client by which the function is invoked.
+        Service -> a client with the function's role.
     """
 
     def __init__(self, mapping: Any, table: Table, client: Callable[[str], Any], functions: Any) -> None:
-        self._mapping = mapping
+        super().__init__(mapping, functions)
         self._table = table
         self._client = client
-        self._functions = functions
-        self._stopped, self._hurried, self._idle = threading.Event(), threading.Event(), threading.Event()
+        self._idle = threading.Event()
         threading.Thread(target=self._run, name=f"read {mapping.event_source_arn}", daemon=True).start()
 
-    def stop(self) -> None:
-        """Begin no further batch."""
-        self._stopped.set()
-
-    def hurry(self, seconds: float = 120.0) -> None:
-        """End batching windows at once until every record that is in the stream now was handed over.
-
-        Raises
-        ------
-        TimeoutError
-            One was not after so many seconds; a batch that fails is tried again and again.
-        """
+    def _is_empty_within(self, seconds: float) -> bool:
         self._idle.clear()
-        self._hurried.set()
-        try:
-            if self._mapping.enabled and not self._idle.wait(seconds):
-                raise TimeoutError(f"{self._mapping.event_source_arn} was not read to its end in {seconds:.0f} s.")
-        finally:
-            self._hurried.clear()
+        return self._idle.wait(seconds)
 
     def _run(self) -> None:
         streams, arn = self._client("dynamodbstreams"), self._mapping.event_source_arn
@@ -89,63 +68,45 @@ class StreamPoller:
                 answer = streams.get_records(ShardIterator=iterator, Limit=min(room, 1000))
                 iterator, found = answer["NextShardIterator"], answer["Records"]
             except (ClientError, BotoCoreError) as error:
-                LOG.warning("%s was not read: %s", arn, error)
+                LOG.warning("Reading %s failed: %s", arn, error)
                 self._stopped.wait(_RETRY_SECONDS)
                 continue
             begun = begun if batch else time.monotonic()
             batch += [as_event(record, arn) for record in found]
-            over = time.monotonic() - begun >= int(self._mapping.max_batch_window or 0)
-            if batch and (room == len(found) or over or (hurried and not found)):
-                self._hand_over(batch)
+            window_over = time.monotonic() - begun >= int(self._mapping.max_batch_window or 0)
+            if batch and (room == len(found) or window_over or (hurried and not found)):
+                self._process(batch)
                 batch = []
             elif not found:
                 if hurried and not batch:
                     self._idle.set()
                 self._stopped.wait(_POLL_SECONDS)
 
-    def _hand_over(self, batch: list[dict[str, Any]]) -> None:
-        """Invoke the function until it has settled the batch, or was invoked too often."""
-        most = self._mapping.max_retry_attempts
-        tries, most = 0, -1 if most is None else int(most)
+    def _process(self, batch: list[dict[str, Any]]) -> None:
+        """Invoke the function until the batch succeeds or its retries are used up."""
+        retries, tries = self._mapping.max_retry_attempts, 0
         while batch and not self._stopped.is_set():
-            event = {"Records": batch}
             try:
-                answer = self._functions.invoke(
-                    FunctionName=self._mapping.function_arn, Payload=json.dumps(event).encode()
-                )
-            except self._functions.exceptions.TooManyRequestsException:
-                self._stopped.wait(_RETRY_SECONDS)
-                continue
+                failed = self._invoke(batch)
             except (ClientError, BotoCoreError) as error:
-                LOG.warning("%s was not invoked: %s", self._mapping.function_arn, error)
+                LOG.warning("Invoking %s failed: %s", self._mapping.function_arn, error)
                 self._stopped.wait(_RETRY_SECONDS)
                 continue
-            failed = self._failed_from(batch, answer)
-            if failed is None:
+            if not failed or self._stopped.is_set():
                 return
-            tries = 1 if failed else tries + 1  # a smaller batch is tried anew
-            batch = batch[failed:]
-            if 0 <= most < tries:
-                self._give_up(batch)
+            numbers = [record["dynamodb"]["SequenceNumber"] for record in batch]
+            first = min(numbers.index(number) if number in numbers else 0 for number in failed)
+            tries = 1 if first else tries + 1  # a smaller batch has all its retries again
+            batch = batch[first:]
+            if retries is not None and 0 <= int(retries) < tries:
+                self._discard(batch)
                 return
             self._stopped.wait(_RETRY_SECONDS)
 
-    def _failed_from(self, batch: list[dict[str, Any]], answer: dict[str, Any]) -> int | None:
-        """From which record on the batch failed; None when it did not."""
-        result = json.loads(answer["Payload"].read())
-        if "FunctionError" in answer:
-            return 0
-        if "ReportBatchItemFailures" not in (self._mapping.function_response_types or []) or not result:
-            return None
-        names = {failure["itemIdentifier"] for failure in result.get("batchItemFailures", [])}
-        if not names:
-            return None
-        numbers = [record["dynamodb"]["SequenceNumber"] for record in batch]
-        return min((numbers.index(name) if name in numbers else 0) for name in names)
-
-    def _give_up(self, batch: list[dict[str, Any]]) -> None:
+    def _discard(self, batch: list[dict[str, Any]]) -> None:
+        """Write a batch that failed too often to the mapping's destination, if that is a bucket."""
         target = ((self._mapping.destination_config or {}).get("OnFailure") or {}).get("Destination", "")
-        LOG.warning("%s: a batch of %d records is given up", self._mapping.event_source_arn, len(batch))
+        LOG.warning("%s: a batch of %d records is discarded", self._mapping.event_source_arn, len(batch))
         if ":s3:::" in target:
             now = datetime.now(UTC)
             key = f"aws/lambda/{self._mapping.uuid}/shard/{now:%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
@@ -159,12 +120,12 @@ class StreamPoller:
 
 def _first_iterator(streams: Any, arn: str, position: str) -> str:
     (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]  # moto's tables have one
-    given = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": position}
-    return str(streams.get_shard_iterator(**given)["ShardIterator"])
+    which = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": position}
+    return str(streams.get_shard_iterator(**which)["ShardIterator"])
 
 
 def as_event(record: dict[str, Any], arn: str) -> dict[str, Any]:
-    """A stream record as Lambda hands it over, of one as boto3 gives it."""
+    """Convert a stream record from boto3's form to the form of Lambda's event."""
     event: dict[str, Any] = {**record, "eventSourceARN": arn}
     if "userIdentity" in record:
         event["userIdentity"] = {name[0].lower() + name[1:]: text for name, text in record["userIdentity"].items()}
@@ -183,17 +144,17 @@ def _without_bytes(value: Any) -> Any:
 
 
 def expire(table: Table) -> None:
-    """Delete a table's items whose time to live is over, as DynamoDB itself does it; there it may take days."""
+    """Delete a table's expired items, as DynamoDB itself does; on AWS that may take days."""
     attribute = (table.ttl or {}).get("AttributeName")
     if not attribute or (table.ttl or {}).get("TimeToLiveStatus") != "ENABLED":
         return
-    with DYNAMODB_LOCK:  # a record that is added meanwhile would get the number of another one
-        for item in [item for item in table.all_items() if _is_over(item.attrs.get(attribute))]:
+    with DYNAMODB_LOCK:  # otherwise, two records added at the same time could get the same sequence number
+        for item in [item for item in table.all_items() if _is_past(item.attrs.get(attribute))]:
             table.delete_item(item.hash_key, item.range_key)
             if table.stream_shard:
-                told = table.stream_shard.items[-1].record
-                told["userIdentity"] = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
+                record = table.stream_shard.items[-1].record
+                record["userIdentity"] = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
 
 
-def _is_over(value: Any) -> bool:
+def _is_past(value: Any) -> bool:
     return value is not None and value.type == "N" and float(value.value) <= time.time()

@@ -1,4 +1,4 @@
-"""Deploys a template as CloudFormation would: makes what is new, updates what changed, goes back when that fails."""
+"""Deploys a template as CloudFormation does: creates new resources, updates changed ones, and rolls back on failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from laptop_cloud.aws.account import ACCOUNT_ID, REGION, STACK_NAME
+from laptop_cloud.aws.account import ACCOUNT_ID, REGION
 from laptop_cloud.errors import LaptopCloudError, ResourceError
 from laptop_cloud.stack.makers import LEFT_OUT, check_types, is_changeable, maker
 from laptop_cloud.stack.stack import Made, Properties, Stack
@@ -16,14 +16,14 @@ from laptop_cloud.stack.template import Resource, Template
 
 
 def create(stack: Stack) -> None:
-    """Make every resource of the stack's template, each after those it refers to.
+    """Make every resource of the stack's template, each after the resources it refers to.
 
     Raises
     ------
     UnsupportedResourceError
         See `laptop_cloud.stack.makers.check_types`.
     ResourceError
-        A resource was refused; names it and the reason.
+        A resource could not be made; the message names it and gives the reason.
     """
     check_types(stack.template)
     _apply(stack)
@@ -31,14 +31,14 @@ def create(stack: Stack) -> None:
 
 
 def update(stack: Stack, template: Template) -> None:
-    """Make the stack what a changed template, or one with changed files, says.
+    """Update the stack to a template whose text or files have changed.
 
-    What the new template no longer has stays where it is, as what AWS keeps by DeletionPolicy: Retain does.
+    Resources that the new template no longer has are kept, as with `DeletionPolicy: Retain`.
 
     Raises
     ------
     ResourceError
-        A resource was refused. Those that were updated before it are again as the template before said.
+        A resource could not be made or changed. The resources updated before it were rolled back.
     """
     check_types(template)
     before, stack.template = stack.template, template
@@ -50,14 +50,15 @@ def update(stack: Stack, template: Template) -> None:
             _apply(stack)
         except LaptopCloudError as again:
             raise ResourceError(f"{failure} The rollback failed too: {again}") from failure
-        raise ResourceError(f"{failure} The stack was rolled back to what it was before.") from failure
+        raise ResourceError(f"{failure} The stack was rolled back.") from failure
     _register(stack)
 
 
 def _register(stack: Stack) -> None:
-    """Let `aws cloudformation` answer: describe-stacks with the outputs, list-stack-resources with the resources.
+    """Make DescribeStacks return the outputs, and ListStackResources the resources.
 
-    Only when it is asked, because moto's CloudFormation imports the models of thirty services: three seconds.
+    The stack is registered before the first request, because moto's CloudFormation imports the models of thirty
+    services, which takes three seconds.
     """
     outputs = {name: {"Value": value} for name, value in stack.outputs().items()}
     body = json.dumps({"Resources": {}, "Outputs": outputs})
@@ -74,20 +75,20 @@ def _register(stack: Stack) -> None:
 
         backend = cloudformation_backends[ACCOUNT_ID][REGION]
         backend.stacks.clear()
-        backend.create_stack(STACK_NAME, body, {}).resource_map = resources
+        backend.create_stack(stack.template.stack_name, body, {}).resource_map = resources
 
     stack.services.before_requests("cloudformation", register)
 
 
 def _apply(stack: Stack) -> None:
-    """Make or update, in order, whatever is not as the stack's template says."""
+    """Make or update, in order, every resource that differs from the stack's template."""
     for resource in stack.template.resources.values():
         name, properties = resource.logical_id, stack.resolve(resource.properties)
         if name in stack.made and stack.properties[name] == properties:
             continue
         try:
             stack.made[name] = _made(stack, resource, properties)
-        finally:  # when an update has failed, a rollback updates again what may be half done
+        finally:  # after a failed update, the rollback must update this resource again
             stack.properties[name] = properties
 
 
@@ -96,8 +97,8 @@ def _made(stack: Stack, resource: Resource, properties: Properties) -> Made:
         return Made(stack.generated_name(resource.logical_id))
     make = maker(resource.type)
     if make is None or (resource.logical_id in stack.made and not is_changeable(resource.type)):
-        raise ResourceError(f"{resource.logical_id}: the laptop cloud cannot change an {resource.type} that is there.")
+        raise ResourceError(f"{resource.logical_id}: the laptop cloud cannot update an existing {resource.type}.")
     try:
         return make(stack, resource, properties)
     except (ClientError, BotoCoreError, KeyError) as error:
-        raise ResourceError(f"{resource.logical_id} ({resource.type}) was refused: {error!r}") from error
+        raise ResourceError(f"{resource.logical_id} ({resource.type}) could not be made: {error!r}") from error

@@ -1,4 +1,4 @@
-"""CloudFormation's intrinsic functions, evaluated on plain data. Nothing here talks to AWS.
+"""CloudFormation's intrinsic functions, evaluated on plain data. Makes no AWS calls.
 
 Source: the "Intrinsic function reference" of the AWS CloudFormation User Guide.
 """
@@ -15,32 +15,32 @@ from laptop_cloud.errors import TemplateError
 _SUB_VARIABLE = re.compile(r"\$\{(!?)([^}]+)\}")
 _DYNAMIC_REFERENCE = re.compile(r"\{\{resolve:([a-z-]+):((?:[^{}])+)\}\}")
 NO_VALUE = object()
-"""What `!Ref AWS::NoValue` gives: the property or list item that holds it is left away."""
+"""The value of `!Ref AWS::NoValue`: the property or list item that has it is removed."""
 
 
 class Lookups(Protocol):
-    """What a template's references mean in one particular stack."""
+    """The values of a template's references in one stack."""
 
     def ref(self, logical_id: str) -> Any:
-        """Value of `Ref`: a parameter's value, a pseudo parameter's, or a resource's physical id."""
+        """Return the value of `Ref`: a parameter's or pseudo parameter's value, or a resource's physical id."""
 
     def attribute(self, logical_id: str, name: str) -> Any:
-        """Value of `Fn::GetAtt`."""
+        """Return the value of `Fn::GetAtt`."""
 
     def condition(self, name: str) -> bool:
-        """Whether the named condition holds."""
+        """Return whether the named condition is true."""
 
     def dynamic_reference(self, service: str, reference: str) -> str:
-        """Value of `{{resolve:service:reference}}`."""
+        """Return the value of `{{resolve:service:reference}}`."""
 
 
 def resolve(value: Any, lookups: Lookups) -> Any:
-    """Replace every intrinsic function and dynamic reference below `value`.
+    """Replace every intrinsic function and dynamic reference in `value`.
 
     Raises
     ------
     TemplateError
-        An unknown function, or one whose arguments have the wrong shape.
+        A function is unknown, or its arguments have the wrong shape.
     """
     if isinstance(value, str):
         return _DYNAMIC_REFERENCE.sub(lambda m: lookups.dynamic_reference(m[1], m[2]), value)
@@ -59,14 +59,14 @@ def resolve(value: Any, lookups: Lookups) -> Any:
             found = _OF_VALUES[function](*resolve(value[function], lookups))
         else:
             known = ", ".join(sorted({*_OF_REFERENCES, *_OF_VALUES}))
-            raise TemplateError(f"{function} is not known to the laptop cloud (it knows {known}): {json.dumps(value)}")
+            raise TemplateError(f"{function} is not supported (supported are {known}): {json.dumps(value)}")
     except (TypeError, ValueError, IndexError) as error:
         raise TemplateError(f"Wrong arguments for {function}: {json.dumps(value)} ({error})") from error
-    return resolve(found, lookups) if isinstance(found, str) else found  # the text may be a dynamic reference by now
+    return resolve(found, lookups) if isinstance(found, str) else found  # the result may be a dynamic reference
 
 
 def function_name(value: Mapping[str, Any]) -> str | None:
-    """The intrinsic function that this mapping is, or None when it is plain data."""
+    """Return the name of the intrinsic function that this mapping calls, or None for plain data."""
     if len(value) != 1:
         return None
     (key,) = value
@@ -77,7 +77,7 @@ def function_name(value: Mapping[str, Any]) -> str | None:
 
 
 def references(value: Any) -> set[str]:
-    """Every logical id, parameter and pseudo parameter named by Ref, Fn::GetAtt or Fn::Sub below `value`."""
+    """Return every logical id, parameter and pseudo parameter that Ref, Fn::GetAtt and Fn::Sub in `value` name."""
     if isinstance(value, list):
         return set().union(*(references(item) for item in value)) if value else set()
     if not isinstance(value, dict):
@@ -139,7 +139,7 @@ _OF_REFERENCES: dict[str, Callable[[Any, Lookups], Any]] = {
     "Fn::Sub": _sub,
     "Fn::If": _if,
 }
-"""Functions whose argument names things of the template."""
+"""Functions whose argument names parameters, resources or conditions."""
 
 _OF_VALUES: dict[str, Callable[..., Any]] = {
     "Fn::Join": lambda separator, parts: separator.join(str(part) for part in parts),
@@ -150,4 +150,4 @@ _OF_VALUES: dict[str, Callable[..., Any]] = {
     "Fn::Or": lambda *held: any(held),
     "Fn::Not": lambda held: not held,
 }
-"""Functions of a list of values, resolved before."""
+"""Functions of a list of resolved values."""

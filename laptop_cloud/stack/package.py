@@ -1,8 +1,8 @@
-"""What `sam package` does: local files go where CloudFormation can read them, and the template says where they are.
+"""Replaces local paths in a template by S3 locations, as `sam package` does.
 
-The bucket is an imaginary one, LOCAL_FILES. A key is the file's path and a hash of its content, so that another content
-is another address, by which CloudFormation knows that a function has changed; and what was packaged stays as it was,
-whatever becomes of the files, so that a rollback finds it.
+The bucket LOCAL_FILES exists only in memory. A key consists of the file's path and a hash of its content. Changed
+content therefore has another location, by which an update notices the change, and a rollback still finds the content
+that was packaged before.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _PATH_PROPERTIES: dict[str, tuple[str, ...]] = {
 
 
 class Package:
-    """The files of one template, whose paths are relative to its folder, `root`."""
+    """The files that one template names, by paths relative to its folder, `root`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._contents: dict[str, bytes] = {}
 
     def packaged(self, source: Mapping[str, Any]) -> dict[str, Any]:
-        """The template with the addresses of what was packaged in place of local paths."""
+        """Return the template with S3 locations in place of local paths."""
         template = copy.deepcopy(dict(source))
         self._replace(template.get("Globals", {}).get("Function", {}), "CodeUri")
         for body in template["Resources"].values():
@@ -42,7 +42,7 @@ class Package:
         return template
 
     def content(self, location: str) -> bytes | None:
-        """A file, or a folder as a zip, by its address or key; None for what was not packaged."""
+        """Return a file's content, or a folder's as a zip, by its location or key; None if it was not packaged."""
         return self._contents.get(location.removeprefix(_PREFIX))
 
     def _replace(self, properties: dict[str, Any], name: str) -> None:
@@ -53,7 +53,7 @@ class Package:
 
     def _add(self, location: str) -> str:
         path = self._root / location
-        # What is not there is refused when something is made of it, not when the template is only read.
+        # A missing file is an error when its resource is made, not when the template is only read.
         content = zipped(path) if path.is_dir() else path.read_bytes() if path.exists() else None
         key = f"{location.removeprefix('./').rstrip('/') or '.'}@{hashlib.sha256(content or b'').hexdigest()[:16]}"
         if content is not None:
@@ -62,7 +62,7 @@ class Package:
 
 
 def zipped(folder: Path) -> bytes:
-    """A folder's files as a zip, the same bytes for the same files."""
+    """Return a folder's files as a zip; the same files give the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):

@@ -1,4 +1,4 @@
-"""The stack: what is there, what it is called, and what references to it mean."""
+"""The stack: the resources that were made, their names, and the values of references to them."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from laptop_cloud.aws.account import REGION, STACK_NAME
+from laptop_cloud.aws.account import REGION
 from laptop_cloud.aws.services import Services
 from laptop_cloud.errors import ResourceError, TemplateError
 from laptop_cloud.stack.intrinsics import Lookups, resolve
 from laptop_cloud.stack.package import LOCAL_FILES
-from laptop_cloud.stack.template import Resource, Template
+from laptop_cloud.stack.template import Resource, Template, as_text
 
 Properties = dict[str, Any]
-"""A resource's properties, every reference resolved."""
+"""A resource's properties with every reference resolved."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A resource that is there: what `Ref` gives, and what `Fn::GetAtt` gives by attribute name."""
+    """A resource that was made: the value of `Ref`, and the values of `Fn::GetAtt` by attribute name."""
 
     ref: str
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
 class Stack(Lookups):
-    """The resources of a template, known to each other.
+    """The resources of a template, which can refer to each other.
 
     Attributes
     ----------
     made
         Logical id -> the resource.
     properties
-        Logical id -> the properties with which it was last made or updated, or was to be.
+        Logical id -> the properties of the last attempt to make or update the resource.
     """
 
     def __init__(self, services: Services, template: Template) -> None:
@@ -46,37 +46,41 @@ class Stack(Lookups):
         self.properties: dict[str, Properties] = {}
 
     def resolve(self, value: Any) -> Any:
-        """`value` with every reference replaced, and API Gateway's addresses by those of this machine."""
+        """Replace every reference in `value`, and API Gateway URLs by URLs on this machine."""
         return self._on_this_machine(resolve(value, self))
 
     def name(self, resource: Resource, property_name: str, properties: Properties, longest: int = 80) -> str:
-        """The template's explicit name, else one as CloudFormation makes it: stack, logical id, something unique."""
+        """Return the resource's explicit name, or a generated one."""
         explicit = properties.get(property_name)
         return str(explicit) if explicit else self.generated_name(resource.logical_id, longest)
 
     def generated_name(self, logical_id: str, longest: int = 80) -> str:
-        """A name in CloudFormation's style; the same at each start, so that logs and notes stay valid."""
-        digest = hashlib.sha256(f"{STACK_NAME}/{logical_id}".encode()).digest()
+        """Generate a name like CloudFormation's, from stack and logical id, which is the same at each start."""
+        stack_name = self.template.stack_name
+        digest = hashlib.sha256(f"{stack_name}/{logical_id}".encode()).digest()
         unique = base64.b32encode(digest).decode()[:12]
-        return f"{f'{STACK_NAME}-{logical_id}'[: longest - 13]}-{unique}"
+        return f"{f'{stack_name}-{logical_id}'[: longest - 13]}-{unique}"
 
     def content(self, resource: Resource, bucket: str, key: str) -> bytes:
-        """The local file that a resource names, or the folder as a zip.
+        """Return the content of a local file that a resource names, or of a local folder as a zip.
 
         Raises
         ------
         ResourceError
-            It does not name a local one, or there is nothing there.
+            The resource names an S3 object, or the file does not exist.
         """
         if bucket != LOCAL_FILES:
-            raise ResourceError(f"{resource.logical_id} names s3://{bucket}/{key}: name a local folder or file.")
+            raise ResourceError(
+                f"{resource.logical_id} names s3://{bucket}/{key}. Name a local file or folder instead."
+            )
         content = self.template.package.content(key)
         if content is None:
-            raise ResourceError(f"{resource.logical_id}: there is no {key.rpartition('@')[0]} beside the template.")
+            path = key.rpartition("@")[0]
+            raise ResourceError(f"{resource.logical_id}: no {path} found in the template's folder.")
         return content
 
     def outputs(self) -> dict[str, str]:
-        """The template's outputs, resolved."""
+        """Return the template's outputs."""
         return {name: str(self.resolve(value)) for name, value in self.template.outputs().items()}
 
     def ref(self, logical_id: str) -> Any:
@@ -85,17 +89,17 @@ class Stack(Lookups):
             return self.made[logical_id].ref
         value = self.template.parameter(logical_id)
         if value is None:
-            raise TemplateError(f"Ref {logical_id}: no such parameter or resource, or its condition is false.")
+            raise TemplateError(f"Ref {logical_id}: unknown parameter or resource, or its condition is false.")
         return value
 
     def attribute(self, logical_id: str, name: str) -> Any:
         """See `laptop_cloud.stack.intrinsics.Lookups`."""
         if logical_id not in self.made:
-            raise TemplateError(f"Fn::GetAtt {logical_id}.{name}: no such resource, or its condition is false.")
+            raise TemplateError(f"Fn::GetAtt {logical_id}.{name}: unknown resource, or its condition is false.")
         attributes = self.made[logical_id].attributes
         if name not in attributes:
             known = ", ".join(sorted(attributes)) or "none"
-            raise TemplateError(f"Fn::GetAtt {logical_id}.{name}: the laptop cloud knows its attributes {known}.")
+            raise TemplateError(f"Fn::GetAtt {logical_id}.{name}: the laptop cloud supports the attributes {known}.")
         return attributes[name]
 
     def condition(self, name: str) -> bool:
@@ -103,14 +107,14 @@ class Stack(Lookups):
         return self.template.condition(name)
 
     def dynamic_reference(self, service: str, reference: str) -> str:
-        """See `laptop_cloud.stack.intrinsics.Lookups`; a secret's text."""
+        """See `laptop_cloud.stack.intrinsics.Lookups`; only secrets are supported."""
         if service != "secretsmanager":
-            raise TemplateError(f"{{{{resolve:{service}:{reference}}}}}: only secretsmanager is known here.")
+            raise TemplateError(f"{{{{resolve:{service}:{reference}}}}}: only secretsmanager is supported.")
         secret_id = reference.removesuffix(":SecretString")
         return str(self.client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"])
 
     def _on_this_machine(self, value: Any) -> Any:
-        """The one place where https://{api}.execute-api.{region}.amazonaws.com becomes http://127.0.0.1:{port}."""
+        """Replace https://{api}.execute-api.{region}.amazonaws.com by http://127.0.0.1:{port}."""
         if isinstance(value, dict):
             return {key: self._on_this_machine(item) for key, item in value.items()}
         if isinstance(value, list):
@@ -122,17 +126,17 @@ class Stack(Lookups):
 
 
 def known_arguments(client: Any, operation: str, properties: dict[str, Any]) -> dict[str, Any]:
-    """Those of a resource's properties that the API operation takes under the same name, in the API's types.
+    """Select the properties that an API operation takes under the same name, converted to the API's types.
 
-    CloudFormation's properties mostly are the operation's arguments, but for a capital letter; numbers and booleans
-    may come as text.
+    Most properties in CloudFormation have the name of an argument, except for its case. Numbers and booleans may be
+    strings.
     """
     plain = {name: value for name, value in properties.items() if name != "Tags"}
     return dict(_typed(plain, _input(client, operation)))
 
 
 def required_arguments(client: Any, operation: str) -> set[str]:
-    """What the API operation cannot do without."""
+    """Return the names of an API operation's required arguments."""
     return set(_input(client, operation).required_members)
 
 
@@ -159,8 +163,3 @@ def _typed(value: Any, shape: Any) -> Any:
     if kind == "string":
         return json.dumps(value) if isinstance(value, (dict, list)) else as_text(value)
     return value
-
-
-def as_text(value: Any) -> str:
-    """A number, boolean or text as CloudFormation writes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)

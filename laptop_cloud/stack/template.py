@@ -1,7 +1,7 @@
-"""template.yaml as the laptop cloud reads it: expanded from SAM, parameters filled in, in creation order. No AWS calls.
+"""Reads a template: expands SAM resources, fills in parameters, orders resources by creation. Makes no AWS calls.
 
 aws-sam-translator expands `AWS::Serverless::*` exactly as AWS does on deployment. It accepts only S3 locations for
-code and definitions, which is where `laptop_cloud.stack.package` puts them.
+code and definitions, so `laptop_cloud.stack.package` runs first and replaces local paths by S3 locations.
 """
 
 from __future__ import annotations
@@ -18,29 +18,32 @@ from typing import Any
 import yaml
 from samtranslator.yaml_helper import intrinsics_multi_constructor
 
-from laptop_cloud.aws.account import PSEUDO_PARAMETERS, REGION
+from laptop_cloud.aws.account import ACCOUNT_ID, REGION
 from laptop_cloud.errors import ParameterError, TemplateError
 from laptop_cloud.stack.intrinsics import Lookups, references, resolve
 from laptop_cloud.stack.package import Package
+
+STACK_NAME = "laptop"
+"""The stack's name by default."""
 
 ParameterValue = str | list[str]
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's C parser, where it is installed: ten times as fast."""
+    """PyYAML's C parser where it is installed, because it is ten times as fast."""
 
 
 _Loader.add_multi_constructor("!", intrinsics_multi_constructor)
 
 
 def read_yaml(text: str) -> Any:
-    """A template's text as plain data, `!Ref` and the like written out as AWS SAM reads them."""
+    """Parse a template's text; short forms such as `!Ref` become their long forms, as in AWS SAM."""
     return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource to be made: its properties still hold intrinsic functions."""
+    """One resource of a template; its properties still contain intrinsic functions."""
 
     logical_id: str
     type: str
@@ -55,42 +58,56 @@ class Template(Lookups):
     package
         The files that the template names, as they were when it was read.
     parameters
-        Parameter name -> value, overrides applied and checked.
+        Parameter name -> value, with overrides applied and checked.
+    stack_name
+        The value of `AWS::StackName`.
     resources
-        Logical id -> resource, those with a false condition left away, in an order in which every resource
-        comes after those it refers to.
+        Logical id -> resource. Resources with a false condition are left out. Each resource comes after those it
+        refers to.
     """
 
-    def __init__(self, document: Mapping[str, Any], package: Package, parameters: Mapping[str, ParameterValue]) -> None:
+    def __init__(
+        self, document: Mapping[str, Any], package: Package, parameters: Mapping[str, ParameterValue], stack_name: str
+    ) -> None:
         self.package = package
         self.parameters = dict(parameters)
+        self.stack_name = stack_name
+        self._pseudo_parameters: dict[str, Any] = {
+            "AWS::AccountId": ACCOUNT_ID,
+            "AWS::Region": REGION,
+            "AWS::StackName": stack_name,
+            "AWS::Partition": "aws",
+            "AWS::URLSuffix": "amazonaws.com",
+            "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{stack_name}/laptop",
+            "AWS::NotificationARNs": [],
+        }
         self._document: dict[str, Any] = self._mapped(document, document.get("Mappings", {}))
         self._check_rules()
         self.resources = self._in_creation_order()
 
     @classmethod
-    def load(cls, path: Path, overrides: Mapping[str, object] | None = None) -> Template:
+    def load(cls, path: Path, overrides: Mapping[str, object] | None = None, stack_name: str = STACK_NAME) -> Template:
         """Read and expand the template at `path`.
 
         Raises
         ------
         TemplateError
-            Not there, not YAML, or refused by aws-sam-translator.
+            The file does not exist, is not a template, or is rejected by aws-sam-translator.
         ParameterError
             See `parameter_values`.
         """
         try:
             source = read_yaml(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise TemplateError(f"There is no template at {path}.") from None
+            raise TemplateError(f"No template found at {path}.") from None
         if not isinstance(source, dict) or not source.get("Resources"):
             raise TemplateError(f"{path} is not a CloudFormation template: it has no Resources.")
         values = parameter_values(source.get("Parameters", {}), overrides or {})
         package = Package(path.resolve().parent)
-        return cls(expand(package.packaged(source), values), package, values)
+        return cls(expand(package.packaged(source), values), package, values, stack_name)
 
     def condition(self, name: str) -> bool:
-        """Whether the condition holds; conditions refer to parameters and other conditions only."""
+        """Return whether a condition is true; conditions can refer only to parameters and other conditions."""
         try:
             expression = self._document["Conditions"][name]
         except KeyError:
@@ -98,30 +115,30 @@ class Template(Lookups):
         return bool(resolve(expression, self))
 
     def parameter(self, name: str) -> Any:
-        """Value of a parameter or pseudo parameter; None when there is none of that name."""
-        return self.parameters.get(name, PSEUDO_PARAMETERS.get(name))
+        """Return the value of a parameter or pseudo parameter, or None if it does not exist."""
+        return self.parameters.get(name, self._pseudo_parameters.get(name))
 
     def ref(self, logical_id: str) -> Any:
-        """See `intrinsics.Lookups`; in conditions CloudFormation allows references to parameters only."""
+        """See `laptop_cloud.stack.intrinsics.Lookups`."""
         value = self.parameter(logical_id)
         if value is None:
-            raise TemplateError(f"A condition refers to {logical_id}, which is no parameter.")
+            raise TemplateError(f"A condition refers to {logical_id}, which is not a parameter.")
         return value
 
     def attribute(self, logical_id: str, name: str) -> Any:
         """See `laptop_cloud.stack.intrinsics.Lookups`."""
-        raise TemplateError(f"A condition refers to {logical_id}.{name}: conditions may name parameters only.")
+        raise TemplateError(f"A condition refers to {logical_id}.{name}: conditions can refer only to parameters.")
 
     def dynamic_reference(self, service: str, reference: str) -> str:
         """See `laptop_cloud.stack.intrinsics.Lookups`."""
-        raise TemplateError("A condition holds a dynamic reference: CloudFormation does not resolve those there.")
+        raise TemplateError("A condition contains a dynamic reference, which CloudFormation does not resolve there.")
 
     def outputs(self) -> dict[str, Any]:
-        """Output name -> its unresolved value, those with a false condition left away."""
+        """Return output name -> unresolved value, without outputs whose condition is false."""
         return {name: output["Value"] for name, output in self._wanted("Outputs").items()}
 
     def _mapped(self, value: Any, maps: Mapping[str, Any]) -> Any:
-        """`value` with what Fn::FindInMap finds in its place: mappings, too, know parameters only."""
+        """Replace each Fn::FindInMap by the value it finds; its keys can refer only to parameters."""
         if isinstance(value, list):
             return [self._mapped(item, maps) for item in value]
         if not isinstance(value, dict):
@@ -132,10 +149,10 @@ class Template(Lookups):
         try:
             return maps[name][first][second]
         except KeyError:
-            raise TemplateError(f"The template's mappings have no {name}, {first}, {second}.") from None
+            raise TemplateError(f"The template's Mappings have no entry {name}, {first}, {second}.") from None
 
     def _check_rules(self) -> None:
-        """Rules: what CloudFormation demands of parameters that belong together."""
+        """Check the template's Rules, which restrict combinations of parameters."""
         for name, rule in self._document.get("Rules", {}).items():
             if "RuleCondition" in rule and not resolve(rule["RuleCondition"], self):
                 continue
@@ -156,7 +173,7 @@ class Template(Lookups):
         }
 
     def _wanted(self, section: str) -> dict[str, Mapping[str, Any]]:
-        """A section's entries, those with a false condition left away."""
+        """Return a section's entries without those whose condition is false."""
         entries = self._document.get(section, {}).items()
         return {name: body for name, body in entries if "Condition" not in body or self.condition(body["Condition"])}
 
@@ -171,59 +188,65 @@ def expand(packaged: Mapping[str, Any], values: Mapping[str, ParameterValue], re
     Raises
     ------
     TemplateError
-        Aws-sam-translator refuses the template; its reasons are in the message.
+        The translator rejects the template; the message gives its reasons.
     """
-    # Here, because they take seconds, which only an expansion needs.
+    # Imported here because these imports take seconds, and only an expansion needs them.
     from samtranslator.model.exceptions import InvalidDocumentException
     from samtranslator.parser.parser import Parser
     from samtranslator.translator.translator import Translator
 
     texts = {name: ",".join(value) if isinstance(value, list) else value for name, value in values.items()}
-    logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it warns that AWS's own feature toggles are not here
+    logging.getLogger("samtranslator").setLevel(
+        logging.ERROR
+    )  # it warns that AWS's internal feature toggles are missing
     try:
-        # The translator asks the session for its region and for nothing else. The empty mapping: names of AWS managed
-        # policies are found in the list that it brings along.
+        # The translator reads only the session's region. The empty mapping makes it look up the names of AWS managed
+        # policies in its own list.
         session = SimpleNamespace(region_name=region)
         return dict(Translator({}, Parser(), boto_session=session).translate(packaged, texts))
     except InvalidDocumentException as error:
         reasons = "; ".join(cause.message for cause in error.causes)
-        raise TemplateError(f"aws-sam-translator refuses the template: {reasons}") from error
+        raise TemplateError(f"aws-sam-translator rejects the template: {reasons}") from error
 
 
 def parameter_values(declared: Mapping[str, Any], overrides: Mapping[str, object]) -> dict[str, ParameterValue]:
-    """Every declared parameter with its value, the override if there is one, else the default: a text, and a list of
-    texts for CommaDelimitedList and List<...> types.
+    """Return the value of every declared parameter: its override or its default.
+
+    Returns
+    -------
+    Parameter name -> a string, or a list of strings for CommaDelimitedList and List<...> types.
 
     Raises
     ------
     ParameterError
-        An override is not declared, a parameter has no value, or a value breaks a rule
+        An override is not declared, a parameter has no value, or a value violates a constraint
         (AllowedValues, AllowedPattern, MinValue, MaxValue, or Type Number).
     """
     unknown = sorted(set(overrides) - set(declared))
     if unknown:
         known = ", ".join(sorted(declared)) or "none"
-        raise ParameterError(f"No such parameter: {', '.join(unknown)}. The template declares: {known}.")
+        raise ParameterError(f"Unknown parameter: {', '.join(unknown)}. The template declares: {known}.")
     return {name: _value(name, rules, overrides) for name, rules in declared.items()}
 
 
 def _value(name: str, rules: Mapping[str, Any], overrides: Mapping[str, object]) -> ParameterValue:
     if name not in overrides and "Default" not in rules:
-        raise ParameterError(f"Parameter {name} has no default: give it a value, for example {{{name!r}: '...'}}.")
-    value, kind = _text(overrides.get(name, rules.get("Default"))), str(rules.get("Type", "String"))
+        raise ParameterError(f"Parameter {name} has no default. Set it, for example with --parameter {name}=VALUE.")
+    value, kind = as_text(overrides.get(name, rules.get("Default"))), str(rules.get("Type", "String"))
     parts = [part.strip() for part in value.split(",")] if "List" in kind else [value]
     for part in parts:
-        if broken := _broken_rule(part, kind, rules):
-            raise ParameterError(f"Parameter {name}={part!r} {broken}.")
+        if violation := _violation(part, kind, rules):
+            raise ParameterError(f"Parameter {name}={part!r} {violation}.")
     return parts if "List" in kind else value
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """Return a scalar as CloudFormation writes it: booleans in lower case."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _broken_rule(value: str, kind: str, rules: Mapping[str, Any]) -> str | None:
-    allowed = [_text(choice) for choice in rules.get("AllowedValues", [])]
+def _violation(value: str, kind: str, rules: Mapping[str, Any]) -> str | None:
+    allowed = [as_text(choice) for choice in rules.get("AllowedValues", [])]
     if allowed and value not in allowed:
         return f"is not one of {', '.join(allowed)}"
     if "AllowedPattern" in rules and re.fullmatch(str(rules["AllowedPattern"]), value) is None:

@@ -24,6 +24,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "glue")]
 
+from demo import STACK_NAME  # noqa: E402
 from demo.plan import Plan, generated_plan  # noqa: E402
 from demo.run import register  # noqa: E402
 from demo.verify import Messages, compare, drain, expected_ids  # noqa: E402
@@ -82,7 +83,7 @@ def one_tick(plan: Plan, functions: int, limit: int, usage: Usage) -> dict[str, 
     """One tick over the plan's providers; the dispatcher reads a limit of `limit` functions."""
     with (
         tempfile.TemporaryDirectory(prefix="light-bench-") as folder,
-        LaptopCloud(ROOT / "template.yaml", workdir=folder, concurrency=functions) as cloud,
+        LaptopCloud(ROOT / "template.yaml", None, folder, STACK_NAME, concurrency=functions) as cloud,
     ):
         object.__setattr__(hooks.hooks(), "concurrency", lambda: limit)
         bucket, _, prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")

@@ -1,10 +1,9 @@
-"""What `make up` says, and what CloudFormation and CloudWatch Logs answer."""
+"""`make up`: the summary of a tick, and the folders of `make up` and `make run`."""
 
 from __future__ import annotations
 
-from demo.up import describe, told
-from laptop_cloud.aws.account import STACK_NAME
-from laptop_cloud.cloud import LaptopCloud
+from demo.__main__ import RUN_WORKDIR, parser
+from demo.up import summarize_tick
 
 REPORT = {
     "providers": 7,
@@ -18,38 +17,23 @@ REPORT = {
 }
 
 
-def test_a_tick_is_a_sentence() -> None:
-    assert told(REPORT) == (
-        "Of 7 providers 4 were due: 2 started, 1 deferred, 1 failed starts, 1 entries refused. a b: is no name"
+def test_a_tick_is_summarized_in_a_sentence() -> None:
+    assert summarize_tick(REPORT) == (
+        "4 of 7 providers were due: 2 started, 1 deferred, 1 failed starts, 1 entries rejected. a b: is no name"
     )
     quiet = {**REPORT, "due": 0, "started": 0, "deferred": 0, "failed_starts": 0, "rejected": 0}
-    assert told({**quiet, "rejected_providers": []}) == "Of 7 providers 0 were due: 0 started."
+    assert summarize_tick({**quiet, "rejected_providers": []}) == "0 of 7 providers were due: 0 started."
 
 
-def test_what_another_function_returns_is_shown_as_it_is() -> None:
-    assert told({"event": "x"}) == '{"event": "x"}'
+def test_the_result_of_another_function_is_shown_as_json() -> None:
+    assert summarize_tick({"event": "x"}) == '{"event": "x"}'
 
 
-def test_the_endpoint_and_every_output_are_told(cloud: LaptopCloud) -> None:
-    said = describe(cloud)
-    assert f"AWS_ENDPOINT_URL={cloud.endpoint} " in said
-    assert "list-stack-resources --stack-name glue-fanout-dev" in said
-    for value in cloud.outputs.values():
-        assert value in said
+def test_make_run_has_its_own_folder() -> None:
+    workdir = parser().parse_args(["up"]).workdir
+    assert workdir != RUN_WORKDIR
+    assert RUN_WORKDIR.name not in ("logs", "functions")  # which a cloud that starts in the other folder empties
 
 
-def test_cloudformation_lists_what_was_made(cloud: LaptopCloud) -> None:
-    listed = cloud.client("cloudformation").list_stack_resources(StackName=STACK_NAME)["StackResourceSummaries"]
-    found = {entry["LogicalResourceId"]: (entry["ResourceType"], entry["PhysicalResourceId"]) for entry in listed}
-    assert found["Job"] == ("AWS::Glue::Job", "job-test")
-    assert found["Messages"] == ("AWS::SQS::Queue", cloud.outputs["QueueUrl"])
-
-
-def test_what_a_function_prints_is_in_cloudwatch_logs(cloud: LaptopCloud) -> None:
-    name, logs = cloud.physical_id("EchoFunction"), cloud.client("logs")
-    cloud.client("lambda").invoke(FunctionName=name, Payload=b"{}")
-    group = f"/aws/lambda/{name}"
-    (stream,) = logs.describe_log_streams(logGroupName=group)["logStreams"]
-    events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
-    assert "echo was here" in [event["message"] for event in events]
-    assert f"/{name}[$LATEST]" in stream["logStreamName"]
+def test_make_up_names_the_stack_as_samconfig_does() -> None:
+    assert parser().parse_args(["up"]).stack_name == "glue-fanout-dev"

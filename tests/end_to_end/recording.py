@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from demo import STACK_NAME
 from demo.table import TABLE, deploy_with_table
 from fanout.adapters import DynamoLedger
 from fanout.runs import Lease
@@ -53,7 +54,7 @@ class Recording:
 
     @property
     def template(self) -> Template:
-        return Template.load(ROOT / "template.yaml", {**PARAMETERS, **self.source})
+        return Template.load(ROOT / "template.yaml", {**PARAMETERS, **self.source}, STACK_NAME)
 
     def physical_id(self, logical_id: str) -> str:
         return str(self.state["physical_ids"][logical_id])
@@ -114,7 +115,7 @@ def record(folder: Path, drivers: Drivers) -> None:
     """Bring the prod profile up, let every kind of run happen, and write down what came of it."""
     work = folder / "work"
     around = call_log(folder / "api_calls.jsonl")
-    with LaptopCloud(ROOT / "template.yaml", PARAMETERS, workdir=work, drivers=drivers, around=around) as cloud:
+    with LaptopCloud(ROOT / "template.yaml", PARAMETERS, work, STACK_NAME, drivers=drivers, around=around) as cloud:
         api, s3 = ConfigApi(cloud), cloud.client("s3")
         bucket = cloud.outputs["DataBucketName"]
         objects = {
@@ -142,7 +143,7 @@ def record(folder: Path, drivers: Drivers) -> None:
         state = {
             "key": api.headers["x-api-key"],
             "source": source,
-            "physical_ids": {name: cloud.physical_id(name) for name in cloud._up()[1].made},
+            "physical_ids": {name: cloud.physical_id(name) for name in cloud._running()[1].made},
             "ticks": answers,
             **_dump(cloud, bucket),
         }

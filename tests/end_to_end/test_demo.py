@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], int]:
     workdir = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "demo", "--workdir", str(workdir), "run", "--rows", "1500"]
+    command = [sys.executable, "-m", "demo", "run", "--workdir", str(workdir), "--rows", "1500"]
     done = children.run(command, cwd=ROOT)
     assert (workdir / "report.json").exists(), done.stdout + done.stderr
     return done.stdout, json.loads((workdir / "report.json").read_text()), done.returncode
@@ -74,7 +74,7 @@ def test_every_provider_is_shown_before_anything_is_started(run: tuple[str, dict
     lines = [re.sub(r"^\s*[\d.]+ s  ", "", line) for line in output.splitlines()]
     shown = [line.split()[1] for line in lines[: len(report["providers"])] if line.startswith("start: ")]
     assert sorted(shown) == sorted(report["providers"])
-    assert any(line.startswith("the laptop cloud is up") for line in lines[len(shown) :])
+    assert any(line.startswith("the laptop cloud is running") for line in lines[len(shown) :])
 
 
 def test_a_fault_makes_the_run_fail(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_fault_makes_the_run_fail(tmp_path: Path) -> None:
     folder = tmp_path / "log" / "provider=a"
     folder.mkdir(parents=True)
     (folder / "x.json.gz").write_bytes(gzip.compress(b'{"no": "change"}\n'))
-    command = [sys.executable, "-m", "demo", "--workdir", str(tmp_path / "w"), "run"]
+    command = [sys.executable, "-m", "demo", "run", "--workdir", str(tmp_path / "w")]
     command += ["--change-log", str(tmp_path / "log")]
     done = children.run(command, cwd=ROOT)
     assert done.returncode == 1, done.stdout + done.stderr

@@ -149,7 +149,7 @@ def test_a_new_version_of_the_library_is_used_after_an_update_and_the_old_one_af
 
     project.edit("fanout_job/messages.py", 'f"second.{operation}"', 'f"third.{operation}"')
     project.add_a_resource_that_is_refused()
-    with pytest.raises(ResourceError, match=r"TooSmall .* was refused.*rolled back"):
+    with pytest.raises(ResourceError, match=r"TooSmall .* could not be made.*rolled back"):
         project.cloud.update()
     assert project.library() == second
     assert project.sent_type() == "second.insert"

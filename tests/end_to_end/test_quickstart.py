@@ -27,7 +27,7 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def cloud_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The file of a laptop cloud that `python -m demo up`, which is what `make up` calls, keeps up."""
     tmp_path = tmp_path_factory.mktemp("cloud")
-    command = [sys.executable, "-m", "demo", "--workdir", str(tmp_path), "up", "--port", "0"]
+    command = [sys.executable, "-m", "demo", "up", "--workdir", str(tmp_path), "--port", "0"]
     with (tmp_path / "up.txt").open("wb") as said:
         up = Child(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
         try:

@@ -18,7 +18,7 @@ ORDERS = ROOT / "tests/data/orders"
 
 
 def run(workdir: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    command = [sys.executable, "-m", "demo", "--workdir", str(workdir), "run", "--job", "standardize", *arguments]
+    command = [sys.executable, "-m", "demo", "run", "--workdir", str(workdir), "--job", "standardize", *arguments]
     done = children.run(command, cwd=ROOT)
     assert (workdir / "report.json").exists(), done.stdout + done.stderr
     return done.returncode, json.loads((workdir / "report.json").read_text()), done.stdout

@@ -1,4 +1,4 @@
-"""A laptop cloud of a small template, one for each file of tests (moto's state is the process's)."""
+"""A laptop cloud of a small template, one for each file of tests, because moto's state is global."""
 
 from __future__ import annotations
 

@@ -447,7 +447,7 @@ def main(kind: str) -> None:
         from laptop_cloud.aws import job_runs, repairs
         from laptop_cloud.aws.repairs.hooks import Hooks, connect
 
-        job_runs.let_runs_be_real()
+        job_runs.use_real_runs()
         repairs.apply_all()
         noted = (HOOKS.invoke_function, HOOKS.job_run_started, HOOKS.stop_job_run, HOOKS.execution_changed)
         connect(Hooks(*noted, HOOKS.principal, HOOKS.concurrency))

@@ -1,4 +1,4 @@
-"""The HTTP listener does what API Gateway does in front of a function."""
+"""The HTTP listener behaves as API Gateway in front of a function."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def request(url: str, key: str | None, method: str = "GET", body: bytes | None =
 
 
 @pytest.mark.parametrize("wrong", [None, "", "x" * 40])
-def test_without_the_key_of_the_stage_nothing_is_reached(cloud: LaptopCloud, wrong: str | None) -> None:
+def test_a_request_without_a_key_of_the_stage_is_rejected(cloud: LaptopCloud, wrong: str | None) -> None:
     assert request(f"{cloud.outputs['ApiUrl']}/things", wrong)[:2] == (403, {"message": "Forbidden"})
 
 
-def test_a_key_that_is_in_no_usage_plan_of_the_stage_is_no_use(cloud: LaptopCloud) -> None:
+def test_a_key_without_a_usage_plan_of_the_stage_is_rejected(cloud: LaptopCloud) -> None:
     gateway = cloud.client("apigateway")
     other = gateway.create_api_key(name="other", enabled=True, value="o" * 40)
     assert request(f"{cloud.outputs['ApiUrl']}/things", "o" * 40)[0] == 403
@@ -61,7 +61,7 @@ def test_the_function_gets_the_proxy_event_of_a_rest_api(cloud: LaptopCloud) -> 
     assert context["identity"]["apiKeyId"] == cloud.physical_id("ApiKey")
 
 
-def test_an_unknown_path_or_stage_is_answered_as_api_gateway_does(cloud: LaptopCloud) -> None:
+def test_an_unknown_path_or_stage_gets_api_gateway_s_response(cloud: LaptopCloud) -> None:
     stage = cloud.outputs["ApiUrl"]
     missing = (403, {"message": "Missing Authentication Token"})
     assert request(f"{stage}/", key(cloud))[:2] == missing
@@ -69,7 +69,7 @@ def test_an_unknown_path_or_stage_is_answered_as_api_gateway_does(cloud: LaptopC
     assert request(f"{stage.removesuffix('/test')}/prod/things", key(cloud))[:2] == (403, {"message": "Forbidden"})
 
 
-def test_a_function_that_fails_is_a_bad_gateway(cloud: LaptopCloud) -> None:
+def test_a_failed_function_is_a_bad_gateway(cloud: LaptopCloud) -> None:
     client, name = cloud.client("lambda"), cloud.physical_id("EchoFunction")
     client.update_function_configuration(FunctionName=name, Handler="echo.nothing")
     try:
@@ -81,5 +81,5 @@ def test_a_function_that_fails_is_a_bad_gateway(cloud: LaptopCloud) -> None:
         client.update_function_configuration(FunctionName=name, Handler="echo.handler")
 
 
-def test_the_address_in_the_template_is_that_of_this_machine(cloud: LaptopCloud) -> None:
+def test_the_url_in_an_output_is_on_this_machine(cloud: LaptopCloud) -> None:
     assert cloud.outputs["ApiUrl"].startswith("http://127.0.0.1:")

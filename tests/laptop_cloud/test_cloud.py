@@ -1,4 +1,4 @@
-"""The cloud as a whole: what it makes, that it can be found, and that nothing of it is left behind."""
+"""The cloud as a whole: its resources, its state file, and the end of its processes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from demo.invoke import invoke, running_state, runs_here
 from laptop_cloud.aws.account import aws_client
 from laptop_cloud.cloud import LaptopCloud
-from laptop_cloud.errors import LaptopCloudError, ResourceError
+from laptop_cloud.errors import LaptopCloudError, NotRunningError, ResourceError
+from laptop_cloud.invoke import invoke, running_state, runs_here
 from tests.harness.children import Child, alive, descendants
 from tests.harness.waiting import eventually
 
@@ -25,7 +25,7 @@ from .conftest import FIXTURES
 ROOT = Path(__file__).parents[2]
 
 
-def test_what_the_template_declares_is_there(cloud: LaptopCloud) -> None:
+def test_resources_have_the_properties_of_the_template(cloud: LaptopCloud) -> None:
     job = cloud.client("glue").get_job(JobName="job-test")["Job"]
     assert (job["Timeout"], job["ExecutionProperty"], job["GlueVersion"]) == (600, {"MaxConcurrentRuns": 1}, "6.0")
     table = cloud.client("dynamodb").describe_table(TableName=cloud.physical_id("Table"))["Table"]
@@ -36,26 +36,26 @@ def test_what_the_template_declares_is_there(cloud: LaptopCloud) -> None:
     assert (function["Timeout"], function["MemorySize"]) == (1, 256)
 
 
-def test_the_script_of_a_job_is_uploaded_byte_for_byte(cloud: LaptopCloud) -> None:
+def test_the_script_of_a_job_is_uploaded_unchanged(cloud: LaptopCloud) -> None:
     location = cloud.client("glue").get_job(JobName="job-test")["Job"]["Command"]["ScriptLocation"]
     bucket, _, key = location.removeprefix("s3://").partition("/")
     body = cloud.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     assert body == (FIXTURES / "jobs" / "job.py").read_bytes()
 
 
-def test_substitutions_are_put_into_the_definition(cloud: LaptopCloud) -> None:
+def test_substitutions_are_applied_to_the_definition(cloud: LaptopCloud) -> None:
     machine = cloud.client("stepfunctions").describe_state_machine(stateMachineArn=cloud.outputs["MachineArn"])
     definition = json.loads(machine["definition"])
     assert definition["States"]["Run Job"]["Parameters"]["JobName"] == "job-test"
-    assert machine["name"] == "glue-fanout-dev-Machine-" + machine["name"].rpartition("-")[2]
+    assert machine["name"] == "laptop-Machine-" + machine["name"].rpartition("-")[2]
 
 
-def test_describe_stacks_gives_the_outputs(cloud: LaptopCloud) -> None:
+def test_describe_stacks_returns_the_outputs(cloud: LaptopCloud) -> None:
     (stack,) = cloud.client("cloudformation").describe_stacks()["Stacks"]
     assert {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]} == cloud.outputs
 
 
-def test_a_tick_gives_the_schedule_its_time(cloud: LaptopCloud) -> None:
+def test_a_tick_passes_the_scheduled_time(cloud: LaptopCloud) -> None:
     returned = cloud.tick(datetime(2026, 11, 22, 7, 30, tzinfo=UTC))
     assert returned["event"] == {"scheduled_at": "2026-11-22T07:30:00Z"}
 
@@ -64,22 +64,27 @@ def test_invoke_finds_the_running_cloud(cloud: LaptopCloud) -> None:
     answer = invoke("EchoFunction", {"by": "hand"}, FIXTURES / "template.yaml", cloud.workdir)
     assert answer.result["event"] == {"by": "hand"}
     assert answer.result["environment"]["COLOUR"] == "test-green"
-    with pytest.raises(ResourceError, match="makes no function Nope; it makes EchoFunction, SlowFunction"):
+    with pytest.raises(ResourceError, match=r"has no function Nope\. It has EchoFunction, SlowFunction"):
         invoke("Nope", {}, FIXTURES / "template.yaml", cloud.workdir)
 
 
-def test_a_second_cloud_in_one_process_is_refused(cloud: LaptopCloud, tmp_path: Path) -> None:
-    with pytest.raises(LaptopCloudError, match="already up"):
+def test_without_a_running_cloud_invoke_says_how_to_start_one(tmp_path: Path) -> None:
+    with pytest.raises(NotRunningError, match=rf"No laptop cloud is running in {tmp_path}"):
+        invoke("EchoFunction", {}, FIXTURES / "template.yaml", tmp_path)
+
+
+def test_a_second_cloud_in_one_process_is_rejected(cloud: LaptopCloud, tmp_path: Path) -> None:
+    with pytest.raises(LaptopCloudError, match="already running"):
         LaptopCloud(FIXTURES / "template.yaml", workdir=tmp_path).start()
-    assert cloud.client("sqs").list_queues()["QueueUrls"]  # and the first one is none the worse for it
+    assert cloud.client("sqs").list_queues()["QueueUrls"]  # the first one still works
 
 
 @pytest.mark.spark
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks at processes through /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_whatever_ends_it_no_process_is_left_behind(tmp_path: Path, how: signal.Signals) -> None:
-    command = [sys.executable, "-m", "demo", "--template", str(FIXTURES / "template.yaml")]
-    command += ["--workdir", str(tmp_path), "up", "--port", "0", "--speed", "900"]
+def test_no_process_outlives_the_command(tmp_path: Path, how: signal.Signals) -> None:
+    command = [sys.executable, "-m", "laptop_cloud", "up", "--template", str(FIXTURES / "template.yaml")]
+    command += ["--workdir", str(tmp_path), "--port", "0", "--speed", "900"]
     with Child(command, cwd=ROOT, stdout=subprocess.DEVNULL) as up:
         started: set[int] = set()
         eventually(lambda: (tmp_path / "cloud.json").exists() or up.poll() is not None, "the laptop cloud")
@@ -88,11 +93,11 @@ def test_whatever_ends_it_no_process_is_left_behind(tmp_path: Path, how: signal.
         glue.start_job_run(JobName="job-test", Arguments={"--mode": "sleep"})
 
         # The function that the schedule invokes, and a driver with its JVM.
-        def all_there() -> bool:
+        def all_started() -> bool:
             started.update(descendants(up.pid))
             return len(started) >= 3
 
-        eventually(all_there, lambda: f"three processes beside {started}")
+        eventually(all_started, lambda: f"three processes, found {started}")
         assert running_state(tmp_path)["pid"] == up.pid
         started |= descendants(up.pid)
         os.kill(up.pid, how)
@@ -113,7 +118,7 @@ def test_whatever_ends_it_no_process_is_left_behind(tmp_path: Path, how: signal.
         ("slow.py", True),
     ],
 )
-def test_a_package_built_for_another_python_or_system_is_not_invoked(tmp_path: Path, module: str, runs: bool) -> None:
+def test_a_package_built_for_another_python_or_system_is_not_used(tmp_path: Path, module: str, runs: bool) -> None:
     (tmp_path / "fast").mkdir()
     (tmp_path / "fast" / module).write_bytes(b"")
 

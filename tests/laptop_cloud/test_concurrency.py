@@ -1,4 +1,4 @@
-"""The account's Lambda concurrency: so many invocations at once, and no more; and how many processes are kept."""
+"""The account's Lambda concurrency, and the number of processes that are kept."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def take(cloud: LaptopCloud, queue: str) -> None:
 
 @contextmanager
 def running(cloud: LaptopCloud, *functions: str) -> Iterator[None]:
-    """These functions run until the block is left."""
+    """Keep these functions running inside the block."""
     threads = [threading.Thread(target=invoke, args=(cloud, name, {"hold": True})) for name in functions]
     for thread in threads:
         thread.start()
@@ -55,7 +55,7 @@ def running(cloud: LaptopCloud, *functions: str) -> Iterator[None]:
             thread.join()
 
 
-def test_above_the_account_s_concurrency_lambda_throttles_whatever_the_function(cloud: LaptopCloud) -> None:
+def test_above_the_account_s_concurrency_lambda_throttles_every_function(cloud: LaptopCloud) -> None:
     client = cloud.client("lambda")
     with running(cloud, "One", "Two"), pytest.raises(client.exceptions.TooManyRequestsException) as throttled:
         invoke(cloud, "Three", {})
@@ -63,7 +63,7 @@ def test_above_the_account_s_concurrency_lambda_throttles_whatever_the_function(
     assert invoke(cloud, "Three", {})
 
 
-def test_a_state_machine_is_told_by_the_error_s_name(cloud: LaptopCloud) -> None:
+def test_a_state_machine_can_catch_the_throttling_error(cloud: LaptopCloud) -> None:
     states, arn = cloud.client("stepfunctions"), cloud.physical_id("Machine")
     with running(cloud, "One", "Two"):
         states.start_execution(stateMachineArn=arn, name="throttled")
@@ -73,12 +73,12 @@ def test_a_state_machine_is_told_by_the_error_s_name(cloud: LaptopCloud) -> None
     assert [json.loads(execution["output"]) for execution in cloud.executions()] == ["throttled", "ran"]
 
 
-def test_an_api_answers_500_for_a_function_that_is_throttled(cloud: LaptopCloud) -> None:
+def test_an_api_returns_500_for_a_throttled_function(cloud: LaptopCloud) -> None:
     with running(cloud, "Two", "Three"), pytest.raises(urllib.error.HTTPError, match="500"):
         urllib.request.urlopen(cloud.outputs["Url"], timeout=HANG_SECONDS)  # noqa: S310 - own URL
 
 
-def test_an_asynchronous_invocation_waits_until_there_is_room(cloud: LaptopCloud) -> None:
+def test_an_asynchronous_invocation_waits_while_it_is_throttled(cloud: LaptopCloud) -> None:
     with running(cloud, "One", "Two"):
         cloud.client("lambda").invoke(
             FunctionName=cloud.physical_id("Three"), InvocationType="Event", Payload=b'{"hold": false}'
@@ -86,14 +86,14 @@ def test_an_asynchronous_invocation_waits_until_there_is_room(cloud: LaptopCloud
     take(cloud, "Held")
 
 
-def test_idle_processes_are_kept_up_to_a_number_and_the_one_idle_longest_makes_room(
+def test_idle_processes_are_kept_up_to_a_limit_then_the_one_idle_longest_ends(
     cloud: LaptopCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = {name: invoke(cloud, name, {}) for name in ("One", "Two", "Three")}
-    assert {name: invoke(cloud, name, {}) for name in first} == first, "more are kept than may be busy at once"
+    assert {name: invoke(cloud, name, {}) for name in first} == first, "more are kept than can be busy at once"
 
     monkeypatch.setattr(functions, "KEPT_PROCESSES", len(cloud.processes()))
     with running(cloud, "One", "One"):  # one of which is new
         assert len(cloud.processes()) == functions.KEPT_PROCESSES
     assert invoke(cloud, "Three", {}) == first["Three"]
-    assert invoke(cloud, "Two", {}) != first["Two"], "it was idle longest"
+    assert invoke(cloud, "Two", {}) != first["Two"], "it had been idle longest"

@@ -1,4 +1,4 @@
-"""A custom resource is made by its function, which gets CloudFormation's event and answers to its ResponseURL."""
+"""A custom resource is made by its function, which gets CloudFormation's event and responds to its ResponseURL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
         yield up
 
 
-def test_ref_and_getatt_are_what_the_function_answered(cloud: LaptopCloud) -> None:
+def test_ref_and_getatt_return_the_function_s_response(cloud: LaptopCloud) -> None:
     assert cloud.outputs["Thing"] == "made-by-hand"
     assert cloud.outputs["ThingNames"] == "a+b"
 
@@ -34,7 +34,7 @@ def test_the_function_gets_the_event_of_cloudformation(cloud: LaptopCloud) -> No
     assert event == {
         "RequestType": "Create",
         "ServiceToken": token,
-        "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/glue-fanout-dev/laptop",
+        "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/laptop/laptop",
         "LogicalResourceId": "Thing",
         "ResourceType": "Custom::Thing",
         "ResourceProperties": {
@@ -62,7 +62,7 @@ def test_a_published_version_and_its_alias_reach_the_function(cloud: LaptopCloud
 
 
 def version_seen(cloud: LaptopCloud, **named: str) -> str:
-    """The version that the handler was told it is."""
+    """Return the version that the handler sees in its context."""
     payload = json.dumps({"ResourceProperties": {"How": "version"}}).encode()
     return str(json.loads(cloud.client("lambda").invoke(Payload=payload, **named)["Payload"].read()))
 
@@ -71,7 +71,7 @@ def test_a_schedule_reaches_the_published_version(cloud: LaptopCloud) -> None:
     assert cloud.tick() == "1"
 
 
-def test_an_event_that_a_version_could_not_handle_names_the_version(cloud: LaptopCloud) -> None:
+def test_a_failed_event_of_a_version_names_the_version(cloud: LaptopCloud) -> None:
     payload = json.dumps({"ResourceProperties": {"How": "crash"}}).encode()
     cloud.client("lambda").invoke(FunctionName=cloud.outputs["Alias"], InvocationType="Event", Payload=payload)
     received = cloud.client("sqs").receive_message(QueueUrl=cloud.physical_id("Undelivered"), WaitTimeSeconds=10)

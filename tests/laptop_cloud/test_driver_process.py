@@ -1,4 +1,4 @@
-"""What a Spark driver of the laptop cloud does differently from Spark."""
+"""The differences between the laptop cloud's Spark driver and Spark."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from laptop_cloud.aws.driver_process import arrow_without_pandas
 
 @pytest.fixture
 def no_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment as `make run` installs it."""
+    """An environment without pandas."""
 
     def missing() -> None:
         raise PySparkImportError(errorClass="PACKAGE_NOT_INSTALLED", messageParameters={})
@@ -28,7 +28,7 @@ def test_map_in_arrow_runs_without_pandas(no_pandas: None) -> None:
     assert functions.require_minimum_pandas_version() is None
 
 
-def test_with_pandas_spark_asks_for_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_pandas_spark_checks_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(functions, "require_minimum_pandas_version", utils.require_minimum_pandas_version)
     arrow_without_pandas()
 

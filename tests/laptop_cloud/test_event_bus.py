@@ -39,17 +39,17 @@ def test_a_matching_rule_sends_the_whole_event_to_its_function() -> None:
         rule({}),
     ],
 )
-def test_any_other_rule_sends_nothing(other: Any) -> None:
+def test_other_rules_send_nothing(other: Any) -> None:
     assert delivered(other) == []
 
 
-def test_a_target_with_its_own_input_gets_that() -> None:
+def test_a_target_with_its_own_input_gets_that_input() -> None:
     target = {"Arn": "arn:aws:lambda:us-east-1:1:function:f", "Input": '{"own": true}'}
     assert delivered(rule({"source": ["aws.states"]}, target)) == [(target["Arn"], {"own": True})]
 
 
 @pytest.mark.parametrize("more", [{"Arn": "arn:aws:sns:us-east-1:1:t"}, {"InputPath": "$.detail"}])
-def test_a_target_that_is_not_known_here_is_an_error_not_a_silence(more: dict[str, Any]) -> None:
+def test_an_unsupported_target_is_an_error(more: dict[str, Any]) -> None:
     target = {"Arn": "arn:aws:lambda:us-east-1:1:function:f", **more}
     with pytest.raises(LaptopCloudError, match="Rule r"):
         delivered(rule({"source": ["aws.states"]}, target))

@@ -1,4 +1,4 @@
-"""A bucket's events reach a queue, and the queue's messages a function, in batches that may fail in part."""
+"""A bucket's events reach a queue, and the queue's messages a function, in batches that can partly fail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEMPLATE = FIXTURES / "event_sources" / "template.yaml"
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
     workdir = tmp_path_factory.mktemp("sources")
     with LaptopCloud(TEMPLATE, workdir=workdir, around=call_log(workdir / "api_calls.jsonl")) as up:
-        taken(up, "s3:TestEvent")  # the first message tells that notifications are on
+        taken(up, "s3:TestEvent")  # S3's first message, when notifications are configured
         yield up
 
 
@@ -32,7 +32,7 @@ def send(cloud: LaptopCloud, *bodies: str) -> None:
 
 
 def taken(cloud: LaptopCloud, last: str, queue: str = "Taken") -> list[Any]:
-    """What arrives in a queue, up to the message that holds the text `last`."""
+    """Return the messages of a queue, up to the one that contains the text `last`."""
     sqs, url, found = cloud.client("sqs"), cloud.physical_id(queue), list[Any]()
 
     def look() -> bool:
@@ -41,12 +41,12 @@ def taken(cloud: LaptopCloud, last: str, queue: str = "Taken") -> list[Any]:
             found.append(message["Body"])
         return any(last in body for body in found)
 
-    eventually(look, lambda: f"{last}, beside {found}")
+    eventually(look, lambda: f"{last}, found {found}")
     return found
 
 
 def batches(cloud: LaptopCloud, last: str) -> list[list[tuple[str, str]]]:
-    """The batches that the function got: each message's body, and how often it had been received."""
+    """Return the function's batches: each message's body and receive count."""
     found = [
         [(record["body"], record["attributes"]["ApproximateReceiveCount"]) for record in json.loads(batch)]
         for batch in taken(cloud, last)
@@ -54,17 +54,17 @@ def batches(cloud: LaptopCloud, last: str) -> list[list[tuple[str, str]]]:
     return [batch for batch in found if "s3:TestEvent" not in batch[0][0]]
 
 
-def test_new_objects_below_the_prefix_reach_the_function_with_their_keys_encoded(cloud: LaptopCloud) -> None:
+def test_new_objects_with_the_prefix_reach_the_function_with_encoded_keys(cloud: LaptopCloud) -> None:
     bucket, s3 = cloud.physical_id("Bucket"), cloud.client("s3")
     s3.put_object(Bucket=bucket, Key="out/other", Body=b"x")
-    s3.put_object(Bucket=bucket, Key="in/provider=a b+ż/last", Body=b"xyz")
+    s3.put_object(Bucket=bucket, Key="in/name=a b+ż/last", Body=b"xyz")
     (record,) = json.loads(json.loads(taken(cloud, "last")[-1])[-1]["body"])["Records"]
     assert record["eventName"] == "ObjectCreated:Put"
-    assert unquote_plus(record["s3"]["object"]["key"]) == "in/provider=a b+ż/last"
+    assert unquote_plus(record["s3"]["object"]["key"]) == "in/name=a b+ż/last"
     assert record["s3"]["object"]["size"] == 3
 
 
-def test_messages_come_in_a_batch_and_are_deleted_once_it_is_done(cloud: LaptopCloud) -> None:
+def test_the_messages_of_a_successful_batch_are_deleted(cloud: LaptopCloud) -> None:
     send(cloud, "one", "two", "three")
     found = [message for batch in batches(cloud, "three") for message in batch]
     send(cloud, "after")
@@ -72,7 +72,7 @@ def test_messages_come_in_a_batch_and_are_deleted_once_it_is_done(cloud: LaptopC
     assert sorted(found) == [("one", "1"), ("three", "1"), ("two", "1")]
 
 
-def test_a_record_has_what_lambda_gives(cloud: LaptopCloud) -> None:
+def test_a_record_has_the_form_of_lambda_s_event(cloud: LaptopCloud) -> None:
     attribute = {"colour": {"DataType": "String", "StringValue": "green"}}
     cloud.client("sqs").send_message(
         QueueUrl=cloud.physical_id("Inbox"), MessageBody="whole", MessageAttributes=attribute
@@ -84,9 +84,7 @@ def test_a_record_has_what_lambda_gives(cloud: LaptopCloud) -> None:
     assert {"SentTimestamp", "ApproximateReceiveCount"} <= set(record["attributes"])
 
 
-def test_a_message_that_is_reported_as_failed_comes_again_alone_and_then_to_the_dead_letters(
-    cloud: LaptopCloud,
-) -> None:
+def test_only_a_message_reported_as_failed_is_redelivered_and_then_moved_to_the_dlq(cloud: LaptopCloud) -> None:
     send(cloud, "good", "bad")
     assert taken(cloud, "bad", "Dead") == ["bad"]
     send(cloud, "finish")
@@ -95,17 +93,17 @@ def test_a_message_that_is_reported_as_failed_comes_again_alone_and_then_to_the_
 
 
 @pytest.mark.parametrize("how", ["crash", "nonsense"])
-def test_a_failure_that_names_no_message_brings_the_whole_batch_again(cloud: LaptopCloud, how: str) -> None:
-    send(cloud, how, f"beside {how}")
+def test_a_failure_that_names_no_message_fails_the_whole_batch(cloud: LaptopCloud, how: str) -> None:
+    send(cloud, how, f"with {how}")
     dead = taken(cloud, how, "Dead")
     dead += taken(cloud, "", "Dead") if len(dead) < 2 else []
-    assert sorted(dead) == sorted([how, f"beside {how}"])
+    assert sorted(dead) == sorted([how, f"with {how}"])
     send(cloud, f"after {how}")
     seen = [message for batch in batches(cloud, f"after {how}") for message in batch]
-    assert seen.count((how, "2")) == seen.count((f"beside {how}", "2")) == 1
+    assert seen.count((how, "2")) == seen.count((f"with {how}", "2")) == 1
 
 
-def test_the_function_s_own_role_receives_and_deletes(cloud: LaptopCloud) -> None:
+def test_messages_are_received_and_deleted_with_the_function_s_role(cloud: LaptopCloud) -> None:
     calls = [json.loads(line) for line in (cloud.workdir / "api_calls.jsonl").read_text().splitlines()]
     by_role = {call["action"] for call in calls if call["principal"] == "TakerRole" and call["service"] == "sqs"}
     assert {"ReceiveMessage", "DeleteMessage"} <= by_role

@@ -1,4 +1,4 @@
-"""Who ticks by hand need not wait for batching windows: events that are on their way are delivered at once."""
+"""`deliver_events` delivers events without waiting for batching windows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from laptop_cloud.cloud import LaptopCloud
 from .conftest import FIXTURES
 
 
-def test_a_batching_window_of_minutes_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_batching_window_of_minutes_is_ended_early(tmp_path: Path) -> None:
     template = FIXTURES / "event_sources" / "template.yaml"
     with LaptopCloud(template, {"Window": 300}, workdir=tmp_path) as cloud:
         s3, sqs = cloud.client("s3"), cloud.client("sqs")

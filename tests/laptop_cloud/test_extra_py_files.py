@@ -1,9 +1,10 @@
-"""A job run imports from the zips of its own --extra-py-files, on the driver and in the Python workers."""
+"""A job run imports from the zips of its own --extra-py-files, in the driver and in the Python workers."""
 
 from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Iterato
 
 
 def lessons(text: str) -> bytes:
-    """A package `lessons` that says so."""
+    """Return a zip with a package `lessons` that contains the text."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("lessons/__init__.py", f"TEXT = {text!r}\n")
@@ -65,7 +66,7 @@ def run(cloud: LaptopCloud, *locations: str, mode: str = "go on") -> dict[str, A
     return eventually(look, f"the end of {run_id}") or {}
 
 
-def said(cloud: LaptopCloud) -> dict[str, Any]:
+def reported(cloud: LaptopCloud) -> dict[str, Any]:
     (message,) = cloud.client("sqs").receive_message(QueueUrl=cloud.outputs["QueueUrl"])["Messages"]
     cloud.client("sqs").delete_message(QueueUrl=cloud.outputs["QueueUrl"], ReceiptHandle=message["ReceiptHandle"])
     body: dict[str, Any] = json.loads(message["Body"])
@@ -73,9 +74,9 @@ def said(cloud: LaptopCloud) -> dict[str, Any]:
 
 
 def seen(cloud: LaptopCloud, *locations: str, mode: str = "go on") -> set[str]:
-    """What the job imported, on the driver, in an RDD and in a UDF: one text when it is the same everywhere."""
+    """Return the texts that the job imported in the driver, an RDD and a UDF, without duplicates."""
     run(cloud, *locations, mode=mode)
-    body = said(cloud)
+    body = reported(cloud)
     return {body["driver"], body["rdd"], body["udf"]}
 
 
@@ -85,9 +86,9 @@ MISSING = "No module named 'lessons'"
 def test_each_run_in_a_warm_driver_imports_from_its_own_zip(cloud: LaptopCloud) -> None:
     one = put(cloud, "lessons.zip", lessons("one"))
     assert run(cloud, one)["JobRunState"] == "SUCCEEDED"
-    assert said(cloud)["udf"] == "one, deep one"
+    assert reported(cloud)["udf"] == "one, deep one"
     drivers = cloud.processes()
-    # The newer zip lies under the same key, as after a deployment.
+    # The new zip has the same key, as after a deployment.
     two = put(cloud, "lessons.zip", lessons("two"))
     assert seen(cloud, two) == {"two, deep two"}
     assert seen(cloud) == {MISSING}
@@ -96,34 +97,34 @@ def test_each_run_in_a_warm_driver_imports_from_its_own_zip(cloud: LaptopCloud) 
     assert cloud.processes() == drivers
 
 
-def test_a_run_that_fails_leaves_none_of_its_modules_behind(cloud: LaptopCloud) -> None:
+def test_the_modules_of_a_failed_run_are_not_visible_to_the_next(cloud: LaptopCloud) -> None:
     location = put(cloud, "lessons.zip", lessons("failing"))
     assert seen(cloud, location, mode="fail") == {"failing, deep failing"}
     assert seen(cloud) == {MISSING}
 
 
-def test_the_first_file_comes_first(cloud: LaptopCloud) -> None:
+def test_the_first_file_has_precedence(cloud: LaptopCloud) -> None:
     first, second = put(cloud, "first.zip", lessons("first")), put(cloud, "second.zip", lessons("second"))
     assert seen(cloud, first, second) == {"first, deep first"}
     assert seen(cloud, second, first) == {"second, deep second"}
 
 
-def test_no_folder_of_this_project_is_on_the_path_of_a_job(cloud: LaptopCloud) -> None:
+def test_neither_this_repository_nor_the_working_directory_is_on_the_path_of_a_job(cloud: LaptopCloud) -> None:
     run(cloud, put(cloud, "lessons.zip", lessons("one")))
-    paths = {str(Path(path).resolve()) for path in said(cloud)["paths"]}
-    assert paths.isdisjoint(
-        {str(ROOT / "glue"), str(ROOT / "laptop_cloud"), str(ROOT / "demo"), str(Path.cwd() / "glue")}
-    )
+    paths = {Path(path).resolve() for path in reported(cloud)["paths"]}
+    inside = {path for path in paths if path.is_relative_to(ROOT) and not path.is_relative_to(sys.prefix)}
+    assert {path.name for path in inside} <= {"glue_packages"}
+    assert Path.cwd() not in paths
 
 
-def test_a_zip_that_is_not_there_fails_the_run(cloud: LaptopCloud) -> None:
+def test_a_missing_zip_fails_the_run(cloud: LaptopCloud) -> None:
     found = run(cloud, f"s3://{BUCKET}/nope.zip")
     assert found["JobRunState"] == "FAILED"
     assert "NoSuchKey" in found["ErrorMessage"]
 
 
 @pytest.mark.parametrize("location", ["dist/lessons.zip", f"s3://{BUCKET}/folder/", f"s3://{BUCKET}/module.py"])
-def test_what_is_no_file_in_s3_fails_the_run_and_is_named(cloud: LaptopCloud, location: str) -> None:
+def test_a_location_that_is_not_a_zip_on_s3_fails_the_run_and_is_named(cloud: LaptopCloud, location: str) -> None:
     found = run(cloud, location)
     assert found["JobRunState"] == "FAILED"
     assert f"--extra-py-files names {location}" in found["ErrorMessage"]

@@ -1,4 +1,4 @@
-"""Glue job runs run their script on real PySpark, within the limits of the job."""
+"""Glue job runs run their script on PySpark, within the limits of the job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .conftest import FIXTURES
 
 pytestmark = pytest.mark.spark
 MINUTE = 1.0
-"""Seconds that a minute of a job's Timeout lasts here."""
+"""Length of a minute of a job's Timeout, in seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def end(cloud: LaptopCloud, run_id: str, job: str = "job-test") -> dict[str, Any
     return reach(cloud, run_id, {"SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED"}, job)
 
 
-def test_a_run_does_what_its_script_says_on_spark(cloud: LaptopCloud) -> None:
+def test_a_run_runs_its_script_on_spark(cloud: LaptopCloud) -> None:
     found = end(cloud, start(cloud, "count", WorkerType="G.1X", NumberOfWorkers=3))
     assert found["JobRunState"] == "SUCCEEDED", found
     assert (found["WorkerType"], found["NumberOfWorkers"], found["GlueVersion"]) == ("G.1X", 3, "6.0")
@@ -64,17 +64,17 @@ def test_a_script_that_raises_fails_its_run_with_its_message(cloud: LaptopCloud)
     assert "bad input" in (cloud.workdir / "logs" / f"{run_id}.log").read_text()
 
 
-def test_a_script_that_leaves_with_a_status_fails_its_run(cloud: LaptopCloud) -> None:
+def test_a_script_that_exits_with_a_status_fails_its_run(cloud: LaptopCloud) -> None:
     assert end(cloud, start(cloud, "leave"))["ErrorMessage"] == "SystemExit: 3"
 
 
-def test_the_driver_is_warm_for_the_next_run(cloud: LaptopCloud) -> None:
+def test_the_next_run_reuses_the_driver(cloud: LaptopCloud) -> None:
     before = cloud.processes()
     assert end(cloud, start(cloud, "count"))["JobRunState"] == "SUCCEEDED"
     assert cloud.processes() == before
 
 
-def test_a_warm_driver_calls_as_the_role_of_each_job_that_it_runs(cloud: LaptopCloud) -> None:
+def test_a_warm_driver_uses_the_role_of_each_job_that_it_runs(cloud: LaptopCloud) -> None:
     glue, drivers = cloud.client("glue"), cloud.processes()
     defined = glue.get_job(JobName="job-test")["Job"]
     glue.create_job(
@@ -88,7 +88,7 @@ def test_a_warm_driver_calls_as_the_role_of_each_job_that_it_runs(cloud: LaptopC
     assert cloud.processes() == drivers
 
 
-def test_a_run_above_the_concurrency_of_the_job_is_refused(cloud: LaptopCloud) -> None:
+def test_a_run_above_the_concurrency_of_the_job_is_rejected(cloud: LaptopCloud) -> None:
     run_id = start(cloud, "sleep")
     glue = cloud.client("glue")
     with pytest.raises(glue.exceptions.ConcurrentRunsExceededException):
@@ -101,7 +101,7 @@ def test_a_run_above_the_concurrency_of_the_job_is_refused(cloud: LaptopCloud) -
     assert [entry["JobRunId"] for entry in again["Errors"]] == [run_id]
 
 
-def test_a_run_beyond_the_timeout_of_the_job_is_ended(cloud: LaptopCloud) -> None:
+def test_a_run_ends_at_the_timeout_of_the_job(cloud: LaptopCloud) -> None:
     glue = cloud.client("glue")
     command = glue.get_job(JobName="job-test")["Job"]["Command"]
     arguments = {"--mode": "sleep", "--queue_url": "unused"}
@@ -111,7 +111,7 @@ def test_a_run_beyond_the_timeout_of_the_job_is_ended(cloud: LaptopCloud) -> Non
     assert found["ExecutionTime"] >= 2 * MINUTE
 
 
-def test_a_run_whose_script_is_gone_fails_and_says_so(cloud: LaptopCloud) -> None:
+def test_a_run_without_its_script_fails_with_the_reason(cloud: LaptopCloud) -> None:
     glue = cloud.client("glue")
     command = glue.get_job(JobName="job-test")["Job"]["Command"]
     command["ScriptLocation"] += "-nope"
@@ -122,7 +122,7 @@ def test_a_run_whose_script_is_gone_fails_and_says_so(cloud: LaptopCloud) -> Non
     assert "NoSuchKey" in found["ErrorMessage"]
 
 
-def test_stopping_an_execution_stops_its_run_and_tells_the_rule(cloud: LaptopCloud) -> None:
+def test_stopping_an_execution_stops_its_run_and_sends_an_event(cloud: LaptopCloud) -> None:
     states = cloud.client("stepfunctions")
     execution = states.start_execution(
         stateMachineArn=cloud.outputs["MachineArn"], name="to-be-stopped", input='{"mode": "sleep"}'

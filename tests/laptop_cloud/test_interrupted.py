@@ -1,4 +1,4 @@
-"""A run of the tests that is interrupted or killed leaves no process behind, whatever it had started."""
+"""No process outlives a test run that is interrupted or killed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from tests.harness.waiting import HANG_SECONDS, eventually
 
 def test_that_lasts(tmp_path):
     template = {str(FIXTURES / "template.yaml")!r}
-    up = [sys.executable, "-m", "demo", "--template", template, "--workdir", str(tmp_path / "up"), "up", "--port", "0"]
+    up = [sys.executable, "-m", "laptop_cloud", "up", "--port", "0", "--template", template]
+    up += ["--workdir", tmp_path / "up"]
     with Child(up) as process, LaptopCloud(template, workdir=tmp_path / "own") as cloud:
         name, event = cloud.physical_id("EchoFunction"), b'{{"seconds": 900}}'
         call = lambda: cloud.client("lambda").invoke(FunctionName=name, Payload=event)
@@ -42,7 +43,7 @@ def test_that_lasts(tmp_path):
 @pytest.mark.spark
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks at processes through /proc")
 @pytest.mark.parametrize(("how", "workers"), [(signal.SIGINT, 0), (signal.SIGKILL, 0), (signal.SIGKILL, 1)])
-def test_no_process_outlives_a_run_of_tests(tmp_path: Path, how: signal.Signals, workers: int) -> None:
+def test_no_process_outlives_a_test_run(tmp_path: Path, how: signal.Signals, workers: int) -> None:
     (tmp_path / "test_that_lasts.py").write_text(TEST, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", f"-n{workers}", "-p", "no:cacheprovider", "test_that_lasts.py"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -9,7 +9,7 @@ from laptop_cloud.stack.intrinsics import references, resolve
 
 
 class Values:
-    """Lookups with one of each."""
+    """Lookups with a value of each kind."""
 
     def ref(self, logical_id: str) -> Any:
         return {"Env": "dev", "Queue": "http://queue", "Zones": ["x", "y"]}[logical_id]
@@ -47,11 +47,11 @@ class Values:
         ({"Condition": {"StringEquals": {"a": {"Ref": "Env"}}}}, {"Condition": {"StringEquals": {"a": "dev"}}}),
     ],
 )
-def test_each_function_gives_what_cloudformation_gives(expression: Any, value: Any) -> None:
+def test_each_function_returns_the_value_that_cloudformation_returns(expression: Any, value: Any) -> None:
     assert resolve(expression, Values()) == value
 
 
-def test_no_value_takes_its_property_or_list_item_away() -> None:
+def test_no_value_removes_its_property_or_list_item() -> None:
     no_value = {"Ref": "AWS::NoValue"}
     assert resolve({"a": no_value, "b": [1, {"Fn::If": ["No", 2, no_value]}]}, Values()) == {"b": [1]}
 
@@ -66,6 +66,6 @@ def test_wrong_arguments_are_shown() -> None:
         resolve({"Fn::Join": "oops"}, Values())
 
 
-def test_references_are_found_wherever_they_hide() -> None:
+def test_nested_references_are_found() -> None:
     value = {"a": [{"Ref": "One"}, {"Fn::Sub": ["${Two.Arn}${Own}", {"Own": {"Fn::GetAtt": "Three.Arn"}}]}]}
     assert references(value) == {"One", "Two", "Three"}

@@ -1,4 +1,4 @@
-"""SIGKILL of a handler's process looks as on AWS, where it may be out of memory."""
+"""The end of a handler's process by SIGKILL looks as on AWS, where the reason can be a lack of memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def invoke(cloud: LaptopCloud, event: Any) -> tuple[Any, str | None]:
     return json.loads(answer["Payload"].read()), answer.get("FunctionError")
 
 
-def test_a_handler_that_is_killed_at_work_is_answered_with_the_words_of_aws(cloud: LaptopCloud) -> None:
+def test_a_handler_killed_during_an_invocation_gets_aws_s_error(cloud: LaptopCloud) -> None:
     failed, error = invoke(cloud, {"kill": True})
 
     assert error == "Unhandled"
@@ -27,7 +27,7 @@ def test_a_handler_that_is_killed_at_work_is_answered_with_the_words_of_aws(clou
     assert failed["errorMessage"].endswith("Error: Runtime exited with error: signal: killed")
 
 
-def test_a_process_that_was_killed_while_it_was_idle_is_not_used_again(cloud: LaptopCloud) -> None:
+def test_a_process_killed_while_idle_is_not_reused(cloud: LaptopCloud) -> None:
     pid = invoke(cloud, {})[0]["pid"]
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not alive({pid}), "the end of the process")

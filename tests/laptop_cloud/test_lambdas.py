@@ -24,7 +24,7 @@ def messages(cloud: LaptopCloud, logical_id: str) -> list[dict[str, Any]]:
     return [json.loads(message["Body"]) for message in found]
 
 
-def test_a_handler_gets_its_event_and_the_context_of_the_template(cloud: LaptopCloud) -> None:
+def test_a_handler_gets_its_event_and_context(cloud: LaptopCloud) -> None:
     seen, error = invoke(cloud, "EchoFunction", {"a": [1, "ż"]})
     assert error is None
     assert seen["event"] == {"a": [1, "ż"]}
@@ -35,9 +35,7 @@ def test_a_handler_gets_its_event_and_the_context_of_the_template(cloud: LaptopC
     assert seen["python"] == [*sys.version_info[:2]]
 
 
-def test_a_handler_sees_its_own_variables_and_nothing_of_ours(
-    cloud: LaptopCloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_handler_sees_only_its_own_variables(cloud: LaptopCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOMETHING_OF_OURS", "1")
     invoke(cloud, "EchoFunction", {"fail": "x"})
     environment = invoke(cloud, "EchoFunction", {})[0]["environment"]
@@ -49,7 +47,7 @@ def test_a_handler_sees_its_own_variables_and_nothing_of_ours(
     assert "HOME" not in environment
 
 
-def test_an_exception_is_answered_in_the_shape_of_aws(cloud: LaptopCloud) -> None:
+def test_an_exception_is_returned_in_aws_s_form(cloud: LaptopCloud) -> None:
     failed, error = invoke(cloud, "EchoFunction", {"fail": "no luck"})
     assert error == "Unhandled"
     assert set(failed) == {"errorMessage", "errorType", "requestId", "stackTrace"}
@@ -57,7 +55,7 @@ def test_an_exception_is_answered_in_the_shape_of_aws(cloud: LaptopCloud) -> Non
     assert "raise ValueError" in failed["stackTrace"][-1]
 
 
-def test_a_process_that_exits_is_answered_and_replaced(cloud: LaptopCloud) -> None:
+def test_a_process_that_exits_is_an_error_and_is_replaced(cloud: LaptopCloud) -> None:
     failed, error = invoke(cloud, "EchoFunction", {"exit": True})
     assert error == "Unhandled"
     assert failed["errorType"] == "Runtime.ExitError"
@@ -65,18 +63,18 @@ def test_a_process_that_exits_is_answered_and_replaced(cloud: LaptopCloud) -> No
     assert invoke(cloud, "EchoFunction", {})[1] is None
 
 
-def test_a_second_invocation_finds_the_process_warm(cloud: LaptopCloud) -> None:
+def test_a_second_invocation_reuses_the_process(cloud: LaptopCloud) -> None:
     assert invoke(cloud, "EchoFunction", {})[0]["pid"] == invoke(cloud, "EchoFunction", {})[0]["pid"]
 
 
-def test_a_handler_that_takes_too_long_is_killed_with_the_words_of_aws(cloud: LaptopCloud) -> None:
+def test_a_handler_that_takes_too_long_is_killed_with_aws_s_error(cloud: LaptopCloud) -> None:
     failed, error = invoke(cloud, "SlowFunction", {"seconds": HANG_SECONDS})
     assert error == "Unhandled"
     assert failed["errorType"] == "Sandbox.Timedout"
     assert failed["errorMessage"].endswith("Error: Task timed out after 1.00 seconds")
 
 
-def test_what_a_handler_prints_is_in_its_log(cloud: LaptopCloud) -> None:
+def test_a_handler_s_output_is_in_its_log(cloud: LaptopCloud) -> None:
     invoke(cloud, "EchoFunction", {})
     log = cloud.workdir / "logs" / f"{cloud.physical_id('EchoFunction')}.log"
     assert "echo was here" in log.read_text()
@@ -94,7 +92,7 @@ def test_an_asynchronous_invocation_that_keeps_failing_reaches_the_destination(c
     assert record["responsePayload"]["errorMessage"] == "again"
 
 
-def test_calls_are_written_down_with_the_role_that_made_them(cloud: LaptopCloud) -> None:
+def test_calls_are_made_with_the_function_s_role(cloud: LaptopCloud) -> None:
     invoke(cloud, "EchoFunction", {"source": "aws.states"})
     calls = [json.loads(line) for line in (cloud.workdir / "api_calls.jsonl").read_text().splitlines()]
     sent = {"principal": "EchoFunctionRole", "service": "sqs", "action": "SendMessage"}

@@ -1,4 +1,4 @@
-"""What a laptop cloud does not import or read twice, and that it is still there when it is needed."""
+"""A laptop cloud imports and reads only what it needs, and the rest on first use."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ HEAVY = ("moto.ec2", "moto.batch.models", "moto.cloudformation", "cfnlint", "ope
 
 
 def run(code: str) -> str:
-    """What a fresh interpreter prints."""
+    """Return the output of a new interpreter."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
 @pytest.mark.slow
-def test_a_laptop_cloud_imports_nothing_heavy_that_it_does_not_need() -> None:
+def test_a_laptop_cloud_imports_no_large_modules_that_it_does_not_need() -> None:
     code = f"import sys, laptop_cloud.cloud; print([name for name in {HEAVY!r} if name in sys.modules])"
     assert run(code) == "[]"
 
 
 @pytest.mark.slow
-def test_batch_is_there_when_it_is_asked_for() -> None:
+def test_batch_is_imported_on_first_use() -> None:
     code = "import laptop_cloud.aws; from moto.backends import get_backend; print(type(get_backend('batch')).__name__)"
     assert run(code) == "BackendDict"
 
 
-def test_sessions_share_what_botocore_has_read() -> None:
+def test_sessions_share_botocore_s_loader() -> None:
     import botocore.session
 
     import laptop_cloud.aws  # noqa: F401 - its import is what is tested
@@ -37,8 +37,8 @@ def test_sessions_share_what_botocore_has_read() -> None:
     assert one is other
 
 
-def test_moto_says_that_it_takes_no_openapi_documents_here() -> None:
+def test_openapi_documents_are_rejected() -> None:
     from laptop_cloud.aws import lighter
 
-    with pytest.raises(NotImplementedError, match="from the template only, not by ImportRestApi"):
-        lighter._refuse({})
+    with pytest.raises(NotImplementedError, match="only from a template, not by ImportRestApi"):
+        lighter._reject({})

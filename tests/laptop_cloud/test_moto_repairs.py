@@ -1,4 +1,4 @@
-"""Each repair of moto is needed, and works."""
+"""Each repair of moto is necessary, and works."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = [repair.__name__ for repair in REPAIRS]
 
 @cache
 def probed(kind: str) -> dict[str, bool]:
-    """What a fresh process sees, with moto as it is installed or with the repairs."""
+    """Return the results of the probes in a new process, with moto as installed ("stock") or repaired."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = run([sys.executable, str(PROBES), kind], env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -34,9 +34,9 @@ def test_every_repair_has_a_probe() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_moto_still_needs_the_repair(name: str) -> None:
-    assert probed("stock")[name] is False, f"moto now does it by itself: remove {name} from laptop_cloud/aws/repairs/"
+    assert probed("stock")[name] is False, f"moto no longer needs it: remove {name} from laptop_cloud/aws/repairs/"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_repair_makes_moto_do_as_aws_does(name: str) -> None:
+def test_the_repaired_moto_behaves_as_aws(name: str) -> None:
     assert probed("repaired")[name] is True

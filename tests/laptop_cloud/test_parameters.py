@@ -13,7 +13,7 @@ DECLARED = {
 }
 
 
-def test_a_parameter_without_override_has_its_default_as_text() -> None:
+def test_a_parameter_without_an_override_has_its_default_as_a_string() -> None:
     assert parameter_values(DECLARED, {}) == {"Env": "dev", "Size": "3", "Mode": "a", "Zones": ["x", "y"]}
 
 
@@ -29,15 +29,15 @@ def test_an_override_replaces_the_default() -> None:
         ({"Size": 11}, "above 10"),
         ({"Size": "many"}, "not a number"),
         ({"Mode": "c"}, "not one of a, b"),
-        ({"Nope": "1"}, "No such parameter: Nope"),
+        ({"Nope": "1"}, "Unknown parameter: Nope"),
     ],
 )
-def test_a_value_that_breaks_a_rule_is_refused_by_name(override: dict[str, object], reason: str) -> None:
-    with pytest.raises(ParameterError, match=reason) as refused:
+def test_a_value_that_violates_a_constraint_is_rejected(override: dict[str, object], reason: str) -> None:
+    with pytest.raises(ParameterError, match=reason) as rejected:
         parameter_values(DECLARED, override)
-    assert next(iter(override)) in str(refused.value)
+    assert next(iter(override)) in str(rejected.value)
 
 
-def test_a_parameter_without_value_is_refused() -> None:
+def test_a_parameter_without_a_value_is_rejected() -> None:
     with pytest.raises(ParameterError, match="Url has no default"):
         parameter_values({"Url": {"Type": "String"}}, {})

@@ -24,7 +24,7 @@ SCHEDULE = {"Name": "tick", "Arn": "arn:s", "ScheduleExpression": "rate(15 minut
         ("cron(0 3 * * ? *)", None),
     ],
 )
-def test_the_pause_between_ticks_is_that_of_the_expression(expression: str, pause: timedelta | None) -> None:
+def test_the_interval_is_that_of_the_expression(expression: str, pause: timedelta | None) -> None:
     assert interval(expression) == pause
 
 
@@ -33,7 +33,7 @@ def test_the_scheduled_time_is_filled_in() -> None:
     assert fill_in('{"at": "<aws.scheduler.scheduled-time>"}', at) == '{"at": "2026-11-22T08:30:00Z"}'
 
 
-def test_a_ticker_fires_at_once_and_then_at_equal_distances() -> None:
+def test_a_ticker_fires_immediately_and_then_at_equal_intervals() -> None:
     fired: list[datetime] = []
     enough = threading.Event()
 
@@ -49,7 +49,7 @@ def test_a_ticker_fires_at_once_and_then_at_equal_distances() -> None:
     assert {later - earlier for earlier, later in pairwise(fired)} == {timedelta(seconds=0.01)}
 
 
-def test_a_cron_schedule_does_not_tick_here() -> None:
+def test_a_cron_schedule_is_not_supported() -> None:
     schedule: dict[str, Any] = {**SCHEDULE, "ScheduleExpression": "cron(0 3 * * ? *)"}
     with pytest.raises(LaptopCloudError, match="only rate"):
         Ticker(schedule, lambda at: None)

@@ -1,4 +1,4 @@
-"""A table's stream reaches a function in order, in batches that may fail in part; expired items are deleted."""
+"""A table's stream reaches a function in order, in batches that can partly fail; expired items are deleted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TooManyRequestsError(Exception):
 
 @dataclass
 class Functions:
-    """Lambda's Invoke; `answers` are given in turn, then success. A text is an error of the function."""
+    """Lambda's Invoke, which returns `answers` in turn, then success. A string is an error of the function."""
 
     answers: list[Any] = field(default_factory=list)
     batches: list[list[dict[str, Any]]] = field(default_factory=list)
@@ -46,13 +46,13 @@ class Functions:
 
     @property
     def sequences(self) -> list[list[int]]:
-        """Of each batch the numbers of its items."""
+        """The numbers of the items of each batch."""
         return [[int(record["dynamodb"]["Keys"]["id"]["S"]) for record in batch] for batch in self.batches]
 
 
 @dataclass
 class World:
-    """A table with a stream, and what its records are handed to."""
+    """A table with a stream, and the function that gets its records."""
 
     functions: Functions
     pollers: list[StreamPoller] = field(default_factory=list)
@@ -100,7 +100,7 @@ def world() -> Any:
                 thread.join(HANG_SECONDS)
 
 
-def test_records_arrive_as_lambda_hands_them_over_in_batches_of_the_size(world: World) -> None:
+def test_records_arrive_in_the_form_of_lambda_s_event_in_batches_of_the_batch_size(world: World) -> None:
     world.put(1, 2, 3, blob={"B": b"\x00\xff"}, digits={"N": "1234567890123456789012345678901234567.8"})
 
     world.poll(batch_size=2).hurry()
@@ -113,7 +113,7 @@ def test_records_arrive_as_lambda_hands_them_over_in_batches_of_the_size(world: 
     assert isinstance(record["dynamodb"]["ApproximateCreationDateTime"], int)
 
 
-def test_a_batch_that_fails_comes_again_from_its_first_failure_and_later_ones_wait(world: World) -> None:
+def test_a_failed_batch_is_retried_from_its_first_failure_before_later_batches(world: World) -> None:
     world.put(1, 2, 3)
     poller = world.poll()
     poller.hurry()
@@ -133,7 +133,7 @@ def test_a_batch_that_fails_comes_again_from_its_first_failure_and_later_ones_wa
     assert world.functions.sequences == [[1, 2, 3], [4, 5, 6], [4, 5, 6], [5, 6], [7]]
 
 
-def test_what_failed_too_often_lies_in_the_destination_with_its_records(world: World) -> None:
+def test_a_batch_that_failed_too_often_is_written_to_the_destination(world: World) -> None:
     world.put(1)
     world.functions.answers = ["an error", "another"]
 
@@ -145,7 +145,7 @@ def test_what_failed_too_often_lies_in_the_destination_with_its_records(world: W
     assert [record["dynamodb"]["Keys"]["id"]["S"] for record in json.loads(body["payload"])["Records"]] == ["1"]
 
 
-def test_an_item_whose_time_to_live_is_over_is_deleted_by_dynamodb(world: World) -> None:
+def test_an_expired_item_is_deleted_by_dynamodb(world: World) -> None:
     ttl = {"Enabled": True, "AttributeName": "expires"}
     world.dynamodb.update_time_to_live(TableName="things", TimeToLiveSpecification=ttl)
     world.put(1, expires={"N": str(int(time.time()) - 5)})

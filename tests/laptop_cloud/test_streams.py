@@ -1,4 +1,4 @@
-"""A table's changes reach a real function in order, in batches and with their exact values, also of a busy table."""
+"""A table's changes reach a function in order, in batches and with their exact values, even under load."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def put(cloud: LaptopCloud, *items: str | Item) -> None:
 
 
 def batches(cloud: LaptopCloud) -> list[list[dict[str, Any]]]:
-    """What the function got since the last call."""
+    """Return the function's batches since the last call."""
     cloud.deliver_events()
     sqs, url, found = cloud.client("sqs"), cloud.physical_id("Taken"), []
     while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
@@ -45,7 +45,7 @@ def keys(batch: list[dict[str, Any]]) -> list[str]:
     return [record["dynamodb"]["Keys"]["pk"]["S"] for record in batch]
 
 
-def test_changes_come_in_order_in_batches_of_at_most_so_many(cloud: LaptopCloud) -> None:
+def test_changes_arrive_in_order_in_batches_of_the_batch_size(cloud: LaptopCloud) -> None:
     put(cloud, *"abcdefghi")
 
     found = batches(cloud)
@@ -54,7 +54,7 @@ def test_changes_come_in_order_in_batches_of_at_most_so_many(cloud: LaptopCloud)
     assert max(len(batch) for batch in found) <= 4
 
 
-def test_a_record_has_what_lambda_gives_and_the_exact_values(cloud: LaptopCloud) -> None:
+def test_a_record_has_the_form_of_lambda_s_event_and_exact_values(cloud: LaptopCloud) -> None:
     item: Item = {"pk": {"S": "exact ż"}, "n": {"N": "12345678901234567890123456789012345678"}, "b": {"B": b"\x00\xff"}}
     put(cloud, item)
 
@@ -66,7 +66,7 @@ def test_a_record_has_what_lambda_gives_and_the_exact_values(cloud: LaptopCloud)
     assert isinstance(record["dynamodb"]["ApproximateCreationDateTime"], int)
 
 
-def test_items_that_expire_while_others_are_written_are_told_of_once_each(cloud: LaptopCloud) -> None:
+def test_items_that_expire_during_writes_cause_one_record_each(cloud: LaptopCloud) -> None:
     def write(writer: int) -> None:
         for number in range(100):
             expires = "1700000000" if number % 2 else "9e9"

@@ -33,7 +33,7 @@ def test_every_resource_comes_after_those_it_refers_to() -> None:
     assert order.index("KeySecret") < order.index("ApiKey") < order.index("UsagePlanKey")
 
 
-def test_a_resource_with_a_false_condition_is_not_made(tmp_path: Path) -> None:
+def test_a_resource_with_a_false_condition_is_left_out(tmp_path: Path) -> None:
     either = {"Fn::If": ["Given", {"Ref": "Maybe"}, "x"]}
     path = written(
         tmp_path,
@@ -53,7 +53,7 @@ def test_a_resource_with_a_false_condition_is_not_made(tmp_path: Path) -> None:
     assert list(Template.load(path, {"Own": "yes"}).resources) == ["Maybe", "Always"]
 
 
-def test_a_rule_that_does_not_hold_is_refused_with_its_description(tmp_path: Path) -> None:
+def test_parameters_that_violate_a_rule_are_rejected_with_its_description(tmp_path: Path) -> None:
     key_given = {"Fn::Not": [{"Fn::Equals": [{"Ref": "Key"}, ""]}]}
     path = written(
         tmp_path,
@@ -77,7 +77,7 @@ def test_a_rule_that_does_not_hold_is_refused_with_its_description(tmp_path: Pat
         Template.load(path, {"Url": "u"})
 
 
-def test_circular_references_are_refused(tmp_path: Path) -> None:
+def test_circular_references_are_rejected(tmp_path: Path) -> None:
     resources = {
         "A": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": {"Ref": "B"}}},
         "B": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": {"Ref": "A"}}},
@@ -86,18 +86,27 @@ def test_circular_references_are_refused(tmp_path: Path) -> None:
         Template.load(written(tmp_path, Resources=resources))
 
 
-def test_a_resource_type_that_is_neither_made_nor_left_out_stops_everything(tmp_path: Path) -> None:
+def test_an_unsupported_resource_type_is_rejected(tmp_path: Path) -> None:
     template = Template.load(written(tmp_path, Resources={"Net": {"Type": "AWS::EC2::VPC"}}))
     with pytest.raises(UnsupportedResourceError, match=r"Net.*AWS::EC2::VPC.*LEFT_OUT"):
         check_types(template)
 
 
-def test_what_sam_refuses_is_refused_with_its_reason(tmp_path: Path) -> None:
+def test_a_template_that_sam_rejects_is_rejected_with_its_reason(tmp_path: Path) -> None:
     path = written(tmp_path, Resources={"F": {"Type": "AWS::Serverless::Function", "Properties": {"CodeUri": "f"}}})
-    with pytest.raises(TemplateError, match="aws-sam-translator refuses the template.*Handler"):
+    with pytest.raises(TemplateError, match="aws-sam-translator rejects the template.*Handler"):
         Template.load(path)
 
 
+def test_the_stack_s_name_is_a_pseudo_parameter(tmp_path: Path) -> None:
+    named = {"Fn::Sub": "${AWS::StackName}-queue"}
+    path = written(
+        tmp_path, Resources={"Q": {"Type": "AWS::SQS::Queue"}}, Conditions={"Own": {"Fn::Equals": [named, "own-queue"]}}
+    )
+    assert not Template.load(path).condition("Own")
+    assert Template.load(path, stack_name="own").condition("Own")
+
+
 def test_a_missing_template_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TemplateError, match=r"There is no template at .*nothing\.yaml"):
+    with pytest.raises(TemplateError, match=r"No template found at .*nothing\.yaml"):
         Template.load(tmp_path / "nothing.yaml")

@@ -1,4 +1,4 @@
-"""A stack of the laptop cloud is deployed again: what changed is changed, in order, or nothing is."""
+"""An update of a stack changes the resources that differ, in order, or is rolled back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .conftest import FIXTURES
 
 
 class Deployed:
-    """A cloud of the custom resources' template, and its files to change."""
+    """A cloud of a copy of the custom resources' template, whose files can be changed."""
 
     def __init__(self, folder: Path) -> None:
         shutil.copytree(FIXTURES / "custom_resources", folder / "project")
@@ -33,7 +33,7 @@ class Deployed:
         self._code.write_text(self._code.read_text().replace("made-by-hand", "made-anew"))
 
     def event(self) -> dict[str, object]:
-        """What the function of Thing was last asked."""
+        """Return the last event of the function of Thing."""
         return dict(json.loads(self.cloud.outputs["ThingEvent"]))
 
 
@@ -44,7 +44,7 @@ def deployed(tmp_path: Path) -> Iterator[Deployed]:
     project.cloud.stop()
 
 
-def test_a_changed_property_is_an_update_that_names_the_resource_and_what_it_was(deployed: Deployed) -> None:
+def test_the_update_of_a_changed_property_has_the_physical_id_and_the_old_properties(deployed: Deployed) -> None:
     deployed.change("      Count: 3\n", "      Count: 4\n")
     deployed.cloud.update()
     event = deployed.event()
@@ -52,7 +52,7 @@ def test_a_changed_property_is_an_update_that_names_the_resource_and_what_it_was
     assert {**event["OldResourceProperties"], "Count": "4"} == event["ResourceProperties"]  # type: ignore[dict-item]
 
 
-def test_changed_code_is_a_new_version_that_the_alias_names_and_the_old_one_stays(deployed: Deployed) -> None:
+def test_changed_code_is_published_as_a_new_version_under_the_same_alias(deployed: Deployed) -> None:
     functions, name = deployed.cloud.client("lambda"), deployed.cloud.physical_id("Maker")
     first = deployed.cloud.outputs["Version"]
     deployed.change_code()
@@ -63,7 +63,7 @@ def test_changed_code_is_a_new_version_that_the_alias_names_and_the_old_one_stay
     assert old["CodeSha256"] != new["CodeSha256"]
 
 
-def test_what_changed_before_the_failure_is_changed_back_by_an_update_of_its_own(deployed: Deployed) -> None:
+def test_a_failed_update_is_rolled_back_by_further_updates(deployed: Deployed) -> None:
     deployed.change("      Count: 3\n", "      Count: 4\n")
     deployed.change(
         "Properties: {ServiceToken: !Ref Maker.Alias,", "Properties: {ServiceToken: !Ref Maker.Alias, How: fail,"
@@ -72,16 +72,16 @@ def test_what_changed_before_the_failure_is_changed_back_by_an_update_of_its_own
         deployed.cloud.update()
     deployed.change("      Count: 4\n", "      Count: 3\n")
     deployed.change("Maker.Alias, How: fail,", "Maker.Alias,")
-    deployed.cloud.update()  # which finds all as it was, and only reads the outputs again
+    deployed.cloud.update()  # changes nothing, and only reads the outputs again
     event = deployed.event()
     assert event["RequestType"] == "Update"
     assert event["ResourceProperties"]["Count"] == "3"  # type: ignore[index]
     assert event["OldResourceProperties"]["Count"] == "4"  # type: ignore[index]
 
 
-def test_a_type_that_cannot_be_changed_here_is_refused_by_name(deployed: Deployed) -> None:
+def test_the_update_of_a_type_that_cannot_be_updated_is_rejected(deployed: Deployed) -> None:
     deployed.change(
         'Undelivered: {Type: "AWS::SQS::Queue"}', "Undelivered: {Type: AWS::SQS::Queue, Properties: {DelaySeconds: 1}}"
     )
-    with pytest.raises(ResourceError, match="Undelivered: the laptop cloud cannot change an AWS::SQS::Queue"):
+    with pytest.raises(ResourceError, match="Undelivered: the laptop cloud cannot update an existing AWS::SQS::Queue"):
         deployed.cloud.update()

@@ -1,10 +1,10 @@
-"""What moto 5.2.5 does differently from AWS and this project depends on, put right.
+"""Repairs of moto 5.2.5, where it differs from AWS in a way that matters, or is too slow.
 
-One function a repair; its docstring says what stock moto does and what AWS does. test_moto_repairs.py shows for each
-that the fault is still there without the repair, so that a newer moto tells us which ones can go.
+Each function is one repair, whose docstring says what moto does and what AWS does. test_moto_repairs.py shows that moto
+still needs each repair, so that repairs can be removed after an upgrade.
 
-moto's state and classes are global to the process, so repairs are applied once a process. What they need from the
-running laptop cloud they ask of the `Hooks` it connects.
+moto's state and classes are global, so repairs are applied once per process. They call the running laptop cloud through
+the `Hooks` that it connects.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""DynamoDB, SQS and moto's server: what they do differently from AWS, put right."""
+"""Repairs of moto's server, DynamoDB and SQS."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from moto.sqs.models import Message, Queue, SQSBackend
 from moto.sqs.responses import SQSResponse
 
 DYNAMODB_LOCK = threading.RLock()
-"""Held by each call of DynamoDB."""
+"""Held during each DynamoDB call."""
 
 
 def services_are_known() -> None:
-    """Stock: each request lists moto's installation folder, all requests one after the other under one lock, to find
-    out which services there are. That is half of the cost of a small request. They do not change meanwhile.
+    """moto: each request lists moto's installation folder to find its services, under a global lock.
+
+    That is half of the cost of a small request, and the list does not change.
     """
     modules = list(backends.list_of_moto_modules())
     backends.list_of_moto_modules = lambda: modules
 
 
 def dynamodb_writes_are_atomic() -> None:
-    """Stock: no lock, so concurrent ADDs and conditional writes can be lost. AWS: each write is atomic."""
+    """moto: without a lock, concurrent ADDs and conditional writes can be lost. AWS: each write is atomic."""
     real_call = DynamoHandler.call_action
 
     def call_action(self: DynamoHandler) -> Any:
@@ -39,22 +40,23 @@ def dynamodb_writes_are_atomic() -> None:
 
 
 def dynamodb_items_are_answered_as_they_are() -> None:
-    """Stock: the values of an item are serialised member by member, which looks for 30 attributes in each and takes
-    most of the time of a read: 10,000 small items 8 s. They are DynamoDB's JSON already.
+    """moto: an item's values are serialized member by member, with a lookup of 30 attributes in each: 10,000 items 8 s.
+
+    The values are DynamoDB JSON already, so they can be returned as they are.
     """
-    stock = JSONSerializer._serialize_type_structure
+    original = JSONSerializer._serialize_type_structure
 
     def structure(self: JSONSerializer, serialized: Any, value: Any, shape: Any, key: str) -> None:
         if shape.name == "AttributeValue" and key and _is_dynamodb_json(value):
             self._default_serialize(serialized, value, shape, key)
         else:
-            stock(self, serialized, value, shape, key)
+            original(self, serialized, value, shape, key)
 
     JSONSerializer._serialize_type_structure = structure
 
 
 def _is_dynamodb_json(value: Any) -> bool:
-    """Whether an attribute value can be answered as it is; binary ones still have to be encoded."""
+    """Return whether an attribute value can be returned as it is; binary values must be encoded."""
     if not isinstance(value, dict):
         return False
     kind: str = next(iter(value)) if len(value) == 1 else ""
@@ -67,9 +69,9 @@ def _is_dynamodb_json(value: Any) -> bool:
 
 
 def sqs_messages_are_received_once() -> None:
-    """Stock: no lock, so two consumers at once can get the same message. AWS: it is invisible to the second.
+    """moto: without a lock, concurrent consumers can get the same message. AWS: it is invisible to the second.
 
-    Waiting for messages happens outside the lock, or one consumer's long poll would hold up all others.
+    The lock is not held while waiting for messages, so that a long poll does not block other consumers.
     """
     real_receive = SQSBackend.receive_message
     lock = threading.Lock()
@@ -89,17 +91,16 @@ def sqs_messages_are_received_once() -> None:
 
 
 def sqs_cost_does_not_grow() -> None:
-    """Stock: each send, receive and delete walks the whole queue several times, reading the clock twice a message:
-    28 messages a second at a depth of 1,700. AWS: the depth of a queue costs nothing.
+    """moto: each send, receive and delete scans the whole queue several times: 28 messages/s with 1,700 in the queue.
 
-    Messages are counted only when somebody asks how many there are, a receive stops at the first visible messages, and
-    a delete looks only among the messages in flight.
+    AWS: the time does not depend on the number of messages. Here, messages are counted only for GetQueueAttributes, a
+    receive stops at the first visible messages, and a delete searches only the messages in flight.
     """
     counters, Queue.BASE_ATTRIBUTES = Queue.BASE_ATTRIBUTES[:3], Queue.BASE_ATTRIBUTES[3:]
     real_attributes, real_delete = SQSBackend.get_queue_attributes, Queue.delete_message
 
     def visible(self: Queue) -> Iterator[Message]:
-        # A copy: other threads add and remove meanwhile.
+        # A copy, because other threads add and remove messages.
         return (message for message in list(self._messages) if message.visible and not message.delayed)
 
     def get_queue_attributes(self: SQSBackend, queue_name: str, attribute_names: list[str]) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def sqs_cost_does_not_grow() -> None:
 
 
 def sqs_messages_move_back() -> None:
-    """Stock: no StartMessageMoveTask. AWS: it moves a dead-letter queue's messages back to the queue they came from."""
+    """moto: StartMessageMoveTask is not implemented. AWS: it moves messages from a DLQ back to its source."""
 
     def start_message_move_task(self: SQSResponse) -> ActionResult:
         arn, queues = self._get_param("SourceArn"), self.sqs_backend.queues.values()

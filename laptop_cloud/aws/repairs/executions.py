@@ -1,4 +1,4 @@
-"""Step Functions: what moto's interpreter does differently from AWS, put right."""
+"""Repairs of moto's Step Functions interpreter."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from laptop_cloud.aws.repairs.hooks import hooks
 
 SYNC_POLL_SECONDS = 0.2
-"""How often a `.sync` task looks at its job run; AWS is said to look once a minute, moto every 0.5 s."""
+"""Interval at which a `.sync` task polls its job run; moto's is 0.5 s."""
 
 
 def step_functions_clients() -> None:
-    """Stock: each task builds a boto3 client of its own on localhost:5000 or MOTO_PORT, as access key "ak". That is
-    slow, races on boto3's default session, and hides who calls. AWS: tasks call as the state machine's role.
+    """moto: each task creates a boto3 client with the access key "ak". AWS: tasks use the state machine's role.
+
+    Creating clients is slow, and not thread-safe on boto3's default session.
     """
     real_client_for = boto_client.boto_client_for
     lock = threading.Lock()
@@ -58,9 +59,10 @@ def step_functions_clients() -> None:
 
 
 def glue_sync_tasks() -> None:
-    """Stock: every `glue:startJobRun.sync` fails, because it looks for a task token that such tasks do not have; and
-    nothing stops the job run when the state times out or the execution is stopped.
-    AWS: the task waits for the run, and Step Functions stops the run when the execution is aborted.
+    """moto: every `glue:startJobRun.sync` fails, because it looks for a task token that such tasks do not have.
+
+    Also, the job run continues when the state times out or the execution is stopped. AWS: the task waits for the run,
+    and Step Functions stops the run.
     """
     sync_tasks._DELAY_SECONDS_SYNC_CONDITION_CHECK = SYNC_POLL_SECONDS
 
@@ -80,7 +82,7 @@ def glue_sync_tasks() -> None:
             callback_endpoint=None,
             heartbeat_endpoint=None,
         )
-        if outcome is None:  # no longer running: the state timed out, or the execution was stopped
+        if outcome is None:  # the state timed out, or the execution was stopped
             hooks().stop_job_run(started["JobRunId"])
         env.stack.append(outcome)
 
@@ -88,8 +90,9 @@ def glue_sync_tasks() -> None:
 
 
 def glue_times_in_milliseconds() -> None:
-    """Stock: a job run's times reach the state machine as datetime objects, which then break DescribeExecution.
-    AWS: they are numbers, milliseconds since 1970.
+    """moto: a job run's times are datetime objects in the state machine, with which DescribeExecution fails.
+
+    AWS: they are numbers of milliseconds since 1970.
     """
     real_client = glue_tasks.StateTaskServiceGlue._get_glue_client
 
@@ -115,8 +118,8 @@ def _milliseconds(value: Any) -> Any:
 
 
 def execution_output_is_json() -> None:
-    """Stock: a text output comes back without its quotes, a datetime in the output is an internal error, and the
-    status turns SUCCEEDED before the output is there. AWS: the output is a JSON document, there as soon as the status.
+    """moto: a string output has no quotes, a datetime in the output is an internal error, and the status becomes
+    SUCCEEDED before the output is set. AWS: the output is a JSON document, and is set together with the status.
     """
     communication = executions.BaseExecutionWorkerCommunication
     real_reflect: Any = communication._reflect_execution_status
@@ -127,16 +130,16 @@ def execution_output_is_json() -> None:
             real_reflect(self)
             return
         self.execution.output = to_json_str(worker.env.states.get_input(), separators=(",", ":"))
-        aside: Any = types.SimpleNamespace(execution=types.SimpleNamespace(exec_worker=worker))
-        real_reflect(aside)
-        self.execution.stop_date = aside.execution.stop_date
-        self.execution.exec_status = aside.execution.exec_status
+        copied: Any = types.SimpleNamespace(execution=types.SimpleNamespace(exec_worker=worker))
+        real_reflect(copied)
+        self.execution.stop_date = copied.execution.stop_date
+        self.execution.exec_status = copied.execution.exec_status
 
     communication._reflect_execution_status = reflect
 
 
 def execution_status_events() -> None:
-    """Stock: Step Functions tells EventBridge nothing. AWS: each change of an execution's status is an event."""
+    """moto: Step Functions sends no events. AWS: each change of an execution's status is an event on EventBridge."""
     communication = executions.BaseExecutionWorkerCommunication
     real_terminated = communication.terminated
     real_start = executions.Execution.start
@@ -155,8 +158,9 @@ def execution_status_events() -> None:
 
 
 def states_runtime_is_not_caught() -> None:
-    """Stock: Retry and Catch on States.ALL also match States.Runtime. AWS: nothing but its own name matches it, nor
-    States.DataLimitExceeded (Step Functions Developer Guide, "Error names").
+    """moto: Retry and Catch on States.ALL match States.Runtime too. AWS: only its own name matches it.
+
+    The same applies to States.DataLimitExceeded. Source: Step Functions Developer Guide, "Error names".
     """
     real_body = ErrorEqualsDecl._eval_body
     terminal = ("States.Runtime", "States.DataLimitExceeded")
@@ -172,8 +176,9 @@ def states_runtime_is_not_caught() -> None:
 
 
 def definitions_are_parsed_once() -> None:
-    """Stock: each execution parses the state machine's definition, which takes half of the CPU of a tick that starts
-    many. Here a definition is parsed once, and each execution gets a copy, because running a program changes it.
+    """moto: each execution parses the state machine's definition, which is half of the cost of starting many.
+
+    Here a definition is parsed once. Each execution gets a copy, because running a program changes it.
     """
     real_parse = AmazonStateLanguageParser.parse
 
@@ -189,13 +194,13 @@ def definitions_are_parsed_once() -> None:
 
 
 def paths_are_parsed_once() -> None:
-    """Stock: each use of a JSONPath parses it, a tenth of the CPU of a tick that starts many. Paths do not change."""
+    """moto: each use of a JSONPath parses it again, which is a tenth of the cost of starting many executions."""
     for module in (json_path, result_path):
         module.parse = lru_cache(maxsize=1024)(module.parse)
 
 
 def unnamed_executions() -> None:
-    """Stock: StartExecution without a name makes ...:None, and the second one collides. AWS: it makes up a name."""
+    """moto: StartExecution without a name uses "None", so the second one collides. AWS: it generates a name."""
     real_start = StepFunctionsParserBackend.start_execution
 
     def start_execution(
@@ -207,7 +212,7 @@ def unnamed_executions() -> None:
 
 
 def one_start_at_a_time() -> None:
-    """Stock: two StartExecution calls with one name can both find it free. AWS: the second gets the first one's."""
+    """moto: concurrent StartExecution calls with one name can start two. AWS: both return the same execution."""
     real_start = StepFunctionsParserBackend.start_execution
     lock = threading.Lock()
 

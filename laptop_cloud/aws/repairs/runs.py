@@ -1,4 +1,4 @@
-"""Lambda and Glue: what moto does differently from AWS, put right."""
+"""Repairs of moto's Lambda and Glue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from laptop_cloud.aws.repairs.hooks import hooks
 
 
 def lambda_functions_run() -> None:
-    """Stock: without Docker, Invoke answers with its own payload. AWS: it runs the handler."""
+    """moto: without Docker, Invoke returns its own payload. AWS: it runs the handler."""
 
     def invoke(
         self: LambdaSimpleBackend,
@@ -40,7 +40,7 @@ def lambda_functions_run() -> None:
 
 
 def lambda_qualifiers() -> None:
-    """Stock: Invoke ignores its Qualifier, and looks for one in the event. AWS: it is the version or alias to run."""
+    """moto: Invoke ignores its Qualifier, and looks for one in the event. AWS: it is the version or alias to run."""
     real_invoke = LambdaResponse.invoke
 
     def invoke(self: LambdaResponse) -> Any:
@@ -51,7 +51,7 @@ def lambda_qualifiers() -> None:
 
 
 def lambda_account_settings() -> None:
-    """Stock: GetAccountSettings is not implemented. AWS: it says how many functions may run at once."""
+    """moto: GetAccountSettings is not implemented. AWS: it returns the account's concurrency."""
 
     def get_account_settings(self: LambdaResponse) -> tuple[int, dict[str, str], str]:
         limit = hooks().concurrency()
@@ -64,7 +64,7 @@ def lambda_account_settings() -> None:
 
 
 def lambda_polls_queues() -> None:
-    """Stock: SendMessage hands the queue's messages to the function before it answers. AWS: Lambda polls the queue."""
+    """moto: SendMessage invokes the function with the queue's messages before it responds. AWS: Lambda polls."""
     real_create = LambdaBackend.create_event_source_mapping
 
     def create(self: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
@@ -77,9 +77,9 @@ def lambda_polls_queues() -> None:
 
 
 def glue_job_runs_run() -> None:
-    """Stock: a job run succeeds after two looks, whatever its script does. AWS: it runs the script.
+    """moto: a job run succeeds after two GetJobRun calls. AWS: it runs the script.
 
-    Also, two StartJobRun calls at once can both pass the check of MaxConcurrentRuns: it is made under a lock here.
+    Also, two concurrent StartJobRun calls can both pass moto's check of MaxConcurrentRuns. A lock prevents that.
     """
     real_start = glue_models.FakeJob.start_job_run
     lock = threading.Lock()
@@ -95,7 +95,7 @@ def glue_job_runs_run() -> None:
 
 
 def glue_batch_stop_job_run() -> None:
-    """Stock: BatchStopJobRun is not implemented. AWS: it stops the runs, and lists those that it could not stop."""
+    """moto: BatchStopJobRun is not implemented. AWS: it stops the runs, and lists those that it could not stop."""
 
     def batch_stop_job_run(self: GlueResponse) -> ActionResult:
         job_name = self._get_param("JobName")
@@ -114,7 +114,7 @@ def glue_batch_stop_job_run() -> None:
 
 
 def glue_update_job() -> None:
-    """Stock: UpdateJob is not implemented. AWS: it changes the definition for the next run."""
+    """moto: UpdateJob is not implemented. AWS: it changes the definition for the next run."""
 
     def update_job(self: GlueResponse) -> ActionResult:
         job = self.glue_backend.get_job(self._get_param("JobName"))

@@ -1,7 +1,7 @@
-"""Makes a template's resources by API calls.
+"""Makes a template's resources by AWS API calls.
 
-moto's CloudFormation is not used: it skips Glue jobs, schedules and policies without a word, and ignores where code and
-definitions lie. Here a type is made, or knowingly left out, or an error.
+moto's CloudFormation is not used: it silently skips Glue jobs, schedules and policies, and ignores the locations of
+code and definitions. Here, each resource type is made, deliberately left out, or rejected.
 """
 
 from __future__ import annotations
@@ -37,31 +37,31 @@ CHANGEABLE = {
     *("AWS::Events::Rule", "AWS::Glue::Job", "AWS::IAM::Role", "AWS::Lambda::Alias", "AWS::Lambda::Function"),
     "AWS::StepFunctions::StateMachine",
 }
-"""Types whose makers also make a resource that is there what a changed template says."""
+"""Types whose makers can also update an existing resource."""
 
 LEFT_OUT: dict[str, str] = {
-    "AWS::ApiGateway::Account": "sets the account's role for API Gateway's own logs, of which there are none here",
-    "AWS::CloudFormation::WaitConditionHandle": "does nothing",
-    "AWS::Glue::SecurityConfiguration": "encryption with KMS is not played here",
-    "AWS::Lambda::Permission": "says which services may invoke a function; access control is not played here",
-    "AWS::Logs::QueryDefinition": "saved searches of CloudWatch's console, which is not here",
-    "AWS::Logs::ResourcePolicy": "access control is not played here",
-    "AWS::S3::BucketPolicy": "access control is not played here",
-    "AWS::SNS::Subscription": "alarms do not fire here, so nobody is told",
-    "AWS::SNS::TopicPolicy": "access control is not played here",
-    "AWS::SQS::QueuePolicy": "access control is not played here",
-    "AWS::SecretsManager::ResourcePolicy": "access control is not played here",
+    "AWS::ApiGateway::Account": "sets the role for API Gateway's access logs, which are not written",
+    "AWS::CloudFormation::WaitConditionHandle": "has no effect without a wait condition",
+    "AWS::Glue::SecurityConfiguration": "encryption is not emulated",
+    "AWS::Lambda::Permission": "access control is not emulated",
+    "AWS::Logs::QueryDefinition": "a saved query of the CloudWatch console",
+    "AWS::Logs::ResourcePolicy": "access control is not emulated",
+    "AWS::S3::BucketPolicy": "access control is not emulated",
+    "AWS::SNS::Subscription": "topics exist, but deliver nothing",
+    "AWS::SNS::TopicPolicy": "access control is not emulated",
+    "AWS::SQS::QueuePolicy": "access control is not emulated",
+    "AWS::SecretsManager::ResourcePolicy": "access control is not emulated",
 }
-"""Resource types that the laptop cloud knowingly does not make, each with the reason."""
+"""Resource types that the laptop cloud deliberately does not make, each with the reason."""
 
 
 def check_types(template: Template) -> None:
-    """Refuse a template before anything of it is made.
+    """Reject a template with unsupported resource types before any resource is made.
 
     Raises
     ------
     UnsupportedResourceError
-        A type is neither made nor knowingly left out.
+        A type is neither made nor deliberately left out.
     """
     for resource in template.resources.values():
         if resource.type not in LEFT_OUT and maker(resource.type) is None:
@@ -69,10 +69,10 @@ def check_types(template: Template) -> None:
 
 
 def maker(resource_type: str) -> Maker | None:
-    """What makes resources of a type."""
+    """Return the function that makes resources of a type, or None if the type is not supported."""
     return custom.custom_resource if custom.is_custom(resource_type) else MAKERS.get(resource_type)
 
 
 def is_changeable(resource_type: str) -> bool:
-    """Whether the maker of a type can also change what is there."""
+    """Return whether the maker of a type can also update an existing resource."""
     return custom.is_custom(resource_type) or resource_type in CHANGEABLE

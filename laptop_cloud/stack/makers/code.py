@@ -1,4 +1,4 @@
-"""Makers of what runs, and of what starts it: roles, functions, rules, state machines, REST APIs, Glue jobs."""
+"""Makers of roles, functions, event sources, rules, state machines, REST APIs and Glue jobs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 
-from laptop_cloud.aws.account import STACK_NAME
 from laptop_cloud.aws.api_gateway import RESOURCE, Proxy
 from laptop_cloud.errors import ResourceError
 from laptop_cloud.stack.package import LOCAL_FILES
@@ -15,9 +14,9 @@ from laptop_cloud.stack.template import Resource
 
 
 def role(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::IAM::Role with its policies; one that a changed template no longer has stays.
+    """AWS::IAM::Role with its inline and customer managed policies.
 
-    AWS's own managed policies are named, but their text is not here.
+    AWS managed policies are not attached. An update does not remove policies.
     """
     iam, made = stack.client("iam"), stack.made.get(resource.logical_id)
     name = stack.name(resource, "RoleName", properties, 64)
@@ -26,7 +25,7 @@ def role(stack: Stack, resource: Resource, properties: Properties) -> Made:
         stack.services.roles[found["Arn"]] = resource.logical_id
         made = Made(name, {"Arn": found["Arn"], "RoleId": found["RoleId"]})
     for policy in properties.get("Policies", []):
-        # moto insists on a Version; AWS does not, and SAM's policy templates have none.
+        # moto requires a Version; AWS does not, and SAM's policy templates have none.
         document = json.dumps({"Version": "2012-10-17", **policy["PolicyDocument"]})
         iam.put_role_policy(RoleName=name, PolicyName=policy["PolicyName"], PolicyDocument=document)
     for arn in properties.get("ManagedPolicyArns", []):
@@ -44,15 +43,13 @@ def managed_policy(stack: Stack, resource: Resource, properties: Properties) -> 
 
 
 def function(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::Lambda::Function: its package is the folder that CodeUri names; published versions stay as they are."""
+    """AWS::Lambda::Function, with the folder named by CodeUri as its package. Published versions do not change."""
     client, name = stack.client("lambda"), stack.name(resource, "FunctionName", properties, 64)
     arguments = known_arguments(client, "create_function", {**properties, "FunctionName": name})
-    for foreign in ("LoggingConfig", "KMSKeyArn"):
-        arguments.pop(foreign, None)
+    for unsupported in ("LoggingConfig", "KMSKeyArn"):
+        arguments.pop(unsupported, None)
     if properties.get("Layers"):
-        raise ResourceError(
-            f"{resource.logical_id} has Layers, which the laptop cloud does not know: put the modules into CodeUri."
-        )
+        raise ResourceError(f"{resource.logical_id}: Layers are not supported. Put the modules into CodeUri.")
     if "LogGroup" in properties.get("LoggingConfig", {}):
         stack.services.log_groups[name] = properties["LoggingConfig"]["LogGroup"]
     code = {"ZipFile": stack.content(resource, properties["Code"].get("S3Bucket"), properties["Code"].get("S3Key"))}
@@ -65,9 +62,9 @@ def function(stack: Stack, resource: Resource, properties: Properties) -> Made:
 
 
 def event_source(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::Lambda::EventSourceMapping, of a queue or of a table's stream."""
+    """AWS::Lambda::EventSourceMapping of an SQS queue or a DynamoDB stream."""
     if properties["EventSourceArn"].split(":")[2] not in ("sqs", "dynamodb"):
-        raise ResourceError(f"{resource.logical_id}: only queues and tables' streams are known here as event sources.")
+        raise ResourceError(f"{resource.logical_id}: only SQS queues and DynamoDB streams are supported event sources.")
     client = stack.client("lambda")
     made = client.create_event_source_mapping(**known_arguments(client, "create_event_source_mapping", properties))
     stack.services.add_event_source(made["UUID"])
@@ -75,7 +72,7 @@ def event_source(stack: Stack, resource: Resource, properties: Properties) -> Ma
 
 
 def alias(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::Lambda::Alias; without RoutingConfig: every invocation goes to FunctionVersion."""
+    """AWS::Lambda::Alias. RoutingConfig is ignored: every invocation goes to FunctionVersion."""
     client = stack.client("lambda")
     change = client.update_alias if resource.logical_id in stack.made else client.create_alias
     plain = {name: value for name, value in properties.items() if name != "RoutingConfig"}
@@ -99,12 +96,13 @@ _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
 
 
 def state_machine(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::StepFunctions::StateMachine: its definition file, DefinitionSubstitutions put in as text."""
+    """AWS::StepFunctions::StateMachine, from a definition file or an inline definition."""
     states, name = stack.client("stepfunctions"), stack.name(resource, "StateMachineName", properties)
     values = {key: str(value) for key, value in properties.get("DefinitionSubstitutions", {}).items()}
-    # As CloudFormation does: names it does not know stay as they are.
-    location = properties["DefinitionS3Location"]
-    text = stack.content(resource, location["Bucket"], location["Key"]).decode()
+    text, location = properties.get("DefinitionString"), properties.get("DefinitionS3Location")
+    if text is None:
+        text = stack.content(resource, location["Bucket"], location["Key"]).decode()
+    # As in CloudFormation, unknown names are left as they are.
     definition = _SUBSTITUTION.sub(lambda match: values.get(match[1], match[0]), text)
     given = {"definition": definition, "roleArn": properties["RoleArn"]}
     if resource.logical_id in stack.made:
@@ -119,17 +117,17 @@ _FUNCTION_IN_URI = re.compile(r"functions/(arn:[^/]+)/invocations$")
 
 
 def rest_api(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::ApiGateway::RestApi, defined by its Body: one function behind every path, with or without an API key."""
+    """AWS::ApiGateway::RestApi whose Body sends every path to one function, with or without an API key."""
     gateway, body = stack.client("apigateway"), properties.get("Body") or {}
     operation = body.get("paths", {}).get(RESOURCE, {}).get("x-amazon-apigateway-any-method", {})
     uri = _FUNCTION_IN_URI.search(str(operation.get("x-amazon-apigateway-integration", {}).get("uri")))
     if len(body.get("paths", {})) != 1 or uri is None:
-        raise ResourceError(f"{resource.logical_id}: only an API of ANY {RESOURCE} is known here.")
+        raise ResourceError(f"{resource.logical_id}: only APIs with the single route ANY {RESOURCE} are supported.")
     wanted = {name for entry in operation.get("security", body.get("security")) or [] for name in entry}
     if wanted - {"api_key"}:
-        raise ResourceError(f"{resource.logical_id} uses the authorizers {wanted}: only API keys are known here.")
+        raise ResourceError(f"{resource.logical_id} uses the authorizers {wanted}; only API keys are supported.")
     api = gateway.create_rest_api(name=properties.get("Name") or body["info"]["title"])
-    # moto deploys no API without a method, and this is one. Requests go to the listener.
+    # moto deploys only APIs that have a method. This one is never called: requests go to the listener.
     method = {"restApiId": api["id"], "resourceId": api["rootResourceId"], "httpMethod": "ANY"}
     gateway.put_method(**method, authorizationType="NONE")
     gateway.put_integration(**method, type="MOCK")
@@ -139,7 +137,7 @@ def rest_api(stack: Stack, resource: Resource, properties: Properties) -> Made:
 
 
 def glue_job(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """AWS::Glue::Job: a script that is a local file is uploaded, as `sam package` would."""
+    """AWS::Glue::Job. A script that is a local file is uploaded, as `sam package` does."""
     glue, name = stack.client("glue"), stack.name(resource, "Name", properties)
     arguments = known_arguments(glue, "create_job", {**properties, "Name": name})
     location = arguments["Command"]["ScriptLocation"]
@@ -153,9 +151,10 @@ def glue_job(stack: Stack, resource: Resource, properties: Properties) -> Made:
 
 
 def artifacts(stack: Stack) -> str:
-    """The bucket of what belongs to the deployment, which is made where it is not there."""
-    stack.client("s3").create_bucket(Bucket=f"{STACK_NAME}-artifacts")
-    return f"{STACK_NAME}-artifacts"
+    """Return the name of the deployment's own bucket, and create it if it does not exist."""
+    name = f"{stack.template.stack_name}-artifacts"
+    stack.client("s3").create_bucket(Bucket=name)
+    return name
 
 
 def _upload(stack: Stack, resource: Resource, location: str) -> str:

@@ -1,14 +1,12 @@
-"""Maker of custom resources: a function of the template answers, as it would answer CloudFormation.
+"""Maker of custom resources, which a function of the template creates and updates.
 
-The function gets CloudFormation's event and puts its answer to the ResponseURL, a presigned address of S3. Only Create
-and Update are played: the laptop cloud is thrown away whole, without Delete.
-Source: CloudFormation User Guide, "Custom resource request types" and "Custom resource response objects".
+The function gets CloudFormation's event and puts its response to the ResponseURL, a presigned S3 URL. Delete requests
+are not sent. Source: CloudFormation User Guide, "Custom resource request types" and "Custom resource response objects".
 """
 
 from __future__ import annotations
 
 import json
-import math
 import threading
 import time
 import uuid
@@ -18,37 +16,37 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from laptop_cloud.errors import ResourceError
 from laptop_cloud.stack.makers.code import artifacts
-from laptop_cloud.stack.stack import Made, Properties, Stack, as_text
-from laptop_cloud.stack.template import Resource
+from laptop_cloud.stack.stack import Made, Properties, Stack
+from laptop_cloud.stack.template import Resource, as_text
 
 _DEFAULT_TIMEOUT_SECONDS = 3600
-_MAX_ANSWER_BYTES = 4096
-_LOOK_SECONDS = 0.05
+_MAX_RESPONSE_BYTES = 4096
+_POLL_SECONDS = 0.05
 
 
 def is_custom(resource_type: str) -> bool:
-    """Whether the type is that of a custom resource."""
+    """Return whether a resource type is a custom resource."""
     return resource_type == "AWS::CloudFormation::CustomResource" or resource_type.startswith("Custom::")
 
 
 def custom_resource(stack: Stack, resource: Resource, properties: Properties) -> Made:
-    """Custom::* and AWS::CloudFormation::CustomResource: Ref is the answer's PhysicalResourceId, GetAtt its Data.
+    """Custom::* and AWS::CloudFormation::CustomResource: Ref is the response's PhysicalResourceId, GetAtt its Data.
 
-    CloudFormation has the function tried again when it fails. Here a function that fails without an answer ends the
-    deployment at once: nobody wants to wait an hour for a crash.
+    On AWS, a failed function is retried, and the deployment waits up to an hour for a response. Here, a function that
+    fails without a response fails the deployment at once.
 
     Raises
     ------
     ResourceError
-        The answer is FAILED or is not a valid answer, the function failed, or no answer came within ServiceTimeout
-        seconds (3600 without one). Names the resource and the reason.
+        The response is FAILED or invalid, the function failed, or there was no response within ServiceTimeout
+        seconds (3600 by default). The message names the resource and the reason.
     """
     named, token = f"{resource.logical_id} ({resource.type})", str(properties.get("ServiceToken"))
     if token.startswith("arn:") and token.split(":")[2] != "lambda":
-        raise ResourceError(f"{named}: the laptop cloud can ask functions only, and its ServiceToken is {token}.")
+        raise ResourceError(f"{named}: ServiceToken is {token}. Only functions are supported.")
     timeout = str(properties.get("ServiceTimeout", _DEFAULT_TIMEOUT_SECONDS))
     if not timeout.isdecimal() or not 1 <= int(timeout) <= _DEFAULT_TIMEOUT_SECONDS:
-        raise ResourceError(f"{named}: ServiceTimeout is {timeout}, and must be a whole number from 1 to 3600.")
+        raise ResourceError(f"{named}: ServiceTimeout is {timeout}. It must be an integer from 1 to 3600.")
     former = stack.made.get(resource.logical_id)
     request = {
         "RequestType": "Update" if former else "Create",
@@ -63,14 +61,14 @@ def custom_resource(stack: Stack, resource: Resource, properties: Properties) ->
         request["PhysicalResourceId"] = former.ref
         request["OldResourceProperties"] = _scalars_as_text(stack.properties[resource.logical_id])
     try:
-        answer = _read(_asked(stack, token, request, int(timeout)), request)
+        answer = _validated(_response(stack, token, request, int(timeout)), request)
     except ResourceError as error:
-        raise ResourceError(f"{named} was not {'updated' if former else 'made'}: {error}") from None
+        raise ResourceError(f"{named} could not be {'updated' if former else 'made'}: {error}") from None
     return Made(answer["PhysicalResourceId"], answer.get("Data") or {})
 
 
 def _scalars_as_text(value: Any) -> Any:
-    """Properties as CloudFormation sends them: every number and boolean is text."""
+    """Convert every number and boolean to a string, as CloudFormation does."""
     if isinstance(value, dict):
         return {str(key): _scalars_as_text(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -78,34 +76,30 @@ def _scalars_as_text(value: Any) -> Any:
     return as_text(value)
 
 
-def _asked(stack: Stack, token: str, request: Properties, timeout: int) -> str:
-    """The text that the function puts to the ResponseURL within `timeout` seconds."""
+def _response(stack: Stack, token: str, request: Properties, timeout: int) -> str:
+    """Invoke the function, and return the text that it puts to the ResponseURL within `timeout` seconds."""
     s3, failures = stack.client("s3"), list[str]()
-    place = {"Bucket": artifacts(stack), "Key": f"answers/{request['RequestId']}"}
-    event = {**request, "ResponseURL": s3.generate_presigned_url("put_object", Params=place)}
+    location = {"Bucket": artifacts(stack), "Key": f"responses/{request['RequestId']}"}
+    event = {**request, "ResponseURL": s3.generate_presigned_url("put_object", Params=location)}
     start = time.monotonic()
     threading.Thread(target=_invoke, args=(stack.client("lambda"), token, event, failures), daemon=True).start()
     while True:
         over = time.monotonic() > start + timeout or bool(failures)
         try:
-            return str(s3.get_object(**place)["Body"].read().decode("utf-8", errors="replace"))
+            return str(s3.get_object(**location)["Body"].read().decode("utf-8", errors="replace"))
         except s3.exceptions.NoSuchKey:
             if over:
                 break
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     if failures:
-        waited = math.ceil(time.monotonic() - start)
-        raise ResourceError(
-            f"no answer came within {waited} s, and none will, because its function {token} failed: {failures[0]}"
-        )
+        raise ResourceError(f"the function {token} failed without a response: {failures[0]}")
     raise ResourceError(
-        f"no answer came within {timeout} s (ServiceTimeout). "
-        f"Its function {token} must put one to the ResponseURL of its event."
+        f"no response within {timeout} s (ServiceTimeout). The function {token} must put one to the ResponseURL."
     )
 
 
 def _invoke(client: Any, token: str, event: Properties, failures: list[str]) -> None:
-    """Run the function on the event; what it returns does not count, that it failed does."""
+    """Invoke the function on the event, ignore its result, and add its error to `failures`."""
     try:
         answer = client.invoke(FunctionName=token, Payload=json.dumps(event).encode())
         payload = answer["Payload"].read()
@@ -117,22 +111,22 @@ def _invoke(client: Any, token: str, event: Properties, failures: list[str]) -> 
         failures.append(f"{failed.get('errorType')}: {failed.get('errorMessage')}")
 
 
-def _read(text: str, request: Properties) -> dict[str, Any]:
-    """The answer, once it is known to be a valid SUCCESS."""
-    if len(text.encode()) > _MAX_ANSWER_BYTES:
-        raise ResourceError(f"the answer has more than the {_MAX_ANSWER_BYTES} bytes that AWS takes.")
+def _validated(text: str, request: Properties) -> dict[str, Any]:
+    """Parse a response, and check that it is a valid SUCCESS."""
+    if len(text.encode()) > _MAX_RESPONSE_BYTES:
+        raise ResourceError(f"the response is larger than {_MAX_RESPONSE_BYTES} bytes, AWS's limit.")
     try:
         answer = json.loads(text)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise ResourceError(f"the answer is not a JSON object: {text[:200]!r}")
+        raise ResourceError(f"the response is not a JSON object: {text[:200]!r}")
     if answer.get("Status") == "FAILED":
-        raise ResourceError(answer.get("Reason") or "its function gave no Reason")
+        raise ResourceError(answer.get("Reason") or "the function gave no Reason")
     wanted = {"Status": "SUCCESS", **{name: request[name] for name in ("StackId", "RequestId", "LogicalResourceId")}}
     for name, value in wanted.items():
         if answer.get(name) != value:
-            raise ResourceError(f"the answer's {name} is {answer.get(name)!r}, not {value!r}.")
+            raise ResourceError(f"the response's {name} is {answer.get(name)!r}, not {value!r}.")
     if not answer.get("PhysicalResourceId") or not isinstance(answer.get("Data") or {}, dict):
-        raise ResourceError("the answer has no PhysicalResourceId, or its Data is no object of names and values.")
+        raise ResourceError("the response has no PhysicalResourceId, or its Data is not an object.")
     return answer

@@ -1,4 +1,4 @@
-"""Makers of resources that one call of the AWS API makes: what is called, and what Ref and Fn::GetAtt give."""
+"""Makers of resources that a single API call makes: the call, and the values of Ref and Fn::GetAtt."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from laptop_cloud.stack.template import Resource
 
 @dataclass(frozen=True)
 class Plain:
-    """How one resource type is made; calling it makes one.
+    """A maker of one resource type; calling it makes a resource.
 
     Attributes
     ----------
     service, operation
-        The call. It takes the properties that it knows by the same name.
+        The API call. It gets the properties that it accepts under the same name.
     named
-        The property that names the resource; "" when it has no name.
+        The property that names the resource; "" if it has no name.
     argument
-        What the operation calls the name, if otherwise.
+        The operation's argument for the name, if it differs from the property.
     longest
-        Characters of a generated name.
+        Maximum length of a generated name, in characters.
     ref, attributes
-        What Ref and Fn::GetAtt give: formats of the properties, the call's answer, name, region and account.
+        Values of Ref and Fn::GetAtt: format strings of the properties, the call's response, name, region and account.
     then
-        Operations that are called afterwards where the properties have what they require.
+        Operations that are called afterwards if the properties contain their required arguments.
     without
-        Properties that the operation knows, and must not get here.
+        Properties that are not passed to the operation.
     """
 
     service: str
@@ -43,7 +43,7 @@ class Plain:
     without: tuple[str, ...] = ()
 
     def __call__(self, stack: Stack, resource: Resource, properties: Properties) -> Made:
-        """Make it, or change it if the operation is one that does both."""
+        """Make the resource, or update it if the operation does both."""
         client = stack.client(self.service)
         name = stack.name(resource, self.named, properties, self.longest)
         given = {key: value for key, value in properties.items() if key not in self.without}
@@ -62,17 +62,17 @@ MAKERS = {
     "AWS::ApiGateway::ApiKey": Plain(
         "apigateway", "create_api_key", "Name", ref="{id}", attributes={"APIKeyId": "{id}"}, without=("StageKeys",)
     ),
-    # Its StageName is one that SAM never uses.
+    # SAM gives deployments a placeholder StageName, which would create another stage.
     "AWS::ApiGateway::Deployment": Plain(
         "apigateway", "create_deployment", ref="{id}", attributes={"DeploymentId": "{id}"}, without=("StageName",)
     ),
     "AWS::ApiGateway::Stage": Plain("apigateway", "create_stage", ref="{StageName}"),
-    # Its throttling and quota are not played.
+    # Throttling and quotas are not emulated.
     "AWS::ApiGateway::UsagePlan": Plain(
         "apigateway", "create_usage_plan", "UsagePlanName", "Name", ref="{id}", attributes={"Id": "{id}"}
     ),
     "AWS::ApiGateway::UsagePlanKey": Plain("apigateway", "create_usage_plan_key", ref="{KeyId}:{UsagePlanId}"),
-    # It is there to be read, and does not fire.
+    # Alarms are stored, but never evaluated.
     "AWS::CloudWatch::Alarm": Plain(
         "cloudwatch",
         "put_metric_alarm",
@@ -90,7 +90,7 @@ MAKERS = {
         attributes={"Arn": "{KeyMetadata[Arn]}", "KeyId": "{KeyMetadata[KeyId]}"},
     ),
     "AWS::Lambda::EventInvokeConfig": Plain("lambda", "put_function_event_invoke_config", without=("Qualifier",)),
-    # CodeSha256 guards against another deployment in between.
+    # CodeSha256 guards against a concurrent deployment, which cannot happen here.
     "AWS::Lambda::Version": Plain(
         "lambda",
         "publish_version",

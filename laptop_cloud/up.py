@@ -1,0 +1,103 @@
+"""Keeps a laptop cloud running, with its schedules ticking, until it gets SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from types import FrameType
+from typing import Any
+
+from laptop_cloud.aws import schedule
+from laptop_cloud.aws.account import process_environment
+from laptop_cloud.aws.schedule import Ticker
+from laptop_cloud.cloud import LaptopCloud
+from laptop_cloud.errors import LaptopCloudError
+
+
+def keep_up(
+    cloud: LaptopCloud,
+    speed: float = 1.0,
+    prepare: Callable[[LaptopCloud], str] = lambda cloud: "",
+    report: Callable[[Any], str] = json.dumps,
+) -> None:
+    """Start a cloud and its schedules, print how to use it, and wait for Ctrl-C or SIGTERM.
+
+    Parameters
+    ----------
+    cloud
+        A laptop cloud that has not been started.
+    speed
+        How many times faster than on AWS its schedules tick.
+    prepare
+        Called after the start and before the first tick; returns further text to print.
+    report
+        Converts what a schedule's target returned to a line to print.
+    """
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    former = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _say("starting the laptop cloud")
+        with cloud:
+            more = prepare(cloud)
+            tickers = _tickers(cloud, speed, report)
+            _say(describe(cloud) + more)
+            for ticker in tickers:
+                ticker.start()
+            stop.wait()
+            _say("stopping")
+            for ticker in tickers:
+                ticker.stop()
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def describe(cloud: LaptopCloud) -> str:
+    """Describe a running cloud: its endpoint, the environment for the AWS CLI, and the outputs of its stack."""
+    variables = " ".join(f"{name}={value}" for name, value in process_environment(cloud.endpoint).items())
+    outputs = "\n".join(f"  {name:<24} {value}" for name, value in cloud.outputs.items())
+    return f"""
+The laptop cloud is running at {cloud.endpoint}. In another terminal:
+
+  export {variables}
+  aws cloudformation list-stack-resources --stack-name {cloud.stack_name}
+
+Outputs of the template:
+{outputs}
+
+Logs are in {cloud.workdir}/logs. Press Ctrl-C to stop.
+"""
+
+
+def _tickers(cloud: LaptopCloud, speed: float, report: Callable[[Any], str]) -> list[Ticker]:
+    tickers = []
+    for found in schedule.schedules(cloud.client("scheduler")):
+        name, expression = found["Name"], found["ScheduleExpression"]
+        if found["State"] != "ENABLED" or schedule.interval(expression) is None:
+            _say(f"{name} ({expression}, {found['State']}) does not tick: only enabled rate() schedules do")
+            continue
+        ticker = Ticker(found, _firing(cloud, found, report), speed)
+        _say(f"{name} ticks now and every {ticker.pause.total_seconds():.0f} s")
+        tickers.append(ticker)
+    return tickers
+
+
+def _firing(cloud: LaptopCloud, fired: dict[str, Any], report: Callable[[Any], str]) -> Callable[[datetime], None]:
+    def fire(at: datetime) -> None:
+        try:
+            _say(f"{at:%H:%M:%S} {report(cloud.fire(fired, at))}")
+        except LaptopCloudError as error:  # as on AWS, a failed tick does not end the schedule
+            _say(f"{at:%H:%M:%S} the tick failed: {error}")
+
+    return fire
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -65,12 +65,12 @@ help: ## List the targets
 
 setup: $(VENV)/.dev $(SAM_VENV)/.installed $(CHECKOV_VENV)/.installed ## Install everything that run, test, build and validate need
 
-run: $(VENV)/.run ## The whole system on this machine, once: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir, TABLE=yes
+run: $(VENV)/.run ## Run the whole system once on this machine: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir, TABLE=yes
 	@$(PY) -m demo run $(if $(JOB),--job $(JOB)) $(if $(FILES),--files "$(FILES)") \
 	  $(if $(MAPPINGS),--mappings "$(MAPPINGS)") $(if $(CHANGE_LOG),--change-log "$(CHANGE_LOG)") $(if $(PROVIDERS),--providers $(PROVIDERS)) $(if $(TABLE),--table) \
 	  $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
-up: $(VENV)/.dev ## Keep the system running on this machine with its schedule ticking, TABLE=yes with a table; Ctrl-C ends it
+up: $(VENV)/.dev ## Keep the system running on this machine, with its schedule ticking, until Ctrl-C; TABLE=yes adds a table
 	@exec $(PY) -m demo up $(if $(TABLE),--table) $(ARGS)
 
 check: lint ## Before each commit, about a minute: lint, types, tests of units, template and tools
@@ -108,15 +108,15 @@ deploy: $(VENV)/.dev $(SAM_VENV)/.installed ## Build and deploy to AWS with your
 	@$(SAM) build --config-env $(CONFIG_ENV)
 	@$(SAM) deploy --config-env $(CONFIG_ENV) $(ARGS)
 
-# With a container runtime: in Lambda's own image. Without: the built handler in a process of its own, against `make up`.
-invoke: $(VENV)/.dev $(SAM_VENV)/.installed ## One function with one event: FUNCTION=DispatchFunction EVENT=events/dispatch/good.json
+# With a container runtime: in Lambda's image. Without: the built handler in its own process, against `make up`.
+invoke: $(VENV)/.dev $(SAM_VENV)/.installed ## Invoke a function with an event: FUNCTION=DispatchFunction EVENT=events/dispatch/good.json
 	@[ -n "$(FUNCTION)" ] && [ -n "$(EVENT)" ] \
-	  || { echo "Say which: make invoke FUNCTION=DispatchFunction EVENT=events/dispatch/good.json" >&2; exit 2; }
+	  || { echo "Set both: make invoke FUNCTION=DispatchFunction EVENT=events/dispatch/good.json" >&2; exit 2; }
 	@$(MAKE) build >&2
 	@if docker info >/dev/null 2>&1 || finch info >/dev/null 2>&1; then \
 	  $(SAM) local invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
 	else \
-	  $(PY) -m demo invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
+	  $(PY) -m laptop_cloud invoke "$(FUNCTION)" --event "$(EVENT)" --stack-name glue-fanout-dev $(ARGS); \
 	fi
 
 bench: bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console ## Measure everything; tables, plots and JSON go to docs/bench/

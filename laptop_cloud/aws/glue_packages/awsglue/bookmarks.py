@@ -1,8 +1,8 @@
-"""Job bookmarks, as far as AWS documents them. Pure rules first, then where the state is kept.
+"""Job bookmarks, as far as AWS documents them: pure rules, and the storage of the state.
 
-Sources: Glue Developer Guide, "Tracking processed data using job bookmarks" (what a state holds, who reads and writes
-it when, versions, the time range in which a listing is not trusted) and "Using job bookmarks" (transformation_ctx);
-Glue API, S3JsonSource (maxBand, maxFilesInBand) and JobBookmarkEntry.
+Sources: Glue Developer Guide, "Tracking processed data using job bookmarks" (content of the state, versions, the time
+range in which a listing may be incomplete) and "Using job bookmarks" (transformation_ctx); Glue API, S3JsonSource
+(maxBand, maxFilesInBand) and JobBookmarkEntry.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import boto3
 from botocore.exceptions import ClientError
 
 MAX_BAND_MILLISECONDS = 900_000
-"""How long before a listing its result counts as incomplete; files in this band are remembered by name."""
+"""Time before a listing in which the listing may be incomplete; files in this band are recorded by name."""
 
 MAX_FILES_IN_BAND = 1000
 
 SERVICE = "glue"
-"""Access key id under which Glue itself calls: a job's role has no part in its bookmark."""
+"""Access key id of Glue's own calls: a job's role needs no permissions for its bookmark."""
 
 
 class VersionMismatchException(Exception):  # noqa: N818 - AWS's name
-    """Another run of the job has committed since this one began.
+    """Another run of the job has committed since this run began.
 
-    On Glue it arrives as a Py4JJavaError that holds the Java exception of this name.
+    On Glue, this is a Py4JJavaError that contains the Java exception of this name.
     """
 
 
@@ -43,21 +43,23 @@ class Listed:
 
 @dataclass(frozen=True)
 class SourceState:
-    """What a bookmark knows of one transformation_ctx: when its source was last listed, and path -> LastModified of the
-    files read that had been modified within the band before that.
+    """The state of one transformation_ctx.
+
+    It consists of the time of the source's last listing, and path -> LastModified of the files read that had been
+    modified within the band before that time.
     """
 
     listed_at: datetime
     band: Mapping[str, datetime]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Convert to plain data."""
         band = {path: modified.isoformat() for path, modified in sorted(self.band.items())}
         return {"listed_at": self.listed_at.isoformat(), "band": band}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> SourceState:
-        """Read what `as_json` wrote."""
+        """Convert from the result of `as_json`."""
         band = {path: datetime.fromisoformat(modified) for path, modified in value["band"].items()}
         return cls(datetime.fromisoformat(value["listed_at"]), band)
 
@@ -69,24 +71,24 @@ def unread(
     max_band: float = MAX_BAND_MILLISECONDS,
     max_files_in_band: int = MAX_FILES_IN_BAND,
 ) -> tuple[list[Listed], SourceState]:
-    """Choose the objects that a bookmark has not seen, by LastModified.
+    """Select the objects that are new according to a bookmark, by LastModified.
 
-    What was modified before the band of the last listing counts as read, *whether it was or not*: a file that turns up
-    late with an older time, or that another source with the same transformation_ctx never looked at, is skipped.
+    An object modified before the band of the last listing counts as read, *whether it was or not*: a file that appears
+    late with an older time is skipped, as is a file that another source with the same transformation_ctx did not list.
 
     Parameters
     ----------
     listing, now
         All objects of the source, and the time of the listing.
     state
-        What the bookmark holds for the transformation_ctx, or None.
+        The bookmark's state for the transformation_ctx, or None.
     max_band, max_files_in_band
-        Milliseconds, and how many files of that band are read; the others are left to the next run.
+        Length of the band in milliseconds, and the maximum of its files to read; the next run reads the others.
 
     Returns
     -------
     (objects, state)
-        The objects to read, the oldest first, and the state if the run is committed.
+        The objects to read, the oldest first, and the state to store when the run commits.
     """
     new = sorted((o for o in listing if _is_new(o, state, max_band)), key=lambda o: (o.modified, o.path))
     settled = [o for o in new if _age(o.modified, now) >= max_band]
@@ -109,21 +111,21 @@ def _age(modified: datetime, now: datetime) -> float:
 
 @dataclass(frozen=True)
 class Bookmark:
-    """One version of the bookmark of a job."""
+    """One version of a job's bookmark."""
 
     version: int = 0
-    """Grows by one with each commit; 0 before the first."""
+    """Increases by one with each commit; 0 before the first."""
     sources: Mapping[str, SourceState] = field(default_factory=dict)
-    """transformation_ctx -> what has been read."""
+    """transformation_ctx -> its state."""
     run_id: str | None = None
     tag: str | None = None
     """The stored object's ETag."""
 
 
 class BookmarkStore:
-    """One object a job, beside the job's script: {bucket of the script}/glue-bookmarks/{job name}.json.
+    """Stores one object per job in the bucket of the job's script: glue-bookmarks/{job name}.json.
 
-    Its content has the shape of the API's JobBookmarkEntry. AWS keeps it inside of Glue.
+    Its content has the form of the API's JobBookmarkEntry. AWS stores it inside Glue.
     """
 
     def __init__(self, s3: Any = None, glue: Any = None) -> None:
@@ -133,9 +135,9 @@ class BookmarkStore:
         self._glue = glue or session.client("glue")
 
     def read(self, job_name: str) -> Bookmark:
-        """The latest version; an empty one when there is none."""
+        """Return the latest version, or an empty one if there is none."""
         try:
-            found = self._s3.get_object(**self._place(job_name))
+            found = self._s3.get_object(**self._location(job_name))
         except ClientError as error:
             if error.response["Error"]["Code"] == "NoSuchKey":
                 return Bookmark()
@@ -145,12 +147,12 @@ class BookmarkStore:
         return Bookmark(entry["Version"], sources, entry["RunId"], found["ETag"])
 
     def write(self, job_name: str, read: Bookmark, sources: Mapping[str, SourceState], run_id: str | None) -> None:
-        """Write the next version, on the condition that the object is the one that was read, or that there is none.
+        """Write the next version, on the condition that the stored version is the one that was read.
 
         Raises
         ------
         VersionMismatchException
-            Somebody else has written since: the stored version is not the one that was read.
+            Another run has written a version since.
         """
         entry = {
             "JobName": job_name,
@@ -161,7 +163,7 @@ class BookmarkStore:
         }
         condition = {"IfMatch": read.tag} if read.tag else {"IfNoneMatch": "*"}
         try:
-            self._s3.put_object(**self._place(job_name), Body=json.dumps(entry).encode(), **condition)
+            self._s3.put_object(**self._location(job_name), Body=json.dumps(entry).encode(), **condition)
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"):
                 raise
@@ -171,6 +173,6 @@ class BookmarkStore:
                 f"Expected version {read.version} but found version {found}"
             ) from error
 
-    def _place(self, job_name: str) -> dict[str, str]:
+    def _location(self, job_name: str) -> dict[str, str]:
         script = self._glue.get_job(JobName=job_name)["Job"]["Command"]["ScriptLocation"]
         return {"Bucket": script.removeprefix("s3://").split("/")[0], "Key": f"glue-bookmarks/{job_name}.json"}

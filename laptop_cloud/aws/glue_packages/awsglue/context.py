@@ -1,4 +1,4 @@
-"""`GlueContext`: the Spark session of a Glue script, its sources, and the bookmark of its run."""
+"""`GlueContext`: a Glue script's Spark session, its sources, and the bookmark of its run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .dynamicframe import DynamicFrameReader
 
 
 class GlueContext:
-    """Gives a script its Spark session and, by `create_dynamic_frame`, its DynamicFrames."""
+    """Has a script's Spark session, and creates DynamicFrames by `create_dynamic_frame`."""
 
     def __init__(self, sparkContext: SparkContext | None = None, **options: Any) -> None:  # noqa: N803 - AWS's name
         if options:
-            raise NotImplementedError(f"not there on the laptop: {', '.join(options)}")
+            raise NotImplementedError(f"not supported by the laptop cloud: {', '.join(options)}")
         self.spark_session = SparkSession.builder.getOrCreate()
         self.spark_context = sparkContext or self.spark_session.sparkContext
         self.create_dynamic_frame = DynamicFrameReader(self)

@@ -1,7 +1,7 @@
 """`DynamicFrame`: records without a schema; here a DataFrame with the schema that Spark infers.
 
-Glue infers per record and turns a field of two types into a *choice*; Spark settles for text. Code that depends on
-the difference cannot be tried on the laptop.
+Glue infers the schema per record, and makes a field with two types a *choice*; Spark makes it a string. Code that
+depends on the difference cannot be tested on the laptop cloud.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class DynamicFrame:
     def toDF(self, options: Any = None) -> DataFrame:  # noqa: N802 - AWS's name
         """Return the records as a DataFrame."""
         if options:
-            raise NotImplementedError("toDF takes no options on the laptop")
+            raise NotImplementedError("toDF: options are not supported by the laptop cloud")
         return self._frame
 
     def errorsCount(self) -> int:  # noqa: N802 - AWS's name
-        """How many lines were no records."""
+        """Return the number of lines that are not records."""
         return 0 if self._bad_lines is None else self._bad_lines.count()
 
 
 class DynamicFrameReader:
-    """Makes DynamicFrames; a GlueContext's `create_dynamic_frame`."""
+    """Creates DynamicFrames; a GlueContext's `create_dynamic_frame`."""
 
     def __init__(self, glue_context: Any) -> None:
         self._context = glue_context
@@ -61,19 +61,19 @@ class DynamicFrameReader:
         push_down_predicate: str = "",
         **kwargs: Any,
     ) -> DynamicFrame:
-        """Read JSON lines, gzip or plain, below S3 paths.
+        """Read JSON lines, gzip or plain, from S3 paths.
 
-        With bookmarks on and a `transformation_ctx`, only what the bookmark has not seen under that name.
+        With bookmarks enabled and a `transformation_ctx`, only objects that are new according to the bookmark are read.
 
         Raises
         ------
         NotImplementedError
-            Another source or format, or an option that is not there on the laptop; names it.
+            The source, the format or an option is not supported; the message names it.
         """
         refused = sorted({*connection_options} - {"paths", "recurse"}) + sorted(format_options) + sorted(kwargs)
         if connection_type != "s3" or format != "json" or push_down_predicate or refused:
             what = ", ".join(refused) or f"{connection_type}, {format}, {push_down_predicate!r}"
-            raise NotImplementedError(f"only JSON from S3 is there on the laptop, not: {what}")
+            raise NotImplementedError(f"the laptop cloud supports only JSON from S3, not: {what}")
         now, recurse = datetime.now(UTC), bool(connection_options.get("recurse"))
         listing = [listed for path in connection_options["paths"] for listed in _list(path, recurse)]
         bookmark = self._context._bookmark
@@ -89,7 +89,7 @@ class DynamicFrameReader:
 
 
 def _list(path: str, recurse: bool) -> Iterator[Listed]:
-    """Objects below a path, as Glue sees them: no folder markers, nothing whose name begins with `_` or `.`."""
+    """List a path's objects as Glue does: without folder markers and names that begin with `_` or `.`."""
     bucket, _, prefix = path.removeprefix("s3://").partition("/")
     pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     for entry in (entry for page in pages for entry in page.get("Contents", [])):

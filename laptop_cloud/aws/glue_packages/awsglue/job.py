@@ -1,4 +1,4 @@
-"""`Job`: the begin and the end of a job run, which read and write its bookmark."""
+"""`Job`: the start and the commit of a job run, which read and write its bookmark."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ ENABLE, PAUSE, DISABLE = "job-bookmark-enable", "job-bookmark-pause", "job-bookm
 
 
 class Job:
-    """Marks where a script begins and commits."""
+    """Marks where a script starts and commits."""
 
     store: Callable[[], BookmarkStore] = BookmarkStore
-    """Makes what keeps the bookmarks; a seam for tests."""
+    """Creates the bookmark store; tests replace it."""
 
     def __init__(self, glue_context_or_spark_session: Any) -> None:
         if not isinstance(glue_context_or_spark_session, GlueContext):
-            raise TypeError("on the laptop a Job is made from a GlueContext")
+            raise TypeError("the laptop cloud supports only a Job of a GlueContext")
         self._context = glue_context_or_spark_session
         self._name: str | None = None
         self._option = DISABLE
         self._run_id: str | None = None
 
     def init(self, job_name: str, args: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Begin the run: read the latest version of the job's bookmark, if `getResolvedOptions` found its option.
+        """Start the run: read the latest version of the job's bookmark, if `getResolvedOptions` found its option.
 
-        Whether Glue keeps a bookmark under another name than the job's is not documented, so here it fails.
+        Glue's behavior for a name other than the job's is not documented, so such a name fails here.
         """
         self._option = args.get("job_bookmark_option") or DISABLE
         if self._option not in (ENABLE, PAUSE, DISABLE):
-            raise ValueError(f"{self._option} is no job-bookmark-option")
+            raise ValueError(f"{self._option} is not a job-bookmark-option")
         if args.get("job_bookmark_from") or args.get("job_bookmark_to"):
-            raise NotImplementedError("job-bookmark-from and job-bookmark-to are not there on the laptop")
+            raise NotImplementedError("the laptop cloud does not support job-bookmark-from and job-bookmark-to")
         self._name, self._run_id = job_name, args.get("JOB_RUN_ID")
         self._context._bookmark = None
         self._context._read_sources = {}
@@ -43,14 +43,14 @@ class Job:
             self._context._bookmark = type(self).store().read(job_name)
 
     def commit(self) -> None:
-        """End the run: write the next version of the bookmark, if bookmarks are on.
+        """End the run: write the next version of the bookmark, if bookmarks are enabled.
 
         Raises
         ------
         RuntimeError
-            The run was never begun.
+            The run was not started.
         VersionMismatchException
-            Another run of the job has committed since this one began.
+            Another run of the job has committed since this run began.
         """
         if self._name is None:
             raise RuntimeError("Job.commit was called before Job.init")

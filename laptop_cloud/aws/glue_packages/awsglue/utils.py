@@ -12,11 +12,11 @@ CONTINUATION_OPTIONS = ("continuation-enabled", "continuation-readonly", "contin
 RANGE = ("job-bookmark-from", "job-bookmark-to")
 TEMPORARY = ("TempDir", "RedshiftTempDir")
 OF_GLUE = (*RANGE, *TEMPORARY, "JOB_ID", "JOB_RUN_ID", "SECURITY_CONFIGURATION", "enable-data-lineage")
-"""Arguments that Glue itself passes; returned whether declared or not, None where they are not there."""
+"""Arguments that Glue itself passes; always returned, with None if they are missing."""
 
 
 class GlueArgumentError(Exception):
-    """An argument that was declared is missing, or has a value that it may not have."""
+    """A declared argument is missing, or its value is not allowed."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -27,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
 def getResolvedOptions(  # noqa: N802 - AWS's name
     args: Sequence[str], options: Sequence[str], allow_abbrev: bool = False
 ) -> dict[str, Any]:
-    """Find the declared arguments of a job run in sys.argv, each of which must be there as `--name value`.
+    """Read the declared arguments of a job run from sys.argv, where each must be present as `--name value`.
 
     Parameters
     ----------
@@ -36,21 +36,21 @@ def getResolvedOptions(  # noqa: N802 - AWS's name
     options
         Names of the declared arguments.
     allow_abbrev
-        Whether the beginning of a name is enough, as it was before Glue 6.0.
+        Whether names can be abbreviated, as before Glue 6.0.
 
     Returns
     -------
-    Name -> text, with Glue's own. Dashes inside a name become underscores; arguments not declared are ignored. There
-    always is a job_bookmark_option, which is job-bookmark-disable where nothing was passed.
+    Name -> value, including Glue's own arguments. Dashes in names become underscores; undeclared arguments are ignored.
+    job_bookmark_option is always present, by default job-bookmark-disable.
 
     Raises
     ------
     GlueArgumentError
         A declared argument is missing.
     RuntimeError
-        A name of Glue's bookmarks was declared, or a bookmark range does not fit the bookmark option.
+        A bookmark argument was declared, or a bookmark range does not fit the bookmark option.
     argparse.ArgumentError
-        Another name of Glue's own was declared, or one name twice.
+        Another of Glue's own arguments was declared, or one argument twice.
     """
     parser = _Parser(allow_abbrev=allow_abbrev)
     parser.add_argument("--job-bookmark-option", choices=BOOKMARK_OPTIONS)

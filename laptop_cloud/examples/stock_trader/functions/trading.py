@@ -1,11 +1,12 @@
 """The three steps of the stock trader. A price is an integer from 0 to 100."""
 
+import os
 import random
 
 
 def check_price(event, context):
-    """Return the price in the event, or a random one."""
-    return {"price": event.get("price", random.randint(0, 100))}
+    """Return the price in the event or a random one, and the price above which to sell."""
+    return {"price": event.get("price", random.randint(0, 100)), "limit": int(os.environ["PRICE_LIMIT"])}
 
 
 def sell(event, context):

@@ -6,20 +6,20 @@ import zlib
 
 import pytest
 
+from demo import DemoError
 from demo.plan import generated_plan
 from demo.sample_data import STYLES, Shape, Style, View, change_log
-from laptop_cloud.errors import DemoError
 
 
 @pytest.mark.parametrize("style", STYLES, ids=str)
-def test_the_same_seed_gives_the_same_bytes_and_another_one_others(style: Style) -> None:
+def test_the_bytes_depend_only_on_the_seed(style: Style) -> None:
     assert change_log("p", 50, 3, style, seed=1) == change_log("p", 50, 3, style, seed=1)
     assert change_log("p", 50, 3, style, seed=1) != change_log("p", 50, 3, style, seed=2)
 
 
 @pytest.mark.parametrize("shape", Shape)
 @pytest.mark.parametrize("view", View)
-def test_a_record_carries_the_images_of_its_view_type_and_nothing_more(shape: Shape, view: View) -> None:
+def test_a_record_has_only_the_images_of_its_view_type(shape: Shape, view: View) -> None:
     allowed = {
         View.KEYS_ONLY: set(),
         View.NEW_IMAGE: {"NewImage"},
@@ -36,7 +36,7 @@ def test_a_record_carries_the_images_of_its_view_type_and_nothing_more(shape: Sh
     assert seen == allowed
 
 
-def test_rows_are_all_there_and_keys_are_ordered_by_time() -> None:
+def test_the_objects_contain_all_rows_and_their_keys_are_ordered_by_time() -> None:
     parts = change_log("p", 101, 7, STYLES[0])
     assert sum(part.rows for part in parts) == 101
     assert all(len(gzip.decompress(part.body).splitlines()) == part.rows for part in parts)
@@ -56,7 +56,7 @@ def test_some_objects_have_several_gzip_members() -> None:
     assert [members(part.body) for part in change_log("p", 90, 3, STYLES[0])] == [1, 2, 3]
 
 
-def test_no_two_rows_of_a_plan_share_an_event_id() -> None:
+def test_event_ids_of_a_plan_are_unique() -> None:
     plan = generated_plan(6, 1200)
     ids = [
         json.loads(line).get("eventID")
@@ -69,7 +69,7 @@ def test_no_two_rows_of_a_plan_share_an_event_id() -> None:
 
 
 @pytest.mark.parametrize("providers", [5, 6, 12])
-def test_a_plan_has_work_for_both_engines(providers: int) -> None:
+def test_a_plan_uses_both_engines(providers: int) -> None:
     plan = generated_plan(providers, providers * 100)
     large = [name for name in plan.first if plan.size(name) > plan.lambda_max_bytes]
     assert len(large) >= 3
@@ -77,6 +77,6 @@ def test_a_plan_has_work_for_both_engines(providers: int) -> None:
     assert plan.corrupt in plan.first
 
 
-def test_a_plan_without_providers_is_refused() -> None:
+def test_a_plan_without_providers_is_rejected() -> None:
     with pytest.raises(DemoError, match="PROVIDERS=0"):
         generated_plan(0, 100)

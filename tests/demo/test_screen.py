@@ -1,4 +1,4 @@
-"""What `make run` shows of few and of many providers, at 80 columns and without a terminal."""
+"""The output of `make run` for few and many providers, at 80 columns and without a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def rows(count: int, state: str = "running", sent: str = "3") -> list[Row]:
     return [(f"provider-{n:03d}", "yes", "lambda", state, "4", sent, sent, f"{n / 10:.1f}") for n in range(count)]
 
 
-def test_few_providers_have_a_line_each_and_only_when_they_changed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_of_few_providers_has_a_line_when_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
     screen = PlainScreen()
     for state in ("claiming", "claiming", "running"):
         screen.show("tick", rows(2, state))
@@ -23,14 +23,14 @@ def test_few_providers_have_a_line_each_and_only_when_they_changed(capsys: pytes
     assert [line.split("tick: ")[1].split()[0] for line in said] == ["provider-000", "provider-001"] * 2
 
 
-def test_seconds_alone_are_no_change(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_change_of_the_seconds_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     screen = PlainScreen()
     screen.show("tick", rows(2))
     screen.show("tick", [(*row[:-1], "99.0") for row in rows(2)])
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_many_providers_have_one_line_of_counts_and_their_end_is_always_told(
+def test_many_providers_have_lines_of_counts_and_the_last_counts_are_always_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     screen = PlainScreen()
@@ -42,7 +42,7 @@ def test_many_providers_have_one_line_of_counts_and_their_end_is_always_told(
     assert said[-1].endswith("tick: 200 providers: 200 succeeded; 600 rows, 600 messages")
 
 
-def test_a_screen_says_what_is_going_on_when_nothing_else_is_said(
+def test_the_current_step_is_repeated_after_a_time_without_output(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("demo.screen.SILENCE_SECONDS", 0.1)
@@ -60,7 +60,7 @@ def test_counts_name_every_state() -> None:
 
 
 @pytest.mark.parametrize("count", [6, 200])
-def test_at_80_columns_no_cell_is_cut_and_the_table_stays_short(count: int) -> None:
+def test_at_80_columns_no_cell_is_truncated_and_the_table_stays_short(count: int) -> None:
     out = io.StringIO()
     screen = LiveScreen(Console(file=out, width=80, force_terminal=True, color_system=None))
     with screen:
@@ -73,17 +73,17 @@ def test_at_80_columns_no_cell_is_cut_and_the_table_stays_short(count: int) -> N
     assert ("200 providers: 200 succeeded" in out.getvalue()) == (count == 200)
 
 
-def test_a_long_name_is_shown_whole_at_80_columns() -> None:
+def test_a_long_name_is_wrapped_at_80_columns() -> None:
     out, name = io.StringIO(), "x" * 40 + "y" * 24
     screen = LiveScreen(Console(file=out, width=80, force_terminal=True, color_system=None))
     with screen:
         screen.show("tick 1", [(name, "yes", "lambda", "succeeded", "4", "123456", "123456", "123.4")])
-    said, times = out.getvalue(), out.getvalue().count("succeeded")  # a live table is drawn again at its end
+    said, times = out.getvalue(), out.getvalue().count("succeeded")  # a live table is printed again at its end
     assert (said.count("x"), said.count("y")) == (40 * times, 25 * times)  # the 25th y is that of yes
     assert said.count("123456") == 2 * times
 
 
-def test_of_many_those_that_failed_or_run_are_shown_first() -> None:
+def test_failed_and_running_providers_are_shown_first() -> None:
     out = io.StringIO()
     screen = LiveScreen(Console(file=out, width=80, force_terminal=True, color_system=None))
     with screen:

@@ -10,13 +10,13 @@ def messages(*ids: str) -> Messages:
     return Counter(ids)
 
 
-def test_one_message_a_row_is_ok() -> None:
+def test_one_message_per_row_is_ok() -> None:
     (found,) = compare({"p": ["1", "2"]}, {"p": messages("2", "1")}).values()
     assert found.ok
     assert (found.rows, found.messages, found.distinct) == (2, 2, 2)
 
 
-def test_whatever_differs_is_not_ok_and_is_counted() -> None:
+def test_each_difference_is_counted_and_not_ok() -> None:
     assert compare({"p": ["1", "2"]}, {"p": messages("1")})["p"].missing == 1
     assert compare({"p": ["1"]}, {"p": messages("1", "1")})["p"].repeated == 1
     assert compare({"p": ["1"]}, {"p": messages("1", "2")})["p"].unexpected == 1
@@ -27,7 +27,7 @@ def test_whatever_differs_is_not_ok_and_is_counted() -> None:
         assert not compare({"p": ["1", "2"]}, {"p": wrong})["p"].ok
 
 
-def test_a_row_is_known_by_its_event_id_else_by_object_and_line() -> None:
+def test_the_id_of_a_row_is_its_event_id_or_made_from_object_and_line() -> None:
     lines = [b'{"eventID": "e"}', b"", b'{"Keys": {}}', b"  "]
     fingerprint = hashlib.sha256(b"bucket/key#etag").hexdigest()[:32]
     assert row_ids(lines, "bucket/key#etag") == ["e", f"{fingerprint}-3"]

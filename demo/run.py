@@ -162,30 +162,29 @@ class Stage:
             time.sleep(0.25)
 
     def _report(self) -> dict[str, Any]:
-        from demo.verify import compare, expected_ids
-
-        comparison = compare(expected_ids(self._cloud.client("s3"), self._bucket, self._prefix), self._messages)
-        faults = [f"{name}: {found.difference}" for name, found in comparison.items() if not found.ok]
+        faults, figures = self._verify()
         faults += self._unexpected_outcomes()
+        totals = {key: sum(found[key] for found in figures.values()) for key in next(iter(figures.values()), {})}
+        runs = {"executions": sum(len(runs) for runs in self._tick_runs), "job_runs": len(self._cloud.job_runs())}
         return {
             "ok": not faults,
             "faults": faults,
-            "providers": {name: self._provider_report(name, found) for name, found in comparison.items()},
-            "totals": {
-                "providers": len(comparison),
-                "rows": sum(found.rows for found in comparison.values()),
-                "messages": sum(found.messages for found in comparison.values()),
-                "distinct_ids": sum(found.distinct for found in comparison.values()),
-                "executions": sum(len(runs) for runs in self._tick_runs),
-                "job_runs": len(self._cloud.job_runs()),
-            },
+            "providers": {name: {**self._outcome(name), **found} for name, found in figures.items()},
+            "totals": {"providers": len(figures), **totals, **runs},
             "lambda_max_bytes": self._plan.lambda_max_bytes,
             "ticks": self._ticks,
         }
 
-    def _provider_report(self, name: str, found: Any) -> dict[str, Any]:
-        figures = {"rows": found.rows, "messages": found.messages, "distinct_ids": found.distinct}
-        return {**self._outcome(name), **figures}
+    def _verify(self) -> tuple[list[str], dict[str, dict[str, int]]]:
+        """Compare the output with the input; returns the faults, and each provider's figures."""
+        from demo.verify import compare, expected_ids
+
+        comparison = compare(expected_ids(self._cloud.client("s3"), self._bucket, self._prefix), self._messages)
+        faults = [f"{name}: {found.difference}" for name, found in comparison.items() if not found.ok]
+        return faults, {
+            name: {"rows": found.rows, "messages": found.messages, "distinct_ids": found.distinct}
+            for name, found in comparison.items()
+        }
 
     def _outcome(self, name: str) -> dict[str, Any]:
         """Return a provider's status, the engine of its largest run, and its runs."""

@@ -127,7 +127,7 @@ class StandardStage(Stage):
     def _receive(self) -> None:
         """Do nothing: this job sends no messages."""
 
-    def _report(self) -> dict[str, Any]:
+    def _verify(self) -> tuple[list[str], dict[str, dict[str, int]]]:
         columns, table = self._read_back()
         wanted: Counter[tuple[Any, ...]] = Counter()
         for key, rows in self._plan.expected.items():
@@ -136,30 +136,13 @@ class StandardStage(Stage):
             wanted.update((provider, source, *(row[name] for name in columns)) for row in rows)
         faults = [f"not in the table: {row}" for row in list((wanted - table).elements())]
         faults += [f"not in any source: {row}" for row in list((table - wanted).elements())]
-        faults += self._unexpected_outcomes()
-        return {
-            "ok": not faults,
-            "faults": faults,
-            "providers": {
-                name: self._provider_rows(name, sum(count for row, count in table.items() if row[0] == name))
-                for name in self._plan.providers
-            },
-            "totals": {
-                "providers": len(self._plan.providers),
-                "rows": wanted.total(),
-                "table_rows": table.total(),
-                "sources": len({row[1] for row in table}),
-                "executions": sum(len(runs) for runs in self._tick_runs),
-                "job_runs": len(self._cloud.job_runs()),
-            },
-            "table": str(self._cloud.workdir / TABLE),
-            "lambda_max_bytes": self._plan.lambda_max_bytes,
-            "ticks": self._ticks,
+        return faults, {
+            name: {
+                "rows": sum(count for row, count in wanted.items() if row[0] == name),
+                "table_rows": sum(count for row, count in table.items() if row[0] == name),
+            }
+            for name in self._plan.providers
         }
-
-    def _provider_rows(self, name: str, in_table: int) -> dict[str, Any]:
-        rows = sum(len(rows) for key, rows in self._plan.expected.items() if key.startswith(f"provider={name}/"))
-        return {**self._outcome(name), "rows": rows, "table_rows": in_table}
 
     def _read_back(self) -> tuple[list[str], Counter[tuple[Any, ...]]]:
         """Return the model's columns, and the table's rows: provider, source, and a value for each column."""

@@ -12,16 +12,18 @@ import json
 import threading
 import uuid
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.core.exceptions import JsonRESTError
 
 from laptop_cloud.aws.logs import LogWriter
 from laptop_cloud.aws.sandbox import Answer, Function, Sandbox
+
+if TYPE_CHECKING:
+    from laptop_cloud.aws.services import Services
 
 RETRY_SECONDS = 1.0
 """Pause before the first retry of an asynchronous invocation; twice that before the second (AWS: 60 and 120)."""
@@ -38,25 +40,24 @@ class TooManyRequestsError(JsonRESTError):
         super().__init__("TooManyRequestsException", "Rate Exceeded.")
 
 
-@dataclass
 class FunctionRunner:
-    """Runs moto's functions."""
+    """Runs moto's functions.
 
-    endpoint: str
-    """URL of the laptop cloud."""
-    workdir: Path
-    """Folder of the handlers' output, logs/{function}.log, and of unpacked packages, functions/."""
-    log_writer: LogWriter
-    log_groups: Mapping[str, str]
-    """Function name -> its log group, if the template sets one."""
-    principal: Callable[[str], str]
-    """Role ARN -> access key id."""
-    send_message: Callable[[str, str], None]
-    """Takes the ARN of a queue and an event that could not be delivered."""
-    concurrency: int
-    """Maximum of concurrent invocations in the account."""
+    Parameters
+    ----------
+    services
+        The services that the functions call.
+    workdir
+        Folder of the handlers' output, logs/{function}.log, and of unpacked packages, functions/.
+    concurrency
+        Maximum of concurrent invocations in the account.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, services: Services, workdir: Path, log_writer: LogWriter, concurrency: int) -> None:
+        self.concurrency = concurrency
+        self._services = services
+        self._workdir = workdir
+        self._log_writer = log_writer
         self._lock = threading.Lock()
         self._busy: list[Sandbox] = []
         self._idle: list[Sandbox] = []  # in the order of their last use
@@ -100,7 +101,7 @@ class FunctionRunner:
             return sandbox.call(event, request_id)
         finally:
             self._give_back(sandbox)
-            self.log_writer.put(sandbox.function.log_group, sandbox.function.log_stream, sandbox.log)
+            self._log_writer.put(sandbox.function.log_group, sandbox.function.log_stream, sandbox.log)
 
     def function(self, made: Any) -> Function:
         """Return everything that is needed to run one of moto's functions."""
@@ -113,8 +114,8 @@ class FunctionRunner:
             environment=variables,
             timeout=int(made.timeout),
             memory=int(made.memory_size),
-            principal=self.principal(made.role),
-            log_group=self.log_groups.get(made.function_name, f"/aws/lambda/{made.function_name}"),
+            principal=self._services.principal(made.role),
+            log_group=self._services.log_groups.get(made.function_name, f"/aws/lambda/{made.function_name}"),
             version=str(made.version),
         )
 
@@ -148,7 +149,7 @@ class FunctionRunner:
             else:
                 if self._idle and len(self._busy) + len(self._idle) >= KEPT_PROCESSES:
                     self._idle.pop(0).kill()
-                sandbox = Sandbox(function, self.endpoint, self.workdir / "logs" / f"{function.name}.log")
+                sandbox = Sandbox(function, self._services.endpoint, self._workdir / "logs" / f"{function.name}.log")
             self._busy.append(sandbox)
             return sandbox
 
@@ -162,7 +163,7 @@ class FunctionRunner:
         digest = hashlib.sha256(package).hexdigest()
         with self._lock:
             if digest not in self._unpacked:
-                folder = self.workdir / "functions" / digest[:16]
+                folder = self._workdir / "functions" / digest[:16]
                 with zipfile.ZipFile(io.BytesIO(package)) as archive:
                     archive.extractall(folder)
                 self._unpacked[digest] = folder
@@ -217,4 +218,4 @@ class FunctionRunner:
                 },
                 "responsePayload": error,
             }
-            self.send_message(destination, json.dumps(record))
+            self._services.send_to_queue(destination, json.dumps(record))

@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.core.utils import utcnow
 from moto.glue import models as glue_models
 
+from laptop_cloud.aws.account import process_environment
 from laptop_cloud.aws.logs import LogWriter
 from laptop_cloud.aws.spark_driver import Driver, Drivers
 from laptop_cloud.errors import LaptopCloudError
+
+if TYPE_CHECKING:
+    from laptop_cloud.aws.services import Services
 
 _ACTIVE = ("STARTING", "WAITING", "RUNNING", "STOPPING")
 _DEFAULT_TIMEOUT_MINUTES = 480
@@ -65,26 +67,31 @@ def use_real_runs() -> None:
     glue_models.FakeJobRun = JobRun  # type: ignore[misc]
 
 
-@dataclass
 class JobRunner:
-    """Runs jobs. A run for which no driver is free waits in STARTING, as on AWS for capacity."""
+    """Runs jobs. A run for which no driver is free waits in STARTING, as on AWS for capacity.
 
-    drivers: Drivers
-    environment: Callable[[str], dict[str, str]]
-    """Role (ARN or name) of a job -> the environment in which its script calls AWS."""
-    read: Callable[[str], bytes]
-    """Returns the content of an s3:// location."""
-    logs: Path
-    """Folder of the runs' output, {run id}.log."""
-    log_writer: LogWriter
-    """Copies the output to the log group that the run's --custom-logGroup-prefix names."""
-    minute: float
-    """Length of a minute of a job's Timeout, in seconds."""
+    Parameters
+    ----------
+    services
+        The services that the scripts call.
+    logs
+        Folder of the runs' output, {run id}.log, which is also written to the log group that the run's
+        --custom-logGroup-prefix names.
+    minute
+        Length of a minute of a job's Timeout, in seconds.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self, services: Services, drivers: Drivers, logs: Path, log_writer: LogWriter, minute: float = 60.0
+    ) -> None:
+        self._services = services
+        self._drivers = drivers
+        self._logs = logs
+        self._log_writer = log_writer
+        self._minute = minute
         self._lock = threading.Lock()
         self._running: dict[str, JobRun] = {}
-        self._scripts = Path(tempfile.mkdtemp(prefix="glue-scripts-", dir=self.logs))
+        self._scripts = Path(tempfile.mkdtemp(prefix="glue-scripts-", dir=logs))
 
     def start(self, job: Any, run: JobRun) -> None:
         """Run the job's script for an accepted run as soon as a driver is free."""
@@ -117,11 +124,12 @@ class JobRunner:
 
     def _run_script(self, job: Any, run: JobRun) -> str | None:
         script = self._scripts / f"{run.job_run_id}.py"
-        script.write_bytes(self.read(job.command["ScriptLocation"]))
-        modules, environment = self._extra_modules(run), self.environment(job.role)
+        script.write_bytes(self._services.read_object(job.command["ScriptLocation"]))
+        modules = self._extra_modules(run)
+        environment = process_environment(self._services.endpoint, self._services.principal(job.role))
         minutes = float(run.timeout or _DEFAULT_TIMEOUT_MINUTES)
-        driver, log = self.drivers.take(), self.logs / f"{run.job_run_id}.log"
-        timer = threading.Timer(minutes * self.minute, self._end_early, args=(run.job_run_id, "TIMEOUT"))
+        driver, log = self._drivers.take(), self._logs / f"{run.job_run_id}.log"
+        timer = threading.Timer(minutes * self._minute, self._end_early, args=(run.job_run_id, "TIMEOUT"))
         timer.daemon = True
         try:
             with self._lock:
@@ -134,10 +142,10 @@ class JobRunner:
             timer.cancel()
             with self._lock:  # from now on, stopping the run must not kill the driver, which another run may use
                 run.driver = None
-            self.drivers.give_back(driver)
+            self._drivers.give_back(driver)
             if log.exists():
                 prefix = (run.arguments or {}).get("--custom-logGroup-prefix", "/aws-glue/jobs")
-                self.log_writer.put(f"{prefix}/output", f"{run.job_run_id}-driver", log)
+                self._log_writer.put(f"{prefix}/output", f"{run.job_run_id}-driver", log)
 
     def _extra_modules(self, run: JobRun) -> list[Path]:
         """Return the zips that --extra-py-files names, which come first on the script's path, in their order.
@@ -150,7 +158,7 @@ class JobRunner:
     def _extra_module(self, location: str) -> Path:
         if not location.startswith("s3://") or not location.endswith(".zip"):
             raise LaptopCloudError(f"{EXTRA_PY_FILES} names {location}: only zip files on S3 are supported.")
-        content = self.read(location)
+        content = self._services.read_object(location)
         # Changed content has another path, so that no importer, here or in a Python worker, takes it for an older one.
         path = self._scripts / f"{hashlib.sha256(content).hexdigest()[:16]}.zip"
         if not path.exists():

@@ -21,7 +21,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from laptop_cloud.aws import event_bus, job_runs, repairs
-from laptop_cloud.aws.account import ACCOUNT_ID, OPERATOR, REGION, aws_client, process_environment
+from laptop_cloud.aws.account import ACCOUNT_ID, OPERATOR, REGION, aws_client
 from laptop_cloud.aws.api_gateway import ApiGateway, Proxy
 from laptop_cloud.aws.event_sources import EventSource, QueuePoller
 from laptop_cloud.aws.functions import FunctionRunner
@@ -102,27 +102,12 @@ class Services:
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         os.environ["MOTO_PORT"] = str(self._server.server_port)  # for moto's Step Functions interpreter
         threading.Thread(target=self._server.serve_forever, name="aws", daemon=True).start()
-        log_writer = LogWriter()
-        self._functions = FunctionRunner(
-            self.endpoint,
-            workdir,
-            log_writer,
-            self.log_groups,
-            self.principal,
-            self._send_to_queue,
-            settings.get("concurrency", 10),
-        )
-        self._drivers = settings.get("drivers") or Drivers(workdir / "logs" / "spark-drivers.log")
+        log_writer, logs = LogWriter(), workdir / "logs"
+        self._functions = FunctionRunner(self, workdir, log_writer, settings.get("concurrency", 10))
+        self._drivers = settings.get("drivers") or Drivers(logs / "spark-drivers.log")
         self._owns_drivers = "drivers" not in settings
         self._drivers.warm_up(settings.get("warm", 0))
-        self._jobs = JobRunner(
-            drivers=self._drivers,
-            environment=lambda role: process_environment(self.endpoint, self.principal(role)),
-            read=self._read_object,
-            logs=workdir / "logs",
-            log_writer=log_writer,
-            minute=settings.get("glue_minute", 60.0),
-        )
+        self._jobs = JobRunner(self, self._drivers, logs, log_writer, settings.get("glue_minute", 60.0))
         hooks = Hooks(
             self._functions.invoke,
             self._jobs.start,
@@ -222,13 +207,14 @@ class Services:
         client = self.client("lambda", "events")
         client.invoke(FunctionName=function_arn, InvocationType="Event", Payload=payload)
 
-    def _send_to_queue(self, queue_arn: str, body: str) -> None:
+    def send_to_queue(self, queue_arn: str, body: str) -> None:
+        """Send an event that a function could not process to the queue of its on-failure destination."""
         sqs = self.client("sqs", "lambda")
-        sqs.send_message(
-            QueueUrl=sqs.get_queue_url(QueueName=queue_arn.rpartition(":")[2])["QueueUrl"], MessageBody=body
-        )
+        url = sqs.get_queue_url(QueueName=queue_arn.rpartition(":")[2])["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody=body)
 
-    def _read_object(self, location: str) -> bytes:
+    def read_object(self, location: str) -> bytes:
+        """Return the content of an s3:// location, read as Glue."""
         bucket, _, key = location.removeprefix("s3://").partition("/")
         return bytes(self.client("s3", "glue").get_object(Bucket=bucket, Key=key)["Body"].read())
 

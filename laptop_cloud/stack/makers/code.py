@@ -99,8 +99,9 @@ def state_machine(stack: Stack, resource: Resource, properties: Properties) -> M
     """AWS::StepFunctions::StateMachine, from a definition file or an inline definition."""
     states, name = stack.client("stepfunctions"), stack.name(resource, "StateMachineName", properties)
     values = {key: str(value) for key, value in properties.get("DefinitionSubstitutions", {}).items()}
-    text, location = properties.get("DefinitionString"), properties.get("DefinitionS3Location")
+    text = properties.get("DefinitionString")
     if text is None:
+        location = properties["DefinitionS3Location"]
         text = stack.content(resource, location["Bucket"], location["Key"]).decode()
     # As in CloudFormation, unknown names are left as they are.
     definition = _SUBSTITUTION.sub(lambda match: values.get(match[1], match[0]), text)

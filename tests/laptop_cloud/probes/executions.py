@@ -23,7 +23,10 @@ def glue_sync_tasks() -> bool:
         return False
     HOOKS.stopped.clear()
     timed_out = run_machine(sync_task("long", TimeoutSeconds=1))
-    return timed_out["error"] == "States.Timeout" and len(HOOKS.stopped) > 0
+    # The job run is stopped by the task's thread, which may be after the end of the execution.
+    return timed_out["error"] == "States.Timeout" and bool(
+        eventually(lambda: HOOKS.stopped, "the job run to be stopped")
+    )
 
 
 def glue_times_in_milliseconds() -> bool:

@@ -1,4 +1,4 @@
-"""`python -m cli` is `fanout`."""
+"""Runs `fanout` as `python -m cli`."""
 
 from __future__ import annotations
 

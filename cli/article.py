@@ -1,4 +1,4 @@
-"""What the design of the article that the README names would cost: a Glue run each time that a provider is due."""
+"""The cost of the design in the original article (see README): a Glue run each time that a provider is due."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from datetime import timedelta
 from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
 
 TICK = timedelta(minutes=15)
-"""No provider is started more often."""
+"""The shortest time between two runs of a provider."""
 ROW_SECONDS = 1 / 41
-"""Measured on two cores with a queue 15 ms away: it sends row by row."""
+"""It sends row by row. Measured on two cores, with 15 ms for each request to the queue."""
 START_SECONDS = 30.0
-"""Of a Glue run before it does anything; a guess, rounded up."""
+"""Start-up time of a Glue run; an estimate, rounded up."""
 UPDATE_SECONDS, UPDATE_MEMORY_MB = 0.4, 512
 STATES = 2
 LOG_BYTES = 20_000
 
 
 def article_run(rows: float) -> defaultdict[str, float]:
-    """One run the article's way, service -> dollars: Glue whatever there is, `collect()`, one request a row."""
+    """Service -> US dollars for one run: always Glue, `collect()`, one request per row."""
     bill: defaultdict[str, float] = defaultdict(float)
     bill["Glue"] = glue_dollars(START_SECONDS + rows * ROW_SECONDS, 2)
     bill["Step Functions"] = (1 + STATES) * PRICES["step_functions_transition"]
@@ -32,14 +32,14 @@ def article_run(rows: float) -> defaultdict[str, float]:
 
 
 def article_dollars(periods: Mapping[str, timedelta], rows: Mapping[str, int], covered: timedelta) -> float:
-    """What the providers would have cost the article's way, for the same rows in the same time.
+    """The cost in US dollars of the article's design, for the same rows in the same period.
 
     Parameters
     ----------
     periods
-        Provider -> how often it is due.
+        Provider -> its period.
     rows
-        Provider -> rows that it had; none when left out.
+        Provider -> its rows; 0 if missing.
     """
     total = 0.0
     for provider, period in periods.items():

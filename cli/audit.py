@@ -1,9 +1,8 @@
-"""Which objects of a provider has no run taken? Compares its objects with every manifest that was worked off.
+"""Compares a provider's objects with the manifests of all its completed runs.
 
-A run looks back only as far as the lookback. An object that turns up later than that (or whose key breaks the order
-that `KeyTimeFormat` promises) is taken by no run; nothing tells until somebody compares. Nor does anything tell that
-an object was deleted whose messages or files are out. Costs a listing of all objects of the provider, and two reads for
-each of its runs.
+Runs read only the lookback window. An object that appears later, or whose key breaks the order that `KeyTimeFormat`
+promises, is processed by no run. Only an audit finds such objects, and objects that were deleted after a run. It lists
+all objects of the provider and reads two objects for each of its runs.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from fanout.settings import ClaimSettings
 
 @dataclass(frozen=True)
 class Audit:
-    """Where a provider's objects and what its runs made of them differ, oldest first.
+    """Differences between a provider's objects and its runs, the oldest object first.
 
     Attributes
     ----------
     missed
-        Older than what the bookmark looks at: no run will take them. A replay of their LastModified sends them, and
-        so does a bookmark set back to the first of them. Objects before a bookmark that was set forward by hand, or
-        whose manifests were removed, are among them too.
+        Not processed, and older than the bookmark's start, so that no run will process them. A replay of their
+        LastModified sends them, and so does a bookmark that is set back to the first of them. Includes objects before
+        a bookmark that was set forward by hand, and objects whose manifests were deleted.
     waiting
-        The next runs will take them.
+        Not processed; the next runs will process them.
     gone
-        A run has taken them, and they are not there any more. What the job made of them stays.
+        Processed and then deleted. Their messages or files remain.
     """
 
     missed: tuple[StoredObject, ...]
@@ -41,7 +40,7 @@ class Audit:
 
 
 def audit(objects: ObjectStore, settings: ClaimSettings, state: ProviderState) -> Audit:
-    """Compare a provider's objects with what its runs have taken, replays included."""
+    """Compare a provider's objects with those that its runs, including replays, have processed."""
     found = _in_order(listing(objects, settings, state.provider, None))
     taken = _taken(objects, f"s3://{settings.data_bucket}/runs/provider={state.provider}/")
     unsent = [o for o in found if o.identity not in taken]
@@ -59,7 +58,7 @@ def _in_order(objects: Iterable[StoredObject]) -> list[StoredObject]:
 
 
 def _taken(objects: ObjectStore, runs: str) -> dict[tuple[str, str], StoredObject]:
-    """The objects, by identity, in every manifest whose job has proved that it worked it off."""
+    """The objects, by identity, of every manifest whose job proved that it processed all of it."""
     bucket = runs.removeprefix("s3://").partition("/")[0]
     taken: dict[tuple[str, str], StoredObject] = {}
     for stored in objects.list(runs):

@@ -1,20 +1,19 @@
-"""What every command has in common: where the stack is, --json, times as operators write them, and how it ends."""
+"""What all commands share: the options that name the stack, --json, how times are written, and exit statuses."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from cli.deployment import Deployment, Where
 from cli.errors import EXPECTED, Exit, UsageError, as_operator_error
@@ -27,110 +26,136 @@ CLOUD_FILE_VARIABLE = "FANOUT_CLOUD_FILE"
 _AGO = re.compile(r"(\d+)(m|h|d)")
 _UNIT = {"m": "minutes", "h": "hours", "d": "days"}
 
-Provider = Annotated[str, typer.Argument(metavar="PROVIDER")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Local = Annotated[
-    bool,
-    typer.Option("--local", help="Work with the laptop cloud of `make up`.", envvar="FANOUT_LOCAL"),
-]
-Stack = Annotated[
-    str | None,
-    typer.Option("--stack", help="CloudFormation stack on AWS; the only one without it.", envvar="FANOUT_STACK"),
-]
-Region = Annotated[str | None, typer.Option("--region", help="AWS region; your own without it.")]
-Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile; your own without it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")]
+Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="Name of a provider.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")]
 
 
 @dataclass
 class Operator:
-    """Whoever runs a command: where the stack is, and how they want to be answered."""
+    """The stack that a command works with, and how the operator wants the answer.
+
+    Parameters
+    ----------
+    where
+        Which stack.
+    json
+        Whether answers are JSON documents instead of text.
+    connect
+        Connects to the stack.
+    """
 
     where: Where
     json: bool = False
+    connect: Callable[[Where], Deployment] = field(default=Deployment.find, repr=False)
+    _stack: Deployment | None = field(default=None, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
-    @cached_property
+    @property
     def stack(self) -> Deployment:
-        """The stack."""
-        return Deployment.find(self.where)
+        """The stack; connects to it at first use."""
+        with self._lock:
+            self._stack = self._stack or self.connect(self.where)
+            return self._stack
+
+    def disconnect(self) -> None:
+        """Connect anew at next use: after a restart, the laptop cloud has another address."""
+        with self._lock:
+            self._stack = None
 
     def show(self, report: Any, view: View[Any]) -> None:
-        """Answer."""
+        """Print a command's answer."""
         if self.json:
             print(as_json(report))  # noqa: T201 - the one place that writes to stdout
         else:
             view(report, page())
 
     def note(self, text: str) -> None:
-        """Say something beside the answer; never in the way of --json."""
+        """Print a remark to stderr, where it does not disturb --json."""
         page(error=True).line(text, style="dim")
 
     def confirm(self, question: str, *, yes: bool) -> None:
-        """Ask before something that cannot be taken back.
+        """Ask before a change that cannot be undone.
 
         Raises
         ------
         UsageError
-            Nobody is there to be asked, or they said no.
+            The operator said no, or there is no terminal on which to ask.
         """
         if yes:
             return
         if not sys.stdin.isatty():
-            raise UsageError(f"{question} Nobody is here to be asked: add --yes.")
+            raise UsageError(f"{question} Add --yes: without a terminal, the command cannot ask for confirmation.")
         if not typer.confirm(safe(question), err=True):
-            raise UsageError("nothing was changed")
+            raise UsageError("canceled; nothing was changed")
 
 
-def _shared(
+class Context(typer.Context):
+    """What a command gets as its first argument: `obj` is the operator."""
+
+    obj: Operator
+
+
+def connection(
     *,
-    local: Local = False,
-    stack: Stack = None,
-    region: Region = None,
-    profile: Profile = None,
-    json: AsJson = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="Use the laptop cloud that `make up` runs.", envvar="FANOUT_LOCAL")
+    ] = False,
+    stack: Annotated[
+        str | None,
+        typer.Option(
+            "--stack",
+            help="Name of the CloudFormation stack. Not needed if the account has only one glue-fanout stack.",
+            envvar="FANOUT_STACK",
+        ),
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option("--region", help="AWS region. Defaults to your AWS configuration.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="AWS profile. Defaults to your AWS configuration.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> Operator:
+    """The operator whom the options that all commands share describe."""
     cloud_file = Path(os.environ.get(CLOUD_FILE_VARIABLE) or CLOUD_FILE)
     chosen = local or any((stack, region, profile))
     found = not chosen and cloud_file.exists()
     operator = Operator(Where(stack, region, profile, cloud_file if local or found else None), json)
     if found:
-        operator.note("this is the laptop cloud of `make up`; --stack names a stack on AWS, --local is silent")
+        operator.note("using the laptop cloud of `make up`; name a stack on AWS with --stack; --local hides this note")
     return operator
 
 
-def command(
-    app: typer.Typer, name: str | None = None
-) -> Callable[[Callable[..., Exit | None]], Callable[..., Exit | None]]:
-    """Register a function whose first parameter is the `Operator` as a command with the shared options."""
+class Command(TyperCommand):
+    """A command of `fanout`: has the shared options, and turns expected errors into messages and exit statuses."""
 
-    def register(function: Callable[..., Exit | None]) -> Callable[..., Exit | None]:
-        shared = inspect.signature(_shared, eval_str=True).parameters
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        parameters = [*own, *shared.values()]
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        holder = typer.Typer(add_completion=False)
+        holder.command()(connection)
+        self.shared = typer.main.get_command(holder).params
+        self.params = [*self.params, *self.shared]
 
-        @functools.wraps(function)
-        def run(**given: Any) -> None:
-            operator = _shared(**{key: given.pop(key) for key in shared})
-            raise typer.Exit(_outcome(function, operator, given))
-
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        del run.__wrapped__
-        app.command(name)(run)
-        return function
-
-    return register
+    def invoke(self, ctx: Any) -> None:
+        """Run the command and exit with its status."""
+        ctx.obj = connection(**{option.name: ctx.params.pop(option.name) for option in self.shared})
+        raise typer.Exit(_outcome(super().invoke, ctx))
 
 
-def _outcome(function: Callable[..., Exit | None], operator: Operator, given: dict[str, Any]) -> Exit:
+def _outcome(invoke: Callable[[Any], Exit | None], ctx: Any) -> Exit:
     try:
-        return function(operator, **given) or Exit.OK
+        return invoke(ctx) or Exit.OK
     except EXPECTED as error:
-        shown = as_operator_error(error, local=operator.where.cloud_file is not None)
+        shown = as_operator_error(error, local=ctx.obj.where.cloud_file is not None)
         page(error=True).line(f"error: {shown}", style="red")
         return shown.status
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+
+
+def iam(*actions: str) -> str:
+    """The IAM actions that a command needs, for its help text and the reference."""
+    return "IAM actions: " + "; ".join(actions)
 
 
 def utc_now() -> datetime:
@@ -139,11 +164,12 @@ def utc_now() -> datetime:
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Read ``now``, ``30m``, ``6h`` or ``2d`` (ago), a day, or an ISO 8601 time with its zone.
+    """Read ``now``, ``30m``, ``6h`` or ``2d`` (ago), a date, or an ISO 8601 time with its zone.
 
     Raises
     ------
     UsageError
+        The text is none of these.
     """
     if text == "now":
         return now
@@ -155,6 +181,6 @@ def moment(text: str, now: datetime) -> datetime:
         return parse_iso(text)
     except ValueError as error:
         raise UsageError(
-            f"{text!r} is not a time ({error}); write 2026-11-22T07:30:00Z, 2026-11-22, now, or 30m, "
-            "6h, 2d for so long ago"
+            f"{text!r} is not a valid time ({error}); write 2026-11-22T07:30:00Z, 2026-11-22, now, or an age such as "
+            "30m, 6h or 2d"
         ) from None

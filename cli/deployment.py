@@ -1,12 +1,14 @@
-"""A deployed stack, on AWS or on this machine: its outputs, and the parts of `fanout` on top of them.
+"""A deployed stack, on AWS or on this machine: its outputs, and what commands use of it.
 
-There is one path for both: a boto3 session, the stack's CloudFormation outputs and the settings in the functions'
-environment. `--local` only says where the endpoint is.
+Both are used the same way: by a boto3 session, the stack's CloudFormation outputs, and the settings in the environment
+of its functions. `--local` only changes the endpoint.
 """
 
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +19,19 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cli.errors import AccessError, UsageError
-from fanout.adapters import DynamoLedger, DynamoPending, S3Objects
+from fanout.adapters import DynamoLedger, DynamoPending, S3Objects, StepFunctions
+from fanout.health import FailedExecution
 from fanout.settings import ClaimSettings, DispatchSettings
 
 if TYPE_CHECKING:
     from fanout.config_client import HttpConfigApi
 
 OURS = {"StateMachineArn", "RunLedgerTable", "ConfigApiUrl"}
-"""Outputs by which a stack of this project is known, whatever its name."""
+"""Outputs that identify a stack of this project, whatever its name."""
+FAILED = ("FAILED", "TIMED_OUT", "ABORTED")
+"""Statuses of executions that failed."""
+FAILED_SECONDS = 5.0
+"""How long a list of failed executions is used again: ListExecutions allows a few calls a second per account."""
 
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
@@ -36,16 +43,16 @@ _CONFIG = Config(
 
 @dataclass(frozen=True)
 class Where:
-    """Which stack is meant.
+    """Which stack to use.
 
     Parameters
     ----------
     stack
-        Name of the CloudFormation stack; None for the only one there is.
+        Name of the CloudFormation stack; None for the only one of this project.
     region, profile
-        As for the AWS CLI; None for the caller's own.
+        As for the AWS CLI; None for the defaults of the AWS configuration.
     cloud_file
-        The file that a laptop cloud leaves while it is up; None for AWS.
+        The file that describes a running laptop cloud; None for AWS.
     """
 
     stack: str | None
@@ -54,14 +61,32 @@ class Where:
     cloud_file: Path | None = None
 
 
+class Records(S3Objects):
+    """An object store that reads each run's record once: a record never changes."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self._known: dict[str, bytes] = {}
+
+    def read(self, uri: str) -> bytes | None:
+        """See `ObjectStore.read`."""
+        body = self._known.get(uri) or super().read(uri)
+        if body is not None and uri.endswith("/record.json"):
+            self._known[uri] = body
+        return body
+
+
 class Deployment:
-    """A stack and everything that a command may need of it, each made on first use."""
+    """A stack and its parts, each created at first use. Threads may share it."""
 
     def __init__(self, session: boto3.session.Session, stack: str | None, endpoint: str | None) -> None:
         self._session = session
         self._stack = stack
         self._endpoint = endpoint
         self._clients: dict[str, Any] = {}
+        self._key: str | None = None
+        self._failed: tuple[float, tuple[FailedExecution, ...]] | None = None
+        self._lock = threading.Lock()
 
     @classmethod
     def find(cls, where: Where) -> Deployment:
@@ -70,7 +95,7 @@ class Deployment:
         Raises
         ------
         AccessError
-            `make up` is not running.
+            The laptop cloud is not running.
         """
         if where.cloud_file is None:
             session = boto3.session.Session(region_name=where.region, profile_name=where.profile)
@@ -79,7 +104,7 @@ class Deployment:
             cloud = json.loads(where.cloud_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise AccessError(
-                f"there is no {where.cloud_file}: start the laptop cloud with `make up` and leave it running"
+                f"{where.cloud_file} not found; start the laptop cloud with `make up` and keep it running"
             ) from None
         session = boto3.session.Session(
             aws_access_key_id="operator",
@@ -95,11 +120,12 @@ class Deployment:
 
     def client(self, service: str) -> Any:
         """A boto3 client of the stack's account and region."""
-        if service not in self._clients:
-            config = _CONFIG.merge(Config(proxies={})) if self.is_local else _CONFIG
-            make: Any = self._session.client
-            self._clients[service] = make(service, endpoint_url=self._endpoint, config=config)
-        return self._clients[service]
+        with self._lock:  # a boto3 session creates clients in one thread at a time
+            if service not in self._clients:
+                config = _CONFIG.merge(Config(proxies={})) if self.is_local else _CONFIG
+                make: Any = self._session.client
+                self._clients[service] = make(service, endpoint_url=self._endpoint, config=config)
+            return self._clients[service]
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -108,7 +134,7 @@ class Deployment:
         Raises
         ------
         UsageError
-            There is no such stack; or none was named, and there is not exactly one of this project.
+            The stack does not exist; or none was named, and the account does not have exactly one of this project.
         """
         named = {"StackName": self._stack} if self._stack else {}
         pages = self.client("cloudformation").get_paginator("describe_stacks").paginate(**named)
@@ -127,10 +153,11 @@ class Deployment:
             return found.popitem()[1]
         region = self._session.region_name
         if found:
-            raise UsageError(f"there are several stacks in {region}: say --stack {' or --stack '.join(sorted(found))}")
+            options = " or ".join(f"--stack {name}" for name in sorted(found))
+            raise UsageError(f"{region} has several glue-fanout stacks; choose one with {options}")
         raise UsageError(
-            f"there is no stack {self._stack or 'of glue-fanout'} in {region}: name another with --stack or --region, "
-            "deploy it with `make deploy`, or start the laptop cloud with `make up`"
+            f"no {f'stack {self._stack}' if self._stack else 'glue-fanout stack'} found in {region}; use --stack or "
+            "--region, deploy the stack with `make deploy`, or start the laptop cloud with `make up`"
         )
 
     def output(self, name: str) -> str:
@@ -139,12 +166,12 @@ class Deployment:
         Raises
         ------
         UsageError
-            The stack is not one of this project, or an older one.
+            The stack is of another project, or of an older version.
         """
         try:
             return self.outputs[name]
         except KeyError:
-            raise UsageError(f"the stack has no output {name}: deploy this version of the template first") from None
+            raise UsageError(f"the stack has no output {name}; deploy this version of the template first") from None
 
     def environment(self, output: str) -> dict[str, str]:
         """The environment of the function that an output names."""
@@ -153,12 +180,12 @@ class Deployment:
 
     @cached_property
     def planning(self) -> ClaimSettings:
-        """By which settings runs are planned."""
+        """The settings of the claim function, by which runs are planned."""
         return ClaimSettings.from_environment(self.environment("ClaimFunctionName"))
 
     @cached_property
     def dispatching(self) -> DispatchSettings:
-        """By which settings runs are started."""
+        """The settings of the dispatcher, by which runs are started."""
         return DispatchSettings.from_environment(self.environment("DispatchFunctionName"))
 
     @cached_property
@@ -168,13 +195,25 @@ class Deployment:
 
     @cached_property
     def pending(self) -> DynamoPending:
-        """Who has pending objects."""
+        """The pending counts."""
         return DynamoPending(self.client("dynamodb"), self.output("RunLedgerTable"))
 
     @cached_property
     def objects(self) -> S3Objects:
         """Change log, manifests, results and records."""
-        return S3Objects(self.client("s3"))
+        return Records(self.client("s3"))
+
+    @cached_property
+    def executions(self) -> StepFunctions:
+        """The executions of the state machine."""
+        return StepFunctions(self.client("stepfunctions"), self.output("StateMachineArn"))
+
+    def failed_executions(self) -> tuple[FailedExecution, ...]:
+        """The newest executions that failed, timed out or were aborted: up to 1,000 of each status."""
+        if self._failed is None or time.monotonic() - self._failed[0] > FAILED_SECONDS:
+            found = tuple(failed for status in FAILED for failed in self.executions.newest(status))
+            self._failed = (time.monotonic(), found)
+        return self._failed[1]
 
     @cached_property
     def config_api(self) -> HttpConfigApi:
@@ -184,22 +223,18 @@ class Deployment:
         return HttpConfigApi(self.output("ConfigApiUrl"), self.config_api_key)
 
     def config_api_key(self, refused: bool = False) -> str:
-        """The config API's key; read once, and once more after it was refused."""
-        if refused:
-            self.__dict__.pop("_key", None)
+        """The config API's key; read from Secrets Manager once, and again after the config API refused it."""
+        if self._key is None or refused:
+            secret = self.client("secretsmanager").get_secret_value(SecretId=self.output("ConfigApiKeySecretArn"))
+            self._key = str(secret["SecretString"])
         return self._key
-
-    @cached_property
-    def _key(self) -> str:
-        secret = self.client("secretsmanager").get_secret_value(SecretId=self.output("ConfigApiKeySecretArn"))
-        return str(secret["SecretString"])
 
     @property
     def runs(self) -> str:
-        """Where the runs' folders lie, one folder a provider below it: s3 URI without a slash at its end."""
+        """s3 URI of all run folders, without a slash at its end. Each provider has a folder in it."""
         return f"s3://{self.output('DataBucketName')}/runs"
 
     @property
     def poll_seconds(self) -> float:
-        """How often a run is looked at while it is followed."""
+        """Seconds between two looks at a run that is followed."""
         return 0.3 if self.is_local else 2.0

@@ -1,4 +1,4 @@
-"""The runs of a provider, from their folders on S3: one folder a run, named by when it was claimed."""
+"""The runs of a provider, from their folders on S3. A folder's name starts with the time of the claim."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fanout.times import compact
 
 _RUN_DIR = re.compile(r"(\d{8}T\d{6}Z)_(.+)/$")
 CLOCKS = timedelta(minutes=10)
-"""How far the clocks of Step Functions and of the function that claims may differ; a longer listing costs nothing."""
+"""How far the clocks of Step Functions and of the claim function may differ."""
 _WINDOWS = (timedelta(days=1), timedelta(days=8), timedelta(days=60))
-"""How far back is looked, step by step, for the newest runs: S3 lists only forwards."""
+"""Periods in which the newest runs are searched for, one after another: S3 lists in ascending order only."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run as its folder's name tells."""
+    """One run, as the name of its folder describes it."""
 
     provider: str
     run_id: str
@@ -40,7 +40,7 @@ def folders(s3: Any, runs: str, provider: str, since: datetime | None = None) ->
     s3
         boto3 client.
     runs
-        s3 URI of all runs, without a slash at its end.
+        s3 URI of all run folders, without a slash at its end.
     """
     bucket, prefix = split_uri(f"{runs}/provider={provider}/")
     start = {"StartAfter": prefix + compact(since)} if since else {}
@@ -54,13 +54,19 @@ def folders(s3: Any, runs: str, provider: str, since: datetime | None = None) ->
 
 
 def find_folder(s3: Any, runs: str, provider: str, run_id: str, started: datetime | None) -> RunFolder | None:
-    """The folder of one run whose execution started then, or at any time; None when it never took its provider."""
+    """The folder of one run; None if the run never took the lease.
+
+    Parameters
+    ----------
+    started
+        Start of the run's execution, if known, which shortens the search.
+    """
     found = folders(s3, runs, provider, started - CLOCKS if started else None)
     return next((folder for folder in found if folder.run_id == run_id), None)
 
 
 def newest(s3: Any, runs: str, provider: str, limit: int, now: datetime) -> list[RunFolder]:
-    """The newest run folders of a provider, newest first."""
+    """A provider's newest run folders, the newest first."""
     for window in (*_WINDOWS, None):
         found = list(folders(s3, runs, provider, now - window if window else None))
         if len(found) >= limit:
@@ -69,13 +75,13 @@ def newest(s3: Any, runs: str, provider: str, limit: int, now: datetime) -> list
 
 
 def records(objects: ObjectStore, found: list[RunFolder]) -> list[RunRecord | None]:
-    """The records of runs, read in parallel; None for a run that goes on, or ended without a word."""
+    """The records of runs, read in parallel; None for a run in progress, or one that was orphaned."""
     with ThreadPoolExecutor(16) as pool:
         return list(pool.map(lambda folder: read_record(objects, folder.uri), found))
 
 
 def read_record(objects: ObjectStore, run_dir: str) -> RunRecord | None:
-    """The record of one run; None when there is none that can be read."""
+    """The record of one run; None if there is none, or it is invalid."""
     body = objects.read(run_dir + "record.json")
     try:
         return None if body is None else RunRecord.model_validate_json(body)

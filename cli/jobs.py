@@ -1,4 +1,4 @@
-"""The jobs of this checkout: what a command needs of their scripts, which people edit and the stack publishes."""
+"""The job scripts in this checkout, as far as commands use them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GLUE = Path(__file__).parents[1] / "glue"
 
 @dataclass(frozen=True)
 class StandardJob:
-    """A job that brings files into a standard model: `glue/standardize.py`, or one like it."""
+    """A job that converts files to a standard model: `glue/standardize.py`, or a similar script."""
 
     model: Model
     transform: Callable[[dict[str, Any]], dict[str, Any] | None] | None
@@ -32,7 +32,7 @@ class StandardJob:
         Raises
         ------
         UsageError
-            It is not there, it has no model, or what it imports is not installed.
+            The script does not exist, has no model, or imports a package that is not installed.
         """
         if str(GLUE) not in sys.path:
             sys.path.append(str(GLUE))
@@ -40,17 +40,17 @@ class StandardJob:
             script = importlib.import_module(name)
             return cls(script.MODEL, script.transform)
         except ImportError as error:
-            raise UsageError(f"{GLUE / name}.py cannot be imported: {error}; `make setup` installs all") from None
+            raise UsageError(f"{GLUE / name}.py cannot be imported: {error}; run `make setup`") from None
         except AttributeError:
-            raise UsageError(f"{GLUE / name}.py has no MODEL: its providers need no mappings") from None
+            raise UsageError(f"{GLUE / name}.py has no MODEL, so its providers need no mappings") from None
 
     def mapping(self, file: Path) -> Mapping:
-        """Read a mapping and hold it against the model.
+        """Read a mapping and check it against the model.
 
         Raises
         ------
         UsageError
-            Names the line that is wrong.
+            The mapping is invalid; the message names the line.
         """
         from fanout_job.errors import MappingError
         from fanout_job.mapping import Mapping
@@ -63,12 +63,12 @@ class StandardJob:
         return mapping
 
     def rows(self, mapping: Mapping, sample: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-        """Yield each row of a sample with its number: as it would come out, or what is wrong with it.
+        """Yield each row of a sample with its number: the row that the job would write, or what is wrong with it.
 
         Raises
         ------
         UsageError
-            The mapping does not go with the model, or the sample cannot be read to its end.
+            The mapping does not match the model, or the sample cannot be read to its end.
         """
         from fanout_job.errors import JobError
         from fanout_job.standard import check

@@ -1,4 +1,4 @@
-"""The last log lines of a run, from CloudWatch Logs."""
+"""Log lines of runs and ticks, from CloudWatch Logs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from cli.deployment import Deployment
 from fanout.times import parse_iso
 
 MARGIN = timedelta(minutes=15)
-"""How long after its start a function's lines about a run are looked for: the Lambda's time limit."""
+"""How long after a run's start its lines are searched for: the time limit of a Lambda function."""
 
 
 def of_function(stack: Deployment, function: str, run_id: str, began: datetime, lines: int) -> list[str]:
-    """The last lines of a function that name the run.
+    """The last lines of a function that contain the run's id.
 
-    Functions share a log group; their streams are named ``2026/11/22/FUNCTION[$LATEST]...``.
+    The functions share a log group; their streams are named ``2026/11/22/FUNCTION[$LATEST]...``.
     """
     pages = (
         stack.client("logs")
@@ -35,7 +35,7 @@ def of_function(stack: Deployment, function: str, run_id: str, began: datetime, 
 def of_job_run(stack: Deployment, job_run_id: str, lines: int) -> list[str]:
     """The last lines of a Glue job run.
 
-    Its driver and each executor have a stream, ``{job run id}-driver`` and ``{job run id}-executor1``, in the log group
+    The driver and each executor have a stream, ``{job run id}-driver`` and ``{job run id}-executor1``, in the log group
     that the job's arguments name.
     """
     logs, job = stack.client("logs"), stack.client("glue").get_job(JobName=stack.output("GlueJobName"))["Job"]
@@ -48,13 +48,13 @@ def of_job_run(stack: Deployment, job_run_id: str, lines: int) -> list[str]:
                 "events"
             ]
     except logs.exceptions.ResourceNotFoundException:
-        return []  # no run has written anything yet
+        return []  # no run has written a line yet
     events.sort(key=lambda event: event["timestamp"])
     return [event["message"].rstrip() for event in events[-lines:]]
 
 
 def short(line: str) -> str:
-    """A structured line as time, level and message; any other as it is."""
+    """A structured line as time, level and message; any other line unchanged."""
     try:
         record = json.loads(line)
         message = record["message"]
@@ -65,7 +65,7 @@ def short(line: str) -> str:
 
 
 def ticks(stack: Deployment, since: datetime, until: datetime) -> list[dict[str, Any]]:
-    """The reports (`fanout.dispatcher.TickReport`) of the ticks that ended since a time, newest first."""
+    """The reports (`fanout.dispatcher.TickReport`) of the ticks that ended since a time, the newest first."""
     pages = stack.client("logs").get_paginator("filter_log_events")
     found = []
     for day in {f"{since:%Y/%m/%d}", f"{until:%Y/%m/%d}"}:
@@ -82,7 +82,7 @@ def ticks(stack: Deployment, since: datetime, until: datetime) -> list[dict[str,
 
 
 def _report(message: str) -> dict[str, Any] | None:
-    """The report of a tick; None when the line is cut off or of something else."""
+    """The report in a line of the dispatcher; None if the line is truncated or has no report."""
     try:
         report = json.loads(message)["report"]
         parse_iso(report["scheduled_at"])

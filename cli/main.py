@@ -7,38 +7,17 @@ from typing import Annotated
 
 import typer
 
-from cli.command import command
-from cli.commands.bookmark import audit, reset, set_to, show
-from cli.commands.console import console
-from cli.commands.cost import cost
-from cli.commands.doctor import doctor
-from cli.commands.mapping import check, get_mapping, list_mappings, put_mapping
-from cli.commands.providers import (
-    add,
-    change,
-    discover,
-    export_providers,
-    import_providers,
-    list_providers,
-    pause,
-    remove,
-    resume,
-)
-from cli.commands.put import put
-from cli.commands.run import replay, run
-from cli.commands.runs import runs
-from cli.commands.snapshot import snapshot
-from cli.commands.status import failed, status
-from cli.commands.trace import trace
+from cli.commands import bookmark, console, cost, doctor, mapping, providers, put, run, runs, snapshot, status, trace
 
 TERMINAL = sys.stdout.isatty() and sys.stderr.isatty()
-"""Help and errors have boxes and colours there; whatever else reads them gets plain text."""
+"""On a terminal, help and errors have boxes and colors; files and other programs get plain text."""
+ABOUT = "Operate glue-fanout: on the laptop cloud while `make up` runs in this folder, or else on the stack on AWS."
 
 app = typer.Typer(
     name="fanout",
-    help="Operate glue-fanout. Works on the laptop cloud while `make up` runs here, else on the stack on AWS.",
-    epilog="Exit status: 0 all is well; 1 it worked, but something is not well; 2 the command line is wrong; "
-    "3 no access; 130 interrupted.",
+    help=ABOUT,
+    epilog="Exit status: 0 success; 1 success, but something needs attention; 2 invalid command line; 3 no access; "
+    "130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,46 +34,17 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=ABOUT)
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Operate glue-fanout. Works on the laptop cloud while `make up` runs here, else on the stack on AWS."""
+    """Accept the options of `fanout` itself."""
 
 
-providers = typer.Typer(help="Who there is: list, add, change, remove, discover, import, export.", no_args_is_help=True)
-command(providers, "list")(list_providers)
-command(providers, "add")(add)
-command(providers, "set")(change)
-command(providers, "pause")(pause)
-command(providers, "resume")(resume)
-command(providers, "remove")(remove)
-command(providers, "discover")(discover)
-command(providers, "import")(import_providers)
-command(providers, "export")(export_providers)
-
-bookmark = typer.Typer(help="How far a provider has come: show, set, reset.", no_args_is_help=True)
-command(bookmark, "show")(show)
-command(bookmark, "set")(set_to)
-command(bookmark, "reset")(reset)
-
-mapping = typer.Typer(
-    help="How each provider of the standard model writes its data: check, put, get, list.", no_args_is_help=True
-)
-command(mapping, "check")(check)
-command(mapping, "put")(put_mapping)
-command(mapping, "get")(get_mapping)
-command(mapping, "list")(list_mappings)
-
-command(app)(status)
-command(app)(failed)
-app.add_typer(providers, name="providers")
-for function in (run, runs, trace, replay, put, snapshot, audit, cost, doctor, console):
-    command(app)(function)
-app.add_typer(bookmark, name="bookmark")
-app.add_typer(mapping, name="mapping")
+for module in (status, providers, run, runs, trace, put, snapshot, cost, doctor, console, bookmark, mapping):
+    app.add_typer(module.app)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""How reports reach the operator: as lines and tables that fit the terminal, or with --json as one JSON document."""
+"""How commands print reports: as lines and tables that fit the terminal, or with --json as one JSON document."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ from pydantic import BaseModel
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
-from fanout.providers import Unusable
+from fanout.providers import InvalidEntry
 from fanout.times import format_iso
 
 GAP = "  "
 LEAST_TEXT = 24
-"""Columns that a table's last, wrapped column has at least; with fewer, it goes below its row."""
+"""The least width of a table's last column, which wraps; with less room, its values are printed below their rows."""
 
 
 class Page:
-    """Where a command shows its answer.
+    """Prints the answer of a command.
 
-    A terminal gets lines of its width, in which no name, time or id is cut; whatever else reads it gets every line
-    whole. Names, errors and log lines come from outside, so characters that could steer a terminal are shown as
-    escapes.
+    On a terminal, lines wrap at its width, and no name, time or id is cut; in a file or pipe, lines don't wrap. Names,
+    errors and log lines are not trusted: characters that could control a terminal are printed as escapes.
 
     Parameters
     ----------
     console
-        Knows colours.
+        Prints text with styles.
     width
-        Of the terminal; None when there is none.
+        Width of the terminal; None without a terminal.
     """
 
     def __init__(self, console: Console, width: int | None) -> None:
@@ -43,20 +42,20 @@ class Page:
         self._width = width
 
     def line(self, text: str, style: str | None = None, indent: str = "") -> None:
-        """Show one line; what does not fit goes on below it, a little further in."""
+        """Print one line; what does not fit wraps, indented."""
         self._show(indent, safe(text), len(indent) + len(GAP), style)
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
-        """Show names and values, one pair a line."""
+        """Print names and values, one pair per line."""
         shown = [(name, safe(show(value))) for name, value in pairs]
         wide = max(len(name) for name, _ in shown)
         for name, value in shown:
             self._show(f"{name:{wide}}{GAP}", value, wide + len(GAP))
 
     def table(self, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-        """Show a table; columns whose name begins with '>' stand to the right.
+        """Print a table; columns whose name begins with '>' are aligned to the right.
 
-        On a terminal that is too narrow, the last columns go below their row, each on a line of its own.
+        On a narrow terminal, the values of the last columns are printed below their row, each on its own line.
         """
         names = list(columns)
         heads = [name.lstrip(">") for name in names]
@@ -80,7 +79,7 @@ class Page:
                     self.line(f"{head.lower()}: {value}", indent=GAP)
 
     def _beside(self, wide: list[int]) -> int:
-        """How many columns stand beside one another. The last one, which is text, may be cut into lines."""
+        """How many columns fit beside one another. The last one is text and may wrap."""
         if self._width is None:
             return len(wide)
         ends = [sum(wide[: n + 1]) + n * len(GAP) for n in range(len(wide))]
@@ -90,7 +89,7 @@ class Page:
         return max(1, len(fits))
 
     def _show(self, start: str, text: str, indent: int, style: str | None = None) -> None:
-        """Print a start and a text behind it, which goes on below at the indent. No word is ever cut."""
+        """Print a start and a text, which wraps at the indent. Words are not cut."""
         lines = [text]
         if self._width is not None and cell_len(start + text) > self._width:
             room = max(1, self._width - indent)
@@ -104,15 +103,15 @@ View = Callable[[Report, Page], None]
 
 
 def page(*, error: bool = False) -> Page:
-    """Where answers go, or with `error` what is said beside them."""
+    """The page of stdout, for answers; with `error` the page of stderr, for remarks and errors."""
     stream = sys.stderr if error else sys.stdout
-    stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # of what its encoding does not have
+    stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # for characters that its encoding lacks
     console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
     return Page(console, console.width if stream.isatty() else None)
 
 
 def safe(text: str) -> str:
-    """Text in which every character can be shown: control characters, line ends and surrogates become escapes."""
+    """The text with control characters, line ends and surrogates as escapes, so that it is safe to print."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -122,20 +121,20 @@ def as_json(report: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What `json` cannot write by itself."""
+    """A JSON value for an object that `json` cannot write."""
     if isinstance(value, BaseModel):
         return value.model_dump(by_alias=True)
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, datetime):
         return format_iso(value)
-    if isinstance(value, Unusable):
-        return {"unusable": value.reason}
+    if isinstance(value, InvalidEntry):
+        return {"invalid": value.reason}
     return value.total_seconds() if isinstance(value, timedelta) else str(value)
 
 
 def show(value: object) -> str:
-    """One cell."""
+    """A value as text."""
     if value is None:
         return "-"
     if isinstance(value, datetime):
@@ -164,6 +163,6 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def dollars(amount: float) -> str:
-    """An amount in cents, and a small one to its second digit, to tell it from nothing: ``$1.50``, ``$0.000012``."""
+    """An amount in cents; a small one with two significant digits: ``$1.50``, ``$0.000012``."""
     digits = 2 if amount == 0 else max(2, 1 - math.floor(math.log10(abs(amount))))
     return f"${amount:,.{digits}f}"

@@ -1,85 +1,74 @@
-"""How every provider stands, from the config API's entries and as few ledger items as can tell.
+"""How all providers are doing, from the config API's entries and as few ledger items as possible.
 
-An entry that succeeded lately says all there is to say. The ledger is read only of providers that hold a lease, that
-may be due, or whose last run did not succeed, as the dispatcher does; so looking at 10,000 providers costs a listing.
+`fanout.health` evaluates each provider. A ledger item is read only if the provider holds a lease, may be due, or is not
+shown as succeeded by the config API; so an overview of 10,000 providers costs little more than one listing.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from cli.command import utc_now
+from cli.deployment import Deployment
 from fanout.dispatcher import ProviderList
-from fanout.ledger import LedgerStore, ProviderState, is_live
+from fanout.errors import InvalidProviderError
+from fanout.health import (
+    LATE_AFTER,
+    UNHEALTHY,
+    Condition,
+    Decision,
+    Facts,
+    FailedExecution,
+    Health,
+    evaluate,
+    evaluate_invalid,
+    may_be_due,
+    worst_first,
+)
+from fanout.ledger import LedgerStore, ProviderState
 from fanout.pending import Pending
-from fanout.providers import ProviderEntry, parse_entries
+from fanout.providers import parse_entries, parse_entry
 from fanout.recovery import LiveExecutions, orphaned_runs
-from fanout.schedule import ToDo, Verdict, decide, is_due, last_success, overdue_minutes
+from fanout.schedule import slug
 
-
-class Condition(StrEnum):
-    """How a provider stands, the worst first."""
-
-    INVALID = "invalid"
-    STUCK = "stuck"
-    FAILING = "failing"
-    LATE = "late"
-    RUNNING = "running"
-    DUE = "due"
-    WAITING = "waiting"
-    IDLE = "idle"
-    PAUSED = "paused"
-
-
-UNHEALTHY = (Condition.INVALID, Condition.STUCK, Condition.FAILING, Condition.LATE)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One provider.
-
-    Attributes
-    ----------
-    next_due
-        When a tick will start it next, if there is something to do; in the past when it is due already.
-    late_by
-        How long it has been due with something to do.
-    engine
-        Of the run in progress, once that was planned.
-    pending
-        What is waiting, as far as S3 told of it; None when nothing is known to wait.
-    """
-
-    provider: str
-    condition: Condition
-    last_success: datetime | None = None
-    next_due: datetime | None = None
-    late_by: timedelta | None = None
-    failures: int = 0
-    run_id: str | None = None
-    why: str | None = None
-    engine: str | None = None
-    pending: Pending | None = None
-    group: str | None = None
+_RUN_ID = re.compile(r"(.+)-\d{8}T\d{6}Z(?:-[a-z])?")
+"""Name of an execution: the provider's slug, the tick, and a letter if an operator started it."""
 
 
 @dataclass(frozen=True)
 class Overview:
-    """All providers at one moment, the worst first."""
+    """All providers at one time, the worst first."""
 
     at: datetime
     providers: int
     counts: dict[str, int]
-    standings: tuple[Standing, ...] = field(repr=False)
+    health: tuple[Health, ...] = field(repr=False)
 
     @property
     def healthy(self) -> bool:
-        """Whether nobody has to do anything."""
+        """Whether no provider needs an operator."""
         return not any(self.counts.get(condition) for condition in UNHEALTHY)
+
+
+def look(stack: Deployment, late_after: timedelta = LATE_AFTER) -> Overview:
+    """Evaluate every provider of a stack."""
+    settings = stack.dispatching
+    pending = stack.pending.waiting() if settings.discovery == "events" else None
+    return survey(
+        stack.config_api,
+        stack.ledger,
+        stack.executions,
+        utc_now(),
+        late_after,
+        pending,
+        settings.sweep,
+        stack.failed_executions,
+    )
 
 
 def survey(
@@ -90,84 +79,85 @@ def survey(
     late_after: timedelta,
     pending: Mapping[str, Pending] | None = None,
     sweep: timedelta = timedelta(0),
+    failed_executions: Callable[[], Iterable[FailedExecution]] = tuple,
 ) -> Overview:
-    """Look at every provider.
+    """Evaluate every provider.
 
     Parameters
     ----------
     pending, sweep
-        Who has pending objects, and how often anyone is looked at without; None when every due provider is started.
+        Pending objects by provider, and the time between two full checks of a provider without any; None when every
+        due provider is started.
     late_after
-        How long a provider may be due before it counts as late; two ticks are normal when places are scarce.
+        How long a provider may be due before it counts as late.
+    failed_executions
+        Returns the newest executions that failed; called only if a provider is due.
     """
     with ThreadPoolExecutor(2) as pool:
         attention = pool.submit(ledger.attention)
         listed = provider_list.entries()
     entries, faults = parse_entries(listed, now)
-    standings = [Standing(name, Condition.INVALID, why=str(fault)) for name, fault in faults.items()]
     held = {state.provider: state for state in attention.result() if state.lease}
-    backlogs = {state.provider for state in attention.result() if state.has_backlog}
-    todo = ToDo(pending, backlogs, sweep)
-    wanted = [name for name, entry in entries.items() if name not in held and _needs_ledger(name, entry, todo, now)]
-    states = {**ledger.get_many(wanted), **held}
     leases = {name: state.lease for name, state in held.items() if state.lease}
-    dead = orphaned_runs(leases, executions, now, note=lambda text: None)  # who is not known to be dead counts as alive
-    for name, entry in entries.items():
-        state = states.get(name) or ProviderState(provider=name)
-        standings.append(stand(entry, state, todo, now, late_after, dead.get(name)))
-    order = list(Condition)
-    standings.sort(key=lambda s: (order.index(s.condition), -(s.late_by or timedelta()), s.provider))
-    counts = Counter(s.condition.value for s in standings)
+    facts = Facts(
+        tick=now,
+        now=now,
+        pending=pending,
+        sweep=sweep,
+        held=held,
+        backlogs=frozenset(state.provider for state in attention.result() if state.has_backlog),
+        orphaned=orphaned_runs(leases, executions, now, note=lambda text: None),  # a run not known to be dead is alive
+        late_after=late_after,
+    )
+    possible, _ = may_be_due(entries, facts)
+    ended = [name for name, entry in entries.items() if entry.status in ("failed", "running") and name not in held]
+    states = {**ledger.get_many(dict.fromkeys([*possible, *ended])), **held}
+    found = {name: evaluate(name, entry, states.get(name), facts) for name, entry in entries.items()}
+    due = [name for name, health in found.items() if health.decision is Decision.DUE]
+    if failed := _newest_failed(due, failed_executions()) if due else {}:
+        facts = replace(facts, failed_executions=failed)
+        found |= {name: evaluate(name, entries[name], states.get(name), facts) for name in failed}
+    invalid = [evaluate_invalid(name, str(fault)) for name, fault in faults.items()]
+    counts = Counter(health.condition for health in (*invalid, *found.values()))
     return Overview(
-        now, len(listed), {c.value: counts[c.value] for c in Condition if counts[c.value]}, tuple(standings)
+        now,
+        len(listed),
+        {condition.value: counts[condition] for condition in Condition if counts[condition]},
+        tuple(worst_first([*invalid, *found.values()])),
     )
 
 
-def _needs_ledger(provider: str, entry: ProviderEntry, todo: ToDo, now: datetime) -> bool:
-    may_be_due = is_due(entry, now) and not todo.is_idle(provider, entry, now)
-    return may_be_due or entry.status in ("failed", "running")
+def look_at(stack: Deployment, provider: str, raw: object, state: ProviderState, now: datetime) -> Health:
+    """Evaluate one provider from its entry, as the config API has it, and its ledger item."""
+    try:
+        entry = parse_entry(provider, raw, now)
+    except InvalidProviderError as error:
+        return evaluate_invalid(provider, str(error))
+    settings, leases = stack.dispatching, {provider: state.lease} if state.lease else {}
+    pending = stack.pending.of(provider)
+    facts = Facts(
+        tick=now,
+        now=now,
+        pending=({provider: pending} if pending.since else {}) if settings.discovery == "events" else None,
+        sweep=settings.sweep,
+        backlogs=frozenset({provider} if state.has_backlog else ()),
+        orphaned=orphaned_runs(leases, stack.executions, now, note=lambda text: None),
+        failed_executions=_newest_failed([provider], stack.failed_executions()),
+    )
+    return evaluate(provider, entry, state, facts)
 
 
-def stand(
-    entry: ProviderEntry, state: ProviderState, todo: ToDo, now: datetime, late_after: timedelta, dead: str | None
-) -> Standing:
-    """How one provider stands."""
-    success = last_success(entry, state)
-    next_due = success + entry.period if success else None
-    verdict = decide(entry, state, now, idle_since=todo.idle_since(state.provider, now))
-    asleep = verdict in (Verdict.PAUSED, Verdict.IDLE)
-    late = None if asleep else overdue_minutes(entry, state, now, todo.since(state.provider, now))
-    late_by = timedelta(minutes=late) if late else None
-    error = state.last_run.error if state.last_run else None
-    lease = state.lease
+def is_run_of(run_id: str, provider: str) -> bool:
+    """Whether an execution's name is one of this provider's."""
+    match = _RUN_ID.fullmatch(run_id)
+    return match is not None and match[1] == slug(provider)
 
-    def standing(condition: Condition, run_id: str | None = None, why: str | None = None) -> Standing:
-        engine = lease.plan.engine if lease and lease.plan and run_id == lease.run_id else None
-        pending = todo.pending.get(state.provider) if todo.pending else None
-        return Standing(
-            provider=state.provider,
-            condition=condition,
-            last_success=success,
-            next_due=next_due,
-            late_by=late_by,
-            failures=state.failures,
-            run_id=run_id,
-            why=why,
-            engine=engine,
-            pending=pending,
-            group=entry.group,
-        )
 
-    if dead and lease:
-        return standing(Condition.STUCK, lease.run_id, f"{dead}; the next tick frees it")
-    if lease and is_live(lease, now):
-        return standing(Condition.RUNNING, lease.run_id, "replay" if lease.replay else None)
-    if verdict is Verdict.PAUSED:
-        return standing(Condition.PAUSED)
-    if state.failures:
-        return standing(Condition.FAILING, state.last_run.run_id if state.last_run else None, error)
-    if verdict in (Verdict.WAITING, Verdict.IDLE):
-        return standing(Condition(verdict.value))
-    if late_by and late_by > late_after:
-        return standing(Condition.LATE, why=f"due for {int(late_by.total_seconds() // 60)} minutes; no run took it")
-    return standing(Condition.DUE)
+def _newest_failed(due: list[str], executions: Iterable[FailedExecution]) -> dict[str, FailedExecution]:
+    """The newest failed execution of each due provider."""
+    providers = {slug(name): name for name in due}
+    newest: dict[str, FailedExecution] = {}
+    for failed in sorted(executions, key=lambda one: one.started_at):
+        if (match := _RUN_ID.fullmatch(failed.run_id)) and match[1] in providers:
+            newest[providers[match[1]]] = failed
+    return newest

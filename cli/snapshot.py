@@ -1,7 +1,7 @@
-"""A table as it was before its stream: the items of a DynamoDB export to S3 as insert records of the change log.
+"""Writes the items of a DynamoDB export to S3 into the change log as insert records: the table before its stream.
 
-The export is DynamoDB's own, a full one in DYNAMODB_JSON. Source: "DynamoDB table export output format", DynamoDB
-developer guide. What is made of it follows from the export alone, so that doing it again writes nothing anew.
+It needs a full export in DYNAMODB_JSON. Source: "DynamoDB table export output format", DynamoDB developer guide. The
+records depend on the export alone, so that writing them again changes nothing.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from fanout.stream_records import ProviderAttribute, UnassignedError, json_line,
 from fanout.times import format_iso, parse_iso
 
 MAX_HELD_BYTES = 64 * 2**20
-"""Lines held in memory, of all providers together; then each provider's go into an object."""
+"""The most lines kept in memory, for all providers together, before they are written to objects."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """An export of a table, as its manifest describes it.
+    """An export of a table.
 
     Attributes
     ----------
     arn, table_arn
-        Of the export, and of the table.
+        ARNs of the export and of the table.
     time
-        The moment whose state of the table it holds.
+        The time at which the table had the exported items.
     items
-        How many items it has.
+        Number of items.
     files
         s3 URIs of its data files.
     """
@@ -51,7 +51,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Written:
-    """What a snapshot wrote, and what lay there from an earlier try: objects; items, and those without a provider."""
+    """Numbers of items, of providers, of items without a provider, and of objects: written, and already there."""
 
     items: int
     providers: int
@@ -73,25 +73,26 @@ def read_export(objects: ObjectStore, folder: str) -> Export:
     Raises
     ------
     UsageError
-        There is no complete export, or none of this kind.
+        The folder has no complete export, or one of another kind.
     """
     summary = objects.read(folder.rstrip("/") + "/manifest-summary.json")
     if summary is None:
-        raise UsageError(f"{folder} has no manifest-summary.json: name the folder of an export that is complete")
-    told = json.loads(summary)
-    kind, form = told.get("exportType") or "FULL_EXPORT", told.get("outputFormat")
+        raise UsageError(f"{folder} has no manifest-summary.json; use the folder of a completed export")
+    found = json.loads(summary)
+    kind, form = found.get("exportType") or "FULL_EXPORT", found.get("outputFormat")
     if kind != "FULL_EXPORT" or form != "DYNAMODB_JSON":
-        raise UsageError(f"{folder} is a {kind} in {form}; a full export in DYNAMODB_JSON is needed")
-    bucket = f"s3://{told['s3Bucket']}/"
-    lines = (objects.read(bucket + told["manifestFilesS3Key"]) or b"").splitlines()
+        raise UsageError(f"{folder} is a {kind} in {form}; use a full export in DYNAMODB_JSON")
+    bucket = f"s3://{found['s3Bucket']}/"
+    lines = (objects.read(bucket + found["manifestFilesS3Key"]) or b"").splitlines()
     files = tuple(bucket + json.loads(line)["dataFileS3Key"] for line in lines)
-    return Export(told["exportArn"], told["tableArn"], parse_iso(told["exportTime"]), int(told["itemCount"]), files)
+    return Export(found["exportArn"], found["tableArn"], parse_iso(found["exportTime"]), int(found["itemCount"]), files)
 
 
 def insert_record(export: Export, item: Mapping[str, Any], key_names: Sequence[str]) -> dict[str, Any]:
-    """An item as the record of its insertion at the export's time, in the shape of a DynamoDB stream.
+    """A record of the item's insertion at the export's time, in the format of a DynamoDB stream.
 
-    Its id follows from table, time and keys. It has no sequence number, so that it comes before all changes of its key.
+    Its id is derived from table, time and keys. It has no sequence number, so that it sorts before all changes of its
+    key.
     """
     keys = {name: item[name] for name in key_names}
     identity = json_line({"table": export.table_arn, "time": format_iso(export.time), "keys": keys})
@@ -119,16 +120,16 @@ def write_snapshot(
     unassigned_dir: str,
     now: datetime,
 ) -> Written:
-    """Write an export's items below their providers, each object once however often this is done.
+    """Write an export's items into the change logs of their providers. Repeating it writes no object again.
 
     Raises
     ------
     UsageError
-        The export is older than runs look back, or its files do not hold as many items as it says.
+        The export is too old, or its files don't contain the number of items that its manifest states.
     """
     if now - export.time > MAX_RECORD_AGE:
         raise UsageError(
-            f"the export is of {format_iso(export.time)}; changes since may be gone from the stream: export anew"
+            f"the export of {format_iso(export.time)} is too old: later changes may have left the stream; export again"
         )
     counts: Counter[str] = Counter()
     providers: set[str] = set()
@@ -141,14 +142,14 @@ def write_snapshot(
             counts["unassigned"] += 0 if provider else len(lines)
             providers |= {provider} if provider else set()
     if counts["items"] != export.items:
-        raise UsageError(f"{export.arn} should have {export.items} items, but its files hold {counts['items']}")
+        raise UsageError(f"{export.arn} should have {export.items} items, but its files have {counts['items']}")
     return Written(counts["items"], len(providers), counts["unassigned"], counts["written"], counts["there"])
 
 
 def _portions(
     objects: ObjectStore, export: Export, key_names: Sequence[str], attribute: ProviderAttribute
 ) -> Iterator[dict[str | None, list[bytes]]]:
-    """Lines by provider, as many at a time as may be held."""
+    """Lines by provider, in portions that fit into memory."""
     held: defaultdict[str | None, list[bytes]] = defaultdict(list)
     size = 0
     for line in _item_lines(objects, export.files):
@@ -171,6 +172,6 @@ def _item_lines(objects: ObjectStore, files: Iterable[str]) -> Iterator[bytes]:
     for file in files:
         body = objects.read(file)
         if body is None:
-            raise UsageError(f"{file} is named in the export's manifest, but is not there")
+            raise UsageError(f"{file} not found, although the export's manifest lists it; export again")
         with gzip.open(io.BytesIO(body)) as lines:
             yield from (line for line in lines if line.strip())

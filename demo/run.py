@@ -127,9 +127,9 @@ class Stage:
         before = {run.execution for run in self._watcher.runs()}
         ticked = self._cloud.tick(at)
         self._ticks.append(ticked)
-        counts = ("due", "started", "idle", "deferred", "rejected")
+        counts = ("due", "started", "idle", "deferred", "invalid")
         self._screen.say(f"{title}: {', '.join(f'{ticked[name]} {name}' for name in counts)}")
-        for fault in [*ticked["faults"], *ticked["rejected_providers"]][:SHOWN_FAILURES]:
+        for fault in [*ticked["faults"], *ticked["invalid_providers"]][:SHOWN_FAILURES]:
             self._screen.say(f"  {fault}")
         runs = self._follow(title, before, set(ticked["started_providers"]))
         self._tick_runs.append(runs)

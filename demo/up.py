@@ -45,14 +45,14 @@ def _serve_console(cloud_file: Path, port: int) -> str:
 
 
 def summarize_tick(report: Any) -> str:
-    """Summarize a dispatcher's report as a sentence, followed by its faults and rejected entries."""
+    """Summarize a dispatcher's report as a sentence, followed by its faults and invalid entries."""
     if not isinstance(report, dict) or "providers" not in report:
         return json.dumps(report)
     parts = [f"{report['started']} started"]
     parts += [f"{report[name]} {name.replace('_', ' ')}" for name in ("deferred", "failed_starts") if report.get(name)]
-    parts += [f"{report['rejected']} entries rejected"] if report.get("rejected") else []
+    parts += [f"{report['invalid']} entries invalid"] if report.get("invalid") else []
     sentence = f"{report['due']} of {report['providers']} providers were due: {', '.join(parts)}."
-    return " ".join([sentence, *(str(fault) for fault in [*report["faults"], *report["rejected_providers"]])])
+    return " ".join([sentence, *(str(fault) for fault in [*report["faults"], *report["invalid_providers"]])])
 
 
 def commands(outputs: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The scheduled dispatcher: which providers are due? Start one execution for each."""
+"""The dispatcher, called by the schedule: starts one execution for each provider that is due."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     Returns
     -------
-    The tick's report: counts, and capped lists of names and faults. See `fanout.dispatcher.TickReport`.
+    The report of the tick: counts, and lists of names and faults up to a limit. See `fanout.dispatcher.TickReport`.
     """
     dispatcher = bootstrap.dispatcher()
     metrics.set_default_dimensions(env=dispatcher.settings.env)
     try:
         scheduled_at = tick_time(event, dispatcher.clock())
-        logger.set_correlation_id(compact(scheduled_at))  # the end of the name of each execution that it starts
+        logger.set_correlation_id(compact(scheduled_at))  # the names of the executions that it starts end with this
         report = dispatcher.tick(scheduled_at, lambda: context.get_remaining_time_in_millis() / 1000)
     except FanoutError as error:
         metrics.add_metric("DispatchFailed", MetricUnit.Count, 1)
@@ -54,12 +54,12 @@ _METRICS = {
     "Due": "due",
     "Started": "started",
     "AlreadyStarted": "already_started",
-    "AlreadyRunning": "already_running",
+    "Running": "running",
     "Deferred": "deferred",
     "BackingOff": "backing_off",
     "Paused": "paused",
     "Idle": "idle",
-    "Rejected": "rejected",
+    "Invalid": "invalid",
     "FailedStarts": "failed_starts",
     "NeverSucceeded": "never_succeeded",
     "Reconciled": "reconciled",

@@ -36,27 +36,6 @@ def pages() -> dict[Path, str]:
 
 # ---- the command line
 
-PERMISSIONS = {
-    "every command": "cloudformation:DescribeStacks; with `--profile prod`'s key also kms:Decrypt",
-    "status, failed, providers …, run, cost": "secretsmanager:GetSecretValue",
-    "console": "those of status, runs, trace, cost, run and replay; logs:FilterLogEvents, scheduler:GetSchedule, "
-    "sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage; to redrive sqs:StartMessageMoveTask",
-    "status, failed, runs, trace, bookmark …, audit, doctor": "dynamodb:GetItem, BatchGetItem, Query on the run ledger",
-    "bookmark set, bookmark reset": "dynamodb:PutItem on the run ledger",
-    "run, replay": "states:StartExecution",
-    "status, failed": "states:ListExecutions, states:DescribeExecution",
-    "run, replay, trace": "states:DescribeExecution, states:GetExecutionHistory",
-    "runs, run, trace, cost, audit, replay, providers discover, doctor": "s3:ListBucket, s3:GetObject on both buckets",
-    "put": "s3:PutObject on the change log",
-    "mapping put, get, list": "s3:ListBucket on the stack's bucket; s3:GetObject, s3:GetObjectVersion, "
-    "s3:PutObject on its mappings/",
-    "trace": "glue:GetJob, glue:GetJobRun, logs:FilterLogEvents, logs:DescribeLogStreams, logs:GetLogEvents",
-    "audit, replay, doctor, trace": "lambda:GetFunctionConfiguration",
-    "doctor": "states:DescribeStateMachine, scheduler:GetSchedule, glue:GetJob, sqs:GetQueueAttributes, "
-    "lambda:GetAccountSettings, servicequotas:ListServiceQuotas, s3:GetBucketNotification",
-}
-"""IAM actions by command; each follows from the calls in cli/."""
-
 
 def command_line() -> Iterator[str]:
     """The commands of `fanout`, with their options, exit statuses and permissions."""
@@ -68,27 +47,29 @@ def command_line() -> Iterator[str]:
     root: Any = typer.main.get_command(app)
     yield "# fanout, the command line\n"
     yield f"{root.help}\n"
-    yield "`make setup` puts it at `.venv/bin/fanout`. Every command takes these options:\n"
-    shared = ("local", "stack", "region", "profile", "json")
-    yield from _options(p for p in root.commands["status"].params if p.name in shared)
+    yield "`make setup` installs it as `.venv/bin/fanout`. All commands have these options:\n"
+    yield from _options(root.commands["status"].shared)
     yield "\n## Exit statuses\n"
     meanings = {
-        Exit.OK: "All is well.",
-        Exit.UNHEALTHY: "It worked, but something is not well: a failed run, a late provider, a failed check.",
-        Exit.USAGE: "The command line asks for what is not there or not allowed, or nobody answered a question.",
-        Exit.NO_ACCESS: "AWS, the laptop cloud or the config API cannot be reached, or does not let the caller in.",
-        Exit.INTERRUPTED: "Interrupted with Ctrl-C. A run that was started goes on.",
+        Exit.OK: "Success.",
+        Exit.UNHEALTHY: "The command worked, but something needs attention: a failed run or check, a late provider.",
+        Exit.USAGE: "The command line is invalid or names something that does not exist, or a confirmation is missing.",
+        Exit.NO_ACCESS: "AWS, the laptop cloud or the config API cannot be reached, or denies access.",
+        Exit.INTERRUPTED: "Interrupted with Ctrl-C. A run in progress continues.",
     }
     yield from _table(("status", "meaning"), [(str(status.value), meanings[status]) for status in Exit])
-    for path, command in _commands(root, "fanout"):
+    commands = list(_commands(root, "fanout"))
+    for path, command in commands:
         yield f"\n## {path}\n"
         yield f"{command.help}\n"
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         words = " ".join(_argument(p) for p in arguments)
         yield f"```\n{path} {words} [OPTIONS]\n```\n".replace("  ", " ")
-        yield from _options(p for p in command.params if p.name not in shared)
+        yield from _options(p for p in command.params if p not in command.shared)
     yield "\n## Permissions of an operator\n"
-    yield from _table(("command", "IAM actions"), PERMISSIONS.items())
+    yield "Every command needs cloudformation:DescribeStacks, and with a KMS key of the stack also kms:Decrypt.\n"
+    needs = [(path, command.epilog.removeprefix("IAM actions: ")) for path, command in commands if command.epilog]
+    yield from _table(("command", "IAM actions"), needs)
 
 
 def _commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:

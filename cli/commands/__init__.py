@@ -1,1 +1,1 @@
-"""The commands: each reads its arguments, calls the rules beside this folder, and shows what they say."""
+"""The commands, one module for each subject: arguments, a call of the rules, and the output."""

@@ -1,4 +1,4 @@
-"""`fanout bookmark …` and `fanout audit`: how far a provider has come, and whether anything was left out."""
+"""`fanout bookmark …` and `fanout audit`: how much of a change log was processed, and whether objects were missed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ import typer
 from rich.filesize import decimal as size
 
 from cli.audit import audit as compare
-from cli.command import Operator, Provider, Yes, moment, utc_now
+from cli.command import Command, Context, Operator, Provider, Yes, iam, moment, utc_now
 from cli.errors import Exit
 from cli.output import Page, counted
 from fanout.ledger import ProviderState, set_bookmark, update
 from fanout.manifests import StoredObject
 from fanout.providers import check_name
 from fanout.times import format_iso
+
+READ, WRITE = "dynamodb:GetItem on the run ledger", "dynamodb:PutItem on the run ledger"
+app = typer.Typer()
+bookmark = typer.Typer(
+    help="Show, set or reset a provider's bookmark: how much of its change log was processed.", no_args_is_help=True
+)
+app.add_typer(bookmark, name="bookmark")
 
 
 @dataclass(frozen=True)
@@ -42,34 +49,43 @@ class AuditReport:
     gone: tuple[StoredObject, ...]
 
 
-def show(op: Operator, provider: Provider) -> None:
+@bookmark.command(cls=Command, epilog=iam(READ))
+def show(ctx: Context, provider: Provider) -> None:
     """Show a provider's bookmark."""
-    op.show(report_of(op.stack.ledger.get(check_name(provider))), _show)
+    ctx.obj.show(report_of(ctx.obj.stack.ledger.get(check_name(provider))), _show)
 
 
+@bookmark.command("set", cls=Command, epilog=iam(READ, WRITE))
 def set_to(
-    op: Operator,
+    ctx: Context,
     provider: Provider,
-    since_text: Annotated[str, typer.Argument(metavar="TIME", help="ISO 8601, or 30m, 6h, 2d for so long ago.")],
+    since_text: Annotated[
+        str, typer.Argument(metavar="TIME", help="ISO 8601 time, date, or age such as 30m, 6h or 2d.")
+    ],
     yes: Yes = False,
 ) -> None:
-    """Set a provider's bookmark: every object modified since TIME is new again, older ones are left out."""
+    """Set a provider's bookmark: objects modified since TIME are processed again, older ones are skipped."""
     since = moment(since_text, utc_now())
-    question = f"Make every object of {provider} since {format_iso(since)} new again, and leave out all older ones?"
-    _change(op, provider, question, lambda state: set_bookmark(state, since), yes=yes)
+    question = f"Process every object of {provider} modified since {format_iso(since)} again, and skip all older ones?"
+    _change(ctx.obj, provider, question, lambda state: set_bookmark(state, since), yes=yes)
 
 
-def reset(op: Operator, provider: Provider, yes: Yes = False) -> None:
-    """Forget a provider's bookmark: every object is new again, and all messages are sent again."""
-    question = f"Make every object of {provider} new again, so that all its messages are sent again?"
-    _change(op, provider, question, lambda state: set_bookmark(state, None), yes=yes)
+@bookmark.command(cls=Command, epilog=iam(READ, WRITE))
+def reset(ctx: Context, provider: Provider, yes: Yes = False) -> None:
+    """Reset a provider's bookmark: every object is processed again, and all messages are sent again."""
+    question = f"Process every object of {provider} again, and send all its messages again?"
+    _change(ctx.obj, provider, question, lambda state: set_bookmark(state, None), yes=yes)
 
 
-def audit(op: Operator, provider: Provider) -> Exit:
-    """List the objects that no run has taken, and those deleted since. Status 1 if some were missed for good."""
-    state = op.stack.ledger.get(check_name(provider))
-    found = compare(op.stack.objects, op.stack.planning, state)
-    op.show(AuditReport(provider, found.missed, found.waiting, found.gone), _show_audit)
+@app.command(
+    cls=Command,
+    epilog=iam(READ, "lambda:GetFunctionConfiguration", "s3:ListBucket and GetObject on both buckets"),
+)
+def audit(ctx: Context, provider: Provider) -> Exit:
+    """List the objects that no run processed, and deleted ones. Exit status 1 if objects were missed for good."""
+    stack = ctx.obj.stack
+    found = compare(stack.objects, stack.planning, stack.ledger.get(check_name(provider)))
+    ctx.obj.show(AuditReport(provider, found.missed, found.waiting, found.gone), _show_audit)
     return Exit.UNHEALTHY if found.missed else Exit.OK
 
 
@@ -78,7 +94,7 @@ def _change(
 ) -> None:
     state = op.stack.ledger.get(check_name(provider))
     if state.lease is not None:
-        op.note(f"run {state.lease.run_id} has the provider; its commit will be refused, and its changes sent again")
+        op.note(f"run {state.lease.run_id} is in progress; its commit will be rejected, and its changes sent again")
     op.confirm(question, yes=yes)
     op.show(report_of(update(op.stack.ledger, provider, rule)), _show)
 
@@ -91,14 +107,14 @@ def report_of(state: ProviderState) -> BookmarkReport:
 
 
 def facts_of(report: BookmarkReport) -> list[tuple[str, object]]:
-    """A bookmark, by name."""
+    """The fields of a bookmark, by name."""
     return [
         ("provider", report.provider),
         ("generation", report.generation),
-        ("new since", report.since or "the beginning"),
-        ("newest sent", report.watermark),
-        ("manifests in the window", report.manifests_in_window),
-        ("held by run", report.held_by),
+        ("objects since", report.since or "the beginning"),
+        ("newest processed object", report.watermark),
+        ("manifests in the lookback window", report.manifests_in_window),
+        ("run in progress", report.held_by),
     ]
 
 
@@ -107,12 +123,12 @@ def _show(report: BookmarkReport, page: Page) -> None:
 
 
 def _show_audit(report: AuditReport, page: Page) -> None:
-    page.line(f"{report.provider}: {counted(len(report.missed), 'object')} missed, {len(report.waiting):,} waiting")
+    page.line(f"{report.provider}: {counted(len(report.missed), 'object')} missed, {len(report.waiting):,} pending")
     if report.gone:
-        page.line(f"{counted(len(report.gone), 'object')} deleted after a run; what the job made of them stays")
+        page.line(f"{counted(len(report.gone), 'object')} were processed, then deleted; their messages remain")
         page.table(("LAST MODIFIED", ">SIZE", "DELETED"), [(o.last_modified, size(o.size), o.key) for o in report.gone])
     if report.missed:
         rows = [(o.last_modified, size(o.size), o.key) for o in report.missed]
         page.table(("LAST MODIFIED", ">SIZE", "MISSED"), rows)
         first, last = report.missed[0].last_modified, report.missed[-1].last_modified
-        page.line(f"send them: fanout replay {report.provider} --from {format_iso(first)} --to {format_iso(last)}")
+        page.line(f"To send them: fanout replay {report.provider} --from {format_iso(first)} --to {format_iso(last)}")

@@ -1,4 +1,4 @@
-"""`fanout console`: the page to look at, on this machine."""
+"""`fanout console`: a web page on this machine."""
 
 from __future__ import annotations
 
@@ -7,33 +7,42 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.command import Operator
+from cli.command import Command, Context, Operator, iam
 from cli.errors import UsageError
 
 PORT = 4580
+app = typer.Typer()
 
-ReadOnly = Annotated[bool, typer.Option("--read-only", help="Show everything, change nothing.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="On loopback; 0 takes any that is free.")]
+ReadOnly = Annotated[bool, typer.Option("--read-only", help="Disable all changes.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for any free port.")]
 
 
-def console(op: Operator, port: Port = PORT, read_only: ReadOnly = False) -> None:
-    """Serve a page that shows what is late, failing, stuck and costly, and why. Ctrl-C ends it."""
-    address, server = serve(op, port, read_only=read_only)
-    print(f"the console is at {address}", flush=True)  # noqa: T201 - whoever started it waits for this line
+@app.command(
+    cls=Command,
+    epilog=iam(
+        "those of status, runs, trace, cost, run and replay",
+        "logs:FilterLogEvents, scheduler:GetSchedule",
+        "sqs:GetQueueUrl, GetQueueAttributes and ReceiveMessage; to redrive, sqs:StartMessageMoveTask",
+    ),
+)
+def console(ctx: Context, port: Port = PORT, read_only: ReadOnly = False) -> None:
+    """Serve a web page with the status, runs, logs and cost of all providers. Stop it with Ctrl-C."""
+    address, server = serve(ctx.obj, port, read_only=read_only)
+    print(f"the console is at {address}", flush=True)  # noqa: T201 - a program that started it reads this line
     server.run()
 
 
 def serve(op: Operator, port: int, *, read_only: bool = False) -> tuple[str, Any]:
-    """Make the console ready to be served.
+    """Create the console's server.
 
     Returns
     -------
-    The address at which to open it, with its key, and a server whose `run` serves it for ever.
+    The address to open, with its key; and a server, whose `run` serves until it is stopped.
 
     Raises
     ------
     UsageError
-        Another program has the port.
+        Another program uses the port.
     """
     from waitress.server import create_server
 
@@ -43,7 +52,7 @@ def serve(op: Operator, port: int, *, read_only: bool = False) -> tuple[str, Any
     try:
         listening = socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise UsageError(f"port {port} cannot be used: {error.strerror}; --port 0 takes one that is free") from None
+        raise UsageError(f"cannot use port {port}: {error.strerror}; use --port 0 for any free port") from None
     guard = Guard(listening.getsockname()[1])
     page = Console(op, guard, read_only=read_only)
     page.watch.start()

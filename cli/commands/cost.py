@@ -1,4 +1,4 @@
-"""`fanout cost`: what the runs have cost, measured from their records, and what they will if they go on like this."""
+"""`fanout cost`: the measured cost of runs, and a forecast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cli.article import article_dollars
-from cli.command import Operator, utc_now
+from cli.command import Command, Context, iam, utc_now
 from cli.commands.providers import is_name
 from cli.deployment import Deployment
 from cli.history import folders, read_record
@@ -20,13 +20,14 @@ from fanout.costs import PRICES, PRICES_AS_OF, queue_dollars
 from fanout.providers import parse_entries
 from fanout.runs import RunRecord
 
+app = typer.Typer()
 PARALLEL = 16
 TRANSITIONS = {"none": 3, "lambda": 4, "glue": 5}
 TRANSITIONS_OF_FAILED = 5
-"""States that an execution enters, by engine, and when its job fails. See statemachine/change_log.asl.json."""
+"""State transitions of an execution, by engine, and of one whose job fails. See statemachine/change_log.asl.json."""
 YEAR_DAYS = 365.25
 FORECAST_DAYS = 3
-"""From fewer days nothing is forecast: one night, one large first run or one outage would count too much."""
+"""The fewest days for a forecast: in fewer, one night, one large first run or one outage would count too much."""
 
 
 COLUMNS = ("PROVIDER", ">RUNS", ">FAILED", ">ROWS", ">GLUE+LAMBDA", ">SQS", ">STEP FUNCTIONS", ">TOTAL")
@@ -34,12 +35,12 @@ COLUMNS = ("PROVIDER", ">RUNS", ">FAILED", ">ROWS", ">GLUE+LAMBDA", ">SQS", ">ST
 
 @dataclass(frozen=True)
 class Spent:
-    """One provider's cost.
+    """The cost of one provider's runs.
 
     Attributes
     ----------
     engines, messages, orchestration
-        US dollars: Glue and Lambda as billed, sending to SQS, and Step Functions.
+        US dollars for Glue and Lambda, for sending to SQS, and for Step Functions.
     """
 
     provider: str
@@ -53,18 +54,18 @@ class Spent:
 
     @property
     def dollars(self) -> float:
-        """All of it."""
+        """The total in US dollars."""
         return self.engines + self.messages + self.orchestration
 
 
 @dataclass(frozen=True)
 class Spending:
-    """All providers' costs over a time, and the forecast. Storage, logs, alarms and the ticks are not in it.
+    """The cost of all providers' runs in a period, and a forecast; without storage, logs, alarms and ticks.
 
     Attributes
     ----------
     article_dollars
-        What the article's design would have cost in the same time for the same rows.
+        What the design of the original article would have cost for the same rows.
     """
 
     since: datetime
@@ -78,31 +79,33 @@ class Spending:
     prices_as_of: str = PRICES_AS_OF
 
 
-def cost(op: Operator, days: Annotated[int, typer.Option(min=1, help="How far to look back.")] = 7) -> None:
-    """Cost of the runs by provider, measured from their records, and a forecast. `make cost` estimates a whole bill."""
+@app.command(cls=Command, epilog=iam("secretsmanager:GetSecretValue", "s3:ListBucket and GetObject on the data bucket"))
+def cost(ctx: Context, days: Annotated[int, typer.Option(min=1, help="Days to look back.")] = 7) -> None:
+    """Show the measured cost of runs by provider, and a forecast. `make cost` estimates a whole bill."""
     until = utc_now()
     since = until - timedelta(days=days)
-    entries = op.stack.config_api.entries()
+    stack = ctx.obj.stack
+    entries = stack.config_api.entries()
     with ThreadPoolExecutor(PARALLEL) as pool:
-        found = list(pool.map(lambda name: measure(op.stack, name, since), filter(is_name, entries)))
-    op.show(spending(found, since, until, periods(entries, until)), _show)
+        found = list(pool.map(lambda name: measure(stack, name, since), filter(is_name, entries)))
+    ctx.obj.show(spending(found, since, until, periods(entries, until)), _show)
 
 
 def measure(stack: Deployment, provider: str, since: datetime) -> Spent:
-    """What one provider's runs have cost since a time."""
+    """The cost of one provider's runs since a time."""
     runs = list(folders(stack.client("s3"), stack.runs, provider, since))
     records = [record for run in runs if (record := read_record(stack.objects, run.uri))]
     return spent(provider, records, runs[0].claimed_at if runs else None)
 
 
 def periods(entries: Mapping[str, object], now: datetime) -> dict[str, timedelta]:
-    """How often each provider is due that is not paused, of the entries that can be used."""
-    usable, _ = parse_entries(entries, now)
-    return {name: entry.period for name, entry in usable.items() if not entry.paused}
+    """Provider -> its period, of the valid entries that are not paused."""
+    valid, _ = parse_entries(entries, now)
+    return {name: entry.period for name, entry in valid.items() if not entry.paused}
 
 
 def spent(provider: str, records: Iterable[RunRecord], first_run: datetime | None = None) -> Spent:
-    """Add up one provider's runs, the first of which was claimed then."""
+    """Add up the cost of one provider's runs; `first_run` is when the first one was claimed."""
     runs = list(records)
     transitions = sum(TRANSITIONS_OF_FAILED if run.status == "failed" else TRANSITIONS[run.engine] for run in runs)
     return Spent(
@@ -120,12 +123,12 @@ def spent(provider: str, records: Iterable[RunRecord], first_run: datetime | Non
 def spending(
     by_provider: Iterable[Spent], since: datetime, until: datetime, due_every: Mapping[str, timedelta]
 ) -> Spending:
-    """Sum up, the dearest first, and forecast from the time since the first run, if that is long enough.
+    """Add up the cost of all providers, the most expensive first, and forecast it if the period is long enough.
 
     Parameters
     ----------
     due_every
-        Provider -> how often it is due, for the article's bill.
+        Provider -> its period, for the cost of the article's design.
     """
     found = sorted((one for one in by_provider if one.runs), key=lambda one: (-one.dollars, one.provider))
     total = sum(one.dollars for one in found)
@@ -138,7 +141,7 @@ def spending(
 
 
 def row(one: Spent) -> tuple[object, ...]:
-    """What a provider's runs cost, in the order of `COLUMNS`."""
+    """A provider's cost, in the order of `COLUMNS`."""
     amounts = one.engines, one.messages, one.orchestration, one.dollars
     return one.provider, one.runs, one.failed, one.rows, *map(dollars, amounts)
 
@@ -147,9 +150,9 @@ def _show(report: Spending, page: Page) -> None:
     page.table(COLUMNS, map(row, report.providers))
     covered = duration(timedelta(days=report.measured_days))
     page.line(f"{dollars(report.dollars)} in {covered} (prices of {report.prices_as_of})")
-    page.line(f"the article's design would have cost {dollars(report.article_dollars)}")
+    page.line(f"The design of the original article would have cost {dollars(report.article_dollars)}.")
     if report.dollars_a_month is None or report.dollars_a_year is None:
-        page.line(f"no forecast yet: it takes {FORECAST_DAYS} days of runs")
+        page.line(f"No forecast yet: it needs {FORECAST_DAYS} days of runs.")
     else:
         month, year = dollars(report.dollars_a_month), dollars(report.dollars_a_year)
-        page.line(f"if it goes on like this: {month} a month, {year} a year")
+        page.line(f"Forecast at this rate: {month} per month, {year} per year.")

@@ -1,4 +1,4 @@
-"""`fanout doctor`: each check tries what a run or an operator will need, and changes nothing."""
+"""`fanout doctor`: checks what runs and operators need. It changes nothing."""
 
 from __future__ import annotations
 
@@ -11,25 +11,29 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 
+import typer
 from botocore.exceptions import ClientError
 
-from cli.command import Operator, utc_now
+from cli.command import Command, Context, iam, utc_now
 from cli.deployment import Deployment
 from cli.errors import EXPECTED, Exit, as_operator_error
 from cli.output import Page, counted
+from cli.overview import look
+from fanout.health import UNHEALTHY
 from fanout.manifests import split_uri
 from fanout.providers import parse_entries
 
+app = typer.Typer()
 MAX_SKEW_SECONDS = 60.0
-"""AWS refuses signatures that are five minutes off; a minute is a clock that nobody sets."""
+"""AWS rejects signatures that are five minutes off; a clock that is a minute off is not synchronized."""
 CREATED = "s3:ObjectCreated:"
 WAYS_TO_CREATE = frozenset(CREATED + way for way in ("Put", "Post", "Copy", "CompleteMultipartUpload"))
-"""A notification that lists all of these leaves out nothing. Source: "Supported event types", Amazon S3 user guide."""
+"""All events of new objects. Source: "Supported event types", Amazon S3 user guide."""
 GLUE_QUOTA = "Max concurrent job runs per account"
 
 
-class Verdict(StrEnum):
-    """How a check came out."""
+class Outcome(StrEnum):
+    """The outcome of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -38,56 +42,65 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at; `advice` says what to do unless it is ok."""
+    """One check; `advice` says what to do unless the outcome is ok."""
 
     name: str
-    verdict: Verdict
+    outcome: Outcome
     found: str
     advice: str | None = None
 
 
 class CheckFailedError(Exception):
-    """What was looked at is not as it has to be."""
+    """A check found a problem."""
 
-    def __init__(self, found: str, advice: str, verdict: Verdict = Verdict.FAIL) -> None:
+    def __init__(self, found: str, advice: str, outcome: Outcome = Outcome.FAIL) -> None:
         super().__init__(found)
-        self.found, self.advice, self.verdict = found, advice, verdict
+        self.found, self.advice, self.outcome = found, advice, outcome
 
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """Every check."""
+    """Answer of `fanout doctor`."""
 
     healthy: bool
     checks: tuple[Check, ...]
 
 
-def doctor(op: Operator) -> Exit:
-    """Check the deployment: settings, permissions, quotas, secret, schedule, script, clock, object events.
+@app.command(
+    cls=Command,
+    epilog=iam(
+        "those of status",
+        "states:DescribeStateMachine, scheduler:GetSchedule, glue:GetJob, sqs:GetQueueAttributes",
+        "lambda:GetAccountSettings, servicequotas:ListServiceQuotas",
+        "s3:ListBucket, GetObject and GetBucketNotification on both buckets",
+    ),
+)
+def doctor(ctx: Context) -> Exit:
+    """Check the deployment: settings, permissions, quotas, secret, schedule, script, clock, events, providers.
 
-    Exits with status 1 if a check fails.
+    Exit status 1 if a check fails.
     """
-    checks = tuple(_done(name, check, op.stack) for name, check in CHECKS.items())
-    healthy = all(check.verdict is not Verdict.FAIL for check in checks)
-    op.show(DoctorReport(healthy, checks), _show)
+    checks = tuple(_run(name, check, ctx.obj.stack) for name, check in CHECKS.items())
+    healthy = all(check.outcome is not Outcome.FAIL for check in checks)
+    ctx.obj.show(DoctorReport(healthy, checks), _show)
     return Exit.OK if healthy else Exit.UNHEALTHY
 
 
 def _show(report: DoctorReport, page: Page) -> None:
     rows = [
-        (check.verdict.value, check.name, check.found + (f" -> {check.advice}" if check.advice else ""))
+        (check.outcome.value, check.name, check.found + (f" -> {check.advice}" if check.advice else ""))
         for check in report.checks
     ]
-    page.table(("", "CHECK", "FOUND"), rows)
+    page.table(("RESULT", "CHECK", "DETAILS"), rows)
 
 
-def _done(name: str, check: Callable[[Deployment], str], stack: Deployment) -> Check:
+def _run(name: str, check: Callable[[Deployment], str], stack: Deployment) -> Check:
     try:
-        return Check(name, Verdict.OK, check(stack))
+        return Check(name, Outcome.OK, check(stack))
     except CheckFailedError as failed:
-        return Check(name, failed.verdict, failed.found, failed.advice)
+        return Check(name, failed.outcome, failed.found, failed.advice)
     except EXPECTED as error:
-        return Check(name, Verdict.FAIL, str(as_operator_error(error, local=stack.is_local)))
+        return Check(name, Outcome.FAIL, str(as_operator_error(error, local=stack.is_local)))
 
 
 def _outputs(stack: Deployment) -> str:
@@ -98,25 +111,25 @@ def _clock(stack: Deployment) -> str:
     answer = stack.client("s3").list_objects_v2(Bucket=stack.output("DataBucketName"), MaxKeys=1)
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     if date is None:
-        raise CheckFailedError("the service sends no Date", "compare this machine's clock by hand", Verdict.WARN)
+        raise CheckFailedError("S3 returned no date", "check this machine's clock by hand", Outcome.WARN)
     skew = (utc_now() - parsedate_to_datetime(date).astimezone(UTC)).total_seconds()
     if abs(skew) > MAX_SKEW_SECONDS:
-        raise CheckFailedError(f"this machine's clock is off by {skew:.0f} s", "set the clock, best by NTP")
-    return f"within {max(1, abs(round(skew)))} s of the service's"
+        raise CheckFailedError(f"this machine's clock is off by {skew:.0f} s", "synchronize the clock with NTP")
+    return f"within {max(1, abs(round(skew)))} s of AWS's clock"
 
 
 def _state_machine(stack: Deployment) -> str:
     found = stack.client("stepfunctions").describe_state_machine(stateMachineArn=stack.output("StateMachineArn"))
     if found.get("status", "ACTIVE") != "ACTIVE":
-        raise CheckFailedError(f"it is {found['status']}", "deploy the stack again")
+        raise CheckFailedError(f"its status is {found['status']}", "deploy the stack again")
     return "active"
 
 
 def _schedule(stack: Deployment) -> str:
     found = stack.client("scheduler").get_schedule(Name=stack.output("ScheduleName"))
     if found["State"] != "ENABLED":
-        raise CheckFailedError("the schedule is off: nothing is started", "deploy with ScheduleState=ENABLED")
-    return f"on, {found['ScheduleExpression']}"
+        raise CheckFailedError("the schedule is disabled: no run is started", "deploy with ScheduleState=ENABLED")
+    return f"enabled, {found['ScheduleExpression']}"
 
 
 def _job(stack: Deployment) -> str:
@@ -124,9 +137,9 @@ def _job(stack: Deployment) -> str:
     allowed, wanted = job["ExecutionProperty"]["MaxConcurrentRuns"], stack.dispatching.max_concurrent_runs
     if allowed < wanted:
         raise CheckFailedError(
-            f"the job takes {allowed} runs at once, the dispatcher starts {wanted}", "deploy the template as it is"
+            f"the job allows {allowed} concurrent runs, but MaxConcurrentRuns is {wanted}", "deploy the template again"
         )
-    return f"{job['Name']}, Glue {job.get('GlueVersion')}, up to {allowed} runs at once"
+    return f"{job['Name']}, Glue {job.get('GlueVersion')}, up to {allowed} concurrent runs"
 
 
 def _script(stack: Deployment) -> str:
@@ -136,14 +149,14 @@ def _script(stack: Deployment) -> str:
         found = stack.client("s3").head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
-            raise CheckFailedError(f"there is nothing at {location}", "deploy again, which publishes it") from None
+            raise CheckFailedError(f"{location} not found", "deploy again, which publishes the script") from None
         raise
     return f"{location}, {found['ContentLength']:,} bytes"
 
 
 def _ledger(stack: Deployment) -> str:
     live = [state for state in stack.ledger.attention() if state.lease]
-    return f"readable, {counted(len(live), 'run')} under way"
+    return f"readable, {counted(len(live), 'run')} in progress"
 
 
 def _change_log(stack: Deployment) -> str:
@@ -153,18 +166,18 @@ def _change_log(stack: Deployment) -> str:
     folders = len(answer.get("CommonPrefixes", ()))
     if not folders:
         raise CheckFailedError(
-            f"there is no provider=NAME/ below {directory}", "put a change log there, or set ChangeLogDir", Verdict.WARN
+            f"no provider=NAME/ folder in {directory}", "write a change log there, or set ChangeLogDir", Outcome.WARN
         )
     return f"{directory}, {counted(folders, 'provider')}{' or more' if answer.get('IsTruncated') else ''}"
 
 
 def _object_events(stack: Deployment) -> str:
-    """Check that the bucket sends its events to the queue; with Discovery=poll, say how to set that up."""
+    """Check that the bucket sends its events to the queue; with Discovery=poll, explain how to set that up."""
     queue = stack.output("ObjectEventsQueueArn")
     bucket, prefix = split_uri(stack.output("ChangeLogDir").rstrip("/") + "/")
     if stack.dispatching.discovery == "poll":
         if stack.planning.bookmark_mode == "glue":
-            return "Discovery=poll: every due provider is started; BookmarkMode=glue allows no other"
+            return "Discovery=poll: every due provider is started; BookmarkMode=glue requires it"
         first = "" if bucket == stack.output("DataBucketName") else f"{_notify(queue, bucket, prefix)}, then "
         return (
             "Discovery=poll: every due provider is started; to start only providers with new objects, "
@@ -177,28 +190,28 @@ def _object_events(stack: Deployment) -> str:
         return f"s3://{bucket}/{prefix} sends an event for each new object to the queue"
     sent, left = ("only some", "the others") if leading else ("no", "new objects")
     raise CheckFailedError(
-        f"s3://{bucket}/{prefix} sends {sent} events of new objects to the queue; {left} wait for the sweep, "
+        f"s3://{bucket}/{prefix} sends {sent} events of new objects to the queue; {left} wait for the next full check, "
         f"up to {stack.dispatching.sweep_minutes} minutes",
         _notify(queue, bucket, prefix),
-        Verdict.WARN if leading else Verdict.FAIL,
+        Outcome.WARN if leading else Outcome.FAIL,
     )
 
 
 def _reaches(one: Mapping[str, Any], prefix: str) -> bool:
-    """Whether a notification leaves out no object below the prefix."""
+    """Whether a notification covers every object with the prefix."""
     found = one.get("Filter", {}).get("Key", {}).get("FilterRules", ())
     rules = {rule["Name"].lower(): rule["Value"] for rule in found}
     return prefix.startswith(rules.get("prefix", "")) and not rules.get("suffix")
 
 
 def _notify(queue: str, bucket: str, prefix: str) -> str:
-    """How to have a bucket tell a queue of every object that is created below the prefix."""
+    """The command that makes a bucket send an event for every new object with a prefix to a queue."""
     rules = [{"Name": "prefix", "Value": prefix}]
     one = {"QueueArn": queue, "Events": [f"{CREATED}*"], "Filter": {"Key": {"FilterRules": rules}}}
     said = shlex.quote(json.dumps({"QueueConfigurations": [one]}))
     return (
         f"run `aws s3api put-bucket-notification-configuration --bucket {bucket} --notification-configuration {said}` "
-        "(it replaces the bucket's other notifications: add them)"
+        "(it replaces the bucket's other notifications, so add those to it)"
     )
 
 
@@ -211,34 +224,48 @@ def _queue(stack: Deployment) -> str:
 
 def _secret(stack: Deployment) -> str:
     if not stack.config_api_key().strip():
-        raise CheckFailedError("the secret is empty", "put the config API's key into it, nothing else")
-    return "holds a key"
+        raise CheckFailedError("the secret is empty", "store the config API's key in it, as plain text")
+    return "contains a key"
 
 
 def _config_api(stack: Deployment) -> str:
     entries = stack.config_api.entries()
     if faults := list(parse_entries(entries, utc_now())[1].values()):
-        raise CheckFailedError(f"unusable are {len(faults)} of {len(entries)}, such as {faults[0]}", "mend the entries")
+        found = f"{len(faults)} of {counted(len(entries), 'entry', 'entries')} are invalid, such as {faults[0]}"
+        raise CheckFailedError(found, "correct the entries")
     if not entries:
-        raise CheckFailedError("it lists no providers", "fanout providers discover, or add", Verdict.WARN)
-    return f"answers, {counted(len(entries), 'provider')}"
+        raise CheckFailedError(
+            "the list of providers is empty", "add providers with fanout providers add or discover", Outcome.WARN
+        )
+    return f"available, {counted(len(entries), 'provider')}"
+
+
+def _providers(stack: Deployment) -> str:
+    overview = look(stack)
+    found = ", ".join(f"{count:,} {condition}" for condition, count in overview.counts.items()) or "none"
+    if not overview.healthy:
+        worst = next(health for health in overview.health if health.condition in UNHEALTHY)
+        raise CheckFailedError(f"{found}; for example {worst.provider}", "fanout status shows details", Outcome.WARN)
+    return found
 
 
 def _glue_quota(stack: Deployment) -> str:
     wanted = stack.dispatching.max_concurrent_runs
     if stack.is_local:
-        return "the laptop cloud has none"
+        return "the laptop cloud has no quota"
     for page in stack.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="glue"):
         for quota in page["Quotas"]:
             if quota["QuotaName"].lower() == GLUE_QUOTA.lower():
                 return _enough(quota["Value"], wanted, "concurrent Glue job runs")
-    raise CheckFailedError("the quota is not listed", "look at Service Quotas, AWS Glue, in the console", Verdict.WARN)
+    raise CheckFailedError(
+        f"no quota named {GLUE_QUOTA}", "check Service Quotas, AWS Glue, in the AWS console", Outcome.WARN
+    )
 
 
 def _lambda_quota(stack: Deployment) -> str:
     wanted = stack.dispatching.max_concurrent_runs
     if stack.is_local:
-        return "the laptop cloud has none"
+        return "the laptop cloud has no quota"
     limits = stack.client("lambda").get_account_settings()["AccountLimit"]
     return _enough(limits["UnreservedConcurrentExecutions"], wanted, "concurrent Lambda invocations")
 
@@ -246,8 +273,8 @@ def _lambda_quota(stack: Deployment) -> str:
 def _enough(quota: float, wanted: int, what: str) -> str:
     if quota < wanted:
         raise CheckFailedError(
-            f"the account allows {quota:.0f} {what}, MaxConcurrentRuns is {wanted}",
-            "ask for more in Service Quotas, or lower MaxConcurrentRuns",
+            f"the account allows {quota:.0f} {what}, but MaxConcurrentRuns is {wanted}",
+            "request an increase in Service Quotas, or lower MaxConcurrentRuns",
         )
     return f"{quota:.0f} {what}, MaxConcurrentRuns is {wanted}"
 
@@ -265,7 +292,8 @@ CHECKS: dict[str, Callable[[Deployment], str]] = {
     "queue": _queue,
     "secret": _secret,
     "config API": _config_api,
+    "providers": _providers,
     "Glue quota": _glue_quota,
     "Lambda quota": _lambda_quota,
 }
-"""Name -> what looks at it and says what it found, or raises; one that fails stops no other."""
+"""Name -> the check, which returns what it found, or raises. A check that fails does not stop the others."""

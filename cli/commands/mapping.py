@@ -1,4 +1,4 @@
-"""`fanout mapping`: how each provider of the standard model writes its data."""
+"""`fanout mapping …`: the mappings from providers' files to the standard model."""
 
 from __future__ import annotations
 
@@ -10,33 +10,40 @@ from typing import Annotated, Any
 import typer
 from botocore.exceptions import ClientError
 
-from cli.command import Operator, Provider
+from cli.command import Command, Context, Provider, iam
 from cli.deployment import Deployment
 from cli.errors import Exit, UsageError
 from cli.jobs import StandardJob
 from cli.output import Page, counted
 from fanout.providers import check_name
 
-KINDS = (".yaml", ".json")
-"""Of a mapping's key; where a provider has both, the job reads the first."""
+app = typer.Typer()
+mapping = typer.Typer(
+    help="Check, put, get or list the mappings from providers' files to the standard model.", no_args_is_help=True
+)
+app.add_typer(mapping, name="mapping")
+READ = "s3:ListBucket on the data bucket", "s3:GetObject and GetObjectVersion on its mappings/"
 
-File = Annotated[Path, typer.Argument(help="The mapping, YAML or JSON.", exists=True, dir_okay=False)]
-Sample = Annotated[Path, typer.Argument(help="An object as the provider writes it.", exists=True, dir_okay=False)]
-Job = Annotated[str, typer.Option("--job", help="The script in glue/ whose model it is.")]
+KINDS = (".yaml", ".json")
+"""Suffixes of a mapping's key. If a provider has both, the job reads the first."""
+
+File = Annotated[Path, typer.Argument(help="Mapping in YAML or JSON.", exists=True, dir_okay=False)]
+Sample = Annotated[Path, typer.Argument(help="Example of the provider's files.", exists=True, dir_okay=False)]
+Job = Annotated[str, typer.Option("--job", help="Name of the script in glue/ that has the model.")]
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What becomes of a sample.
+    """What a mapping makes of a sample.
 
     Attributes
     ----------
     rows, bad
-        How many rows would be written, and how many would not.
+        Numbers of valid and of invalid rows.
     shown
-        The first rows, as they would be written.
+        The first valid rows, as the job would write them.
     errors
-        What is wrong with each of the others.
+        What is wrong with each invalid row.
     """
 
     rows: int
@@ -63,14 +70,15 @@ class MappingsReport:
     mappings: tuple[StoredMapping, ...]
 
 
+@mapping.command(cls=Command)
 def check(
-    op: Operator,
+    ctx: Context,
     file: File,
     sample: Sample,
     job: Job = "standardize",
-    rows: Annotated[int, typer.Option(min=0, help="How many rows to show.")] = 5,
+    rows: Annotated[int, typer.Option(min=0, help="Number of rows to show.")] = 5,
 ) -> Exit:
-    """Show the first rows of a sample as they would come out, and every row that would fail. Status 1 if any would."""
+    """Show the first rows that a mapping makes of a sample, and every invalid row. Exit status 1 if any is invalid."""
     standard = StandardJob.load(job)
     good = 0
     shown: list[dict[str, Any]] = []
@@ -82,39 +90,42 @@ def check(
         good += 1
         if len(shown) < rows:
             shown.append(row)
-    op.show(CheckReport(good, len(errors), tuple(shown), tuple(errors)), _show_check)
+    ctx.obj.show(CheckReport(good, len(errors), tuple(shown), tuple(errors)), _show_check)
     return Exit.UNHEALTHY if errors else Exit.OK
 
 
-def put_mapping(op: Operator, provider: Provider, file: File, job: Job = "standardize") -> None:
-    """Check a mapping against the model and put it where the provider's next run reads it."""
+@mapping.command("put", cls=Command, epilog=iam(*READ, "s3:PutObject on its mappings/"))
+def put_mapping(ctx: Context, provider: Provider, file: File, job: Job = "standardize") -> None:
+    """Check a mapping against the model and upload it. The provider's next run uses it."""
     if file.suffix not in KINDS:
-        raise UsageError(f"{file} is neither .yaml nor .json")
+        raise UsageError(f"{file} must be a .yaml or .json file")
     StandardJob.load(job).mapping(file)
     key = f"mappings/{check_name(provider)}{file.suffix}"
-    for stored in _stored(op, provider):
+    stack = ctx.obj.stack
+    for stored in _stored(stack, provider):
         if stored.key != key:
-            raise UsageError(f"the provider has {stored.key}; delete it, or put a {Path(stored.key).suffix} file")
-    bucket = op.stack.output("DataBucketName")
-    made = op.stack.client("s3").put_object(Bucket=bucket, Key=key, Body=file.read_bytes())
-    op.show(StoredMapping(provider, key, made.get("VersionId")), _show_stored)
+            raise UsageError(f"{provider} has {stored.key}; delete it, or upload a {Path(stored.key).suffix} file")
+    bucket = stack.output("DataBucketName")
+    made = stack.client("s3").put_object(Bucket=bucket, Key=key, Body=file.read_bytes())
+    ctx.obj.show(StoredMapping(provider, key, made.get("VersionId")), _show_stored)
 
 
+@mapping.command("get", cls=Command, epilog=iam(*READ))
 def get_mapping(
-    op: Operator,
+    ctx: Context,
     provider: Provider,
-    version: Annotated[str | None, typer.Option(help="As a run's result names it; the newest without it.")] = None,
+    version: Annotated[str | None, typer.Option(help="Version, as in a run's result. Defaults to the newest.")] = None,
 ) -> None:
     """Print a provider's mapping."""
-    found = read_mapping(op.stack, provider, version)
+    found = read_mapping(ctx.obj.stack, provider, version)
     if found is None:
-        wanted = "" if version is None else f" of version {version}"
-        raise UsageError(f"{provider} has no mapping{wanted}; `fanout mapping put {provider} FILE` gives it one")
-    op.show(found, _show_text)
+        wanted = "" if version is None else f" with version {version}"
+        raise UsageError(f"{provider}: no mapping{wanted} found; upload one with `fanout mapping put {provider} FILE`")
+    ctx.obj.show(found, _show_text)
 
 
 def read_mapping(stack: Deployment, provider: str, version: str | None = None) -> StoredMapping | None:
-    """A provider's mapping, the newest without a version; None when there is none."""
+    """A provider's mapping in a version, or else the newest; None if there is none."""
     bucket, which = stack.output("DataBucketName"), {} if version is None else {"VersionId": version}
     for kind in KINDS:
         key = f"mappings/{check_name(provider)}{kind}"
@@ -129,13 +140,14 @@ def read_mapping(stack: Deployment, provider: str, version: str | None = None) -
     return None
 
 
-def list_mappings(op: Operator) -> None:
+@mapping.command("list", cls=Command, epilog=iam(READ[0]))
+def list_mappings(ctx: Context) -> None:
     """List the providers that have a mapping."""
-    op.show(MappingsReport(tuple(_stored(op, ""))), _show_list)
+    ctx.obj.show(MappingsReport(tuple(_stored(ctx.obj.stack, ""))), _show_list)
 
 
-def _stored(op: Operator, provider: str) -> list[StoredMapping]:
-    s3, bucket = op.stack.client("s3"), op.stack.output("DataBucketName")
+def _stored(stack: Deployment, provider: str) -> list[StoredMapping]:
+    s3, bucket = stack.client("s3"), stack.output("DataBucketName")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"mappings/{provider}")
     found = [
         StoredMapping(Path(entry["Key"]).stem, entry["Key"], last_modified=entry["LastModified"])
@@ -153,13 +165,13 @@ def _show_check(report: CheckReport, page: Page) -> None:
         page.facts(row.items())
     if report.shown:
         page.line("")
-    page.line(f"{counted(report.rows, 'row')} would be written, {report.bad:,} would not")
+    page.line(f"{counted(report.rows, 'valid row')}, {report.bad:,} invalid")
     for error in report.errors:
         page.line(error, style="red")
 
 
 def _show_stored(report: StoredMapping, page: Page) -> None:
-    page.line(f"{report.key}, version {report.version}: the next run of {report.provider} reads it")
+    page.line(f"uploaded {report.key}, version {report.version}; the next run of {report.provider} uses it")
 
 
 def _show_text(report: StoredMapping, page: Page) -> None:

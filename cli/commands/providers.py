@@ -1,4 +1,4 @@
-"""`fanout providers …`: who there is, in the config API."""
+"""`fanout providers …`: the list of providers in the config API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeGuard
 
 import typer
 
-from cli.command import Operator, Provider, Yes, utc_now
+from cli.command import Command, Context, Operator, Provider, Yes, iam, utc_now
 from cli.deployment import Deployment
 from cli.errors import AccessError, Exit, OperatorError, UsageError
 from cli.output import Page, as_json, counted
@@ -21,100 +21,115 @@ from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidProviderErro
 from fanout.manifests import split_uri
 from fanout.providers import MAX_FREQUENCY_MINUTES, check_name, parse_entries, parse_entry
 
+app = typer.Typer()
+providers = typer.Typer(
+    help="List, add, change, pause, remove, discover, import or export providers.", no_args_is_help=True
+)
+app.add_typer(providers, name="providers")
+KEY = "secretsmanager:GetSecretValue"
 Fields = Annotated[
     list[str] | None,
-    typer.Option("--field", metavar="NAME=JSON", help="Any other field, such as owner='\"sales\"'. Repeatable."),
+    typer.Option("--field", metavar="NAME=JSON", help="Another field, such as owner='\"sales\"'. May be repeated."),
 ]
 MINUTES = typer.Option("--frequency", min=1, max=MAX_FREQUENCY_MINUTES, help="Minutes between two runs.")
 Frequency = Annotated[float | None, MINUTES]
-Group = Annotated[str | None, typer.Option("--group", help="Providers of one group share MaxRunsPerGroup.")]
+Group = Annotated[str | None, typer.Option("--group", help="Group, whose providers share MaxRunsPerGroup.")]
 DEFAULT_FREQUENCY = 60.0
 PARALLEL = 8
 NEW = {"If-None-Match": "*"}
-"""The header that lets a PUT make a provider, and not replace one."""
+"""A header with which a PUT adds a provider, but does not replace one."""
 
 
 @dataclass(frozen=True)
 class ChangesReport:
     """Answer of `discover` and `import`."""
 
-    registered: tuple[str, ...]
-    there_already: tuple[str, ...]
-    refused: tuple[str, ...]
+    added: tuple[str, ...]
+    existing: tuple[str, ...]
+    rejected: tuple[str, ...]
     dry_run: bool
 
 
-def list_providers(op: Operator) -> None:
-    """List the providers and their entries."""
-    op.show({"providers": dict(sorted(op.stack.config_api.entries().items()))}, _show_list)
+@providers.command("list", cls=Command, epilog=iam(KEY))
+def list_providers(ctx: Context) -> None:
+    """List all providers with their entries."""
+    ctx.obj.show({"providers": dict(sorted(ctx.obj.stack.config_api.entries().items()))}, _show_list)
 
 
+@providers.command(cls=Command, epilog=iam(KEY))
 def add(
-    op: Operator,
+    ctx: Context,
     provider: Provider,
     frequency: Frequency = DEFAULT_FREQUENCY,
     group: Group = None,
     field: Fields = None,
 ) -> None:
-    """Register a provider."""
-    _show_change(op, provider, "added", call(op.stack, "PUT", provider, _given(frequency, group, field), NEW))
+    """Add a provider."""
+    entry = call(ctx.obj.stack, "PUT", provider, _given(frequency, group, field), NEW)
+    _show_change(ctx.obj, provider, "added", entry)
 
 
+@providers.command("set", cls=Command, epilog=iam(KEY))
 def change(
-    op: Operator, provider: Provider, frequency: Frequency = None, group: Group = None, field: Fields = None
+    ctx: Context, provider: Provider, frequency: Frequency = None, group: Group = None, field: Fields = None
 ) -> None:
-    """Change fields of a provider's entry; --field NAME=null removes one."""
+    """Change fields of a provider's entry. --field NAME=null removes a field."""
     changes = _given(frequency, group, field)
     if not changes:
-        raise UsageError("say what to change: --frequency, --group or --field")
-    _show_change(op, provider, "changed", call(op.stack, "PATCH", provider, changes))
+        raise UsageError("nothing to change; use --frequency, --group or --field")
+    _show_change(ctx.obj, provider, "changed", call(ctx.obj.stack, "PATCH", provider, changes))
 
 
-def pause(op: Operator, provider: Provider) -> None:
-    """Keep a provider from being started; a run that is under way goes on."""
-    _show_change(op, provider, "paused", call(op.stack, "PATCH", provider, {"paused": True}))
+@providers.command(cls=Command, epilog=iam(KEY))
+def pause(ctx: Context, provider: Provider) -> None:
+    """Pause a provider: no tick starts it. A run in progress continues."""
+    _show_change(ctx.obj, provider, "paused", call(ctx.obj.stack, "PATCH", provider, {"paused": True}))
 
 
-def resume(op: Operator, provider: Provider) -> None:
-    """Let a paused provider be started again; what came meanwhile is processed with its next run."""
-    _show_change(op, provider, "resumed", call(op.stack, "PATCH", provider, {"paused": None}))
+@providers.command(cls=Command, epilog=iam(KEY))
+def resume(ctx: Context, provider: Provider) -> None:
+    """Resume a paused provider. Its next run processes everything that arrived in the meantime."""
+    _show_change(ctx.obj, provider, "resumed", call(ctx.obj.stack, "PATCH", provider, {"paused": None}))
 
 
-def remove(op: Operator, provider: Provider, yes: Yes = False) -> None:
-    """Take a provider off the list. Change log, bookmark and records stay: added again, it goes on where it was."""
-    call(op.stack, "GET", provider)  # so that nobody is asked about a provider that is not there
-    op.confirm(f"Take {provider} off the list?", yes=yes)
-    call(op.stack, "DELETE", provider)
-    _show_change(op, provider, "removed", None)
+@providers.command(cls=Command, epilog=iam(KEY))
+def remove(ctx: Context, provider: Provider, yes: Yes = False) -> None:
+    """Remove a provider from the list. Its change log, bookmark and records stay, so adding it again resumes it."""
+    call(ctx.obj.stack, "GET", provider)  # fails before the question if the provider does not exist
+    ctx.obj.confirm(f"Remove {provider} from the list?", yes=yes)
+    call(ctx.obj.stack, "DELETE", provider)
+    _show_change(ctx.obj, provider, "removed", None)
 
 
+@providers.command(cls=Command, epilog=iam(KEY, "s3:ListBucket on the change log"))
 def discover(
-    op: Operator,
+    ctx: Context,
     frequency: Annotated[float, MINUTES] = DEFAULT_FREQUENCY,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which are missing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the missing providers, but add none.")] = False,
     yes: Yes = False,
 ) -> Exit:
-    """Register every provider that has a provider=NAME/ folder in the change log and is not registered yet."""
-    known = op.stack.config_api.entries()
-    found = folders(op.stack.client("s3"), op.stack.output("ChangeLogDir"))
-    refused = tuple(name for name in found if not is_name(name))
-    missing = tuple(name for name in found if name not in known and name not in refused)
+    """Add every provider that has a provider=NAME/ folder in the change log and is not in the list."""
+    stack = ctx.obj.stack
+    known = stack.config_api.entries()
+    found = folders(stack.client("s3"), stack.output("ChangeLogDir"))
+    rejected = tuple(name for name in found if not is_name(name))
+    missing = tuple(name for name in found if name not in known and name not in rejected)
     if missing and not dry_run:
-        op.confirm(f"Register {counted(len(missing), 'provider')}, every {frequency:g} minutes?", yes=yes)
-        _each(missing, lambda name: call(op.stack, "PUT", name, {"frequency": _number(frequency)}, NEW))
-    op.show(ChangesReport(missing, tuple(known), refused, dry_run), _show_changes)
-    return Exit.UNHEALTHY if refused else Exit.OK
+        ctx.obj.confirm(f"Add {counted(len(missing), 'provider')} with a frequency of {frequency:g} minutes?", yes=yes)
+        _each(missing, lambda name: call(stack, "PUT", name, {"frequency": _number(frequency)}, NEW))
+    ctx.obj.show(ChangesReport(missing, tuple(known), rejected, dry_run), _show_changes)
+    return Exit.UNHEALTHY if rejected else Exit.OK
 
 
 def folders(s3: Any, change_log_dir: str) -> list[str]:
-    """Names behind `provider=` in the change log; one request for each 1,000, however many objects they hold."""
+    """The names of the `provider=` folders in the change log: one request for each 1,000 folders."""
     bucket, prefix = split_uri(change_log_dir.rstrip("/") + "/provider=")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
     return [f["Prefix"].removeprefix(prefix)[:-1] for page in pages for f in page.get("CommonPrefixes", ())]
 
 
 def is_name(name: object) -> TypeGuard[str]:
-    """Whether the allow-list admits a name: only then does S3 hold anything of that provider."""
+    """Whether a name is allowed: only then can S3 have objects of that provider."""
     try:
         check_name(name)
     except InvalidProviderError:
@@ -122,34 +137,36 @@ def is_name(name: object) -> TypeGuard[str]:
     return True
 
 
+@providers.command("import", cls=Command, epilog=iam(KEY))
 def import_providers(
-    op: Operator,
-    file: Annotated[str, typer.Argument(help="JSON as `export` writes it; - for standard input.")],
-    replace: Annotated[bool, typer.Option("--replace", help="Replace entries that are there already.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the file.")] = False,
+    ctx: Context,
+    file: Annotated[str, typer.Argument(help="JSON file as `export` writes it; - for standard input.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace existing entries.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file, but change nothing.")] = False,
 ) -> None:
-    """Register the providers of a JSON file. All entries are checked before the first is written."""
+    """Add the providers of a JSON file. All entries are validated before the first one is written."""
     entries = _read_file(file)
-    known = op.stack.config_api.entries()
-    there = tuple(name for name in entries if name in known)
+    known = ctx.obj.stack.config_api.entries()
+    existing = tuple(name for name in entries if name in known)
     wanted = {name: entry for name, entry in entries.items() if replace or name not in known}
     if not dry_run:
-        _each(wanted, lambda name: call(op.stack, "PUT", name, wanted[name]))
-    op.show(ChangesReport(tuple(wanted), () if replace else there, (), dry_run), _show_changes)
+        _each(wanted, lambda name: call(ctx.obj.stack, "PUT", name, wanted[name]))
+    ctx.obj.show(ChangesReport(tuple(wanted), () if replace else existing, (), dry_run), _show_changes)
 
 
+@providers.command("export", cls=Command, epilog=iam(KEY))
 def export_providers(
-    op: Operator,
-    file: Annotated[str, typer.Argument(help="Where to write; - for standard output.")] = "-",
+    ctx: Context,
+    file: Annotated[str, typer.Argument(help="File to write; - for standard output.")] = "-",
 ) -> None:
     """Write all entries as one JSON object, for `import`."""
-    text = as_json(dict(sorted(op.stack.config_api.entries().items())))
+    text = as_json(dict(sorted(ctx.obj.stack.config_api.entries().items())))
     if file == "-":
         print(text)  # noqa: T201 - this command's answer is JSON in any case
         return
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text(text + "\n", encoding="utf-8")
-    op.note(f"wrote {file}")
+    ctx.obj.note(f"wrote {file}")
 
 
 def call(
@@ -159,7 +176,7 @@ def call(
     body: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Change a provider in the config API and return its entry as it is then; of one that was removed, nothing."""
+    """Send a request about a provider to the config API; return its entry afterwards, empty if it was removed."""
     try:
         answer = stack.config_api.change(method, check_name(provider), body, headers)
     except ConfigApiAnswerError as error:
@@ -173,18 +190,18 @@ def _in_operators_words(error: ConfigApiAnswerError, method: str, provider: str)
     if status is None:
         return AccessError(str(error))
     if status == 404:
-        return UsageError(f"there is no provider {provider}; `fanout providers list` shows all")
+        return UsageError(f"provider {provider} not found; list all with `fanout providers list`")
     if status == 412:
-        return UsageError(f"{provider} is there already; change it with `fanout providers set {provider}`")
+        return UsageError(f"{provider} exists already; change it with `fanout providers set {provider}`")
     if status in (405, 501):
-        return UsageError(f"this config API does not take {method}: change {provider} where it is kept")
+        return UsageError(f"this config API does not support {method}; change {provider} at its source")
     if status < 500:
-        return UsageError(f"the config API refused {provider} (HTTP {status}): {_detail(error.answer)}")
+        return UsageError(f"the config API rejected {provider} (HTTP {status}): {_detail(error.answer)}")
     return AccessError(f"the config API answered HTTP {status} to {method} of {provider}; try again")
 
 
 def _detail(answer: str) -> str:
-    """What problem details (RFC 9457) say, else the beginning of whatever came."""
+    """The detail of an RFC 9457 problem, or else the beginning of the answer."""
     try:
         body = json.loads(answer)
         return str(body.get("detail") or body.get("message") or body)[:300]
@@ -203,14 +220,14 @@ def _given(frequency: float | None, group: str | None, fields: list[str] | None)
         try:
             entry[name] = _json(value)
         except ValueError:
-            raise UsageError(f"--field {text}: write NAME=JSON, and strings in quotes: {name}='\"…\"'") from None
+            raise UsageError(f"--field {text}: use NAME=JSON, with quotes around strings: {name}='\"…\"'") from None
         if not sign or not name:
-            raise UsageError(f"--field {text}: write NAME=JSON")
+            raise UsageError(f"--field {text}: use NAME=JSON")
     return entry
 
 
 def _number(frequency: float) -> int | float:
-    if not math.isfinite(frequency):  # NaN is neither below the least nor above the most
+    if not math.isfinite(frequency):  # NaN passes the checks of min and max
         raise UsageError("--frequency must be a number of minutes")
     return int(frequency) if frequency == int(frequency) else frequency
 
@@ -234,15 +251,15 @@ def _read_file(file: str) -> Mapping[str, dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read as JSON: {error}") from None
     if not isinstance(entries, dict):
-        raise UsageError(f"{file} must hold one JSON object of provider name to entry")
+        raise UsageError(f"{file} must contain one JSON object that maps provider names to entries")
     if faults := list(parse_entries(entries, utc_now())[1].values()):
-        raise UsageError("nothing was imported; wrong: " + "; ".join(map(str, faults[:5])))
+        raise UsageError(f"{file}: nothing was imported; invalid entries: " + "; ".join(map(str, faults[:5])))
     return entries
 
 
 def _show_list(report: dict[str, dict[str, Any]], page: Page) -> None:
     rows = [_row(name, entry) for name, entry in report["providers"].items()]
-    page.table(("PROVIDER", ">EVERY", "STATUS", "LAST SUCCESS", "PAUSED", "GROUP", "ERROR"), rows)
+    page.table(("PROVIDER", ">FREQUENCY", "LAST REPORT", "LAST SUCCESS", "PAUSED", "GROUP", "ERROR"), rows)
     page.line(counted(len(rows), "provider"))
 
 
@@ -265,8 +282,8 @@ def _show_change(op: Operator, provider: str, did: str, entry: dict[str, Any] | 
 
 
 def _show_changes(report: ChangesReport, page: Page) -> None:
-    verb = "would be registered" if report.dry_run else "registered"
-    page.line(f"{len(report.registered):,} {verb}: {', '.join(report.registered) or 'none'}")
-    page.line(f"{len(report.there_already):,} there already")
-    for name in report.refused:
-        page.line(f"refused: provider={name} is not a name that the allow-list admits")
+    verb = "would be added" if report.dry_run else "added"
+    page.line(f"{len(report.added):,} {verb}: {', '.join(report.added) or 'none'}")
+    page.line(f"{len(report.existing):,} existed already")
+    for name in report.rejected:
+        page.line(f"skipped provider={name}: the name is not allowed")

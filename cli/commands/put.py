@@ -1,4 +1,4 @@
-"""`fanout put`: a file becomes an object of a provider's change log."""
+"""`fanout put`: writes a file into a provider's change log."""
 
 from __future__ import annotations
 
@@ -9,37 +9,41 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal as size
 
-from cli.command import Operator, Provider
+from cli.command import Command, Context, Provider, iam
 from cli.errors import UsageError
 from cli.output import Page
 from fanout.manifests import is_data, split_uri
 from fanout.providers import check_name
 
+app = typer.Typer()
+
 
 @dataclass(frozen=True)
 class PutReport:
-    """What was written."""
+    """The object that was written."""
 
     uri: str
     bytes: int
 
 
+@app.command(cls=Command, epilog=iam("s3:PutObject on the change log"))
 def put(
-    op: Operator,
+    ctx: Context,
     provider: Provider,
-    file: Annotated[Path, typer.Argument(help="gzip JSON lines of change records.", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="Change records as gzip JSON lines.", exists=True, dir_okay=False)],
     name: Annotated[
-        str | None, typer.Option("--as", metavar="KEY", help="Key below provider=NAME/; the file's name without it.")
+        str | None,
+        typer.Option("--as", metavar="KEY", help="Object key in provider=NAME/. Defaults to the file's name."),
     ] = None,
 ) -> None:
-    """Write a file into a provider's change log; the provider's next run takes it. Mostly for trying things out."""
+    """Write a file into a provider's change log, for tests and demonstrations. The next run processes it."""
     key = name or file.name
     if not is_data(key):
-        raise UsageError(f"{key} would be hidden from runs: no part of a key may begin with '_' or '.'")
-    bucket, prefix = split_uri(op.stack.output("ChangeLogDir").rstrip("/") + f"/provider={check_name(provider)}/")
+        raise UsageError(f"runs would ignore {key}; choose another key with --as, without '_' or '.' at its beginning")
+    bucket, prefix = split_uri(ctx.obj.stack.output("ChangeLogDir").rstrip("/") + f"/provider={check_name(provider)}/")
     body = file.read_bytes()
-    op.stack.client("s3").put_object(Bucket=bucket, Key=prefix + key, Body=body)
-    op.show(PutReport(f"s3://{bucket}/{prefix}{key}", len(body)), _show)
+    ctx.obj.stack.client("s3").put_object(Bucket=bucket, Key=prefix + key, Body=body)
+    ctx.obj.show(PutReport(f"s3://{bucket}/{prefix}{key}", len(body)), _show)
 
 
 def _show(report: PutReport, page: Page) -> None:

@@ -1,4 +1,4 @@
-"""`fanout run` and `fanout replay`: a provider's execution, started by hand and followed to its end."""
+"""`fanout run` and `fanout replay`: start a provider's execution and follow it to its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.filesize import decimal as size
 
-from cli.command import Operator, Provider, Yes, moment, utc_now
+from cli.command import Command, Context, Operator, Provider, Yes, iam, moment, utc_now
 from cli.deployment import Deployment
 from cli.errors import Exit, UsageError
 from cli.history import find_folder, read_record
@@ -21,25 +21,32 @@ from cli.output import Page, counted, dollars, show
 from fanout.claims import MAX_OBJECTS, listing
 from fanout.manifests import Replay, select_replay
 from fanout.providers import check_name
+from fanout.run_state import RunState, run_state
 from fanout.runs import RunRecord
 from fanout.schedule import execution_name
 from fanout.times import format_iso
 
+app = typer.Typer()
 BY_HAND, REPLAY = "-m", "-r"
-"""What is put behind an execution's name, so that it never takes the name of a tick's."""
+"""Suffixes of an execution's name, which keep it different from the name of a tick's execution."""
 BUSY = "Already Running"
-"""The state in which an execution ends that did nothing because another run has the provider."""
+"""The last state of an execution that did nothing because another run holds the lease."""
 
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Start it and come back at once.")]
+IAM = (
+    "states:StartExecution, DescribeExecution and GetExecutionHistory",
+    "dynamodb:GetItem on the run ledger",
+    "s3:ListBucket and GetObject on both buckets",
+)
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Start the run, but don't wait for its end.")]
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """How a run that was started by hand ended."""
+    """How a run that an operator started ended."""
 
     provider: str
     run_id: str
-    status: str
+    status: RunState
     explanation: str
     record: RunRecord | None
 
@@ -57,50 +64,53 @@ class ReplayPlan:
     last: str | None
 
 
-def run(op: Operator, provider: Provider, no_wait: NoWait = False) -> Exit:
-    """Start a provider's run now, whether it is due or not, and follow it to its end."""
-    check_registered(op.stack, provider)
-    return _start_and_follow(op, provider, None, no_wait=no_wait)
+@app.command(cls=Command, epilog=iam("secretsmanager:GetSecretValue", *IAM))
+def run(ctx: Context, provider: Provider, no_wait: NoWait = False) -> Exit:
+    """Start a run of a provider now, whether it is due or not, and follow it to its end."""
+    check_listed(ctx.obj.stack, provider)
+    return _start_and_follow(ctx.obj, provider, None, no_wait=no_wait)
 
 
+@app.command(cls=Command, epilog=iam("lambda:GetFunctionConfiguration", *IAM))
 def replay(
-    op: Operator,
+    ctx: Context,
     provider: Provider,
     start_text: Annotated[
-        str, typer.Option("--from", help="Oldest LastModified: ISO 8601, or 30m, 6h, 2d for so long ago.")
+        str, typer.Option("--from", help="Oldest LastModified: ISO 8601 time, date, or age such as 30m, 6h or 2d.")
     ],
-    end_text: Annotated[str, typer.Option("--to", help="Newest LastModified, included.")] = "now",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent again.")] = False,
+    end_text: Annotated[str, typer.Option("--to", help="Newest LastModified, inclusive.")] = "now",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, but send nothing.")] = False,
     yes: Yes = False,
     no_wait: NoWait = False,
 ) -> Exit:
-    """Send a range of a provider's objects again, under the same message ids. The bookmark stays where it is."""
+    """Send a range of a provider's objects again, with the same message ids. The bookmark does not change."""
     check_name(provider)
     now = utc_now()
     start, end = moment(start_text, now), moment(end_text, now)
     if start > end:
-        raise UsageError("--from lies after --to")
+        raise UsageError("--from must be before --to")
     wanted = Replay.model_validate({"from": start, "to": end})
-    plan = plan_replay(op.stack, provider, wanted)
+    plan = plan_replay(ctx.obj.stack, provider, wanted)
     if dry_run or not plan.objects:
-        op.show(plan, _show_plan)
+        ctx.obj.show(plan, _show_plan)
         return Exit.OK
-    op.confirm(f"Send {counted(plan.objects, 'object')} ({size(plan.bytes)}) of {provider} again?", yes=yes)
-    return _start_and_follow(op, provider, {"from": format_iso(start), "to": format_iso(end)}, no_wait=no_wait)
+    ctx.obj.confirm(f"Send {counted(plan.objects, 'object')} ({size(plan.bytes)}) of {provider} again?", yes=yes)
+    return _start_and_follow(ctx.obj, provider, {"from": format_iso(start), "to": format_iso(end)}, no_wait=no_wait)
 
 
-def check_registered(stack: Deployment, provider: str) -> None:
-    """Refuse a provider that the config API does not list.
+def check_listed(stack: Deployment, provider: str) -> None:
+    """Check that a provider is in the config API's list.
 
     Raises
     ------
     UsageError
+        It is not.
     """
     known = stack.config_api.entries()
     if check_name(provider) not in known:
         close = difflib.get_close_matches(provider, map(str, known), n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"add it with `fanout providers add {provider}`"
-        raise UsageError(f"there is no provider {provider}; {hint}")
+        raise UsageError(f"provider {provider} not found; {hint}")
 
 
 def plan_replay(stack: Deployment, provider: str, wanted: Replay) -> ReplayPlan:
@@ -124,23 +134,25 @@ def _start_and_follow(op: Operator, provider: str, wanted: dict[str, str] | None
     arn = start_execution(states, op.stack.output("StateMachineArn"), provider, now, wanted)
     run_id = arn.rpartition(":")[2]
     if no_wait:
-        op.show(RunReport(provider, run_id, "RUNNING", f"follow it with `fanout trace {run_id}`", None), _show_run)
+        report = RunReport(provider, run_id, RunState.RUNNING, f"follow it with `fanout trace {run_id}`", None)
+        op.show(report, _show_run)
         return Exit.OK
     op.note(f"started {run_id}")
     execution, last_state = watch(states, arn, lambda state: op.note(f"  {state}"), op.stack.poll_seconds)
-    status, record = execution["status"], _record(op, provider, run_id, now)
-    if busy := last_state == BUSY:
-        explanation = "another run has the provider; `fanout status` shows which, and it does the work"
-    elif status != "SUCCEEDED":
+    record = _record(op, provider, run_id, now)
+    state = run_state(record, None, execution["status"], now, claimed=last_state != BUSY)
+    if state is RunState.SKIPPED:
+        explanation = "another run of the provider is in progress and does the work; `fanout status` shows it"
+    elif state is not RunState.SUCCEEDED:
         why = record.error if record and record.error else execution.get("cause") or execution.get("error")
-        explanation = f"{why}; `fanout trace {run_id}` shows the whole run"
+        explanation = f"{why}; `fanout trace {run_id}` shows details"
     elif record is None or record.engine == "none":
-        explanation = "there was nothing new to send"
+        explanation = "no new objects to process"
     else:
-        sent = f"{counted(record.messages, 'message')} of {counted(record.rows, 'row')}"
-        explanation = f"{sent} in {counted(record.objects, 'object')}, {dollars(record.dollars)}"
-    op.show(RunReport(provider, run_id, status, explanation, record), _show_run)
-    return Exit.OK if status == "SUCCEEDED" and not busy else Exit.UNHEALTHY
+        sent = f"{counted(record.messages, 'message')} for {counted(record.rows, 'row')}"
+        explanation = f"{sent} from {counted(record.objects, 'object')}, {dollars(record.dollars)}"
+    op.show(RunReport(provider, run_id, state, explanation, record), _show_run)
+    return Exit.OK if state is RunState.SUCCEEDED else Exit.UNHEALTHY
 
 
 def _record(op: Operator, provider: str, run_id: str, started: datetime) -> RunRecord | None:
@@ -167,15 +179,15 @@ def start_execution(
     name = execution_name(provider, now) + (REPLAY if replay else BY_HAND)
     try:
         started = states.start_execution(stateMachineArn=state_machine_arn, name=name, input=json.dumps(given))
-    except states.exceptions.ExecutionAlreadyExists:  # names are to the second, and the run before took less
+    except states.exceptions.ExecutionAlreadyExists:  # an execution of the same second has this name
         time.sleep(1)
         return start_execution(states, state_machine_arn, provider, now + timedelta(seconds=1), replay)
     return str(started["executionArn"])
 
 
 def watch(states: Any, arn: str, entered: Callable[[str], None], poll_seconds: float) -> tuple[dict[str, Any], str]:
-    """Wait until an execution ends, telling of each state that it enters; return it and the state it ended in."""
-    told: list[str] = []
+    """Wait until an execution ends, and report each state that it enters; return it and its last state."""
+    reported: list[str] = []
     while True:
         execution = states.describe_execution(executionArn=arn)
         pages = states.get_paginator("get_execution_history").paginate(executionArn=arn, includeExecutionData=False)
@@ -185,9 +197,9 @@ def watch(states: Any, arn: str, entered: Callable[[str], None], poll_seconds: f
             for event in page["events"]
             if "stateEnteredEventDetails" in event
         ]
-        for name in names[len(told) :]:
+        for name in names[len(reported) :]:
             entered(name)
-        told = names
+        reported = names
         if execution["status"] != "RUNNING":
             return execution, names[-1] if names else ""
         time.sleep(poll_seconds)
@@ -200,7 +212,7 @@ def _show_run(report: RunReport, page: Page) -> None:
 def _show_plan(plan: ReplayPlan, page: Page) -> None:
     span = f"from {show(plan.start)} to {show(plan.end)}"
     if not plan.objects:
-        page.line(f"{plan.provider} has no objects {span}: nothing to send again")
+        page.line(f"{plan.provider}: no objects {span}, so nothing would be sent again")
         return
     page.line(f"{counted(plan.objects, 'object')}, {size(plan.bytes)}, {span} would be sent again")
     page.facts([("first", plan.first), ("last", plan.last)])

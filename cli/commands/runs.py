@@ -8,23 +8,30 @@ from typing import Annotated
 
 import typer
 
-from cli.command import Operator, Provider, utc_now
+from cli.command import Command, Context, Provider, iam, utc_now
+from cli.commands.run import REPLAY
 from cli.deployment import Deployment
 from cli.history import newest, records
 from cli.output import Page, dollars
+from cli.overview import is_run_of
 from fanout.providers import check_name
+from fanout.run_state import RunState, run_state
 from fanout.runs import RunRecord
 
-COLUMNS = ("CLAIMED", "STATUS", "ENGINE", ">ROWS", ">MESSAGES", ">SECONDS", ">DOLLARS", "RUN", "ERROR")
+app = typer.Typer()
+COLUMNS = ("STARTED", "STATUS", "ENGINE", ">ROWS", ">MESSAGES", ">SECONDS", ">DOLLARS", "RUN", "ERROR")
 
 
 @dataclass(frozen=True)
 class RunLine:
-    """One run of the history; it has no record while it runs, or when it ended without a word."""
+    """One run. It has no record while it is in progress, and if it failed before it took the lease.
+
+    `started_at` is when the run took the lease; for one that failed before, when its execution started.
+    """
 
     run_id: str
-    claimed_at: datetime
-    status: str
+    started_at: datetime
+    status: RunState
     replay: bool
     record: RunRecord | None = None
 
@@ -37,39 +44,61 @@ class RunsReport:
     runs: tuple[RunLine, ...]
 
 
+@app.command(
+    cls=Command,
+    epilog=iam(
+        "dynamodb:GetItem on the run ledger", "states:ListExecutions", "s3:ListBucket and GetObject on the data bucket"
+    ),
+)
 def runs(
-    op: Operator, provider: Provider, limit: Annotated[int, typer.Option(min=1, help="The most runs to show.")] = 20
+    ctx: Context, provider: Provider, limit: Annotated[int, typer.Option(min=1, help="The most runs to show.")] = 20
 ) -> None:
-    """The history of a provider's runs, newest first: when, engine, rows, messages, seconds, dollars, error."""
-    op.show(history(op.stack, provider, limit), _show)
+    """List a provider's runs, the newest first: start, status, engine, rows, messages, seconds, cost, error."""
+    ctx.obj.show(history(ctx.obj.stack, provider, limit), _show)
 
 
 def history(stack: Deployment, provider: str, limit: int) -> RunsReport:
-    """The newest runs of a provider."""
+    """The newest runs of a provider: those that took the lease, and executions that failed before."""
     check_name(provider)
-    lease = stack.ledger.get(provider).lease
-    folders = newest(stack.client("s3"), stack.runs, provider, limit, utc_now())
+    lease, now = stack.ledger.get(provider).lease, utc_now()
+    failed = {one.run_id: one for one in stack.failed_executions() if is_run_of(one.run_id, provider)}
+    folders = newest(stack.client("s3"), stack.runs, provider, limit, now)
+    started = {folder.run_id: folder.claimed_at for folder in folders}
+    if lease is not None:
+        started.setdefault(lease.run_id, lease.claimed_at)
+    oldest = min(started.values()) if len(started) >= limit else None
+    for run_id, one in failed.items():
+        if oldest is None or one.started_at > oldest:
+            started.setdefault(run_id, one.started_at)
+    found = dict(zip((folder.run_id for folder in folders), records(stack.objects, folders), strict=True))
     lines = []
-    if lease is not None and all(folder.run_id != lease.run_id for folder in folders):
-        lines.append(RunLine(lease.run_id, lease.claimed_at, "running", lease.replay))
-    for folder, record in zip(folders, records(stack.objects, folders), strict=True):
-        live = lease if lease is not None and lease.run_id == folder.run_id else None
-        status = record.status if record else "running" if live else "no record"
-        replay = record.replay if record else live is not None and live.replay
-        lines.append(RunLine(folder.run_id, folder.claimed_at, status, replay, record))
+    for run_id, started_at in started.items():
+        record, held = found.get(run_id), lease if lease is not None and lease.run_id == run_id else None
+        execution = failed[run_id].status if run_id in failed else None
+        state = run_state(record, held, execution, now, claimed=run_id in found)
+        replay = record.replay if record else held.replay if held else run_id.endswith(REPLAY)
+        lines.append(RunLine(run_id, started_at, state, replay, record))
+    lines.sort(key=lambda line: line.started_at, reverse=True)
     return RunsReport(provider, tuple(lines[:limit]))
 
 
 def _show(report: RunsReport, page: Page) -> None:
     page.table(COLUMNS, map(row, report.runs))
     if not report.runs:
-        page.line(f"{report.provider} has had no runs; `fanout run {report.provider}` starts one")
+        page.line(f"{report.provider} has no runs yet; start one with `fanout run {report.provider}`")
 
 
 def row(line: RunLine) -> tuple[object, ...]:
     """A run's values, in the order of `COLUMNS`."""
     status, record = line.status + (" (replay)" if line.replay else ""), line.record
     if record is None:
-        return line.claimed_at, status, *(None,) * 5, line.run_id, None
+        return line.started_at, status, *(None,) * 5, line.run_id, error_of(line)
     figures = record.engine, record.rows, record.messages, f"{record.seconds:.1f}", dollars(record.dollars)
-    return line.claimed_at, status, *figures, line.run_id, record.error
+    return line.started_at, status, *figures, line.run_id, error_of(line)
+
+
+def error_of(line: RunLine) -> str | None:
+    """Why a run failed; None if it did not."""
+    if line.status is not RunState.FAILED:
+        return None
+    return line.record.error if line.record else f"failed without a record; see fanout trace {line.run_id}"

@@ -1,4 +1,4 @@
-"""`fanout snapshot`: the items of a table that existed before its stream become part of the change log."""
+"""`fanout snapshot`: adds the items of a table that existed before its stream to the change log."""
 
 from __future__ import annotations
 
@@ -6,32 +6,39 @@ from typing import Annotated
 
 import typer
 
-from cli.command import Operator, utc_now
+from cli.command import Command, Context, iam, utc_now
 from cli.output import Page
 from cli.snapshot import Written, read_export, write_snapshot
 from fanout.stream_records import ProviderAttribute
 
+app = typer.Typer()
 
+
+@app.command(
+    cls=Command,
+    epilog=iam("s3:GetObject on the export, s3:PutObject on the change log", "dynamodb:DescribeTable on the table"),
+)
 def snapshot(
-    op: Operator,
+    ctx: Context,
     folder: Annotated[
         str,
-        typer.Argument(metavar="EXPORT", help="s3 URI of a full export's folder: s3://bucket/prefix/AWSDynamoDB/ID/."),
+        typer.Argument(metavar="EXPORT", help="Folder of a full export: s3://bucket/prefix/AWSDynamoDB/ID/."),
     ],
     provider_attribute: Annotated[
-        str, typer.Option("--provider-attribute", help="As the parameter ProviderAttribute of the template.")
+        str, typer.Option("--provider-attribute", help="Value of the template's parameter ProviderAttribute.")
     ],
 ) -> None:
-    """Write a table's items, as an export to S3 has them, into the change log as inserts. Before the stream is read."""
-    attribute, export = ProviderAttribute.parse(provider_attribute), read_export(op.stack.objects, folder)
-    table = op.stack.client("dynamodb").describe_table(TableName=export.table_arn)["Table"]
+    """Write the items of a DynamoDB export into the change log as inserts. Run it before you connect the stream."""
+    stack = ctx.obj.stack
+    attribute, export = ProviderAttribute.parse(provider_attribute), read_export(stack.objects, folder)
+    table = stack.client("dynamodb").describe_table(TableName=export.table_arn)["Table"]
     keys = [key["AttributeName"] for key in table["KeySchema"]]
-    unassigned = f"s3://{op.stack.output('DataBucketName')}/unassigned"
-    change_log = op.stack.output("ChangeLogDir")
-    written = write_snapshot(op.stack.objects, export, keys, attribute, change_log, unassigned, utc_now())
-    op.show(written, _show)
+    unassigned = f"s3://{stack.output('DataBucketName')}/unassigned"
+    change_log = stack.output("ChangeLogDir")
+    written = write_snapshot(stack.objects, export, keys, attribute, change_log, unassigned, utc_now())
+    ctx.obj.show(written, _show)
 
 
 def _show(written: Written, page: Page) -> None:
-    page.line(f"{written.items} items of {written.providers} providers, {written.unassigned} of nobody")
-    page.line(f"{written.written} objects written, {written.there} were there")
+    page.line(f"{written.items} items of {written.providers} providers; {written.unassigned} without a provider")
+    page.line(f"{written.written} objects written; {written.there} existed already")

@@ -11,13 +11,22 @@ from typing import Annotated
 
 import typer
 
-from cli.command import Operator, utc_now
+from cli.command import Command, Context, iam
 from cli.errors import Exit
 from cli.output import Page, counted
-from cli.overview import UNHEALTHY, Condition, Overview, Standing, survey
-from fanout.adapters import StepFunctions
+from cli.overview import look
+from fanout.health import LATE_AFTER, UNHEALTHY, Condition, Health
 
-LateAfter = Annotated[int, typer.Option("--late-after", min=1, help="Minutes that a due provider may wait for a run.")]
+app = typer.Typer()
+IAM = iam(
+    "secretsmanager:GetSecretValue; lambda:GetFunctionConfiguration",
+    "dynamodb:BatchGetItem and Query on the run ledger",
+    "states:ListExecutions and DescribeExecution",
+)
+LateAfter = Annotated[
+    int, typer.Option("--late-after", min=1, help="Minutes without a run after which a due provider counts as late.")
+]
+LATE_MINUTES = int(LATE_AFTER.total_seconds() // 60)
 
 _PARTICULARS = (
     (re.compile(r"s3://\S+?(?=[,:;\s]|$)"), "s3://…"),
@@ -37,13 +46,13 @@ class StatusReport:
     healthy: bool
     providers: int
     counts: dict[str, int]
-    shown: tuple[Standing, ...]
+    shown: tuple[Health, ...]
     not_shown: int
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Providers that fail for the same reason."""
+    """Providers that fail for the same cause."""
 
     cause: str
     providers: tuple[str, ...]
@@ -60,45 +69,41 @@ class FailedReport:
     causes: tuple[Cause, ...]
 
 
+@app.command(cls=Command, epilog=IAM)
 def status(
-    op: Operator,
-    every: Annotated[bool, typer.Option("--all", help="Show every provider, not only those to look at.")] = False,
+    ctx: Context,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every provider, not only unhealthy and running ones.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="The most providers to show.")] = 50,
-    late_after: LateAfter = 30,
+    late_after: LateAfter = LATE_MINUTES,
 ) -> Exit:
-    """What is late, failing, stuck or running, and when each provider is due next. Status 1 if somebody has to act."""
-    overview = look(op, late_after)
-    notable = [s for s in overview.standings if every or s.condition in (*UNHEALTHY, Condition.RUNNING)]
+    """Show which providers are invalid, stuck, failing, late or running. Exit status 1 if any needs attention."""
+    overview = look(ctx.obj.stack, timedelta(minutes=late_after))
+    notable = [h for h in overview.health if every or h.condition in (*UNHEALTHY, Condition.RUNNING)]
     shown = tuple(notable if every else notable[:limit])
     report = StatusReport(
         overview.at, overview.healthy, overview.providers, overview.counts, shown, len(notable) - len(shown)
     )
-    op.show(report, _show_status)
+    ctx.obj.show(report, _show_status)
     return Exit.OK if overview.healthy else Exit.UNHEALTHY
 
 
-def failed(op: Operator, late_after: LateAfter = 30) -> Exit:
-    """All failing providers, grouped by cause. Status 1 if there are any."""
-    overview = look(op, late_after)
-    causes = tuple(group(overview.standings))
-    op.show(FailedReport(overview.at, sum(len(c.providers) for c in causes), causes), _show_failed)
+@app.command(cls=Command, epilog=IAM)
+def failed(ctx: Context, late_after: LateAfter = LATE_MINUTES) -> Exit:
+    """Show failing providers, grouped by cause. Exit status 1 if there are any."""
+    overview = look(ctx.obj.stack, timedelta(minutes=late_after))
+    causes = tuple(group(overview.health))
+    ctx.obj.show(FailedReport(overview.at, sum(len(c.providers) for c in causes), causes), _show_failed)
     return Exit.UNHEALTHY if causes else Exit.OK
 
 
-def look(op: Operator, late_after: int) -> Overview:
-    """Look at every provider of the stack."""
-    executions = StepFunctions(op.stack.client("stepfunctions"), op.stack.output("StateMachineArn"))
-    settings, late = op.stack.dispatching, timedelta(minutes=late_after)
-    pending = op.stack.pending.waiting() if settings.discovery == "events" else None
-    return survey(op.stack.config_api, op.stack.ledger, executions, utc_now(), late, pending, settings.sweep)
-
-
-def group(standings: Iterable[Standing]) -> list[Cause]:
-    """The failing and stuck providers by cause, the most frequent first."""
-    groups: dict[str, list[Standing]] = defaultdict(list)
-    for standing in standings:
-        if standing.condition in (Condition.FAILING, Condition.STUCK, Condition.INVALID):
-            groups[general(standing.why or UNKNOWN, standing.provider)].append(standing)
+def group(providers: Iterable[Health]) -> list[Cause]:
+    """The failing, stuck and invalid providers by cause, the most frequent cause first."""
+    groups: dict[str, list[Health]] = defaultdict(list)
+    for health in providers:
+        if health.condition in (Condition.FAILING, Condition.STUCK, Condition.INVALID):
+            groups[general(health.why or UNKNOWN, health.provider)].append(health)
     found = [
         Cause(cause, tuple(s.provider for s in alike), alike[0].why or UNKNOWN, alike[0].run_id)
         for cause, alike in groups.items()
@@ -107,7 +112,7 @@ def group(standings: Iterable[Standing]) -> list[Cause]:
 
 
 def general(why: str, provider: str) -> str:
-    """A cause without what is particular to one run."""
+    """An error without the details of one run."""
     why = re.sub(rf"(?<![\w.=-]){re.escape(provider)}(?![\w.-])", "PROVIDER", why)
     for pattern, placeholder in _PARTICULARS:
         why = pattern.sub(placeholder, why)
@@ -119,23 +124,23 @@ def _show_status(report: StatusReport, page: Page) -> None:
     page.line(f"{counted(report.providers, 'provider')}: {counts}")
     if report.shown:
         rows = [
-            (s.provider, s.condition.value, s.last_success, s.next_due, s.late_by, s.failures or None, s.run_id, s.why)
-            for s in report.shown
+            (h.provider, h.condition.value, h.since, h.last_success, h.next_due, h.failures or None, h.run_id, h.why)
+            for h in report.shown
         ]
-        page.table(("PROVIDER", "IS", "LAST SUCCESS", "NEXT DUE", "LATE BY", ">FAILURES", "RUN", "WHY"), rows)
+        page.table(("PROVIDER", "STATUS", "SINCE", "LAST SUCCESS", "NEXT DUE", ">FAILURES", "RUN", "DETAILS"), rows)
     if report.not_shown:
-        page.line(f"and {report.not_shown:,} more; --limit shows more, --all shows every provider")
+        page.line(f"{report.not_shown:,} more not shown; use --limit, or --all for every provider")
     if not report.healthy:
-        page.line("fanout failed groups the failures by cause; fanout trace RUN shows one run")
+        page.line("Next: fanout failed groups failures by cause; fanout trace RUN shows one run.")
 
 
 def _show_failed(report: FailedReport, page: Page) -> None:
     if not report.causes:
-        page.line("no provider is failing")
+        page.line("No provider is failing.")
     for cause in report.causes:
         names = ", ".join(cause.providers[:10]) + (", …" if len(cause.providers) > 10 else "")
         page.line(f"{len(cause.providers):,} x {cause.cause}", style="bold")
         page.line(f"  providers: {names}")
-        page.line(f"  for example: {cause.example}")
+        page.line(f"  example: {cause.example}")
         if cause.run_id:
-            page.line(f"  look at it: fanout trace {cause.run_id}")
+            page.line(f"  details: fanout trace {cause.run_id}")

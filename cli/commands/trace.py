@@ -1,4 +1,4 @@
-"""`fanout trace`: everything about one run, from execution to commit, gathered from where each part is kept."""
+"""`fanout trace`: everything about one run, from its execution to its commit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from pydantic import ValidationError
 from rich.filesize import decimal as size
 
-from cli.command import Operator
+from cli.command import Command, Context, iam, utc_now
 from cli.commands.providers import is_name
 from cli.deployment import Deployment
 from cli.errors import Exit, UsageError
@@ -21,11 +21,13 @@ from cli.history import RunFolder, find_folder, read_record
 from cli.logs import of_function, of_job_run, short
 from cli.output import Page, counted, dollars
 from fanout.endings import explain
-from fanout.ledger import ProviderState
+from fanout.ledger import ProviderState, lease_of
 from fanout.manifests import manifest_uri, read_manifest
 from fanout.providers import check_name
+from fanout.run_state import RunState, run_state
 from fanout.runs import RunRecord
 
+app = typer.Typer()
 SHOWN_OBJECTS = 5
 JOB_RUN_FIELDS = (
     "Id", "JobRunState", "ErrorMessage", "StartedOn", "CompletedOn", "ExecutionTime", "NumberOfWorkers", "WorkerType",
@@ -56,7 +58,7 @@ class ExecutionPart:
 
 @dataclass(frozen=True)
 class ManifestPart:
-    """What the run was to process."""
+    """The manifest: what the run had to process."""
 
     uri: str
     objects: int
@@ -67,7 +69,7 @@ class ManifestPart:
 
 @dataclass(frozen=True)
 class CommitPart:
-    """What the ledger says of the run now."""
+    """What the run committed, and the bookmark now."""
 
     committed: bool
     explanation: str
@@ -77,9 +79,10 @@ class CommitPart:
 
 @dataclass(frozen=True)
 class Trace:
-    """One run on one page."""
+    """Everything about one run."""
 
     run_id: str
+    state: RunState
     provider: str | None
     execution: ExecutionPart | None
     claim: dict[str, Any] | None
@@ -91,39 +94,53 @@ class Trace:
     log: tuple[str, ...]
 
     @property
-    def why(self) -> str | None:
-        """Why the run failed, if it did."""
-        if self.record is not None:
+    def error(self) -> str | None:
+        """Why the run failed; None if it did not."""
+        if self.state is not RunState.FAILED:
+            return None
+        if self.record is not None and self.record.error:
             return self.record.error
-        return self.execution.error if self.execution else None
+        if self.execution is None:
+            return "the run's lease expired"
+        return self.execution.error or f"the execution ended with status {self.execution.status}"
 
 
+@app.command(
+    cls=Command,
+    epilog=iam(
+        "states:DescribeExecution and GetExecutionHistory; glue:GetJob and GetJobRun",
+        "logs:FilterLogEvents, DescribeLogStreams and GetLogEvents",
+        "dynamodb:GetItem on the run ledger; s3:ListBucket and GetObject on the data bucket",
+    ),
+)
 def trace(
-    op: Operator,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Execution name (the run's id) or ARN.")],
-    provider: Annotated[str | None, typer.Option(help="For runs older than 90 days, which AWS has forgotten.")] = None,
+    ctx: Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run id, which is the execution's name; or its ARN.")],
+    provider: Annotated[
+        str | None, typer.Option(help="Provider of a run older than 90 days, whose execution no longer exists.")
+    ] = None,
     log_lines: Annotated[int, typer.Option("--log-lines", min=0, help="Log lines to show.")] = 15,
 ) -> Exit:
-    """One run on one page: execution, claim, manifest, job run, log, commit. Status 1 if the run failed."""
-    found = gather(op.stack, run, provider, log_lines)
-    op.show(found, _show)
-    return Exit.UNHEALTHY if found.why else Exit.OK
+    """Show one run: execution, claim, manifest, job run, log and commit. Exit status 1 if the run failed."""
+    found = gather(ctx.obj.stack, run, provider, log_lines)
+    ctx.obj.show(found, _show)
+    return Exit.UNHEALTHY if found.state is RunState.FAILED else Exit.OK
 
 
 def gather(stack: Deployment, run: str, provider: str | None, log_lines: int) -> Trace:
-    """Gather a run.
+    """Collect everything about a run.
 
     Parameters
     ----------
     run
-        Execution name (which is the run id) or ARN.
+        Run id, which is the execution's name; or the execution's ARN.
     provider
-        Needed only for a run whose execution AWS has forgotten (90 days).
+        Needed only for a run older than 90 days, whose execution no longer exists.
 
     Raises
     ------
     UsageError
-        There is no such run.
+        The run does not exist.
     """
     run_id = run.rpartition(":")[2]
     history: list[dict[str, Any]] = []
@@ -133,19 +150,22 @@ def gather(stack: Deployment, run: str, provider: str | None, log_lines: int) ->
         provider = _provider(execution)
     elif provider is None:
         raise UsageError(
-            f"there is no execution {run_id}: `fanout runs PROVIDER` lists a provider's runs; for one older than 90 "
-            "days name its provider with --provider"
+            f"execution {run_id} not found; list a provider's runs with `fanout runs PROVIDER`, and add --provider for "
+            "a run older than 90 days"
         )
     started = execution["startDate"] if execution else None
     s3 = stack.client("s3")
     folder = find_folder(s3, stack.runs, check_name(provider), run_id, started) if provider else None
     if folder is None and execution is None:
-        raise UsageError(f"{provider} has no run {run_id}: `fanout runs {provider}` lists its runs")
+        raise UsageError(f"{provider} has no run {run_id}; list its runs with `fanout runs {provider}`")
     record = read_record(stack.objects, folder.uri) if folder else None
     result = stack.objects.read(folder.uri + "result.json") if folder else None
     job_run = _job_run(stack, history)
+    ledger = stack.ledger.get(provider) if provider else ProviderState(provider="")
+    lease, status = lease_of(ledger, run_id), execution["status"] if execution else None
     return Trace(
         run_id=run_id,
+        state=run_state(record, lease, status, utc_now(), claimed=folder is not None),
         provider=provider,
         execution=_execution_part(execution, history) if execution else None,
         claim=_last_state(history, "claim"),
@@ -153,19 +173,19 @@ def gather(stack: Deployment, run: str, provider: str | None, log_lines: int) ->
         job_run=job_run,
         result=_object(result),
         record=record,
-        commit=commit_part(stack.ledger.get(provider), run_id, record) if provider else None,
+        commit=commit_part(ledger, run_id, record) if provider else None,
         log=tuple(_log(stack, run_id, folder, job_run, log_lines)),
     )
 
 
 def _provider(execution: dict[str, Any]) -> str | None:
-    """The provider of an execution; None when its input names none that there could be, and so it did nothing."""
+    """The provider of an execution; None if its input has no valid name, so that the execution was rejected."""
     named = (_object(execution["input"]) or {}).get("provider")
     return named if is_name(named) else None
 
 
 def _object(text: str | bytes | None) -> dict[str, Any] | None:
-    """A JSON object; None when the text is none."""
+    """Parse a JSON object; None if the text is anything else."""
     try:
         found = json.loads(text or "null")
     except ValueError:
@@ -202,7 +222,7 @@ def _execution_part(execution: dict[str, Any], history: list[dict[str, Any]]) ->
 
 
 def steps(history: Iterable[dict[str, Any]]) -> tuple[Step, ...]:
-    """The states of an execution with how long each took; None for one that was not left."""
+    """The states that an execution entered, and their durations; None for a state that it has not left."""
     found: list[Step] = []
     for event in history:
         if entered := event.get("stateEnteredEventDetails"):
@@ -214,7 +234,7 @@ def steps(history: Iterable[dict[str, Any]]) -> tuple[Step, ...]:
 
 
 def _objects(history: Iterable[dict[str, Any]], *places: tuple[str, str]) -> Iterator[dict[str, Any]]:
-    """The JSON objects that the events hold in some of their details, oldest first."""
+    """The JSON objects in some details of the events, the oldest first."""
     for event in history:
         for details, document in places:
             if found := _object(event.get(details, {}).get(document)):
@@ -222,7 +242,7 @@ def _objects(history: Iterable[dict[str, Any]], *places: tuple[str, str]) -> Ite
 
 
 def _last_state(history: Iterable[dict[str, Any]], key: str) -> dict[str, Any] | None:
-    """The newest value of a key in the execution's state."""
+    """The newest value of a key in the execution's data."""
     states = _objects(history, ("stateExitedEventDetails", "output"), ("stateEnteredEventDetails", "input"))
     found = [state[key] for state in states if isinstance(state.get(key), dict)]
     return found[-1] if found else None
@@ -241,7 +261,7 @@ def _manifest(stack: Deployment, folder: RunFolder) -> ManifestPart | None:
 
 
 def _job_run(stack: Deployment, history: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The Glue job run of the execution, as Glue describes it."""
+    """The Glue job run of the execution."""
     job_run_id = job_run_id_of(history)
     if job_run_id is None:
         return None
@@ -250,7 +270,7 @@ def _job_run(stack: Deployment, history: list[dict[str, Any]]) -> dict[str, Any]
 
 
 def job_run_id_of(history: Iterable[dict[str, Any]]) -> str | None:
-    """The id of the job run that the execution started; it is in the task's events also when the run failed."""
+    """The id of the job run that the execution started. The task's events have it also if the run failed."""
     tasks = ("taskSubmittedEventDetails", "taskSucceededEventDetails", "taskFailedEventDetails")
     glue = [event for event in history if any(event.get(task, {}).get("resourceType") == "glue" for task in tasks)]
     bodies = _objects(glue, *((task, document) for task in tasks for document in ("output", "cause")))
@@ -259,16 +279,16 @@ def job_run_id_of(history: Iterable[dict[str, Any]]) -> str | None:
 
 
 def commit_part(state: ProviderState, run_id: str, record: RunRecord | None) -> CommitPart:
-    """Say whether the run took effect, and what the bookmark is now."""
+    """Whether the run was committed, and the bookmark now."""
     committed = record is not None and record.status == "succeeded"
     if state.lease is not None and state.lease.run_id == run_id:
-        explanation = "the run holds its provider; nothing is committed yet"
+        explanation = "the run holds the lease; nothing is committed yet"
     elif record is None:
-        explanation = "the run left no record: it did not take its provider, or ended without a word"
+        explanation = "nothing was committed: the run has no record"
     elif not committed:
-        explanation = "nothing was committed; the next run sends the same changes again, under the same ids"
+        explanation = "nothing was committed; the next run sends the same changes again, with the same ids"
     elif record.replay:
-        explanation = "a replay: its messages were sent, and the bookmark stays where it was"
+        explanation = "a replay: its messages were sent, and the bookmark did not change"
     else:
         explanation = f"the bookmark moved to generation {record.generation + 1}"
     return CommitPart(committed, explanation, state.bookmark.generation, state.bookmark.since)
@@ -285,29 +305,27 @@ def _log(
 
 
 def facts_of(found: Trace) -> list[tuple[str, object]]:
-    """What is known of a run, by name."""
-    facts: list[tuple[str, object]] = [("run", found.run_id), ("provider", found.provider)]
+    """The details of a run, by name."""
+    facts: list[tuple[str, object]] = [("run", found.run_id), ("status", found.state), ("provider", found.provider)]
     if found.execution:
         part = found.execution
         facts += [("execution", f"{part.status}, {part.arn}"), ("input", part.input)]
-        facts += [("began", part.started_at), ("ended", part.ended_at)]
+        facts += [("started", part.started_at), ("ended", part.ended_at)]
     if found.claim:
         reason = f": {found.record.reason}" if found.record else ""
         facts += [("claim", f"{found.claim.get('decision')}{reason}")]
     if found.manifest:
         m = found.manifest
-        facts += [
-            ("manifest", f"{counted(m.objects, 'object')}, {size(m.bytes)}, {m.backlog:,} left for later: {m.uri}")
-        ]
+        facts += [("manifest", f"{counted(m.objects, 'object')}, {size(m.bytes)}, backlog of {m.backlog:,}: {m.uri}")]
         facts += [("", uri) for uri in m.first]
     if found.job_run:
         facts += [("job run", ", ".join(f"{k} {v}" for k, v in found.job_run.items()))]
     if found.record:
         r = found.record
         figures = f"{counted(r.rows, 'row')}, {counted(r.messages, 'message')}, {r.seconds:.1f} s, {dollars(r.dollars)}"
-        facts += [("record", f"{r.status}, {r.engine}: {figures}")]
-    if found.why:
-        facts += [("why", found.why)]
+        facts += [("result", f"{r.engine} engine: {figures}")]
+    if found.error:
+        facts += [("error", found.error)]
     if found.commit:
         facts += [("commit", found.commit.explanation), ("bookmark", f"generation {found.commit.generation}")]
     return facts

@@ -1,1 +1,1 @@
-"""`fanout console`: a page that shows what is late, failing, stuck and costly, on the operator's own machine."""
+"""`fanout console`: a web page on the operator's machine, with the status, runs, logs and cost of all providers."""

@@ -1,4 +1,4 @@
-"""What the console can change: start a run, replay, pause, resume, redrive. Each says first what will happen."""
+"""The changes that the console can make: run, replay, pause, resume, redrive. It shows their effects first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.filesize import decimal as size
 
 from cli.command import moment, utc_now
 from cli.commands.providers import call
-from cli.commands.run import ReplayPlan, check_registered, plan_replay, start_execution
+from cli.commands.run import ReplayPlan, check_listed, plan_replay, start_execution
 from cli.console import dead_letters
 from cli.deployment import Deployment
 from cli.errors import DENIED, UsageError
@@ -19,12 +19,12 @@ from fanout.providers import check_name
 from fanout.times import format_iso
 
 ASKED = ("run", "replay", "redrive")
-"""What sends messages or moves a bookmark, and so is confirmed first."""
+"""Changes that need a confirmation, because they send messages or move a bookmark."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """A change that the operator wants; `start` and `end` are a replay's range in ISO 8601."""
+    """A change that the operator requests; `start` and `end` are the range of a replay in ISO 8601."""
 
     do: str
     of: str
@@ -34,14 +34,14 @@ class Order:
 
 @dataclass(frozen=True)
 class Done:
-    """What a change did, and the run that it started."""
+    """The effect of a change, and the run that it started."""
 
     said: str
     run_id: str | None = None
 
 
 def may_start(stack: Deployment) -> bool:
-    """Whether these credentials may start executions: asks for one whose input Step Functions has to refuse."""
+    """Whether these credentials may start executions. It tries with an input that Step Functions rejects."""
     try:
         stack.client("stepfunctions").start_execution(
             stateMachineArn=stack.output("StateMachineArn"), name="may-i", input="this is not JSON"
@@ -57,59 +57,59 @@ def plan(stack: Deployment, provider: str, start: str, end: str) -> ReplayPlan:
     Raises
     ------
     UsageError
-        A time cannot be read, or the range ends before it begins.
+        A time is invalid, or the range ends before it starts.
     """
     now = utc_now()
     since, until = moment(start, now), moment(end or "now", now)
     if since > until:
-        raise UsageError("the replay's beginning lies after its end")
+        raise UsageError("the start of the replay must be before its end")
     return plan_replay(stack, check_name(provider), Replay.model_validate({"from": since, "to": until}))
 
 
 def question(stack: Deployment, order: Order) -> str:
-    """What will happen if the order is carried out."""
+    """The effect of an order, for the confirmation."""
     if order.do == "run":
         pending = stack.pending.of(check_name(order.of))
-        waits = f"{counted(pending.objects, 'object')} ({size(pending.bytes)})" if pending.since else "nothing"
+        found = f"{counted(pending.objects, 'object')} ({size(pending.bytes)})" if pending.since else "none"
         return (
-            f"A run of {order.of} starts now, whether it is due or not. As far as is known, {waits} waits. The run "
-            f"sends one message for each changed row to {_target(stack)}, and moves the bookmark behind what it sent."
+            f"A run of {order.of} starts now, whether it is due or not. Known pending objects: {found}. The run sends "
+            f"one message for each changed row to {_target(stack)}, and then moves the bookmark."
         )
     if order.do == "replay":
         found = plan(stack, order.of, order.start, order.end)
         return (
             f"{counted(found.objects, 'object')} ({size(found.bytes)}) of {order.of}, modified from "
-            f"{show(found.start)} to {show(found.end)}, are sent again to {_target(stack)}, under the same message "
-            "ids. The bookmark stays where it is."
+            f"{show(found.start)} to {show(found.end)}, are sent again to {_target(stack)}, with the same message "
+            "ids. The bookmark does not change."
         )
     queue = dead_letters.find(stack, order.of)
     return (
-        f"About {counted(queue.messages, 'message')} of {queue.name} go back to {queue.source}, whose consumer "
-        "receives them again. They come back here if it fails again."
+        f"About {counted(queue.messages, 'message')} move from {queue.name} to {queue.source}, whose consumer receives "
+        "them again. If it fails again, they return here."
     )
 
 
 def carry_out(stack: Deployment, order: Order) -> Done:
-    """Do it.
+    """Make the change.
 
     Raises
     ------
     UsageError
-        There is no such change, or not for this provider.
+        The order is unknown, or the provider is not in the list.
     """
     if order.do == "redrive":
         queue = dead_letters.redrive(stack, order.of)
-        return Done(f"the messages of {queue.name} are on their way back to {queue.source}")
+        return Done(f"The messages of {queue.name} are being moved to {queue.source}.")
     provider = check_name(order.of)
     if order.do == "pause":
         call(stack, "PATCH", provider, {"paused": True})
-        return Done(f"{provider} is paused: no tick starts it, and a run that is under way goes on")
+        return Done(f"{provider} is paused: no tick starts it. A run in progress continues.")
     if order.do == "resume":
         call(stack, "PATCH", provider, {"paused": None})
-        return Done(f"{provider} is resumed: the next tick at which it is due starts it")
+        return Done(f"{provider} is resumed: it starts at the next tick at which it is due.")
     if order.do not in ("run", "replay"):
-        raise UsageError(f"there is no change {safe(order.do)}")
-    check_registered(stack, provider)
+        raise UsageError(f"unknown change {safe(order.do)}")
+    check_listed(stack, provider)
     wanted = None
     if order.do == "replay":
         found = plan(stack, provider, order.start, order.end)
@@ -117,7 +117,7 @@ def carry_out(stack: Deployment, order: Order) -> Done:
     machine = stack.output("StateMachineArn")
     arn = start_execution(stack.client("stepfunctions"), machine, provider, utc_now(), wanted)
     run_id = arn.rpartition(":")[2]
-    return Done(f"started {run_id}", run_id)
+    return Done(f"Started {run_id}.", run_id)
 
 
 def _target(stack: Deployment) -> str:

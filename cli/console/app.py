@@ -1,4 +1,4 @@
-"""The console's page: its shell, which page an address shows, and what happens when something is clicked."""
+"""The console's web app: its frame, its pages by address, and its buttons."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from cli.console.watch import Watch
 from cli.errors import EXPECTED, UsageError
 
 ASKED = {"ask": ALL, "of": ALL, "from": ALL, "to": ALL}
-YES = {"run": "Start the run", "replay": "Send again", "redrive": "Move them back"}
+YES = {"run": "Start run", "replay": "Send again", "redrive": "Redrive"}
 FAILED = "Nothing was changed"
 LOG_LINES = 40
 LOG_DELAY = timedelta(minutes=1)
-"""For so long after its end, the last lines of a run's log may still be on their way."""
+"""How long after the end of a run new log lines may still arrive."""
 
 
 class Console:
@@ -37,18 +37,18 @@ class Console:
     Parameters
     ----------
     op
-        Whose stack it is.
+        The operator, with the stack.
     guard
-        Who may ask.
+        Checks every request.
     read_only
-        Whether the operator wants no changes.
+        Whether the operator disabled changes.
     """
 
     def __init__(self, op: Operator, guard: Guard, *, read_only: bool) -> None:
         self.watch = Watch(op)
         self._read_only = read_only
         self._ended: dict[str, Trace] = {}
-        self._label = "laptop cloud" if op.where.cloud_file else op.where.stack or "the stack on AWS"
+        self._label = "laptop cloud" if op.where.cloud_file else op.where.stack or "stack on AWS"
         self.app = Dash(
             "cli.console",
             assets_folder=str(Path(__file__).parent / "assets"),
@@ -70,17 +70,17 @@ class Console:
 
     @property
     def read_only(self) -> bool:
-        """Whether nothing can be changed, because the operator or the credentials say so, or the stack is away."""
+        """Whether changes are disabled: by the operator, by the credentials, or because the stack cannot be reached."""
         try:
             return self._read_only or not self._may_start
         except EXPECTED:
             return True
 
-    # ---- what is shown
+    # ---- views
 
     def _shell(self) -> Part:
         links = (("Overview", "/"), ("Cost", "/cost"), ("Dead letters", "/dead-letters"))
-        buttons = dmc.Group([dmc.Button("Do it", id="yes"), dmc.Button("Cancel", id="no", variant="default")])
+        buttons = dmc.Group([dmc.Button("Confirm", id="yes"), dmc.Button("Cancel", id="no", variant="default")])
         return dmc.MantineProvider(
             [
                 dcc.Location(id="url", refresh="callback-nav"),
@@ -92,7 +92,7 @@ class Console:
                     ]
                 ),
                 html.Main([html.Div(id="outcome", role="status"), html.Div(id="page")]),
-                dmc.Modal([html.P(id="question"), buttons], id="confirm", title="What will happen"),
+                dmc.Modal([html.P(id="question"), buttons], id="confirm", title="Confirm change"),
                 dcc.Store(id="order"),
             ],
             defaultColorScheme="auto",
@@ -110,14 +110,14 @@ class Console:
         if kind == "run" and name:
             return pages.run_frame(name)
         if kind == "cost" and not name:
-            measure = dmc.Button("Measure all providers now", id={"measure": "all"}, variant="default")
+            measure = dmc.Button("Measure all providers", id={"measure": "all"}, variant="default")
             return [html.H1("Cost"), html.P(measure), *pages.living()]
         if kind == "dead-letters" and not name:
             return [html.H1("Dead letters"), *pages.living()]
-        return [html.H1("There is no such page"), dcc.Link("To the overview", href="/")]
+        return [html.H1("Page not found"), dcc.Link("Overview", href="/")]
 
     def _live(self, path: str, search: str) -> Part:
-        """The part of the page at a path that changes."""
+        """The part of the page at a path that is refreshed."""
         kind, _, name = path.strip("/").partition("/")
         name, now = unquote(name), utc_now()
         if kind == "provider":
@@ -130,7 +130,7 @@ class Console:
         return pages.dead_letters_live(self.watch.stack, self.read_only, now)
 
     def _gather(self, run_id: str, provider: str | None, now: datetime) -> Trace:
-        """Everything about a run, asked once more only while something may still come."""
+        """Everything about a run; read again until the run has ended and its log is complete."""
         if run_id not in self._ended:
             found = gather(self.watch.stack, run_id, provider, LOG_LINES)
             if not found.execution or not found.execution.ended_at or now - found.execution.ended_at < LOG_DELAY:
@@ -144,10 +144,10 @@ class Console:
         except EXPECTED as error:
             return problem(title, self.watch.say(error))
 
-    # ---- what is changed
+    # ---- changes
 
     def _changed(self, order: Order) -> tuple[Part, Any]:
-        """Carry an order out; return what is said and where the browser goes."""
+        """Carry out an order; return the message to show and the address to open."""
         try:
             if self.read_only:
                 raise UsageError("this console is read-only")
@@ -157,15 +157,15 @@ class Console:
         self.watch.ask()
         if done.run_id is None:
             return dmc.Alert(done.said, color="blue", variant="outline"), no_update
-        told = ["Started: ", link_run(done.run_id, order.of)]
-        return dmc.Alert(told, color="blue", variant="outline"), f"/run/{done.run_id}?provider={order.of}"
+        message = ["Started: ", link_run(done.run_id, order.of)]
+        return dmc.Alert(message, color="blue", variant="outline"), f"/run/{done.run_id}?provider={order.of}"
 
     def _register_views(self) -> None:
         app = self.app
 
         @app.callback(Output("page", "children"), Output("mode", "children"), Input("url", "pathname"))
         def page(path: str) -> tuple[Part, str]:
-            shown = self._try(lambda: self._page(path or "/"), "This page cannot be shown")
+            shown = self._try(lambda: self._page(path or "/"), "Page not available")
             return shown, ", read-only" if self.read_only else ""
 
         @app.callback(
@@ -182,9 +182,9 @@ class Console:
         def look(_: int, version: int | None) -> tuple[Any, ...]:
             watch, now = self.watch, utc_now()
             watch.ask()
-            told = overview.live(watch, now), overview.counts(watch), overview.last_ticks(watch, now)
+            shown = overview.live(watch, now), overview.counts(watch), overview.last_ticks(watch, now)
             newest, rows, changes = watch.rows.since(version) if watch.overview else (None, None, None)
-            return *told, *(no_update if part is None else part for part in (rows, changes, newest))
+            return *shown, *(no_update if part is None else part for part in (rows, changes, newest))
 
         app.clientside_callback(  # type: ignore[no-untyped-call]
             ClientsideFunction("console", "narrow"),
@@ -206,7 +206,7 @@ class Console:
         )
         def live(_: int, path: str, search: str) -> tuple[Part, str]:
             self.watch.ask()
-            return self._try(lambda: self._live(path, search or ""), "This cannot be shown"), ""
+            return self._try(lambda: self._live(path, search or ""), "Not available"), ""
 
     def _register_changes(self) -> None:
         app = self.app
@@ -223,7 +223,7 @@ class Console:
                 return no_update
             provider = str(ctx.triggered_id["plan"])
             found = lambda: pages.planned(actions.plan(self.watch.stack, provider, start, end))  # noqa: E731
-            return self._try(found, "This cannot be replayed")
+            return self._try(found, "Replay not possible")
 
         @app.callback(
             Output("confirm", "opened", allow_duplicate=True),
@@ -242,10 +242,10 @@ class Console:
             if order.do not in actions.ASKED:
                 return False, no_update, no_update, None, self._changed(order)[0]
             try:
-                what = actions.question(self.watch.stack, order)
+                effect = actions.question(self.watch.stack, order)
             except EXPECTED as error:
                 return False, no_update, no_update, None, problem(FAILED, self.watch.say(error))
-            return True, what, YES[order.do], asdict(order), None
+            return True, effect, YES[order.do], asdict(order), None
 
         @app.callback(
             Output("confirm", "opened", allow_duplicate=True),

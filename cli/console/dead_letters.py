@@ -1,4 +1,4 @@
-"""Messages that were given up: how many wait in each dead-letter queue, the first of them, and the way back."""
+"""The stack's dead-letter queues: their numbers of messages, the first messages, and the redrive."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class DeadLetters:
-    """A dead-letter queue, with about how many messages.
+    """A dead-letter queue; its number of messages is approximate.
 
     Attributes
     ----------
     holds
-        What comes here.
+        Description of the messages.
     source
-        Name of the queue that the messages come from; None where they come from none, so that they cannot go back.
+        Name of the queue to which messages can be redriven; None if they did not come from a queue.
     """
 
     name: str
@@ -44,10 +44,10 @@ def queues(stack: Deployment) -> list[DeadLetters]:
     """The stack's dead-letter queues."""
     found = []
     for source, holds in (
-        (_name(stack.output("ChangesQueueUrl"), "/"), "Changes that a consumer gave up on five times."),
+        (_name(stack.output("ChangesQueueUrl"), "/"), "Messages that a consumer failed to process five times."),
         (
             _name(stack.output("ObjectEventsQueueArn")),
-            "Object events that were not counted; the sweep finds their objects.",
+            "Object events that were not counted. The next full check finds their objects.",
         ),
     ):
         policy = json.loads(_attributes(stack, source).get("RedrivePolicy", "{}"))
@@ -56,13 +56,13 @@ def queues(stack: Deployment) -> list[DeadLetters]:
     schedule = stack.client("scheduler").get_schedule(Name=stack.output("ScheduleName"))
     if arn := schedule["Target"].get("DeadLetterConfig", {}).get("Arn"):
         found.append(
-            _queue(stack, arn, "Ticks and events that no function took; the next tick makes up for them.", None)
+            _queue(stack, arn, "Ticks and events that could not be delivered. The next tick makes up for them.", None)
         )
     return found
 
 
 def letters(stack: Deployment, queue: DeadLetters) -> list[Letter]:
-    """The first messages of a queue; they stay in it, and others can receive them all the time."""
+    """The first messages of a queue. They stay in it, and remain visible to other consumers."""
     answer = stack.client("sqs").receive_message(
         QueueUrl=_url(stack, queue.name), MaxNumberOfMessages=SHOWN, VisibilityTimeout=0, AttributeNames=["All"]
     )
@@ -74,21 +74,21 @@ def letters(stack: Deployment, queue: DeadLetters) -> list[Letter]:
 
 
 def find(stack: Deployment, name: str) -> DeadLetters:
-    """One queue whose messages can go back.
+    """One queue whose messages can be redriven.
 
     Raises
     ------
     UsageError
-        The stack has none of this name.
+        The stack has no such queue.
     """
     found = [queue for queue in queues(stack) if queue.name == name and queue.source]
     if not found:
-        raise UsageError(f"the stack has no dead-letter queue {name!a} with a queue to go back to")
+        raise UsageError(f"the stack has no dead-letter queue {name!a} that can be redriven")
     return found[0]
 
 
 def redrive(stack: Deployment, name: str) -> DeadLetters:
-    """Have SQS move all messages of a dead-letter queue back to where they came from."""
+    """Start moving all messages of a dead-letter queue back to their source queue."""
     queue = find(stack, name)
     stack.client("sqs").start_message_move_task(SourceArn=queue.arn)
     return queue

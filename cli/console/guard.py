@@ -1,8 +1,9 @@
-"""Who may ask the console for anything: only the browser in which the operator opened the printed address.
+"""Access control of the console: only the browser in which the operator opened the printed address has access.
 
-The console acts with the operator's credentials, and anybody on this machine, and any web page that the operator has
-open, can send a request to a port on loopback. So each request must name this host, come from no other origin, and
-carry the key of the printed address as a cookie; a callback must carry the form token that only this page can read.
+The console uses the operator's credentials, and every user of this machine and every web page that the operator opens
+can send requests to a port on 127.0.0.1. So each request must have this host as its `Host`, must not come from another
+origin, and must have the key of the printed address in a cookie. A callback must also have the form token, which only
+this page can read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from flask import Flask, Request, Response, redirect, request
 POLICY = "; ".join(
     (
         "default-src 'self'",
-        "style-src 'self' 'unsafe-inline'",  # of the component libraries, which put their styles into the page
+        "style-src 'self' 'unsafe-inline'",  # the component libraries write styles into the page
         "img-src 'self' data:",
         "font-src 'self' data:",
         "object-src 'none'",
@@ -25,33 +26,33 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Content-Security-Policy; the page's own scripts are added to it by their hashes."""
+"""Content-Security-Policy; the hashes of the page's own scripts are added to it."""
 
 
 class Guard:
-    """Refuses each request that the operator's own page did not send.
+    """Rejects every request that the operator's page did not send.
 
     Parameters
     ----------
     port
-        Where the console listens on loopback.
+        Port of the console on 127.0.0.1.
     """
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.token_cookie = f"fanout_token_{port}"
-        """Cookies know no port, so another console has its own names."""
+        """The port is part of the names, because browsers send cookies to all ports of a host."""
         self._key_cookie = f"fanout_key_{port}"
         self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
         self._key, self._token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
 
     @property
     def address(self) -> str:
-        """Where the operator opens the console."""
+        """The address that the operator opens."""
         return f"http://127.0.0.1:{self.port}/?key={self._key}"
 
     def protect(self, server: Flask, script_hashes: Sequence[str]) -> None:
-        """Have every request of a server checked, and every answer marked."""
+        """Check every request of a server, and add the security headers to every answer."""
         policy = f"{POLICY}; script-src 'self' {' '.join(script_hashes)}"
 
         def mark(answer: Response) -> Response:
@@ -65,23 +66,23 @@ class Guard:
         server.after_request(mark)
 
     def check(self, asked: Request) -> Response | None:
-        """What is answered instead of the page; None when the request may pass."""
+        """The rejection of a request; None if the request is allowed."""
         host, origin = asked.headers.get("Host", ""), asked.headers.get("Origin")
         if host not in self._hosts:
-            return _refuse(f"this console is at 127.0.0.1:{self.port}, not at {host!a}")
+            return _refuse(f"the address of this console is 127.0.0.1:{self.port}, not {host!a}")
         if origin is not None and origin != f"http://{host}":
-            return _refuse(f"requests of {origin!a} are refused")
+            return _refuse(f"requests from {origin!a} are not allowed")
         if compare_digest(asked.args.get("key", "").encode(), self._key.encode()):
             return self._admit()
         if not self._has(asked.cookies.get(self._key_cookie), self._key):
-            return _refuse("open the address that `fanout console` printed when it was started last, with its key")
+            return _refuse("the key is missing or old; open the address that `fanout console` printed last")
         if asked.method not in ("GET", "HEAD") and not self._has(asked.headers.get("X-CSRFToken"), self._token):
             return _refuse("the form token is missing or old; reload the page")
         return None
 
     def _admit(self) -> Response:
-        """Take the key out of the address, and leave it and the form token in the browser."""
-        answer: Response = redirect("/")  # type: ignore[assignment]  # werkzeug's class, of which flask's is one
+        """Move the key from the address to a cookie, and set the form token."""
+        answer: Response = redirect("/")  # type: ignore[assignment]  # flask's class is a subclass of werkzeug's
         answer.set_cookie(self._key_cookie, self._key, httponly=True, samesite="Lax")
         answer.set_cookie(self.token_cookie, self._token, samesite="Strict")
         return answer
@@ -92,4 +93,4 @@ class Guard:
 
 
 def _refuse(why: str) -> Response:
-    return Response(f"refused: {why}\n", 403, content_type="text/plain; charset=utf-8")
+    return Response(f"rejected: {why}\n", 403, content_type="text/plain; charset=utf-8")

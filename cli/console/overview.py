@@ -1,4 +1,4 @@
-"""The first page: counts by condition, all providers with the worst first, the last ticks."""
+"""The first page: counts by status, all providers with the worst first, and the latest ticks."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ STALE = timedelta(seconds=30)
 SHOWN_TICKS = 6
 COLUMNS: tuple[tuple[str, str, int, str | None], ...] = (
     ("Provider", "provider", 160, "ProviderLink"),
-    ("Is", "is", 100, "Condition"),
-    ("Why", "why", 260, None),
-    ("Waiting objects", "objects", 85, None),
-    ("Waiting since", "waiting", 145, "when"),
+    ("Status", "status", 100, "Condition"),
+    ("Details", "why", 260, None),
+    ("Pending objects", "objects", 85, None),
+    ("Pending since", "waiting", 145, "when"),
     ("Last success", "success", 145, "when"),
     ("Next due", "due", 145, "when"),
-    ("Failures in a row", "failures", 90, None),
+    ("Consecutive failures", "failures", 110, None),
     ("Run", "run", 150, "RunLink"),
     ("Engine", "engine", 80, None),
-    ("US dollars, 7 days", "dollars", 110, None),
+    ("Cost in 7 days (US dollars)", "dollars", 110, None),
     ("Group", "group", 90, None),
 )
-"""Heading, field of the row, width in pixels, and how it is shown; see assets/console.js."""
-FILTERED = ("provider", "is", "why", "group")
+"""Heading, field of the row, width in pixels, and renderer; see assets/console.js."""
+FILTERED = ("provider", "status", "why", "group")
 THEME = (
     "themeQuartz.withParams({backgroundColor: 'var(--mantine-color-body)', accentColor: 'var(--accent)',"
     " foregroundColor: 'var(--mantine-color-text)', headerBackgroundColor: 'var(--shade)',"
@@ -41,13 +41,13 @@ THEME = (
 
 
 def frame() -> Part:
-    """What stays while the figures change."""
+    """The part of the page that is not refreshed."""
     chips = [dmc.Chip(name, value=name, id={"count": name}, size="sm", variant="outline") for name in CONDITIONS]
     return [
         html.H1("Overview", className="hidden"),
         html.Div(id="overview-live", role="status"),
         html.Div(dmc.ChipGroup(chips, id="conditions", multiple=True, value=[]), className="chips", role="group",
-                 **named("Show only providers of these conditions")),
+                 **named("Filter by status")),
         dmc.Group(
             [
                 dmc.TextInput(id="search", label="Search providers", placeholder="name, group, error", debounce=False),
@@ -71,12 +71,12 @@ def frame() -> Part:
                 "enableCellTextSelection": True,
                 "suppressColumnVirtualisation": True,
                 "animateRows": False,
-                "localeText": {"noRowsToShow": "No provider to show", "noMatchingRows": "No provider matches"},
+                "localeText": {"noRowsToShow": "No providers", "noMatchingRows": "No matching providers"},
             },
             eventListeners={"cellKeyDown": ["openOnEnter(params)"]},
             className="grid",
         ),
-        html.Section([html.H2("The last ticks"), html.Div(id="ticks")]),
+        html.Section([html.H2("Latest ticks"), html.Div(id="ticks")]),
         dcc.Store(id="version"),
         dcc.Interval(id="overview-clock", interval=POLL_MILLISECONDS),
     ]  # fmt: skip
@@ -89,43 +89,41 @@ def _column(head: str, field: str, width: int, shown: str | None) -> dict[str, A
         column["getQuickFilterText"] = {"function": "''"}
     elif shown:
         column["cellRenderer"] = shown
-    if field == "is":
+    if field == "status":
         column |= {"comparator": {"function": "worstFirst"}, "sort": "asc"}
     return column
 
 
 def counts(watch: Watch) -> list[str]:
-    """What each condition's chip says: how many, which, and how that has changed."""
-    told = []
+    """The label of each filter: the condition, and once they are known the number of providers and its trend."""
+    if watch.overview is None:
+        return CONDITIONS
+    labels = []
     for name in CONDITIONS:
         trend = watch.trend(name)
         changed = f" ({trend[0]:+,} in {duration(trend[1])})" if trend and trend[0] else ""
-        told.append(f"{watch.overview.counts.get(name, 0) if watch.overview else 0:,} {name}{changed}")
-    return told
+        labels.append(f"{watch.overview.counts.get(name, 0):,} {name}{changed}")
+    return labels
 
 
 def live(watch: Watch, now: datetime) -> Part:
-    """What was looked at when, or why it cannot be seen."""
+    """The age of the figures, or why they cannot be read."""
     if watch.problem:
         seen = watch.overview.at if watch.overview else None
-        cure = f"What is shown below is {duration(now - seen)} old." if seen else "Nothing was seen yet."
-        return problem("The stack cannot be looked at", watch.problem, f"{cure} The console goes on trying.")
+        cure = f"The figures below are {duration(now - seen)} old." if seen else "There are no figures yet."
+        return problem("Cannot read the stack", watch.problem, f"{cure} The console keeps trying.")
     if watch.overview is None:
-        return html.P("Looking at all providers …", className="empty")
+        return html.P("Loading all providers …", className="empty")
     if now - watch.overview.at > STALE:
-        return html.P(f"These figures are {duration(now - watch.overview.at)} old. Looking again …")
+        return html.P(f"The figures are {duration(now - watch.overview.at)} old. Loading …")
     if not watch.overview.providers:
-        return html.P(
-            "The config API lists no providers yet: `fanout providers add NAME` registers one.", className="empty"
-        )
-    healthy = "nobody has to do anything" if watch.overview.healthy else "somebody has to look"
-    return html.P(
-        [f"{counted(watch.overview.providers, 'provider')}; {healthy}. Looked at ", when(watch.overview.at, now), "."]
-    )
+        return html.P("The list of providers is empty. Add one with `fanout providers add NAME`.", className="empty")
+    healthy = "all healthy" if watch.overview.healthy else "some need attention"
+    return html.P([f"{counted(watch.overview.providers, 'provider')}; {healthy}. As of ", when(watch.overview.at, now)])
 
 
 def last_ticks(watch: Watch, now: datetime) -> Part:
-    """What the dispatcher did lately."""
+    """What the dispatcher did at the latest ticks."""
     names = ("due", "started", "idle", "deferred", "failed_starts", "live")
     heads = ("Tick", *(f">{name.replace('_', ' ').capitalize()}" for name in names), "Faults")
     rows = [
@@ -133,4 +131,4 @@ def last_ticks(watch: Watch, now: datetime) -> Part:
          text("; ".join(map(str, tick.get("faults", ()))) or None))
         for tick in watch.ticks[:SHOWN_TICKS]
     ]  # fmt: skip
-    return table("Providers by what the tick decided", heads, rows, "No tick has ended in the last three hours.")
+    return table("Providers by the tick's decision", heads, rows, "No tick ended in the last three hours.")

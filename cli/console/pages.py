@@ -1,4 +1,4 @@
-"""The pages of a provider, a run, the cost and the dead letters: a frame that stays, and a part that lives."""
+"""The pages of a provider, a run, the cost and the dead letters: a frame, and a part that is refreshed."""
 
 from __future__ import annotations
 
@@ -40,14 +40,16 @@ from cli.console.watch import Watch
 from cli.deployment import Deployment
 from cli.logs import short
 from cli.output import counted, duration, show
+from cli.overview import look_at
 from fanout.providers import check_name
+from fanout.run_state import RunState
 
 SHOWN_RUNS, SHOWN_COSTS = 60, 200
 CHARTS = (("Rows", "rows"), ("Seconds", "seconds"), ("US dollars", "dollars"), ("Failures", "failures"))
 
 
 def living() -> Part:
-    """The part of a page that is filled in, and again every two seconds."""
+    """The part of a page that is loaded, and refreshed every two seconds."""
     return [dcc.Interval(id="clock", interval=2000), html.Div("Loading …", id="live", className="empty")]
 
 
@@ -64,13 +66,13 @@ def provider_frame(provider: str, read_only: bool) -> Part:
 def _changes(provider: str) -> Part:
     form = dmc.Group(
         [
-            dmc.TextInput(id="replay-from", label="Modified since", value="6h", description="6h, 2d, or ISO 8601"),
-            dmc.TextInput(id="replay-to", label="until", value="now", description="now, 1h, or ISO 8601"),
+            dmc.TextInput(id="replay-from", label="From", value="6h", description="6h, 2d, or ISO 8601"),
+            dmc.TextInput(id="replay-to", label="To", value="now", description="now, 1h, or ISO 8601"),
             dmc.Button("Dry run", id={"plan": provider}, variant="default"),
         ],
         align="end",
     )
-    note = "Sends a range of objects again. The dry run says which, and sends nothing."
+    note = "Sends a range of objects again, by their LastModified. A dry run counts them and sends nothing."
     return html.Div(
         [
             dmc.Group(
@@ -83,10 +85,10 @@ def _changes(provider: str) -> Part:
 
 
 def planned(plan: ReplayPlan) -> Part:
-    """What a dry run found, and the button that sends it."""
+    """The result of a dry run, and the button that sends the objects."""
     span = f"modified from {show(plan.start)} to {show(plan.end)}"
     if not plan.objects:
-        return html.P(f"No objects {span}: there is nothing to send again.")
+        return html.P(f"No objects {span}, so nothing would be sent again.")
     return [
         html.P(f"{counted(plan.objects, 'object')} ({size(plan.bytes)}) {span} would be sent again."),
         facts([("first", text(plan.first)), ("last", text(plan.last))]),
@@ -95,44 +97,42 @@ def planned(plan: ReplayPlan) -> Part:
 
 
 def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime) -> Part:
-    """How the provider stands, the chart and the history of its runs."""
+    """The provider's status, its runs, bookmark, entry and mapping."""
     entry = call(stack, "GET", check_name(provider))
     state, pending = stack.ledger.get(provider), stack.pending.of(provider)
     mapping, history = read_mapping(stack, provider), runs.history(stack, provider, SHOWN_RUNS).runs
-    row = watch.rows.rows.get(provider, {})
-    paused, lease = bool(entry.get("paused")), state.lease
+    row, lease = watch.rows.rows.get(provider, {}), state.lease
+    health = look_at(stack, provider, entry, state, now)
     standing = [
-        ("is", row.get("is", "paused" if paused else "not looked at yet")),
-        ("started by ticks", "no, it is paused" if paused else f"every {text(entry.get('frequency'))} minutes"),
-        ("last success", state.last_success or "never"),
-        (
-            "pending",
-            f"{counted(pending.objects, 'object')} ({size(pending.bytes)})"
-            if pending.since
-            else "nothing is known to wait",
-        ),
+        ("status", health.condition),
+        ("since", health.since),
+        ("details", health.why),
+        ("next due", health.next_due),
+        ("frequency", f"{text(entry.get('frequency'))} minutes"),
+        ("last success", health.last_success or "never"),
+        ("pending", f"{counted(pending.objects, 'object')} ({size(pending.bytes)})" if pending.since else "none"),
         ("pending since", pending.since),
-        ("run in progress since", lease.claimed_at if lease else None),
-        ("failures in a row", state.failures),
-        ("next try after a failure", state.retry_at),
-        ("cost of this week", money(row.get("dollars"))),
+        ("lease taken at", lease.claimed_at if lease else None),
+        ("consecutive failures", state.failures),
+        ("next attempt after the failure", state.retry_at),
+        ("cost in 7 days", money(row.get("dollars"))),
     ]
-    failed = next((line for line in history if line.status != "running"), None)
-    why = failed.record.error if failed and failed.record else None
+    last = next((line for line in history if line.status is not RunState.RUNNING), None)
+    why = runs.error_of(last) if last else None
     return [
-        problem("The last run failed", why, "Repair it, then run the provider: it sends the same changes again.")
+        problem("The last run failed", why, "Fix the cause, then run the provider: it sends the same changes again.")
         if why
         else None,
-        section("How it stands", facts(standing, now)),
-        section("Its runs", _charts(history), _history(history, provider, now)),
-        section("Its bookmark", facts(facts_of_bookmark(report_of(state)), now)),
-        section("Its entry in the config API", lines([json.dumps(entry)], "")),
-        section("Its mapping", lines((mapping.text or "").splitlines(), "It is empty.")) if mapping else None,
+        section("Status", facts(standing, now)),
+        section("Runs", _charts(history), _history(history, provider, now)),
+        section("Bookmark", facts(facts_of_bookmark(report_of(state)), now)),
+        section("Entry in the config API", lines([json.dumps(entry)], "")),
+        section("Mapping", lines((mapping.text or "").splitlines(), "The mapping is empty.")) if mapping else None,
     ]
 
 
 def _charts(history: tuple[RunLine, ...]) -> Part:
-    """Bars of the runs over time, the oldest on the left."""
+    """Bar charts of the runs, the oldest on the left."""
     if not any(line.record for line in history):
         return None
     bars: list[dict[str, Any]] = []
@@ -140,14 +140,14 @@ def _charts(history: tuple[RunLine, ...]) -> Part:
         if line.record:
             figures = {name: getattr(line.record, name, 0) for _, name in CHARTS}
             figures["failures"] = int(line.record.status == "failed")
-            bars.append({"claimed": f"{line.claimed_at:%m-%d %H:%M:%SZ}", **figures})
+            bars.append({"started": f"{line.started_at:%m-%d %H:%M:%SZ}", **figures})
     drawn = [
         html.Figure(
             [
-                html.Figcaption(f"{title} a run"),
+                html.Figcaption(f"{title} per run"),
                 dmc.BarChart(
                     data=bars,
-                    dataKey="claimed",
+                    dataKey="started",
                     series=[{"name": name, "label": title, "color": "red.7" if name == "failures" else "blue.6"}],
                     h=130,
                     withXAxis=False,
@@ -164,9 +164,9 @@ def _charts(history: tuple[RunLine, ...]) -> Part:
 def _history(history: tuple[RunLine, ...], provider: str, now: datetime) -> Part:
     rows = []
     for line in history:
-        claimed, status, *figures, run_id, error = (cell(value, now) for value in runs.row(line))
-        rows.append((claimed, badge(status), *figures, link_run(run_id, provider), error))
-    return table(f"The newest {SHOWN_RUNS} runs", runs.COLUMNS, rows, "It has had no runs yet.")
+        started, status, *figures, run_id, error = (cell(value, now) for value in runs.row(line))
+        rows.append((started, badge(status), *figures, link_run(run_id, provider), error))
+    return table(f"The latest {SHOWN_RUNS} runs", runs.COLUMNS, rows, "No runs yet.")
 
 
 # ---- a run
@@ -181,20 +181,20 @@ def run_live(found: Trace, now: datetime) -> Part:
     """Everything about one run."""
     log = (line for entry in found.log for line in short(entry).splitlines())
     return [
-        problem("It failed", found.why) if found.why else None,
-        html.P(["Of provider ", link_provider(found.provider)]) if found.provider else None,
-        section("What is known of it", facts(facts_of(found), now)),
-        section("Its states", _states(found, now)),
-        section("Its log, the last lines", lines(log, "It has written nothing yet.")),
+        problem("The run failed", found.error) if found.error else None,
+        html.P(["Provider: ", link_provider(found.provider)]) if found.provider else None,
+        section("Details", facts(facts_of(found), now)),
+        section("Timeline", _states(found, now)),
+        section("Last log lines", lines(log, "No log lines yet.")),
     ]
 
 
 def _states(found: Trace, now: datetime) -> Part:
     if found.execution is None:
-        return html.P("Step Functions has forgotten this execution; it keeps them for 90 days.", className="empty")
+        return html.P("Not available: Step Functions keeps executions for 90 days.", className="empty")
     steps = [
         dmc.TimelineItem(
-            [when(step.entered_at, now), " · it goes on" if step.seconds is None else f" · {step.seconds:.1f} s"],
+            [when(step.entered_at, now), " · in progress" if step.seconds is None else f" · {step.seconds:.1f} s"],
             title=text(step.state),
         )
         for step in found.execution.steps
@@ -206,38 +206,36 @@ def _states(found: Trace, now: datetime) -> Part:
 
 
 def cost_live(watch: Watch) -> Part:
-    """What the week's runs have cost, by provider and by service, and beside it the article's design."""
+    """The cost of the last seven days' runs, by provider and by service, and that of the article's design."""
     found = watch.spending()
-    reading = f"{watch.measuring:,} providers are still being read." if watch.measuring else ""
+    reading = f"Measuring; {watch.measuring:,} providers left." if watch.measuring else ""
     if watch.cost_problem:
-        return problem("The runs could not be read", watch.cost_problem)
+        return problem("Cannot read the runs", watch.cost_problem)
     if found is None:
         count = len(watch.rows.rows)
-        told = (
-            f"Nothing was measured yet. Measuring lists the runs of {counted(count, 'provider')} on S3 and reads each."
-        )
-        return [html.P(reading or told, className="empty")]
+        note = f"Not measured yet. Measuring lists and reads the runs of {counted(count, 'provider')} on S3."
+        return [html.P(reading or note, className="empty")]
     services = [("Glue and Lambda", "engines"), ("SQS", "messages"), ("Step Functions", "orchestration")]
     by_service = [(name, money(sum(getattr(one, field) for one in found.providers))) for name, field in services]
     rows = [(link_provider(one.provider), *map(text, cost.row(one)[1:])) for one in found.providers[:SHOWN_COSTS]]
-    by_provider = table(f"The {SHOWN_COSTS} dearest", cost.COLUMNS, rows, "No provider has run this week.")
+    by_provider = table(f"The {SHOWN_COSTS} most expensive", cost.COLUMNS, rows, "No runs in the last seven days.")
     return [
         html.P(reading),
-        section("This week", facts(_totals(found))),
+        section("Last 7 days", facts(_totals(found))),
         section("By service", facts(by_service)),
         section("By provider", by_provider),
     ]
 
 
 def _totals(found: Spending) -> list[tuple[str, Part]]:
-    none = f"not before {FORECAST_DAYS} days of runs"
+    none = f"needs {FORECAST_DAYS} days of runs"
     month, year = found.dollars_a_month, found.dollars_a_year
     return [
-        ("measured", f"{duration(timedelta(days=found.measured_days))}, since the first run of the last 7 days"),
-        ("spent", money(found.dollars)),
-        ("the article's design", f"{money(found.article_dollars)}: a Glue run each time that a provider is due"),
-        ("forecast", none if month is None or year is None else f"{money(month)} a month, {money(year)} a year"),
-        ("not in it", f"storage, logs, alarms and ticks; prices of {found.prices_as_of}, us-east-1"),
+        ("period", f"{duration(timedelta(days=found.measured_days))}, since the first run of the last 7 days"),
+        ("cost", money(found.dollars)),
+        ("original article's design", f"{money(found.article_dollars)}: a Glue run each time that a provider is due"),
+        ("forecast", none if month is None or year is None else f"{money(month)} per month, {money(year)} per year"),
+        ("not included", f"storage, logs, alarms and ticks; prices of {found.prices_as_of}, us-east-1"),
     ]  # fmt: skip
 
 
@@ -250,14 +248,14 @@ def dead_letters_live(stack: Deployment, read_only: bool, now: datetime) -> Part
     for queue in dead_letters.queues(stack):
         found = dead_letters.letters(stack, queue) if queue.messages else []
         rows = [(when(one.sent_at, now), text(one.received), html.Pre(text(one.body[:2000]))) for one in found]
-        waits = f"About {counted(queue.messages, 'message')} in it." if queue.messages else "It is empty."
-        may_go_back = queue.source and queue.messages and not read_only
+        number = f"About {counted(queue.messages, 'message')}." if queue.messages else "Empty."
+        may_redrive = queue.source and queue.messages and not read_only
         shown.append(
             section(
                 queue.name,
-                html.P(f"{queue.holds} {waits}"),
-                ask(f"Redrive to {queue.source}", "redrive", queue.name) if may_go_back else None,
-                table("Some of them", ("Sent", ">Received, times", "Body"), rows, "") if rows else None,
+                html.P(f"{queue.holds} {number}"),
+                ask(f"Redrive to {queue.source}", "redrive", queue.name) if may_redrive else None,
+                table("First messages", ("Sent", ">Receives", "Body"), rows, "") if rows else None,
             )
         )
     return shown

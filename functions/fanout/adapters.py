@@ -1,4 +1,4 @@
-"""The ports on AWS: thin adapters over boto3 that turn its errors into ours. The config API's is `config_client`."""
+"""Adapters of the ports to AWS, which convert boto3's errors to ours. `config_client` is that of the config API."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from fanout.errors import (
     StorageUnavailableError,
     TransientError,
 )
+from fanout.health import FailedExecution
 from fanout.ledger import ProviderState
 from fanout.manifests import StoredObject, split_uri
 from fanout.pending import Pending
@@ -33,7 +34,7 @@ from fanout.times import format_iso, parse_iso
 
 ATTENTION_INDEX = "attention"
 SHARDS = 16
-"""Over so many keys the index is spread; one partition of it takes 1,000 writes a second."""
+"""Number of partition keys of the index; one partition accepts 1,000 writes per second."""
 _BATCH_GET_LIMIT = 100
 _BATCH_GET_TRIES = 8
 
@@ -47,7 +48,7 @@ def _unavailable(error_type: type[TransientError], what: str) -> Iterator[None]:
 
 
 def _code(error: BaseException | None) -> str:
-    """The service's code of an error."""
+    """The error code of the service."""
     return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else type(error).__name__
 
 
@@ -87,7 +88,7 @@ class DynamoLedger:
             wanted = answer.get("UnprocessedKeys") or {}
             if not wanted:
                 return states
-            self._sleep(0.05 * 2**attempt)  # the part that was throttled comes back without an error
+            self._sleep(0.05 * 2**attempt)  # throttled keys are returned without an error
         raise LedgerUnavailableError(f"reading {len(providers)} ledger items: throttled {_BATCH_GET_TRIES} times")
 
     def put(self, state: ProviderState) -> None:
@@ -119,7 +120,7 @@ class DynamoPending:
         self._table = table
 
     def add(self, provider: str, objects: int, size: int, now: datetime) -> None:
-        """See `PendingStore.mark`."""
+        """See `PendingStore.add`."""
         with _unavailable(LedgerUnavailableError, f"counting pending objects of {provider}"):
             self._update(
                 provider,
@@ -136,11 +137,11 @@ class DynamoPending:
     def of(self, provider: str) -> Pending:
         """See `PendingStore.of`."""
         with _unavailable(LedgerUnavailableError, f"reading the pending count of {provider}"):
-            item = self._client.get_item(TableName=self._table, Key=_news_key(provider), ConsistentRead=True)
+            item = self._client.get_item(TableName=self._table, Key=_pending_key(provider), ConsistentRead=True)
         return _pending(item.get("Item", {}))
 
     def clear(self, provider: str, pending_count: int, claimed_at: datetime) -> None:
-        """See `PendingStore.clear`. Two conditional writes: nothing has come since, or something has."""
+        """See `PendingStore.clear`. Two conditional writes: one if no object arrived since, one if some did."""
         values = {":pending_count": {"N": str(pending_count)}, ":none": {"N": "0"}}
         with _unavailable(LedgerUnavailableError, f"clearing the pending count of {provider}"):
             if self._update(
@@ -163,13 +164,13 @@ class DynamoPending:
         return {item["provider"]["S"].removesuffix(PENDING_SUFFIX): _pending(item) for item in found}
 
     def _update(self, provider: str, expression: str, values: dict[str, Any], condition: str = "") -> bool:
-        """Whether the condition held."""
+        """Update the item; return whether the condition held."""
         conditional = {"ConditionExpression": condition} if condition else {}
         names = {f"#{name}": name for name in ("bytes", "since") if f"#{name}" in expression + condition}
         try:
             self._client.update_item(
                 TableName=self._table,
-                Key=_news_key(provider),
+                Key=_pending_key(provider),
                 UpdateExpression=expression,
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
@@ -183,7 +184,7 @@ class DynamoPending:
 
 
 def _indexed(client: Any, table: str, kind: str) -> list[dict[str, Any]]:
-    """All items of one kind in the sparse index, its shards read side by side."""
+    """All items of one kind in the sparse index; its shards are read in parallel."""
 
     def read(shard: int) -> list[dict[str, Any]]:
         pages = client.get_paginator("query").paginate(
@@ -204,10 +205,10 @@ def _shard(kind: str, provider: str) -> str:
 
 
 PENDING_SUFFIX = "#pending"
-"""No provider's name has a # in it."""
+"""A provider's name cannot contain a #."""
 
 
-def _news_key(provider: str) -> dict[str, Any]:
+def _pending_key(provider: str) -> dict[str, Any]:
     return {"provider": {"S": provider + PENDING_SUFFIX}}
 
 
@@ -221,7 +222,7 @@ _deserializer = TypeDeserializer()
 
 
 def _item(state: ProviderState) -> dict[str, Any]:
-    """The item as DynamoDB wants it: version moved on by one, no nulls, no floats."""
+    """The item for DynamoDB, without nulls and floats, and with the next version."""
     document = state.model_dump_json(exclude_none=True, exclude={"version"})
     plain = json.loads(document, parse_float=Decimal)
     plain["version"] = state.version + 1
@@ -236,14 +237,14 @@ def _state(item: dict[str, Any]) -> ProviderState:
     except (ValidationError, TypeError, AttributeError) as error:
         reason = describe(error) if isinstance(error, ValidationError) else type(error).__name__
         raise LedgerItemError(
-            f"the ledger item of {item['provider'].get('S')} is not of its form ({reason}); restore what was changed "
-            "by hand, or delete the item, which makes its whole change log new"
+            f"the ledger item of {item['provider'].get('S')} is invalid ({reason}); undo manual changes, or delete the "
+            "item, after which the whole change log is processed again"
         ) from None
 
 
 def _readable(items: Iterable[dict[str, Any]]) -> list[ProviderState]:
-    """The states of many items. One that cannot be read is left out, so that it stops nobody else: its own
-    provider's claim fails, and says why.
+    """The states of many items. An invalid item is left out, so that it stops no other provider; the claim of its own
+    provider fails with the reason.
     """
     states = []
     for item in items:
@@ -259,7 +260,7 @@ class S3Objects:
         self._client = client
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
-        """See `ObjectStore.list`. One request for each 1,000 objects."""
+        """See `ObjectStore.list`. One request per 1,000 objects."""
         bucket, key = split_uri(prefix)
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=bucket, Prefix=key, StartAfter=start_after
@@ -303,7 +304,7 @@ class S3Objects:
 
 
 def concurrent_functions(client: Any) -> int:
-    """How many functions the account runs at once, those aside for which it has reserved some.
+    """How many functions the account can run at once, without reserved concurrency.
 
     Source: Lambda API, "GetAccountSettings".
     """
@@ -312,7 +313,7 @@ def concurrent_functions(client: Any) -> int:
 
 
 class StepFunctions:
-    """Executions of the one state machine."""
+    """Executions of the state machine."""
 
     _THROTTLED = frozenset({"ThrottlingException", "TooManyRequestsException", "ExecutionLimitExceeded"})
 
@@ -323,7 +324,7 @@ class StepFunctions:
     def start(self, name: str, execution_input: str) -> bool:
         """See `NewExecutions.start`.
 
-        A name that is taken by a closed execution, or by one with other input, answers ExecutionAlreadyExists.
+        Step Functions answers ExecutionAlreadyExists if an execution with this name has ended, or has another input.
         """
         try:
             self._client.start_execution(stateMachineArn=self._state_machine_arn, name=name, input=execution_input)
@@ -341,12 +342,20 @@ class StepFunctions:
         return True
 
     def running(self) -> set[str]:
-        """See `LiveExecutions.running`. One request for each 1,000 executions."""
+        """See `LiveExecutions.running`. One request per 1,000 executions."""
         with _unavailable(StartThrottledError, "ListExecutions"):
             pages = self._client.get_paginator("list_executions").paginate(
                 stateMachineArn=self._state_machine_arn, statusFilter="RUNNING", PaginationConfig={"PageSize": 1000}
             )
             return {execution["name"] for page in pages for execution in page["executions"]}
+
+    def newest(self, status: str) -> list[FailedExecution]:
+        """The newest executions with one status, at most 1,000: one request."""
+        with _unavailable(StartThrottledError, "ListExecutions"):
+            answer = self._client.list_executions(
+                stateMachineArn=self._state_machine_arn, statusFilter=status, maxResults=1000
+            )
+        return [FailedExecution(one["name"], one["startDate"], one["status"]) for one in answer["executions"]]
 
     def status(self, execution_arn: str) -> str | None:
         """See `LiveExecutions.status`."""

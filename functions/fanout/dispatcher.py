@@ -1,61 +1,48 @@
-"""One tick: which providers are due, and one execution for each."""
+"""One tick: starts one execution for each provider that is due."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from fanout.errors import FanoutError, InvalidRequestError, TransientError
+from fanout.health import Decision, Facts, Health, evaluate, may_be_due
 from fanout.ledger import LedgerStore, ProviderState
 from fanout.pending import PendingStore
 from fanout.providers import ProviderEntry, parse_entries
 from fanout.recovery import LiveExecutions, Recovery
-from fanout.runs import Lease
-from fanout.schedule import (
-    Candidate,
-    Slots,
-    ToDo,
-    Verdict,
-    choose,
-    decide,
-    execution_input,
-    execution_name,
-    is_due,
-    is_heavy,
-    overdue,
-    overdue_minutes,
-)
+from fanout.schedule import Candidate, Slots, choose, execution_input, execution_name, is_heavy, overdue
 from fanout.settings import DispatchSettings
 from fanout.starts import NewExecutions, Starter, TokenBucket
 from fanout.times import format_iso, parse_iso
 
 SHOWN = 20
-"""How many names a report lists of each kind; the counts are always whole."""
+"""The most names that a report lists of each kind; its counts have no limit."""
 REUSE_GLUE_SECONDS = 15.0
-"""How often a tick looks for slots that were given back while providers wait for them."""
+"""Pause between two looks for free Glue slots while providers wait for them."""
 REUSE_FUNCTION_SECONDS = 0.5
 """The same while light runs wait for a function slot: they take seconds."""
 LAST_REUSE_GLUE_SECONDS = 30.0
-"""Nobody waits for a slot with less time left than this."""
+"""With less time left than this, the tick ends and the waiting providers are deferred."""
 TICK_AHEAD = timedelta(days=1)
 """A tick may be tried in advance, but a wrong year must not make every provider due."""
 
 
 def tick_time(event: Mapping[str, Any], now: datetime) -> datetime:
-    """The tick's scheduled time: of EventBridge Scheduler, of an EventBridge rule, or now for a call by hand.
+    """The time for which EventBridge Scheduler or an EventBridge rule scheduled the tick; else the current minute.
 
-    It names the executions, so that a tick delivered twice starts nothing twice.
+    It is part of the executions' names, so that a tick that is delivered twice starts each run once.
 
     Raises
     ------
     InvalidRequestError
-        The event carries a time that is not one, or lies more than a day ahead.
+        The time in the event is invalid, or more than a day ahead.
     """
     given = next((event[name] for name in ("scheduled_at", "time") if event.get(name) is not None), None)
     if given is None:
@@ -67,58 +54,56 @@ def tick_time(event: Mapping[str, Any], now: datetime) -> datetime:
             f"scheduled_at must be an ISO 8601 time with a zone, such as 2026-11-22T07:30:00Z, not {ascii(given)[:60]}"
         ) from None
     if tick > now + TICK_AHEAD:
-        raise InvalidRequestError(f"scheduled_at {format_iso(tick)} lies more than a day ahead; all would be due")
+        raise InvalidRequestError(
+            f"scheduled_at {format_iso(tick)} is more than a day ahead, which would make every provider due"
+        )
     return tick
 
 
 class ProviderList(Protocol):
-    """Port: who there is, which the config API knows."""
+    """Port: the list of providers, which the config API keeps."""
 
     def entries(self) -> Mapping[str, object]:
-        """Every provider's entry, unvalidated."""
+        """Provider -> its entry, not validated."""
         ...
 
 
 class Executions(NewExecutions, LiveExecutions, Protocol):
-    """Port: executions of the one state machine."""
+    """Port: the executions of the state machine."""
 
 
 @dataclass
 class TickReport:
-    """What a tick found and did. Counts are whole; names are capped.
+    """What a tick found and did. Counts have no limit; lists of names do.
 
-    Each provider in the config API's answer is counted once: `providers` = `rejected` + `paused` + `waiting` +
-    `idle` + `already_running` + `backing_off` + `due`, and `due` = `started` + `already_started` + `deferred` +
-    `failed_starts`.
+    Each provider in the config API's answer is counted once, by the decision about it (`fanout.health.Decision`):
+    `providers` = `invalid` + `paused` + `waiting` + `idle` + `running` + `backing_off` + `due`, and `due` = `started` +
+    `already_started` + `deferred` + `failed_starts`.
 
     Attributes
     ----------
-    due
-        Those that should have a run now.
     started
-        Executions that run because of this tick, also when an earlier delivery of it had started them.
+        Executions that run because of this tick, also when an earlier delivery of the tick started them.
     already_started
         An execution of this tick's name had ended before.
     deferred
-        Due again on the next tick: no slot until the tick's time was up, or no answer.
+        Due again at the next tick: no slot was free until the tick's time was up, or the start had no answer.
     failed_starts
-        Refused, or throttled until the tries were used up.
+        Refused, or throttled until the attempts were used up.
     idle
-        Their frequency has passed, and they have no pending objects, no backlog and no sweep: there is nothing to do.
-    already_running
-        Due by their entry, and a run holds the lease.
+        The frequency has passed, but there is nothing to do: no pending objects, no backlog, no full check due.
+    running
+        A run holds the lease.
     never_succeeded
-        Of those due or backing off: without a success so far, hence without a moment to be overdue from.
+        Of those due or backing off: providers without any success.
     oldest_overdue_minutes
-        Of those due or backing off: for how long the latest of them has been late, counted from when its frequency had
-        passed and there was something to do.
+        Of those due or backing off: the longest time that a provider has been due with something to do.
     oldest_pending_minutes
-        Of those due or backing off: for how long the oldest pending object has waited for a run.
+        Of those due or backing off: how long the oldest pending object has waited for a run.
     live
-        Runs that held a lease when the tick began.
-    reconciled
-        Leases that were freed because their run was dead (`released_leases`), and reports that the config API had
-        missed and now has (`pushed_reports`).
+        Runs that held a lease when the tick began, also of providers that are not in the list.
+    released_leases, pushed_reports, reconciled
+        Leases of orphaned runs that were released; reports that the config API had missed and now has; both together.
     """
 
     scheduled_at: str
@@ -126,13 +111,13 @@ class TickReport:
     due: int = 0
     started: int = 0
     already_started: int = 0
-    already_running: int = 0
+    running: int = 0
     deferred: int = 0
     backing_off: int = 0
     paused: int = 0
     waiting: int = 0
     idle: int = 0
-    rejected: int = 0
+    invalid: int = 0
     failed_starts: int = 0
     reconciled: int = 0
     released_leases: int = 0
@@ -143,34 +128,34 @@ class TickReport:
     oldest_pending_minutes: float = 0
     started_providers: list[str] = field(default_factory=list)
     deferred_providers: list[str] = field(default_factory=list)
-    rejected_providers: list[str] = field(default_factory=list)
+    invalid_providers: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def fault(self, text: str) -> None:
-        """Note a fault that did not stop the tick."""
+        """Add a fault that did not stop the tick."""
         _note(self.faults, text)
 
 
 @dataclass(frozen=True)
 class Dispatcher:
-    """Reads the config API and the ledger, decides, and starts executions.
+    """Reads the config API and the ledger, decides about each provider, and starts executions.
 
     Parameters
     ----------
     provider_list, store, pending, executions
         Ports.
     recovery
-        Frees the leases of dead runs, and pushes reports that are owed.
+        Releases the leases of orphaned runs, and sends pending reports.
     settings
-        Of the dispatcher.
+        Settings of the dispatcher.
     clock
-        Gives the current time, aware.
+        Returns the current time, with its zone.
     bucket
-        Makes the token bucket that bounds the rate of one tick's starts.
+        Makes the token bucket that limits the rate of one tick's starts.
     concurrent_functions
-        Gives how many functions the account runs at once; asked once per tick.
+        Returns how many functions the account runs at once; called once per tick.
     sleep, pool
-        Seams for tests.
+        Replaced by tests.
     """
 
     provider_list: ProviderList
@@ -191,27 +176,34 @@ class Dispatcher:
         Parameters
         ----------
         scheduled_at
-            The time the tick was scheduled for; all due rules look at it.
+            The time for which the tick was scheduled; all due rules use it.
         remaining_seconds
-            How long the function may still run. While providers wait, slots are reused as runs end, until
-            the next tick is due or thirty seconds before the end; nothing is started in the last ten, and what is not
-            answered five seconds before the end is reported as deferred. Starting it again is harmless.
+            Returns how long the function may still run. While providers wait, slots are reused as runs end, until the
+            next tick is due or 30 seconds are left. No execution is started in the last 10 seconds, and starts without
+            an answer 5 seconds before the end are reported as deferred: it is safe to start them again.
 
         Raises
         ------
         ConfigApiUnavailableError, ConfigApiAccessError, ConfigApiAnswerError
-            Nothing was started; the scheduler delivers the tick again.
+            No execution was started; the scheduler delivers the tick again.
         LedgerUnavailableError
-            Likewise.
+            The same.
         StartThrottledError, StartRefusedError
-            Not a single execution could be started although some were due.
+            Providers were due, but not one execution could be started.
         """
         report = TickReport(scheduled_at=format_iso(scheduled_at))
         attention = self.store.attention()
-        leases = self._live(attention, report)
+        held = self._held(attention, report)
         entries = self._entries(scheduled_at, report)
-        backlogs = {state.provider for state in attention if state.has_backlog}
-        waiting, stale = self._candidates(entries, scheduled_at, leases, backlogs, report)
+        facts = Facts(
+            tick=scheduled_at,
+            now=self.clock(),
+            pending=self.pending.waiting() if self.settings.discovery == "events" else None,
+            sweep=self.settings.sweep,
+            held=held,
+            backlogs=frozenset(state.provider for state in attention if state.has_backlog),
+        )
+        waiting, stale = self._candidates(entries, facts, report)
         starting = _Starting(
             Slots(self.settings.max_concurrent_runs, self._function_slots(report)),
             Starter(
@@ -224,7 +216,7 @@ class Dispatcher:
                 self.pool,
             ),
         )
-        for name, lease in leases.items():
+        for name, lease in ((name, state.lease) for name, state in held.items() if state.lease):
             heavy = lease.plan is not None and lease.plan.engine == "glue"
             group = entries[name].group if name in entries else None
             starting.slots.take(name, lease.run_id, lease.claimed_at, heavy=heavy, group=group)
@@ -233,14 +225,14 @@ class Dispatcher:
         report.reconciled = report.released_leases + report.pushed_reports
         next_tick = scheduled_at + timedelta(minutes=self.settings.tick_minutes)
         while waiting and not starting.starter.stopped and remaining_seconds() > LAST_REUSE_GLUE_SECONDS:
-            if self.clock() >= next_tick:  # which starts those that still wait
+            if self.clock() >= next_tick:  # the next tick starts those that still wait
                 break
             light_waits = starting.slots.free_function_slots <= 0 and not all(item.heavy for item in waiting)
             self.sleep(REUSE_FUNCTION_SECONDS if light_waits else REUSE_GLUE_SECONDS)
             try:
                 starting.slots.free_ended(self.executions.running(), self.clock())
             except TransientError as error:
-                report.fault(f"slots are not reused for a while: {error}")
+                report.fault(f"free slots were not looked for, so waiting providers start later: {error}")
                 continue
             waiting = self._start(waiting, starting, scheduled_at, report)
         report.deferred += len(waiting)
@@ -252,93 +244,70 @@ class Dispatcher:
         return report
 
     def _function_slots(self, report: TickReport) -> float:
-        """Light runs that may run at once.
+        """How many light runs may run at once.
 
-        Each occupies one function at a time, and the dispatcher occupies one. There is no allowance for the config
-        API: its calls take the time that runs spend between two functions, and the few tries that are throttled all the
-        same are repeated after a second or two.
+        Each uses one function at a time, and the dispatcher uses one. The config API needs none of its own: its calls
+        take the time that runs spend between two functions, and a throttled call is repeated after a second or two.
         """
         try:
             return max(1, self.concurrent_functions() - 1)
         except TransientError as error:
-            report.fault(f"light runs start without a limit, because the account's is not known: {error}")
+            report.fault(f"light runs start without a limit, because the account's limit could not be read: {error}")
             return math.inf
 
-    def _live(self, attention: list[ProviderState], report: TickReport) -> dict[str, Lease]:
-        """Leases of the runs that are alive, once those of dead runs were freed."""
-        leases = {state.provider: state.lease for state in attention if state.lease}
-        freed = self.recovery.end_orphaned(leases, self.clock(), report.fault) if leases else set()
-        report.released_leases, report.live = len(freed), len(leases) - len(freed)
-        return {name: lease for name, lease in leases.items() if name not in freed}
+    def _held(self, attention: list[ProviderState], report: TickReport) -> dict[str, ProviderState]:
+        """The ledger items of the runs that hold a lease, after the leases of orphaned runs were released."""
+        held = {state.provider: state for state in attention if state.lease}
+        leases = {name: state.lease for name, state in held.items() if state.lease}
+        released = self.recovery.end_orphaned(leases, self.clock(), report.fault) if leases else set()
+        report.released_leases, report.live = len(released), len(leases) - len(released)
+        return {name: state for name, state in held.items() if name not in released}
 
     def _entries(self, tick: datetime, report: TickReport) -> dict[str, ProviderEntry]:
-        present = max(tick, self.clock())  # a tick that comes late must not find successes since then in its future
+        present = max(tick, self.clock())  # for a tick that is late, successes since then are not in the future
         listed = self.provider_list.entries()
         valid, faults = parse_entries(listed, present)
-        _note(report.rejected_providers, *map(str, faults.values()))
-        report.providers, report.rejected = len(listed), len(faults)
+        _note(report.invalid_providers, *map(str, faults.values()))
+        report.providers, report.invalid = len(listed), len(faults)
         return valid
 
     def _candidates(
-        self,
-        entries: Mapping[str, ProviderEntry],
-        tick: datetime,
-        live: Container[str],
-        backlogs: Container[str],
-        report: TickReport,
+        self, entries: Mapping[str, ProviderEntry], facts: Facts, report: TickReport
     ) -> tuple[list[Candidate], list[str]]:
-        """Due providers, and those of which the config API tells what is not so.
+        """Due providers, and those whose status in the config API is wrong.
 
-        Ledger items are read only of those that may be due and have something to do, or that are said to have failed.
+        Ledger items are read only of providers that may be due, and of those that the config API shows as failed.
         """
-        pending = self.pending.waiting() if self.settings.discovery == "events" else None
-        todo = ToDo(pending, backlogs, self.settings.sweep)
-        verdicts: dict[str, Verdict] = {}
-        for name, entry in entries.items():
-            if entry.paused:
-                verdicts[name] = Verdict.PAUSED
-            elif not is_due(entry, tick):
-                verdicts[name] = Verdict.WAITING
-            elif name in live:
-                verdicts[name] = Verdict.ALREADY_RUNNING
-            elif todo.is_idle(name, entry, tick):
-                verdicts[name] = Verdict.IDLE
-        possible = [name for name in entries if name not in verdicts]
-        ours = self.settings.report_status == "yes"
-        shown = {name: entry.status for name, entry in entries.items()} if ours else {}
-        failed = [name for name, status in shown.items() if status == "failed" and name not in live]
-        states, now = self.store.get_many(dict.fromkeys([*possible, *failed])), self.clock()
-        candidates, late, ages = [], [], [0.0]
-        for name in possible:
-            entry, state = entries[name], states.get(name) or ProviderState(provider=name)
-            told, since = todo.pending_of(name), todo.since(name, tick)
-            verdict = verdicts[name] = decide(entry, state, tick, now, todo.idle_since(name, tick))
-            if verdict is Verdict.DUE:
-                heavy = is_heavy(state, self.settings.lambda_max_bytes, told.bytes)
-                candidates.append(Candidate(name, overdue(entry, state, tick, since), heavy, entry.group))
-            if verdict in (Verdict.DUE, Verdict.BACKING_OFF):
-                late.append(overdue_minutes(entry, state, tick, since))
-                ages += [(tick - told.since).total_seconds() / 60] if told.since else []
-        count = Counter(verdicts.values())
-        report.due, report.backing_off = count[Verdict.DUE], count[Verdict.BACKING_OFF]
-        report.paused, report.waiting = count[Verdict.PAUSED], count[Verdict.WAITING]
-        report.already_running, report.idle = count[Verdict.ALREADY_RUNNING], count[Verdict.IDLE]
-        report.never_succeeded = late.count(None)
-        report.oldest_overdue_minutes = round(max((minutes for minutes in late if minutes is not None), default=0), 1)
-        report.oldest_pending_minutes = round(max(ages), 1)
-        running = [name for name, status in shown.items() if status == "running" and name not in live]
+        possible, decisions = may_be_due(entries, facts)
+        reports = self.settings.report_status == "yes"
+        shown = {name: entry.status for name, entry in entries.items() if name not in facts.held} if reports else {}
+        failed = [name for name, status in shown.items() if status == "failed"]
+        states = self.store.get_many(dict.fromkeys([*possible, *failed]))
+        found = [evaluate(name, entries[name], states.get(name), facts) for name in possible]
+        _count(report, [*decisions.values(), *(health.decision for health in found)])
+        _measure_delays(report, found, facts.tick)
+        candidates = []
+        for health in found:
+            if health.decision is Decision.DUE:
+                name, entry = health.provider, entries[health.provider]
+                state = states.get(name) or ProviderState(provider=name)
+                pending = health.pending.bytes if health.pending else 0
+                heavy = is_heavy(state, self.settings.lambda_max_bytes, pending)
+                turns = overdue(entry, state, facts.tick, facts.work_since(name))
+                candidates.append(Candidate(name, turns, heavy, entry.group))
+        running = [name for name, status in shown.items() if status == "running"]
         return candidates, running + [name for name in failed if name in states and states[name].last_reported_success]
 
     def _start(
         self, waiting: list[Candidate], starting: _Starting, tick: datetime, report: TickReport
     ) -> list[Candidate]:
-        """Start as many candidates as there are function slots and slots on Glue, most overdue first.
+        """Start as many candidates as there are free function slots and Glue slots, the most overdue first.
 
-        A slot that its provider cannot take goes to the next one.
+        A slot whose provider could not be started goes to the next one.
 
         Returns
         -------
-        Who still waits.
+        The candidates that still wait for a slot.
         """
         slots, starter, group_slots = starting.slots, starting.starter, self.settings.max_runs_per_group
         while True:
@@ -350,7 +319,7 @@ class Dispatcher:
             starting.failures |= started.refused | started.given_up
             _note(report.started_providers, *started.new)
             if started.unanswered:
-                report.fault(f"{len(started.unanswered)} starts had no answer when the time was up")
+                report.fault(f"{len(started.unanswered)} starts had no answer when the tick's time was up")
             not_started = {*started.before, *started.refused}
             answered = not_started | {*started.new, *started.given_up}
             untried = [candidate.provider for candidate in chosen if candidate.provider not in answered]
@@ -367,7 +336,7 @@ class Dispatcher:
 
 @dataclass
 class _Starting:
-    """What the starts of one tick share."""
+    """State that all starts of one tick share."""
 
     slots: Slots
     starter: Starter
@@ -375,5 +344,21 @@ class _Starting:
 
 
 def _note(lines: list[str], *texts: str) -> None:
-    """Add to one of the report's capped lists."""
+    """Add to one of the report's lists, up to its limit."""
     lines += texts[: max(0, SHOWN - len(lines))]
+
+
+def _count(report: TickReport, decisions: list[Decision]) -> None:
+    """Count the providers with a valid entry by the decision about them."""
+    for decision, number in Counter(decisions).items():
+        setattr(report, decision.value, number)
+
+
+def _measure_delays(report: TickReport, found: list[Health], tick: datetime) -> None:
+    """How late the providers are that are due or backing off."""
+    late = [health for health in found if health.decision in (Decision.DUE, Decision.BACKING_OFF)]
+    delays = [health.late_by for health in late if health.late_by]
+    waits = [tick - health.pending.since for health in late if health.pending and health.pending.since]
+    report.never_succeeded = sum(health.last_success is None for health in late)
+    report.oldest_overdue_minutes = round(max(delays, default=timedelta()).total_seconds() / 60, 1)
+    report.oldest_pending_minutes = round(max([timedelta(), *waits]).total_seconds() / 60, 1)

@@ -57,6 +57,7 @@ class ProviderState(Frozen):
     lease: Lease | None = None
     bookmark: Bookmark = Bookmark()
     failures: int = Field(default=0, description="consecutive failed runs")
+    failing_since: datetime | None = Field(default=None, description="end of the first of the consecutive failed runs")
     last_success: datetime | None = Field(default=None, description="the tick up to which nothing is left to do")
     last_claim: datetime | None = None
     retry_at: datetime | None = Field(default=None, description="not before this time, after failures")
@@ -283,6 +284,7 @@ def commit(
             "lease": None,
             "bookmark": state.bookmark.after(manifest, lease.run_dir, lookback),
             "failures": 0,
+            "failing_since": None,
             "retry_at": None,
             "has_backlog": not caught_up,
             "last_success": last_success,
@@ -324,6 +326,7 @@ def fail(
         update={
             "lease": None,
             "failures": failures,
+            "failing_since": state.failing_since or now,
             "retry_at": lease.turn + backoff.delay(failures),
             "last_run": failed,
             "untracked_at": now,

@@ -1,4 +1,4 @@
-"""What the config API says of a provider: the allow-list of names, and the entry."""
+"""Providers in the config API's list: allowed names, and the validation of entries."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
 
 MAX_FREQUENCY_MINUTES = 366 * 24 * 60
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far clocks may disagree. What lies further in the future is wrong, not early."""
+"""How far clocks may differ. A later time is invalid."""
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-"""As a last success: there was none."""
+"""A last success at this time means that there was none."""
 
 _name = re.compile(NAME_PATTERN)
 _number = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
 
 
-class Unusable:
-    """Stands in an answer for an entry that could be read but not trusted, so that it is refused alone."""
+class InvalidEntry:
+    """Replaces an entry that is ambiguous, so that only this entry is rejected."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
 
 
 def check_name(name: object) -> str:
-    """Return the name if the allow-list admits it.
+    """Return the name if it is allowed.
 
     Raises
     ------
     InvalidProviderError
-        The name could leave its prefix, break an argument, or look like another provider's.
+        The name could escape from its prefix, break an argument, or be mistaken for another name.
     """
     if isinstance(name, str) and _name.fullmatch(name) and ".." not in name:
         return name
@@ -53,7 +53,7 @@ def check_name(name: object) -> str:
 
 
 def _minutes(value: object) -> float:
-    """The contract takes a number or a string of one; true, "1_000" and "٣" are neither."""
+    """A number, or a string that contains one; true, "1_000" and "٣" are invalid."""
     if isinstance(value, str) and _number.fullmatch(text := value.strip(" ")):
         return float(text)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -78,9 +78,9 @@ def _status(value: object) -> object:
 
 
 class ProviderEntry(BaseModel):
-    """One provider in the config API's answer. Fields it does not know are kept.
+    """One provider in the config API's answer. Unknown fields are kept.
 
-    A provider that never ran has neither `last_success` nor `status`; 1970 and "new" mean the same.
+    A provider that never ran has no `last_success` and no `status`; 1970 and "new" mean the same.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -93,28 +93,28 @@ class ProviderEntry(BaseModel):
 
     @property
     def period(self) -> timedelta:
-        """The cadence as a duration."""
+        """The frequency as a duration."""
         return timedelta(minutes=self.frequency)
 
 
 def parse_entry(name: object, raw: object, now: datetime) -> ProviderEntry:
-    """Validate one entry of the config API alone.
+    """Validate one entry of the config API.
 
     Parameters
     ----------
     name, raw
-        Key and value as they stand in the API's JSON.
+        Key and value in the API's JSON.
     now
-        The present. A last success later than this and `CLOCK_SKEW` is refused, for it would silently keep the
-        provider from ever being due; one that is later by less counts as a success just now.
+        The current time. A last success that is later by more than `CLOCK_SKEW` is invalid, because it would keep the
+        provider from being due; one that is later by less counts as a success just now.
 
     Raises
     ------
     InvalidProviderError
-        Names the provider, the field and what is wrong with it, never the value.
+        The message names the provider, the field and the fault, but not the value.
     """
     provider = check_name(name)
-    if isinstance(raw, Unusable):
+    if isinstance(raw, InvalidEntry):
         raise InvalidProviderError(f"{provider}: {raw.reason}")
     if not isinstance(raw, Mapping):
         raise InvalidProviderError(f"{provider}: the entry must be an object, not {type(raw).__name__}")
@@ -123,22 +123,22 @@ def parse_entry(name: object, raw: object, now: datetime) -> ProviderEntry:
     except ValidationError as error:
         raise InvalidProviderError(f"{provider}: {describe(error)}") from None
     if entry.last_success is not None and entry.last_success > now + CLOCK_SKEW:
-        raise InvalidProviderError(f"{provider}: last_success lies in the future; is a clock wrong?")
+        raise InvalidProviderError(f"{provider}: last_success is in the future; check the clock of its writer")
     return entry
 
 
 def parse_entries(
     listed: Mapping[str, object], now: datetime
 ) -> tuple[dict[str, ProviderEntry], dict[str, InvalidProviderError]]:
-    """Validate every entry of the config API by itself, as `parse_entry` does: (the usable ones, what is wrong)."""
-    usable: dict[str, ProviderEntry] = {}
+    """Validate every entry of the config API on its own, as `parse_entry` does; return valid entries and errors."""
+    valid: dict[str, ProviderEntry] = {}
     faults: dict[str, InvalidProviderError] = {}
     for name, raw in listed.items():
         try:
-            usable[name] = parse_entry(name, raw, now)
+            valid[name] = parse_entry(name, raw, now)
         except InvalidProviderError as error:
             faults[name] = error
-    return usable, faults
+    return valid, faults
 
 
 _WORDS = {
@@ -147,21 +147,21 @@ _WORDS = {
     "int_type": "must be a whole number",
     "bool_type": "must be true or false",
     "string_type": "must be text",
-    "string_unicode": "holds half of a surrogate pair, which is no character",
+    "string_unicode": "contains a lone surrogate, which is not a character",
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
-    "string_pattern_mismatch": "is not of its form",
+    "string_pattern_mismatch": "does not match its pattern",
     "literal_error": "must be one of {expected}",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",
     "finite_number": "must be a finite number",
-    "extra_forbidden": "is not known",
+    "extra_forbidden": "is unknown",
 }
-"""What pydantic's kinds of errors mean to whoever wrote the value."""
+"""Plain words for pydantic's error types."""
 
 
 def describe(error: ValidationError) -> str:
-    """Say which fields are wrong and why, without their values (they are somebody's data); one fault a field."""
+    """Name the invalid fields and their faults, at most one per field, without the values, which are customer data."""
     found: dict[str, str] = {}
     for fault in error.errors(include_input=False, include_url=False):
         field = ascii(".".join(map(str, fault["loc"])) or "entry")[1:-1][:80]
@@ -172,7 +172,7 @@ def describe(error: ValidationError) -> str:
 
 
 class _Repeating(dict[str, object]):
-    """A JSON object in which names repeat."""
+    """A JSON object with duplicate names."""
 
     names: frozenset[str]
 
@@ -187,19 +187,19 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _integer(digits: str) -> float:
-    """Python refuses integers of more than 4,300 digits; one such must not spoil the entries beside it."""
+    """Python rejects integers of more than 4,300 digits; one of them must not invalidate the other entries."""
     return int(digits) if len(digits) < 400 else float(digits)
 
 
 def read_entries(content: bytes) -> dict[str, object]:
-    """Read an answer of the config API. What is wrong inside one entry, as far as JSON can be read, stays its fault.
+    """Parse an answer of the config API. A fault in one entry invalidates only that entry, if the JSON can be parsed.
 
-    That includes NaN and Infinity, which many servers write although JSON has none, and names that repeat.
+    Such faults include duplicate names, and NaN and Infinity, which many servers write although JSON excludes them.
 
     Raises
     ------
     ConfigApiAnswerError
-        Not a JSON object.
+        The answer is not a JSON object.
     """
     try:
         text = content.decode(json.detect_encoding(content), "surrogatepass")
@@ -208,15 +208,15 @@ def read_entries(content: bytes) -> dict[str, object]:
         entries = json.loads(text, object_pairs_hook=_object, parse_int=_integer)
     except ValueError:
         raise ConfigApiAnswerError(
-            "the config API did not answer JSON; does ConfigApiUrl point at the list of providers?"
+            "the config API's answer is not JSON; check that ConfigApiUrl is the address of the list of providers"
         ) from None
     if not isinstance(entries, dict):
         raise ConfigApiAnswerError(
-            f"the config API answered a JSON {type(entries).__name__}, not an object of provider to entry"
+            f"the config API's answer is a JSON {type(entries).__name__}; it must be an object of names and entries"
         )
     for name, entry in entries.items():
         if isinstance(entry, _Repeating):
-            entries[name] = Unusable("a field appears more than once in the entry")
+            entries[name] = InvalidEntry("a field appears more than once in the entry")
     if isinstance(entries, _Repeating):
-        entries.update(dict.fromkeys(entries.names, Unusable("the provider appears more than once in one answer")))
+        entries.update(dict.fromkeys(entries.names, InvalidEntry("the provider appears more than once in one answer")))
     return entries

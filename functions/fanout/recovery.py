@@ -1,4 +1,4 @@
-"""What nobody said: runs that are dead while their lease holds, and reports that the config API has missed."""
+"""Recovers from orphaned runs, which ended but hold their lease, and from reports that the config API missed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from fanout.ledger import LedgerStore, is_live
 from fanout.runs import Lease
 
 SETTLING = timedelta(minutes=2)
-"""A lease younger than this is not held against the list of executions: both were just made."""
+"""A lease younger than this is not compared with the list of executions, which may lag."""
 CHECKED_AT_ONCE = 100
-"""How many executions that the list lacks are looked at one by one; DescribeExecution refills at 15 a second."""
+"""The most executions that are described in one tick; the quota of DescribeExecution refills at 15 per second."""
 REPEATED_AT_ONCE = 100
-"""How many entries with a wrong status are put right in one tick."""
+"""The most entries with a wrong status that are corrected in one tick."""
 GIVE_UP_AFTER = 3
-"""After so many reports that nobody took, the rest waits for the next tick."""
+"""After this many failed reports, the rest waits for the next tick."""
 PARALLEL = 16
-"""Reports under way at once: 5,000 of them, at 50 ms each, then take 16 seconds of a tick."""
+"""Concurrent reports: 5,000 of them, at 50 ms each, take 16 seconds of a tick."""
 LAST_REPORT_SECONDS = 10.0
-"""Nothing is reported with less time left than this."""
+"""With less time left than this, no report is sent."""
 
 Note = Callable[[str], None]
 """Receives a line for each failure that leaves work to the next tick."""
@@ -40,27 +40,27 @@ class LiveExecutions(Protocol):
         ...
 
     def status(self, execution_arn: str) -> str | None:
-        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE; None when there is no such execution."""
+        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE; None if the execution does not exist."""
         ...
 
 
 def orphaned_runs(leases: Mapping[str, Lease], executions: LiveExecutions, now: datetime, note: Note) -> dict[str, str]:
-    """Of the runs that hold a lease, those that cannot be alive any more.
+    """The orphaned runs: those that hold a lease and cannot be alive.
 
-    A run is dead when its lease has expired, or when its execution has ended without freeing it. All running
-    executions are listed, 1,000 a call, and only those that the list lacks are asked for: it may lag.
+    A run is orphaned if its lease has expired, or if its execution ended without releasing the lease. All running
+    executions are listed, 1,000 per call; those that are missing in the list, which may lag, are described.
 
     Parameters
     ----------
     leases
         Provider -> lease.
     executions
-        Asked only when a lease is old enough to be held against it. When it does not answer, nobody but those with an
-        expired lease is known to be dead.
+        Called only if a lease is old enough to be compared. If it is not available, only the runs with an expired
+        lease are found.
 
     Returns
     -------
-    Provider -> why its run is dead.
+    Provider -> why its run is orphaned.
     """
     dead = {provider: "its lease expired" for provider, lease in leases.items() if not is_live(lease, now)}
     doubtful = {
@@ -78,22 +78,22 @@ def orphaned_runs(leases: Mapping[str, Lease], executions: LiveExecutions, now: 
             if status not in ("RUNNING", "PENDING_REDRIVE"):
                 dead[provider] = f"its execution is {status or 'gone'}"
     except TransientError as error:
-        note(f"dead runs are looked for again at the next tick: {error}")
+        note(f"orphaned runs are searched for again at the next tick: {error}")
     return dead
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """Puts right in ledger and config API what dead runs and lost reports left behind.
+    """Corrects the ledger and the config API after orphaned runs and lost reports.
 
     Parameters
     ----------
     store, executions
         Ports.
     endings
-        Ends the dead runs, and pushes reports.
+        Ends the orphaned runs, and sends reports.
     pool
-        Seam for tests.
+        Replaced by tests.
     """
 
     store: LedgerStore
@@ -102,38 +102,38 @@ class Recovery:
     pool: Callable[[int], Executor] = ThreadPoolExecutor
 
     def end_orphaned(self, leases: Mapping[str, Lease], now: datetime, note: Note) -> set[str]:
-        """End the runs that cannot end themselves. What the config API is to know of it waits until runs are started.
+        """End the orphaned runs. Their reports to the config API are sent later, after runs were started.
 
         Returns
         -------
-        Providers that were freed.
+        Providers whose lease was released.
         """
-        freed = set()
+        released = set()
         for provider, death in orphaned_runs(leases, self.executions, now, note).items():
-            error = f"the run ended without a word: {death}"
+            error = f"the run was orphaned: {death}"
             try:
                 if self.endings.end(provider, leases[provider].run_id, error, tell=False):
-                    freed.add(provider)
+                    released.add(provider)
             except FanoutError as failure:
                 note(f"{provider}: {failure}")
-        return freed
+        return released
 
     def push_pending(
         self, stale: Iterable[str], tick: datetime, remaining_seconds: Callable[[], float], note: Note
     ) -> int:
-        """Tell the config API what it missed. Comes last: a config API that takes no reports must not delay runs.
+        """Send the reports that the config API missed. Called last: a slow config API must not delay runs.
 
         Parameters
         ----------
         stale
-            Providers that it calls running although no lease says so, or failed although their last run succeeded: it
-            missed their end, or heard of it before it heard of the run before.
+            Providers that it shows as running although none holds a lease, or as failed although their last run
+            succeeded: it missed a report, or got two in the wrong order.
         tick
-            Reports are pushed in another order at each tick, so that none is always behind the others.
+            Decides the order of the reports, which differs from tick to tick, so that none is always the last.
 
         Returns
         -------
-        How many reports it took.
+        Number of reports that the config API accepted.
         """
         order = random.Random(tick.isoformat())  # noqa: S311 - fairness, not a secret
         pushed = failures = 0
@@ -145,11 +145,11 @@ class Recovery:
             waiting = order.sample(owed, len(owed))
             with self.pool(PARALLEL) as pool:
                 while waiting and failures < GIVE_UP_AFTER and remaining_seconds() >= LAST_REPORT_SECONDS:
-                    size = PARALLEL if pushed else GIVE_UP_AFTER - failures  # carefully until one was taken
+                    size = PARALLEL if pushed else GIVE_UP_AFTER - failures  # few until one was accepted
                     batch, waiting = waiting[:size], waiting[size:]
-                    taken = list(pool.map(self.endings.push_report, batch))
-                    pushed += taken.count(True)
-                    failures += taken.count(False)
+                    accepted = list(pool.map(self.endings.push_report, batch))
+                    pushed += accepted.count(True)
+                    failures += accepted.count(False)
         except FanoutError as error:
-            note(f"reports are pushed at the next tick: {error}")
+            note(f"reports are sent at the next tick: {error}")
         return pushed

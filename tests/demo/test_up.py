@@ -11,18 +11,18 @@ REPORT = {
     "started": 2,
     "deferred": 1,
     "failed_starts": 1,
-    "rejected": 1,
+    "invalid": 1,
     "faults": [],
-    "rejected_providers": ["a b: is no name"],
+    "invalid_providers": ["a b: is no name"],
 }
 
 
 def test_a_tick_is_summarized_in_a_sentence() -> None:
     assert summarize_tick(REPORT) == (
-        "4 of 7 providers were due: 2 started, 1 deferred, 1 failed starts, 1 entries rejected. a b: is no name"
+        "4 of 7 providers were due: 2 started, 1 deferred, 1 failed starts, 1 entries invalid. a b: is no name"
     )
-    quiet = {**REPORT, "due": 0, "started": 0, "deferred": 0, "failed_starts": 0, "rejected": 0}
-    assert summarize_tick({**quiet, "rejected_providers": []}) == "0 of 7 providers were due: 0 started."
+    quiet = {**REPORT, "due": 0, "started": 0, "deferred": 0, "failed_starts": 0, "invalid": 0}
+    assert summarize_tick({**quiet, "invalid_providers": []}) == "0 of 7 providers were due: 0 started."
 
 
 def test_the_result_of_another_function_is_shown_as_json() -> None:

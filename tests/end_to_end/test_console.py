@@ -70,7 +70,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     opened.sees("1 object")
     opened.press("Run now")
     opened.sees("sends one message for each changed row", "[role=dialog]")
-    opened.press("Start the run")
+    opened.press("Start run")
     opened.sees("Update Status Success")
     opened.sees("30 rows, 30 messages")
     opened.sees("the bookmark moved to generation 1")
@@ -81,8 +81,8 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     put(cloud, provider, "bad.json.gz", gzip.compress(json.dumps(change("fine")).encode() + b"\n{broken\n"))
     opened.page.get_by_role("link", name=provider, exact=True).click()
     opened.press("Run now")
-    opened.press("Start the run")
-    opened.sees("It failed")
+    opened.press("Start run")
+    opened.sees("The run failed")
     opened.sees(f"provider={provider}/bad.json.gz, line 2")
     opened.sees("nothing was committed")
     opened.page.get_by_role("link", name="Overview").click()
@@ -93,7 +93,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     put(cloud, provider, "bad.json.gz", rows(f"{provider}-mended", 2))
     opened.page.get_by_role("link", name=provider, exact=True).click()
     opened.press("Run now")
-    opened.press("Start the run")
+    opened.press("Start run")
     opened.sees("the bookmark moved to generation 2")
 
     # Replayed: a dry run says what would be sent, and only the confirmation sends it.
@@ -102,19 +102,19 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     opened.press("Dry run")
     opened.sees("2 objects")
     opened.press("Send again")
-    opened.sees("The bookmark stays where it is", "[role=dialog]")
+    opened.sees("The bookmark does not change", "[role=dialog]")
     opened.page.get_by_role("dialog").get_by_role("button", name="Send again").click()
-    opened.sees("a replay: its messages were sent, and the bookmark stays where it was")
+    opened.sees("a replay: its messages were sent, and the bookmark did not change")
 
     # Paused and resumed.
     opened.page.get_by_role("link", name=provider, exact=True).first.click()
     opened.press("Pause")
-    opened.sees("no, it is paused")
+    opened.sees("is paused: no tick starts it")
     opened.page.get_by_role("link", name="Overview").click()
     row(opened, provider, "paused")
     opened.page.get_by_role("link", name=provider, exact=True).click()
     opened.press("Resume")
-    opened.sees("every 15 minutes")
+    opened.sees("is resumed: it starts at the next tick")
 
 
 def test_a_run_that_a_tick_starts_is_seen_to_run_and_to_succeed_without_reloading(
@@ -157,7 +157,7 @@ def test_a_provider_is_opened_with_the_keyboard_alone(cloud: LaptopCloud, opened
     for key in ("Tab", "ArrowDown", "Enter"):  # into the table's head, to its first row, and open it
         opened.page.keyboard.press(key)
 
-    opened.sees("How it stands")
+    opened.sees("Entry in the config API")
     assert opened.page.get_by_role("heading", level=1).inner_text() == "by-keyboard"
 
 
@@ -190,11 +190,11 @@ def test_every_page_is_accessible_and_fits_its_window(
     opened.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     pages = {
         "/": "providers shown",
-        "/provider/seen": "Its entry in the config API",
-        f"/run/{ended[-1]['name']}?provider=seen": "Its log, the last lines",
+        "/provider/seen": "Entry in the config API",
+        f"/run/{ended[-1]['name']}?provider=seen": "Last log lines",
         "/cost": "By provider",
         "/dead-letters": "ChangesDeadLetterQueue",
-        "/nowhere": "There is no such page",
+        "/nowhere": "Page not found",
     }
     for path, text in pages.items():
         opened.open(path)
@@ -217,8 +217,8 @@ def test_dead_letters_are_shown_and_go_back_only_when_that_was_confirmed(cloud: 
     opened.press("Cancel")
     assert "Messages" not in sqs.receive_message(QueueUrl=changes)
     opened.page.get_by_role("button", name="Redrive to").first.click()
-    opened.press("Move them back")
-    opened.sees("are on their way back")
+    opened.press("Redrive")
+    opened.sees("are being moved to")
 
     (message,) = sqs.receive_message(QueueUrl=changes, WaitTimeSeconds=5)["Messages"]
     assert json.loads(message["Body"])["id"] == "given up"
@@ -228,7 +228,7 @@ def test_with_read_only_there_is_nothing_to_press(cloud: LaptopCloud) -> None:
     ConfigApi(cloud).call("PUT", "/seen", {"frequency": 15})
     with served(cloud.workdir / "cloud.json", "--read-only") as printed, browser(printed) as opened:
         opened.open("/provider/seen")
-        opened.sees("How it stands")
+        opened.sees("Entry in the config API")
 
         opened.sees("read-only", "header")
         assert opened.page.get_by_role("button").count() == 0
@@ -240,9 +240,9 @@ def test_a_stack_that_is_down_is_said_plainly_and_seen_again_when_it_is_back(
     file = tmp_path / "cloud.json"
     with served(file) as printed, browser(printed) as opened:
         opened.sees("start the laptop cloud with `make up`")
-        opened.sees("The console goes on trying")
+        opened.sees("The console keeps trying")
         file.write_text((cloud.workdir / "cloud.json").read_text())
 
         opened.sees("providers shown")
-        opened.sees("Looked at", "#overview-live")
+        opened.sees("As of", "#overview-live")
         assert opened.faults == []

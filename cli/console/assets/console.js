@@ -1,4 +1,4 @@
-// What the browser does by itself: ages of times, links in the grid, search and filter without asking the server.
+// Runs in the browser without a request: ages of times, links in the grid, search and filter.
 var dagfuncs = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
 var dagcomponents = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
 
@@ -30,7 +30,7 @@ window.dash_clientside.console = {
     const model = wanted.length > 1 ? { filterType: "text", operator: "OR", conditions: wanted } : wanted[0] || null;
     if (JSON.stringify(conditions) !== api.wantedConditions) {
       api.wantedConditions = JSON.stringify(conditions);
-      await api.setColumnFilterModel("is", model);
+      await api.setColumnFilterModel("status", model);
       api.onFilterChanged();
     }
     api.refreshCells({ force: true, columns: ["waiting", "success", "due"] });

@@ -20,7 +20,7 @@ from tests.harness.clouds import SharedCloud
 
 @dataclass(frozen=True)
 class Said:
-    """What a command said and how it ended."""
+    """The output and the exit status of a command."""
 
     status: int
     out: str
@@ -28,7 +28,7 @@ class Said:
 
     @property
     def json(self) -> Any:
-        """Its answer under --json."""
+        """Its answer with --json."""
         assert self.out, f"exit status {self.status}, and only this: {self.error}"
         return json.loads(self.out)
 
@@ -48,11 +48,11 @@ class Fanout:
         return Said(done.exit_code, done.stdout, done.stderr)
 
     def json(self, *arguments: str) -> Any:
-        """The answer of a command under --json."""
+        """The answer of a command with --json."""
         return self(*arguments, "--json").json
 
     def drop(self, provider: str, key: str, rows: int) -> None:
-        """Write an object of so many rows into a provider's change log."""
+        """Write an object with some rows into a provider's change log."""
         lines = b"".join(json.dumps(change(f"{key}-{n}")).encode() + b"\n" for n in range(rows))
         self.drop_bytes(provider, key, gzip.compress(lines))
 
@@ -63,7 +63,7 @@ class Fanout:
         assert self("put", provider, str(file), "--as", key).status == 0
 
     def messages(self) -> list[dict[str, Any]]:
-        """All messages that are in the queue now; they are taken out."""
+        """All messages in the queue; they are deleted."""
         return drain(self.cloud.client("sqs"), self.cloud.outputs["ChangesQueueUrl"], {})
 
 
@@ -91,7 +91,7 @@ def cloud(shared_cloud: SharedCloud, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def fanout(cloud: LaptopCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fanout]:
-    """A command line; providers that a test adds are gone after it."""
+    """A command line. Providers that a test adds are removed after it."""
     monkeypatch.setenv("FANOUT_CLOUD_FILE", str(cloud.workdir / "cloud.json"))
     command = Fanout(cloud, tmp_path)
     yield command

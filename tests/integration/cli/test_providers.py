@@ -35,11 +35,11 @@ def test_adding_a_provider_twice_changes_nothing(fanout: Fanout) -> None:
     again = fanout("providers", "add", "a", "--frequency", "60")
 
     assert again.status == 2
-    assert "there already" in again.error
+    assert "exists already" in again.error
     assert listed(fanout) == {"a": {"frequency": 30, **NEVER_RAN}}
 
 
-def test_a_removal_asks_and_without_an_answer_removes_nothing(fanout: Fanout) -> None:
+def test_a_removal_needs_a_confirmation(fanout: Fanout) -> None:
     fanout("providers", "add", "a")
 
     refused = fanout("providers", "remove", "a", stdin="")
@@ -51,34 +51,31 @@ def test_a_removal_asks_and_without_an_answer_removes_nothing(fanout: Fanout) ->
 
 def test_errors_say_what_is_wrong(fanout: Fanout) -> None:
     assert "fanout providers list" in fanout("providers", "set", "nobody", "--frequency", "5").error
-    assert (
-        "allow-list" in fanout("providers", "add", "../a").error
-        or "not allowed" in fanout("providers", "add", "../a").error
-    )
+    assert "not allowed" in fanout("providers", "add", "../a").error
     assert "NAME=JSON" in fanout("providers", "add", "a", "--field", "owner=sales").error
     assert "NAME=JSON" in fanout("providers", "add", "a", "--field", "limit=NaN").error
-    assert "half of a surrogate pair" in fanout("providers", "add", "a", "--field", r'owner="\ud800"').error
+    assert "a lone surrogate" in fanout("providers", "add", "a", "--field", r'owner="\ud800"').error
     for frequency in ("0", "527041", "inf", "nan", "1e999"):
         assert fanout("providers", "add", "a", "--frequency", frequency).status == 2
     assert listed(fanout) == {}
 
 
-def test_discover_registers_the_folders_that_are_missing(fanout: Fanout) -> None:
+def test_discover_adds_the_folders_that_are_not_in_the_list(fanout: Fanout) -> None:
     fanout("providers", "add", "known")
     fanout.drop("known", "a.json.gz", 1)
     fanout.drop("found", "a.json.gz", 1)
 
     dry = fanout.json("providers", "discover", "--dry-run")
-    assert "found" in dry["registered"]
+    assert "found" in dry["added"]
     assert list(listed(fanout)) == ["known"]
 
     done = fanout.json("providers", "discover", "--frequency", "45", "--yes")
-    assert "found" in done["registered"]
+    assert "found" in done["added"]
     assert listed(fanout)["found"] == {"frequency": 45, **NEVER_RAN}
-    assert fanout.json("providers", "discover", "--yes")["registered"] == []
+    assert fanout.json("providers", "discover", "--yes")["added"] == []
 
 
-def test_what_is_exported_can_be_imported(fanout: Fanout) -> None:
+def test_an_export_can_be_imported(fanout: Fanout) -> None:
     fanout("providers", "add", "a", "--frequency", "30", "--field", "limits=[1,2.5]")
     fanout("providers", "add", "b")
     file = fanout.folder / "providers.json"
@@ -88,12 +85,12 @@ def test_what_is_exported_can_be_imported(fanout: Fanout) -> None:
     fanout("providers", "set", "b", "--frequency", "5")
 
     added = fanout.json("providers", "import", str(file))
-    assert (added["registered"], added["there_already"]) == (["a"], ["b"])
-    assert fanout.json("providers", "import", str(file), "--replace")["registered"] == ["a", "b"]
+    assert (added["added"], added["existing"]) == (["a"], ["b"])
+    assert fanout.json("providers", "import", str(file), "--replace")["added"] == ["a", "b"]
     assert listed(fanout) == before
 
 
-def test_an_import_with_one_wrong_entry_writes_nothing(fanout: Fanout) -> None:
+def test_an_import_with_one_invalid_entry_writes_nothing(fanout: Fanout) -> None:
     file = fanout.folder / "providers.json"
     file.write_text(json.dumps({"good": {"frequency": 5}, "bad": {"frequency": "often"}}))
 

@@ -1,4 +1,4 @@
-"""`fanout` from a run's start to its replay."""
+"""`fanout` commands about runs."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from tests.integration.cli.conftest import Fanout
 
 CHECKED = (
     *("stack", "clock", "state machine", "schedule", "Glue job", "job script", "run ledger", "change log"),
-    *("object events", "queue", "secret", "config API", "Glue quota", "Lambda quota"),
+    *("object events", "queue", "secret", "config API", "providers", "Glue quota", "Lambda quota"),
 )
-"""What `fanout doctor` looks at."""
+"""The checks of `fanout doctor`."""
 
 
 def messages(fanout: Fanout) -> list[str]:
-    """The ids of all messages that are in the queue now; they are taken out."""
+    """The ids of all messages in the queue; they are deleted."""
     return sorted(message["id"] for message in fanout.messages())
 
 
 @pytest.fixture
 def provider(fanout: Fanout, request: pytest.FixtureRequest) -> str:
-    """A provider of the test's own: ledger items and records stay from test to test."""
+    """A provider for one test: ledger items and records stay from test to test."""
     name = f"p{abs(hash(request.node.name)) % 10**8}"
     fanout("providers", "add", name, "--frequency", "15")
     messages(fanout)
     return name
 
 
-def test_a_run_sends_what_is_new_and_its_history_says_so(fanout: Fanout, provider: str) -> None:
+def test_a_run_sends_new_rows_and_is_in_the_history(fanout: Fanout, provider: str) -> None:
     fanout.drop(provider, "one.json.gz", 3)
 
     ran = fanout("run", provider, "--json")
@@ -59,7 +59,7 @@ def test_a_run_of_an_unknown_provider_starts_nothing(fanout: Fanout, provider: s
     assert len(fanout.cloud.executions()) == before
 
 
-def test_trace_tells_of_a_good_run_from_claim_to_commit(fanout: Fanout, provider: str) -> None:
+def test_trace_shows_a_run_from_claim_to_commit(fanout: Fanout, provider: str) -> None:
     fanout.drop(provider, "one.json.gz", 2)
     run_id = fanout.json("run", provider)["run_id"]
 
@@ -80,7 +80,7 @@ def test_trace_tells_of_a_good_run_from_claim_to_commit(fanout: Fanout, provider
     ("given", "words"),
     [("null", "start the execution with an object"), ('{"provider": "../etc"}', "is not allowed"), ("{}", "provider")],
 )
-def test_an_execution_with_a_bad_input_ends_with_the_claim_s_words_and_trace_shows_them(
+def test_an_execution_with_an_invalid_input_fails_and_trace_shows_the_claim_s_error(
     fanout: Fanout, given: str, words: str
 ) -> None:
     states, machine = fanout.cloud.client("stepfunctions"), fanout.cloud.outputs["StateMachineArn"]
@@ -92,11 +92,11 @@ def test_an_execution_with_a_bad_input_ends_with_the_claim_s_words_and_trace_sho
     assert (execution["status"], last) == ("FAILED", "Input Refused")
     assert words in execution["cause"]
     assert traced.status == 1
-    assert re.search(rf"^why .*{words}", traced.out, re.MULTILINE), traced.out
-    assert f"input      {given}" in traced.out
+    assert re.search(rf"^error .*{words}", traced.out, re.MULTILINE), traced.out
+    assert given in traced.out
 
 
-def test_a_failed_run_is_seen_explained_repaired_and_caught_up(fanout: Fanout, provider: str) -> None:
+def test_a_failed_run_is_shown_explained_corrected_and_repeated(fanout: Fanout, provider: str) -> None:
     fanout.drop(provider, "good.json.gz", 1)
     fanout.drop_bytes(provider, "broken.json.gz", b"no gzip")
 
@@ -140,20 +140,20 @@ def test_a_replay_sends_the_same_ids_again_and_leaves_the_bookmark(fanout: Fanou
     assert fanout.json("runs", provider)["runs"][0]["replay"] is True
 
 
-def test_a_replay_asks_and_of_nothing_does_nothing(fanout: Fanout, provider: str) -> None:
+def test_a_replay_needs_a_confirmation_unless_its_range_is_empty(fanout: Fanout, provider: str) -> None:
     fanout.drop(provider, "one.json.gz", 1)
 
     assert fanout("replay", provider, "--from", "1h").status == 2
     assert fanout("replay", provider, "--from", "2020-01-01", "--to", "2020-01-02", "--yes").status == 0
-    assert "lies after" in fanout("replay", provider, "--from", "now", "--to", "1h").error
-    assert "is not a time" in fanout("replay", provider, "--from", "yesterday").error
+    assert "must be before" in fanout("replay", provider, "--from", "now", "--to", "1h").error
+    assert "is not a valid time" in fanout("replay", provider, "--from", "yesterday").error
     assert messages(fanout) == []
 
 
-def test_a_bookmark_that_was_reset_makes_everything_new_again(fanout: Fanout, provider: str) -> None:
+def test_after_a_reset_of_the_bookmark_everything_is_sent_again(fanout: Fanout, provider: str) -> None:
     fanout.drop(provider, "one.json.gz", 2)
     fanout("run", provider)
-    assert "nothing new" in fanout.json("run", provider)["explanation"]
+    assert "no new objects" in fanout.json("run", provider)["explanation"]
     first = messages(fanout)
 
     assert fanout("bookmark", "reset", provider).status == 2
@@ -163,7 +163,9 @@ def test_a_bookmark_that_was_reset_makes_everything_new_again(fanout: Fanout, pr
     assert messages(fanout) == first
 
 
-def test_a_bookmark_set_forward_leaves_out_and_the_audit_says_so(fanout: Fanout, provider: str) -> None:
+def test_objects_before_a_bookmark_that_was_set_forward_are_skipped_and_found_by_the_audit(
+    fanout: Fanout, provider: str
+) -> None:
     def audited() -> tuple[int, list[str], list[str]]:
         said = fanout("audit", provider, "--json")
         missed, waiting = ([one["key"].rpartition("/")[2] for one in said.json[name]] for name in ("missed", "waiting"))
@@ -177,7 +179,7 @@ def test_a_bookmark_set_forward_leaves_out_and_the_audit_says_so(fanout: Fanout,
 
     assert audited() == (1, ["one.json.gz"], [])
     assert f"fanout replay {provider} --from" in fanout("audit", provider).out
-    assert "nothing new" in fanout.json("run", provider)["explanation"]
+    assert "no new objects" in fanout.json("run", provider)["explanation"]
     assert fanout.messages() == []
 
 
@@ -193,16 +195,16 @@ def test_cost_is_measured_from_the_records(fanout: Fanout, provider: str) -> Non
     assert report["dollars_a_year"] is None, "the first run was a moment ago"
 
 
-def test_doctor_finds_the_laptop_cloud_well(fanout: Fanout, provider: str) -> None:
+def test_all_checks_of_doctor_pass_on_the_laptop_cloud(fanout: Fanout, provider: str) -> None:
     fanout.drop(provider, "one.json.gz", 1)
 
     report = fanout("doctor", "--json")
 
     assert report.status == 0, report.out
-    assert {check["name"]: check["verdict"] for check in report.json["checks"]} == dict.fromkeys(CHECKED, "ok")
+    assert {check["name"]: check["outcome"] for check in report.json["checks"]} == dict.fromkeys(CHECKED, "ok")
 
 
-def test_doctor_says_what_is_missing(fanout: Fanout, provider: str) -> None:
+def test_doctor_names_what_is_missing(fanout: Fanout, provider: str) -> None:
     glue, s3 = fanout.cloud.client("glue"), fanout.cloud.client("s3")
     location = glue.get_job(JobName=fanout.cloud.outputs["GlueJobName"])["Job"]["Command"]["ScriptLocation"]
     bucket, _, key = location.removeprefix("s3://").partition("/")
@@ -213,13 +215,13 @@ def test_doctor_says_what_is_missing(fanout: Fanout, provider: str) -> None:
     finally:
         s3.put_object(Bucket=bucket, Key=key, Body=script)
 
-    failed = [check for check in report.json["checks"] if check["verdict"] == "fail"]
+    failed = [check for check in report.json["checks"] if check["outcome"] == "fail"]
     assert report.status == 1
     assert [check["name"] for check in failed] == ["job script"]
-    assert "deploy again, which publishes it" in failed[0]["advice"]
+    assert "deploy again, which publishes the script" in failed[0]["advice"]
 
 
-def test_doctor_notices_that_the_bucket_s_notifications_were_switched_off(fanout: Fanout, provider: str) -> None:
+def test_doctor_notices_that_the_bucket_s_notifications_were_removed(fanout: Fanout, provider: str) -> None:
     s3, bucket = fanout.cloud.client("s3"), fanout.cloud.outputs["DataBucketName"]
     stated = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
@@ -230,13 +232,13 @@ def test_doctor_notices_that_the_bucket_s_notifications_were_switched_off(fanout
             Bucket=bucket, NotificationConfiguration={"QueueConfigurations": stated}
         )
 
-    failed = [check for check in report.json["checks"] if check["verdict"] == "fail"]
+    failed = [check for check in report.json["checks"] if check["outcome"] == "fail"]
     assert report.status == 1
     assert [check["name"] for check in failed] == ["object events"]
     assert fanout.cloud.outputs["ObjectEventsQueueArn"] in failed[0]["advice"]
 
 
-def test_without_a_laptop_cloud_the_operator_is_told_to_start_one(
+def test_without_a_laptop_cloud_the_error_says_how_to_start_it(
     fanout: Fanout, provider: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
@@ -247,7 +249,7 @@ def test_without_a_laptop_cloud_the_operator_is_told_to_start_one(
     assert "make up" in refused.error
 
 
-def test_the_key_is_in_nothing_that_is_said(fanout: Fanout, provider: str) -> None:
+def test_no_output_contains_the_config_api_s_key(fanout: Fanout, provider: str) -> None:
     secret = fanout.cloud.client("secretsmanager").get_secret_value(
         SecretId=fanout.cloud.outputs["ConfigApiKeySecretArn"]
     )["SecretString"]
@@ -255,3 +257,25 @@ def test_the_key_is_in_nothing_that_is_said(fanout: Fanout, provider: str) -> No
     for words in (["doctor"], ["status", "--all"], ["providers", "list"], ["run", provider], ["runs", provider]):
         for shown in (fanout(*words), fanout(*words, "--json")):
             assert secret not in shown.out + shown.error
+
+
+def test_an_execution_that_failed_at_the_claim_has_one_state_everywhere(fanout: Fanout, provider: str) -> None:
+    """The claim function fails before it takes the lease, so that the ledger has no record of the run."""
+    functions = fanout.cloud.client("lambda")
+    claim = fanout.cloud.outputs["ClaimFunctionName"]
+    environment = functions.get_function_configuration(FunctionName=claim)["Environment"]
+    broken = {**environment["Variables"], "RUN_LEDGER_TABLE": ""}
+    functions.update_function_configuration(FunctionName=claim, Environment={"Variables": broken})
+    try:
+        run = fanout("run", provider, "--json")
+    finally:
+        functions.update_function_configuration(FunctionName=claim, Environment=environment)
+
+    run_id = run.json["run_id"]
+    assert (run.status, run.json["status"]) == (1, "failed")
+    traced = fanout("trace", run_id, "--json")
+    assert (traced.status, traced.json["state"], traced.json["record"]) == (1, "failed", None)
+    (line,) = fanout.json("runs", provider)["runs"]
+    assert (line["run_id"], line["status"]) == (run_id, "failed")
+    shown = [one for one in fanout.json("status")["shown"] if one["provider"] == provider]
+    assert [(one["condition"], one["run_id"], one["run_state"]) for one in shown] == [("failing", run_id, "failed")]

@@ -1,4 +1,4 @@
-"""`fanout snapshot`: from a table that existed before its stream, through an export, to messages."""
+"""`fanout snapshot`: from the items of a table, through an export, to messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ended(export: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def export(fanout: Fanout, table: str, items: list[dict[str, Any]]) -> str:
-    """A table with these items, and an export of it: moto's data file, and the manifests that DynamoDB adds to it."""
+    """A table with these items, and an export of it: moto's data file, and the manifests that DynamoDB would add."""
     dynamodb, s3 = fanout.cloud.client("dynamodb"), fanout.cloud.client("s3")
     key: Any = {"AttributeName": "pk"}
     arn = dynamodb.create_table(
@@ -56,7 +56,7 @@ def test_the_items_of_a_table_become_messages_of_their_providers_once(fanout: Fa
         for tenant in ("snapone", "snaptwo")
         for n in range(3)
     ]
-    folder = export(fanout, "orders", [*items, {"pk": {"S": "nobody"}}])
+    folder = export(fanout, "orders", [*items, {"pk": {"S": "other"}}])
     for tenant in ("snapone", "snaptwo"):
         fanout("providers", "add", tenant)
     fanout.messages()
@@ -65,7 +65,10 @@ def test_the_items_of_a_table_become_messages_of_their_providers_once(fanout: Fa
     again = fanout.json("snapshot", folder, "--provider-attribute", "pk ^ORG#([^#]+)#")
 
     assert (said.status, said.error) == (0, "")
-    assert said.out.splitlines() == ["7 items of 2 providers, 1 of nobody", "3 objects written, 0 were there"]
+    assert said.out.splitlines() == [
+        "7 items of 2 providers; 1 without a provider",
+        "3 objects written; 0 existed already",
+    ]
     assert (again["written"], again["there"]) == (0, 3)
     for tenant in ("snapone", "snaptwo"):
         assert fanout("run", tenant).status == 0
@@ -76,8 +79,8 @@ def test_the_items_of_a_table_become_messages_of_their_providers_once(fanout: Fa
         }
 
 
-def test_a_folder_without_a_complete_export_is_refused(fanout: Fanout) -> None:
+def test_a_folder_without_a_complete_export_is_rejected(fanout: Fanout) -> None:
     fanout.cloud.client("s3").create_bucket(Bucket="unfinished")
     said = fanout("snapshot", "s3://unfinished/AWSDynamoDB/1/", "--provider-attribute", "pk")
     assert said.status == 2
-    assert "name the folder of an export that is complete" in said.error
+    assert "use the folder of a completed export" in said.error

@@ -95,4 +95,4 @@ def test_status_shows_what_the_ledger_knows(world: World) -> None:
     overview = survey(world.config_api, world.ledger, world.executions, world.clock(), timedelta(minutes=30))
 
     assert overview.counts == {"waiting": 1}
-    assert overview.standings[0].next_due == world.clock() + timedelta(minutes=60)
+    assert overview.health[0].next_due == world.clock() + timedelta(minutes=60)

@@ -213,7 +213,7 @@ class TestDynamoDB:
         client.put_item(TableName="ledger", Item=spoiled)
         assert list(store.get_many(["good", "bad"])) == ["good"]
         assert [state.provider for state in store.attention()] == ["good"]
-        with pytest.raises(LedgerItemError, match="item of bad is not of its form .failures"):
+        with pytest.raises(LedgerItemError, match="item of bad is invalid .failures"):
             store.get("bad")
 
     def test_keys_that_dynamodb_did_not_process_are_asked_for_again(self, client: Any) -> None:

@@ -1,15 +1,15 @@
-"""Failures are grouped by what they have in common."""
+"""Failures are grouped by cause."""
 
 from __future__ import annotations
 
 import pytest
 
 from cli.commands.status import UNKNOWN, general, group
-from cli.overview import Condition, Standing
+from fanout.health import Condition, Decision, Health
 
 
-def failing(provider: str, why: str | None, condition: Condition = Condition.FAILING) -> Standing:
-    return Standing(provider, condition, why=why, run_id=f"{provider}-1")
+def failing(provider: str, why: str | None, condition: Condition = Condition.FAILING) -> Health:
+    return Health(provider, condition, Decision.DUE, why=why, run_id=f"{provider}-1")
 
 
 def test_the_same_fault_in_different_objects_and_lines_is_one_cause() -> None:
@@ -28,7 +28,7 @@ def test_the_same_fault_in_different_objects_and_lines_is_one_cause() -> None:
     assert causes[0].run_id == "beta-1"
 
 
-def test_only_those_that_fail_are_grouped() -> None:
+def test_only_failing_providers_are_grouped() -> None:
     assert group([failing("a", None, Condition.WAITING), failing("b", None, Condition.LATE)]) == []
     assert group([failing("a", None)])[0].cause == UNKNOWN
 
@@ -43,5 +43,5 @@ def test_only_those_that_fail_are_grouped() -> None:
         ("s3://b/k, line 2: is no gzip", "s3://…, line n: is no gzip"),
     ],
 )
-def test_particulars_are_left_out(why: str, cause: str) -> None:
+def test_the_details_of_one_run_are_not_part_of_the_cause(why: str, cause: str) -> None:
     assert general(why, "acme") == cause

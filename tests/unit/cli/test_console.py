@@ -1,4 +1,4 @@
-"""Who may ask the console for anything, what it refuses to do, and what it sends of a list that changes."""
+"""The console's access control, its changes, and the rows that it sends to a page."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from werkzeug.test import Client, TestResponse
 
 from cli.command import Operator
-from cli.deployment import Deployment, Where
-from cli.overview import Condition, Standing
+from cli.deployment import Where
+from fanout.health import Condition, Decision, Health
 
 PORT = 4580
 OWN = f"http://127.0.0.1:{PORT}"
@@ -25,7 +25,7 @@ HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e\ud800"
 
 
 class States:
-    """Step Functions that notes what it starts."""
+    """Step Functions, with a list of what was started."""
 
     def __init__(self, refusal: str = "") -> None:
         self.started: list[dict[str, Any]] = []
@@ -44,7 +44,7 @@ class States:
 
 @dataclass
 class Stack:
-    """A stack that notes every change; `down` is raised by whatever is asked."""
+    """A stack, with a list of all changes; every request raises `down`."""
 
     states: States = field(default_factory=States)
     listed: Mapping[str, object] = field(default_factory=lambda: {"acme": {"frequency": 15}})
@@ -62,6 +62,10 @@ class Stack:
         return name
 
     @property
+    def dispatching(self) -> Any:
+        return self.output("DispatchFunctionName")
+
+    @property
     def config_api(self) -> Any:
         def change(method: str, provider: str, body: Any = None, headers: Any = None) -> Any:
             self.changes.append((method, provider, body))
@@ -71,20 +75,20 @@ class Stack:
 
 
 def watch() -> Any:
-    """The module of what the overview shows. The console is imported when a test wants it: dash takes seconds."""
+    """The console's module `watch`. It is imported by tests that need it, because dash takes seconds."""
     return importlib.import_module("cli.console.watch")
 
 
 class Visitor:
-    """Whoever sends requests to a console's port; a browser that opened the printed address, if not said otherwise."""
+    """A client of the console; by default a browser that opened the printed address."""
 
     def __init__(self, stack: Stack, *, read_only: bool = False) -> None:
         from cli.console.app import Console
         from cli.console.guard import Guard
 
-        self.op, self.guard = Operator(Where(None)), Guard(PORT)
-        vars(self.op)["stack"] = stack
-        self.console = Console(self.op, self.guard, read_only=read_only)
+        op = Operator(Where(None), connect=lambda where: stack)  # type: ignore[arg-type,return-value]
+        self.guard = Guard(PORT)
+        self.console = Console(op, self.guard, read_only=read_only)
         self._client = Client(self.console.app.server, TestResponse, use_cookies=False)
         self.admitted = self._client.get(self.guard.address.removeprefix(OWN), base_url=OWN)
         cookies = [cookie.partition(";")[0] for cookie in self.admitted.headers.getlist("Set-Cookie")]
@@ -98,7 +102,7 @@ class Visitor:
         return {**own, **{name.replace("_", "-"): value for name, value in changed.items()}}
 
     def confirm(self, order: Mapping[str, str], **headers: str) -> TestResponse:
-        """What the page sends when the operator confirms a change."""
+        """The request that the page sends when the operator confirms a change."""
         callbacks: Any = self.get("/_dash-dependencies").json
         (one,) = [c for c in callbacks if {"id": "yes", "property": "n_clicks"} in c["inputs"]]
         names = [part.rpartition(".") for part in one["output"].strip(".").split("...")]
@@ -117,7 +121,7 @@ RUN = {"do": "run", "of": "acme", "start": "", "end": ""}
 PAUSE = {"do": "pause", "of": "acme", "start": "", "end": ""}
 
 
-def test_the_page_itself_can_start_a_run_and_pause_a_provider() -> None:
+def test_the_page_can_start_a_run_and_pause_a_provider() -> None:
     stack = Stack()
     visitor = Visitor(stack)
 
@@ -143,7 +147,7 @@ def test_the_page_itself_can_start_a_run_and_pause_a_provider() -> None:
     ],
     ids=str,
 )
-def test_a_change_of_another_origin_or_host_or_without_token_or_key_is_refused_and_changes_nothing(
+def test_a_request_from_another_origin_or_host_or_without_token_or_key_changes_nothing(
     headers: dict[str, str],
 ) -> None:
     stack = Stack()
@@ -152,7 +156,7 @@ def test_a_change_of_another_origin_or_host_or_without_token_or_key_is_refused_a
     answers = [visitor.confirm(RUN, **headers), visitor.confirm(PAUSE, **headers)]
 
     assert {answer.status_code for answer in answers} == {403}
-    assert all(answer.text.startswith("refused: ") for answer in answers)
+    assert all(answer.text.startswith("rejected: ") for answer in answers)
     assert (stack.states.started, stack.changes) == ([], [])
 
 
@@ -164,14 +168,14 @@ def test_a_change_of_another_origin_or_host_or_without_token_or_key_is_refused_a
     ],
     ids=str,
 )
-def test_nobody_else_may_even_look(headers: dict[str, str]) -> None:
+def test_a_request_from_another_origin_or_host_gets_no_page(headers: dict[str, str]) -> None:
     visitor = Visitor(Stack())
 
     assert visitor.get(**headers).status_code == 403
     assert visitor.get().status_code == 200
 
 
-def test_without_the_printed_key_nothing_is_shown_and_a_wrong_key_is_none() -> None:
+def test_without_the_printed_key_or_with_a_wrong_key_nothing_is_shown() -> None:
     visitor = Visitor(Stack())
     paths = ("/", "/?key=wrong", "/_dash-layout", "/assets/console.js")
 
@@ -180,7 +184,7 @@ def test_without_the_printed_key_nothing_is_shown_and_a_wrong_key_is_none() -> N
     assert {answer.status_code for answer in asked} == {403}
 
 
-def test_the_key_leaves_the_address_at_once_and_scripts_cannot_read_it() -> None:
+def test_the_key_is_moved_to_a_cookie_that_scripts_cannot_read() -> None:
     admitted = Visitor(Stack()).admitted
 
     assert (admitted.status_code, admitted.headers["Location"]) == (302, "/")
@@ -188,7 +192,7 @@ def test_the_key_leaves_the_address_at_once_and_scripts_cannot_read_it() -> None
     assert "HttpOnly" in cookie
 
 
-def test_the_browser_is_told_to_run_no_other_script_and_to_ask_nobody_else() -> None:
+def test_the_browser_runs_no_other_script_and_sends_no_request_elsewhere() -> None:
     policy = Visitor(Stack()).get().headers["Content-Security-Policy"]
 
     assert "default-src 'self'" in policy
@@ -203,7 +207,7 @@ def test_the_browser_is_told_to_run_no_other_script_and_to_ask_nobody_else() -> 
     [(Stack(), True), (Stack(States("AccessDeniedException")), False)],
     ids=["--read-only", "credentials that may not start executions"],
 )
-def test_a_read_only_console_changes_nothing_whatever_is_sent(stack: Stack, read_only: bool) -> None:
+def test_a_read_only_console_changes_nothing(stack: Stack, read_only: bool) -> None:
     visitor = Visitor(stack, read_only=read_only)
 
     answers = [visitor.confirm(RUN), visitor.confirm(PAUSE)]
@@ -225,7 +229,7 @@ def test_a_read_only_console_changes_nothing_whatever_is_sent(stack: Stack, read
     ],
     ids=lambda order: ascii(sorted(order.values())),
 )
-def test_an_order_that_makes_no_sense_is_said_plainly_and_changes_nothing(order: dict[str, str]) -> None:
+def test_an_invalid_order_is_reported_and_changes_nothing(order: dict[str, str]) -> None:
     stack = Stack()
 
     answer = Visitor(stack).confirm(order)
@@ -238,18 +242,15 @@ def test_an_order_that_makes_no_sense_is_said_plainly_and_changes_nothing(order:
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (NoCredentialsError(), "there are no AWS credentials"),
-        (EndpointConnectionError(endpoint_url="https://x"), "nothing answers"),
+        (NoCredentialsError(), "no AWS credentials found"),
+        (EndpointConnectionError(endpoint_url="https://x"), "cannot connect"),
         (ClientError({"Error": {"Code": "ExpiredToken", "Message": ""}}, "GetItem"), "sign in again"),
         (ClientError({"Error": {"Code": "InternalError", "Message": HOSTILE}}, "GetItem"), "InternalError"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_no_credentials_and_services_that_are_down_are_said_plainly(
-    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_credentials_and_unavailable_services_are_reported(error: Exception, told: str) -> None:
     stack = Stack(down=error)
-    monkeypatch.setattr(Deployment, "find", lambda where: stack)  # looked for anew after a failure
     visitor = Visitor(stack)
 
     visitor.console.watch.look()
@@ -261,32 +262,36 @@ def test_no_credentials_and_services_that_are_down_are_said_plainly(
     assert stack.changes == []
 
 
-def test_a_row_has_nothing_of_a_name_group_or_error_that_a_page_could_not_show() -> None:
-    made = watch().row(Standing(HOSTILE, Condition.INVALID, group=HOSTILE, why=HOSTILE), None)
+def test_a_name_group_or_error_with_control_characters_is_escaped_in_its_row() -> None:
+    health = Health(HOSTILE, Condition.INVALID, Decision.INVALID, group=HOSTILE, why=HOSTILE)
+
+    made = watch().row(health, None)
 
     assert made["provider"] == made["group"] == made["why"]
     assert made["why"].isprintable()
-    assert "<script>" in made["why"], "text stays text: React puts it into the page as such"
+    assert "<script>" in made["why"], "React escapes text"
     assert "href" not in made
 
 
-def test_the_overview_names_the_object_of_an_error_and_not_the_whole_way_to_it() -> None:
+def test_the_overview_shows_the_object_of_an_error_without_its_path() -> None:
     why = "RecordError: s3://bucket/change_log/provider=a/2026/11/x.gz, line 2: not JSON"
 
-    assert watch().row(Standing("a", Condition.FAILING, why=why), None)["why"] == "RecordError: x.gz, line 2: not JSON"
+    health = Health("a", Condition.FAILING, Decision.DUE, why=why)
+
+    assert watch().row(health, None)["why"] == "RecordError: x.gz, line 2: not JSON"
 
 
-def standing(name: str, condition: Condition, due: datetime | None = None) -> Standing:
-    return Standing(name, condition, next_due=due)
+def health(name: str, condition: Condition, due: datetime | None = None) -> Health:
+    return Health(name, condition, Decision.DUE, next_due=due)
 
 
-def test_the_worst_come_first_and_of_those_who_waits_longest() -> None:
+def test_the_worst_condition_is_first_and_then_the_provider_that_waits_longest() -> None:
     now = datetime(2026, 11, 25, tzinfo=UTC)
     found = [
-        standing("idle", Condition.IDLE, now - timedelta(days=9)),
-        standing("late", Condition.LATE, now - timedelta(hours=1)),
-        standing("later", Condition.LATE, now - timedelta(hours=2)),
-        standing("stuck", Condition.STUCK),
+        health("idle", Condition.IDLE, now - timedelta(days=9)),
+        health("late", Condition.LATE, now - timedelta(hours=1)),
+        health("later", Condition.LATE, now - timedelta(hours=2)),
+        health("stuck", Condition.STUCK),
     ]
 
     assert sorted((watch().row(s, None) for s in found), key=lambda r: r["order"]) == [
@@ -298,7 +303,7 @@ def rows(**named: int) -> dict[str, dict[str, Any]]:
     return {name: {"id": name, "failures": count, "dollars": None} for name, count in named.items()}
 
 
-def test_a_page_is_sent_everything_once_and_then_only_what_is_new_to_it() -> None:
+def test_a_page_gets_all_rows_once_and_then_only_changes() -> None:
     kept = watch().Rows()
     kept.put(rows(a=1, b=1))
     version, everything, _ = kept.since(None)
@@ -311,7 +316,7 @@ def test_a_page_is_sent_everything_once_and_then_only_what_is_new_to_it() -> Non
     assert kept.since(newest) == (newest, None, None)
 
 
-def test_a_page_that_shows_a_provider_that_is_gone_gets_the_whole_list() -> None:
+def test_after_a_provider_was_removed_a_page_gets_all_rows() -> None:
     kept = watch().Rows()
     kept.put(rows(a=1, b=1))
     version, *_ = kept.since(None)
@@ -323,14 +328,14 @@ def test_a_page_that_shows_a_provider_that_is_gone_gets_the_whole_list() -> None
     assert kept.since(newest)[1:] == (None, {"add": [rows(b=1)["b"]], "update": []})
 
 
-def test_a_page_of_an_older_console_gets_the_whole_list() -> None:
+def test_a_page_of_an_older_console_gets_all_rows() -> None:
     kept = watch().Rows()
     kept.put(rows(a=1))
 
     assert kept.since(12345)[1] == list(rows(a=1).values())
 
 
-def test_what_a_provider_costs_is_measured_again_only_after_something_else_has_changed() -> None:
+def test_the_cost_of_a_provider_is_measured_again_only_after_another_change() -> None:
     kept = watch().Rows()
 
     assert kept.put(rows(a=1)) == {"a"}

@@ -1,4 +1,4 @@
-"""Costs are measured, and forecast from the time they cover."""
+"""The measured cost of runs, and its forecast."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_forecast_covers_only_the_time_since_the_first_run() -> None:
 
 
 @pytest.mark.parametrize("age", [timedelta(minutes=1), timedelta(days=FORECAST_DAYS) - timedelta(minutes=1)])
-def test_from_too_few_days_nothing_is_forecast(age: timedelta) -> None:
+def test_there_is_no_forecast_from_too_few_days(age: timedelta) -> None:
     one = Spent("a", 1, 0, 0, engines=1.0, messages=0, orchestration=0, first_run=NOW - age)
 
     found = spending([one], NOW - timedelta(days=7), NOW, {})
@@ -69,13 +69,13 @@ def test_from_too_few_days_nothing_is_forecast(age: timedelta) -> None:
     assert (found.dollars, found.dollars_a_month, found.dollars_a_year) == (1.0, None, None)
 
 
-def test_without_runs_nothing_is_spent_and_nothing_forecast() -> None:
+def test_without_runs_the_cost_is_zero_and_there_is_no_forecast() -> None:
     found = spending([], NOW - timedelta(days=7), NOW, {"idle": timedelta(hours=1)})
 
     assert (found.dollars, found.measured_days, found.dollars_a_year, found.article_dollars) == (0, 0, None, 0)
 
 
-def test_the_article_s_design_pays_a_glue_run_each_time_a_provider_is_due_also_an_idle_one() -> None:
+def test_the_article_s_design_costs_a_glue_run_each_time_that_a_provider_is_due_even_an_idle_one() -> None:
     one = Spent("a", 3, 0, 10, engines=0.001, messages=0, orchestration=0, first_run=NOW - timedelta(days=1))
 
     found = spending([one], NOW - timedelta(days=7), NOW, {"a": timedelta(hours=1), "idle": timedelta(hours=2)})
@@ -85,19 +85,19 @@ def test_the_article_s_design_pays_a_glue_run_each_time_a_provider_is_due_also_a
     assert found.article_dollars > 100 * found.dollars
 
 
-def test_the_article_s_design_starts_nobody_more_often_than_its_tick() -> None:
+def test_the_article_s_design_starts_no_provider_more_often_than_once_per_tick() -> None:
     day = timedelta(days=1)
 
     assert article_dollars({"a": timedelta(minutes=1)}, {}, day) == article_dollars({"a": TICK}, {}, day)
 
 
-def test_a_paused_or_unusable_entry_is_not_on_the_article_s_bill() -> None:
+def test_a_paused_or_invalid_entry_costs_nothing_in_the_article_s_design() -> None:
     entries = {"a": {"frequency": 60}, "paused": {"frequency": 60, "paused": True}, "wrong": {"frequency": "often"}}
 
     assert periods(entries, NOW) == {"a": timedelta(hours=1)}
 
 
-def test_the_dearest_come_first() -> None:
+def test_the_most_expensive_provider_is_first() -> None:
     cheap, dear = (Spent(name, 1, 0, 0, amount, 0, 0) for name, amount in (("a", 0.1), ("b", 0.2)))
 
     assert [one.provider for one in spending([cheap, dear], NOW, NOW, {}).providers] == ["b", "a"]

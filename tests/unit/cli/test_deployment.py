@@ -1,4 +1,4 @@
-"""Which stack a command works with."""
+"""Which stack a command uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from cli.command import CLOUD_FILE_VARIABLE, Operator, _shared
+from cli.command import CLOUD_FILE_VARIABLE, Operator, connection
 from cli.deployment import OURS, Deployment, Where
 from cli.errors import AccessError, UsageError
 
@@ -24,7 +24,7 @@ def cloudformation() -> Iterator[Any]:
 
 
 def make(cloudformation: Any, name: str, *outputs: str) -> None:
-    """A stack with some outputs, each of which has the stack's name as its value."""
+    """A stack with some outputs, whose value is the stack's name."""
     template = {
         "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
         "Outputs": {output: {"Value": name} for output in outputs},
@@ -33,11 +33,11 @@ def make(cloudformation: Any, name: str, *outputs: str) -> None:
 
 
 def found(stack: str | None) -> str:
-    """The name of the stack that is found."""
+    """The name of the stack that a command uses."""
     return Deployment.find(Where(stack, "us-east-1")).output("StateMachineArn")
 
 
-def test_the_only_stack_of_this_project_is_found_whatever_its_name(cloudformation: Any) -> None:
+def test_the_only_stack_of_this_project_is_found_by_its_outputs(cloudformation: Any) -> None:
     make(cloudformation, "another", "StateMachineArn")
     make(cloudformation, "my-fanout", *OURS)
     make(cloudformation, "bare")
@@ -45,7 +45,7 @@ def test_the_only_stack_of_this_project_is_found_whatever_its_name(cloudformatio
     assert found(None) == "my-fanout"
 
 
-def test_of_several_the_operator_says_which(cloudformation: Any) -> None:
+def test_with_several_stacks_the_operator_has_to_choose_one(cloudformation: Any) -> None:
     make(cloudformation, "glue-fanout-dev", *OURS)
     make(cloudformation, "glue-fanout-prod", *OURS)
 
@@ -54,42 +54,42 @@ def test_of_several_the_operator_says_which(cloudformation: Any) -> None:
     assert found("glue-fanout-prod") == "glue-fanout-prod"
 
 
-def test_where_there_is_none_the_operator_is_told_what_to_do(cloudformation: Any) -> None:
+def test_without_a_stack_the_error_says_what_to_do(cloudformation: Any) -> None:
     make(cloudformation, "another", "StateMachineArn")
 
-    with pytest.raises(UsageError, match=r"no stack of glue-fanout in us-east-1.*make deploy.*make up"):
+    with pytest.raises(UsageError, match=r"no glue-fanout stack found in us-east-1.*make deploy.*make up"):
         found(None)
-    with pytest.raises(UsageError, match="no stack nope in us-east-1"):
+    with pytest.raises(UsageError, match="no stack nope found in us-east-1"):
         found("nope")
 
 
 @pytest.fixture
 def cloud_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a laptop cloud says that it is up; it is not."""
+    """The file that a running laptop cloud writes; it does not exist."""
     path = tmp_path / "cloud.json"
     monkeypatch.setenv(CLOUD_FILE_VARIABLE, str(path))
     return path
 
 
-def test_a_laptop_cloud_that_is_up_is_found_and_named(cloud_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_running_laptop_cloud_is_found_and_named(cloud_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cloud_file.write_text("{}")
 
-    assert _shared().where == Where(None, cloud_file=cloud_file)
+    assert connection().where == Where(None, cloud_file=cloud_file)
     assert "laptop cloud" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("named", [{"stack": "s"}, {"region": "eu-west-1"}, {"profile": "p"}])
-def test_who_names_a_stack_a_region_or_a_profile_means_aws(cloud_file: Path, named: dict[str, str]) -> None:
+def test_with_a_stack_a_region_or_a_profile_the_command_uses_aws(cloud_file: Path, named: dict[str, str]) -> None:
     cloud_file.write_text("{}")
 
-    assert _shared(**named).where.cloud_file is None
+    assert connection(**named).where.cloud_file is None
 
 
-def test_without_a_laptop_cloud_aws_is_meant_and_who_asks_for_one_is_told(
+def test_without_a_laptop_cloud_the_command_uses_aws_and_local_fails(
     cloud_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _shared().where.cloud_file is None
-    asked: Operator = _shared(local=True)
+    assert connection().where.cloud_file is None
+    asked: Operator = connection(local=True)
     assert asked.where.cloud_file == cloud_file
     with pytest.raises(AccessError, match="make up"):
         _ = asked.stack

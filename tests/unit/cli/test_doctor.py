@@ -1,4 +1,4 @@
-"""What `fanout doctor` says about object events: whether the bucket tells of new objects, and how to have it do so."""
+"""`fanout doctor` and object events: whether the bucket sends an event for each new object, and how to set that up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from cli.commands.doctor import CHECKS, CheckFailedError, Verdict
+from cli.commands.doctor import CHECKS, CheckFailedError, Outcome
 from cli.deployment import Deployment
 from fanout.settings import ClaimSettings, DispatchSettings
 
@@ -34,7 +34,7 @@ class Bucket:
 
 
 class Stack(Deployment):
-    """A stack with a change log in a bucket of the user's."""
+    """A stack with a change log in another bucket."""
 
     def __init__(self, discovery: str, *queues: dict[str, Any], mode: str = "manifest", own: str = "stacks") -> None:
         super().__init__(boto3.session.Session(region_name="us-east-1"), "stack", None)
@@ -49,7 +49,7 @@ def check(stack: Stack) -> str:
 
 
 def command(text: str) -> dict[str, Any]:
-    """The notifications that the one command in a text sets; it must be one for a shell."""
+    """The notifications that the shell command in a text sets."""
     words = shlex.split(text.split("`")[1])
     assert words[:5] == ["aws", "s3api", "put-bucket-notification-configuration", "--bucket", "theirs"]
     assert words[5] == "--notification-configuration"
@@ -58,12 +58,12 @@ def command(text: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("notification", [LEADS, {key: LEADS[key] for key in ("QueueArn", "Events")}])
-def test_a_bucket_that_tells_of_every_new_object_is_well(notification: dict[str, Any]) -> None:
+def test_a_bucket_that_sends_an_event_for_every_new_object_is_ok(notification: dict[str, Any]) -> None:
     assert check(Stack("events", notification)) == "s3://theirs/log/ sends an event for each new object to the queue"
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_notifications_that_list_every_way_to_create_an_object_are_well(split: bool) -> None:
+def test_notifications_that_list_every_event_of_new_objects_are_ok(split: bool) -> None:
     ways = ["Put", "Post", "Copy", "CompleteMultipartUpload"]
     listed = [[f"s3:ObjectCreated:{way}"] for way in ways] if split else [[f"s3:ObjectCreated:{way}" for way in ways]]
 
@@ -73,14 +73,14 @@ def test_notifications_that_list_every_way_to_create_an_object_are_well(split: b
 
 
 @pytest.mark.parametrize("others", [[], [{**LEADS, "QueueArn": QUEUE + "-other"}]])
-def test_a_bucket_that_tells_nothing_fails_with_the_command_that_mends_it(others: list[dict[str, Any]]) -> None:
+def test_a_bucket_that_sends_no_events_fails_with_the_command_that_corrects_it(others: list[dict[str, Any]]) -> None:
     with pytest.raises(CheckFailedError, match=r"sends no events of new objects.*up to 90 minutes") as caught:
         check(Stack("events", *others))
 
-    assert caught.value.verdict is Verdict.FAIL
+    assert caught.value.outcome is Outcome.FAIL
     assert "replaces the bucket's other notifications" in caught.value.advice
-    (mended,) = command(caught.value.advice)["QueueConfigurations"]
-    assert check(Stack("events", mended))
+    (corrected,) = command(caught.value.advice)["QueueConfigurations"]
+    assert check(Stack("events", corrected))
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_a_bucket_that_tells_nothing_fails_with_the_command_that_mends_it(others
         {"Filter": {"Key": {"FilterRules": [RULE, {"Name": "Suffix", "Value": ".gz"}]}}},
     ],
 )
-def test_a_bucket_that_tells_of_some_new_objects_only_is_warned_of(part: dict[str, Any]) -> None:
+def test_a_bucket_that_sends_events_of_only_some_new_objects_gives_a_warning(part: dict[str, Any]) -> None:
     with pytest.raises(CheckFailedError, match="sends only some events of new objects") as caught:
         check(Stack("events", {**LEADS, **part}))
 
-    assert caught.value.verdict is Verdict.WARN
+    assert caught.value.outcome is Outcome.WARN
 
 
-def test_polling_says_that_every_due_provider_is_started_and_how_to_switch() -> None:
+def test_with_polling_every_due_provider_is_started_and_the_check_says_how_to_switch() -> None:
     said = check(Stack("poll"))
 
     assert "every due provider is started" in said
@@ -109,11 +109,11 @@ def test_polling_says_that_every_due_provider_is_started_and_how_to_switch() -> 
     ]
 
 
-def test_polling_the_stack_s_own_bucket_needs_only_the_setting() -> None:
+def test_with_the_stack_s_own_bucket_only_the_setting_has_to_change() -> None:
     said = check(Stack("poll", own="theirs"))
 
     assert said.endswith("to start only providers with new objects, deploy with Discovery=events")
 
 
-def test_polling_with_glue_s_bookmarks_cannot_be_switched() -> None:
-    assert check(Stack("poll", mode="glue")).endswith("BookmarkMode=glue allows no other")
+def test_with_glue_s_bookmarks_polling_is_required() -> None:
+    assert check(Stack("poll", mode="glue")).endswith("BookmarkMode=glue requires it")

@@ -1,4 +1,4 @@
-"""Help as a file or another program gets it."""
+"""Help in a file or a pipe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FANOUT = "import runpy; runpy.run_module('cli', run_name='__main__')"
 
 @pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
-    """Processes that have imported the command line, and have not yet asked where they write to."""
+    """Processes that have imported the command line, but have not yet checked whether they have a terminal."""
     with Forks(["cli.main"], ROOT) as made:
         yield made
 
@@ -26,7 +26,7 @@ def fanout(forks: Forks, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["providers", "--help"], ["providers", "add", "--help"], ["no-such"]])
-def test_what_no_terminal_shows_has_neither_boxes_nor_colours(forks: Forks, words: list[str]) -> None:
+def test_without_a_terminal_help_has_no_boxes_and_no_colors(forks: Forks, words: list[str]) -> None:
     done = fanout(forks, *words)
 
     said = done.stdout + done.stderr
@@ -36,7 +36,7 @@ def test_what_no_terminal_shows_has_neither_boxes_nor_colours(forks: Forks, word
     assert "\x1b" not in said
 
 
-def test_no_command_s_summary_is_cut(forks: Forks) -> None:
+def test_no_command_s_summary_is_truncated(forks: Forks) -> None:
     commands = fanout(forks, "--help").stdout.partition("Commands:")[2]
 
     assert "providers" in commands

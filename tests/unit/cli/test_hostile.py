@@ -1,4 +1,4 @@
-"""What a hostile config API, ledger or log can do to whoever looks at it: nothing, and it hides nobody else."""
+"""Hostile text in the config API, ledger or logs cannot control the terminal, and hides no other provider."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from cli.commands.trace import Trace, _show
 from cli.deployment import Where
 from cli.output import page
 from fanout.ledger import ProviderState
-from fanout.providers import Unusable
+from fanout.providers import InvalidEntry
+from fanout.run_state import RunState
 
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\r\n\x9b31m\u202e\ud800\x7f"
 ENTRIES: dict[str, object] = {
@@ -29,24 +30,21 @@ ENTRIES: dict[str, object] = {
     "wrong": {"frequency": "often"},
     "list": [1],
     "null": None,
-    "twice": Unusable("a field appears more than once in the entry"),
+    "twice": InvalidEntry("a field appears more than once in the entry"),
     "zeta": {"frequency": 60},
 }
 
 
 @dataclass
 class Stack:
-    """A stack whose config API answers whatever it likes."""
+    """A stack whose config API has hostile entries."""
 
     listed: Mapping[str, object] = field(default_factory=lambda: ENTRIES)
 
-    def client(self, service: str) -> Any:
-        none = {"executions": [], "stateMachines": []}
-        pages = SimpleNamespace(paginate=lambda **given: [none])
-        return SimpleNamespace(get_paginator=lambda name: pages, list_executions=lambda **given: none)
+    executions: Any = None
 
-    def output(self, name: str) -> str:
-        return name
+    def failed_executions(self) -> tuple[Any, ...]:
+        return ()
 
     @property
     def config_api(self) -> Any:
@@ -67,19 +65,17 @@ class Stack:
 
 
 def operator(json_wanted: bool) -> Operator:
-    op = Operator(Where(None), json_wanted)
-    vars(op)["stack"] = Stack()
-    return op
+    return Operator(Where(None), json_wanted, connect=lambda where: Stack())  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize("command", [list_providers, status, failed], ids=lambda command: command.__name__)
 @pytest.mark.parametrize("as_json", [False, True])
-def test_nothing_raw_reaches_the_terminal_and_every_entry_is_there(
+def test_control_characters_are_escaped_and_every_entry_is_shown(
     command: Callable[..., Any], as_json: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = {"every": True} if command is status else {}
 
-    command(operator(as_json), **options)
+    command(SimpleNamespace(obj=operator(as_json)), **options)
 
     said = capsys.readouterr().out
     assert said.replace("\n", "").isprintable()
@@ -90,13 +86,13 @@ def test_nothing_raw_reaches_the_terminal_and_every_entry_is_there(
         json.loads(said)
 
 
-def test_a_run_is_shown_whatever_its_input_claim_and_log_hold(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_with_hostile_input_claim_and_log_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     from cli.commands.trace import ExecutionPart
     from tests.unit.cli.test_page import NOW
 
     part = ExecutionPart(f"arn{ESCAPES}", "FAILED", NOW, None, f"null{ESCAPES}", (), f"boom{ESCAPES}")
     log = (json.dumps({"message": f"line one{ESCAPES}line two"}), f"plain{ESCAPES}")
-    _show(Trace("run", None, part, {"decision": ESCAPES}, None, None, None, None, None, log), page())
+    _show(Trace("run", RunState.FAILED, None, part, {"decision": ESCAPES}, None, None, None, None, None, log), page())
 
     said = capsys.readouterr().out
     assert said.replace("\n", "").isprintable()
@@ -104,7 +100,7 @@ def test_a_run_is_shown_whatever_its_input_claim_and_log_hold(capsys: pytest.Cap
         assert words in said
 
 
-def test_an_error_is_said_without_what_would_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_note_is_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     operator(False).note(f"note{ESCAPES}")
 
     said = capsys.readouterr().err

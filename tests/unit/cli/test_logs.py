@@ -1,4 +1,4 @@
-"""Where a run's log lines are found on AWS."""
+"""The log lines of runs and ticks on AWS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cli.logs import MARGIN, of_function, of_job_run, short, ticks
 
 FUNCTIONS, JOBS = "/aws/lambda/glue-fanout-dev", "/aws-glue/glue-fanout-dev/output"
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-"""An hour ago: CloudWatch Logs takes nothing that is older than two weeks."""
+"""An hour ago: CloudWatch Logs rejects lines that are older than two weeks."""
 
 
 class Group:
@@ -43,7 +43,7 @@ def logs() -> Iterator[Any]:
 
 
 class Stack:
-    """A stack whose functions and job write where the template says."""
+    """A stack with the log groups of the template."""
 
     def __init__(self, logs: Any) -> None:
         glue = boto3.client("glue", region_name="us-east-1")
@@ -68,14 +68,12 @@ def stack(logs: Any) -> Any:
     return Stack(logs)
 
 
-def test_of_the_group_that_all_functions_share_a_run_gets_its_function_s_lines_that_name_it(
-    logs: Any, stack: Any
-) -> None:
+def test_a_run_gets_the_lines_of_its_function_that_contain_its_id(logs: Any, stack: Any) -> None:
     group = Group(logs, FUNCTIONS)
     group.write("2026/11/22/lambda_run[$LATEST]aaaa", "run-1 began", "run-2 began", "run-1 sent 3")
     group.write("2026/11/22/lambda_run[7]bbbb", "run-1 is tried again", at=BEGAN + timedelta(minutes=1))
     group.write("2026/11/22/claim[$LATEST]cccc", "run-1 is claimed")
-    group.write("2026/11/22/not_lambda_run[$LATEST]dddd", "run-1 is no business of this function")
+    group.write("2026/11/22/not_lambda_run[$LATEST]dddd", "run-1 in another function")
     group.write("2026/11/22/lambda_run[$LATEST]eeee", "run-1, long after", at=BEGAN + MARGIN + timedelta(seconds=1))
 
     assert of_function(stack, "lambda_run", "run-1", BEGAN, 10) == [
@@ -86,7 +84,7 @@ def test_of_the_group_that_all_functions_share_a_run_gets_its_function_s_lines_t
     assert of_function(stack, "lambda_run", "run-1", BEGAN, 1) == ["run-1 is tried again"]
 
 
-def test_of_a_job_run_the_last_lines_of_driver_and_executors_are_found_below_output(logs: Any, stack: Any) -> None:
+def test_a_job_run_gets_the_last_lines_of_its_driver_and_executors(logs: Any, stack: Any) -> None:
     group = Group(logs, JOBS)
     group.write("jr_1-driver", "driver starts", at=BEGAN)
     group.write("jr_1-executor1", "executor sends", "executor fails", at=BEGAN + timedelta(seconds=5))
@@ -97,7 +95,7 @@ def test_of_a_job_run_the_last_lines_of_driver_and_executors_are_found_below_out
     assert of_job_run(stack, "jr_3", 10) == []
 
 
-def test_before_the_first_job_run_has_written_there_is_no_line(stack: Any) -> None:
+def test_before_the_first_job_run_there_are_no_lines(stack: Any) -> None:
     assert of_job_run(stack, "jr_1", 10) == []
 
 
@@ -115,7 +113,7 @@ def test_a_structured_line_is_shown_as_time_level_message_and_reason(line: str, 
     assert short(line) == shown
 
 
-def test_the_ticks_are_the_dispatcher_s_reports_of_yesterday_and_today_newest_first(logs: Any) -> None:
+def test_the_ticks_are_the_dispatcher_s_reports_of_yesterday_and_today_the_newest_first(logs: Any) -> None:
     group, midnight = Group(logs, FUNCTIONS), datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     before, after = midnight - timedelta(minutes=20), midnight + timedelta(seconds=1)
 
@@ -131,7 +129,7 @@ def test_the_ticks_are_the_dispatcher_s_reports_of_yesterday_and_today_newest_fi
     assert [report["scheduled_at"] for report in found] == [after.isoformat(), before.isoformat()]
 
 
-def test_before_the_first_tick_there_is_none(logs: Any) -> None:
+def test_before_the_first_tick_there_are_no_reports(logs: Any) -> None:
     Group(logs, FUNCTIONS)
 
     assert ticks(Stack(logs), BEGAN, datetime.now(UTC)) == []

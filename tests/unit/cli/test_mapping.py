@@ -1,10 +1,11 @@
-"""`fanout mapping`: what becomes of a sample, and mappings in the bucket."""
+"""`fanout mapping`: checks of samples, and mappings in the data bucket."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -35,21 +36,21 @@ class Stack:
 
 
 @pytest.fixture
-def op() -> Iterator[Operator]:
+def ctx() -> Iterator[Any]:
     from moto import mock_aws
 
     with mock_aws():
-        operator = Operator(Where(None), json=True)
-        operator.__dict__["stack"] = Stack()
-        yield operator
+        stack = Stack()
+        operator = Operator(Where(None), json=True, connect=lambda where: stack)  # type: ignore[arg-type,return-value]
+        yield SimpleNamespace(obj=operator)
 
 
 def answer(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_sample_is_shown_as_it_would_come_out(op: Operator, capsys: pytest.CaptureFixture[str]) -> None:
-    assert mapping.check(op, ORDERS / "semicolons.yaml", ORDERS / "semicolons.csv", rows=1) == Exit.OK
+def test_a_check_shows_the_rows_that_the_job_would_write(ctx: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert mapping.check(ctx, ORDERS / "semicolons.yaml", ORDERS / "semicolons.csv", rows=1) == Exit.OK
 
     report = answer(capsys)
     assert (report["rows"], report["bad"], len(report["shown"])) == (3, 0, 1)
@@ -57,8 +58,8 @@ def test_a_sample_is_shown_as_it_would_come_out(op: Operator, capsys: pytest.Cap
     assert report["shown"][0]["ordered_at"] == "2025-12-31T22:30:00Z"
 
 
-def test_every_row_that_would_fail_is_named_and_the_status_says_so(
-    op: Operator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_a_check_names_every_invalid_row_and_exits_with_status_1(
+    ctx: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     rules = tmp_path / "shop.yaml"
     rules.write_text(
@@ -68,7 +69,7 @@ def test_every_row_that_would_fail_is_named_and_the_status_says_so(
     sample = tmp_path / "sample.csv"
     sample.write_bytes(BAD_FIRST_ROW)
 
-    assert mapping.check(op, rules, sample) == Exit.UNHEALTHY
+    assert mapping.check(ctx, rules, sample) == Exit.UNHEALTHY
 
     report = answer(capsys)
     assert (report["rows"], report["bad"]) == (1, 1)
@@ -77,49 +78,49 @@ def test_every_row_that_would_fail_is_named_and_the_status_says_so(
     assert "row 1" in error
 
 
-def test_a_mapping_that_is_no_good_is_refused_by_its_line_and_not_put(op: Operator, tmp_path: Path) -> None:
+def test_an_invalid_mapping_is_rejected_with_its_line_and_not_uploaded(ctx: Any, tmp_path: Path) -> None:
     rules = tmp_path / "shop.yaml"
     rules.write_text("csv:\nfields:\n  colour: c\n")
 
     with pytest.raises(UsageError, match=r"shop\.yaml, line 3.*no field of the model"):
-        mapping.put_mapping(op, "acme", rules)
-    assert mapping._stored(op, "") == []
+        mapping.put_mapping(ctx, "acme", rules)
+    assert mapping._stored(ctx.obj.stack, "") == []
 
 
-def test_what_was_put_is_listed_and_each_version_can_be_got(
-    op: Operator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_uploaded_mappings_are_listed_and_each_version_can_be_read(
+    ctx: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     versions = []
     for name in ("semicolons", "quoted"):
-        mapping.put_mapping(op, "acme", ORDERS / f"{name}.yaml")
+        mapping.put_mapping(ctx, "acme", ORDERS / f"{name}.yaml")
         versions.append(answer(capsys)["version"])
-    mapping.put_mapping(op, "acme2", ORDERS / "array.yaml")
+    mapping.put_mapping(ctx, "acme2", ORDERS / "array.yaml")
     capsys.readouterr()
 
-    mapping.list_mappings(op)
+    mapping.list_mappings(ctx)
     assert [one["provider"] for one in answer(capsys)["mappings"]] == ["acme", "acme2"]
-    mapping.get_mapping(op, "acme")
+    mapping.get_mapping(ctx, "acme")
     assert answer(capsys)["text"] == (ORDERS / "quoted.yaml").read_text()
-    mapping.get_mapping(op, "acme", versions[0])
+    mapping.get_mapping(ctx, "acme", versions[0])
     assert answer(capsys)["text"] == (ORDERS / "semicolons.yaml").read_text()
 
 
-def test_a_provider_has_one_mapping_and_not_two_of_which_the_job_reads_one(op: Operator, tmp_path: Path) -> None:
-    mapping.put_mapping(op, "acme", ORDERS / "array.yaml")
+def test_a_second_mapping_of_a_provider_in_another_format_is_rejected(ctx: Any, tmp_path: Path) -> None:
+    mapping.put_mapping(ctx, "acme", ORDERS / "array.yaml")
     other = tmp_path / "array.json"
     fields = ("order_id", "ordered_at", "quantity", "unit_price", "currency")
     other.write_text(json.dumps({"json": {}, "fields": {name: name for name in fields}}))
 
     with pytest.raises(UsageError, match=r"has mappings/acme\.yaml"):
-        mapping.put_mapping(op, "acme", other)
+        mapping.put_mapping(ctx, "acme", other)
 
 
-def test_who_has_none_is_told_how_to_get_one(op: Operator) -> None:
+def test_for_a_provider_without_a_mapping_the_error_says_how_to_upload_one(ctx: Any) -> None:
     with pytest.raises(UsageError, match="fanout mapping put acme FILE"):
-        mapping.get_mapping(op, "acme")
+        mapping.get_mapping(ctx, "acme")
 
 
 @pytest.mark.parametrize(("job", "why"), [("change_log", "has no MODEL"), ("nothing_here", "cannot be imported")])
-def test_a_job_without_a_model_has_no_mappings(op: Operator, job: str, why: str) -> None:
+def test_a_job_without_a_model_has_no_mappings(ctx: Any, job: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
-        mapping.put_mapping(op, "acme", ORDERS / "array.yaml", job)
+        mapping.put_mapping(ctx, "acme", ORDERS / "array.yaml", job)

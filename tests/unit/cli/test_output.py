@@ -1,4 +1,4 @@
-"""What the operator reads."""
+"""Values as commands print them and operators write them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from cli.command import moment
 from cli.errors import UsageError
 from cli.output import as_json, dollars, duration
-from cli.overview import Condition
+from fanout.health import Condition
 from fanout.manifests import Replay
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -49,7 +49,7 @@ def test_a_report_is_plain_json() -> None:
         (-timedelta(minutes=1), "-1m 0s"),
     ],
 )
-def test_a_duration_is_given_in_its_largest_units(span: timedelta, text: str) -> None:
+def test_a_duration_has_its_two_largest_units(span: timedelta, text: str) -> None:
     assert duration(span) == text
 
 
@@ -65,7 +65,7 @@ def test_a_duration_is_given_in_its_largest_units(span: timedelta, text: str) ->
         (1234.5, "$1,234.50"),
     ],
 )
-def test_an_amount_has_cents_and_a_small_one_two_digits_that_tell_it_from_nothing(amount: float, text: str) -> None:
+def test_an_amount_has_cents_and_a_small_one_has_two_significant_digits(amount: float, text: str) -> None:
     assert dollars(amount) == text
 
 
@@ -85,6 +85,6 @@ def test_times_as_operators_write_them(text: str, meant: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-11-22T07:30:00", "5 m", ""])
-def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
+def test_an_invalid_time_is_rejected_with_examples(text: str) -> None:
     with pytest.raises(UsageError, match="2026-11-22T07:30:00Z"):
         moment(text, NOW)

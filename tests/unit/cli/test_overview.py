@@ -1,4 +1,4 @@
-"""How a provider stands, from its entry and its ledger item."""
+"""The overview of all providers, and what it reads for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.overview import Condition, Overview, survey
+from cli.overview import Overview, is_run_of, survey
+from fanout.health import Condition, FailedExecution
 from fanout.ledger import ProviderState
 from fanout.pending import Pending
 from fanout.runs import Lease, Report, RunRecord
@@ -26,7 +27,7 @@ class Entries:
         return self.listed
 
     def report(self, provider: str, report: Report) -> None:
-        raise AssertionError("looking changes nothing")
+        raise AssertionError("an overview must not change anything")
 
 
 @dataclass
@@ -88,12 +89,12 @@ def look(one: object, state: ProviderState | None = None, status: str | None = "
         (entry(2 * HOUR, "failed"), ProviderState(provider="a", failures=2), None, Condition.FAILING),
     ],
 )
-def test_how_a_provider_stands(
+def test_the_condition_of_a_provider(
     one: object, state: ProviderState | None, status: str | None, condition: Condition
 ) -> None:
     overview = look(one, state, status)
 
-    assert [standing.condition for standing in overview.standings] == [condition]
+    assert [health.condition for health in overview.health] == [condition]
     assert overview.counts == {condition.value: 1}
     assert overview.healthy is (condition in (Condition.WAITING, Condition.DUE, Condition.PAUSED, Condition.RUNNING))
 
@@ -109,30 +110,30 @@ def test_how_a_provider_stands(
         (None, {}, Condition.DUE, None),
     ],
 )
-def test_with_events_late_is_who_has_pending_objects_or_a_sweep_and_waits(
+def test_with_events_a_provider_is_late_only_for_pending_objects_or_a_full_check(
     ago: timedelta | None, pending: dict[str, Pending], condition: Condition, late: float | None
 ) -> None:
     entries, items = Entries({"a": entry(ago)}), Items()
 
     overview = survey(entries, items, Statuses(), NOW, timedelta(minutes=30), pending, timedelta(days=1))
 
-    (standing,) = overview.standings
-    assert standing.condition is condition
+    (health,) = overview.health
+    assert health.condition is condition
     assert items.read == ([] if condition in (Condition.IDLE, Condition.WAITING) else ["a"])
     if late is not True:
-        assert standing.late_by == (late and timedelta(minutes=late))
+        assert health.late_by == (late and timedelta(minutes=late))
 
 
-def test_a_failing_provider_says_why_and_since_when() -> None:
+def test_a_failing_provider_has_its_error_and_since_when_it_fails() -> None:
     record = RunRecord(run_id="r9", status="failed", started_at=NOW, ended_at=NOW, error="RecordError: line 7")
-    (standing,) = look(entry(2 * HOUR, "failed"), ProviderState(provider="a", failures=3, last_run=record)).standings
+    state = ProviderState(provider="a", failures=3, failing_since=NOW - HOUR, last_run=record)
+    (health,) = look(entry(2 * HOUR, "failed"), state).health
 
-    assert (standing.failures, standing.run_id, standing.why) == (3, "r9", "RecordError: line 7")
-    assert standing.next_due == NOW - HOUR
-    assert standing.late_by == HOUR
+    assert (health.failures, health.run_id, health.why) == (3, "r9", "RecordError: line 7")
+    assert (health.since, health.next_due, health.late_by) == (NOW - HOUR, NOW - HOUR, HOUR)
 
 
-def test_the_ledger_is_read_only_of_those_that_their_entry_cannot_answer_for() -> None:
+def test_a_ledger_item_is_read_only_if_the_entry_does_not_show_how_the_provider_is_doing() -> None:
     listed = {
         "fine": entry(0.5 * HOUR),
         "due": entry(2 * HOUR),
@@ -147,7 +148,7 @@ def test_the_ledger_is_read_only_of_those_that_their_entry_cannot_answer_for() -
     assert items.read == ["due", "failed"]
 
 
-def test_a_lease_that_was_just_taken_is_not_checked() -> None:
+def test_the_execution_of_a_new_lease_is_not_checked() -> None:
     statuses = Statuses(None)
     items = Items({"a": ProviderState(provider="a", lease=lease(timedelta(minutes=1)))})
 
@@ -156,9 +157,50 @@ def test_a_lease_that_was_just_taken_is_not_checked() -> None:
     assert (statuses.asked, overview.counts) == (0, {"running": 1})
 
 
-def test_the_worst_come_first() -> None:
+def test_the_worst_condition_is_first() -> None:
     listed = {"a": entry(0.5 * HOUR), "b": entry(3 * HOUR), "c": {"frequency": 0}, "d": entry(9 * HOUR)}
 
     overview = survey(Entries(listed), Items(), Statuses(), NOW, HOUR)
 
-    assert [standing.provider for standing in overview.standings] == ["c", "d", "b", "a"]
+    assert [health.provider for health in overview.health] == ["c", "d", "b", "a"]
+
+
+def test_an_execution_that_failed_before_it_took_the_lease_is_found_for_a_due_provider() -> None:
+    failed = [
+        FailedExecution("a-20261122T071500Z", NOW - 0.75 * HOUR, "FAILED"),
+        FailedExecution("a-20261122T073000Z", NOW - 0.5 * HOUR, "TIMED_OUT"),
+        FailedExecution("b-20261122T073000Z", NOW - 0.5 * HOUR, "FAILED"),
+    ]
+    listed = {"a": entry(2 * HOUR), "b": entry(0.5 * HOUR), "c": entry(1.2 * HOUR)}
+
+    overview = survey(Entries(listed), Items(), Statuses(), NOW, HOUR, failed_executions=lambda: failed)
+
+    found = {health.provider: (health.condition, health.run_id) for health in overview.health}
+    assert found == {
+        "a": (Condition.FAILING, "a-20261122T073000Z"),
+        "b": (Condition.WAITING, None),
+        "c": (Condition.DUE, None),
+    }
+
+
+def test_failed_executions_are_not_listed_while_no_provider_is_due() -> None:
+    def listing() -> list[FailedExecution]:
+        raise AssertionError("nothing is due")
+
+    overview = survey(Entries({"a": entry(0.5 * HOUR)}), Items(), Statuses(), NOW, HOUR, failed_executions=listing)
+
+    assert overview.counts == {"waiting": 1}
+
+
+@pytest.mark.parametrize(
+    ("run_id", "provider", "ours"),
+    [
+        ("acme-20261122T073000Z", "acme", True),
+        ("acme-20261122T073000Z-m", "acme", True),
+        ("acme-eu-20261122T073000Z", "acme", False),
+        ("acme-20261122T073000Z", "acme-eu", False),
+        ("my-own-name", "my-own", False),
+    ],
+)
+def test_which_executions_are_of_a_provider(run_id: str, provider: str, ours: bool) -> None:
+    assert is_run_of(run_id, provider) is ours

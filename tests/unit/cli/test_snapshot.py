@@ -1,4 +1,4 @@
-"""What a table's export becomes, and that consumers end with the table's state whatever happens while it is made."""
+"""The records of a table's export, and that snapshot and stream together give consumers the state of the table."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def test_each_item_becomes_an_insert_that_the_job_reads(objects: MemoryObjects, 
     assert "is not allowed" in lines(objects, ASIDE)[0]["reason"]
 
 
-def test_a_snapshot_made_again_writes_nothing_and_one_that_died_goes_on(objects: MemoryObjects, clock: Clock) -> None:
+def test_a_repeated_snapshot_writes_nothing_and_an_interrupted_one_can_be_completed(
+    objects: MemoryObjects, clock: Clock
+) -> None:
     exported(objects, [item(1), item(2, "b"), item(3, "c")], clock())
     objects.faults.plan("objects.create", None, Fault.FAIL_BEFORE)
     with pytest.raises(Exception, match="injected"):
@@ -103,10 +105,10 @@ def test_a_snapshot_made_again_writes_nothing_and_one_that_died_goes_on(objects:
         ({"exportType": "INCREMENTAL_EXPORT"}, "full export"),
         ({"outputFormat": "ION"}, "full export"),
         ({"itemCount": 9}, "should have 9 items"),
-        ({"exportTime": "2026-11-20T00:00:00Z"}, "export anew"),
+        ({"exportTime": "2026-11-20T00:00:00Z"}, "export again"),
     ],
 )
-def test_an_export_that_would_leave_something_out_is_refused(
+def test_an_incomplete_or_old_export_is_rejected(
     objects: MemoryObjects, clock: Clock, more: dict[str, Any], reason: str
 ) -> None:
     exported(objects, [item(1)], clock(), **more)
@@ -115,14 +117,14 @@ def test_an_export_that_would_leave_something_out_is_refused(
         snapshot(objects, clock)
 
 
-def test_a_folder_without_an_export_is_refused(objects: MemoryObjects, clock: Clock) -> None:
+def test_a_folder_without_an_export_is_rejected(objects: MemoryObjects, clock: Clock) -> None:
     with pytest.raises(UsageError, match="manifest-summary"):
         snapshot(objects, clock)
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_whoever_applies_snapshot_and_stream_in_order_ends_with_the_table(seed: int) -> None:
-    """The stream begins, then the export is made while the table changes, then the producer begins to read."""
+def test_applying_snapshot_and_stream_in_order_gives_the_table(seed: int) -> None:
+    """The stream starts, the table is exported while it changes, and then the producer starts to read."""
     chance, clock = random.Random(seed), Clock(datetime(2026, 11, 22, 7, tzinfo=UTC))
     objects, stream = MemoryObjects(Faults(clock)), list[dict[str, Any]]()
     table, numbers = {n: item(n) for n in range(10)}, itertools.count(100)
@@ -165,7 +167,7 @@ def test_whoever_applies_snapshot_and_stream_in_order_ends_with_the_table(seed: 
     assert {name: new["value"] for name, new in state.items() if new} == wanted
 
 
-def test_ids_follow_from_table_time_and_keys() -> None:
+def test_ids_are_derived_from_table_time_and_keys() -> None:
     export = Export(f"{TABLE}/export/1", TABLE, datetime(2026, 11, 22, tzinfo=UTC), 1, ())
     later = Export(f"{TABLE}/export/2", TABLE, export.time + timedelta(days=1), 1, ())
 

@@ -22,7 +22,7 @@ from fanout.config_client import (
     HttpConfigApi,
 )
 from fanout.errors import ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError, SettingsError
-from fanout.providers import Unusable
+from fanout.providers import InvalidEntry
 from fanout.runs import Report
 from tests.harness.transport import Reply, session
 from tests.harness.waiting import HANG_SECONDS
@@ -520,14 +520,14 @@ def test_a_field_that_repeats_makes_its_entry_unusable_and_only_that() -> None:
         Server(Reply(body=b'{"a": {"frequency": 1, "frequency": 2}, "b": {"x": {"y": 1, "y": 2}}}')).client().entries()
     )
 
-    assert isinstance(entries["a"], Unusable)
+    assert isinstance(entries["a"], InvalidEntry)
     assert entries["b"] == {"x": {"y": 2}}
 
 
 def test_a_provider_that_repeats_is_unusable_and_only_that() -> None:
     entries = Server(Reply(body=b'{"a": 1, "b": 2, "a": 3}')).client().entries()
 
-    assert isinstance(entries["a"], Unusable)
+    assert isinstance(entries["a"], InvalidEntry)
     assert entries["b"] == 2
 
 

@@ -193,7 +193,7 @@ def test_a_tick_returns_and_logs_its_report_and_starts_the_executions(deployment
     assert report == invoked.logs[-1]["report"]
     assert report.keys() == TickReport(scheduled_at="").__dict__.keys()
     counts = {
-        name: report[name] for name in ("providers", "due", "started", "deferred", "waiting", "paused", "rejected")
+        name: report[name] for name in ("providers", "due", "started", "deferred", "waiting", "paused", "invalid")
     }
     assert counts == {
         "providers": 6,
@@ -202,11 +202,11 @@ def test_a_tick_returns_and_logs_its_report_and_starts_the_executions(deployment
         "deferred": 1,
         "waiting": 1,
         "paused": 1,
-        "rejected": 1,
+        "invalid": 1,
     }
     assert sorted(report["started_providers"]) == ["late", "new"]
     assert report["deferred_providers"] == ["third"]
-    assert report["rejected_providers"][0].startswith("bad: frequency: ")
+    assert report["invalid_providers"][0].startswith("bad: frequency: ")
     machine = deployment.environment["STATE_MACHINE_ARN"]
     executions = deployment.stepfunctions.list_executions(stateMachineArn=machine)["executions"]
     assert sorted(e["name"] for e in executions) == ["late-20261122T073000Z", "new-20261122T073000Z"]
@@ -228,12 +228,12 @@ def test_a_tick_writes_its_counts_as_embedded_metrics(deployment: Deployment) ->
         "Due": 3,
         "Started": 2,
         "AlreadyStarted": 0,
-        "AlreadyRunning": 0,
+        "Running": 0,
         "Deferred": 1,
         "BackingOff": 0,
         "Paused": 1,
         "Idle": 0,
-        "Rejected": 1,
+        "Invalid": 1,
         "FailedStarts": 0,
         "NeverSucceeded": 1,
         "Reconciled": 0,

@@ -68,7 +68,7 @@ def with_api(world: World, reply: Reply | None = None, error: Exception | None =
 
 def check_sums(report: TickReport) -> None:
     assert report.providers == (
-        report.rejected + report.paused + report.waiting + report.already_running + report.backing_off + report.due
+        report.invalid + report.paused + report.waiting + report.running + report.backing_off + report.due
     )
     assert report.due == report.started + report.already_started + report.deferred + report.failed_starts
 
@@ -185,7 +185,7 @@ def test_a_provider_with_a_live_run_is_not_started_by_the_next_tick() -> None:
 
     report = world.tick()
 
-    assert (report.already_running, report.started, report.live) == (1, 0, 1)
+    assert (report.running, report.started, report.live) == (1, 0, 1)
     check_sums(report)
 
 
@@ -289,8 +289,8 @@ def test_one_bad_entry_is_reported_and_the_others_go_on(bad: object) -> None:
     report = world.tick(NOW)
 
     assert started(world) == names(range(2))
-    assert report.rejected == 1
-    assert report.rejected_providers[0].startswith("bad: ")
+    assert report.invalid == 1
+    assert report.invalid_providers[0].startswith("bad: ")
     check_sums(report)
 
 
@@ -302,8 +302,8 @@ def test_a_bad_name_is_reported_and_never_part_of_an_execution(name: str) -> Non
     report = world.tick(NOW)
 
     assert started(world) == names([0])
-    assert report.rejected == 1
-    assert all(line.isascii() and line.isprintable() for line in report.rejected_providers)
+    assert report.invalid == 1
+    assert all(line.isascii() and line.isprintable() for line in report.invalid_providers)
 
 
 def test_a_thousand_bad_entries_make_a_short_report() -> None:
@@ -312,8 +312,8 @@ def test_a_thousand_bad_entries_make_a_short_report() -> None:
 
     report = world.tick(NOW)
 
-    assert report.rejected == 1000
-    assert len(report.rejected_providers) == SHOWN == 20
+    assert report.invalid == 1000
+    assert len(report.invalid_providers) == SHOWN == 20
     assert len(json.dumps(report.__dict__)) < 10_000, "the names alone have half a million characters"
 
 
@@ -401,7 +401,7 @@ def test_a_late_tick_does_not_take_successes_since_then_for_a_wrong_clock() -> N
 
     report = world.tick(NOW)
 
-    assert (report.rejected, report.waiting) == (0, 1)
+    assert (report.invalid, report.waiting) == (0, 1)
 
 
 # ----------------------------------------------------------------------------------------------- capacity and fairness
@@ -415,7 +415,7 @@ def test_live_runs_take_slots() -> None:
 
     report = world.tick(NOW)
 
-    assert (report.live, report.already_running, report.started, report.deferred) == (7, 7, 3, 20)
+    assert (report.live, report.running, report.started, report.deferred) == (7, 7, 3, 20)
     check_sums(report)
 
 
@@ -499,7 +499,7 @@ def test_live_light_runs_count_against_the_limit_of_functions() -> None:
 
     report = world.tick(NOW)
 
-    assert (report.already_running, report.started, report.deferred) == (8, 1, 11)
+    assert (report.running, report.started, report.deferred) == (8, 1, 11)
 
 
 def test_light_runs_that_get_no_function_before_the_time_is_up_are_deferred() -> None:
@@ -794,9 +794,9 @@ def test_the_report_counts_each_provider_once() -> None:
 
     report = world.tick(NOW)
 
-    counts = (report.due, report.started, report.paused, report.waiting, report.rejected, report.backing_off)
+    counts = (report.due, report.started, report.paused, report.waiting, report.invalid, report.backing_off)
     assert counts == (2, 2, 1, 1, 1, 1)
-    assert (report.already_running, report.live, report.providers) == (1, 1, 7)
+    assert (report.running, report.live, report.providers) == (1, 1, 7)
     assert set(report.started_providers) == names(range(2))
     check_sums(report)
 
@@ -957,7 +957,7 @@ def test_what_is_barely_json_spoils_only_its_own_entry(bad: bytes) -> None:
 
     assert report is not None
     assert started(world) == {"good-1", "good-2"}
-    assert report.rejected == 1
+    assert report.invalid == 1
 
 
 def test_a_provider_that_appears_twice_is_refused_because_nobody_knows_which_entry_counts() -> None:
@@ -967,4 +967,4 @@ def test_a_provider_that_appears_twice_is_refused_because_nobody_knows_which_ent
 
     assert report is not None
     assert started(world) == {"good"}
-    assert report.rejected_providers == ["a: the provider appears more than once in one answer"]
+    assert report.invalid_providers == ["a: the provider appears more than once in one answer"]

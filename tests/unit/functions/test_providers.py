@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fanout.errors import InvalidProviderError
-from fanout.providers import CLOCK_SKEW, MAX_FREQUENCY_MINUTES, Unusable, check_name, parse_entry
+from fanout.providers import CLOCK_SKEW, MAX_FREQUENCY_MINUTES, InvalidEntry, check_name, parse_entry
 from fanout.times import format_http_date, format_iso, parse_http_date, parse_iso
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
@@ -204,7 +204,7 @@ def test_an_entry_that_is_no_object_is_refused(raw: object) -> None:
 
 
 def test_an_unusable_entry_is_refused_with_its_reason() -> None:
-    assert refusal(Unusable("appears twice")) == "p: appears twice"
+    assert refusal(InvalidEntry("appears twice")) == "p: appears twice"
 
 
 def test_unknown_fields_are_kept_even_when_they_are_called_like_our_own_names() -> None:

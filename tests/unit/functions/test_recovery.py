@@ -62,7 +62,7 @@ def test_when_the_event_is_lost_the_next_tick_finds_the_execution_gone(world: Wo
 
     assert report.released_leases == 1
     assert world.state("a").last_run is not None
-    assert world.state("a").last_run.error == f"the run ended without a word: its execution is {status}"  # type: ignore[union-attr]
+    assert world.state("a").last_run.error == f"the run was orphaned: its execution is {status}"  # type: ignore[union-attr]
 
 
 def test_when_nothing_is_known_of_the_execution_the_lease_expires_and_a_tick_frees_it(world: World) -> None:

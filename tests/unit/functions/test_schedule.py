@@ -11,23 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fanout.health import Decision, Facts, decide
 from fanout.ledger import ProviderState
 from fanout.providers import ProviderEntry
-from fanout.runs import Lease, RunRecord
+from fanout.runs import RunRecord
 from fanout.schedule import (
     Candidate,
     Slots,
-    Verdict,
     choose,
-    decide,
     execution_input,
     execution_name,
-    is_due,
     is_heavy,
     overdue,
-    overdue_minutes,
     rank,
-    sweep_time,
 )
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
@@ -42,118 +38,28 @@ def state(**fields: Any) -> ProviderState:
     return ProviderState(provider="p", **fields)
 
 
-def lease(expires_at: datetime) -> Lease:
-    return Lease(run_id="r", claimed_at=NOW - MINUTE, expires_at=expires_at, run_dir="s3://b/r/")
-
-
 candidates_of_both_lanes = st.lists(
     st.builds(Candidate, st.text("abcdef", min_size=1, max_size=4), st.floats(0, 10), st.booleans()),
     unique_by=lambda c: c.provider,
     max_size=30,
 )
 
-# ---------------------------------------------------------------------------------------------------------- due rules
+# ------------------------------------------------------------------------------------------------- order and slots
 
 
-def test_a_provider_that_never_ran_is_due() -> None:
-    assert is_due(entry(), NOW)
-    assert decide(entry(), state(), NOW) is Verdict.DUE
-
-
-def test_a_provider_is_due_exactly_when_its_period_is_over() -> None:
-    assert decide(entry(60, NOW - 60 * MINUTE), state(), NOW) is Verdict.DUE
-    assert decide(entry(60, NOW - 60 * MINUTE + timedelta(seconds=1)), state(), NOW) is Verdict.WAITING
-
-
-def test_a_last_success_slightly_ahead_counts_as_just_now() -> None:
-    assert not is_due(entry(1, NOW + 3 * MINUTE), NOW)
-
-
-def test_a_paused_provider_is_never_due() -> None:
-    assert not is_due(entry(paused=True), NOW)
-    assert decide(entry(paused=True), state(lease=lease(NOW + MINUTE)), NOW) is Verdict.PAUSED
-
-
-def test_running_counts_only_while_the_ledger_holds_a_live_lease() -> None:
-    assert decide(entry(status="running"), state(), NOW) is Verdict.DUE
-    assert decide(entry(status="running"), state(lease=lease(NOW)), NOW) is Verdict.DUE
-    assert decide(entry(status="succeeded"), state(lease=lease(NOW + MINUTE)), NOW) is Verdict.ALREADY_RUNNING
-
-
-def test_a_lease_ends_by_the_clock_also_when_the_tick_is_late_or_early() -> None:
-    held = state(lease=lease(NOW + MINUTE))
-
-    assert decide(entry(), held, tick=NOW, now=NOW + 2 * MINUTE) is Verdict.DUE
-    assert decide(entry(), held, tick=NOW + 60 * MINUTE, now=NOW) is Verdict.ALREADY_RUNNING
-
-
-def test_a_success_that_only_the_ledger_knows_of_counts() -> None:
-    assert decide(entry(60, NOW - 120 * MINUTE), state(last_success=NOW - MINUTE), NOW) is Verdict.WAITING
-
-
-def test_a_success_that_only_the_config_api_knows_of_counts() -> None:
-    assert decide(entry(60, NOW - MINUTE), state(last_success=NOW - 120 * MINUTE), NOW) is Verdict.WAITING
-
-
-def test_a_failing_provider_backs_off_until_the_tick_of_its_retry() -> None:
-    assert decide(entry(), state(retry_at=NOW + MINUTE), NOW) is Verdict.BACKING_OFF
-    assert decide(entry(), state(retry_at=NOW), NOW) is Verdict.DUE
-
-
-def test_overdue_is_measured_in_the_providers_own_frequency_from_its_last_turn() -> None:
+def test_overdue_is_measured_in_the_frequency_of_the_provider_since_its_last_run() -> None:
     assert overdue(entry(60, NOW - 120 * MINUTE), state(), NOW) == 2
     assert overdue(entry(15, NOW - 120 * MINUTE), state(), NOW) == 8
     assert overdue(entry(60, NOW - 120 * MINUTE), state(last_claim=NOW - 30 * MINUTE), NOW) == 0.5
     assert overdue(entry(), state(), NOW) == math.inf
 
 
-def test_overdue_minutes_count_from_the_missed_success_and_not_from_failed_turns() -> None:
-    assert overdue_minutes(entry(60, NOW - 90 * MINUTE), state(last_claim=NOW - MINUTE), NOW) == 30
-    assert overdue_minutes(entry(60, NOW), state(), NOW) == 0
-    assert overdue_minutes(entry(), state(last_claim=NOW - MINUTE), NOW) is None
+def test_a_provider_is_not_overdue_while_there_is_nothing_to_do() -> None:
+    idle = entry(15, NOW - 600 * MINUTE)
 
-
-SWEEP = timedelta(days=1)
-
-
-@given(st.text("abc-", min_size=1, max_size=8), st.integers(0, 10**6))
-def test_a_providers_sweep_comes_once_in_each_period_at_a_moment_of_its_own(name: str, minutes: int) -> None:
-    tick = NOW + minutes * MINUTE
-    moment = sweep_time(name, tick, SWEEP)
-
-    assert tick - SWEEP < moment <= tick
-    assert sweep_time(name, moment, SWEEP) == moment
-    assert sweep_time(name, moment - MINUTE, SWEEP) == moment - SWEEP
-
-
-def test_sweeps_are_spread_over_their_period() -> None:
-    quarters = Counter(int((NOW - sweep_time(f"provider-{n}", NOW, SWEEP)) / timedelta(hours=6)) for n in range(10_000))
-
-    assert sorted(quarters) == [0, 1, 2, 3]
-    assert all(2_300 < count < 2_700 for count in quarters.values())
-
-
-def test_a_provider_without_pending_objects_is_idle_until_its_sweep_and_then_due() -> None:
-    success = NOW - 300 * MINUTE
-
-    assert decide(entry(60, success), state(), NOW, idle_since=success) is Verdict.IDLE
-    assert decide(entry(60, success), state(), NOW, idle_since=success + MINUTE) is Verdict.DUE
-    assert decide(entry(60), state(), NOW, idle_since=success) is Verdict.DUE, "who never had a success is looked at"
-    assert decide(entry(60, NOW), state(), NOW, idle_since=success) is Verdict.WAITING
-
-
-def test_a_success_that_only_the_ledger_knows_of_makes_idle_too() -> None:
-    assert decide(entry(60), state(last_success=NOW - 90 * MINUTE), NOW, idle_since=NOW - SWEEP) is Verdict.IDLE
-
-
-def test_who_had_nothing_to_do_did_not_wait() -> None:
-    asleep = entry(15, NOW - 600 * MINUTE)
-
-    assert overdue(asleep, state(), NOW, since=NOW) == 1
-    assert overdue(asleep, state(), NOW, since=NOW - 30 * MINUTE) == 3
+    assert overdue(idle, state(), NOW, since=NOW) == 1
+    assert overdue(idle, state(), NOW, since=NOW - 30 * MINUTE) == 3
     assert overdue(entry(15, NOW - 20 * MINUTE), state(), NOW, since=NOW - 30 * MINUTE) == pytest.approx(20 / 15)
-    assert overdue_minutes(asleep, state(), NOW, since=NOW - 30 * MINUTE) == 30
-    assert overdue_minutes(entry(60, NOW - 61 * MINUTE), state(), NOW, since=NOW - 30 * MINUTE) == 1
 
 
 @pytest.mark.parametrize(
@@ -168,7 +74,7 @@ def test_who_had_nothing_to_do_did_not_wait() -> None:
         (0, 1, "lambda", True),
     ],
 )
-def test_a_run_is_expected_where_the_waiting_bytes_or_the_last_run_say(
+def test_the_expected_engine_depends_on_the_pending_bytes_or_else_on_the_last_run(
     limit: int, waiting: int, engine: Any, heavy: bool
 ) -> None:
     last = engine and RunRecord(run_id="r", status="succeeded", started_at=NOW, ended_at=NOW, engine=engine)
@@ -177,9 +83,7 @@ def test_a_run_is_expected_where_the_waiting_bytes_or_the_last_run_say(
 
 
 @given(candidates_of_both_lanes, st.integers(0, 5))
-def test_light_candidates_wait_for_no_place_and_heavy_ones_for_no_more_than_there_are(
-    due: list[Candidate], slots: int
-) -> None:
+def test_light_candidates_need_no_glue_slot_and_heavy_ones_use_all_free_slots(due: list[Candidate], slots: int) -> None:
     chosen, waiting = choose(due, slots)
 
     assert {c.provider for c in due if not c.heavy} == {c.provider for c in chosen if not c.heavy}
@@ -187,7 +91,7 @@ def test_light_candidates_wait_for_no_place_and_heavy_ones_for_no_more_than_ther
     assert all(c.heavy for c in waiting)
 
 
-def test_a_place_is_free_again_when_its_execution_runs_no_more_but_not_before_the_list_can_know_it() -> None:
+def test_a_slot_is_free_when_its_execution_ended_but_not_before_the_list_can_include_it() -> None:
     slots = Slots(2)
     for name, group in (("a", "red"), ("b", None)):
         slots.take(name, f"{name}-run", NOW, heavy=True, group=group)
@@ -196,19 +100,19 @@ def test_a_place_is_free_again_when_its_execution_runs_no_more_but_not_before_th
     slots.free_ended({"a-run"}, NOW + timedelta(seconds=5))
     assert (slots.free, slots.in_group) == (0, Counter(red=2))
     slots.free_ended({"a-run"}, NOW + MINUTE)
-    assert (slots.free, slots.in_group) == (0, Counter(red=1)), "a light run may have ended before it was listed"
+    assert (slots.free, slots.in_group) == (0, Counter(red=1)), "a light run may end before it is listed"
     slots.free_ended({"a-run"}, NOW + 2 * MINUTE)
     assert (slots.free, slots.in_group) == (1, Counter(red=1))
 
 
-def test_a_function_slot_is_free_again_when_its_light_run_has_ended() -> None:
+def test_a_function_slot_is_free_when_its_light_run_ended() -> None:
     slots = Slots(1, function_slots=2)
     for name in ("a", "b", "heavy"):
         slots.take(name, f"{name}-run", NOW, heavy=name == "heavy", group=None)
     assert slots.free_function_slots == 0
 
     slots.free_ended({"a-run", "heavy-run"}, NOW + timedelta(seconds=5))
-    assert slots.free_function_slots == 0, "the list may not have b yet"
+    assert slots.free_function_slots == 0, "the list may not include b yet"
     slots.free_ended({"a-run", "heavy-run"}, NOW + timedelta(seconds=6))
     assert slots.free_function_slots == 1
     slots.free_ended({"heavy-run"}, NOW + timedelta(seconds=7))
@@ -216,11 +120,11 @@ def test_a_function_slot_is_free_again_when_its_light_run_has_ended() -> None:
 
 
 def test_more_light_runs_than_slots_leave_none_free() -> None:
-    places = Slots(1, function_slots=1)
+    slots = Slots(1, function_slots=1)
     for name in ("a", "b"):
-        places.take(name, f"{name}-run", NOW, heavy=False, group=None)
+        slots.take(name, f"{name}-run", NOW, heavy=False, group=None)
 
-    assert places.free_function_slots == 0
+    assert slots.free_function_slots == 0
 
 
 def test_light_candidates_wait_for_function_slots_and_heavy_ones_do_not() -> None:
@@ -233,14 +137,14 @@ def test_light_candidates_wait_for_function_slots_and_heavy_ones_do_not() -> Non
     assert ([c.provider for c in chosen], [c.provider for c in waiting]) == (["l3", "l2", "h1"], ["l1"])
 
 
-def test_a_place_whose_execution_was_listed_once_is_free_as_soon_as_it_is_not_any_more() -> None:
-    places = Slots(1)
-    places.take("a", "a-run", NOW, heavy=True, group=None)
+def test_a_slot_whose_execution_was_listed_once_is_free_as_soon_as_it_is_no_longer_listed() -> None:
+    slots = Slots(1)
+    slots.take("a", "a-run", NOW, heavy=True, group=None)
 
-    places.free_ended({"a-run"}, NOW + MINUTE / 4)
-    assert places.free == 0
-    places.free_ended(set(), NOW + MINUTE / 2)
-    assert places.free == 1
+    slots.free_ended({"a-run"}, NOW + MINUTE / 4)
+    assert slots.free == 0
+    slots.free_ended(set(), NOW + MINUTE / 2)
+    assert slots.free == 1
 
 
 # ------------------------------------------------------------------------------------------------- capacity and groups
@@ -277,7 +181,7 @@ def test_no_tick_starts_more_than_the_slots_or_than_a_groups_slots(
 
 
 @given(candidates, st.integers(0, 20), st.integers(0, 5))
-def test_a_deferred_candidate_was_passed_only_for_want_of_a_place(
+def test_a_candidate_is_deferred_only_if_no_slot_is_free_for_it(
     due: list[Candidate], capacity: int, group_capacity: int
 ) -> None:
     chosen, deferred = choose(due, capacity, group_capacity)
@@ -350,15 +254,15 @@ class Simulation:
     def lot(self) -> str:
         return self.now.isoformat()
 
-    def tick(self, places: int, group_slots: int, run_minutes: int) -> int:
-        due = {}
+    def tick(self, slots: int, group_slots: int, run_minutes: int) -> int:
+        due, facts = {}, Facts(tick=self.now, now=self.now)
         for name, p in self.providers.items():
-            if p.busy_until <= self.now and decide(p.entry, p.state, self.now) is Verdict.DUE:
+            if p.busy_until <= self.now and decide(name, p.entry, p.state, facts) is Decision.DUE:
                 due[name] = Candidate(name, overdue(p.entry, p.state, self.now), True, p.entry.group)
         live = Counter(p.entry.group or "" for p in self.providers.values() if p.busy_until > self.now)
-        chosen, deferred = choose(due.values(), places, group_slots, live, self.lot)
+        chosen, deferred = choose(due.values(), slots, group_slots, live, self.lot)
         for candidate in deferred:
-            self.check(candidate, chosen, due, places, group_slots, live)
+            self.check(candidate, chosen, due, slots, group_slots, live)
         for candidate in chosen:
             self.start(self.providers[candidate.provider], run_minutes)
         return len(chosen)
@@ -368,16 +272,16 @@ class Simulation:
         waits: Candidate,
         chosen: list[Candidate],
         due: dict[str, Candidate],
-        places: int,
+        slots: int,
         group_slots: int,
         live: Counter[str],
     ) -> None:
         p = self.providers[waits.provider]
         ahead = [c for c in chosen if rank(c, self.lot) < rank(waits, self.lot)]
-        open_to_it = places
+        open_to_it = slots
         if group_slots and waits.group:
-            open_to_it = min(places, max(0, group_slots - live[waits.group]))
-        assert len(ahead) >= open_to_it, "a place it could have taken went to nobody ahead of it"
+            open_to_it = min(slots, max(0, group_slots - live[waits.group]))
+        assert len(ahead) >= open_to_it, "a free slot was not used although this provider waited for it"
         p.passed += len(ahead)
         others = [o.entry.frequency for name, o in self.providers.items() if name != waits.provider]
         waited = waits.overdue * p.entry.frequency
@@ -412,25 +316,25 @@ def simulations(draw: st.DrawFn) -> Simulation:
 
 @settings(max_examples=150)
 @given(simulations(), st.data())
-def test_nobody_waits_more_than_the_documented_bound_and_no_tick_starts_more_than_its_slots(
+def test_no_provider_waits_longer_than_the_documented_bound_and_no_tick_starts_more_than_its_slots(
     simulation: Simulation, data: st.DataObject
 ) -> None:
     group_slots = data.draw(st.sampled_from([0, 0, 1, 2]))
     for _ in range(data.draw(st.integers(1, 40))):
-        places = data.draw(st.integers(0, 4))
-        assert simulation.tick(places, group_slots, run_minutes=data.draw(st.sampled_from([0, 5, 20, 100]))) <= places
+        slots = data.draw(st.integers(0, 4))
+        assert simulation.tick(slots, group_slots, run_minutes=data.draw(st.sampled_from([0, 5, 20, 100]))) <= slots
         simulation.now += data.draw(st.sampled_from([1, 15, 15, 15, 60])) * MINUTE
 
 
 @given(st.integers(2, 20), st.integers(1, 5), st.booleans())
-def test_providers_of_one_period_take_turns(count: int, places: int, failing: bool) -> None:
+def test_providers_of_one_period_take_turns(count: int, slots: int, failing: bool) -> None:
     simulation = Simulation(
         {f"p{n}": Simulated(entry(1), state(), NOW, fails=failing and n % 2 == 0) for n in range(count)}
     )
-    rounds = math.ceil(count / places)
+    rounds = math.ceil(count / slots)
     last = dict.fromkeys(simulation.providers, 0)
     for number in range(1, 3 * rounds + 1):
-        simulation.tick(places, 0, run_minutes=0)
+        simulation.tick(slots, 0, run_minutes=0)
         for name, p in simulation.providers.items():
             if p.state.last_claim == simulation.now:
                 last[name] = number
@@ -438,7 +342,7 @@ def test_providers_of_one_period_take_turns(count: int, places: int, failing: bo
         simulation.now += 15 * MINUTE
 
 
-def test_of_equals_it_is_not_always_the_same_that_wait() -> None:
+def test_equally_overdue_providers_take_turns_to_wait() -> None:
     equals = [Candidate(f"p{n}", 2.0, True) for n in range(10)]
 
     first = {choose(equals, 1, lot=str(n))[0][0].provider for n in range(200)}
@@ -447,7 +351,7 @@ def test_of_equals_it_is_not_always_the_same_that_wait() -> None:
     assert choose(equals, 5, lot="a") == choose(equals, 5, lot="a")
 
 
-def test_one_customers_thousand_feeds_do_not_crowd_out_the_rest() -> None:
+def test_a_thousand_feeds_of_one_group_leave_slots_for_other_providers() -> None:
     feeds = [Candidate(f"feed-{n}", 100, True, "big") for n in range(1000)]
     small = [Candidate(f"small-{n}", 1.0, True) for n in range(5)]
 
@@ -465,7 +369,7 @@ ticks = st.datetimes(timezones=st.just(UTC)).map(lambda t: t.replace(microsecond
 
 
 @given(names, ticks)
-def test_an_execution_name_is_one_that_step_functions_takes(name: str, tick: datetime) -> None:
+def test_an_execution_name_is_valid_in_step_functions(name: str, tick: datetime) -> None:
     assert re.fullmatch(r"[0-9A-Za-z_-]{1,80}", execution_name(name, tick))
 
 
@@ -478,7 +382,7 @@ def test_two_providers_or_ticks_never_share_an_execution_name(
     assert (execution_name(one, tick) == execution_name(other, later)) is same
 
 
-def test_a_name_made_to_look_like_anothers_slug_gets_its_own() -> None:
+def test_a_name_that_looks_like_the_slug_of_another_gets_its_own_slug() -> None:
     slug = execution_name("a.b", NOW).rpartition("-")[0]
 
     assert execution_name(slug, NOW) != execution_name("a.b", NOW)
@@ -487,7 +391,7 @@ def test_a_name_made_to_look_like_anothers_slug_gets_its_own() -> None:
     assert execution_name("a.b_c", NOW) != execution_name("a_b.c", NOW), "their slugs are the same"
 
 
-def test_the_input_is_the_same_bytes_each_time() -> None:
+def test_the_input_is_always_the_same_bytes() -> None:
     assert execution_input("p", NOW) == '{"provider":"p","scheduled_at":"2026-11-22T07:30:00Z"}'
 
 
@@ -495,13 +399,13 @@ def test_a_plain_name_stays_readable_in_the_console() -> None:
     assert execution_name("provider-1", NOW) == "provider-1-20261122T073000Z"
 
 
-@pytest.mark.parametrize("verdict", [v for v in Verdict if v is not Verdict.DUE])
-def test_every_verdict_has_its_count_in_the_report(verdict: Verdict) -> None:
+@pytest.mark.parametrize("decision", list(Decision))
+def test_the_report_of_a_tick_has_a_count_for_every_decision(decision: Decision) -> None:
     from fanout.dispatcher import TickReport
 
-    assert getattr(TickReport(scheduled_at=""), verdict.value) == 0
+    assert getattr(TickReport(scheduled_at=""), decision.value) == 0
 
 
 @pytest.mark.parametrize("length", [1, 59, 60, 61, 63, 64, 80, 100])
-def test_step_functions_takes_the_name_of_a_provider_of_any_length(length: int) -> None:
+def test_the_name_of_a_provider_of_any_length_gives_a_valid_execution_name(length: int) -> None:
     assert len(execution_name("p" * length, datetime(2026, 11, 22, 7, 30, tzinfo=UTC))) <= 80

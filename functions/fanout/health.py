@@ -1,0 +1,305 @@
+"""How a provider is doing: one evaluation for the dispatcher, the command line and the console. Pure: no clock, no I/O.
+
+Whether a provider is due never depends on the ledger alone: what the ledger knows (a success, a lease, a backoff) can
+only postpone a run. So a provider that is not due by its entry and its pending objects is not due, and its ledger item
+need not be read. `decide` without a ledger item answers exactly that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from fanout.ledger import ProviderState, is_live
+from fanout.pending import Pending
+from fanout.providers import ProviderEntry
+from fanout.run_state import RunState, run_state
+
+LATE_AFTER = timedelta(minutes=30)
+"""A due provider without a run for longer than this is late: two ticks are normal while slots are scarce."""
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class Decision(StrEnum):
+    """What a tick does about a provider; it starts those that are due."""
+
+    DUE = "due"
+    RUNNING = "running"
+    BACKING_OFF = "backing_off"
+    WAITING = "waiting"
+    IDLE = "idle"
+    PAUSED = "paused"
+    INVALID = "invalid"
+
+
+class Condition(StrEnum):
+    """How a provider is doing, the worst first."""
+
+    INVALID = "invalid"
+    STUCK = "stuck"
+    FAILING = "failing"
+    LATE = "late"
+    RUNNING = "running"
+    DUE = "due"
+    WAITING = "waiting"
+    IDLE = "idle"
+    PAUSED = "paused"
+
+
+UNHEALTHY = (Condition.INVALID, Condition.STUCK, Condition.FAILING, Condition.LATE)
+"""Conditions in which an operator has to act."""
+
+
+@dataclass(frozen=True)
+class FailedExecution:
+    """An execution that failed. One that failed before it took the lease has no record in the ledger."""
+
+    run_id: str
+    started_at: datetime
+    status: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of all providers at one time, before ledger items are read one by one.
+
+    Attributes
+    ----------
+    tick
+        The time for which the schedule is evaluated. Periods and backoff are counted from tick to tick, so that a tick
+        that is late does not postpone all later ones.
+    now
+        The clock: leases expire by it.
+    pending
+        Provider -> its pending objects; None when only a run can tell whether there is anything to do, so that every
+        due provider is started.
+    sweep
+        How long a provider without pending objects is left alone.
+    held
+        Ledger items that have a lease, by provider.
+    backlogs
+        Providers that have objects left which no event announces.
+    orphaned
+        Provider -> why its run cannot be alive, although it holds the lease.
+    failed_executions
+        Provider -> its newest execution that failed.
+    late_after
+        How long a provider may be due before it counts as late.
+    """
+
+    tick: datetime
+    now: datetime
+    pending: Mapping[str, Pending] | None = None
+    sweep: timedelta = timedelta(days=1)
+    held: Mapping[str, ProviderState] = field(default_factory=dict)
+    backlogs: frozenset[str] = frozenset()
+    orphaned: Mapping[str, str] = field(default_factory=dict)
+    failed_executions: Mapping[str, FailedExecution] = field(default_factory=dict)
+    late_after: timedelta = LATE_AFTER
+
+    def pending_of(self, provider: str) -> Pending | None:
+        """A provider's pending objects; None if none are known."""
+        return (self.pending or {}).get(provider)
+
+    def checked_at(self, provider: str) -> datetime | None:
+        """The last full check that is due; None when there is something to do, or when only a run can tell.
+
+        A provider that succeeded at or after it has nothing to do.
+        """
+        if self.pending is None or provider in self.pending or provider in self.backlogs:
+            return None
+        return sweep_time(provider, self.tick, self.sweep)
+
+    def work_since(self, provider: str) -> datetime | None:
+        """Since when there is something to do for a provider; None if that is not known."""
+        pending = self.pending_of(provider)
+        return (pending.since if pending else None) or self.checked_at(provider)
+
+
+@dataclass(frozen=True)
+class Health:
+    """How one provider is doing.
+
+    Attributes
+    ----------
+    since
+        Since when the provider has been in this condition, if that is known.
+    why
+        What explains the condition: the error of the last run, what is wrong with the entry, why the run is orphaned.
+    next_due
+        The tick from which the provider may be started: in the past when it is due, None when no time is known.
+    late_by
+        How long the provider has been due with something to do.
+    failures
+        Failed runs in a row.
+    run_id, run_state
+        The run that the condition is about: the one in progress, or the last one that failed.
+    engine
+        Of the run in progress, once it was planned.
+    pending
+        Pending objects; None when none are known.
+    """
+
+    provider: str
+    condition: Condition
+    decision: Decision
+    since: datetime | None = None
+    why: str | None = None
+    next_due: datetime | None = None
+    last_success: datetime | None = None
+    late_by: timedelta | None = None
+    failures: int = 0
+    run_id: str | None = None
+    run_state: RunState | None = None
+    engine: str | None = None
+    pending: Pending | None = None
+    group: str | None = None
+
+
+def last_success(entry: ProviderEntry, state: ProviderState | None) -> datetime | None:
+    """The later of what the config API and the ledger say; None if the provider never succeeded.
+
+    The ledger may know of a run whose report never reached the config API, and the config API of a run that did not
+    use this ledger.
+    """
+    return max((t for t in (entry.last_success, state and state.last_success) if t), default=None)
+
+
+def sweep_time(provider: str, tick: datetime, sweep: timedelta) -> datetime:
+    """The time of a provider's newest full check at or before a tick.
+
+    A full check is due once in each `sweep`. Its offset is derived from the provider's name, which spreads the checks
+    of all providers evenly.
+    """
+    digest = hashlib.blake2b(provider.encode(), digest_size=4).digest()
+    phase = _EPOCH + sweep * (int.from_bytes(digest) / 2**32)
+    return phase + (tick - phase) // sweep * sweep
+
+
+def decide(provider: str, entry: ProviderEntry, state: ProviderState | None, facts: Facts) -> Decision:
+    """What a tick does about a provider with a valid entry.
+
+    The entry's `running` is not considered: only a lease shows that a run is in progress.
+
+    Parameters
+    ----------
+    state
+        The provider's ledger item. Without it the answer is what the other facts say alone; `DUE` then means that the
+        item has to be read.
+    """
+    if state is not None and state.lease is not None and is_live(state.lease, facts.now):
+        return Decision.RUNNING
+    if entry.paused:
+        return Decision.PAUSED
+    success = last_success(entry, state)
+    if success is not None and facts.tick - success < entry.period:
+        return Decision.WAITING
+    if success is not None and (checked := facts.checked_at(provider)) is not None and success >= checked:
+        return Decision.IDLE
+    if state is not None and state.retry_at is not None and state.retry_at > facts.tick:
+        return Decision.BACKING_OFF
+    return Decision.DUE
+
+
+def may_be_due(entries: Mapping[str, ProviderEntry], facts: Facts) -> tuple[list[str], dict[str, Decision]]:
+    """Split providers into those whose ledger item has to be read, and the decisions about all others."""
+    decisions = {name: decide(name, entry, facts.held.get(name), facts) for name, entry in entries.items()}
+    unknown = [name for name, decision in decisions.items() if decision is Decision.DUE]
+    return unknown, {name: decision for name, decision in decisions.items() if decision is not Decision.DUE}
+
+
+def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, facts: Facts) -> Health:
+    """How one provider with a valid entry is doing.
+
+    Parameters
+    ----------
+    state
+        The provider's ledger item; None if it has none, or if `may_be_due` says that it need not be read.
+    """
+    state = state or ProviderState(provider=provider)
+    decision = decide(provider, entry, state, facts)
+    success, failed_execution = last_success(entry, state), facts.failed_executions.get(provider)
+    due_since = None if success is None else max(success + entry.period, facts.work_since(provider) or success)
+    is_due = decision in (Decision.DUE, Decision.BACKING_OFF)
+    late_by = facts.tick - due_since if is_due and due_since is not None else None
+    lease, last = state.lease, state.last_run
+    condition, since, why = Condition.DUE, due_since, None
+    run_id, status = None, None
+    dead = _why_dead(provider, state, facts)
+    if lease is not None and (dead or decision is Decision.RUNNING):
+        condition, since, run_id = Condition.STUCK if dead else Condition.RUNNING, lease.claimed_at, lease.run_id
+        status = run_state(None, lease, "FAILED" if dead else None, facts.now)
+        why = f"{dead}; the next tick releases its lease" if dead else "replay" if lease.replay else None
+    elif decision is Decision.PAUSED:
+        condition, since = Condition.PAUSED, None
+    elif state.failures or decision is Decision.BACKING_OFF:
+        condition, since = Condition.FAILING, state.failing_since
+        run_id, status, why = (last.run_id, RunState(last.status), last.error) if last else (None, None, None)
+    elif decision is not Decision.DUE:
+        condition, since = Condition(decision.value), success
+    elif failed_execution and _is_newest(failed_execution, state):
+        condition, since, run_id = Condition.FAILING, failed_execution.started_at, failed_execution.run_id
+        status = run_state(None, None, failed_execution.status, facts.now)
+        why = f"the run failed before it took the lease; fanout trace {run_id} shows the error"
+    elif late_by and late_by > facts.late_after:
+        condition = Condition.LATE
+        why = f"due for {int(late_by.total_seconds() // 60)} minutes without a run"
+    return Health(
+        provider=provider,
+        condition=condition,
+        decision=decision,
+        since=since,
+        why=why,
+        next_due=_next_due(provider, entry, state, facts, decision),
+        last_success=success,
+        late_by=late_by or None,
+        failures=state.failures,
+        run_id=run_id,
+        run_state=status,
+        engine=lease.plan.engine if lease and lease.plan and run_id == lease.run_id else None,
+        pending=facts.pending_of(provider),
+        group=entry.group,
+    )
+
+
+def evaluate_invalid(provider: str, why: str) -> Health:
+    """How a provider is doing whose entry in the config API is invalid."""
+    return Health(provider, Condition.INVALID, Decision.INVALID, why=why)
+
+
+def worst_first(found: Iterable[Health]) -> list[Health]:
+    """The order in which providers are shown: by condition, and the latest first."""
+    order = {condition: number for number, condition in enumerate(Condition)}
+    return sorted(found, key=lambda h: (order[h.condition], -(h.late_by or timedelta()), h.provider))
+
+
+def _why_dead(provider: str, state: ProviderState, facts: Facts) -> str | None:
+    """Why the run that holds the lease cannot be alive; None if it can, or if there is none."""
+    if state.lease is None:
+        return None
+    expired = None if is_live(state.lease, facts.now) else "its lease expired"
+    return facts.orphaned.get(provider, expired)
+
+
+def _is_newest(failed: FailedExecution, state: ProviderState) -> bool:
+    """Whether the ledger knows neither of this execution nor of a later run."""
+    known = state.last_run is not None and state.last_run.run_id == failed.run_id
+    return not known and failed.started_at > (state.last_claim or _EPOCH)
+
+
+def _next_due(
+    provider: str, entry: ProviderEntry, state: ProviderState, facts: Facts, decision: Decision
+) -> datetime | None:
+    success = last_success(entry, state)
+    due = success + entry.period if success else None
+    if decision is Decision.PAUSED:
+        return None
+    if decision is Decision.IDLE and (checked := facts.checked_at(provider)) is not None:
+        return checked + facts.sweep
+    if decision is Decision.BACKING_OFF and state.retry_at is not None:
+        return max(state.retry_at, due or state.retry_at)
+    return due

@@ -1,6 +1,6 @@
-"""The built-in config API, for those who have none: which providers there are, and how their last runs went.
+"""The built-in config API: the list of providers, and the results of their last runs.
 
-docs/openapi.json describes it and is made from this file by `python -m tools.reference`.
+`python -m tools.reference` generates docs/openapi.json from this file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _STATUS: dict[type[TerminalError], HTTPStatus] = {
 
 @cache
 def table() -> ProviderTable:
-    """The table of providers, made on first use."""
+    """The table of providers, created at first use."""
     return ProviderTable(client("dynamodb"), ProvidersSettings.from_environment(os.environ).providers_table)
 
 
@@ -54,13 +54,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 @app.get(LIST)
 def list_providers() -> Response[str]:
-    """List the providers and their entries. A `Link` header with rel="next" leads to the next page."""
+    """List the providers and their entries. A `Link` header with rel="next" has the address of the next page."""
     after = app.current_event.get_query_string_value("next")
     if after is not None:
         try:
             check_name(after)
         except InvalidProviderError:
-            raise InvalidRequestError("next must come from the Link header of an earlier answer") from None
+            raise InvalidRequestError("next must be from the Link header of an earlier answer") from None
     page = table().page(after)
     headers = {"Link": f'<?next={quote(page.next)}>; rel="next"'} if page.next else {}
     return _answer(page.document, page.etag, headers)
@@ -75,14 +75,14 @@ def get_provider(provider: str) -> Response[str]:
 
 @app.put(ONE)
 def put_provider(provider: str) -> Response[str]:
-    """Create an entry, or replace it whole."""
+    """Create or replace an entry."""
     stored, new = table().put(provider, _body(), utc_now(), _expected)
     return _stored(stored, HTTPStatus.CREATED if new else HTTPStatus.OK)
 
 
 @app.patch(ONE)
 def patch_provider(provider: str) -> Response[str]:
-    """Change some fields of an entry; null removes one. Runs report themselves this way."""
+    """Change some fields of an entry; null removes a field. Runs send their reports this way."""
     return _stored(table().patch(provider, _body(), utc_now(), _expected), HTTPStatus.OK)
 
 
@@ -100,20 +100,20 @@ def _refused(error: TerminalError) -> Response[str]:
 
 @app.exception_handler([ClientError, BotoCoreError])  # type: ignore[untyped-decorator]
 def _unavailable(error: Exception) -> Response[str]:
-    logger.error("DynamoDB did not answer", extra={"error": type(error).__name__, "reason": str(error)})
-    detail = "the table of providers did not answer; repeat the request in a moment"
+    logger.error("DynamoDB is not available", extra={"error": type(error).__name__, "reason": str(error)})
+    detail = "the table of providers is not available; repeat the request after a second"
     return _problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "1"})
 
 
 @app.not_found
 def _no_such_route(error: Exception) -> Response[str]:
-    """405 where the path is right and the method is not; Powertools alone would answer 404."""
+    """405 if the path exists, but not with this method; Powertools alone would answer 404."""
     for path, allowed in ALLOWED.items():
         address = path.replace("<provider>", "[^/]+") + "/*"
         if app.current_event.http_method not in allowed and re.fullmatch(address, app.current_event.path):
             methods = ", ".join(allowed)
-            return _problem(HTTPStatus.METHOD_NOT_ALLOWED, f"this resource takes {methods}", {"Allow": methods})
-    return _problem(HTTPStatus.NOT_FOUND, "there are only /providers and /providers/{provider}")
+            return _problem(HTTPStatus.METHOD_NOT_ALLOWED, f"this resource supports {methods}", {"Allow": methods})
+    return _problem(HTTPStatus.NOT_FOUND, "the paths are /providers and /providers/{provider}")
 
 
 def _problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> Response[str]:
@@ -123,7 +123,7 @@ def _problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = N
 
 
 def _answer(document: str, etag: str, headers: dict[str, str] | None = None) -> Response[str]:
-    """A document, or 304 when the client has it already."""
+    """A document, or 304 if the client has it already."""
     tagged = {**(headers or {}), "ETag": f'"{etag}"', "Cache-Control": "no-cache"}
     precondition = Precondition.of(None, app.current_event.headers.get("If-None-Match"))
     if not precondition.holds(etag):
@@ -143,7 +143,7 @@ def _body() -> Entry:
 
 
 def _expected(stored: Stored | None) -> bool:
-    """Whether the request's If-Match and If-None-Match hold."""
+    """Whether the request's If-Match and If-None-Match headers match the stored entry."""
     headers = app.current_event.headers
     precondition = Precondition.of(headers.get("If-Match"), headers.get("If-None-Match"))
     return precondition.holds(stored.etag if stored else None)

@@ -1,4 +1,4 @@
-"""The composition root: builds each handler's parts from the environment, once per Lambda process, on first use."""
+"""The composition root: creates the parts of each handler from the environment, once per process, at first use."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _AWS = Config(
     max_pool_connections=32,
 )
 _STARTS = Config(
-    # `fanout.starts` repeats throttled calls itself: it knows the deadline, which botocore's adaptive mode does not.
+    # `fanout.starts` repeats throttled calls; unlike botocore, it knows the deadline.
     retries={"mode": "standard", "total_max_attempts": 2},
     connect_timeout=2,
     read_timeout=5,
     max_pool_connections=PARALLEL,
-    parameter_validation=False,  # the dispatcher built them; checking them again is a sixth of the call's CPU
-    user_agent="glue-fanout",  # botocore composes its own anew for each call, at a fifth of the call's CPU
+    parameter_validation=False,  # validation takes a sixth of a call's CPU time
+    user_agent="glue-fanout",  # botocore composes its own for each call, which takes a fifth of the call's CPU time
 )
 
-logger = Logger(use_rfc3339=True)  # the only form of time by which Lambda tells a line's level
+logger = Logger(use_rfc3339=True)  # Lambda detects a line's level only with this format of time
 
 
 def utc_now() -> datetime:
@@ -52,7 +52,7 @@ def utc_now() -> datetime:
 
 @cache
 def client(service: str, config: Config = _AWS) -> Any:
-    """A client of an AWS service; one for each of them in a process."""
+    """The client of an AWS service; one per service and process."""
     return boto3.client(service, config=config)  # type: ignore[call-overload]
 
 
@@ -83,7 +83,7 @@ def _endings(settings: RunSettings, config_api: HttpConfigApi) -> Endings:
 
 @cache
 def dispatcher() -> Dispatcher:
-    """The dispatcher's parts."""
+    """The dispatcher."""
     settings = DispatchSettings.from_environment(os.environ)
     config_api, store = _config_api(settings), _ledger(settings)
     executions = StepFunctions(client("stepfunctions", _STARTS), settings.state_machine_arn)
@@ -101,7 +101,7 @@ def dispatcher() -> Dispatcher:
 
 @cache
 def claims() -> Claims:
-    """The parts of *Claim Partition*."""
+    """The rules behind *Claim Partition*."""
     settings = ClaimSettings.from_environment(os.environ)
     objects, pending = S3Objects(client("s3")), _pending(settings.run_ledger_table)
     return Claims(_ledger(settings), objects, _config_api(settings), pending, settings, utc_now, logger.warning)
@@ -109,27 +109,27 @@ def claims() -> Claims:
 
 @cache
 def endings() -> Endings:
-    """The parts of *Update Status*."""
+    """The rules behind *Update Status Success* and *Update Status Failed*."""
     settings = RunSettings.from_environment(os.environ)
     return _endings(settings, _config_api(settings))
 
 
 @cache
 def object_events() -> ObjectEvents:
-    """The parts of `object_events`."""
+    """The rules behind `object_events`."""
     settings = ObjectEventsSettings.from_environment(os.environ)
     return ObjectEvents(_pending(settings.run_ledger_table), settings.change_log_dir, utc_now, logger.warning)
 
 
 @cache
 def producer_settings() -> ProducerSettings:
-    """The environment of the producer."""
+    """The settings of the producer."""
     return ProducerSettings.from_environment(os.environ)
 
 
 @cache
 def producer() -> Producer:
-    """The parts of the producer."""
+    """The rules behind the producer."""
     settings = producer_settings()
     attribute = ProviderAttribute.parse(settings.provider_attribute)
     unassigned = f"s3://{settings.data_bucket}/unassigned"

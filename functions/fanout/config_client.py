@@ -1,4 +1,4 @@
-"""Client of the config API: reads the providers' entries, reports runs. Bounded in time, size and trust."""
+"""Client of the config API: reads the list of providers and reports runs, with limits on time, size and address."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from fanout.times import format_http_date
 
 CONNECT_SECONDS = 3.05
 READ_SECONDS = 10.0
-"""Silence that ends a try."""
+"""The longest wait for the next bytes of an answer."""
 ANSWER_SECONDS = 30.0
-"""Bound on one try as a whole; a server that drips bytes is never silent."""
+"""The longest attempt: a server that sends single bytes never reaches `READ_SECONDS`."""
 READING_SECONDS = 90.0
-"""Bound on reading all pages with all retries: less than a third of the dispatcher's five minutes."""
+"""The longest time for reading all pages with all retries: less than a third of the dispatcher's five minutes."""
 REPORT_SECONDS = 20.0
-"""Bound on one report with its retries."""
+"""The longest time for one report with its retries."""
 BEGIN_SECONDS = 5.0
-"""Bound on the report that a run has begun, which is sent once: the run waits for it, and only people look at it."""
+"""The longest time for the report that a run started. It has no retry: the run waits for it, and no rule uses it."""
 REST_SECONDS = 30.0
-"""After a report that nobody took, how long further ones fail at once. A hundred of them may be owed."""
+"""How long, after a failed report, further reports fail without a request: a hundred of them may be pending."""
 MAX_ANSWER_BYTES = 32 * 2**20
 MAX_BYTES = 64 * 2**20
-"""Of all pages of one reading. JSON objects take up to 22 times their text in memory: 1.4 GB of the function's 1.7."""
+"""Limit for all pages together. JSON objects take up to 22 times their text in memory: 1.4 of the function's 1.7 GB."""
 MAX_REFUSAL_BYTES = 4096
 MAX_PAGES = 1000
 MAX_REDIRECTS = 3
@@ -49,7 +49,7 @@ _PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True)
 class Answer:
-    """What the config API answered; of a refusal at most `MAX_REFUSAL_BYTES`."""
+    """An answer of the config API; the body of a refusal is cut at `MAX_REFUSAL_BYTES`."""
 
     status: int
     headers: Mapping[str, str]
@@ -72,14 +72,14 @@ class HttpConfigApi:
     url
         Address of the list of providers; https, or http on a loopback address.
     key
-        Gives the API key; called with True when the key it gave before was refused.
+        Returns the API key; called with True if the key that it returned before was refused.
     session, sleep, clock
-        Seams for tests.
+        Replaced by tests.
 
     Raises
     ------
     SettingsError
-        The address is not one that the key may be sent to.
+        The key must not be sent to this address.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class HttpConfigApi:
         try:
             self._origin = _origin(url)
         except ValueError as error:
-            raise SettingsError(f"CONFIG_API_URL is of no use: {error}") from None
+            raise SettingsError(f"CONFIG_API_URL is invalid: it {error}") from None
         self._url = url.rstrip("/")
         self._name = f"the config API at {urlsplit(url).netloc}"
         self._key = key
@@ -106,25 +106,23 @@ class HttpConfigApi:
     def entries(self) -> Mapping[str, object]:
         """Read every page of entries.
 
-        The next page is where a `Link` header with rel="next" leads or, without one, a string under the key
-        `next` of the answer; an object there is a provider of that name. When two pages tell of one provider, the later
-        one counts: the list changed while it was read. A page whose ETag the server confirms (304) is taken from
-        the last reading.
+        The address of the next page is in a `Link` header with rel="next", or in a string under the key `next` of the
+        answer; an object under this key is a provider with that name. If two pages have the same provider, the later
+        page counts: the list changed while it was read. A page whose ETag the server confirms (304) is reused.
 
         Returns
         -------
-        Mapping of provider name to its entry, both unvalidated. An entry whose names are not unique has become
-        an `Unusable`.
+        Provider -> its entry, both not validated. An entry with duplicate names is an `InvalidEntry`.
 
         Raises
         ------
         ConfigApiUnavailableError
-            No answer within the time-outs and retries.
+            No answer within the timeouts and retries.
         ConfigApiAccessError
-            The key was refused, also after it was fetched again.
+            The key was refused, also after it was read again.
         ConfigApiAnswerError
-            Not a JSON object, too large, or a way to another host. An unusable answer is never taken for
-            "nothing is due".
+            The answer is not a JSON object, is too large, or redirects to another host. An invalid answer never counts
+            as an empty list.
         """
         deadline = self._clock() + READING_SECONDS
         entries: dict[str, object] = {}
@@ -132,7 +130,7 @@ class HttpConfigApi:
         room, url = MAX_BYTES, self._url
         while url:
             if url in pages or len(pages) == MAX_PAGES:
-                raise ConfigApiAnswerError(f"{self._name} has more than {MAX_PAGES} pages, or they go in a circle")
+                raise ConfigApiAnswerError(f"{self._name} has more than {MAX_PAGES} pages, or circular links")
             known = self._pages.get(url)
             headers = {"If-None-Match": known.etag} if known and known.etag else {}
             answer = self._call("GET", url, deadline, room=min(room, MAX_ANSWER_BYTES), headers=headers)
@@ -153,7 +151,7 @@ class HttpConfigApi:
             As for `entries`.
         """
         if self._clock() < self._resting_until:
-            raise ConfigApiUnavailableError(f"{self._name} took no report a moment ago")
+            raise ConfigApiUnavailableError(f"{self._name} did not accept a report a moment ago")
         body = report.model_dump(include={"status", "run_id", "error"}, exclude_none=True)
         if report.last_success is not None:
             body["last_success"] = format_http_date(report.last_success)
@@ -173,12 +171,12 @@ class HttpConfigApi:
         tries: int = 1,
         seconds: float = REPORT_SECONDS,
     ) -> Answer:
-        """Send a request about one provider; once, unless repeating it does no harm.
+        """Send a request about one provider; by default once, because a repetition may do harm.
 
         Raises
         ------
         ConfigApiUnavailableError, ConfigApiAccessError, ConfigApiAnswerError
-            As for `entries`; the last one with the status and the beginning of what was answered.
+            As for `entries`; the last one has the status and the beginning of the answer.
         """
         scheme, netloc, path, query, _ = urlsplit(self._url)
         url = urlunsplit((scheme, netloc, f"{path}/{quote(provider, safe='')}", query, ""))
@@ -196,7 +194,7 @@ class HttpConfigApi:
     def _call(
         self, method: str, url: str, deadline: float, room: int = MAX_ANSWER_BYTES, tries: int = TRIES, **request: Any
     ) -> Answer:
-        """Send a request until it is answered, the tries are used up, or the time is."""
+        """Send a request until it is answered, or the attempts or the time are used up."""
         failure, tried = "no time left", 0
         while tried < tries and self._clock() < deadline:
             tried += 1
@@ -204,7 +202,7 @@ class HttpConfigApi:
             try:
                 answer = self._authorised(method, url, deadline, room, **request)
             except (requests.RequestException, HTTPError, OSError) as error:
-                failure = type(error).__name__  # its text may quote the request
+                failure = type(error).__name__  # its text may contain the request
             else:
                 if answer.status not in _PASSING:
                     return self._checked(answer, method, url)
@@ -215,11 +213,11 @@ class HttpConfigApi:
                 break
             self._sleep(pause)
         raise ConfigApiUnavailableError(
-            f"{self._name} did not answer {method} ({failure}; tries: {tried}); check that it is up and reachable"
+            f"{self._name} did not answer {method} ({failure}; attempts: {tried}); check that it is up and reachable"
         )
 
     def _authorised(self, method: str, url: str, deadline: float, room: int, **request: Any) -> Answer:
-        """Send a request with the key, and once more with a new one if it was rotated since it was read."""
+        """Send a request with the key; if it is refused and was rotated, repeat the request with the new key."""
         key = self._usable_key(refused=False)
         answer = self._send(method, url, key, deadline, room, **request)
         if answer.status in _REFUSED and (new := self._usable_key(refused=True)) != key:
@@ -230,15 +228,15 @@ class HttpConfigApi:
         key = self._key(refused).strip()
         if not key or not (key.isascii() and key.isprintable()):
             raise ConfigApiAccessError(
-                "the secret that CONFIG_API_KEY_SECRET names holds no usable x-api-key; its string must be the key"
+                "the secret in CONFIG_API_KEY_SECRET does not contain a valid x-api-key; store the key as plain text"
             )
         return key
 
     def _send(self, method: str, url: str, key: str, deadline: float, room: int, **request: Any) -> Answer:
-        """Exchange request and answer in a thread of its own, and stop waiting for it when the time is up.
+        """Exchange request and answer in a thread, and stop waiting for it when the time is up.
 
-        Socket time-outs bound silence only. Neither a slow look-up of the host nor a server that drips its header
-        lines would ever trip them.
+        Socket timeouts limit only the time without a byte. A slow DNS lookup, or a server that sends its header lines
+        slowly, does not reach them.
         """
         exchanged: Future[Answer] = Future()
         abandoned = threading.Event()
@@ -246,7 +244,7 @@ class HttpConfigApi:
         def run() -> None:
             try:
                 exchanged.set_result(self._exchange(method, url, key, room, abandoned, **request))
-            except BaseException as error:  # noqa: BLE001 - whoever waits raises it
+            except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
                 exchanged.set_exception(error)
 
         threading.Thread(target=run, name="config-api", daemon=True).start()
@@ -263,10 +261,10 @@ class HttpConfigApi:
             "x-api-key": key,
             "User-Agent": "glue-fanout",
             "Accept": "application/json",
-            "Accept-Encoding": "identity",  # a compressed answer could unpack past the size cap
+            "Accept-Encoding": "identity",  # a compressed answer could exceed the limit when unpacked
             **request.pop("headers"),
         }
-        adapter = self._session.get_adapter(url)  # the session itself reads a redirect's body, of any size
+        adapter = self._session.get_adapter(url)  # a session would read the body of a redirect, whatever its size
         for _ in range(MAX_REDIRECTS + 1):
             prepared = requests.Request(method, url, headers, **request).prepare()
             with adapter.send(prepared, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
@@ -284,8 +282,8 @@ class HttpConfigApi:
     def _content(self, response: requests.Response, room: int, abandoned: threading.Event) -> bytes:
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise ConfigApiAnswerError(
-                f"{self._name} answered compressed although asked not to; turn that off, for a small answer could "
-                "unpack into an endless one"
+                f"{self._name} sent a compressed answer, which the request excludes; disable compression, because a "
+                "small answer could unpack to any size"
             )
         content = bytearray()
         while chunk := response.raw.read1(_CHUNK, decode_content=False):
@@ -293,18 +291,18 @@ class HttpConfigApi:
             if len(content) > room:
                 raise ConfigApiAnswerError(
                     f"{self._name} answered more than {MAX_ANSWER_BYTES // 2**20} MiB in one page or "
-                    f"{MAX_BYTES // 2**20} MiB in all; give it shorter entries or smaller pages"
+                    f"{MAX_BYTES // 2**20} MiB in all; reduce its entries or pages"
                 )
             if abandoned.is_set():
-                raise requests.Timeout("nobody waits for this answer any more")
+                raise requests.Timeout("the time for this answer is up")
         return bytes(content)
 
     def _checked(self, answer: Answer, method: str, url: str) -> Answer:
         status = answer.status
         if status in _REFUSED:
             raise ConfigApiAccessError(
-                f"{self._name} refused the key (HTTP {status}); put its current key into the secret that "
-                "CONFIG_API_KEY_SECRET names"
+                f"{self._name} refused the key (HTTP {status}); store its current key in the secret in "
+                "CONFIG_API_KEY_SECRET"
             )
         if status != 304 and not 200 <= status < 300:
             raise ConfigApiAnswerError(
@@ -315,7 +313,7 @@ class HttpConfigApi:
         return answer
 
     def _same_origin(self, base: str, link: str, what: str) -> str:
-        """The address a link leads to, if the key may be sent there."""
+        """The address of a link, if the key may be sent to it."""
         try:
             url = urljoin(base, link)
             trusted = _origin(url) == self._origin
@@ -323,8 +321,8 @@ class HttpConfigApi:
             trusted = False
         if not trusted:
             raise ConfigApiAnswerError(
-                f"{self._name}: {what} to another host, which must not get the key; set ConfigApiUrl to the address "
-                "that answers"
+                f"{self._name}: {what} to another host, which must not get the key; set ConfigApiUrl to the final "
+                "address"
             )
         return url
 
@@ -335,17 +333,17 @@ def _origin(url: str) -> tuple[str, str, int]:
     Raises
     ------
     ValueError
-        It is none: it carries a user or password, or would show the key to the network.
+        The address has a user or password, or would expose the key to the network.
     """
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None or not parts.hostname or parts.scheme not in _PORTS:
         raise ValueError("must be an https address without user and password")
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        raise ValueError(f"must be an https address; http://{parts.hostname} would show the key to the network")
+        raise ValueError(f"must be an https address; http://{parts.hostname} would expose the key to the network")
     return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that the server asks to be left alone; 0 for none, or a date, which would need its clock."""
+    """The seconds in a Retry-After header; 0 if it is missing or a date, which would need the server's clock."""
     asked = headers.get("Retry-After", "")
     return float(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0.0

@@ -1,4 +1,4 @@
-"""What a run costs, from one table of unit prices. `tools/cost.py` makes yearly bills of the same table."""
+"""The cost of a run, by one table of unit prices, which `tools/cost.py` uses for yearly bills."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _DPU = {"G.025X": 0.25, "G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
 
 
 def glue_dollars(seconds: float, workers: int, worker_type: str = "G.1X") -> float:
-    """Price of one Glue job run: DPU-hours by the second, one minute at least."""
+    """Cost of one Glue job run: DPU-hours, billed per second, at least one minute."""
     billed = max(math.ceil(seconds), PRICES["glue_minimum_seconds"])
     return billed / 3600 * workers * _DPU[worker_type] * PRICES["glue_dpu_hour"]
 
 
 def lambda_dollars(seconds: float, memory_mb: int) -> float:
-    """Price of one Lambda invocation: GB-seconds by the millisecond, and the request."""
+    """Cost of one Lambda invocation: GB-seconds, billed per millisecond, and the request."""
     return math.ceil(seconds * 1000) / 1000 * memory_mb / 1024 * PRICES["lambda_gb_second"] + PRICES["lambda_request"]
 
 
 def queue_dollars(messages: int, mean_bytes: float = 1024, batch: int = SQS_BATCH) -> float:
-    """Price of sending messages in batches; SQS counts a request for each 64 KiB of a batch."""
+    """Cost of sending messages in batches; SQS bills a request for each 64 KiB of a batch."""
     requests = math.ceil(messages / batch)
     return requests * max(1, math.ceil(mean_bytes * batch / SQS_REQUEST_BYTES)) * PRICES["sqs_request"]

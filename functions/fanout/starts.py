@@ -1,4 +1,4 @@
-"""Many calls in parallel: in order, within a service's rate, and ended before the function is."""
+"""Starts executions in parallel: in order, within the rate of the service, and before the function's time is up."""
 
 from __future__ import annotations
 
@@ -15,33 +15,32 @@ from fanout.errors import FanoutError, TransientError
 
 START_BURST = 800
 STARTS_PER_SECOND = 150
-"""What the account's bucket for StartExecution holds and refills where it is smallest; in us-east-1, us-west-2 and
-eu-west-1 it is 1,300 and 300 a second. Source: "Service quotas", Step Functions guide."""
+"""Token bucket of StartExecution in most regions; in us-east-1, us-west-2 and eu-west-1 it is 1,300 and 300 per second.
+Source: "Service quotas", Step Functions guide."""
 PARALLEL = 64
-"""A start costs about 1 ms of CPU and waits 40 ms for its answer, so this keeps one CPU busy; more only wait for it."""
+"""Concurrent starts. A start takes about 1 ms of CPU and waits 40 ms for its answer, so these keep one CPU busy."""
 TRIES = 6
 LAST_START_SECONDS = 10.0
-"""Nothing is started with less time left than this."""
+"""With less time left than this, no execution is started."""
 LAST_ANSWER_SECONDS = 5.0
-"""Nobody waits for an answer with less time left than this: what is left writes the report."""
+"""With less time left than this, no answer is awaited; the remaining time is for the report."""
 HOPELESS = 20
-"""So many refusals without one success are about the role or the state machine, not about providers."""
+"""So many refusals without a success are caused by the role or the state machine, not by providers."""
 
 
 class NewExecutions(Protocol):
     """Port: starting executions."""
 
     def start(self, name: str, execution_input: str) -> bool:
-        """Start an execution; False when one of that name was started before."""
+        """Start an execution; False if one with this name was started before."""
         ...
 
 
 class TokenBucket:
-    """A token bucket like the service's own, shared by threads: `burst` at once, then `rate` a second.
+    """A token bucket like that of the service, shared by threads: `burst` at once, then `rate` per second.
 
-    The service's bucket belongs to the whole account, so ours can only guess what is in it. Each throttled call
-    spends what ours had saved and, at most once a second, halves the rate, which then recovers by a twentieth
-    of its full value a second.
+    The service's bucket is shared by the whole account, so this one is an estimate. A throttled call empties it and, at
+    most once per second, halves the rate, which then recovers by a twentieth of its full value per second.
     """
 
     def __init__(
@@ -58,14 +57,14 @@ class TokenBucket:
         self._lock = threading.Lock()
 
     def reserve(self) -> float:
-        """Take the next token and return how many seconds to wait until it is there."""
+        """Reserve the next token and return the seconds until it is available."""
         with self._lock:
             self._fill()
             self._tokens -= 1
             return max(0.0, -self._tokens / self._rate)
 
     def throttled(self) -> None:
-        """The service's bucket was empty."""
+        """The service throttled a call: its bucket was empty."""
         with self._lock:
             self._fill()
             self._tokens = min(self._tokens, 0.0)
@@ -82,21 +81,21 @@ class TokenBucket:
 
 @dataclass
 class Started:
-    """What became of the calls. Names that are in none of these were not tried."""
+    """The outcome of the calls. Names that are in none of these were not tried."""
 
     new: list[str] = field(default_factory=list)
     before: list[str] = field(default_factory=list)
-    """The service had started one of that name before."""
+    """An execution with this name was started before."""
     refused: dict[str, FanoutError] = field(default_factory=dict)
-    """Certainly not started."""
+    """Not started."""
     given_up: dict[str, FanoutError] = field(default_factory=dict)
-    """Throttled or failed until the tries were used up. One whose answer was lost may have started."""
+    """Throttled or failed until the attempts were used up. If an answer was lost, the execution may have started."""
     unanswered: list[str] = field(default_factory=list)
-    """Tried, and no answer yet when the time was up."""
+    """Tried, but without an answer when the time was up."""
 
     @property
     def hopeless(self) -> bool:
-        """Whether going on is pointless."""
+        """Whether every further call would be refused."""
         return len(self.refused) >= HOPELESS and not self.new and not self.before
 
 
@@ -106,13 +105,13 @@ class Starter:
     Parameters
     ----------
     start
-        Starts the execution of a name; False when there was one before.
+        Starts an execution; returns False if one with this name was started before.
     bucket
-        Bounds the rate.
+        Limits the rate.
     remaining_seconds
-        How long the function may still run.
+        Returns how long the function may still run.
     sleep, pool
-        Seams for tests.
+        Replaced by tests.
     """
 
     def __init__(
@@ -132,13 +131,13 @@ class Starter:
 
     @property
     def stopped(self) -> bool:
-        """Whether the time is up or going on is pointless; `run` then tries nothing any more."""
+        """Whether the time is up or further calls are hopeless; `run` then starts nothing."""
         return self._stop.is_set()
 
     def run(self, names: Iterable[str]) -> Started:
-        """Start them in the given order, and return when all are answered or the time is up.
+        """Start executions in the given order, and return when all are answered or the time is up.
 
-        Whatever a start raises that is not one of our errors ends all of them and is raised.
+        An error that is not a `FanoutError` stops all starts and is raised.
         """
         waiting = deque(names)
         under_way: set[str] = set()
@@ -153,10 +152,10 @@ class Starter:
             if unfinished:
                 self._stop.set()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # a call that hangs must not take the report with it
+            pool.shutdown(wait=False, cancel_futures=True)  # a call that hangs must not delay the report
         for worker in done:
             worker.result()
-        return Started(  # a copy, because an answer may still come
+        return Started(  # a copy, because an answer may still arrive
             unanswered=sorted(under_way),
             new=list(started.new),
             before=list(started.before),
@@ -201,7 +200,7 @@ class Starter:
             self._stop.set()
 
     def _pause(self, seconds: float) -> bool:
-        """Sleep, if there is time enough for that and another call; otherwise end all work."""
+        """Sleep, if there is enough time for that and another call; otherwise stop all starts."""
         if self._stop.is_set() or self._remaining_seconds() - seconds < LAST_START_SECONDS:
             self._stop.set()
             return False

@@ -1,1 +1,1 @@
-"""The built-in config API, for those who have none: its table, its documents, its preconditions."""
+"""The built-in config API: its table, its documents, and its preconditions."""

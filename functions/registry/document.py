@@ -1,4 +1,4 @@
-"""What a client of the built-in config API may write into a provider's entry. OpenAPI's schemas come from here."""
+"""The fields of a provider's entry in the built-in config API, and their validation. Source of the OpenAPI schemas."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from fanout.times import format_http_date
 Entry = dict[str, Any]
 
 NEVER_RAN: Entry = {"status": "new", "last_success": format_http_date(NEVER)}
-"""What an entry says until a run has reported. The contract's fields are never absent: clients read them unasked."""
+"""The fields of an entry before the first report of a run. They are always present, because clients rely on them."""
 
 MAX_ENTRY_BYTES = 64 * 1024
-"""An item of DynamoDB has at most 400 KB; an entry this long is not configuration any more."""
+"""The largest entry. DynamoDB allows 400 KB for an item, but configuration is not that large."""
 MAX_DIGITS = 308
-"""Of a whole number: longer ones are no double, so not everybody could read them. Python itself refuses 4,301."""
+"""The longest whole number: longer ones exceed a double, so that not every client could read them."""
 
 Frequency = (
     Annotated[float, Field(ge=1, le=MAX_FREQUENCY_MINUTES, allow_inf_nan=False)]
@@ -33,40 +33,40 @@ HttpDate = Annotated[str, Field(json_schema_extra={"format": "http-date"})]
 
 
 class EntryTooLargeError(InvalidRequestError):
-    """The entry is longer than an entry may be."""
+    """The entry is too large."""
 
 
 class EntryPatch(BaseModel):
-    """Fields of an entry to change. null removes a field; fields not named here are kept as they are given."""
+    """Fields of an entry to change. null removes a field; unknown fields are kept as given."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    frequency: Frequency = Field(default=0.0, description="minutes between two runs, as a number or a string of one")
+    frequency: Frequency = Field(default=0.0, description="minutes between two runs, as a number or as a string")
     last_success: HttpDate | None = Field(default=None, description="RFC 1123 date of the last success; 1970: never")
     status: Literal["new", "running", "succeeded", "failed"] | None = Field(
-        default=None, description="how the last run stands; new: there was none"
+        default=None, description="status of the last run; new: there was none"
     )
-    paused: bool | None = Field(default=None, description="true keeps the provider from being started")
+    paused: bool | None = Field(default=None, description="if true, no tick starts the provider")
     group: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
-        default=None, description="providers of one group share MaxRunsPerGroup"
+        default=None, description="the providers of a group share MaxRunsPerGroup"
     )
-    run_id: str | None = Field(default=None, description="the execution that reported last")
-    error: str | None = Field(default=None, description="why the last run failed")
+    run_id: str | None = Field(default=None, description="execution that sent the last report")
+    error: str | None = Field(default=None, description="error of the last run, if it failed")
 
     @field_validator("frequency", mode="wrap")
     @classmethod
     def _one_fault(cls, value: object, way: ValidatorFunctionWrapHandler) -> object:
         try:
             return way(value)
-        except ValidationError:  # has a fault for the number, and another one for the string
-            words = f"must be minutes from 1 to {MAX_FREQUENCY_MINUTES}, as a number or a string of one"
+        except ValidationError:  # it has one fault for the number and one for the string
+            words = f"must be minutes from 1 to {MAX_FREQUENCY_MINUTES}, as a number or as a string"
             raise ValueError(words) from None
 
 
 class EntryDocument(EntryPatch):
-    """A provider's entry. Fields not named here are kept as they are given."""
+    """A provider's entry. Unknown fields are kept as given."""
 
-    frequency: Frequency = Field(description="minutes between two runs, as a number or a string of one")
+    frequency: Frequency = Field(description="minutes between two runs, as a number or as a string")
 
 
 def read_json(text: str) -> Entry:
@@ -75,19 +75,19 @@ def read_json(text: str) -> Entry:
     Raises
     ------
     InvalidRequestError
-        Not a JSON object (RFC 8259, so no NaN and no Infinity either), or it holds what cannot be kept: a number that
-        is too large, or half of a surrogate pair.
+        The body is not a JSON object (RFC 8259, which has no NaN and no Infinity), or it contains a number that is too
+        large, or a lone surrogate.
     """
     if is_too_deep(text):
         raise InvalidRequestError(
-            f"the body must be a JSON object, and this one is nested too deeply: more than {MAX_DEPTH} levels"
+            f"the body is nested too deeply: a JSON object with at most {MAX_DEPTH} levels is allowed"
         )
     try:
         body = json.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_float)
         json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = ascii(error.object[error.start])[1:-1]
-        raise InvalidRequestError(f"the body holds {half}, half of a surrogate pair, which is no character") from None
+        raise InvalidRequestError(f"the body contains {half}, a lone surrogate, which is not a character") from None
     except ValueError:
         raise InvalidRequestError("the body must be a JSON object") from None
     if not isinstance(body, dict):
@@ -96,14 +96,14 @@ def read_json(text: str) -> Entry:
 
 
 def checked(provider: str, entry: Entry, now: datetime) -> Entry:
-    """Return a complete entry, without its nulls and with what `NEVER_RAN` says, if the dispatcher takes it.
+    """Validate an entry as the dispatcher does; return it without nulls and with the fields of `NEVER_RAN`.
 
     Raises
     ------
     InvalidProviderError
-        Names the provider, the field and what is wrong with it.
+        The message names the provider, the field and the fault.
     EntryTooLargeError
-        It has more than `MAX_ENTRY_BYTES`.
+        The entry has more than `MAX_ENTRY_BYTES` bytes.
     """
     _validate(EntryDocument, provider, entry)
     present = {name: value for name, value in entry.items() if value is not None}
@@ -120,7 +120,7 @@ def merged(provider: str, stored: Entry, changes: Entry) -> Entry:
     Raises
     ------
     InvalidProviderError
-        The patch alone is wrong already.
+        The patch is invalid.
     """
     _validate(EntryPatch, provider, changes)
     return {**stored, **({"error": None} if "status" in changes else {}), **changes}
@@ -144,7 +144,7 @@ def _float(digits: str) -> float:
 
 def _too_large(digits: str) -> NoReturn:
     shown = digits if len(digits) <= 20 else f"{digits[:20]}... of {len(digits):,} characters"
-    raise InvalidRequestError(f"the body holds a number that is too large: {shown}")
+    raise InvalidRequestError(f"the body contains a number that is too large: {shown}")
 
 
 def _refuse(name: str) -> None:

@@ -1,4 +1,4 @@
-"""What HTTP statuses are called: as RFC 9110 does, whatever the version of Python."""
+"""Reason phrases of HTTP statuses as in RFC 9110, for every version of Python."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TOO_LARGE = HTTPStatus(413)
 UNPROCESSABLE = HTTPStatus(422)
 
 _RENAMED = {TOO_LARGE: "Content Too Large", UNPROCESSABLE: "Unprocessable Content"}
-"""Python 3.13 has these names; before, it had those of older RFCs."""
+"""Names since Python 3.13; earlier versions have those of older RFCs."""
 
 
 def phrase(status: HTTPStatus) -> str:

@@ -1,4 +1,4 @@
-"""ETag, If-Match and If-None-Match (RFC 9110, section 13): whether a request meets what is stored."""
+"""ETag, If-Match and If-None-Match (RFC 9110, section 13): whether a request matches the stored entry."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from fanout.errors import InvalidRequestError
 
 _TAG = r'(W/)?"[0-9a-f]{16}"'
 PATTERN = rf"^(\*|{_TAG}( ?, ?{_TAG})*)$"
-"""The two headers: `*`, or ETags that this API gave."""
+"""Pattern of both headers: `*`, or ETags of this API."""
 
 _header = re.compile(PATTERN)
 
 
 @dataclass(frozen=True)
 class Precondition:
-    """What a request asks of the entity tag that is stored: tags with their quotes, None where a header is absent."""
+    """The ETags that a request requires or excludes, with their quotes; None if a header is missing."""
 
     if_match: frozenset[str] | None = None
     if_none_match: frozenset[str] | None = None
@@ -33,7 +33,7 @@ class Precondition:
         return cls(_tags("If-Match", if_match), _tags("If-None-Match", if_none_match))
 
     def holds(self, etag: str | None) -> bool:
-        """Whether the request may go on, given the stored tag without quotes (None: nothing is stored).
+        """Whether the request is allowed, given the stored ETag without quotes (None if nothing is stored).
 
         If-Match compares strongly, so that a weak tag never matches; If-None-Match weakly (RFC 9110, 8.8.3.2).
         """
@@ -48,5 +48,5 @@ def _tags(name: str, header: str | None) -> frozenset[str] | None:
     if header is None:
         return None
     if not _header.fullmatch(header):
-        raise InvalidRequestError(f"{name} must be * or an ETag that this API gave, with its quotes")
+        raise InvalidRequestError(f"{name} must be * or an ETag of this API, with its quotes")
     return frozenset(tag.strip() for tag in header.split(","))

@@ -1,7 +1,7 @@
-"""The built-in config API's data: one item a provider, changed under optimistic concurrency.
+"""The table of the built-in config API: one item per provider, with optimistic concurrency.
 
-An entry is kept as the JSON text it is answered as, so that fields nobody here knows come back exactly; its ETag
-is a digest of that text, and every write is conditional on the one it replaces.
+An entry is stored as the JSON text of its answer, so that unknown fields are returned exactly. Its ETag is a digest of
+that text, and every write is conditional on the ETag that it replaces.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from registry.document import Entry, checked, merged
 
 PAGE_ENTRIES = 10_000
 PAGE_BYTES = 1_500_000
-"""A page ends behind this much JSON. A scan adds 1 MB at most, and Lambda's 6 MB count the text escaped once more."""
+"""A page ends after this much JSON. A scan adds at most 1 MB, and Lambda's limit of 6 MB counts the escaped text."""
 
 _TRIES = 5
 
 
 class UnknownProviderError(TerminalError):
-    """There is no provider of that name."""
+    """The provider does not exist."""
 
 
 class EntryChangedError(TerminalError):
-    """The entry is not the one the caller saw."""
+    """The entry has changed since the client read it."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An entry as it is stored: JSON text, and the digest of it that is its ETag."""
+    """A stored entry: its JSON text, whose digest is the ETag."""
 
     document: str
 
@@ -46,30 +46,30 @@ class Stored:
 
     @property
     def entry(self) -> Entry:
-        """The entry itself."""
+        """The entry as an object."""
         entry: Entry = json.loads(self.document)
         return entry
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some entries as one JSON object, and the name behind which the next page begins."""
+    """Some entries as one JSON object, and the name after which the next page starts."""
 
     document: str
     next: str | None
 
     @property
     def etag(self) -> str:
-        """Changes with the entries and with where the page ends."""
+        """Changes with the entries and with the end of the page."""
         return digest(f"{self.document}{self.next}")
 
 
 Expected = Callable[[Stored | None], bool]
-"""Whether what is stored (None: nothing) is what the caller wants to change."""
+"""Whether the stored entry (None if there is none) is the one that the client wants to change."""
 
 
 def anything(stored: Stored | None) -> bool:
-    """Change whatever is there."""
+    """Change any entry."""
     return True
 
 
@@ -86,7 +86,7 @@ class ProviderTable:
     client
         boto3 DynamoDB client.
     table
-        Its name; the key is `provider`.
+        Name of the table; its key is `provider`.
     page_size
         The most entries of one page.
     """
@@ -97,7 +97,7 @@ class ProviderTable:
         self._page_size = page_size
 
     def page(self, after: str | None = None) -> Page:
-        """Read entries in the table's own order, beginning behind a name that a page gave as `next`."""
+        """Read entries in the order of the table, starting after the name in `next` of the page before."""
         members: list[str] = []
         size = 0
         start: dict[str, Any] = {"ExclusiveStartKey": _key(after)} if after else {}
@@ -120,7 +120,7 @@ class ProviderTable:
         """
         stored = self._read(provider)
         if stored is None:
-            raise UnknownProviderError(f"there is no provider {provider!a}; create it with PUT")
+            raise UnknownProviderError(f"provider {provider!a} not found; create it with PUT")
         return stored
 
     def put(self, provider: str, entry: Entry, now: datetime, expected: Expected = anything) -> tuple[Stored, bool]:
@@ -128,14 +128,14 @@ class ProviderTable:
 
         Returns
         -------
-        What is stored now, and whether it is new.
+        The stored entry, and whether it is new.
 
         Raises
         ------
         InvalidProviderError, EntryTooLargeError
-            The name or the entry is not of the contract's form.
+            The name or the entry is invalid.
         EntryChangedError
-            What is stored is not what was expected.
+            The stored entry is not the expected one.
         """
         new = _stored(checked(provider, entry, now))
         for _ in range(_TRIES):
@@ -182,7 +182,7 @@ class ProviderTable:
         return None if item is None else Stored(item["entry"]["S"])
 
     def _write(self, provider: str, new: Stored, current: Stored | None) -> bool:
-        """Write the entry if what is stored is still `current`."""
+        """Write the entry if the stored one is still `current`."""
         item = {**_key(provider), "entry": {"S": new.document}, "etag": {"S": new.etag}}
         return self._conditional(self._client.put_item, {"Item": item, **_still(current)})
 
@@ -205,11 +205,11 @@ def _stored(entry: Entry) -> Stored:
 
 
 def _still(current: Stored | None) -> dict[str, Any]:
-    """The condition that nobody wrote in between."""
+    """The condition that the entry was not written in the meantime."""
     if current is None:
         return {"ConditionExpression": "attribute_not_exists(provider)"}
     return {"ConditionExpression": "etag = :seen", "ExpressionAttributeValues": {":seen": {"S": current.etag}}}
 
 
 def _changed(provider: str) -> EntryChangedError:
-    return EntryChangedError(f"{provider} is not as the request expects it; read it again and repeat the change")
+    return EntryChangedError(f"{provider} has changed since it was read; read it again and repeat the change")

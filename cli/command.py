@@ -15,10 +15,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from cli.deployment import Deployment, Where
-from cli.errors import EXPECTED, Exit, UsageError, as_operator_error
-from cli.output import View, as_json, page, safe
 from fanout.times import parse_iso
+
+from .deployment import Deployment, Where
+from .errors import EXPECTED, Exit, UsageError, as_operator_error
+from .output import View, as_json, page, safe
 
 CLOUD_FILE = Path(".local/cloud.json")
 CLOUD_FILE_VARIABLE = "FANOUT_CLOUD_FILE"

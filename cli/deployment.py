@@ -18,10 +18,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from cli.errors import AccessError, UsageError
 from fanout.adapters import DynamoLedger, DynamoPending, S3Objects, StepFunctions
 from fanout.health import FailedExecution
 from fanout.settings import ClaimSettings, DispatchSettings
+
+from .errors import AccessError, UsageError
 
 if TYPE_CHECKING:
     from fanout.config_client import HttpConfigApi

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.errors import UsageError
+from .errors import UsageError
 
 if TYPE_CHECKING:
     from fanout_job.mapping import Mapping

@@ -6,8 +6,9 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from cli.deployment import Deployment
 from fanout.times import parse_iso
+
+from .deployment import Deployment
 
 MARGIN = timedelta(minutes=15)
 """How long after a run's start its lines are searched for: the time limit of a Lambda function."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import bookmark, console, cost, doctor, mapping, providers, put, run, runs, snapshot, status, trace
+from .commands import bookmark, console, cost, doctor, mapping, providers, put, run, runs, snapshot, status, trace
 
 TERMINAL = sys.stdout.isatty() and sys.stderr.isatty()
 """On a terminal, help and errors have boxes and colors; files and other programs get plain text."""

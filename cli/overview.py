@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from cli.command import utc_now
-from cli.deployment import Deployment
 from fanout.dispatcher import ProviderList
 from fanout.errors import InvalidProviderError
 from fanout.health import (
@@ -35,6 +33,9 @@ from fanout.pending import Pending
 from fanout.providers import parse_entries, parse_entry
 from fanout.recovery import LiveExecutions, orphaned_runs
 from fanout.schedule import slug
+
+from .command import utc_now
+from .deployment import Deployment
 
 _RUN_ID = re.compile(r"(.+)-\d{8}T\d{6}Z(?:-[a-z])?")
 """Name of an execution: the provider's slug, the tick, and a letter if an operator started it."""

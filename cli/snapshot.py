@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cli.errors import UsageError
 from fanout.manifests import ObjectStore
 from fanout.production import KEY_TIME_FORMAT, MAX_RECORD_AGE, packed
 from fanout.stream_records import ProviderAttribute, UnassignedError, json_line, unassigned_line
 from fanout.times import format_iso, parse_iso
+
+from .errors import UsageError
 
 MAX_HELD_BYTES = 64 * 2**20
 """The most lines kept in memory, for all providers together, before they are written to objects."""

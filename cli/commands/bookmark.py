@@ -10,14 +10,15 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal as size
 
-from cli.audit import audit as compare
-from cli.command import Command, Context, Operator, Provider, Yes, iam, moment, utc_now
-from cli.errors import Exit
-from cli.output import Page, counted
 from fanout.ledger import ProviderState, set_bookmark, update
 from fanout.manifests import StoredObject
 from fanout.providers import check_name
 from fanout.times import format_iso
+
+from ..audit import audit as compare
+from ..command import Command, Context, Operator, Provider, Yes, iam, moment, utc_now
+from ..errors import Exit
+from ..output import Page, counted
 
 READ, WRITE = "dynamodb:GetItem on the run ledger", "dynamodb:PutItem on the run ledger"
 app = typer.Typer()

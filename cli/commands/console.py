@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.command import Command, Context, Operator, iam
-from cli.errors import UsageError
+from ..command import Command, Context, Operator, iam
+from ..errors import UsageError
 
 PORT = 4580
 app = typer.Typer()
@@ -46,8 +46,8 @@ def serve(op: Operator, port: int, *, read_only: bool = False) -> tuple[str, Any
     """
     from waitress.server import create_server
 
-    from cli.console.app import Console
-    from cli.console.guard import Guard
+    from ..console.app import Console
+    from ..console.guard import Guard
 
     try:
         listening = socket.create_server(("127.0.0.1", port))

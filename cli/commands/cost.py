@@ -10,15 +10,16 @@ from typing import Annotated
 
 import typer
 
-from cli.article import article_dollars
-from cli.command import Command, Context, iam, utc_now
-from cli.commands.providers import is_name
-from cli.deployment import Deployment
-from cli.history import folders, read_record
-from cli.output import Page, dollars, duration
 from fanout.costs import PRICES, PRICES_AS_OF, queue_dollars
 from fanout.providers import parse_entries
 from fanout.runs import RunRecord
+
+from ..article import article_dollars
+from ..command import Command, Context, iam, utc_now
+from ..deployment import Deployment
+from ..history import folders, read_record
+from ..output import Page, dollars, duration
+from .providers import is_name
 
 app = typer.Typer()
 PARALLEL = 16

@@ -14,14 +14,15 @@ from typing import Any
 import typer
 from botocore.exceptions import ClientError
 
-from cli.command import Command, Context, iam, utc_now
-from cli.deployment import Deployment
-from cli.errors import EXPECTED, Exit, as_operator_error
-from cli.output import Page, counted
-from cli.overview import look
 from fanout.health import UNHEALTHY
 from fanout.manifests import split_uri
 from fanout.providers import parse_entries
+
+from ..command import Command, Context, iam, utc_now
+from ..deployment import Deployment
+from ..errors import EXPECTED, Exit, as_operator_error
+from ..output import Page, counted
+from ..overview import look
 
 app = typer.Typer()
 MAX_SKEW_SECONDS = 60.0

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 from botocore.exceptions import ClientError
 
-from cli.command import Command, Context, Provider, iam
-from cli.deployment import Deployment
-from cli.errors import Exit, UsageError
-from cli.jobs import StandardJob
-from cli.output import Page, counted
 from fanout.providers import check_name
+
+from ..command import Command, Context, Provider, iam
+from ..deployment import Deployment
+from ..errors import Exit, UsageError
+from ..jobs import StandardJob
+from ..output import Page, counted
 
 app = typer.Typer()
 mapping = typer.Typer(

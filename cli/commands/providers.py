@@ -13,13 +13,14 @@ from typing import Annotated, Any, TypeGuard
 
 import typer
 
-from cli.command import Command, Context, Operator, Provider, Yes, iam, utc_now
-from cli.deployment import Deployment
-from cli.errors import AccessError, Exit, OperatorError, UsageError
-from cli.output import Page, as_json, counted
 from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidProviderError
 from fanout.manifests import split_uri
 from fanout.providers import MAX_FREQUENCY_MINUTES, check_name, parse_entries, parse_entry
+
+from ..command import Command, Context, Operator, Provider, Yes, iam, utc_now
+from ..deployment import Deployment
+from ..errors import AccessError, Exit, OperatorError, UsageError
+from ..output import Page, as_json, counted
 
 app = typer.Typer()
 providers = typer.Typer(

@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal as size
 
-from cli.command import Command, Context, Provider, iam
-from cli.errors import UsageError
-from cli.output import Page
 from fanout.manifests import is_data, split_uri
 from fanout.providers import check_name
+
+from ..command import Command, Context, Provider, iam
+from ..errors import UsageError
+from ..output import Page
 
 app = typer.Typer()
 

@@ -13,11 +13,6 @@ from typing import Annotated, Any
 import typer
 from rich.filesize import decimal as size
 
-from cli.command import Command, Context, Operator, Provider, Yes, iam, moment, utc_now
-from cli.deployment import Deployment
-from cli.errors import Exit, UsageError
-from cli.history import find_folder, read_record
-from cli.output import Page, counted, dollars, show
 from fanout.claims import MAX_OBJECTS, listing
 from fanout.manifests import Replay, select_replay
 from fanout.providers import check_name
@@ -25,6 +20,12 @@ from fanout.run_state import RunState, run_state
 from fanout.runs import RunRecord
 from fanout.schedule import execution_name
 from fanout.times import format_iso
+
+from ..command import Command, Context, Operator, Provider, Yes, iam, moment, utc_now
+from ..deployment import Deployment
+from ..errors import Exit, UsageError
+from ..history import find_folder, read_record
+from ..output import Page, counted, dollars, show
 
 app = typer.Typer()
 BY_HAND, REPLAY = "-m", "-r"

@@ -8,15 +8,16 @@ from typing import Annotated
 
 import typer
 
-from cli.command import Command, Context, Provider, iam, utc_now
-from cli.commands.run import REPLAY
-from cli.deployment import Deployment
-from cli.history import newest, records
-from cli.output import Page, dollars
-from cli.overview import is_run_of
 from fanout.providers import check_name
 from fanout.run_state import RunState, run_state
 from fanout.runs import RunRecord
+
+from ..command import Command, Context, Provider, iam, utc_now
+from ..deployment import Deployment
+from ..history import newest, records
+from ..output import Page, dollars
+from ..overview import is_run_of
+from .run import REPLAY
 
 app = typer.Typer()
 COLUMNS = ("STARTED", "STATUS", "ENGINE", ">ROWS", ">MESSAGES", ">SECONDS", ">DOLLARS", "RUN", "ERROR")

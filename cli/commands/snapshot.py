@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from cli.command import Command, Context, iam, utc_now
-from cli.output import Page
-from cli.snapshot import Written, read_export, write_snapshot
 from fanout.stream_records import ProviderAttribute
+
+from ..command import Command, Context, iam, utc_now
+from ..output import Page
+from ..snapshot import Written, read_export, write_snapshot
 
 app = typer.Typer()
 

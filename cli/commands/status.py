@@ -11,11 +11,12 @@ from typing import Annotated
 
 import typer
 
-from cli.command import Command, Context, iam
-from cli.errors import Exit
-from cli.output import Page, counted
-from cli.overview import look
 from fanout.health import LATE_AFTER, UNHEALTHY, Condition, Health
+
+from ..command import Command, Context, iam
+from ..errors import Exit
+from ..output import Page, counted
+from ..overview import look
 
 app = typer.Typer()
 IAM = iam(

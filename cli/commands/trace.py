@@ -13,19 +13,20 @@ from botocore.exceptions import ClientError
 from pydantic import ValidationError
 from rich.filesize import decimal as size
 
-from cli.command import Command, Context, iam, utc_now
-from cli.commands.providers import is_name
-from cli.deployment import Deployment
-from cli.errors import Exit, UsageError
-from cli.history import RunFolder, find_folder, read_record
-from cli.logs import of_function, of_job_run, short
-from cli.output import Page, counted, dollars
 from fanout.endings import explain
 from fanout.ledger import ProviderState, lease_of
 from fanout.manifests import manifest_uri, read_manifest
 from fanout.providers import check_name
 from fanout.run_state import RunState, run_state
 from fanout.runs import RunRecord
+
+from ..command import Command, Context, iam, utc_now
+from ..deployment import Deployment
+from ..errors import Exit, UsageError
+from ..history import RunFolder, find_folder, read_record
+from ..logs import of_function, of_job_run, short
+from ..output import Page, counted, dollars
+from .providers import is_name
 
 app = typer.Typer()
 SHOWN_OBJECTS = 5

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 from rich.filesize import decimal as size
 
-from cli.command import moment, utc_now
-from cli.commands.providers import call
-from cli.commands.run import ReplayPlan, check_listed, plan_replay, start_execution
-from cli.console import dead_letters
-from cli.deployment import Deployment
-from cli.errors import DENIED, UsageError
-from cli.output import counted, safe, show
 from fanout.manifests import Replay
 from fanout.providers import check_name
 from fanout.times import format_iso
+
+from ..command import moment, utc_now
+from ..commands.providers import call
+from ..commands.run import ReplayPlan, check_listed, plan_replay, start_execution
+from ..deployment import Deployment
+from ..errors import DENIED, UsageError
+from ..output import counted, safe, show
+from . import dead_letters
 
 ASKED = ("run", "replay", "redrive")
 """Changes that need a confirmation, because they send messages or move a bookmark."""

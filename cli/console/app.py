@@ -14,14 +14,14 @@ from urllib.parse import parse_qs, unquote
 import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
-from cli.command import Operator, utc_now
-from cli.commands.trace import Trace, gather
-from cli.console import actions, overview, pages
-from cli.console.actions import Order
-from cli.console.guard import Guard
-from cli.console.parts import Part, link_run, problem
-from cli.console.watch import Watch
-from cli.errors import EXPECTED, UsageError
+from ..command import Operator, utc_now
+from ..commands.trace import Trace, gather
+from ..errors import EXPECTED, UsageError
+from . import actions, overview, pages
+from .actions import Order
+from .guard import Guard
+from .parts import Part, link_run, problem
+from .watch import Watch
 
 ASKED = {"ask": ALL, "of": ALL, "from": ALL, "to": ALL}
 YES = {"run": "Start run", "replay": "Send again", "redrive": "Redrive"}
@@ -50,7 +50,7 @@ class Console:
         self._ended: dict[str, Trace] = {}
         self._label = "laptop cloud" if op.where.cloud_file else op.where.stack or "stack on AWS"
         self.app = Dash(
-            "cli.console",
+            __package__,
             assets_folder=str(Path(__file__).parent / "assets"),
             title="glue-fanout console",
             update_title="",

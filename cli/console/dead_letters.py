@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cli.deployment import Deployment
-from cli.errors import UsageError
+from ..deployment import Deployment
+from ..errors import UsageError
 
 SHOWN = 10
 

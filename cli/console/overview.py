@@ -9,10 +9,11 @@ import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from cli.console.parts import CONDITIONS, Part, named, problem, table, text, when
-from cli.console.watch import Watch
-from cli.output import counted, duration
 from fanout.times import parse_iso
+
+from ..output import counted, duration
+from .parts import CONDITIONS, Part, named, problem, table, text, when
+from .watch import Watch
 
 POLL_MILLISECONDS = 1500
 STALE = timedelta(seconds=30)

@@ -10,17 +10,24 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 from rich.filesize import decimal as size
 
-from cli.commands import cost, runs
-from cli.commands.bookmark import facts_of as facts_of_bookmark
-from cli.commands.bookmark import report_of
-from cli.commands.cost import FORECAST_DAYS, Spending
-from cli.commands.mapping import read_mapping
-from cli.commands.providers import call
-from cli.commands.run import ReplayPlan
-from cli.commands.runs import RunLine
-from cli.commands.trace import Trace, facts_of
-from cli.console import dead_letters
-from cli.console.parts import (
+from fanout.providers import check_name
+from fanout.run_state import RunState
+
+from ..commands import cost, runs
+from ..commands.bookmark import facts_of as facts_of_bookmark
+from ..commands.bookmark import report_of
+from ..commands.cost import FORECAST_DAYS, Spending
+from ..commands.mapping import read_mapping
+from ..commands.providers import call
+from ..commands.run import ReplayPlan
+from ..commands.runs import RunLine
+from ..commands.trace import Trace, facts_of
+from ..deployment import Deployment
+from ..logs import short
+from ..output import counted, duration, show
+from ..overview import look_at
+from . import dead_letters
+from .parts import (
     Part,
     ask,
     badge,
@@ -36,13 +43,7 @@ from cli.console.parts import (
     text,
     when,
 )
-from cli.console.watch import Watch
-from cli.deployment import Deployment
-from cli.logs import short
-from cli.output import counted, duration, show
-from cli.overview import look_at
-from fanout.providers import check_name
-from fanout.run_state import RunState
+from .watch import Watch
 
 SHOWN_RUNS, SHOWN_COSTS = 60, 200
 CHARTS = (("Rows", "rows"), ("Seconds", "seconds"), ("US dollars", "dollars"), ("Failures", "failures"))

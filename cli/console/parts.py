@@ -10,9 +10,10 @@ from urllib.parse import quote
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from cli.output import dollars, duration, safe, show
 from fanout.health import Condition
 from fanout.times import format_iso
+
+from ..output import dollars, duration, safe, show
 
 Part = Any
 """A Dash component, a text, or a list of them."""

@@ -14,15 +14,16 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from cli.command import Operator, utc_now
-from cli.commands.cost import Spending, Spent, measure, periods, spending
-from cli.commands.providers import is_name
-from cli.deployment import Deployment
-from cli.errors import EXPECTED, as_operator_error
-from cli.logs import ticks
-from cli.output import safe
-from cli.overview import Overview, look
 from fanout.health import Condition, Health
+
+from ..command import Operator, utc_now
+from ..commands.cost import Spending, Spent, measure, periods, spending
+from ..commands.providers import is_name
+from ..deployment import Deployment
+from ..errors import EXPECTED, as_operator_error
+from ..logs import ticks
+from ..output import safe
+from ..overview import Overview, look
 
 PAUSE_SECONDS = 0.5
 """Pause between two reads. A change on AWS is on the screen within five seconds."""

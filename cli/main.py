@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from .commands import bookmark, console, cost, doctor, mapping, providers, put, run, runs, snapshot, status, trace
+from .commands import (
+    bookmark,
+    console,
+    cost,
+    doctor,
+    mapping,
+    providers,
+    put,
+    run,
+    runs,
+    snapshot,
+    status,
+    ticks,
+    trace,
+)
 
 TERMINAL = sys.stdout.isatty() and sys.stderr.isatty()
 """On a terminal, help and errors have boxes and colors; files and other programs get plain text."""
@@ -43,7 +57,7 @@ def root(
     """Accept the options of `fanout` itself."""
 
 
-for module in (status, providers, run, runs, trace, put, snapshot, cost, doctor, console, bookmark, mapping):
+for module in (status, ticks, providers, run, runs, trace, put, snapshot, cost, doctor, console, bookmark, mapping):
     app.add_typer(module.app)
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -212,8 +213,13 @@ class Deployment:
     def failed_executions(self) -> tuple[FailedExecution, ...]:
         """The newest executions that failed, timed out or were aborted: up to 1,000 of each status."""
         if self._failed is None or time.monotonic() - self._failed[0] > FAILED_SECONDS:
-            found = tuple(failed for status in FAILED for failed in self.executions.newest(status))
-            self._failed = (time.monotonic(), found)
+            states, machine = self.client("stepfunctions"), self.output("StateMachineArn")
+            answers = [
+                states.list_executions(stateMachineArn=machine, statusFilter=status, maxResults=1000)["executions"]
+                for status in FAILED
+            ]
+            found = [FailedExecution(one["name"], one["startDate"], one["status"]) for one in chain(*answers)]
+            self._failed = (time.monotonic(), tuple(found))
         return self._failed[1]
 
     @cached_property

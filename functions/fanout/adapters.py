@@ -25,7 +25,6 @@ from fanout.errors import (
     StorageUnavailableError,
     TransientError,
 )
-from fanout.health import FailedExecution
 from fanout.ledger import ProviderState
 from fanout.manifests import StoredObject, split_uri
 from fanout.pending import Pending
@@ -348,14 +347,6 @@ class StepFunctions:
                 stateMachineArn=self._state_machine_arn, statusFilter="RUNNING", PaginationConfig={"PageSize": 1000}
             )
             return {execution["name"] for page in pages for execution in page["executions"]}
-
-    def newest(self, status: str) -> list[FailedExecution]:
-        """The newest executions with one status, at most 1,000: one request."""
-        with _unavailable(StartThrottledError, "ListExecutions"):
-            answer = self._client.list_executions(
-                stateMachineArn=self._state_machine_arn, statusFilter=status, maxResults=1000
-            )
-        return [FailedExecution(one["name"], one["startDate"], one["status"]) for one in answer["executions"]]
 
     def status(self, execution_arn: str) -> str | None:
         """See `LiveExecutions.status`."""

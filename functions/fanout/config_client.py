@@ -93,7 +93,7 @@ class HttpConfigApi:
         try:
             self._origin = _origin(url)
         except ValueError as error:
-            raise SettingsError(f"CONFIG_API_URL is invalid: it {error}") from None
+            raise SettingsError(f"CONFIG_API_URL is invalid: {error}") from None
         self._url = url.rstrip("/")
         self._name = f"the config API at {urlsplit(url).netloc}"
         self._key = key

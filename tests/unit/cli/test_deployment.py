@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import pytest
 from cli.command import CLOUD_FILE_VARIABLE, Operator, connection
 from cli.deployment import OURS, Deployment, Where
 from cli.errors import AccessError, UsageError
+from fanout.health import FailedExecution
+
+START = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -94,3 +98,31 @@ def test_without_a_laptop_cloud_the_command_uses_aws_and_local_fails(
     with pytest.raises(AccessError, match="make up"):
         _ = asked.stack
     assert capsys.readouterr().err == ""
+
+
+def test_failed_executions_of_all_kinds_are_listed_and_the_list_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.deployment.FAILED_SECONDS", 3600)
+
+    class States:
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        def list_executions(self, stateMachineArn: str, statusFilter: str, maxResults: int) -> Any:  # noqa: N803 - boto3
+            self.asked.append(statusFilter)
+            name = f"acme-{statusFilter.lower()}"
+            return {"executions": [{"name": name, "startDate": START, "status": statusFilter}]}
+
+    stack = Deployment(boto3.session.Session(region_name="us-east-1"), "stack", None)
+    stack.outputs = {"StateMachineArn": "arn"}
+    stack._clients["stepfunctions"] = states = States()
+
+    found = [stack.failed_executions(), stack.failed_executions()]
+
+    assert (
+        found[0]
+        == found[1]
+        == tuple(
+            FailedExecution(f"acme-{status.lower()}", START, status) for status in ("FAILED", "TIMED_OUT", "ABORTED")
+        )
+    )
+    assert states.asked == ["FAILED", "TIMED_OUT", "ABORTED"]

@@ -157,7 +157,7 @@ def test_of_a_provider_on_two_pages_the_later_page_counts() -> None:
 def test_pages_that_go_in_a_circle_are_an_error(ring: list[str]) -> None:
     server = Server(*[page({"next": link}) for link in ring])
 
-    with pytest.raises(ConfigApiAnswerError, match="circle"):
+    with pytest.raises(ConfigApiAnswerError, match="circular"):
         server.client().entries()
     assert len(server.requests) <= len(ring) + 1
 
@@ -300,7 +300,7 @@ def test_a_truncated_body_is_tried_again() -> None:
 )
 def test_what_may_pass_is_tried_again_and_then_given_up(failure: Any) -> None:
     server = Server(failure)
-    with pytest.raises(ConfigApiUnavailableError, match=f"tries: {TRIES}"):
+    with pytest.raises(ConfigApiUnavailableError, match=f"attempts: {TRIES}"):
         server.client().entries()
     assert len(server.requests) == TRIES
 
@@ -486,7 +486,7 @@ def test_after_a_report_that_nobody_took_a_hundred_more_cost_no_time() -> None:
 def test_the_report_that_a_run_has_begun_is_sent_once_because_the_run_waits_for_it() -> None:
     server = Server(Reply(status=503))
 
-    with pytest.raises(ConfigApiUnavailableError, match="tries: 1"):
+    with pytest.raises(ConfigApiUnavailableError, match="attempts: 1"):
         server.client().report("a", Report(run_id="r", status="running"))
 
     assert len(server.requests) == 1
@@ -515,7 +515,7 @@ def test_reading_goes_on_while_reports_rest() -> None:
 # -------------------------------------------------------------------------------------------------- what JSON can hold
 
 
-def test_a_field_that_repeats_makes_its_entry_unusable_and_only_that() -> None:
+def test_a_duplicate_field_makes_only_its_entry_invalid() -> None:
     entries = (
         Server(Reply(body=b'{"a": {"frequency": 1, "frequency": 2}, "b": {"x": {"y": 1, "y": 2}}}')).client().entries()
     )
@@ -524,7 +524,7 @@ def test_a_field_that_repeats_makes_its_entry_unusable_and_only_that() -> None:
     assert entries["b"] == {"x": {"y": 2}}
 
 
-def test_a_provider_that_repeats_is_unusable_and_only_that() -> None:
+def test_a_duplicate_provider_is_invalid_and_no_other() -> None:
     entries = Server(Reply(body=b'{"a": 1, "b": 2, "a": 3}')).client().entries()
 
     assert isinstance(entries["a"], InvalidEntry)

@@ -222,7 +222,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE.keys())
-def test_an_unusable_answer_is_an_error_and_never_read_as_nothing_due(reply: Reply) -> None:
+def test_an_invalid_answer_is_an_error_and_never_an_empty_list(reply: Reply) -> None:
     world = with_api(world_of(0), reply)
 
     with pytest.raises(ConfigApiAnswerError) as error:
@@ -233,7 +233,7 @@ def test_an_unusable_answer_is_an_error_and_never_read_as_nothing_due(reply: Rep
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_config_api_that_is_down_is_an_error_after_bounded_retries(status: int) -> None:
-    with pytest.raises(ConfigApiUnavailableError, match=f"HTTP {status}; tries: 3"):
+    with pytest.raises(ConfigApiUnavailableError, match=f"HTTP {status}; attempts: 3"):
         with_api(world_of(0), Reply(status=status)).tick(NOW)
 
 
@@ -531,7 +531,10 @@ def test_an_account_whose_limit_cannot_be_read_starts_all_and_says_so() -> None:
 
     assert (report.started, report.deferred, world.slept) == (30, 0, 0)
     assert report.faults == [
-        "light runs start without a limit, because the account's is not known: GetAccountSettings: AccessDenied"
+        (
+            "light runs start without a limit, because the account's limit could not be read: "
+            "GetAccountSettings: AccessDenied"
+        )
     ]
 
 
@@ -921,7 +924,7 @@ def test_whatever_json_the_config_api_answers_no_bad_entry_starts_and_no_good_on
     world, report = fuzzed(json.dumps({**answer, **GOOD}).encode())
     next_page = isinstance(answer.get("next", ""), str) and answer.get("next")
     if report is None:
-        assert next_page, "a page that leads nowhere is the one way in which valid JSON can be unusable"
+        assert next_page, "only a page with a link to another host makes valid JSON an invalid answer"
         return
 
     assert started(world) >= GOOD.keys()

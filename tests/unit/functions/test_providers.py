@@ -203,7 +203,7 @@ def test_an_entry_that_is_no_object_is_refused(raw: object) -> None:
     assert "must be an object" in refusal(raw)
 
 
-def test_an_unusable_entry_is_refused_with_its_reason() -> None:
+def test_an_ambiguous_entry_is_rejected_with_its_reason() -> None:
     assert refusal(InvalidEntry("appears twice")) == "p: appears twice"
 
 

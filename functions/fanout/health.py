@@ -12,11 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from fanout.ledger import ProviderState, is_live
 from fanout.pending import Pending
 from fanout.providers import ProviderEntry
 from fanout.run_state import RunState, run_state
+from fanout.runs import Lease
 
 LATE_AFTER = timedelta(minutes=30)
 """A due provider without a run for longer than this is late: two ticks are normal while slots are scarce."""
@@ -75,8 +77,8 @@ class Facts:
     now
         The clock: leases expire by it.
     pending
-        Provider -> its pending objects; None when only a run can tell whether there is anything to do, so that every
-        due provider is started.
+        Provider -> its pending objects; None if only a run can find out whether there is work, so that every due
+        provider is started.
     sweep
         How long a provider without pending objects is left alone.
     held
@@ -106,16 +108,16 @@ class Facts:
         return (self.pending or {}).get(provider)
 
     def checked_at(self, provider: str) -> datetime | None:
-        """The last full check that is due; None when there is something to do, or when only a run can tell.
+        """The time of the newest full check; None if there is work to do, or if only a run can find out.
 
-        A provider that succeeded at or after it has nothing to do.
+        A provider that succeeded since then has nothing to do.
         """
         if self.pending is None or provider in self.pending or provider in self.backlogs:
             return None
         return sweep_time(provider, self.tick, self.sweep)
 
     def work_since(self, provider: str) -> datetime | None:
-        """Since when there is something to do for a provider; None if that is not known."""
+        """Since when there is work to do for a provider; None if that is unknown."""
         pending = self.pending_of(provider)
         return (pending.since if pending else None) or self.checked_at(provider)
 
@@ -133,7 +135,7 @@ class Health:
     next_due
         The tick from which the provider may be started: in the past when it is due, None when no time is known.
     late_by
-        How long the provider has been due with something to do.
+        How long the provider has been due while there was work to do.
     failures
         Failed runs in a row.
     run_id, run_state
@@ -166,7 +168,8 @@ def last_success(entry: ProviderEntry, state: ProviderState | None) -> datetime 
     The ledger may know of a run whose report never reached the config API, and the config API of a run that did not
     use this ledger.
     """
-    return max((t for t in (entry.last_success, state and state.last_success) if t), default=None)
+    known = (entry.last_success, state.last_success if state is not None else None)
+    return max((time for time in known if time is not None), default=None)
 
 
 def sweep_time(provider: str, tick: datetime, sweep: timedelta) -> datetime:
@@ -221,49 +224,72 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
         The provider's ledger item; None if it has none, or if `may_be_due` says that it need not be read.
     """
     state = state or ProviderState(provider=provider)
-    decision = decide(provider, entry, state, facts)
-    success, failed_execution = last_success(entry, state), facts.failed_executions.get(provider)
+    decision, success = decide(provider, entry, state, facts), last_success(entry, state)
     due_since = None if success is None else max(success + entry.period, facts.work_since(provider) or success)
     is_due = decision in (Decision.DUE, Decision.BACKING_OFF)
     late_by = facts.tick - due_since if is_due and due_since is not None else None
-    lease, last = state.lease, state.last_run
-    condition, since, why = Condition.DUE, due_since, None
-    run_id, status = None, None
-    dead = _why_dead(provider, state, facts)
-    if lease is not None and (dead or decision is Decision.RUNNING):
-        condition, since, run_id = Condition.STUCK if dead else Condition.RUNNING, lease.claimed_at, lease.run_id
-        status = run_state(None, lease, "FAILED" if dead else None, facts.now)
-        why = f"{dead}; the next tick releases its lease" if dead else "replay" if lease.replay else None
-    elif decision is Decision.PAUSED:
-        condition, since = Condition.PAUSED, None
-    elif state.failures or decision is Decision.BACKING_OFF:
-        condition, since = Condition.FAILING, state.failing_since
-        run_id, status, why = (last.run_id, RunState(last.status), last.error) if last else (None, None, None)
-    elif decision is not Decision.DUE:
-        condition, since = Condition(decision.value), success
-    elif failed_execution and _is_newest(failed_execution, state):
-        condition, since, run_id = Condition.FAILING, failed_execution.started_at, failed_execution.run_id
-        status = run_state(None, None, failed_execution.status, facts.now)
-        why = f"the run failed before it took the lease; fanout trace {run_id} shows the error"
-    elif late_by and late_by > facts.late_after:
-        condition = Condition.LATE
-        why = f"due for {int(late_by.total_seconds() // 60)} minutes without a run"
+    found = _finding(provider, state, facts, decision, due_since, success)
+    lease = state.lease
     return Health(
         provider=provider,
-        condition=condition,
+        condition=found.condition,
         decision=decision,
-        since=since,
-        why=why,
+        since=found.since,
+        why=found.why,
         next_due=_next_due(provider, entry, state, facts, decision),
         last_success=success,
         late_by=late_by or None,
         failures=state.failures,
-        run_id=run_id,
-        run_state=status,
-        engine=lease.plan.engine if lease and lease.plan and run_id == lease.run_id else None,
+        run_id=found.run_id,
+        run_state=found.run_state,
+        engine=lease.plan.engine if lease and lease.plan and found.run_id == lease.run_id else None,
         pending=facts.pending_of(provider),
         group=entry.group,
     )
+
+
+class _Finding(NamedTuple):
+    """What `evaluate` finds out about a provider's condition."""
+
+    condition: Condition
+    since: datetime | None = None
+    why: str | None = None
+    run_id: str | None = None
+    run_state: RunState | None = None
+
+
+def _finding(
+    provider: str,
+    state: ProviderState,
+    facts: Facts,
+    decision: Decision,
+    due_since: datetime | None,
+    success: datetime | None,
+) -> _Finding:
+    """The condition of a provider: the first of these that applies."""
+    lease, last, failed = state.lease, state.last_run, facts.failed_executions.get(provider)
+    if lease is not None and (orphaned := _why_orphaned(lease, provider, facts)):
+        why = f"{orphaned}; the next tick releases its lease"
+        failed_run = run_state(None, lease, "FAILED", facts.now)
+        return _Finding(Condition.STUCK, lease.claimed_at, why, lease.run_id, failed_run)
+    if lease is not None:
+        why = "replay" if lease.replay else None
+        return _Finding(Condition.RUNNING, lease.claimed_at, why, lease.run_id, run_state(None, lease, None, facts.now))
+    if decision is Decision.PAUSED:
+        return _Finding(Condition.PAUSED)
+    if state.failures or decision is Decision.BACKING_OFF:
+        run = (last.error, last.run_id, RunState(last.status)) if last else ()
+        return _Finding(Condition.FAILING, state.failing_since, *run)
+    if decision is not Decision.DUE:
+        return _Finding(Condition(decision.value), success)
+    if failed and _is_newest(failed, state):
+        why = f"the run failed before it took the lease; fanout trace {failed.run_id} shows the error"
+        failed_run = run_state(None, None, failed.status, facts.now)
+        return _Finding(Condition.FAILING, failed.started_at, why, failed.run_id, failed_run)
+    if due_since is not None and facts.tick - due_since > facts.late_after:
+        minutes = int((facts.tick - due_since).total_seconds() // 60)
+        return _Finding(Condition.LATE, due_since, f"due for {minutes} minutes without a run")
+    return _Finding(Condition.DUE, due_since)
 
 
 def evaluate_invalid(provider: str, why: str) -> Health:
@@ -277,12 +303,9 @@ def worst_first(found: Iterable[Health]) -> list[Health]:
     return sorted(found, key=lambda h: (order[h.condition], -(h.late_by or timedelta()), h.provider))
 
 
-def _why_dead(provider: str, state: ProviderState, facts: Facts) -> str | None:
-    """Why the run that holds the lease cannot be alive; None if it can, or if there is none."""
-    if state.lease is None:
-        return None
-    expired = None if is_live(state.lease, facts.now) else "its lease expired"
-    return facts.orphaned.get(provider, expired)
+def _why_orphaned(lease: Lease, provider: str, facts: Facts) -> str | None:
+    """Why the run that holds the lease cannot be alive; None if it can."""
+    return facts.orphaned.get(provider, None if is_live(lease, facts.now) else "its lease expired")
 
 
 def _is_newest(failed: FailedExecution, state: ProviderState) -> bool:

@@ -62,24 +62,24 @@ def orphaned_runs(leases: Mapping[str, Lease], executions: LiveExecutions, now: 
     -------
     Provider -> why its run is orphaned.
     """
-    dead = {provider: "its lease expired" for provider, lease in leases.items() if not is_live(lease, now)}
+    orphaned = {provider: "its lease expired" for provider, lease in leases.items() if not is_live(lease, now)}
     doubtful = {
         provider: lease
         for provider, lease in leases.items()
-        if provider not in dead and lease.execution_arn and now - lease.claimed_at > SETTLING
+        if provider not in orphaned and lease.execution_arn and now - lease.claimed_at > SETTLING
     }
     if not doubtful:
-        return dead
+        return orphaned
     try:
         running = executions.running()
         missing = [provider for provider, lease in doubtful.items() if lease.run_id not in running]
         for provider in missing[:CHECKED_AT_ONCE]:
             status = executions.status(doubtful[provider].execution_arn or "")
             if status not in ("RUNNING", "PENDING_REDRIVE"):
-                dead[provider] = f"its execution is {status or 'gone'}"
+                orphaned[provider] = f"its execution is {status or 'missing'}"
     except TransientError as error:
         note(f"orphaned runs are searched for again at the next tick: {error}")
-    return dead
+    return orphaned
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ class Recovery:
         try:
             for name in order.sample(wrong, min(REPEATED_AT_ONCE, len(wrong))):
                 ledger.update(self.store, name, ledger.repeat_report)
-            owed = [state for state in self.store.attention() if state.pending_report is not None]
-            waiting = order.sample(owed, len(owed))
+            pending = [state for state in self.store.attention() if state.pending_report is not None]
+            waiting = order.sample(pending, len(pending))
             with self.pool(PARALLEL) as pool:
                 while waiting and failures < GIVE_UP_AFTER and remaining_seconds() >= LAST_REPORT_SECONDS:
                     size = PARALLEL if pushed else GIVE_UP_AFTER - failures  # few until one was accepted

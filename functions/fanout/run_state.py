@@ -10,7 +10,7 @@ from fanout.runs import Lease, RunRecord
 
 
 class RunState(StrEnum):
-    """How a run stands."""
+    """The state of a run."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -28,7 +28,7 @@ ALIVE = ("RUNNING", "PENDING_REDRIVE")
 def run_state(
     record: RunRecord | None, lease: Lease | None, execution: str | None, now: datetime, *, claimed: bool = False
 ) -> RunState:
-    """How a run stands, from all that is known of it.
+    """The state of a run, derived from everything that is known about it.
 
     Parameters
     ----------

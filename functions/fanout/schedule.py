@@ -30,7 +30,7 @@ def overdue(entry: ProviderEntry, state: ProviderState, tick: datetime, since: d
     Parameters
     ----------
     since
-        Since when there is something to do for the provider, if that is known: it did not wait before.
+        Since when there is work to do for the provider, if that is known: it did not wait before.
     """
     turns = [t for t in (entry.last_success, state.last_success, state.last_claim) if t]
     if not turns:
@@ -193,7 +193,7 @@ def execution_name(provider: str, scheduled_at: datetime) -> str:
 
 
 def slug(provider: str) -> str:
-    """The part of an execution's name that stands for the provider.
+    """The part of an execution's name that identifies the provider.
 
     A name that does not fit becomes a slug with a hash. A name that looks like such a slug gets a hash as well, so that
     no two providers share a slug.

@@ -50,7 +50,7 @@ def test_a_removal_needs_a_confirmation(fanout: Fanout) -> None:
 
 
 def test_errors_say_what_is_wrong(fanout: Fanout) -> None:
-    assert "fanout providers list" in fanout("providers", "set", "nobody", "--frequency", "5").error
+    assert "fanout providers list" in fanout("providers", "set", "unknown", "--frequency", "5").error
     assert "not allowed" in fanout("providers", "add", "../a").error
     assert "NAME=JSON" in fanout("providers", "add", "a", "--field", "owner=sales").error
     assert "NAME=JSON" in fanout("providers", "add", "a", "--field", "limit=NaN").error

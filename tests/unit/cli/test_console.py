@@ -220,7 +220,7 @@ def test_a_read_only_console_changes_nothing(stack: Stack, read_only: bool) -> N
 @pytest.mark.parametrize(
     "order",
     [
-        {**RUN, "of": "nobody"},
+        {**RUN, "of": "unknown"},
         {**RUN, "of": HOSTILE},
         {**RUN, "of": "../acme"},
         {**RUN, "do": "destroy"},
@@ -240,7 +240,7 @@ def test_an_invalid_order_is_reported_and_changes_nothing(order: dict[str, str])
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (NoCredentialsError(), "no AWS credentials found"),
         (EndpointConnectionError(endpoint_url="https://x"), "cannot connect"),
@@ -249,14 +249,14 @@ def test_an_invalid_order_is_reported_and_changes_nothing(order: dict[str, str])
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_missing_credentials_and_unavailable_services_are_reported(error: Exception, told: str) -> None:
+def test_missing_credentials_and_unavailable_services_are_reported(error: Exception, message: str) -> None:
     stack = Stack(down=error)
     visitor = Visitor(stack)
 
     visitor.console.watch.look()
     answer = visitor.confirm(RUN)
 
-    assert told in str(visitor.console.watch.problem)
+    assert message in str(visitor.console.watch.problem)
     assert "\x1b" not in str(visitor.console.watch.problem)
     assert "Nothing was changed" in answer.text
     assert stack.changes == []

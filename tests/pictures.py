@@ -76,8 +76,8 @@ def take(cloud: LaptopCloud, seen: Browser) -> None:
     failed = next(e["name"] for e in reversed(cloud.executions()) if e["name"].startswith(FAILING))
     seen.page.set_viewport_size({"width": 1600, "height": 900})
     pages = {
-        "provider": (f"/provider/{FAILING}", "Its entry in the config API"),
-        "run": (f"/run/{failed}?provider={FAILING}", "Its log, the last lines"),
+        "provider": (f"/provider/{FAILING}", "Entry in the config API"),
+        "run": (f"/run/{failed}?provider={FAILING}", "Last log lines"),
         "cost": ("/cost", "By provider"),
     }
     for name, (path, text) in pages.items():

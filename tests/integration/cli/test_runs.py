@@ -6,7 +6,10 @@ import re
 
 import pytest
 
+from cli.command import connection, utc_now
+from cli.commands.providers import call
 from cli.commands.run import watch
+from cli.overview import look_at
 from tests.integration.cli.conftest import Fanout
 
 CHECKED = (
@@ -279,3 +282,6 @@ def test_an_execution_that_failed_at_the_claim_has_one_state_everywhere(fanout: 
     assert (line["run_id"], line["status"]) == (run_id, "failed")
     shown = [one for one in fanout.json("status")["shown"] if one["provider"] == provider]
     assert [(one["condition"], one["run_id"], one["run_state"]) for one in shown] == [("failing", run_id, "failed")]
+    stack = connection(local=True).stack
+    on_page = look_at(stack, provider, call(stack, "GET", provider), stack.ledger.get(provider), utc_now())
+    assert (on_page.condition, on_page.run_id, on_page.run_state) == ("failing", run_id, "failed")

@@ -299,6 +299,12 @@ def test_the_worst_condition_is_first_and_then_the_provider_that_waits_longest()
     ]
 
 
+def test_before_the_first_look_the_filters_have_no_numbers() -> None:
+    overview = importlib.import_module("cli.console.overview")
+
+    assert overview.counts(watch().Watch(Operator(Where(None)))) == [condition.value for condition in Condition]
+
+
 def rows(**named: int) -> dict[str, dict[str, Any]]:
     return {name: {"id": name, "failures": count, "dollars": None} for name, count in named.items()}
 

@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
+from typer.main import get_command
 
 from fanout.times import parse_iso
 
@@ -127,14 +129,20 @@ def connection(
     return operator
 
 
+@cache
+def _shared() -> list[Any]:
+    """The options of `connection`."""
+    holder = typer.Typer(add_completion=False)
+    holder.command()(connection)
+    return list(get_command(holder).params)
+
+
 class Command(TyperCommand):
     """A command of `fanout`: has the shared options, and turns expected errors into messages and exit statuses."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        holder = typer.Typer(add_completion=False)
-        holder.command()(connection)
-        self.shared = typer.main.get_command(holder).params
+        self.shared = _shared()
         self.params = [*self.params, *self.shared]
 
     def invoke(self, ctx: Any) -> None:

@@ -135,7 +135,7 @@ class Health:
     next_due
         The tick from which the provider may be started: in the past when it is due, None when no time is known.
     late_by
-        How long the provider has been due while there was work to do.
+        How long the provider has been due while there was work to do; None if it never succeeded.
     failures
         Failed runs in a row.
     run_id, run_state
@@ -225,9 +225,12 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
     """
     state = state or ProviderState(provider=provider)
     decision, success = decide(provider, entry, state, facts), last_success(entry, state)
-    due_since = None if success is None else max(success + entry.period, facts.work_since(provider) or success)
-    is_due = decision in (Decision.DUE, Decision.BACKING_OFF)
-    late_by = facts.tick - due_since if is_due and due_since is not None else None
+    pending, late_by = facts.pending_of(provider), None
+    if success is None:
+        due_since = pending.since if pending else None
+    else:
+        due_since = max(success + entry.period, facts.work_since(provider) or success)
+        late_by = facts.tick - due_since if decision in (Decision.DUE, Decision.BACKING_OFF) else None
     found = _finding(provider, state, facts, decision, due_since, success)
     lease = state.lease
     return Health(
@@ -243,7 +246,7 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
         run_id=found.run_id,
         run_state=found.run_state,
         engine=lease.plan.engine if lease and lease.plan and found.run_id == lease.run_id else None,
-        pending=facts.pending_of(provider),
+        pending=pending,
         group=entry.group,
     )
 
@@ -289,7 +292,7 @@ def _finding(
     if due_since is not None and facts.tick - due_since > facts.late_after:
         minutes = int((facts.tick - due_since).total_seconds() // 60)
         return _Finding(Condition.LATE, due_since, f"due for {minutes} minutes without a run")
-    return _Finding(Condition.DUE, due_since)
+    return _Finding(Condition.DUE, due_since, "no successful run yet" if success is None else None)
 
 
 def evaluate_invalid(provider: str, why: str) -> Health:

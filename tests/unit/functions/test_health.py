@@ -230,6 +230,20 @@ def test_a_provider_is_late_only_since_there_is_something_to_do() -> None:
     assert health(entry(), state(last_claim=NOW - MINUTE)).late_by is None
 
 
+def test_a_provider_that_never_succeeded_is_due_and_late_if_its_objects_wait_too_long() -> None:
+    def waiting(minutes: int) -> Facts:
+        return replace(EVENTS, pending={"p": Pending(1, 1, 1, NOW - minutes * MINUTE)})
+
+    assert (health(entry()).condition, health(entry()).why) == (Condition.DUE, "no successful run yet")
+    assert health(entry(), None, waiting(30)).condition is Condition.DUE
+    late = health(entry(), None, waiting(31))
+    assert (late.condition, late.since, late.why) == (
+        Condition.LATE,
+        NOW - 31 * MINUTE,
+        "due for 31 minutes without a run",
+    )
+
+
 def test_the_worst_condition_is_first_and_then_the_latest_provider() -> None:
     late = health(entry(60, NOW - 200 * MINUTE))
     later = replace(health(entry(60, NOW - 300 * MINUTE)), provider="q")

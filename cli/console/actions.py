@@ -71,9 +71,9 @@ def question(stack: Deployment, order: Order) -> str:
     """The effect of an order, for the confirmation."""
     if order.do == "run":
         pending = stack.pending.of(check_name(order.of))
-        found = f"{counted(pending.objects, 'object')} ({size(pending.bytes)})" if pending.since else "none"
+        waiting = f"{counted(pending.objects, 'object')} ({size(pending.bytes)})" if pending.since else "none"
         return (
-            f"A run of {order.of} starts now, whether it is due or not. Known pending objects: {found}. The run sends "
+            f"A run of {order.of} starts now, whether it is due or not. Known pending objects: {waiting}. The run sends "
             f"one message for each changed row to {_target(stack)}, and then moves the bookmark."
         )
     if order.do == "replay":

@@ -276,8 +276,8 @@ def _finding(
         failed_run = run_state(None, lease, "FAILED", facts.now)
         return _Finding(Condition.STUCK, lease.claimed_at, why, lease.run_id, failed_run)
     if lease is not None:
-        why = "replay" if lease.replay else None
-        return _Finding(Condition.RUNNING, lease.claimed_at, why, lease.run_id, run_state(None, lease, None, facts.now))
+        kind, running = "replay" if lease.replay else None, run_state(None, lease, None, facts.now)
+        return _Finding(Condition.RUNNING, lease.claimed_at, kind, lease.run_id, running)
     if decision is Decision.PAUSED:
         return _Finding(Condition.PAUSED)
     if state.failures or decision is Decision.BACKING_OFF:

@@ -73,7 +73,7 @@ def question(stack: Deployment, order: Order) -> str:
         pending = stack.pending.of(check_name(order.of))
         waiting = f"{counted(pending.objects, 'object')} ({size(pending.bytes)})" if pending.since else "none"
         return (
-            f"A run of {order.of} starts now, whether it is due or not. Known pending objects: {waiting}. The run sends "
+            f"A run of {order.of} starts now, whether it is due or not. Pending objects: {waiting}. The run sends "
             f"one message for each changed row to {_target(stack)}, and then moves the bookmark."
         )
     if order.do == "replay":

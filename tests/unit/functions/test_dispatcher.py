@@ -615,7 +615,7 @@ def test_a_step_functions_that_is_down_while_slots_are_handed_on_frees_no_place_
     report = world.tick(NOW)
 
     assert (report.started, report.deferred) == (4, 0)
-    assert sum("not reused" in fault for fault in report.faults) == 3
+    assert sum("were not looked for" in fault for fault in report.faults) == 3
 
 
 def test_a_dispatcher_that_dies_while_it_hands_on_slots_starts_nobody_twice() -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from fanout import ledger
 from fanout.errors import FanoutError
+from fanout.health import sweep_time
 from fanout.pending import ObjectEvents, events
-from fanout.schedule import sweep_time
 from tests.harness.faults import Crash, Fault
 from tests.harness.processes import Process
 from tests.harness.world import CHANGE_LOG, World

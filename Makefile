@@ -88,7 +88,7 @@ format: $(VENV)/.dev ## Put the sources into the house's format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-docs: $(VENV)/.dev ## Make docs/reference/ and docs/openapi.json from the code; a test fails when they are stale
+docs: $(VENV)/.dev ## Write docs/reference/ and the generated parts of other pages from the code; a test fails when they are stale
 	@PYTHONPATH=functions:glue $(PY) -m tools.reference
 
 build: $(VENV)/.dev $(SAM_VENV)/.installed ## Build what AWS will run, into .aws-sam/
@@ -157,7 +157,7 @@ mutants: $(VENV)/.dev ## Put known bugs into copies, one at a time; print those 
 	@$(PY) -m tests.mutants $(ARGS)
 
 cost: $(VENV)/.dev ## The yearly bill, the article's way and ours: PROVIDERS=n FREQUENCY=minutes ROWS=a-day PROFILE=dev|prod
-	@PYTHONPATH=functions $(PY) -m tools.cost $(if $(PROVIDERS),--providers $(PROVIDERS)) \
+	@PYTHONPATH=functions $(PY) -m tools.bill $(if $(PROVIDERS),--providers $(PROVIDERS)) \
 	  $(if $(FREQUENCY),--frequency $(FREQUENCY)) $(if $(ROWS),--rows $(ROWS)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 security: $(VENV)/.dev $(CHECKOV_VENV)/.installed ## checkov, parliament (installs them the first time)

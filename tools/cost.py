@@ -1,7 +1,5 @@
 """The yearly bill of the article's design and of this one, side by side, from the one table of unit prices.
 
-    python -m tools.cost --providers 50 --frequency 15 --rows 2000
-
 It is a model: how often each thing happens follows from the state machine and the code, how long it takes from
 measurements on a 2-core machine (`SECONDS`). Consumers of the queue, data transfer and storage of the change log
 cost the same either way and are left out, and so are free tiers.
@@ -9,17 +7,14 @@ cost the same either way and are left out, and so are free tiers.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from cli.article import START_SECONDS, UPDATE_MEMORY_MB, UPDATE_SECONDS, article_run
 from cli.commands.cost import TRANSITIONS
-from fanout.costs import PRICES, PRICES_AS_OF, glue_dollars, lambda_dollars, queue_dollars
+from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
 
 DAYS = 365
 TICK_MINUTES = 15
@@ -214,30 +209,6 @@ def total(bill: Bill) -> float:
     return sum(bill.values())
 
 
-def side_by_side(load: Load) -> str:
-    """Both bills as a table for people."""
-    article, ours = article_year(load), our_year(load)
-    lines = [
-        f"{load.providers} provider(s), each every {load.frequency:g} minutes with {load.rows:,} changed rows a day",
-        f"Dollars a year, us-east-1, profile {load.profile}, prices of {PRICES_AS_OF}, no free tiers; see docs/cost.md",
-        "",
-        f"{'':18}{'the article':>14}{'glue-fanout':>14}",
-    ]
-    services = sorted({*article, *ours}, key=lambda service: -max(article[service], ours[service]))
-    lines += [f"{service:18}{article[service]:>14,.2f}{ours[service]:>14,.2f}" for service in services]
-    lines += [
-        f"{'total':18}{total(article):>14,.2f}{total(ours):>14,.2f}",
-        "",
-        "Each further provider, every 15 minutes",
-    ]
-    for rows, name in ((0, "nothing new"), (1_000, "1,000 rows a day")):
-        lines.append(
-            f"{name:18}{further_provider(article_year, rows):>14,.2f}{further_provider(our_year, rows):>14,.2f}"
-        )
-    lines[-1] += "  (in 96 portions)"
-    return "\n".join(lines)
-
-
 def further_provider(year: Callable[[Load], Bill], rows: int = 0) -> float:
     """What a design costs a year for one provider more, which runs every 15 minutes and has so many rows a day."""
     return (total(year(Load(100_000, rows=rows))) - total(year(Load(90_000, rows=rows)))) / 10_000
@@ -251,108 +222,3 @@ def overload() -> float:
 def glue_floor(frequency: float = 15) -> float:
     """What Glue alone costs a year for one provider that never has anything to do, the article's way."""
     return article_year(Load(frequency=frequency))["Glue"]
-
-
-def run_prices(rows: Iterable[int] = (1_000, 10_000, 100_000, 1_000_000)) -> str:
-    """Both engines' price of one run as a Markdown table."""
-    lines = ["| rows | article | in Lambda | on Glue | chosen |", "|---:|---:|---:|---:|---|"]
-    for count in rows:
-        prices = [total(article_run(count)), total(our_run(count, "lambda")), total(our_run(count, "glue"))]
-        lines.append(f"| {count:,} | {' | '.join(f'${p:.5f}' for p in prices)} | {our_engine(count)} |")
-    return "\n".join(lines)
-
-
-def year_prices(loads: Iterable[Load]) -> str:
-    """Yearly totals as a Markdown table."""
-    lines = [
-        "| providers | every | rows a day each | article | glue-fanout, prod | dev |",
-        "|---:|---:|---:|---:|---:|---:|",
-    ]
-    for load in loads:
-        ours = [total(our_year(replace(load, profile=p))) for p in ("prod", "dev")]
-        prices = " | ".join(f"${p:,.0f}" for p in [total(article_year(load)), *ours])
-        lines.append(f"| {load.providers:,} | {load.frequency:g} min | {load.rows:,} | {prices} |")
-    return "\n".join(lines)
-
-
-LOADS = [
-    Load(1, 15, 0),
-    Load(1, 15, 1_000),
-    Load(100_000, 15, 0),
-    Load(1, 60, 2_000),
-    Load(10, 15, 2_000),
-    Load(50, 15, 2_000),
-    Load(50, 60, 20_000),
-    Load(500, 120, 20_000),
-    Load(2_000, 1440, 100_000),
-]
-
-
-def page(text: str) -> str:
-    """docs/cost.md with what is computed put between its markers again."""
-    from tools import chain  # which builds upon this module
-
-    tables = {
-        "chain": chain.table(),
-        "year": year_prices(LOADS),
-        "run": run_prices(),
-        "floor": f"${glue_floor():,.0f}",
-        "overload": f"${overload():,.0f}",
-        "idle": f"${further_provider(our_year):.2f}",
-    }
-    for name, table in tables.items():
-        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        before, _, rest = text.partition(start)
-        gap = "" if table.startswith("$") else "\n"
-        text = f"{before}{start}{gap}{table}{gap}{end}{rest.partition(end)[2]}"
-    return text
-
-
-def plot(path: Path) -> None:
-    """Draw the yearly bill over the number of providers, a curve for each cadence, into a PNG."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    counts = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000]
-    figure, axes = plt.subplots(figsize=(8, 4.8), dpi=110)
-    curves: list[tuple[str, Callable[[Load], Bill], str]] = [
-        ("the article's design", article_year, "--"),
-        ("glue-fanout, prod", our_year, "-"),
-    ]
-    for colour, (frequency, name) in zip(
-        ("#b2182b", "#d6851b", "#2166ac"), [(15, "15 minutes"), (60, "1 hour"), (1440, "1 day")], strict=True
-    ):
-        for design, bill, line in curves:
-            dollars = [total(bill(Load(count, frequency, 2_000))) for count in counts]
-            axes.plot(counts, dollars, line, color=colour, label=f"{design}, every {name}")
-    axes.set(xscale="log", yscale="log", xlabel="providers", ylabel="dollars a year")
-    axes.set_title("2,000 changed rows a day and provider")
-    axes.grid(True, which="major", alpha=0.3)
-    axes.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Software": None})
-
-
-def main() -> int:
-    """Print both bills; the exit status is 2 for a load that cannot be."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--providers", type=int, default=1)
-    parser.add_argument("--frequency", type=float, default=15, help="minutes between two runs of a provider")
-    parser.add_argument("--rows", type=int, default=0, help="changed rows of a provider in a day")
-    parser.add_argument("--profile", choices=("dev", "prod"), default="prod")
-    parser.add_argument("--docs", type=Path, help="write the tables into docs/cost.md in this folder and draw its plot")
-    options = parser.parse_args()
-    if options.providers < 1 or options.frequency < 1 or options.rows < 0:
-        parser.error("at least one provider, one minute and no negative rows")
-    print(side_by_side(Load(options.providers, options.frequency, options.rows, options.profile)))
-    if options.docs:
-        markdown = options.docs / "cost.md"
-        markdown.write_text(page(markdown.read_text(encoding="utf-8")), encoding="utf-8")
-        plot(options.docs / "cost.png")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

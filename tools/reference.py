@@ -1,4 +1,4 @@
-"""`make docs` writes docs/reference/ and docs/openapi.json from the code; a test compares."""
+"""`make docs` writes docs/reference/, docs/openapi.json and the generated sections of other pages; a test compares."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main() -> None:
 
 def pages() -> dict[Path, str]:
     """Every generated file and what it must hold."""
-    from tools import openapi
+    from tools import bill, openapi
 
     made: dict[str, Callable[[], Iterable[str]]] = {
         "cli.md": command_line,
@@ -31,6 +31,9 @@ def pages() -> dict[Path, str]:
     found = {
         ROOT / "docs/reference" / name: f"{GENERATED}\n\n" + "\n".join(page()) + "\n" for name, page in made.items()
     }
+    sections = {"cost.md": bill.page}
+    for name, renew in sections.items():
+        found[ROOT / "docs" / name] = renew((ROOT / "docs" / name).read_text(encoding="utf-8"))
     return {**found, ROOT / "docs/openapi.json": openapi.text()}
 
 

@@ -5,7 +5,7 @@ function is the custom resource that brings script and library: its own code is 
 what was deployed. The job gets the script's URI as ScriptLocation and the zip's as `--extra-py-files`.
 
 Both are named by the hash of their contents and none is ever removed, so a rollback finds those before.
-Source: "Custom resource request and response objects", CloudFormation user guide.
+See docs/decisions.md, D19. Source: "Custom resource request and response objects", CloudFormation user guide.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 Python 3.13 and no container: pip and uv can both install the wheels of another Python and of another system. The wheels
 of a lock are installed once, into a folder named by the lock's hash, and hard-linked from there.
 
-Whatever installs them on whatever Python, the package has the same bytes.
+Whatever installs them on whatever Python, the package has the same bytes. See docs/decisions.md, D45.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""May this run have the provider, and what is new in it? The first state of every execution."""
+"""May this run have the provider, and what is new in it? The first state of every execution (docs/decisions.md, D2)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 One item a provider. Every change is *read, apply a pure rule, write if the item's version is still the one
 read*, so a rule decides on exactly the state that it replaces: taking a lease, fencing a commit by its run
 and moving bookmark, status and lease together are each one conditional write. The rules below are plain
-functions of the state; `LedgerStore` is all that DynamoDB has to provide.
+functions of the state; `LedgerStore` is all that DynamoDB has to provide. See docs/decisions.md, D3.
 """
 
 from __future__ import annotations

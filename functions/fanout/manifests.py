@@ -3,7 +3,8 @@
 A provider's change log only grows, but objects do not turn up in the order of their LastModified: a multipart
 upload carries the time at which it *began*. So a run looks back from the newest object by the lookback, and leaves
 out what the manifests in that window already hold. An object is known by key and ETag: overwritten with other
-bytes it is new, overwritten with the same bytes it is not, unless a run may have taken other bytes in between.
+bytes it is new, overwritten with the same bytes it is not, unless a run may have taken other bytes in between
+(docs/decisions.md, D5).
 """
 
 from __future__ import annotations

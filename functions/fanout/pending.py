@@ -1,6 +1,6 @@
 """Pending objects: which providers have objects that no run has seen yet.
 
-Pending counts are hints: a run plans by listing.
+Pending counts are hints: a run plans by listing (docs/decisions.md, D24).
 
 S3 announces each new object through a queue, and each event raises its provider's pending count, which never goes
 down. A claim remembers the count from before its listing, and a commit clears what is pending only if the count is

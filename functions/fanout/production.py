@@ -6,7 +6,7 @@ and goes on behind it. Where a smaller batch ends within an object, a signpost i
 without rows, named by the first record that the smaller batch lacks, and hidden beside it where the records lie.
 
 So no record comes to lie in two objects unless Lambda begins where it never began before (docs/producer.md says when),
-and no record is left out that was not seen in an object.
+and no record is left out that was not seen in an object. See docs/decisions.md, D38 and docs/decisions.md, D39.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Recovers from orphaned runs, which ended but hold their lease, and from reports that the config API missed."""
+"""Recovers from orphaned runs, which ended but hold their lease, and from reports that the config API missed.
+
+See docs/decisions.md, D23.
+"""
 
 from __future__ import annotations
 

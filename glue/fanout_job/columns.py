@@ -1,4 +1,4 @@
-"""A column of text as a column of a model's type: exactly, or with the rows that do not fit."""
+"""Converts columns of text to a model's types, exactly, and finds the rows that don't fit (docs/decisions.md, D29)."""
 
 from __future__ import annotations
 

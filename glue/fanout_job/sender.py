@@ -1,4 +1,7 @@
-"""Sending messages to a target: in batches, many requests at a time, each until it is acknowledged."""
+"""Sends messages to a target in batches, with many requests in flight, until each is acknowledged.
+
+Requests are signed here, not sent by boto3: see docs/decisions.md, D14.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def main() -> None:
 
 def pages() -> dict[Path, str]:
     """Every generated file and what it must hold."""
-    from tools import bill, decisions, openapi
+    from tools import bill, decisions, guarantees, openapi
 
     made: dict[str, Callable[[], Iterable[str]]] = {
         "cli.md": command_line,
@@ -31,7 +31,7 @@ def pages() -> dict[Path, str]:
     found = {
         ROOT / "docs/reference" / name: f"{GENERATED}\n\n" + "\n".join(page()) + "\n" for name, page in made.items()
     }
-    sections = {"cost.md": bill.page, "decisions.md": decisions.page}
+    sections = {"cost.md": bill.page, "decisions.md": decisions.page, "guarantees.md": guarantees.page}
     for name, renew in sections.items():
         found[ROOT / "docs" / name] = renew((ROOT / "docs" / name).read_text(encoding="utf-8"))
     return {**found, ROOT / "docs/openapi.json": openapi.text()}

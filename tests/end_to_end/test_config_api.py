@@ -69,6 +69,7 @@ def test_after_a_run_the_entry_reads_as_the_article_expects(cloud: LaptopCloud) 
     assert due_providers({"fresh": entry}, now + timedelta(minutes=15)) == ["fresh"]
 
 
+@pytest.mark.fault(3)
 def test_a_tick_delivered_twice_starts_each_provider_once(cloud: LaptopCloud) -> None:
     api = ConfigApi(cloud)
     api.call("PUT", "/twice", {"frequency": "15"})

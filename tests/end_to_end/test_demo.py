@@ -52,6 +52,7 @@ def test_one_provider_failed_and_caught_up_once_repaired(run: tuple[str, dict[st
     assert all(set(ended) == {"SUCCEEDED"} for name, ended in outcomes.items() if name != broken)
 
 
+@pytest.mark.guarantee("G3")
 def test_the_second_tick_sends_only_what_is_new(run: tuple[str, dict[str, Any], int]) -> None:
     _, report, _ = run
     first, second = report["ticks"]

@@ -119,6 +119,7 @@ class Stage:
         return told and self.expected() <= set(self.bodies) and not self.unsettled()
 
 
+@pytest.mark.guarantee("G1")
 @pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
 def test_after_twenty_kills_every_change_has_been_delivered_and_nobody_is_left_behind(
     tmp_path: Path, drivers: Drivers, seed: int

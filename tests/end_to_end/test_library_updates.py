@@ -113,6 +113,7 @@ def test_an_update_without_a_change_publishes_and_changes_nothing(project: Proje
     assert project.publishers_version() == version
 
 
+@pytest.mark.fault(33)
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
@@ -134,6 +135,7 @@ def test_a_library_that_cannot_be_published_fails_the_deployment_in_time_with_th
     assert project.published() == published
 
 
+@pytest.mark.fault(33)
 @pytest.mark.spark
 def test_a_new_version_of_the_library_is_used_after_an_update_and_the_old_one_after_a_rollback(
     project: Project,

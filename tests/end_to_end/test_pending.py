@@ -94,6 +94,7 @@ class Stage:
         return DynamoLedger(self.cloud.client("dynamodb"), self.cloud.outputs["RunLedgerTable"])
 
 
+@pytest.mark.fault(27)
 def test_with_the_bucket_s_notifications_switched_off_every_change_arrives_within_sweep_minutes(workdir: Path) -> None:
     now, sweep = datetime.now(UTC).replace(microsecond=0), 4 * FREQUENCY
     parameters = {**SMALL, "SweepMinutes": int(sweep.total_seconds() / 60)}
@@ -121,6 +122,7 @@ def test_with_the_bucket_s_notifications_switched_off_every_change_arrives_withi
             assert state.last_success > now - sweep
 
 
+@pytest.mark.fault(27)
 def test_with_every_event_delivered_three_times_in_random_order_nothing_runs_or_comes_twice(workdir: Path) -> None:
     now, chance = datetime.now(UTC).replace(microsecond=0), random.Random(11)
     with LaptopCloud(ROOT / "template.yaml", SMALL, workdir=workdir) as cloud:

@@ -105,6 +105,7 @@ def standard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standard]:
     patch.undo()
 
 
+@pytest.mark.fault(37)
 def test_pyarrow_reads_what_an_independent_program_reads_in_the_sources(standard: Standard, tmp_path: Path) -> None:
     table = parquet.read_table(standard.files(tmp_path))
     columns = ["provider", "_source", "_row", *MODEL.fields]
@@ -126,6 +127,7 @@ print("ROWS", json.dumps([{k: None if v is None else str(v) for k, v in row.asDi
 """
 
 
+@pytest.mark.fault(37)
 def test_spark_reads_the_same(standard: Standard, tmp_path: Path, laptop_spark: None) -> None:
     import json
     import os
@@ -156,6 +158,7 @@ def test_both_engines_took_part_and_every_record_names_the_job(standard: Standar
     assert {run["JobName"] for run in standard.cloud.job_runs()} == {"etl-dev-standardize"}
 
 
+@pytest.mark.fault(37)
 def test_of_a_deleted_source_the_file_stays_and_the_audit_says_so(standard: Standard) -> None:
     assert DELETED in {row["provider"] for row in standard.expected()}, "its rows are still in the table"
     (gone,) = standard.fanout.json("audit", DELETED)["gone"]

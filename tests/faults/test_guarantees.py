@@ -1,28 +1,43 @@
-"""docs/guarantees.md names tests that exist, and has a row for every guarantee and every fault case."""
+"""Every guarantee and every fault case has tests, which name it by their markers."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+import pytest
+
+from tools.guarantees import marked_tests, page, titles
+
+FAULTS = {str(number) for number in [*range(1, 39), *range(56, 64)]}
 
 
-def test_every_test_that_is_named_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)`", PAGE))
-    defined = {
-        name
-        for path in (ROOT / "tests").rglob("test_*.py")
-        for name in re.findall(r"def (test_\w+)\(", path.read_text(encoding="utf-8"))
-    }
+def test_every_guarantee_and_every_fault_case_has_a_test() -> None:
+    guarantees, groups = titles()
+    marks = {test.mark for test in marked_tests()}
 
-    assert named
-    assert named - defined == set()
+    assert guarantees.keys() == {f"G{number}" for number in range(1, 6)}
+    assert {case for group in groups.values() for case in group} == FAULTS
+    assert marks == guarantees.keys() | FAULTS
 
 
-def test_every_guarantee_and_every_fault_case_has_its_tests() -> None:
-    rows = dict(re.findall(r"^\| (?:\*\*)?(G\d|\d+)\b(.*)$", PAGE, re.MULTILINE))
+@pytest.mark.parametrize(
+    ("decorators", "marks"),
+    [
+        ('@pytest.mark.guarantee("G1", "G3")\n@pytest.mark.fault(17)', ["G1", "G3", "17"]),
+        ("@pytest.mark.slow\n@pytest.mark.parametrize('n', [1])", []),
+    ],
+)
+def test_markers_are_read_without_importing_the_test(tmp_path: Path, decorators: str, marks: list[str]) -> None:
+    folder = tmp_path / "tests"
+    folder.mkdir()
+    (folder / "test_it.py").write_text(f"import no_such_module\n\n{decorators}\ndef test_data_20_a_b() -> None: ...\n")
 
-    assert rows.keys() == {f"G{n}" for n in range(1, 6)} | {str(n) for n in [*range(1, 39), *range(56, 64)]}
-    assert all("`test_" in tests for tests in rows.values())
+    found = list(marked_tests(folder))
+
+    assert [test.mark for test in found] == marks
+    assert {test.link for test in found} <= {"[a b](../tests/test_it.py)"}
+
+
+def test_a_page_without_the_sections_is_an_error() -> None:
+    with pytest.raises(ValueError, match="a page needs <!-- guarantees --> and <!-- /guarantees --> once each"):
+        page("# Guarantees\n")

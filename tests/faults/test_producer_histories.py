@@ -134,6 +134,7 @@ class Poller:
             self.begins.append(begin + len(batch))
 
 
+@pytest.mark.fault(34)
 @pytest.mark.parametrize("part", range(5))
 @pytest.mark.parametrize("kinesis", [False, True], ids=["dynamodb", "kinesis"])
 def test_every_record_comes_to_lie_in_exactly_one_object_in_the_order_of_the_stream(part: int, kinesis: bool) -> None:

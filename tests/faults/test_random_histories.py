@@ -16,6 +16,7 @@ HISTORIES = int(os.environ.get("HISTORIES", "2000"))
 PARTS = 8
 
 
+@pytest.mark.guarantee("G1", "G5")
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_history_loses_a_change_or_starts_a_second_run_or_leaves_a_provider_held(part: int) -> None:

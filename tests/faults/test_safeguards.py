@@ -52,6 +52,7 @@ def break_down(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, Any], Non
     return monkeypatch.setattr
 
 
+@pytest.mark.guarantee("G2")
 def test_without_the_fence_a_run_commits_under_the_lease_of_another(break_down: Any) -> None:
     def same_generation(state: Any, lease: Lease) -> bool:
         return state.lease is not None and lease.plan is not None and state.bookmark.generation == lease.plan.generation
@@ -84,11 +85,13 @@ def test_without_the_generation_a_plan_made_before_a_bookmark_was_set_moves_it(b
     assert_found(SetBack, "I1: .* again, as its bookmark was set to")
 
 
+@pytest.mark.guarantee("G2")
 def test_without_the_condition_of_the_lease_a_second_run_takes_a_live_one(break_down: Any) -> None:
     break_down(ledger, "is_live", lambda lease, now: False)
     assert_found(Histories, "I2: .* took the live lease of")
 
 
+@pytest.mark.guarantee("G2")
 def test_without_the_condition_of_the_write_a_second_run_takes_a_live_lease(break_down: Any) -> None:
     class Unconditional(Histories):
         def sabotage(self) -> None:
@@ -108,6 +111,7 @@ def test_a_status_that_is_reported_before_the_commit_is_found_out(break_down: An
     assert_found(Histories, "I3: .* was reported before its commit")
 
 
+@pytest.mark.guarantee("G1")
 def test_without_proof_the_bookmark_passes_rows_that_were_never_acknowledged(break_down: Any) -> None:
     def believe(result: JobResult | None, run_id: str, manifest: Any) -> JobResult:
         return result or JobResult(run_id=run_id, status="succeeded", engine="lambda", objects=0, rows=0, messages=0)
@@ -116,6 +120,7 @@ def test_without_proof_the_bookmark_passes_rows_that_were_never_acknowledged(bre
     assert_found(Histories, "I3: committed .* before")
 
 
+@pytest.mark.guarantee("G1")
 def test_without_the_lookback_late_objects_are_lost(break_down: Any) -> None:
     class NoLookback(Histories):
         def sabotage(self) -> None:
@@ -124,6 +129,7 @@ def test_without_the_lookback_late_objects_are_lost(break_down: Any) -> None:
     assert_found(NoLookback, "I1|I3: the bookmark passed")
 
 
+@pytest.mark.guarantee("G3")
 def test_without_the_recent_manifests_objects_take_effect_twice(break_down: Any) -> None:
     after = Bookmark.after
 
@@ -224,6 +230,7 @@ def test_without_slots_more_heavy_runs_start_than_there_are_slots(break_down: An
     assert most_at_once() == 6
 
 
+@pytest.mark.guarantee("G4")
 def test_without_expiry_a_provider_stays_held_for_ever(break_down: Any) -> None:
     def immortal(lease: Lease, now: Any) -> bool:
         return True

@@ -84,6 +84,7 @@ class History:
         self.world.clock.advance(hours=min(self.made.choice([0.1, 0.5, 3]), max(0, 18 - age)))
 
 
+@pytest.mark.fault(34)
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_producer_that_is_killed_and_told_again_loses_no_record_and_repeats_no_message(part: int) -> None:

@@ -88,6 +88,7 @@ def test_a_warm_driver_uses_the_role_of_each_job_that_it_runs(cloud: LaptopCloud
     assert cloud.processes() == drivers
 
 
+@pytest.mark.fault(12)
 def test_a_run_above_the_concurrency_of_the_job_is_rejected(cloud: LaptopCloud) -> None:
     run_id = start(cloud, "sleep")
     glue = cloud.client("glue")

@@ -113,6 +113,7 @@ def test_records_arrive_in_the_form_of_lambda_s_event_in_batches_of_the_batch_si
     assert isinstance(record["dynamodb"]["ApproximateCreationDateTime"], int)
 
 
+@pytest.mark.fault(35)
 def test_a_failed_batch_is_retried_from_its_first_failure_before_later_batches(world: World) -> None:
     world.put(1, 2, 3)
     poller = world.poll()

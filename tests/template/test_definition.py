@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from fanout import errors
 from fanout.claims import LEASE
 from laptop_cloud.stack.template import Template
@@ -109,6 +111,7 @@ def test_our_handlers_are_repeated_on_every_transient_error(states: dict[str, di
         assert own == OUR_TRANSIENT_ERRORS, name
 
 
+@pytest.mark.fault(12)
 def test_the_job_is_repeated_only_when_it_could_not_be_started(states: dict[str, dict[str, Any]]) -> None:
     # Everything else means that it may have sent messages, and on Glue cost money.
     assert retried(states[LAMBDA_STATE]) >= LAMBDA_SERVICE_ERRORS
@@ -117,6 +120,7 @@ def test_the_job_is_repeated_only_when_it_could_not_be_started(states: dict[str,
         assert all(error.startswith(("Lambda.", "Glue.")) for error in retried(states[name])), name
 
 
+@pytest.mark.fault(12)
 def test_no_task_repeats_what_repeating_cannot_mend(states: dict[str, dict[str, Any]]) -> None:
     terminal = {kind.__name__ for kind in errors.TerminalError.__subclasses__()}
 
@@ -125,6 +129,7 @@ def test_no_task_repeats_what_repeating_cannot_mend(states: dict[str, dict[str, 
         assert not retried(state) & ({"States.ALL", "States.TaskFailed"} | terminal), name
 
 
+@pytest.mark.fault(30)
 def test_every_function_is_tried_again_for_an_hour_while_none_is_free(states: dict[str, dict[str, Any]]) -> None:
     """10,000 runs in an account with ten concurrent functions: 20,000 calls of half a second make 1,000 seconds."""
     tasks = {name: state for name, state in states.items() if state.get("Resource") == LAMBDA}
@@ -137,6 +142,7 @@ def test_every_function_is_tried_again_for_an_hour_while_none_is_free(states: di
         assert 2_000 < sum(waits[: rule["MaxAttempts"]]) / 2 < 4_000, f"{name}: full jitter waits half of it on average"
 
 
+@pytest.mark.fault(12)
 def test_every_retry_is_bounded_and_spread(states: dict[str, dict[str, Any]]) -> None:
     rules = [(name, rule) for name, state in states.items() for rule in state.get("Retry", [])]
 

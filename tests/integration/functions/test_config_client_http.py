@@ -201,6 +201,7 @@ def test_a_server_that_never_answers_is_given_up(start: Start) -> None:
     assert_given_up(server)
 
 
+@pytest.mark.fault(5)
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_drips_its_body_is_given_up_though_it_is_never_silent(start: Start) -> None:
     def do(handler: BaseHTTPRequestHandler) -> None:
@@ -227,6 +228,7 @@ def test_a_server_that_drips_its_header_is_given_up_though_it_is_never_silent(st
     assert_given_up(server)
 
 
+@pytest.mark.fault(5)
 def test_a_body_of_a_hundred_megabytes_is_cut_off(start: Start) -> None:
     sent = 0
 
@@ -268,6 +270,7 @@ def test_the_body_of_a_redirect_is_not_read(start: Start) -> None:
     assert client(server).entries() == {"a": 1}
 
 
+@pytest.mark.fault(5)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_to_another_host_gets_neither_a_request_nor_the_key(start: Start, status: int) -> None:
     other = start(reply)
@@ -288,6 +291,7 @@ def test_a_next_page_on_another_host_gets_neither_a_request_nor_the_key(start: S
     assert other.seen == []
 
 
+@pytest.mark.fault(25)
 def test_a_rotated_key_is_fetched_again_once(start: Start) -> None:
     server = start(lambda handler: reply(handler, status=200 if handler.headers["x-api-key"] == "new" else 401))
     asked: list[bool] = []

@@ -62,6 +62,7 @@ def test_a_name_with_another_input_was_started_before(case: Case) -> None:
     assert case.executions.start("one", INPUT.replace("30", "45")) is False
 
 
+@pytest.mark.fault(4)
 def test_a_name_that_has_closed_was_started_before(case: Case) -> None:
     case.executions.start("one", INPUT)
     case.stop("one")

@@ -129,6 +129,7 @@ def test_a_write_on_an_item_that_is_not_there_is_refused(store: LedgerStore) -> 
         store.put(ProviderState(provider="a", version=1))
 
 
+@pytest.mark.fault(14)
 def test_of_two_that_read_the_same_state_one_claims(store: LedgerStore) -> None:
     states = [store.get("a"), store.get("a")]
     backoff = Backoff(base=timedelta(minutes=15), cap=timedelta(hours=4))

@@ -128,6 +128,7 @@ class TestS3:
             with pytest.raises(StorageUnavailableError, match="NoSuchBucket"):
                 call()
 
+    @pytest.mark.fault(20)
     def test_in_a_versioned_bucket_the_current_versions_are_listed_and_deleted_objects_are_not(self, s3: Any) -> None:
         s3.put_bucket_versioning(Bucket="changes", VersioningConfiguration={"Status": "Enabled"})
         case = on_s3(s3)

@@ -67,6 +67,7 @@ def test_an_empty_manifest_is_a_success_with_nothing_in_it(job: Harness) -> None
 # ---- 19
 
 
+@pytest.mark.guarantee("G3")
 def test_data_19_a_run_repeated_sends_the_same_messages_again_and_nothing_else(job: Harness) -> None:
     manifest = job.plan([job.put("a.json.gz", packed([line(export()), *numbered(4), line(export(old=False))]))])
     first, second = job.run_manifest(manifest), job.run_manifest(manifest)
@@ -77,6 +78,7 @@ def test_data_19_a_run_repeated_sends_the_same_messages_again_and_nothing_else(j
 # ---- 20
 
 
+@pytest.mark.fault(20)
 def test_data_20_an_object_overwritten_after_the_plan_fails_the_run_and_sends_none_of_it(job: Harness) -> None:
     planned = [job.put("a.json.gz", packed(numbered(2, "a"))), job.put("b.json.gz", packed(numbered(2, "b")))]
     job.put("b.json.gz", packed(numbered(2, "new")))
@@ -86,6 +88,7 @@ def test_data_20_an_object_overwritten_after_the_plan_fails_the_run_and_sends_no
     assert outcome.ids == ["a-0", "a-1"]
 
 
+@pytest.mark.fault(20)
 def test_data_20_an_object_deleted_after_the_plan_fails_the_run(job: Harness) -> None:
     planned = [job.put("a.json.gz", packed(numbered(2, "a"))), job.put("b.json.gz", packed(numbered(2, "b")))]
     job.s3.delete_object(Bucket=DATA, Key=planned[0]["key"])
@@ -104,6 +107,7 @@ def test_data_20_an_object_with_a_version_is_read_as_planned_even_if_overwritten
     assert outcome.ids == ["a-0", "a-1"]
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize("change", ["overwritten", "deleted"])
 def test_data_20_a_versioned_bucket_still_has_what_was_planned(job: Harness, change: str) -> None:
     job.s3.put_bucket_versioning(Bucket=DATA, VersioningConfiguration={"Status": "Enabled"})
@@ -118,6 +122,7 @@ def test_data_20_a_versioned_bucket_still_has_what_was_planned(job: Harness, cha
     assert outcome.ids == ["a-0", "a-1"]
 
 
+@pytest.mark.fault(20)
 def test_data_20_a_renamed_object_without_event_ids_gets_new_ids_and_the_same_object_the_same(job: Harness) -> None:
     body = packed([line(export())])
     first = job.run({"a.json.gz": body})
@@ -147,6 +152,7 @@ BAD: dict[str, tuple[bytes, str, int | None]] = {
 }
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize("case", BAD)
 def test_data_21_a_bad_object_or_line_fails_the_run_naming_it_and_the_others_are_sent(job: Harness, case: str) -> None:
     body, type_, at = BAD[case]
@@ -159,6 +165,7 @@ def test_data_21_a_bad_object_or_line_fails_the_run_naming_it_and_the_others_are
     assert len(before) == at - 1, "all rows before the bad line are sent, and none after it"
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize("case", BAD)
 def test_data_21_quarantine_copies_what_is_bad_and_sends_the_rest(job: Harness, case: str) -> None:
     body, type_, at = BAD[case]
@@ -204,6 +211,7 @@ def test_data_21_several_members_no_newline_at_the_end_and_empty_objects_are_all
 # ---- 22
 
 
+@pytest.mark.fault(22)
 def test_data_22_every_type_arrives_exactly(job: Harness) -> None:
     image = {
         "exact": {"N": "1234567890123456789012345678.9012345678"},
@@ -236,6 +244,7 @@ def test_data_22_every_type_arrives_exactly(job: Harness) -> None:
 # ---- 23
 
 
+@pytest.mark.fault(23)
 def test_data_23_a_message_over_the_limit_goes_by_claim_check(job: Harness) -> None:
     image = {"big": {"S": "x" * 1_200_000}}
     outcome = job.run({"a.json.gz": packed([line({**stream(NewImage=image), "eventID": "big"}), *numbered(2)])})
@@ -256,6 +265,7 @@ def test_data_23_the_limit_is_the_queues_own(job: Harness) -> None:
 # ---- 24
 
 
+@pytest.mark.fault(24)
 def test_data_24_a_gzip_bomb_of_one_line_is_a_typed_error(job: Harness) -> None:
     bomb = gzip.compress(b"{" + b" " * 200_000_000, 9)
     outcome = job.run({"bomb.json.gz": bomb, "good.json.gz": GOOD})

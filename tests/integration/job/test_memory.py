@@ -91,6 +91,7 @@ fields: {order_id: a, ordered_at: b, product: c, quantity: d, unit_price: e, cur
 """
 
 
+@pytest.mark.fault(36)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "mapping", "start", "row", "end"),

@@ -59,6 +59,7 @@ def bad_queue() -> Iterator[RunningStub]:
         yield stub
 
 
+@pytest.mark.fault(18)
 def test_data_18_failed_entries_are_sent_again_alone_and_all_arrive_once(bad_queue: RunningStub) -> None:
     bad_queue.get("reset")
     acknowledged: list[Message] = []
@@ -158,6 +159,7 @@ def answering() -> Iterator[Any]:
         server.server_close()
 
 
+@pytest.mark.fault(18)
 @pytest.mark.parametrize(
     ("status", "body", "error", "tries"),
     [
@@ -265,6 +267,7 @@ def test_requests_are_signed_by_botocore_with_the_credentials_of_the_moment() ->
     assert first["X-Amz-Security-Token"] == "token"
 
 
+@pytest.mark.fault(19)
 def test_data_19_killed_half_way_the_next_run_sends_the_same_ids_and_nothing_is_missing(aws: str, queue: str) -> None:
     """The Lambda run in a process of its own, killed with SIGKILL after some messages."""
     rows = [line({**stream(), "eventID": f"e-{n}"}) for n in range(3_000)]

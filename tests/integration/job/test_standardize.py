@@ -62,6 +62,7 @@ def files() -> Iterator[tuple[str, bytes, bytes]]:
         yield name, (ORDERS / name).read_bytes(), (ORDERS / name).with_suffix(".yaml").read_bytes()
 
 
+@pytest.mark.fault(36)
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize(("name", "body", "mapping"), list(files()), ids=list(READERS))
 def test_standard_36_every_value_is_what_an_independent_program_reads(
@@ -105,6 +106,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.fault(36)
 @pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in HOSTILE.items() for case in cases])
 def test_standard_36_what_cannot_be_read_is_a_typed_error_that_names_the_object(
     acme: StandardizingHarness, name: str, case: str
@@ -119,6 +121,7 @@ def test_standard_36_what_cannot_be_read_is_a_typed_error_that_names_the_object(
     assert acme.tables() == {}
 
 
+@pytest.mark.fault(37)
 def test_standard_37_a_run_repeated_comes_to_the_same_files_and_no_row_twice(acme: StandardizingHarness) -> None:
     acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
     body = (ORDERS / "quoted.csv").read_bytes()
@@ -140,6 +143,7 @@ def test_standard_37_a_run_repeated_comes_to_the_same_files_and_no_row_twice(acm
     assert acme.tables().keys() == first.keys()
 
 
+@pytest.mark.fault(37)
 def test_standard_37_a_replaced_source_replaces_exactly_its_own_rows_and_an_empty_one_leaves_none(
     acme: StandardizingHarness,
 ) -> None:
@@ -157,6 +161,7 @@ def test_standard_37_a_replaced_source_replaces_exactly_its_own_rows_and_an_empt
     assert [row["order_id"] for row in acme.rows()] == ["Z-1", "Z-2", "Z-3"]
 
 
+@pytest.mark.fault(37)
 def test_standard_37_a_deleted_source_leaves_its_rows(acme: StandardizingHarness) -> None:
     acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
     body = (ORDERS / "quoted.csv").read_bytes()
@@ -192,6 +197,7 @@ standardize.handler(run, Context())
 """
 
 
+@pytest.mark.fault(37)
 def test_standard_37_a_run_killed_half_way_leaves_whole_files_and_the_next_one_comes_to_the_same_rows(
     aws: str, clean: None
 ) -> None:
@@ -209,6 +215,7 @@ def test_standard_37_a_run_killed_half_way_leaves_whole_files_and_the_next_one_c
     assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-2", "A-3", "B-1", "B-2", "B-3"]
 
 
+@pytest.mark.fault(36)
 def test_standard_36_a_bad_row_fails_the_run_by_object_and_row_and_other_sources_are_written(
     acme: StandardizingHarness,
 ) -> None:
@@ -226,6 +233,7 @@ def test_standard_36_a_bad_row_fails_the_run_by_object_and_row_and_other_sources
     assert list(acme.tables()) == [MODEL.output_key(PROVIDER, f"change_log/provider={PROVIDER}/b.csv")]
 
 
+@pytest.mark.fault(36)
 def test_standard_36_under_quarantine_the_good_rows_are_written_and_the_bad_one_is_put_aside(
     acme: StandardizingHarness,
 ) -> None:

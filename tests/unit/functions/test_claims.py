@@ -40,6 +40,8 @@ def test_a_first_claim_plans_everything_there_is(world: World) -> None:
     assert claim.manifest == claim.run_dir + "manifest.json"
 
 
+@pytest.mark.guarantee("G2")
+@pytest.mark.fault(14)
 def test_two_executions_of_one_provider_and_the_second_is_told_busy_and_sends_nothing(world: World) -> None:
     world.change("a", "1", "r1")
     world.claim("a", "run1")
@@ -49,6 +51,7 @@ def test_two_executions_of_one_provider_and_the_second_is_told_busy_and_sends_no
     assert (claim.decision, claim.manifest, world.sent) == ("busy", "none", [])
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize(
     ("where", "nth"),
     [
@@ -81,6 +84,7 @@ def test_a_claim_repeated_after_a_fault_at_any_call_gives_one_lease_and_one_mani
     assert len([uri for uri in world.objects.stored if uri.endswith("run1/manifest.json")]) == 1
 
 
+@pytest.mark.fault(13)
 def test_a_claim_whose_answer_was_lost_keeps_its_manifest_although_objects_came_since(world: World) -> None:
     world.change("a", "1", "r1")
     first = world.claim("a", "run1")
@@ -92,6 +96,7 @@ def test_a_claim_whose_answer_was_lost_keeps_its_manifest_although_objects_came_
     assert world.planned(again) == ["1"]
 
 
+@pytest.mark.fault(13)
 def test_two_racing_plans_of_one_run_agree_on_the_first_manifest(world: World) -> None:
     world.change("a", "1", "r1")
     zombie = Process(lambda: world.claim("a", "run1"))
@@ -159,6 +164,7 @@ class TestWhatARunTakes:
 
         assert world.planned(world.run("a", "run2")) == ["2"]
 
+    @pytest.mark.fault(20)
     def test_an_object_that_turns_up_late_within_the_lookback_is_taken_once(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.run("a", "run1")
@@ -168,6 +174,7 @@ class TestWhatARunTakes:
         assert world.planned(world.run("a", "run2")) == ["0"]
         assert world.run("a", "run3").decision == "nothing"
 
+    @pytest.mark.fault(20)
     def test_an_object_of_the_same_second_as_the_newest_is_taken(self, world: World) -> None:
         world.change("a", "2", "r2")
         world.run("a", "run1")
@@ -175,6 +182,7 @@ class TestWhatARunTakes:
 
         assert world.planned(world.run("a", "run2")) == ["1"]
 
+    @pytest.mark.fault(20)
     def test_an_object_overwritten_with_other_bytes_is_taken_again(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.run("a", "run1")
@@ -183,6 +191,7 @@ class TestWhatARunTakes:
 
         assert world.planned(world.run("a", "run2")) == ["1"]
 
+    @pytest.mark.fault(20)
     def test_an_object_uploaded_again_with_the_same_bytes_in_the_window_is_not(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.run("a", "run1")
@@ -225,6 +234,7 @@ class TestWhatARunTakes:
         assert world.planned(world.run("a", "run4")) == ["1"]
         assert world.run("a", "run5").decision == "nothing"
 
+    @pytest.mark.fault(20)
     def test_a_renamed_object_is_a_new_one(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.run("a", "run1")
@@ -234,6 +244,7 @@ class TestWhatARunTakes:
 
         assert world.planned(world.run("a", "run2")) == ["2"]
 
+    @pytest.mark.fault(20)
     @pytest.mark.parametrize("how", ["deleted", "overwritten"])
     def test_an_object_changed_between_plan_and_run_fails_the_run_and_the_next_plans_what_is_there(
         self, world: World, how: str
@@ -252,6 +263,7 @@ class TestWhatARunTakes:
 
         assert set(world.sent) == ({"r2"} if how == "deleted" else {"r1 corrected", "r2"})
 
+    @pytest.mark.fault(20)
     def test_hidden_files_are_left_out_wherever_the_change_log_lies(self) -> None:
         world = World(settings={"change_log_dir": "s3://changes/_raw/log"})
         root = "s3://changes/_raw/log/provider=a/"
@@ -260,6 +272,7 @@ class TestWhatARunTakes:
 
         assert [o.key for o in world.manifest(world.claim("a", "run1")).objects] == ["_raw/log/provider=a/day/part"]
 
+    @pytest.mark.fault(20)
     def test_a_backlog_is_worked_off_in_bounded_runs_oldest_first_and_the_provider_stays_due(self) -> None:
         world = World(settings={"max_objects": 4})
         world.provider("a")
@@ -276,6 +289,7 @@ class TestWhatARunTakes:
         assert world.sent == [f"r{n}" for n in range(10)]
         assert world.tick().due == 0
 
+    @pytest.mark.fault(20)
     def test_manifests_that_were_removed_make_their_objects_new_again(self, world: World) -> None:
         world.change("a", "1", "r1")
         claim = world.run("a", "run1")
@@ -292,6 +306,7 @@ class TestWhatARunTakes:
 
         assert world.run("a", "later").decision == "nothing"
 
+    @pytest.mark.fault(20)
     def test_an_object_written_during_the_listing_behind_its_back_is_taken_even_without_a_lookback(self) -> None:
         world = World(settings={"lookback_minutes": 0})
         for n in range(1500):
@@ -420,6 +435,7 @@ class TestRequests:
         with pytest.raises(InvalidRequestError):
             ClaimRequest.from_event({"run_id": "r", "input": given})
 
+    @pytest.mark.fault(7)
     @pytest.mark.parametrize("name", ["../a", "a/b", "", "ä"])
     def test_a_provider_outside_the_allow_list_never_becomes_a_path(self, name: str) -> None:
         with pytest.raises(InvalidProviderError):

@@ -76,6 +76,7 @@ def check_sums(report: TickReport) -> None:
 # ---------------------------------------------------------------------------------------------------- 1. dies half-way
 
 
+@pytest.mark.fault(1)
 def test_a_dispatcher_that_died_half_way_starts_only_the_rest_when_the_tick_comes_again() -> None:
     world = world_of(8)
     world.faults.plan("executions.start", Fault.CRASH_AFTER)
@@ -92,6 +93,7 @@ def test_a_dispatcher_that_died_half_way_starts_only_the_rest_when_the_tick_come
     check_sums(report)
 
 
+@pytest.mark.fault(1)
 @pytest.mark.parametrize("survivors", [0, 1, 3, 7])
 def test_it_does_not_matter_after_how_many_starts_the_dispatcher_died(survivors: int) -> None:
     world = world_of(8)
@@ -120,6 +122,7 @@ def test_it_does_not_matter_after_how_many_starts_the_dispatcher_died(survivors:
 # ---------------------------------------------------------------------------------------------------- 2. response lost
 
 
+@pytest.mark.fault(2)
 def test_a_start_whose_response_was_lost_makes_no_second_run() -> None:
     world = world_of(1)
     world.faults.plan("executions.start", Fault.EXECUTE_THEN_FAIL)
@@ -144,6 +147,7 @@ def test_a_start_whose_every_response_is_lost_keeps_its_place_and_its_one_run() 
 # ------------------------------------------------------------------------------------- 3. twice, and overlapping ticks
 
 
+@pytest.mark.fault(3)
 def test_a_tick_delivered_twice_starts_each_provider_once() -> None:
     world = world_of(5)
 
@@ -162,6 +166,7 @@ def test_a_tick_delivered_twice_chooses_the_same_providers_while_the_first_are_n
     assert len(world.executions.started) == 10
 
 
+@pytest.mark.fault(3)
 def test_two_overlapping_ticks_give_each_provider_one_run() -> None:
     world = world_of(5)
     world.tick(NOW)
@@ -192,6 +197,7 @@ def test_a_provider_with_a_live_run_is_not_started_by_the_next_tick() -> None:
 # ----------------------------------------------------------------------------------------------- 4. a name that closed
 
 
+@pytest.mark.fault(4)
 def test_a_name_that_closed_counts_as_already_started_and_is_no_error() -> None:
     world = world_of(2)
     world.tick(NOW)
@@ -221,6 +227,7 @@ UNUSABLE = {
 }
 
 
+@pytest.mark.fault(5)
 @pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE.keys())
 def test_an_invalid_answer_is_an_error_and_never_an_empty_list(reply: Reply) -> None:
     world = with_api(world_of(0), reply)
@@ -231,6 +238,7 @@ def test_an_invalid_answer_is_an_error_and_never_an_empty_list(reply: Reply) -> 
     assert "config API" in str(error.value)
 
 
+@pytest.mark.fault(5)
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_config_api_that_is_down_is_an_error_after_bounded_retries(status: int) -> None:
     with pytest.raises(ConfigApiUnavailableError, match=f"HTTP {status}; attempts: 3"):
@@ -281,6 +289,8 @@ BAD_ENTRIES: dict[str, object] = {
 }
 
 
+@pytest.mark.guarantee("G5")
+@pytest.mark.fault(6)
 @pytest.mark.parametrize("bad", BAD_ENTRIES.values(), ids=BAD_ENTRIES.keys())
 def test_one_bad_entry_is_reported_and_the_others_go_on(bad: object) -> None:
     world = world_of(2)
@@ -294,6 +304,7 @@ def test_one_bad_entry_is_reported_and_the_others_go_on(bad: object) -> None:
     check_sums(report)
 
 
+@pytest.mark.fault(7)
 @pytest.mark.parametrize("name", ["../other", "a/b", "a\x00", "line\nbreak", "x" * 200, "prоvider", ""])
 def test_a_bad_name_is_reported_and_never_part_of_an_execution(name: str) -> None:
     world = world_of(1)
@@ -320,6 +331,7 @@ def test_a_thousand_bad_entries_make_a_short_report() -> None:
 # ------------------------------------------------------------------------------------------------- 8. ten thousand due
 
 
+@pytest.mark.fault(8)
 def test_of_ten_thousand_due_with_throttling_the_most_overdue_start_and_the_rest_is_deferred() -> None:
     world = World(settings={"lambda_max_bytes": 0, "max_concurrent_runs": 2000})
     for number in range(10_000):
@@ -344,6 +356,7 @@ def test_of_ten_thousand_due_with_throttling_the_most_overdue_start_and_the_rest
     check_sums(report)
 
 
+@pytest.mark.fault(8)
 def test_what_the_deadline_cut_off_is_deferred_and_starts_at_the_next_tick() -> None:
     world = world_of(1000, max_concurrent_runs=1000, bucket=lambda: TokenBucket(rate=10, burst=1))
     seconds_left = 60.0
@@ -379,6 +392,7 @@ def test_without_time_nothing_is_started_and_the_report_says_so() -> None:
 # ---------------------------------------------------------------------------------------------------- 9. a long outage
 
 
+@pytest.mark.fault(9)
 def test_after_a_long_outage_each_provider_gets_one_run_and_not_one_for_each_missed_tick() -> None:
     world = world_of(4)
     world.tick()
@@ -430,6 +444,7 @@ def test_more_live_runs_than_slots_start_nothing_and_break_nothing() -> None:
     assert (report.live, report.started, report.deferred) == (5, 0, 3)
 
 
+@pytest.mark.fault(30)
 def test_ten_thousand_light_providers_due_at_once_are_all_started_and_nobody_is_deferred() -> None:
     world = World(settings={"max_concurrent_runs": 50})
     for number in range(10_000):
@@ -460,6 +475,7 @@ def light_world(count: int, functions: Callable[[], float], seconds_a_run: int =
     return world
 
 
+@pytest.mark.fault(30)
 def test_light_runs_start_as_functions_become_free() -> None:
     world = light_world(100, lambda: 10)
     at_once: list[int] = []
@@ -502,6 +518,7 @@ def test_live_light_runs_count_against_the_limit_of_functions() -> None:
     assert (report.running, report.started, report.deferred) == (8, 1, 11)
 
 
+@pytest.mark.fault(30)
 def test_light_runs_that_get_no_function_before_the_time_is_up_are_deferred() -> None:
     world = light_world(100, lambda: 10)
     world.seconds = 38
@@ -576,6 +593,7 @@ def heavy_world(count: int, slots: int, **given_settings: Any) -> World:
     return world
 
 
+@pytest.mark.fault(31)
 def test_slots_are_handed_on_as_runs_end_while_the_tick_lasts() -> None:
     world = heavy_world(10, slots=3, max_runs_per_group=0)
     world.seconds = 900
@@ -618,6 +636,7 @@ def test_a_step_functions_that_is_down_while_slots_are_handed_on_frees_no_place_
     assert sum("were not looked for" in fault for fault in report.faults) == 3
 
 
+@pytest.mark.fault(31)
 def test_a_dispatcher_that_dies_while_it_hands_on_slots_starts_nobody_twice() -> None:
     world = heavy_world(6, slots=2)
     world.seconds = 900
@@ -644,6 +663,7 @@ def test_a_dispatcher_that_dies_while_it_hands_on_slots_starts_nobody_twice() ->
     check_sums(report)
 
 
+@pytest.mark.fault(31)
 def test_two_overlapping_ticks_that_hand_on_slots_give_each_provider_one_run() -> None:
     world = heavy_world(6, slots=2)
     for number in range(6):

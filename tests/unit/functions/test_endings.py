@@ -90,6 +90,7 @@ class TestProof:
 
 
 class TestIdempotence:
+    @pytest.mark.fault(15)
     @pytest.mark.parametrize(
         "where", ["objects.read", "ledger.get", "ledger.put", "objects.create", "config_api.report"]
     )
@@ -141,6 +142,7 @@ class TestReports:
             "last_success": "Sun, 22 Nov 2026 07:15:00 GMT",
         }
 
+    @pytest.mark.fault(17)
     def test_a_run_whose_end_the_config_api_missed_is_committed_and_reported_on_the_next_tick(
         self, world: World
     ) -> None:
@@ -239,6 +241,7 @@ class TestRecord:
 
         assert len(world.fail(claim)) == 1000
 
+    @pytest.mark.fault(10)
     @pytest.mark.parametrize("run_state", ["FAILED", "TIMEOUT", "ERROR", "STOPPED"])
     def test_a_job_run_that_did_not_succeed_fails_the_run_with_its_cause_and_frees_the_provider(
         self, world: World, run_state: str

@@ -177,6 +177,7 @@ class TestCommit:
 
         assert commit(after, manifest(NOW), held.lease) is after
 
+    @pytest.mark.fault(15)
     def test_a_commit_that_happened_already_is_known_even_when_another_run_ended_since(self) -> None:
         held = claimed()
         second = commit(claimed("r2", commit(held, manifest(NOW))))
@@ -288,6 +289,7 @@ class TestBookmark:
 
 
 class TestFailure:
+    @pytest.mark.fault(10)
     def test_a_failure_frees_the_provider_and_leaves_the_bookmark(self) -> None:
         held = claimed()
 
@@ -310,6 +312,7 @@ class TestFailure:
 
         assert (after.lease, after.failures, after.retry_at, after.pending_report) == (None, 0, None, None)
 
+    @pytest.mark.fault(10)
     @pytest.mark.parametrize(
         ("failures", "minutes"), [(1, 15), (2, 30), (3, 60), (4, 120), (5, 240), (6, 240), (900, 240)]
     )

@@ -42,6 +42,7 @@ def message(*keys: str, bucket: str = "changes", size: Any = 7) -> str:
 
 
 class TestMessages:
+    @pytest.mark.fault(29)
     @pytest.mark.parametrize(
         ("key", "told"),
         [
@@ -71,6 +72,7 @@ class TestMessages:
     def test_what_is_no_message_of_s3_is_passed_over(self, body: str) -> None:
         assert list(events(body, CHANGE_LOG)) == ["not a message of S3"]
 
+    @pytest.mark.fault(29)
     @pytest.mark.parametrize("record", [{}, None, 1, {"s3": {}}, {"s3": {"bucket": {"name": "changes"}, "object": {}}}])
     def test_what_is_no_event_of_s3_is_passed_over_and_the_others_count(self, record: Any) -> None:
         good = json.loads(message("log/provider=a/1"))["Records"]
@@ -119,6 +121,7 @@ class TestCounting:
         assert counts["counted"] == 1
         assert world.pending.items.keys() == {"b"}
 
+    @pytest.mark.fault(28)
     def test_a_batch_that_died_half_way_and_comes_again_marks_twice_and_does_no_harm(self, world: World) -> None:
         notices = ObjectEvents(world.pending, CHANGE_LOG, world.clock)
         world.change("a", "1", "r1")
@@ -165,6 +168,7 @@ class TestTicks:
 
         assert world.tick().started_providers == ["new"]
 
+    @pytest.mark.fault(27)
     def test_an_event_that_is_lost_is_made_good_by_the_sweep_within_its_period(self, world: World) -> None:
         world.change("a", "1", "lost")
         waited = timedelta()
@@ -204,6 +208,7 @@ class TestTicks:
 
         assert world.tick().oldest_pending_minutes == 40
 
+    @pytest.mark.fault(29)
     def test_pending_objects_of_a_provider_that_nobody_knows_starts_nothing(self, world: World) -> None:
         world.tell("nobody")
 
@@ -260,6 +265,7 @@ class TestCommits:
         pending = world.pending.items["a"]
         assert (pending.pending_count, pending.objects, pending.bytes, pending.since) == (1, 0, 0, None)
 
+    @pytest.mark.fault(28)
     def test_pending_objects_that_arrives_while_its_provider_runs_outlives_the_commit_and_the_next_tick_runs_it_again(
         self, world: World
     ) -> None:
@@ -296,6 +302,7 @@ class TestCommits:
         assert "0000-behind" not in world.planned(claim)
         assert world.pending.items["a"].since is not None, "the object behind the listing's back is still pending"
 
+    @pytest.mark.fault(28)
     def test_a_claim_that_is_repeated_keeps_the_count_that_its_manifest_was_planned_with(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.tell("a")
@@ -312,6 +319,7 @@ class TestCommits:
         assert world.sent == ["r1"]
         assert world.pending.items["a"].since is not None, "the second object is still pending"
 
+    @pytest.mark.fault(27)
     def test_a_commit_told_again_after_more_pending_objects_came_clears_nothing(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.tell("a")
@@ -355,6 +363,7 @@ class TestCommits:
         assert world.pending.items["a"].since is None
         assert world.sent == ["r1", "r2"]
 
+    @pytest.mark.fault(27)
     def test_every_event_three_times_in_any_order_sends_no_message_twice_and_runs_once_a_tick(
         self, world: World
     ) -> None:

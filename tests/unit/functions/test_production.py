@@ -68,6 +68,7 @@ def test_a_batch_becomes_one_object_for_each_provider_and_none_for_nobody() -> N
     assert [line["eventID"] for line in shelf.lines(f"{LOG}/provider=a/")] == ["id-1", "id-3"]
 
 
+@pytest.mark.fault(34)
 def test_a_batch_delivered_again_gives_the_same_keys_and_bytes_and_leaves_what_lies_there_untouched() -> None:
     first, second = Shelf(), Shelf()
     for shelf in (first, second):
@@ -104,6 +105,7 @@ def test_a_record_too_old_for_runs_to_look_for_lies_below_the_present_hour(momen
     assert all(f"{shelf.clock():{KEY_TIME_FORMAT}}" in uri for uri in shelf.objects.stored)
 
 
+@pytest.mark.fault(35)
 def test_a_batch_that_failed_begins_again_before_the_records_that_are_missing() -> None:
     shelf = Shelf()
     shelf.faults.plan("objects.create", None, Fault.FAIL_BEFORE, None)
@@ -125,6 +127,7 @@ def test_it_begins_within_no_object_that_was_written() -> None:
     assert Counter(line["eventID"] for line in shelf.lines(LOG)) == Counter(f"id-{n}" for n in range(1, 7))
 
 
+@pytest.mark.fault(34)
 def test_a_smaller_batch_after_a_failure_repeats_no_record() -> None:
     shelf = Shelf()
     batch = [shelf.change(number, org) for number, org in enumerate("abab", 1)]
@@ -138,6 +141,7 @@ def test_a_smaller_batch_after_a_failure_repeats_no_record() -> None:
     assert [line["eventID"] for line in shelf.lines(f"{LOG}/provider=b/")] == ["id-2", "id-4"]
 
 
+@pytest.mark.fault(34)
 def test_what_overlaps_from_a_place_where_no_batch_began_is_repeated_under_the_same_ids() -> None:
     shelf = Shelf()
     shelf.deliver(shelf.change(1, "a"), shelf.change(2, "a"))
@@ -157,6 +161,7 @@ def test_an_object_that_somebody_else_put_under_a_name_of_ours_stops_the_shard_a
     assert uri in shelf.said[0]
 
 
+@pytest.mark.fault(35)
 @pytest.mark.parametrize(
     ("pk", "reason"),
     [
@@ -249,6 +254,7 @@ def test_no_object_is_older_by_its_key_than_runs_look_back() -> None:
     assert timedelta(days=1) > MAX_RECORD_AGE
 
 
+@pytest.mark.fault(35)
 @pytest.mark.parametrize(
     "data",
     [
@@ -274,6 +280,7 @@ def test_whatever_a_kinesis_stream_carries_the_shard_goes_on_also_when_it_is_tol
     assert len(shelf.lines("s3://")) == 1
 
 
+@pytest.mark.fault(34)
 def test_a_batch_keeps_its_keys_until_well_after_lambda_gives_it_up() -> None:
     shelf = Shelf()
     batch = [shelf.change(1, "a"), shelf.change(2, "b")]

@@ -32,6 +32,7 @@ def started(world: World) -> str:
     return name
 
 
+@pytest.mark.fault(11)
 def test_the_event_of_an_execution_that_ended_without_a_word_frees_the_provider(world: World) -> None:
     name = started(world)
 
@@ -41,6 +42,7 @@ def test_the_event_of_an_execution_that_ended_without_a_word_frees_the_provider(
     assert world.config_api.reports[-1][1].error == "its execution is ABORTED"
 
 
+@pytest.mark.fault(11)
 def test_an_event_delivered_twice_or_late_changes_nothing(world: World) -> None:
     name = started(world)
     world.endings.end("a", name, "its execution is ABORTED")
@@ -52,6 +54,7 @@ def test_an_event_delivered_twice_or_late_changes_nothing(world: World) -> None:
     assert world.state("a") == before
 
 
+@pytest.mark.fault(11)
 @pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT", "FAILED", "SUCCEEDED"])
 def test_when_the_event_is_lost_the_next_tick_finds_the_execution_gone(world: World, status: str) -> None:
     name = started(world)
@@ -65,6 +68,8 @@ def test_when_the_event_is_lost_the_next_tick_finds_the_execution_gone(world: Wo
     assert world.state("a").last_run.error == f"the run was orphaned: its execution is {status}"  # type: ignore[union-attr]
 
 
+@pytest.mark.guarantee("G4")
+@pytest.mark.fault(11)
 def test_when_nothing_is_known_of_the_execution_the_lease_expires_and_a_tick_frees_it(world: World) -> None:
     started(world)
     world.faults.plan("executions.running", *[Fault.FAIL_BEFORE] * 20)
@@ -85,6 +90,7 @@ def test_a_lease_just_taken_is_not_checked_against_its_execution(world: World) -
     assert world.faults.count("executions.running") == world.faults.count("executions.status") == 0
 
 
+@pytest.mark.fault(16)
 def test_an_old_run_that_finishes_after_take_over_moves_nothing_and_its_rows_come_again(world: World) -> None:
     old = world.claim("a", "old")
     world.clock.advance(minutes=121)
@@ -101,6 +107,7 @@ def test_an_old_run_that_finishes_after_take_over_moves_nothing_and_its_rows_com
     assert world.sent == ["r1", "r2", "r1", "r2"]
 
 
+@pytest.mark.fault(16)
 def test_an_old_run_that_finishes_after_the_next_one_committed_moves_nothing(world: World) -> None:
     old = world.claim("a", "old")
     world.clock.advance(minutes=121)
@@ -114,6 +121,7 @@ def test_an_old_run_that_finishes_after_the_next_one_committed_moves_nothing(wor
     assert world.state("a") == before
 
 
+@pytest.mark.fault(19)
 def test_a_job_killed_after_half_of_its_messages_sends_the_same_ids_again_and_nothing_else_twice(world: World) -> None:
     world.change("a", "0", "first")
     world.run("a", "run0")
@@ -130,6 +138,7 @@ def test_a_job_killed_after_half_of_its_messages_sends_the_same_ids_again_and_no
     assert sorted(world.sent) == ["first", "r1", "r2", "r3", "r3", "r4"]
 
 
+@pytest.mark.fault(19)
 def test_a_run_killed_between_its_last_message_and_its_commit_is_repeated_under_the_same_ids(world: World) -> None:
     name = started(world)
     world.job(world.claim("a", name))
@@ -174,6 +183,7 @@ def holding(world: World, provider: str, run_id: str) -> None:
     world.ledger.items[provider] = ProviderState(provider=provider, version=1, lease=lease)
 
 
+@pytest.mark.fault(32)
 def test_of_five_thousand_live_runs_the_dead_one_is_found_at_the_next_tick_by_one_list_and_one_question() -> None:
     world = World(settings={"max_concurrent_runs": 10_000})
     for n in range(5_000):
@@ -227,6 +237,8 @@ def test_a_freed_lease_is_reported_only_after_runs_were_started(world: World) ->
 
 
 class TestOwedReports:
+    @pytest.mark.guarantee("G4")
+    @pytest.mark.fault(17)
     def test_an_entry_that_stays_running_after_its_run_ended_is_put_right(self, world: World) -> None:
         # Given the report of running arrives after that of the end
         world.run("a", "run1")
@@ -241,6 +253,7 @@ class TestOwedReports:
         assert world.config_api.reports[-1][1].status == "succeeded"
         assert world.config_api.reports[-1][1].last_success is not None
 
+    @pytest.mark.fault(17)
     def test_an_entry_that_says_failed_by_a_report_that_came_late_is_put_right(self, world: World) -> None:
         world.configure(discovery="events")
         world.tell("a")
@@ -307,6 +320,7 @@ class TestOwedReports:
 
         assert world.tick().started == 1
 
+    @pytest.mark.guarantee("G5")
     def test_a_config_api_that_takes_no_reports_delays_no_run_and_is_left_alone_after_three(self) -> None:
         world = World()
         for n in range(8):

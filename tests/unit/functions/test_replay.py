@@ -113,6 +113,7 @@ class TestAudit:
     def test_when_all_was_sent_it_finds_nothing(self, world: World) -> None:
         assert world.audit("a").missed == world.audit("a").waiting == ()
 
+    @pytest.mark.fault(20)
     def test_an_object_that_turns_up_later_than_the_lookback_is_found_and_a_replay_of_it_settles_it(
         self, world: World
     ) -> None:
@@ -153,6 +154,7 @@ class TestAudit:
         assert (found.missed, found.waiting) == ((), ())
         assert [(o.key, o.size) for o in found.gone] == [("log/provider=a/0", len(b"r0\ncorrected"))]
 
+    @pytest.mark.fault(20)
     def test_a_key_out_of_the_promised_order_is_found(self) -> None:
         world = World(settings={"key_time_format": "%Y/%m/%d/"})
         world.change("a", "2026/11/22/1", "r1")

@@ -71,6 +71,7 @@ def test_damage_is_a_typed_error(raw: bytes, says: str, size: int) -> None:
         lines_of(raw, size=size)
 
 
+@pytest.mark.fault(24)
 def test_a_gzip_bomb_comes_in_bounded_pieces() -> None:
     bomb = gzip.compress(b"\0" * 300_000_000, 1)
     largest = max(len(piece) for piece in decompressed(chunks(bomb, 2**19), "bomb.gz"))

@@ -55,6 +55,7 @@ WITHOUT_RECORDS = [
 ]
 
 
+@pytest.mark.fault(56)
 @pytest.mark.parametrize(("how", "data", "message"), WITHOUT_RECORDS)
 def test_standard_56_a_document_without_a_record_is_bad_unless_the_mapping_allows_it(
     how: str, data: bytes, message: str
@@ -64,12 +65,14 @@ def test_standard_56_a_document_without_a_record_is_bad_unless_the_mapping_allow
     assert rows(f"empty: allowed\n{how}", data) == []
 
 
+@pytest.mark.fault(56)
 def test_standard_56_a_changed_namespace_is_a_bad_object() -> None:
     assert [row["order_id"] for row in orders("orders.xml", "orders-xml.yaml")] == ["1", "2"]
     with pytest.raises(CorruptObjectError, match="namespace-added.xml: has no record: it has no element 'r'"):
         orders("namespace-added.xml", "orders-xml.yaml")
 
 
+@pytest.mark.fault(56)
 @pytest.mark.parametrize("on_bad_record", ["fail", "quarantine"])
 @pytest.mark.parametrize("body", [S3_ERROR, HTML, b"", b"<x xmlns='urn:v2'><r><a>1</a></r></x>"])
 def test_standard_56_the_rows_of_the_source_stay_and_the_object_is_named(body: bytes, on_bad_record: str) -> None:
@@ -85,6 +88,7 @@ def test_standard_56_the_rows_of_the_source_stay_and_the_object_is_named(body: b
         assert acme.s3.objects[f"quarantine/provider=acme/run-2/{KEY}"][0] == body
 
 
+@pytest.mark.fault(56)
 def test_standard_56_a_document_with_bad_rows_alone_has_records() -> None:
     assert rows(CSV, b"a,b\n,x\n") == ["sample, row 1: id has no value, and the model requires one"]
     assert rows(CSV, b"a,b\n1\n") == ["sample, row 1: has 1 fields, not 2"]
@@ -120,6 +124,7 @@ ENCODED = [
 ]
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize(("declared", "codec", "text"), ENCODED)
 def test_standard_57_xml_of_any_encoding_is_read(declared: str, codec: str, text: str) -> None:
     document = f"<?xml version='1.0' encoding='{declared}'?><x>{f'<r><a>{text}</a></r>' * 3}</x>"
@@ -134,6 +139,7 @@ def test_standard_57_a_file_in_shift_jis_is_read() -> None:
     assert row["order_id"] == JAPANESE
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -154,6 +160,7 @@ def test_standard_57_xml_in_no_encoding_or_another_than_it_declares_is_a_bad_obj
         rows(XML, data)
 
 
+@pytest.mark.fault(57)
 def test_standard_57_the_other_objects_go_on() -> None:
     acme = Provider(Mapping.parse(XML.encode(), "m.yaml"), "quarantine")
     good = acme.put(b"<x><r><a>1</a></r></x>", f"{KEY}1")
@@ -169,6 +176,7 @@ def test_standard_57_the_other_objects_go_on() -> None:
 QUOTED = [{"order_id": str(number), "customer": text} for number, text in enumerate(('x "y" z', "p,q", "r"), 1)]
 
 
+@pytest.mark.fault(58)
 def test_standard_58_a_quote_that_is_its_own_escape_is_a_doubled_quote() -> None:
     found = orders("escape-is-quote.csv", "escape-is-quote.yaml")
     assert [{name: row[name] for name in ("order_id", "customer")} for row in found] == QUOTED
@@ -189,6 +197,7 @@ UNCLOSED = [
 ]
 
 
+@pytest.mark.fault(58)
 @pytest.mark.parametrize("escape", ["", "escape: '\"'", "escape: '\\'", "escape: '^'"])
 @pytest.mark.parametrize("data", UNCLOSED)
 def test_standard_58_a_quote_that_is_missing_makes_a_bad_object_with_any_escape(data: bytes, escape: str) -> None:
@@ -201,6 +210,7 @@ def test_standard_58_a_quote_that_is_missing_in_a_file_with_an_escape() -> None:
         orders("unclosed-quote.csv", "unclosed-quote.yaml")
 
 
+@pytest.mark.fault(58)
 def test_standard_58_a_quote_that_is_missing_far_from_the_end_makes_a_bad_object() -> None:
     lines = [f'{number},"text {number}"' for number in range(300_000)]
     lines[100] = '100,"text 100'
@@ -208,6 +218,7 @@ def test_standard_58_a_quote_that_is_missing_far_from_the_end_makes_a_bad_object
         rows(CSV, ("a,b\n" + "\n".join(lines) + "\n").encode())
 
 
+@pytest.mark.fault(58)
 @pytest.mark.parametrize(
     ("how", "data", "expected"),
     [
@@ -246,6 +257,7 @@ def with_field_at(border: int, field: bytes) -> tuple[bytes, list[list[str]]]:
     return data, list(csv.reader(io.StringIO(data.decode(), newline="")))[1:]
 
 
+@pytest.mark.fault(59)
 @pytest.mark.parametrize("field", [b"\r\nsecond line", b"\r\r\n", "😀".encode(), b'""quoted""'])
 @pytest.mark.parametrize("shift", [-1, 0, 1])
 def test_standard_59_what_a_block_border_splits_is_read_byte_by_byte(field: bytes, shift: int) -> None:
@@ -262,6 +274,7 @@ def refused(error: RecordError, content: bytes | None) -> None:
     raise error
 
 
+@pytest.mark.fault(59)
 def test_standard_59_carriage_returns_alone_end_rows_at_block_borders_too() -> None:
     lines = [f"{number},{'x' * 11}" for number in range(100_000, 400_000)]
     data = ("a,b\r" + "\r".join(lines)).encode()
@@ -275,6 +288,7 @@ FORMAT = "format: '{}', timezone: Europe/Berlin"
 HTTP = "%a, %d %b %Y %H:%M:%S %Z"
 
 
+@pytest.mark.fault(60)
 @pytest.mark.parametrize(
     ("form", "text", "value"),
     [
@@ -314,6 +328,7 @@ def test_standard_60_a_time_is_the_right_instant_or_makes_a_bad_row(form: str, t
     assert column("moment", [quoted], FORMAT.format(form)) == [value]
 
 
+@pytest.mark.fault(60)
 @pytest.mark.parametrize(
     ("field", "text", "value"),
     [
@@ -355,6 +370,7 @@ FORMATS = "%d %d|%H:%M|%d.%m.|%Y-%m-%d %I:%M|%Y-%m-%d %H:%M %p|%Y-%W|%Y %U %w|%c
 MORE_FORMATS = "%Y-%m-%d %M|%Y-%y-%m-%d|%Y-%m-%b-%d|%Y-%j-%d|%Y-%m-%d %z%H|%Y-%m-%d %z %Z|%Y-%m-%d %H:%M:%S.%f%d"
 
 
+@pytest.mark.fault(60)
 @pytest.mark.parametrize("form", [*FORMATS.split("|"), *MORE_FORMATS.split("|"), "%Y%m%d" + "x" * 100])
 def test_standard_60_a_format_that_gives_no_unambiguous_instant_is_refused_with_its_line(form: str) -> None:
     with pytest.raises(MappingError, match=r"m.yaml, line 3: fields.moment.format is not a format of Python"):

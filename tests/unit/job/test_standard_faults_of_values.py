@@ -21,6 +21,7 @@ from tests.unit.job.test_standard_faults import orders
 # ---- 61: signs
 
 
+@pytest.mark.fault(61)
 @pytest.mark.parametrize("sign", ["\u00a0", "\u202f", "\u2009", "\u2019", "\u066c", "_", "\x1f"])
 def test_standard_61_any_sign_may_group_thousands(sign: str) -> None:
     spelled = f"decimal: ',', thousands: {json.dumps(sign)}"
@@ -36,6 +37,7 @@ def test_standard_61_a_file_with_no_break_spaces_in_its_numbers_is_read() -> Non
     assert row["unit_price"] == Decimal("1234.50")
 
 
+@pytest.mark.fault(61)
 @pytest.mark.parametrize("sign", ["\x01", "\x1f", "\t", " ", "\x7f", "^", "]", "-", "a"])
 def test_standard_61_any_character_of_ascii_may_be_the_delimiter(sign: str) -> None:
     how = f"csv: {{delimiter: {json.dumps(sign)}}}\nfields: {{id: 'A', note: 'B'}}"
@@ -48,6 +50,7 @@ def test_standard_61_a_file_of_hive_is_read() -> None:
     assert (row["order_id"], row["quantity"]) == ("1", 1)
 
 
+@pytest.mark.fault(61)
 @pytest.mark.parametrize("option", ["delimiter", "quote", "escape"])
 @pytest.mark.parametrize("sign", ["§", "“", "é", "\r", "\n", "\0", "", ";;", "😀"])
 def test_standard_61_a_sign_that_arrow_cannot_read_is_refused_with_the_mapping(option: str, sign: str) -> None:
@@ -74,6 +77,7 @@ def test_standard_61_one_sign_for_decimals_and_thousands_is_refused(signs: str) 
         Standardizer(mapping, MODEL)
 
 
+@pytest.mark.fault(61)
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -112,6 +116,7 @@ TWO = [{"id": "1", "price": Decimal("1.50")}, {"id": "2", "price": Decimal("-2.0
 HUGE = b"[" + b",".join([b'{"x":"' + b"y]}" * 300 + b'"}'] * 20_000) + b"]"
 
 
+@pytest.mark.fault(62)
 @pytest.mark.parametrize("beside", [HUGE, b'{"a":{"b":' + HUGE + b"}}", b"[" + b"1," * 9_000_000 + b"1]"])
 def test_standard_62_a_huge_value_beside_the_records_is_passed_over(beside: bytes) -> None:
     assert len(beside) > MAX_RECORD_BYTES
@@ -126,6 +131,7 @@ def test_standard_62_a_text_beside_the_records_that_is_too_long_is_named() -> No
         rows(HOW, b'{"x":"' + b"y" * (MAX_RECORD_BYTES + 1) + b'",' + RECORDS + b"}")
 
 
+@pytest.mark.fault(62)
 def test_standard_62_records_that_are_there_twice_make_a_bad_object() -> None:
     with pytest.raises(CorruptObjectError, match="records-twice.json, row 2: has 'r' twice"):
         orders("records-twice.json", "records-twice.yaml")
@@ -135,6 +141,7 @@ def test_standard_62_records_that_are_there_twice_make_a_bad_object() -> None:
         rows(HOW.replace("r}", "d.r}"), b'{"d":{' + RECORDS + b'},"d":{}}')
 
 
+@pytest.mark.fault(62)
 @pytest.mark.parametrize(
     "record",
     ['{"id":"1","id":"2"}', '{"id":"1","\\u0069d":"2"}', '{"id":"1","n":{"x":1,"x":2}}', '{"id":"1","id":"1"}'],
@@ -155,6 +162,7 @@ def test_standard_62_a_name_in_several_objects_is_not_there_twice() -> None:
 VALUES = [1.5, -0.25, 1e30, 12345678901234567890, True, None, '\u00fc\U0001f600 \\ " ]', [[]], {"a": {}}, 0, -1, 2e-7]
 
 
+@pytest.mark.fault(62)
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
 @pytest.mark.parametrize("ascii_only", [False, True])
 def test_standard_62_a_value_on_a_piece_border_is_read_whole(size: int, ascii_only: bool) -> None:
@@ -193,6 +201,7 @@ def test_standard_62_what_is_not_json_beside_the_records_makes_a_bad_object(data
         rows(HOW, data)
 
 
+@pytest.mark.fault(62)
 def test_standard_62_surrogate_pairs_in_a_mapping_of_json_are_characters() -> None:
     document = {
         "json_lines": {},
@@ -210,6 +219,7 @@ def test_standard_62_surrogate_pairs_in_a_mapping_of_json_are_characters() -> No
 DIGITS = "9" * 4_300
 
 
+@pytest.mark.fault(63)
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -231,6 +241,7 @@ def test_standard_63_a_hostile_mapping_is_refused_with_its_line(line: str, messa
     assert len(str(caught.value)) < 2_000
 
 
+@pytest.mark.fault(63)
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -249,6 +260,7 @@ def test_standard_63_a_hostile_value_is_refused_with_its_line(line: str, message
     assert str(caught.value).startswith(f"m.yaml, line 4: {message}")
 
 
+@pytest.mark.fault(63)
 @pytest.mark.parametrize("name", ["m.yaml", "m.json"])
 @pytest.mark.parametrize(
     "text",

@@ -162,6 +162,7 @@ def test_a_deleted_source_leaves_its_rows_and_fails_a_run_that_had_planned_it() 
     assert acme.ids() == ["x"]
 
 
+@pytest.mark.fault(37)
 def test_a_run_that_was_given_up_does_not_put_old_rows_in_place_of_new_ones() -> None:
     acme = Provider()
     old = acme.put(b"a,b\nold,1\n")
@@ -176,6 +177,7 @@ def test_a_run_that_was_given_up_does_not_put_old_rows_in_place_of_new_ones() ->
     assert acme.ids() == ["new"]
 
 
+@pytest.mark.fault(37)
 @pytest.mark.parametrize("earlier", [b"a,b\nearlier,1\n", None])
 def test_a_source_that_is_replaced_between_its_last_check_and_the_upload_keeps_the_newer_rows(
     earlier: bytes | None,
@@ -194,6 +196,7 @@ def run_of_a_newer(acme: Provider) -> None:
     assert not acme.run(acme.put(b"a,b\nnew,1\n")).failures
 
 
+@pytest.mark.fault(37)
 def test_an_upload_whose_answer_was_lost_is_made_again() -> None:
     acme = Provider()
     acme.s3.lost_answers = 1

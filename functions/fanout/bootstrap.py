@@ -118,7 +118,7 @@ def endings() -> Endings:
 def object_events() -> ObjectEvents:
     """The rules behind `object_events`."""
     settings = ObjectEventsSettings.from_environment(os.environ)
-    return ObjectEvents(_pending(settings.run_ledger_table), settings.change_log_dir, utc_now, logger.warning)
+    return ObjectEvents(_pending(settings.run_ledger_table), settings, utc_now, logger.warning)
 
 
 @cache

@@ -19,7 +19,6 @@ from fanout.manifests import (
     Replay,
     StoredObject,
     first_key,
-    is_data,
     manifest_uri,
     read_manifest,
     select,
@@ -288,4 +287,4 @@ def listing(
     root = f"{settings.change_log_dir.rstrip('/')}/provider={provider}/"
     prefix = split_uri(root)[1]
     begin = first_key(prefix, since, settings.key_time_format)
-    return (o for o in objects.list(root, begin) if is_data(o.key.removeprefix(prefix)))
+    return (o for o in objects.list(root, begin) if settings.is_data(o.key.removeprefix(prefix)))

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
 from fanout.errors import FanoutError, InvalidProviderError
-from fanout.manifests import is_data, split_uri
+from fanout.manifests import split_uri
 from fanout.providers import check_name
+from fanout.settings import ChangeLogSettings
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class ObjectEvents:
     ----------
     store
         Port.
-    change_log_dir
-        s3 URI of the change log.
+    settings
+        Where the change log is, and which of its objects are data.
     clock
         Gives the current time, aware.
     log
@@ -89,7 +90,7 @@ class ObjectEvents:
     """
 
     store: PendingStore
-    change_log_dir: str
+    settings: ChangeLogSettings
     clock: Callable[[], datetime]
     log: Callable[[str], None] = field(default=print)
 
@@ -108,7 +109,7 @@ class ObjectEvents:
         batches: dict[str, _Batch] = {}
         counts: Counter[str] = Counter()
         for message, body in messages.items():
-            for found in events(body, self.change_log_dir):
+            for found in events(body, self.settings):
                 if isinstance(found, str):
                     counts[found] += 1
                     continue
@@ -127,7 +128,7 @@ class ObjectEvents:
         return again, counts
 
 
-def events(body: str, change_log_dir: str) -> Iterator[tuple[str, int] | str]:
+def events(body: str, settings: ChangeLogSettings) -> Iterator[tuple[str, int] | str]:
     """Read an S3 event message: provider and size of each new object, or the reason why an event is ignored.
 
     Keys are URL-encoded, with ``+`` for a space. Source: "Event message structure", Amazon S3 user guide.
@@ -137,7 +138,7 @@ def events(body: str, change_log_dir: str) -> Iterator[tuple[str, int] | str]:
     except (ValueError, AttributeError):
         yield "not a message of S3"
         return
-    bucket, prefix = split_uri(change_log_dir.rstrip("/") + "/provider=")
+    bucket, prefix = split_uri(settings.change_log_dir.rstrip("/") + "/provider=")
     for record in records:
         try:
             name, stored = record["s3"]["bucket"]["name"], record["s3"]["object"]
@@ -148,7 +149,7 @@ def events(body: str, change_log_dir: str) -> Iterator[tuple[str, int] | str]:
         provider, _, path = key.removeprefix(prefix).partition("/")
         if name != bucket or not key.startswith(prefix) or not path:
             yield "not in the change log"
-        elif not is_data(path):
+        elif not settings.is_data(path):
             yield "hidden"
         else:
             try:

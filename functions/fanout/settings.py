@@ -1,4 +1,8 @@
-"""The environment of the functions as typed models. `template.yaml` is the only place that sets these variables."""
+"""The environment of the functions as typed models.
+
+A template parameter is declared in template.yaml, with its default, range and help text. Here it has a type; a default
+or choices, where they are needed, are compared with the template's by tests/template/test_settings.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fanout.errors import SettingsError
-from fanout.manifests import keeps_order
+from fanout.manifests import is_data, keeps_order
 
 
 class Settings(BaseModel):
@@ -24,7 +28,7 @@ class Settings(BaseModel):
         Raises
         ------
         SettingsError
-            Names every variable that is missing or unusable.
+            Names every variable that is missing or invalid.
         """
         given = {name.lower(): value for name, value in environment.items() if value != ""}
         try:
@@ -58,27 +62,34 @@ class RunSettings(Settings):
         return timedelta(minutes=self.lookback_minutes)
 
 
-class ObjectEventsSettings(Settings):
+class ChangeLogSettings(Settings):
+    """Where the change log is, and which of its objects are data."""
+
+    change_log_dir: str = Field(pattern=r"^s3://[^/]+(/.+)?$")
+
+    def is_data(self, path: str) -> bool:
+        """Whether an object is data, by its key below the provider's prefix."""
+        return is_data(path)
+
+
+class ObjectEventsSettings(ChangeLogSettings):
     """What `object_events` needs."""
 
     run_ledger_table: str
-    change_log_dir: str = Field(pattern=r"^s3://[^/]+(/.+)?$")
 
 
-class ProducerSettings(Settings):
+class ProducerSettings(ChangeLogSettings):
     """What the producer needs."""
 
     env: str
-    change_log_dir: str = Field(pattern=r"^s3://[^/]+(/.+)?$")
     data_bucket: str
     provider_attribute: str
 
 
-class ClaimSettings(RunSettings):
+class ClaimSettings(RunSettings, ChangeLogSettings):
     """What *Claim Partition* needs."""
 
-    job: str = Field(description="the name of the job that this stack runs")
-    change_log_dir: str = Field(pattern=r"^s3://[^/]+(/.+)?$")
+    job: str
     data_bucket: str
     key_time_format: str = ""
     max_bytes_per_run: int = Field(ge=1)
@@ -98,11 +109,11 @@ class DispatchSettings(RunSettings):
     """What the dispatcher needs."""
 
     state_machine_arn: str
-    max_concurrent_runs: int = Field(ge=1, description="of heavy runs, those on Glue")
+    max_concurrent_runs: int = Field(ge=1)
     lambda_max_bytes: int = Field(ge=0)
-    sweep_minutes: int = Field(default=1440, ge=1, description="minutes between full checks of a provider")
-    max_runs_per_group: int = Field(default=0, ge=0, description="0: no cap per group")
-    tick_minutes: int = Field(default=15, ge=1, description="minutes between two ticks")
+    sweep_minutes: int = Field(default=1440, ge=1)
+    max_runs_per_group: int = Field(default=0, ge=0)
+    tick_minutes: int = Field(default=15, ge=1)
 
     @property
     def sweep(self) -> timedelta:

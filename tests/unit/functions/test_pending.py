@@ -15,11 +15,13 @@ from fanout import ledger
 from fanout.errors import FanoutError
 from fanout.health import sweep_time
 from fanout.pending import ObjectEvents, events
+from fanout.settings import ObjectEventsSettings
 from tests.harness.faults import Crash, Fault
 from tests.harness.processes import Process
 from tests.harness.world import CHANGE_LOG, World
 
 EVENTS = {"discovery": "events", "sweep_minutes": 1440}
+SETTINGS = ObjectEventsSettings(run_ledger_table="ledger", change_log_dir=CHANGE_LOG)
 
 
 @pytest.fixture
@@ -63,37 +65,37 @@ class TestMessages:
         ],
     )
     def test_an_event_marks_the_right_provider_or_none(self, key: str, told: Any) -> None:
-        assert list(events(message(key), CHANGE_LOG)) == [told]
+        assert list(events(message(key), SETTINGS)) == [told]
 
     def test_an_event_of_another_bucket_marks_nobody(self) -> None:
-        assert list(events(message("log/provider=a/1", bucket="other"), CHANGE_LOG)) == ["not in the change log"]
+        assert list(events(message("log/provider=a/1", bucket="other"), SETTINGS)) == ["not in the change log"]
 
     @pytest.mark.parametrize("body", ["", "[]", "null", "{", '"x"', "7"])
     def test_what_is_no_message_of_s3_is_passed_over(self, body: str) -> None:
-        assert list(events(body, CHANGE_LOG)) == ["not a message of S3"]
+        assert list(events(body, SETTINGS)) == ["not a message of S3"]
 
     @pytest.mark.fault(29)
     @pytest.mark.parametrize("record", [{}, None, 1, {"s3": {}}, {"s3": {"bucket": {"name": "changes"}, "object": {}}}])
     def test_what_is_no_event_of_s3_is_passed_over_and_the_others_count(self, record: Any) -> None:
         good = json.loads(message("log/provider=a/1"))["Records"]
 
-        told = list(events(json.dumps({"Records": [record, *good]}), CHANGE_LOG))
+        told = list(events(json.dumps({"Records": [record, *good]}), SETTINGS))
 
         assert told == ["not an event of S3", ("a", 7)]
 
     def test_the_test_message_that_s3_sends_first_tells_nothing(self) -> None:
-        assert list(events('{"Service": "Amazon S3", "Event": "s3:TestEvent"}', CHANGE_LOG)) == []
+        assert list(events('{"Service": "Amazon S3", "Event": "s3:TestEvent"}', SETTINGS)) == []
 
     @given(st.text(min_size=1, max_size=20))
     def test_whatever_the_key_its_encoding_is_read_as_s3_writes_it(self, path: str) -> None:
-        told = list(events(message("log/provider=a/day=1/x" + quote_plus(path)), CHANGE_LOG))
+        told = list(events(message("log/provider=a/day=1/x" + quote_plus(path)), SETTINGS))
 
         assert told in ([("a", 7)], ["hidden"], ["not in the change log"])
 
 
 class TestCounting:
     def test_a_batch_marks_each_provider_once_with_all_that_came(self, world: World) -> None:
-        notices = ObjectEvents(world.pending, CHANGE_LOG, world.clock)
+        notices = ObjectEvents(world.pending, SETTINGS, world.clock)
 
         again, counts = notices.count(
             {
@@ -110,7 +112,7 @@ class TestCounting:
         assert (world.pending.items["a"].objects, world.pending.items["a"].bytes) == (2, 14)
 
     def test_only_the_messages_of_a_provider_that_could_not_be_marked_come_again(self, world: World) -> None:
-        notices = ObjectEvents(world.pending, CHANGE_LOG, world.clock, world.log.append)
+        notices = ObjectEvents(world.pending, SETTINGS, world.clock, world.log.append)
         world.faults.plan("pending.add", Fault.FAIL_BEFORE)
 
         again, counts = notices.count(
@@ -123,7 +125,7 @@ class TestCounting:
 
     @pytest.mark.fault(28)
     def test_a_batch_that_died_half_way_and_comes_again_marks_twice_and_does_no_harm(self, world: World) -> None:
-        notices = ObjectEvents(world.pending, CHANGE_LOG, world.clock)
+        notices = ObjectEvents(world.pending, SETTINGS, world.clock)
         world.change("a", "1", "r1")
         batch = {"1": message("log/provider=a/1"), "2": message("log/provider=b/1")}
         world.faults.plan("pending.add", Fault.CRASH_AFTER)

@@ -73,6 +73,16 @@ def test_every_function_has_a_role_of_its_own(prod: dict[str, tuple[str, dict[st
     assert len(set(roles)) == len(roles) == 7
 
 
+def test_the_docs_say_what_each_function_may_do(source: dict[str, Any]) -> None:
+    roles = (ROOT / "docs/security.md").read_text(encoding="utf-8").partition("| role | may |")[2].partition("\n\n")[0]
+    functions = {name for name, found in source["Resources"].items() if found["Type"] == "AWS::Serverless::Function"}
+    described = {
+        name for row in roles.splitlines() for name in row.split("|")[1:2] for name in re.findall(r"\w+", name)
+    }
+
+    assert functions - described == set()
+
+
 def test_every_role_takes_the_permissions_boundary() -> None:
     arn = "arn:aws:iam::123456789012:policy/boundary"
     roles = of_type(properties_of("prod", PermissionsBoundaryArn=arn), "AWS::IAM::Role")

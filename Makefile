@@ -58,7 +58,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.13" >&2; exit 1;
 @"$(PYTHON)" tools/environment.py $(1) $(2) || { echo "$(PYTHON) could not set up $(1)" >&2; exit 1; }
 endef
 
-.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak shuffle busy mutants cost security sbom lock clean distclean
+.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak shuffle busy mutants cost security sbom lock release clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -183,6 +183,9 @@ lock: $(VENV)/.run ## Resolve all *.in again into hash-locked *.txt: for Python 
 	@for name in functions glue; do \
 	  $(COMPILE) --python-version 3.13 --python-platform x86_64-manylinux_2_34 --constraints requirements/run.txt \
 	    $(ARGS) $$name/requirements.in -o $$name/requirements.txt; done
+
+release: ## Tag the version of pyproject.toml, if everything is committed and CHANGELOG.md describes it
+	@"$(PYTHON)" -m tools.release
 
 clean: ## Remove what was built, run and cached; keep the virtual environments
 	rm -rf .aws-sam .local .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log

@@ -1,0 +1,32 @@
+"""CONTRIBUTING.md names files that exist, and says how to add what is added most."""
+
+from __future__ import annotations
+
+import re
+
+from tests.template.reading import ROOT
+
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+MADE = {".local/mutants.json", ".venv/bin/python"}
+"""What is named in the guide and made by make."""
+
+
+def test_every_file_that_the_guide_names_exists() -> None:
+    named = set(re.findall(r"[`\s]((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:toml|yaml|md))(?=[`\s])", GUIDE)) - MADE
+    missing = {name for name in named if not (ROOT / name).exists()}
+
+    assert len(named) > 25
+    assert missing == set()
+
+
+def test_the_guide_says_how_to_add_what_is_added_most() -> None:
+    sections = dict(re.findall(r"^## Add an? (.*)\n\n((?:(?!## ).*\n)*)", GUIDE, re.MULTILINE))
+    steps = {what: len(re.findall(r"^\d\. ", text, re.MULTILINE)) for what, text in sections.items()}
+
+    assert steps == {
+        "template parameter": 4,
+        "`fanout` command": 3,
+        "message target": 5,
+        "source format": 5,
+        "due rule": 5,
+    }

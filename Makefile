@@ -153,7 +153,7 @@ shuffle: $(VENV)/.dev ## Units and faults in 20 random orders, beside a busy loo
 busy: $(VENV)/.dev ## make check beside four busy loops, as on a machine with other work: TARGET=test for all tests
 	@$(PY) -m tests.busy $(MAKE) $(or $(TARGET),check)
 
-mutants: $(VENV)/.dev ## Put known bugs into copies, one at a time; print those that no test notices: ARGS="--only ledger"
+mutants: $(VENV)/.dev ## Put bugs into the code, one at a time; print those that no test notices: ARGS="--seconds 600 --only ledger"
 	@$(PY) -m tests.mutants $(ARGS)
 
 cost: $(VENV)/.dev ## The yearly bill, the article's way and ours: PROVIDERS=n FREQUENCY=minutes ROWS=a-day PROFILE=dev|prod

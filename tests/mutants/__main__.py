@@ -1,138 +1,132 @@
-"""Put bugs into copies of this repository, one at a time, and print those that no test notices.
+"""Put bugs into the code, the template and the state machine, one at a time, and print those that no test notices.
 
-    python -m tests.mutants [--only TEXT] [--jobs N]
+    python -m tests.mutants [--seconds N] [--only TEXT] [--jobs N] [--all]
 
-The patches (`tests.mutants.patches`) run the tests that they name; the state machine's bugs (`tests.mutants.machine`)
-run their act on one laptop cloud. The exit status is 1 if any bug survives.
+Results are kept in .local/mutants.json. A mutant is tried again when its function or its tests change, so a run with
+`--seconds` continues where the last one stopped. The exit status is 1 if any bug survives.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import queue
-import subprocess
+import hashlib
+import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests.harness.children import run
-from tests.harness.waiting import HANG_SECONDS
-from tests.mutants.patches import PATCHES, Patch
+from tests.mutants import documents
+from tests.mutants.mutations import mutations
+from tests.mutants.trials import ROOT, Trial, survivors
 
-ROOT = Path(__file__).parents[2]
-HISTORIES = "300"
-LIMIT_SECONDS = HANG_SECONDS
-"""No patch's tests take nearly as long; with a bug that makes them hang they do."""
-
-
-class MutantsError(Exception):
-    """A patch or its tests are not of their form."""
+RESULTS = ROOT / ".local/mutants.json"
+MODULES = tomllib.loads(Path(__file__).with_name("modules.toml").read_text(encoding="utf-8"))
+MACHINE_TESTS = ("acts.py", "stage.py")
+AT_ONCE = 24
+"""State machine mutants between two looks at the clock."""
 
 
-def copied(folder: Path) -> Path:
-    """A copy of what is in the repository, as it is now."""
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    for name in files.stdout.decode().split("\0"):
-        if name and (ROOT / name).is_file():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
-    return folder
+def module_trials() -> Iterator[Trial]:
+    """A trial for each mutation of the modules, without those that change nothing a test could see."""
+    equivalent = MODULES.get("equivalent", {})
+    for file, tests in MODULES["tests"].items():
+        tested = "".join((ROOT / test).read_text(encoding="utf-8") for test in tests)
+        for mutation in mutations(file, (ROOT / file).read_text(encoding="utf-8")):
+            if mutation.change not in equivalent.get(file, {}).get(mutation.function, {}):
+                key = hashlib.sha256(f"{mutation.name}{mutation.source}{tested}".encode()).hexdigest()
+                yield Trial(mutation.name, file, mutation.text, tuple(tests), key)
 
 
-def tests_fail(folder: Path, tests: Sequence[str], limit: float | None) -> bool:
-    """Whether one of the tests fails in this copy, or they last longer than so many seconds.
-
-    Raises
-    ------
-    MutantsError
-        They cannot be run.
-    """
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not benchmark", *tests]
-    environment = os.environ | {"HISTORIES": HISTORIES, "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = run(command, seconds=limit, cwd=folder, env=environment)
-    except subprocess.TimeoutExpired:  # a bug that never ends is noticed by everybody
-        return True
-    if done.returncode not in (0, 1):
-        raise MutantsError(f"{' '.join(tests)}: {(done.stdout + done.stderr)[-2000:]}")
-    return done.returncode == 1
-
-
-def survives(folder: Path, patch: Patch) -> bool:
-    """Whether the patch's tests pass although it is applied; the copy is as before afterwards."""
-    path = folder / patch.file
-    whole = path.read_text(encoding="utf-8")
-    if whole.count(patch.old) != 1:
-        raise MutantsError(f"{patch.name}: its text is in {patch.file} {whole.count(patch.old)} times")
-    path.write_text(whole.replace(patch.old, patch.new), encoding="utf-8")
-    try:
-        return not tests_fail(folder, patch.tests, LIMIT_SECONDS)
-    finally:
-        path.write_text(whole, encoding="utf-8")
-
-
-def surviving_patches(patches: Sequence[Patch], jobs: int) -> list[str]:
-    """Names of the patches that survive."""
-    with tempfile.TemporaryDirectory(prefix="mutants-") as parent:
-        copies: queue.Queue[Path] = queue.Queue()
-        for number in range(jobs):
-            copies.put(copied(Path(parent) / str(number)))
-        if tests_fail(Path(parent) / "0", sorted({test for patch in patches for test in patch.tests}), None):
-            raise MutantsError("the tests fail without any bug; run them first")
-
-        def survived(patch: Patch) -> bool:
-            folder = copies.get()
-            try:
-                lives = survives(folder, patch)
-            finally:
-                copies.put(folder)
-            print(f"{'NOT ' if lives else ''}noticed: {patch.name}", file=sys.stderr)
-            return lives
-
-        with ThreadPoolExecutor(jobs) as pool:
-            found = list(pool.map(survived, patches))
-    return [patch.name for patch, lives in zip(patches, found, strict=True) if lives]
-
-
-def surviving_machines(only: str) -> tuple[int, list[str]]:
-    """How many of the state machine's bugs were tried, and the names of those that survive."""
+def machine_results(wanted: dict[str, str], until: float) -> Iterator[tuple[str, bool]]:
+    """Try bugs of the state machine, by name, on one laptop cloud; yields each key with whether the bug survives."""
     from tests.integration.statemachine.stage import Theatre
-    from tests.mutants.machine import mutants, survivors
+    from tests.mutants import machine
 
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         theatre = Theatre(Path(folder))
         try:
-            chosen = [mutant for mutant in mutants(theatre.definition) if only in mutant.name]
-            return len(chosen), survivors(theatre, chosen)
+            chosen = [mutant for mutant in machine.mutants(theatre.definition) if mutant.name in wanted]
+            for start in range(0, len(chosen), AT_ONCE):
+                if time.monotonic() >= until:
+                    break
+                tried = chosen[start : start + AT_ONCE]
+                alive = machine.survivors(theatre, tried)
+                yield from ((wanted[mutant.name], mutant.name in alive) for mutant in tried)
         finally:
             theatre.close()
+
+
+def machine_keys() -> dict[str, str]:
+    """The name of each bug of the state machine -> its key."""
+    from tests.mutants import machine
+
+    folder = ROOT / "tests/integration/statemachine"
+    text = (ROOT / documents.MACHINE).read_text(encoding="utf-8")
+    tested = "".join((folder / name).read_text(encoding="utf-8") for name in MACHINE_TESTS)
+    return {
+        mutant.name: hashlib.sha256(f"{mutant.name}{text}{tested}".encode()).hexdigest()
+        for mutant in machine.mutants(json.loads(text))
+    }
+
+
+class Results:
+    """What earlier runs found: key -> whether the mutant survived."""
+
+    def __init__(self, path: Path, forget: bool) -> None:
+        self._path = path
+        self._known: dict[str, bool] = {} if forget or not path.exists() else json.loads(path.read_text("utf-8"))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._known
+
+    def __getitem__(self, key: str) -> bool:
+        return self._known[key]
+
+    def add(self, key: str, survived: bool) -> None:
+        """Keep a result, also when this run is interrupted."""
+        self._known[key] = survived
+        self._path.parent.mkdir(exist_ok=True)
+        self._path.write_text(json.dumps(self._known), encoding="utf-8")
+
+
+def tried(trials: Iterable[Trial], results: Results, jobs: int, until: float) -> None:
+    """Try what no earlier run has tried."""
+    for trial, survived in survivors((trial for trial in trials if trial.key not in results), jobs, until):
+        results.add(trial.key, survived)
+        print(f"{'SURVIVES' if survived else 'noticed '}  {trial.name}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
     """Print what survives."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="bugs whose name contains this text")
-    parser.add_argument("--jobs", type=int, default=2, help="copies that are tested at once (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many seconds")
+    parser.add_argument("--only", default="", help="bugs whose address contains this text")
+    parser.add_argument("--jobs", type=int, default=2, help="tests that run at once (default: %(default)s)")
+    parser.add_argument("--all", action="store_true", help="forget the results of earlier runs")
     options = parser.parse_args()
-    began = time.monotonic()
-    patches = [patch for patch in PATCHES if options.only in patch.name]
-    found = surviving_patches(patches, options.jobs) if patches else []
-    machines, more = surviving_machines(options.only)
-    for name in [*found, *more]:
+    until = time.monotonic() + options.seconds
+    results = Results(RESULTS, options.all)
+    chosen = [trial for trial in (*module_trials(), *documents.trials()) if options.only in trial.name]
+    tried(chosen, results, options.jobs, until)
+    # Only now: this imports the project, which the children of the trials above must do for themselves.
+    machines = {name: key for name, key in machine_keys().items() if options.only in name}
+    left = {name: key for name, key in machines.items() if key not in results}
+    if left and time.monotonic() < until:
+        for key, survived in machine_results(left, until):
+            results.add(key, survived)
+    keys = {trial.name: trial.key for trial in chosen} | machines
+    known = {name: results[key] for name, key in keys.items() if key in results}
+    found = sorted(name for name, survived in known.items() if survived)
+    for name in found:
         print(f"survives: {name}")
-    count, minutes = len(patches) + machines, (time.monotonic() - began) / 60
-    print(f"{count} bugs, {len(found) + len(more)} of them unnoticed, in {minutes:.0f} minutes")
-    return 1 if found or more else 0
+    print(
+        f"{len(keys)} bugs, {len(known)} tried, {len(found)} unnoticed"
+        + ("" if len(known) == len(keys) else "; run again")
+    )
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

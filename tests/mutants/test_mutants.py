@@ -1,46 +1,115 @@
-"""The list of bugs fits the code as it is, and a sample of it is noticed; `make mutants` tries them all."""
+"""Mutations have stable addresses, and a sample of them is noticed; `make mutants` tries all."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.harness.children import run
 from tests.integration.statemachine.stage import Theatre
-from tests.mutants.__main__ import ROOT, surviving_patches
+from tests.mutants import documents
+from tests.mutants.__main__ import MODULES
 from tests.mutants.machine import mutants, survivors
-from tests.mutants.patches import PATCHES, Patch
+from tests.mutants.mutations import mutations
+from tests.mutants.trials import ROOT
 
 EVERY = 20
-"""Of the state machine's bugs every twentieth, of the patches those of the quickest tests."""
-QUICK = ("ledger.py: a void plan commits", "formats.py: a line at the limit is too long")
+"""Of the state machine's bugs, every twentieth is tried."""
+SAMPLE = """
+import sys
+from tests.mutants.trials import ROOT, Trial, survivors
+from tests.mutants.mutations import mutations
+
+file, tests = sys.argv[1], tuple(sys.argv[2:])
+text = (ROOT / file).read_text(encoding="utf-8")
+chosen = [Trial("nothing", file, lambda: text, tests, "")]
+chosen += [Trial(m.name, file, m.text, tests, "") for m in mutations(file, text)][::6]
+for trial, survived in survivors(chosen, 1):
+    print(int(survived), trial.name)
+"""
+RULE = '''
+"""A module."""
+LIMIT = 3
+
+def is_late(now: int, due: int, patient: bool = False) -> bool:
+    """Say so."""
+    if patient:
+        raise ValueError(f"{now + 1}")
+    return now > due + 1 and now < LIMIT
+'''
 
 
-@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.name)
-def test_a_patch_changes_one_place_and_names_tests_that_are_there(patch: Patch) -> None:
-    assert (ROOT / patch.file).read_text(encoding="utf-8").count(patch.old) == 1
-    assert patch.old != patch.new
-    assert all((ROOT / test.partition("::")[0]).exists() for test in patch.tests)
+def changes(text: str) -> list[str]:
+    return [mutation.name.partition(" ")[2] for mutation in mutations("rule.py", text)]
 
 
-def test_names_are_told_apart() -> None:
-    assert len({patch.name for patch in PATCHES}) == len(PATCHES)
+def test_each_part_of_a_rule_is_mutated_once_and_addressed_by_its_expression() -> None:
+    assert changes(RULE) == [
+        "is_late: False -> True in now: int, due: int, patient: bool=False",
+        "is_late: patient -> False in if patient: raise ValueError(f'{now + 1}')",
+        "is_late: patient -> True in if patient: raise ValueError(f'{now + 1}')",
+        "is_late: delete raise ValueError(f'{now + 1}')",
+        "is_late: now > due + 1 and now < LIMIT -> now < LIMIT",
+        "is_late: now > due + 1 and now < LIMIT -> now > due + 1",
+        "is_late: now > due + 1 -> now >= due + 1",
+        "is_late: due + 1 -> due - 1",
+        "is_late: 1 -> 2 in due + 1",
+        "is_late: now < LIMIT -> now <= LIMIT",
+    ]
+
+
+def test_addresses_outlive_changes_elsewhere_and_keys_follow_their_function() -> None:
+    moved = RULE.replace('"""A module."""', '"""A module."""\n\ndef other() -> int:\n    return 1 + 1\n# why\n')
+    before = {mutation.name: mutation.source for mutation in mutations("rule.py", RULE)}
+    after = {mutation.name: mutation.source for mutation in mutations("rule.py", moved)}
+    changed = {
+        mutation.name: mutation.source for mutation in mutations("rule.py", RULE.replace("LIMIT\n", "LIMIT + 1\n"))
+    }
+
+    assert before.items() <= after.items()
+    assert not before.items() & changed.items()
+
+
+def test_a_mutated_module_differs_in_one_place() -> None:
+    (found,) = [mutation for mutation in mutations("rule.py", RULE) if mutation.change == "due + 1 -> due - 1"]
+
+    assert "return now > due - 1 and now < LIMIT" in found.text()
+    assert "due - 1" not in next(mutations("rule.py", RULE)).text()
+
+
+@pytest.mark.parametrize("file", MODULES["tests"])
+def test_modules_and_their_tests_exist_and_each_mutation_has_an_address_of_its_own(file: str) -> None:
+    names = [mutation.name for mutation in mutations(file, (ROOT / file).read_text(encoding="utf-8"))]
+
+    assert len(set(names)) == len(names) > 0
+    assert all((ROOT / test).is_file() for test in MODULES["tests"][file])
+
+
+def test_what_is_listed_as_equivalent_is_a_mutation_and_has_a_reason() -> None:
+    for file, functions in MODULES.get("equivalent", {}).items():
+        found = {(m.function, m.change) for m in mutations(file, (ROOT / file).read_text(encoding="utf-8"))}
+        listed = {(function, change) for function, reasons in functions.items() for change in reasons}
+        assert listed <= found
+        assert all(reason for reasons in functions.values() for reason in reasons.values())
+
+
+@pytest.mark.parametrize("bug", documents.BUGS, ids=lambda bug: bug.name)
+def test_each_bug_of_a_document_is_at_a_place_that_exists(bug: documents.Bug) -> None:
+    assert documents.edited(bug) != documents.edited(documents.BUGS[0]) or bug is documents.BUGS[0]
 
 
 @pytest.mark.slow
-def test_a_sample_of_the_patches_is_noticed() -> None:
-    chosen = [patch for patch in PATCHES if patch.name in QUICK]
+def test_of_a_sample_each_bug_is_noticed_and_no_bug_is_not() -> None:
+    file, tests = "functions/registry/preconditions.py", ["tests/unit/functions/test_preconditions.py"]
 
-    assert len(chosen) == len(QUICK)
-    assert surviving_patches(chosen, 1) == []
+    done = run([sys.executable, "-c", SAMPLE, file, *tests], cwd=ROOT)
 
-
-@pytest.mark.slow
-def test_a_patch_that_changes_nothing_would_survive() -> None:
-    tests = ("tests/unit/job/test_lines.py",)
-    harmless = Patch("nothing", "glue/fanout_job/formats.py", "def gunzipped(", "def gunzipped( ", tests)
-
-    assert surviving_patches([harmless], 1) == ["nothing"]
+    survived, *others = done.stdout.splitlines()
+    assert survived == "1 nothing", done.stdout + done.stderr
+    assert len(others) >= 4
+    assert all(line.startswith(f"0 {file} ") for line in others), done.stdout
 
 
 @pytest.mark.slow

@@ -1,0 +1,120 @@
+"""Bugs in the template and in the state machine's definition as it is written, addressed by path."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from samtranslator.yaml_helper import yaml_parse
+
+from tests.mutants.trials import ROOT, Trial
+
+TEMPLATE, MACHINE = "template.yaml", "statemachine/change_log.asl.json"
+FIRST_DEPLOY, SECURITY = "tests/template/test_first_deploy.py", "tests/template/test_security.py"
+GONE = object()
+
+
+@dataclass(frozen=True)
+class Bug:
+    """What is wrong at one place of a document.
+
+    Attributes
+    ----------
+    name
+        What is wrong.
+    path
+        Keys, joined by dots.
+    value
+        What is there instead; `GONE` for nothing.
+    tests
+        The file that must notice it.
+    file
+        The document.
+    """
+
+    name: str
+    path: str
+    value: Any
+    tests: str = FIRST_DEPLOY
+    file: str = TEMPLATE
+
+
+BUGS = (
+    Bug("a table with a fixed name", "Resources.RunLedger.Properties.TableName", "fixed"),
+    Bug(
+        "a policy that names two queues",
+        "Resources.ChangesQueuePolicy.Properties.PolicyDocument.Statement.0.Resource",
+        [{"Fn::GetAtt": ["ChangesQueue", "Arn"]}, {"Fn::GetAtt": ["UndeliveredQueue", "Arn"]}],
+    ),
+    Bug("Lambda's own log level", "Globals.Function.LoggingConfig.ApplicationLogLevel", GONE),
+    Bug("no worker type", "Globals.Function.Environment.Variables.GLUE_WORKER_TYPE", GONE),
+    Bug("runs wait in Glue", "Resources.ChangeLogJob.Properties.JobRunQueuingEnabled", True),
+    Bug("512 MB to sort in", "Resources.LambdaRunFunction.Properties.EphemeralStorage.Fn::If.1.Size", 512),
+    Bug("method metrics", "Resources.ConfigApi.Properties.MethodSettings.0.MetricsEnabled", True),
+    Bug("a second stage", "Globals.Api", {"TracingEnabled": True}),
+    Bug(
+        "a tick before the key is in the plan",
+        "Resources.DispatchFunction.Properties.Events.Tick.Properties.Description",
+        "Looks for due providers",
+    ),
+    Bug(
+        "the role may read all of the data bucket",
+        "Resources.ChangeLogJobRole.Properties.Policies.0.PolicyDocument.Statement.0.Resource",
+        {"Fn::Sub": "${DataBucket.Arn}/*"},
+    ),
+    Bug("an alarm at creation", "Resources.NoDispatchAlarm.Properties.TreatMissingData", "breaching"),
+    Bug("claim checks expire before their messages", "Parameters.KeepDays.MinValue", 14),
+    Bug(
+        "access logs in an account without a role",
+        "Conditions.ApiAccessLogs",
+        {"Fn::Or": [{"Condition": "BuiltInConfigApi"}, {"Fn::Equals": [{"Ref": "ApiLogsRole"}, "create"]}]},
+    ),
+    Bug(
+        "the dispatcher may do anything to the ledger",
+        "Resources.DispatchFunction.Properties.Policies.1.Statement.2.Action",
+        "dynamodb:*",
+        SECURITY,
+    ),
+    Bug("the ledger is deleted with the stack", "Resources.RunLedger.DeletionPolicy", "Delete", SECURITY),
+    Bug(
+        "one partition",
+        "States.Start change_log Glue Job.Resource",
+        "arn:aws:states:::glue:startJobRun.sync",
+        file=MACHINE,
+    ),
+)
+
+
+def trials() -> Iterator[Trial]:
+    """A trial of each bug."""
+    for bug in BUGS:
+        text = edited(bug)
+        key = hashlib.sha256(f"{text}{(ROOT / bug.tests).read_text(encoding='utf-8')}".encode()).hexdigest()
+        yield Trial(f"{bug.file} {bug.path}: {bug.name}", bug.file, lambda t=text: t, (bug.tests,), key)
+
+
+def edited(bug: Bug) -> str:
+    """The document with the bug, as JSON, which is YAML as well.
+
+    Raises
+    ------
+    KeyError, IndexError
+        The document has no such path.
+    """
+    text = (ROOT / bug.file).read_text(encoding="utf-8")
+    document = copy.deepcopy(yaml_parse(text) if bug.file == TEMPLATE else json.loads(text))
+    *way, last = bug.path.split(".")
+    place: Any = document
+    for step in way:
+        place = place[int(step)] if isinstance(place, list) else place[step]
+    if bug.value is GONE:
+        del place[last]
+    elif isinstance(place, list):
+        place[int(last)] = bug.value
+    else:
+        place[last] = bug.value
+    return json.dumps(document)

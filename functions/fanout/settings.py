@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -67,9 +68,12 @@ class ChangeLogSettings(Settings):
 
     change_log_dir: str = Field(pattern=r"^s3://[^/]+(/.+)?$")
 
+    ignore_pattern: str = ""
+
     def is_data(self, path: str) -> bool:
         """Whether an object is data, by its key below the provider's prefix."""
-        return is_data(path)
+        name = path.rpartition("/")[2]
+        return is_data(path) and not any(fnmatchcase(name, pattern) for pattern in self.ignore_pattern.split())
 
 
 class ObjectEventsSettings(ChangeLogSettings):

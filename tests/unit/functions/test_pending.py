@@ -123,6 +123,20 @@ class TestCounting:
         assert counts["counted"] == 1
         assert world.pending.items.keys() == {"b"}
 
+    def test_objects_that_the_operator_ignores_are_neither_counted_nor_planned(self) -> None:
+        world = World(settings=EVENTS | {"ignore_pattern": "*.md5 draft-?.gz"})
+        world.provider("a")
+        names = ["1.md5", "day=1/draft-2.gz", "draft-10.gz", "draft-1.gz/3", "4.MD5"]
+        for name in names:
+            world.change("a", name, name)
+        settings = SETTINGS.model_copy(update={"ignore_pattern": "*.md5 draft-?.gz"})
+
+        told = [found for name in names for found in events(message(f"log/provider=a/{name}"), settings)]
+        claim = world.claim("a", "first")
+
+        assert told == ["hidden", "hidden", ("a", 7), ("a", 7), ("a", 7)]
+        assert world.planned(claim) == ["4.MD5", "draft-1.gz/3", "draft-10.gz"]
+
     @pytest.mark.fault(28)
     def test_a_batch_that_died_half_way_and_comes_again_marks_twice_and_does_no_harm(self, world: World) -> None:
         notices = ObjectEvents(world.pending, SETTINGS, world.clock)

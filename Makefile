@@ -1,17 +1,17 @@
-# Everything a developer does here. Only a Python from 3.11 to 3.14 is needed: each target sets up what it needs the
-# first time, and again when a lock file in requirements/ changes.
+# Development tasks. Requires only Python 3.11 to 3.14. Each target installs what it needs the first time, and again
+# when a lock file in requirements/ changes.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-# Tests that search histories by a seed walk through sets: the same order in every process, the same histories.
+# Tests that generate histories from a seed iterate over sets; a fixed hash seed makes them reproducible.
 export PYTHONHASHSEED := 0
-# Packages are compiled when they are first imported, and kept: without that each process would compile them again.
+# Keep compiled bytecode; otherwise each process compiles its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# PYTHON=/path/to/python chooses one; each version then has an environment of its own.
+# PYTHON=/path/to/python selects an interpreter. Each Python version gets its own virtual environment.
 VENV := .venv$(if $(PYTHON),-$(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
 PYTHON ?= $(shell tools/find-python)
 PY := $(VENV)/bin/python
@@ -21,7 +21,7 @@ CHECKOV_VENV := .venv-checkov
 TEMPLATE := template.yaml
 BUILT := .aws-sam/build/template.yaml
 
-# What may be set on the command line.
+# Variables for the command line.
 JOB ?=
 CHANGE_LOG ?=
 TABLE ?=
@@ -30,6 +30,7 @@ MAPPINGS ?=
 PROVIDERS ?=
 ROWS ?=
 FREQUENCY ?=
+TICK ?=
 PROFILE ?=
 FUNCTION ?=
 EVENT ?=
@@ -38,13 +39,13 @@ ARGS ?=
 HISTORIES ?=
 TARGET ?=
 KILLS_ROUNDS ?=
-# Each worker has up to two Spark drivers of its own, which is what two cores carry. tests/conftest.py says which tests share
-# a worker and in which order they run.
+# Each worker runs up to two Spark drivers, which suits two cores. tests/conftest.py assigns tests to workers and orders
+# them.
 TEST_WORKERS ?= 2
 
-# The SAM CLI: no telemetry, no question to PyPI for a newer version (its state folder says it has just asked).
+# SAM CLI without telemetry and without version checks.
 SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state PYTHON=$(CURDIR)/$(PY) $(CURDIR)/$(SAM_VENV)/bin/sam
-# Checks ask AWS nothing, so they get none of the caller's credentials.
+# Checks never call AWS, so they run without the caller's credentials.
 OFFLINE := env -u AWS_PROFILE AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none AWS_DEFAULT_REGION=us-east-1 \
   AWS_EC2_METADATA_DISABLED=true
 
@@ -60,42 +61,42 @@ endef
 
 .PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak shuffle busy mutants cost security sbom lock release clean distclean
 
-help: ## List the targets
+help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.dev $(SAM_VENV)/.installed $(CHECKOV_VENV)/.installed ## Install everything that run, test, build and validate need
+setup: $(VENV)/.dev $(SAM_VENV)/.installed $(CHECKOV_VENV)/.installed ## Install all dependencies for run, test, build and validate
 
 run: $(VENV)/.run ## Run the whole system once on this machine: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir, TABLE=yes
 	@$(PY) -m demo run $(if $(JOB),--job $(JOB)) $(if $(FILES),--files "$(FILES)") \
 	  $(if $(MAPPINGS),--mappings "$(MAPPINGS)") $(if $(CHANGE_LOG),--change-log "$(CHANGE_LOG)") $(if $(PROVIDERS),--providers $(PROVIDERS)) $(if $(TABLE),--table) \
 	  $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
-up: $(VENV)/.dev ## Keep the system running on this machine, with its schedule ticking, until Ctrl-C; TABLE=yes adds a table
+up: $(VENV)/.dev ## Start the system on this machine and keep it running, TABLE=yes adds a DynamoDB table; stop with Ctrl-C
 	@exec $(PY) -m demo up $(if $(TABLE),--table) $(ARGS)
 
-check: lint ## Before each commit, about a minute: lint, types, tests of units, template and tools
+check: lint ## Lint, type checks and quick tests, about 2 minutes; run before each commit
 	@$(PY) -m pytest -n 2 -q -m "not benchmark and not network and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
 
-test: $(VENV)/spark-classes.jsa ## Before a push, a quarter of an hour on two cores: all tests; ARGS="-k name" narrows them
+test: $(VENV)/spark-classes.jsa ## All tests, about 15 minutes on two cores; ARGS="-k name" selects tests
 	@$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not benchmark and not network" $(ARGS)
 
-lint: $(VENV)/.dev ## ruff and mypy
+lint: $(VENV)/.dev ## Run ruff and mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-format: $(VENV)/.dev ## Put the sources into the house's format
+format: $(VENV)/.dev ## Format the code with ruff
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-docs: $(VENV)/.dev ## Write docs/reference/ and the generated parts of other pages from the code; a test fails when they are stale
+docs: $(VENV)/.dev ## Generate docs/reference/, docs/openapi.json and the generated parts of other pages from the code
 	@PYTHONPATH=functions:glue $(PY) -m tools.reference
 
-build: $(VENV)/.dev $(SAM_VENV)/.installed ## Build what AWS will run, into .aws-sam/
+build: $(VENV)/.dev $(SAM_VENV)/.installed ## Build the deployment packages in .aws-sam/
 	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
 
-# One run of cfn-lint with all rules: its own, which are also those of `sam validate --lint`, and those for serverless.
-validate: $(VENV)/.dev $(SAM_VENV)/.installed $(CHECKOV_VENV)/.installed ## Lint the template and the state machine, build, package, look at the package
+# cfn-lint with its own rules, which `sam validate --lint` uses too, and its rules for serverless applications.
+validate: $(VENV)/.dev $(SAM_VENV)/.installed $(CHECKOV_VENV)/.installed ## Lint template and state machine, build, and check the packages
 	@$(CHECKOV_VENV)/bin/cfn-lint --append-rules cfn_lint_serverless.rules --non-zero-exit-code informational -- $(TEMPLATE)
 	@echo "$(TEMPLATE): cfn-lint finds nothing"
 	@$(PY) -m tools.definition $(TEMPLATE)
@@ -108,10 +109,10 @@ deploy: $(VENV)/.dev $(SAM_VENV)/.installed ## Build and deploy to AWS with your
 	@$(SAM) build --config-env $(CONFIG_ENV)
 	@$(SAM) deploy --config-env $(CONFIG_ENV) $(ARGS)
 
-# With a container runtime: in Lambda's image. Without: the built handler in its own process, against `make up`.
-invoke: $(VENV)/.dev $(SAM_VENV)/.installed ## Invoke a function with an event: FUNCTION=DispatchFunction EVENT=events/dispatch/good.json
+# With a container runtime, in Lambda's image. Without one, in a local process that uses the laptop cloud of `make up`.
+invoke: $(VENV)/.dev $(SAM_VENV)/.installed ## Invoke one function with one event: FUNCTION=DispatchFunction EVENT=events/dispatch/good.json
 	@[ -n "$(FUNCTION)" ] && [ -n "$(EVENT)" ] \
-	  || { echo "Set both: make invoke FUNCTION=DispatchFunction EVENT=events/dispatch/good.json" >&2; exit 2; }
+	  || { echo "Specify the function and the event: make invoke FUNCTION=DispatchFunction EVENT=events/dispatch/good.json" >&2; exit 2; }
 	@$(MAKE) build >&2
 	@if docker info >/dev/null 2>&1 || finch info >/dev/null 2>&1; then \
 	  $(SAM) local invoke "$(FUNCTION)" --event "$(EVENT)" $(ARGS); \
@@ -119,48 +120,48 @@ invoke: $(VENV)/.dev $(SAM_VENV)/.installed ## Invoke a function with an event: 
 	  $(PY) -m laptop_cloud invoke "$(FUNCTION)" --event "$(EVENT)" --stack-name glue-fanout-dev $(ARGS); \
 	fi
 
-bench: bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console ## Measure everything; tables, plots and JSON go to docs/bench/
+bench: bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console ## Run all benchmarks; results go to docs/bench/
 	@$(PY) -m pytest tests/benchmarks -m benchmark -s
 
-bench-dispatch: $(VENV)/.dev ## The dispatcher beside the article's serial loop
+bench-dispatch: $(VENV)/.dev ## Benchmark the dispatcher against the article's serial loop
 	@$(PY) tests/benchmarks/dispatch_bench.py $(ARGS)
 
-bench-job: $(VENV)/.dev ## The job beside the article's way, and beside the bare limit
+bench-job: $(VENV)/.dev ## Benchmark the job against the article's job and against parsing alone
 	@$(PY) tests/benchmarks/job_bench.py $(ARGS)
 
-bench-standardize: $(VENV)/.dev ## The standardizing job over 1 GB of CSV, beside plain Spark and beside pyarrow
+bench-standardize: $(VENV)/.dev ## Benchmark standardize with 1 GB of CSV against plain Spark and pyarrow
 	@$(PY) tests/benchmarks/standardize_bench.py $(ARGS)
 
-bench-scale: $(VENV)/.dev ## A day of 100,000 providers, 10,000 at once, 200 heavy ones, a million: about 5 minutes
+bench-scale: $(VENV)/.dev ## Benchmark the dispatcher with up to a million providers, about 5 minutes
 	@$(PY) tests/benchmarks/scale_bench.py $(ARGS)
 
-bench-light: $(VENV)/.dev ## 200 light runs in an account with ten functions, on the laptop cloud: about 5 minutes
+bench-light: $(VENV)/.dev ## Benchmark 200 Lambda runs with ten concurrent functions, about 5 minutes
 	@$(PY) tests/benchmarks/light_bench.py $(ARGS)
 
-bench-console: $(VENV)/.dev ## The console's overview with 10,000 providers, measured in Chromium: about a minute
+bench-console: $(VENV)/.dev ## Benchmark the console with 10,000 providers in Chromium, about a minute
 	@$(PY) tests/benchmarks/console_bench.py $(ARGS)
 
-pictures: $(VENV)/.dev ## Take the pictures of the console in docs/pictures/ anew: real runs of a laptop cloud
+pictures: $(VENV)/.dev ## Take the console screenshots in docs/pictures/
 	@$(PY) tests/pictures.py
 
-soak: $(VENV)/.dev ## Many more random histories and kills than `make test`: HISTORIES=n KILLS_ROUNDS=n
+soak: $(VENV)/.dev ## Run many more random histories and kills than `make test`: HISTORIES=n KILLS_ROUNDS=n
 	@HISTORIES=$(or $(HISTORIES),20000) KILLS_ROUNDS=$(or $(KILLS_ROUNDS),5) \
 	  $(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder tests/faults tests/end_to_end/test_kills.py $(ARGS)
 
-shuffle: $(VENV)/.dev ## Units and faults in 20 random orders, beside a busy loop on each core: ARGS="--rounds 3"
+shuffle: $(VENV)/.dev ## Run unit and fault tests in 20 random orders under CPU load: ARGS="--rounds 3"
 	@$(PY) -m tests.shuffle $(ARGS)
 
-busy: $(VENV)/.dev ## make check beside four busy loops, as on a machine with other work: TARGET=test for all tests
+busy: $(VENV)/.dev ## Run make check under CPU load: TARGET=test for all tests
 	@$(PY) -m tests.busy $(MAKE) $(or $(TARGET),check)
 
-mutants: $(VENV)/.dev ## Put bugs into the code, one at a time; print those that no test notices: ARGS="--seconds 600 --only ledger"
+mutants: $(VENV)/.dev ## Insert bugs one at a time and list those that no test detects: ARGS="--seconds 600 --only ledger"
 	@$(PY) -m tests.mutants $(ARGS)
 
-cost: $(VENV)/.dev ## The yearly bill, the article's way and ours: PROVIDERS=n FREQUENCY=minutes ROWS=a-day PROFILE=dev|prod
+cost: $(VENV)/.dev ## Estimate the yearly cost: PROVIDERS=n FREQUENCY=minutes ROWS=per-day TICK=minutes PROFILE=dev|prod
 	@PYTHONPATH=functions $(PY) -m tools.bill $(if $(PROVIDERS),--providers $(PROVIDERS)) \
-	  $(if $(FREQUENCY),--frequency $(FREQUENCY)) $(if $(ROWS),--rows $(ROWS)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+	  $(if $(FREQUENCY),--frequency $(FREQUENCY)) $(if $(ROWS),--rows $(ROWS)) $(if $(TICK),--tick $(TICK)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
-security: $(VENV)/.dev $(CHECKOV_VENV)/.installed ## checkov, parliament (installs them the first time)
+security: $(VENV)/.dev $(CHECKOV_VENV)/.installed ## Run checkov and parliament (installed on first use)
 	@echo "checkov, as written (dev profile)"
 	@$(OFFLINE) $(CHECKOV_VENV)/bin/checkov --file $(TEMPLATE) --config-file .checkov.yaml --skip-download
 	@echo "checkov, expanded (prod profile)"
@@ -169,15 +170,15 @@ security: $(VENV)/.dev $(CHECKOV_VENV)/.installed ## checkov, parliament (instal
 	@$(OFFLINE) $(CHECKOV_VENV)/bin/checkov --file .aws-sam/prod.json --config-file .checkov.yaml --skip-download
 	@$(PY) -m tools.iam $(TEMPLATE) | $(CHECKOV_VENV)/bin/python tools/check_policies.py
 
-sbom: $(CHECKOV_VENV)/.installed ## CycloneDX bills of materials of what is deployed and of what tests it, into .aws-sam/
+sbom: $(CHECKOV_VENV)/.installed ## Write CycloneDX SBOMs to .aws-sam/
 	@mkdir -p .aws-sam
 	@for lock in functions/requirements.txt glue/requirements.txt requirements/dev.txt; do \
 	  name=$${lock%%/*}; $(CHECKOV_VENV)/bin/cyclonedx-py requirements --output-reproducible --of JSON \
 	    -o .aws-sam/sbom-$${name/requirements/dev}.json $$lock; done
 	@ls .aws-sam/sbom-*.json
 
-# What is deployed has the versions that are tested, those of run.txt.
-lock: $(VENV)/.run ## Resolve all *.in again into hash-locked *.txt: for Python 3.11 to 3.14, and for Lambda what is deployed
+# The deployed packages use the tested versions, those of run.txt.
+lock: $(VENV)/.run ## Update all lock files (*.in to *.txt) for Python 3.11 to 3.14 and for Lambda
 	@for name in uv build run dev sam checkov; do \
 	  $(COMPILE) --universal --python-version 3.11 $(ARGS) requirements/$$name.in -o requirements/$$name.txt; done
 	@for name in functions glue; do \
@@ -187,25 +188,25 @@ lock: $(VENV)/.run ## Resolve all *.in again into hash-locked *.txt: for Python 
 release: ## Tag the version of pyproject.toml, if everything is committed and CHANGELOG.md describes it
 	@"$(PYTHON)" -m tools.release
 
-clean: ## Remove what was built, run and cached; keep the virtual environments
+clean: ## Remove build output, local data and caches; keep virtual environments
 	rm -rf .aws-sam .local .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
-distclean: clean ## clean, and the virtual environments too
+distclean: clean ## Run clean and remove the virtual environments
 	rm -rf .venv .venv-* .uv
 
 $(VENV)/.run: requirements/run.txt requirements/build.txt requirements/uv.txt tools/environment.py
 	$(call install,$(VENV),$<)
 	@touch $@
 
-# It holds what run.txt lists, too: the same versions, which a test compares.
+# Also contains the packages of run.txt in the same versions; a test compares them.
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(call install,$(VENV),$<)
 	@.uv/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/spark-classes.jsa: $(VENV)/.dev
-	@echo "Storing Spark's classes, so that it starts in half of the time: about a minute, only once"
+	@echo "Creating the Spark class archive (about a minute, once); it halves Spark's startup time"
 	@$(PY) -m laptop_cloud.aws.spark_jvm
 
 $(SAM_VENV)/.installed: requirements/sam.txt requirements/uv.txt

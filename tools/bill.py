@@ -15,6 +15,7 @@ from cli.article import article_run
 from fanout.costs import PRICES_AS_OF
 from tools import chain
 from tools.cost import (
+    TICK_MINUTES,
     Bill,
     Load,
     article_year,
@@ -30,11 +31,11 @@ from tools.sections import renewed
 
 
 def side_by_side(load: Load) -> str:
-    """Both bills as a table for people."""
+    """Both bills as a plain-text table."""
     article, ours = article_year(load), our_year(load)
     lines = [
-        f"{load.providers} provider(s), each every {load.frequency:g} minutes with {load.rows:,} changed rows a day",
-        f"Dollars a year, us-east-1, profile {load.profile}, prices of {PRICES_AS_OF}, no free tiers; see docs/cost.md",
+        f"{load.providers} provider(s), every {load.frequency:g} minutes, {load.rows:,} changed rows a day each",
+        f"Dollars a year, us-east-1, profile {load.profile}, prices of {PRICES_AS_OF}, no free tiers, see docs/cost.md",
         "",
         f"{'':18}{'the article':>14}{'glue-fanout':>14}",
     ]
@@ -43,19 +44,19 @@ def side_by_side(load: Load) -> str:
     lines += [
         f"{'total':18}{total(article):>14,.2f}{total(ours):>14,.2f}",
         "",
-        "Each further provider, every 15 minutes",
+        "Each additional provider, every 15 minutes",
     ]
-    for rows, name in ((0, "nothing new"), (1_000, "1,000 rows a day")):
+    for rows, name in ((0, "no new objects"), (1_000, "1,000 rows a day")):
         lines.append(
             f"{name:18}{further_provider(article_year, rows):>14,.2f}{further_provider(our_year, rows):>14,.2f}"
         )
-    lines[-1] += "  (in 96 portions)"
+    lines[-1] += "  (in 96 runs)"
     return "\n".join(lines)
 
 
 def run_prices(rows: Iterable[int] = (1_000, 10_000, 100_000, 1_000_000)) -> str:
-    """Both engines' price of one run as a Markdown table."""
-    lines = ["| rows | article | in Lambda | on Glue | chosen |", "|---:|---:|---:|---:|---|"]
+    """Price of one run per engine, as a Markdown table."""
+    lines = ["| rows | article | Lambda | Glue | chosen engine |", "|---:|---:|---:|---:|---|"]
     for count in rows:
         prices = [total(article_run(count)), total(our_run(count, "lambda")), total(our_run(count, "glue"))]
         lines.append(f"| {count:,} | {' | '.join(f'${p:.5f}' for p in prices)} | {our_engine(count)} |")
@@ -65,7 +66,7 @@ def run_prices(rows: Iterable[int] = (1_000, 10_000, 100_000, 1_000_000)) -> str
 def year_prices(loads: Iterable[Load]) -> str:
     """Yearly totals as a Markdown table."""
     lines = [
-        "| providers | every | rows a day each | article | glue-fanout, prod | dev |",
+        "| providers | frequency | rows a day each | article | glue-fanout, prod | glue-fanout, dev |",
         "|---:|---:|---:|---:|---:|---:|",
     ]
     for load in loads:
@@ -94,6 +95,7 @@ def page(text: str) -> str:
         text,
         {
             "chain": chain.table(),
+            "fresh": chain.fresher(),
             "year": year_prices(LOADS),
             "run": run_prices(),
             "floor": f"${glue_floor():,.0f}",
@@ -104,7 +106,7 @@ def page(text: str) -> str:
 
 
 def plot(path: Path) -> None:
-    """Draw the yearly bill over the number of providers, a curve for each cadence, into a PNG."""
+    """Plot the yearly cost over the number of providers, with one curve per frequency, as a PNG."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -131,17 +133,18 @@ def plot(path: Path) -> None:
 
 
 def main() -> int:
-    """Print both bills; the exit status is 2 for a load that cannot be."""
+    """Print both bills; the exit status is 2 for an invalid workload."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--providers", type=int, default=1)
     parser.add_argument("--frequency", type=float, default=15, help="minutes between two runs of a provider")
-    parser.add_argument("--rows", type=int, default=0, help="changed rows of a provider in a day")
+    parser.add_argument("--tick", type=float, default=TICK_MINUTES, help="minutes between two ticks (TickMinutes)")
+    parser.add_argument("--rows", type=int, default=0, help="changed rows per provider and day")
     parser.add_argument("--profile", choices=("dev", "prod"), default="prod")
     parser.add_argument("--plot", type=Path, help="draw docs/cost.png into this file")
     options = parser.parse_args()
-    if options.providers < 1 or options.frequency < 1 or options.rows < 0:
-        parser.error("at least one provider, one minute and no negative rows")
-    print(side_by_side(Load(options.providers, options.frequency, options.rows, options.profile)))
+    if options.providers < 1 or options.frequency < 1 or options.tick < 1 or options.rows < 0:
+        parser.error("providers, frequency and tick must be at least 1, and rows must not be negative")
+    print(side_by_side(Load(options.providers, options.frequency, options.rows, options.profile, options.tick)))
     if options.plot:
         plot(options.plot)
     return 0

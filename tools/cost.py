@@ -1,8 +1,7 @@
-"""The yearly bill of the article's design and of this one, side by side, from the one table of unit prices.
+"""Compare the yearly cost of the article's design with that of glue-fanout.
 
-It is a model: how often each thing happens follows from the state machine and the code, how long it takes from
-measurements on a 2-core machine (`SECONDS`). Consumers of the queue, data transfer and storage of the change log
-cost the same either way and are left out, and so are free tiers.
+This is a model. Frequencies come from the state machine and the code, durations from measurements on a 2-core machine
+(`SECONDS`). Queue consumers, data transfer, storage of the change log and free tiers are left out.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
 DAYS = 365
 TICK_MINUTES = 15
 ROW_BYTES = 50
-"""Compressed bytes of a row; `LambdaMaxBytes` is in compressed bytes."""
+"""Compressed bytes per row; `LambdaMaxBytes` is in compressed bytes."""
 LAMBDA_MAX_BYTES = 20_000_000
 PAGE = 10_000
-"""Providers in one answer of the built-in config API."""
+"""Providers per page of the built-in config API."""
 
 SECONDS = {
     "glue_start": START_SECONDS,
@@ -36,11 +35,11 @@ SECONDS = {
     "config_api": 0.05,
     "object_events": 0.5,
 }
-"""Seconds of one thing. `glue_row` was measured on two cores with a queue 15 ms away, `lambda_row` is
-the small engine's rate rounded down to what one Lambda vCPU (1,769 MB) can do. The others are guesses, rounded up."""
+"""Duration in seconds. `glue_row` was measured on two cores with 15 ms latency to the queue. `lambda_row` is the lambda
+engine's rate, rounded down to one Lambda vCPU (1,769 MB). The others are estimates, rounded up."""
 
 DISPATCH_SECONDS = 900
-"""The dispatcher's time limit, which it uses up while heavy providers wait for places; a test compares."""
+"""Timeout of the dispatcher, which runs that long while providers wait for slots; a test compares."""
 MEMORY_MB = {
     "dispatch": 1769,
     "claim": 1024,
@@ -49,14 +48,14 @@ MEMORY_MB = {
     "config_api": 512,
     "object_events": 512,
 }
-"""As template.yaml has them; a test compares."""
+"""Memory sizes of template.yaml; a test compares."""
 EMF_METRICS = 34
-"""Metrics that dispatch and update_status emit, each with its dimensions; a test counts them."""
+"""Metrics that dispatch and update_status emit, counted per set of dimensions; a test compares."""
 ALARM_METRICS = 16
 SWEEPS_A_YEAR = 365
 """`SweepMinutes` is a day; a test compares."""
 POLLS_A_YEAR = 5 * 3 * 60 * 24 * DAYS
-"""Lambda asks an idle queue with five pollers, each of which waits for 20 seconds. Source: "Using Lambda with Amazon
+"""Lambda polls an idle queue with five pollers and 20-second waits. Source: "Using Lambda with Amazon
 SQS", Lambda guide."""
 LOG_BYTES = {"tick": 4_000, "run": 8_000, "article_tick": 1_000}
 
@@ -67,50 +66,53 @@ Bill = defaultdict[str, float]
 
 @dataclass(frozen=True)
 class Load:
-    """What is to be done.
+    """A workload.
 
     Attributes
     ----------
     providers
-        How many there are.
+        Number of providers.
     frequency
-        Minutes between two runs of each; the tick makes less than 15 impossible.
+        Minutes between two runs of each provider; at least `tick`.
     rows
-        Changed rows that each provider has in a day, evenly spread.
+        Changed rows per provider and day, evenly spread.
     profile
-        dev has neither key nor alarms nor metrics.
+        dev has no KMS key, no alarms and no custom metrics.
+    tick
+        Minutes between two ticks, `TickMinutes`.
     """
 
     providers: int = 1
     frequency: float = 15
     rows: int = 0
     profile: Profile = "prod"
+    tick: float = TICK_MINUTES
 
     @property
     def ticks(self) -> float:
         """Ticks in a year."""
-        return DAYS * 24 * 60 / TICK_MINUTES
+        return DAYS * 24 * 60 / self.tick
 
     @property
     def runs(self) -> float:
         """Runs of one provider in a year."""
-        return DAYS * 24 * 60 / max(self.frequency, TICK_MINUTES)
+        return DAYS * 24 * 60 / max(self.frequency, self.tick)
 
     @property
     def rows_of_a_run(self) -> float:
-        """Rows that a run finds on average; below one, most runs find nothing."""
+        """Average rows per run. If it is below one, most runs find nothing."""
         return self.rows * DAYS / self.runs
 
 
 def our_engine(rows: float) -> Engine:
-    """What *Claim Partition* decides, with the template's defaults."""
+    """Engine that *Claim Partition* chooses with the template's defaults."""
     if not rows:
         return "none"
     return "lambda" if rows * ROW_BYTES <= LAMBDA_MAX_BYTES else "glue"
 
 
 def our_run(rows: float, engine: Engine | None = None) -> Bill:
-    """One run of this design with its claim, its end and its two reports to the built-in config API."""
+    """Cost of one glue-fanout run with its claim, its end and two reports to the built-in config API."""
     engine = engine or our_engine(rows)
     bill: Bill = defaultdict(float)
     bill["Step Functions"] = (1 + TRANSITIONS[engine]) * PRICES["step_functions_transition"]
@@ -120,7 +122,7 @@ def our_run(rows: float, engine: Engine | None = None) -> Bill:
         + 2 * lambda_dollars(SECONDS["config_api"], MEMORY_MB["config_api"])
     )
     bill["API Gateway"] = 2 * PRICES["api_gateway_request"]
-    # A ledger item has 1 to 2 KB and a copy in the index; claim, plan, end and report write both. The entry is written
+    # A ledger item has 1 to 2 KB and a copy in the index. Claim, plan, end and report write both. The entry is written
     # twice.
     bill["DynamoDB"] = 20 * PRICES["dynamodb_write"] + 6 * PRICES["dynamodb_read"]
     bill["Secrets Manager"] = PRICES["secret_request"]
@@ -137,7 +139,7 @@ def our_run(rows: float, engine: Engine | None = None) -> Bill:
 
 
 def article_year(load: Load) -> Bill:
-    """A year of the article's design; its config API is somebody else's."""
+    """Yearly cost of the article's design, without its config API."""
     bill = _times(article_run(load.rows_of_a_run), load.runs * load.providers)
     bill["Lambda"] += load.ticks * lambda_dollars(SECONDS["dispatch"], 128)
     bill["CloudWatch"] += load.ticks * LOG_BYTES["article_tick"] / 1e9 * PRICES["log_gb"]
@@ -145,8 +147,8 @@ def article_year(load: Load) -> Bill:
     return bill
 
 
-def news_of_a_run() -> Bill:
-    """One new object: S3's message, its batch, its mark, what the claim reads of it, and what the commit clears."""
+def object_event() -> Bill:
+    """Cost of one new object: its event, the batch, and updating, reading and clearing the pending count."""
     bill: Bill = defaultdict(float)
     bill["SQS"] = 3 * PRICES["sqs_request"]
     bill["Lambda"] = lambda_dollars(SECONDS["object_events"], MEMORY_MB["object_events"])
@@ -155,12 +157,12 @@ def news_of_a_run() -> Bill:
 
 
 def our_year(load: Load) -> Bill:
-    """A year of this design with the built-in config API, and with object events (`Discovery=events`)."""
+    """Yearly cost of glue-fanout with the built-in config API and `Discovery=events`."""
     rows, runs = load.rows_of_a_run, load.runs * load.providers
     busy = runs * min(1.0, rows)
     idle = max(0.0, min(SWEEPS_A_YEAR * load.providers, runs) - busy)
     bill = _sum(
-        _times(_sum(our_run(max(rows, 1.0)), news_of_a_run()), busy),
+        _times(_sum(our_run(max(rows, 1.0)), object_event()), busy),
         _times(our_run(0), idle),
         _times(_our_tick(load), load.ticks),
     )
@@ -205,20 +207,20 @@ def _sum(*bills: Bill) -> Bill:
 
 
 def total(bill: Bill) -> float:
-    """Dollars of all services."""
+    """Sum over all services, in US dollars."""
     return sum(bill.values())
 
 
 def further_provider(year: Callable[[Load], Bill], rows: int = 0) -> float:
-    """What a design costs a year for one provider more, which runs every 15 minutes and has so many rows a day."""
+    """Yearly cost of one additional provider that runs every 15 minutes and has `rows` rows a day."""
     return (total(year(Load(100_000, rows=rows))) - total(year(Load(90_000, rows=rows)))) / 10_000
 
 
 def overload() -> float:
-    """What the dispatcher costs a year more when heavy providers wait at every tick until its time is up."""
+    """Yearly cost of a dispatcher that runs all the time because providers wait for slots at every tick."""
     return DAYS * 24 * 60 / TICK_MINUTES * lambda_dollars(DISPATCH_SECONDS, MEMORY_MB["dispatch"])
 
 
 def glue_floor(frequency: float = 15) -> float:
-    """What Glue alone costs a year for one provider that never has anything to do, the article's way."""
+    """Yearly Glue cost of the article's design for one provider without new data."""
     return article_year(Load(frequency=frequency))["Glue"]

@@ -157,7 +157,7 @@ def test_a_load_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], mo
 
     with pytest.raises(SystemExit):
         bill.main()
-    assert "at least one provider" in capsys.readouterr().err
+    assert "must be at least 1" in capsys.readouterr().err
 
 
 def test_the_bill_says_what_each_further_provider_costs_idle_and_with_a_thousand_rows_a_day_in_both_designs() -> None:

@@ -69,7 +69,7 @@ def test_invoke_without_a_function_shows_an_example() -> None:
     answer = make("--assume-old=.venv/.run", "--assume-old=.venv/.dev", "--assume-old=.venv-sam/.installed", "invoke")
 
     assert answer.returncode != 0
-    assert "Set both: make invoke FUNCTION=" in answer.stderr
+    assert "Specify the function and the event: make invoke FUNCTION=" in answer.stderr
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda p: f"{p.parent.name}/{p.name}")

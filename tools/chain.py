@@ -100,7 +100,7 @@ def _any(expected: float) -> float:
 def table(loads: Iterable[Load] = LOADS, windows: Iterable[float] = WINDOWS) -> str:
     """Objects, cost and freshness per workload and batching window, as a Markdown table."""
     lines = [
-        "| providers | window | objects a day | producer and events, a year | whole chain, a year | mean age | max. age |",
+        "| providers | window | objects a day | producer, a year | whole chain, a year | mean age | max age |",
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for load in loads:
@@ -116,7 +116,7 @@ def table(loads: Iterable[Load] = LOADS, windows: Iterable[float] = WINDOWS) -> 
 def fresher(ticks: Iterable[float] = (15, 5, 1)) -> str:
     """Cost and freshness by `TickMinutes`, with providers whose frequency is one tick, as a Markdown table."""
     lines = [
-        "| `TickMinutes` | 1 provider, 1,000 rows a day | 50 providers, 2,000 rows a day each | mean age | max. age |",
+        "| `TickMinutes` | 1 provider, 1,000 rows a day | 50 providers, 2,000 rows a day each | mean age | max age |",
         "|---:|---:|---:|---:|---:|",
     ]
     for tick in ticks:

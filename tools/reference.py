@@ -208,8 +208,8 @@ def messages() -> Iterator[str]:
     }
     yield "# Messages\n"
     yield "For developers of consumers. The job sends one message for each changed row: a CloudEvent 1.0 as JSON in the"
-    yield "message body. Delivery is at least once, and a repeated message has the same `id`. `data` is what `transform`"
-    yield "returns ([etl](../etl.md)).\n"
+    yield "message body. Delivery is at least once, and a repeated message has the same `id`. `data` is the return"
+    yield "value of `transform` ([etl](../etl.md)).\n"
     yield "With `MessageOrder=key`, the message group ID is a hash of `subject`, which keeps the changes of a key in"
     yield "order.\n"
     rows = [

@@ -13,7 +13,8 @@ from fanout_job.standardizer import Record, Standardizer
 from standardize import MODEL
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs" / "standardize.md").read_text(encoding="utf-8")
+PAGES = ("standardize.md", "reference/mappings.md")
+PAGE = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in PAGES)
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 ORDERS = sorted((ROOT / "tests" / "data" / "orders").glob("*.yaml"))
 

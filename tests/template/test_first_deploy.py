@@ -249,4 +249,4 @@ def test_every_point_of_the_page_names_a_test_that_exists_or_says_where_to_look(
     assert len(rows) >= 11
     assert named <= defined
     for row in rows:
-        assert "`test_" in row or "Look: " in row, row
+        assert "`test_" in row or "**Look**: " in row, row

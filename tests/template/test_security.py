@@ -299,3 +299,15 @@ def test_everything_that_is_deployed_is_pinned(folder: str) -> None:
     assert {
         canonicalize_name(need.name) for need in needed if need.marker is None or need.marker.evaluate({"extra": ""})
     } <= pinned
+
+
+def test_every_function_of_the_template_is_in_the_table_of_roles(source: dict[str, Any]) -> None:
+    text = (ROOT / "docs/security.md").read_text(encoding="utf-8").partition("## Roles")[2].partition("\n## ")[0]
+    named = {
+        name for row in re.findall(r"^\| (\w[^|]*) \|", text, re.MULTILINE) for name in re.findall(r"[A-Z]\w+", row)
+    }
+    kinds = {"AWS::Serverless::Function", "AWS::Serverless::StateMachine", "AWS::Glue::Job"}
+    working = {i for i, resource in source["Resources"].items() if resource["Type"] in kinds}
+
+    assert len(working) == 10
+    assert named == working | {"TickRole"}

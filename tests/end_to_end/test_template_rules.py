@@ -25,7 +25,7 @@ def test_names_limits_and_variables_come_from_the_template_alone(tmp_path: Path,
         ("MAX_WORKERS: !Ref MaxWorkers", "MAX_WORKERS: 123"),
         ("      Timeout: 60\n      MaxRetries: 0", "      Timeout: 11\n      MaxRetries: 0"),
     )
-    overrides = {"MaxConcurrentRuns": 7, "TickMinutes": 5}
+    overrides = {"MaxConcurrentRuns": 7, "TickMinutes": 1}
     with LaptopCloud(changed, overrides, workdir=workdir) as cloud:
         (job,) = cloud.client("glue").get_jobs()["Jobs"]
         assert job["Name"] == "renamed-dev-job"
@@ -36,7 +36,7 @@ def test_names_limits_and_variables_come_from_the_template_alone(tmp_path: Path,
         assert api["Timeout"] == 7
         (schedule,) = cloud.client("scheduler").list_schedules()["Schedules"]
         found = cloud.client("scheduler").get_schedule(Name=schedule["Name"])
-        assert found["ScheduleExpression"] == "rate(5 minutes)"
+        assert found["ScheduleExpression"] == "rate(1 minute)"
 
 
 def test_max_concurrent_runs_of_the_template_limits_the_runs_on_glue(tmp_path: Path, workdir: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_metric_that_nobody_emits_would_be_noticed(emitted: set[tuple[str, fro
     assert ("RunsSucceeded", frozenset({"env", "service", "engine"})) in emitted
 
 
-def test_every_alarm_tells_the_one_topic_and_stands_in_the_runbook(alarms: dict[str, dict[str, Any]]) -> None:
+def test_every_alarm_notifies_the_one_topic_and_is_in_the_runbook(alarms: dict[str, dict[str, Any]]) -> None:
     told = re.findall(r"^### (\w+Alarm)\n+(?=[^#\s])", RUNBOOK, re.MULTILINE)  # a heading with text below it
     topics = [properties["AlarmActions"] for properties in alarms.values()]
 
@@ -133,9 +133,9 @@ def test_every_alarm_tells_the_one_topic_and_stands_in_the_runbook(alarms: dict[
     assert sorted(told) == sorted(alarms), "docs/operations.md says what to do about each alarm, and about no other"
     assert topics == [topics[0]] * len(alarms)
     assert topics[0][0].endswith("AlarmTopic")
-    for properties in alarms.values():
+    for logical_id, properties in alarms.items():
         assert properties["OKActions"] == properties["AlarmActions"]
-        assert "docs/operations.md" in properties["AlarmDescription"]
+        assert f"See {logical_id} in docs/operations.md." in properties["AlarmDescription"]
 
 
 def test_missing_ticks_ring_after_two_ticks(alarms: dict[str, dict[str, Any]]) -> None:
@@ -150,6 +150,25 @@ def test_missing_ticks_ring_after_two_ticks(alarms: dict[str, dict[str, Any]]) -
     assert alarm["TreatMissingData"] == "missing"
     assert alarm["InsufficientDataActions"] == alarm["AlarmActions"]
     assert {a["TreatMissingData"] for i, a in alarms.items() if i != "NoDispatchAlarm"} == {"notBreaching"}
+
+
+@pytest.mark.parametrize("minutes", [1, 5, 10, 15, 30, 60])
+def test_the_schedule_and_the_alarms_follow_the_tick(minutes: int) -> None:
+    template = template_with(Profile="prod", TickMinutes=minutes)
+    names = Names(template, None)
+    tick, *alarms = (
+        resolve(template.resources[logical_id].properties, names)
+        for logical_id in (
+            "DispatchFunctionTick",
+            "NoDispatchAlarm",
+            "OverdueAlarm",
+            "FailedStartsAlarm",
+            "RejectedAlarm",
+        )
+    )
+
+    assert tick["ScheduleExpression"] == ("rate(1 minute)" if minutes == 1 else f"rate({minutes} minutes)")
+    assert [int(alarm["Period"]) for alarm in alarms] == [60 * minutes] * 4
 
 
 @pytest.mark.parametrize(("state", "tells"), [("ENABLED", True), ("DISABLED", False)])

@@ -1,0 +1,84 @@
+"""docs/architecture.md shows the modules that a row passes from the stream to the queue: compared with a real run."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from fanout.production import Producer
+from fanout.stream_records import ProviderAttribute
+from tests.harness.fakes import MemoryObjects
+from tests.harness.faults import Clock, Faults
+
+from .harness import PROVIDER, Harness
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+SECTION = PAGE.partition("## A row's way through the code")[2].partition("\n## ")[0]
+NOT_COUNTED = {"run", "engines", "lambda_run", "objects", "settings", "logs", "clients", "manifests", "errors"}
+"""They pass whole batches and objects, or say how."""
+
+
+def stream_record(number: int) -> dict[str, Any]:
+    """One record of a DynamoDB stream."""
+    item = {"id": {"S": f"row-{number}"}, "tenant": {"S": PROVIDER}}
+    change = {"Keys": {"id": item["id"]}, "NewImage": item, "SequenceNumber": str(100 + number)}
+    return {
+        "eventID": f"{number:032x}",
+        "eventName": "INSERT",
+        "eventSource": "aws:dynamodb",
+        "dynamodb": {**change, "ApproximateCreationDateTime": 1795332600, "StreamViewType": "NEW_IMAGE"},
+    }
+
+
+@contextmanager
+def traced() -> Iterator[set[str]]:
+    """Collect the modules of functions/ and glue/ whose functions are called, in every thread."""
+    passed: set[str] = set()
+    code = (ROOT / "functions", ROOT / "glue")
+
+    def watch(frame: FrameType, event: str, argument: Any) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and any(folder in path.parents for folder in code):
+            passed.add(path.stem)
+
+    threading.setprofile(watch)
+    sys.setprofile(watch)
+    try:
+        yield passed
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+
+def from_stream_to_queue(number: int, queue: str) -> list[str]:
+    """Write a record into the change log, run the job over it, and return the ids of the messages."""
+    objects = MemoryObjects(Faults(Clock()))
+    attribute = ProviderAttribute.parse("tenant")
+    producer = Producer(objects, "s3://log/change_log", "s3://log/unassigned", attribute, Clock())
+    producer.produce({"Records": [stream_record(number)]})
+    ((uri, (body, _)),) = objects.stored.items()
+    outcome = Harness("lambda", queue).run({uri.rpartition("/")[2]: body})
+    assert outcome.error is None
+    return [event["id"] for event in outcome.events]
+
+
+def test_a_rows_way_from_stream_to_queue_is_the_one_that_the_docs_show(queue: str) -> None:
+    from_stream_to_queue(1, queue)  # imports everything
+    with traced() as passed:
+        ids = from_stream_to_queue(2, queue)
+
+    shown = set(re.findall(r"^  (\w+) -", SECTION, re.MULTILINE)) | set(
+        re.findall(r"> ?(?:\|[^|]*\| )?(\w+)$", SECTION, re.MULTILINE)
+    )
+    names = re.findall(r"^\| `?(?!name|--)([\w ]+?)`? \|", SECTION, re.MULTILINE)
+    assert ids == [f"{2:032x}"]
+    assert passed - NOT_COUNTED == shown
+    assert len(shown) == 10
+    assert len(names) == 7

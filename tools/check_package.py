@@ -35,7 +35,7 @@ REGION = "us-east-1"
 
 
 class PackageError(Exception):
-    """What arrived in the bucket is not what lies in this repository."""
+    """A package in the bucket differs from this repository."""
 
 
 def package(sam: Path, template: Path, endpoint: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _environment(endpoint: str) -> dict[str, str]:
 
 
 def script_locations(document: dict[str, Any]) -> dict[str, str]:
-    """Logical id of each Glue job whose script the template names -> where it lies. Others the stack publishes."""
+    """Return the script location of each Glue job whose script is a file in the template, not a published one."""
     return {
         logical_id: resource["Properties"]["Command"]["ScriptLocation"]
         for logical_id, resource in document["Resources"].items()

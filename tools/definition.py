@@ -88,7 +88,7 @@ def definitions(template: Template) -> dict[str, dict[str, Any]]:
 
 
 def faults(definition: dict[str, Any]) -> list[str]:
-    """What is wrong with a state machine's definition, one line a fault; empty when nothing is."""
+    """Return the faults of a state machine definition, one per line; empty if there are none."""
     return [str(fault).strip() for fault in Linter.validate(definition)]
 
 

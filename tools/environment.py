@@ -100,12 +100,12 @@ def _run(what: str, command: Sequence[str | Path], environment: dict[str, str] |
 
 
 class Ticker:
-    """Says at least every `SILENCE_SECONDS` that something is still going on.
+    """Print at least every `SILENCE_SECONDS` that a step is still in progress.
 
     Parameters
     ----------
     what
-        What is going on.
+        Name of the step.
     say
         Takes a line.
     """

@@ -1,9 +1,8 @@
-"""Write the template as one profile deploys it: expanded from SAM, with every condition decided.
+"""Write the template as one profile deploys it: expanded from SAM, with every condition resolved.
 
     python -m tools.expand template.yaml Profile=prod > expanded.json
 
-checkov looks at the defaults only and leaves away what their conditions leave away, so without this nobody would check
-the prod profile.
+checkov only checks the template with the default parameters, so without this the prod profile would be unchecked.
 """
 
 from __future__ import annotations

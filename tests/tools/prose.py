@@ -10,37 +10,43 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
+Kind = Literal["word", "sentence", "docstring"]
 RULES = Path(__file__).with_name("words.toml")
 _ABBREVIATIONS = re.compile(r"\b(e\.g|i\.e|etc|vs|No|N)\.")
 
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of prose. `sentences` is False for headings, cells, labels and code: they need not be sentences."""
+    """A piece of prose.
+
+    Attributes
+    ----------
+    kind
+        Rules for words apply to every kind, rules for sentences and docstrings only to these.
+    """
 
     path: Path
     line: int
     text: str
-    sentences: bool = False
+    kind: Kind = "word"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What must not be written, and what to write instead."""
+    """A pattern that must not occur in texts of a kind, and what to write instead."""
 
     find: re.Pattern[str]
     use: str
-    of_sentences: bool
+    kind: Kind
 
 
 def rules() -> list[Rule]:
     """Read words.toml."""
     given = tomllib.loads(RULES.read_text(encoding="utf-8"))
     return [
-        Rule(re.compile(one["find"], re.IGNORECASE), one["use"], kind == "sentence")
-        for kind in ("word", "sentence")
-        for one in given[kind]
+        Rule(re.compile(one["find"], re.IGNORECASE), one["use"], kind) for kind in get_args(Kind) for one in given[kind]
     ]
 
 
@@ -72,7 +78,7 @@ def markdown(path: Path, content: str) -> Iterator[Text]:
             continue
         starts = re.match(r"([-*]|\d+\.) ", line)
         if (not line or starts or line.startswith(("#", "|", "!["))) and paragraph:
-            yield Text(path, begin, plain(" ".join(paragraph)), sentences=True)
+            yield Text(path, begin, plain(" ".join(paragraph)), "sentence")
             paragraph = []
         if line.startswith(("#", "|", "![")):
             yield from (Text(path, number, plain(cell)) for cell in line.strip("#|").split("|"))
@@ -88,7 +94,9 @@ def python(path: Path, content: str) -> Iterator[Text]:
     """Yield comments, docstrings and messages, and the names of tests as words."""
     for token in tokenize.generate_tokens(io.StringIO(content).readline):
         text = token.string
-        if token.type == tokenize.COMMENT or (token.type in _STRINGS and " " in text):
+        if token.type == tokenize.STRING and text.startswith('"""'):
+            yield Text(path, token.start[0], text.strip('"'), "docstring")
+        elif token.type == tokenize.COMMENT or (token.type in _STRINGS and " " in text):
             yield Text(path, token.start[0], text)
         elif token.type == tokenize.NAME and text.startswith("test_"):
             yield Text(path, token.start[0], text.replace("_", " "))
@@ -112,12 +120,10 @@ def sentences(text: str) -> list[str]:
 
 def findings(text: Text, among: list[Rule]) -> Iterator[str]:
     """Say what a text must not say."""
-    parts = sentences(text.text) if text.sentences else [text.text]
+    parts = sentences(text.text) if text.kind == "sentence" else [text.text]
     for part in parts:
         for rule in among:
-            if rule.of_sentences and not text.sentences:
-                continue
-            if found := rule.find.search(part):
+            if rule.kind in ("word", text.kind) and (found := rule.find.search(part)):
                 yield f"{text.path}:{text.line}: {found[0]!r} in {part[:80]!r}; write: {rule.use}"
 
 

@@ -49,8 +49,8 @@ def command_line() -> Iterator[str]:
 
     root: Any = typer.main.get_command(app)
     yield "# fanout, the command line\n"
-    yield f"{root.help}\n"
-    yield "For operators who look up a command or its IAM permissions. `make setup` installs `.venv/bin/fanout`.\n"
+    yield "For operators who look up a command or its IAM permissions.\n"
+    yield f"{root.help} `make setup` installs it as `.venv/bin/fanout`.\n"
     yield "Every command takes these options:\n"
     yield from _options(root.commands["status"].shared)
     yield "\n## Exit statuses\n"
@@ -173,6 +173,7 @@ def config_api() -> Iterator[str]:
         for name, field in entry["properties"].items()
     ]
     yield from _table(("field", "type", "required", "meaning"), fields)
+    yield "\nNext: [how the dispatcher reads it](config-api-client.md), [bring your own](../how-to/own-config-api.md)."
 
 
 def _type(field: dict[str, Any]) -> str:

@@ -301,9 +301,9 @@ def heavy(count: int, slots: int, minutes: int) -> tuple[dict[str, Any], dict[st
             pass_by(REUSE_GLUE_SECONDS)
     done = (ended - BEGIN).total_seconds() / 60
     busy = used / waited / slots
-    print(f"  all done {done:.1f} minutes after the tick, slots {busy:.0%} used while somebody waited")
+    print(f"  all done {done:.1f} minutes after the tick, slots {busy:.0%} used while providers waited")
     if done > 25 or busy < 0.9:
-        raise SystemExit("too slow, or slots stood empty while somebody waited")
+        raise SystemExit("too slow, or slots were empty while providers waited")
     row = mean(rows)
     row.started = count
     return asdict(row), {"minutes": done, "slots_used": busy}
@@ -411,41 +411,41 @@ def main() -> int:
         f"{one['functions_used']:.0%} | {one['without_a_function']:,} | {one['without_a_function_all_at_once']:,} |"
         for one in lights
     )
-    text = f"""# Scale
+    text = f"""# Scale benchmark
 
-Made by `make bench-scale` on {os.cpu_count()} cores: the dispatcher's rules over ports in memory, so seconds are
-its own CPU. Not measured on AWS. Dollars are the dispatcher's with its reads and writes, by the table of
+`make bench-scale` ran the dispatcher's rules with in-memory ports on {os.cpu_count()} cores, so the seconds are CPU
+time of the dispatcher. Not measured on AWS. Dollars include the dispatcher with its reads and writes, by the prices of
 `make cost`, without the runs.
 
 {table(rows)}
 
-- Light lane: {light.started:,} started in the tick in which they were due, {light.deferred} deferred.
-- Heavy lane: {heavy_row["scenario"]} were all done {slots["minutes"]:.1f} minutes after the tick;
-  while somebody waited, {slots["slots_used"]:.0%} of the slots were used.
-- A million providers: memory gives first, {rows[3].memory_mb:,} MB of the function's {MEMORY_MB["dispatch"]:,}, and the
-  reading of {1_000_000 // PAGE} pages. Several stacks, each with a list of its own, are the way there.
+- Light lane: {light.started:,} runs started in the tick in which they were due, {light.deferred} were deferred.
+- Heavy lane: {heavy_row["scenario"]} all ended {slots["minutes"]:.1f} minutes after the tick. While providers waited,
+  {slots["slots_used"]:.0%} of the slots were in use.
+- A million providers: the first limits are memory, {rows[3].memory_mb:,} MB of the function's
+  {MEMORY_MB["dispatch"]:,}, and reading {1_000_000 // PAGE} pages. Use several stacks, each with its own list.
 
 ![CPU seconds and starts of each tick of a day](scale.png)
 
-## Light runs and the account's functions
+## Light runs and the account's concurrent functions
 
-A model in memory: each run takes four seconds, and one function at a time. "All at once" is the least that is possible,
-because there those that find no function wait for one without any pause between their tries.
+An in-memory model: each run takes four seconds and uses one function at a time. "All at once" is a lower bound, because
+runs without a function get one as soon as it is free, without any pause between attempts.
 
-| light runs | functions | minutes until all are done | all at once | functions used | without one | all at once |
+| light runs | functions | minutes until all ended | all at once | functions used | throttled attempts | all at once |
 |---:|---:|---:|---:|---:|---:|---:|
 {light_rows}
 
-## Marks in the ledger item, or beside it
+## Pending count in the ledger item, or in a separate item
 
-A model in memory: an update reads the item, writes it {first["milliseconds_between_read_and_write"]:.0f} ms later if
-nobody wrote in between, and is tried {TRIES} times.
+An in-memory model: an update reads the item, writes it {first["milliseconds_between_read_and_write"]:.0f} ms later if
+it is unchanged, and is attempted {TRIES} times.
 
-| pending_count written into the item, a second | tries that lose | claims and commits that fail |
+| pending counts written into the item, per second | attempts that conflict | claims and commits that fail |
 |---:|---:|---:|
 | {first["marks_a_second"]:.0f} | {first["tries_that_lose"]:.1%} | {first["updates_that_fail"]:.1%} |
 | {second["marks_a_second"]:.0f} | {second["tries_that_lose"]:.1%} | {second["updates_that_fail"]:.1%} |
-| any, into an item beside it | 0.0% | 0.0% |
+| any, into a separate item | 0.0% | 0.0% |
 """
     (OUT / "scale.md").write_text(text, encoding="utf-8")
     found = {

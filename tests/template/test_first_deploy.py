@@ -164,7 +164,7 @@ def test_no_alarm_rings_before_there_was_anything_to_watch() -> None:
     assert {alarm["TreatMissingData"] for alarm in alarms.values()} == {"missing", "notBreaching"}
     for logical_id, alarm in alarms.items():
         rings_without_data = "InsufficientDataActions" in alarm
-        assert rings_without_data is (logical_id == "NoDispatchAlarm"), logical_id
+        assert rings_without_data is (logical_id == "NoTickAlarm"), logical_id
         assert (alarm["TreatMissingData"] == "missing") is rings_without_data, logical_id
 
 

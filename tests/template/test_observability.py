@@ -139,7 +139,7 @@ def test_every_alarm_notifies_the_one_topic_and_is_in_the_runbook(alarms: dict[s
 
 
 def test_missing_ticks_ring_after_two_ticks(alarms: dict[str, dict[str, Any]]) -> None:
-    alarm = alarms["NoDispatchAlarm"]
+    alarm = alarms["NoTickAlarm"]
 
     assert (alarm["MetricName"], alarm["Statistic"], alarm["ComparisonOperator"]) == (
         "Dispatched",
@@ -149,7 +149,7 @@ def test_missing_ticks_ring_after_two_ticks(alarms: dict[str, dict[str, Any]]) -
     assert (int(alarm["Period"]), int(alarm["EvaluationPeriods"]), int(alarm["Threshold"])) == (900, 2, 1)
     assert alarm["TreatMissingData"] == "missing"
     assert alarm["InsufficientDataActions"] == alarm["AlarmActions"]
-    assert {a["TreatMissingData"] for i, a in alarms.items() if i != "NoDispatchAlarm"} == {"notBreaching"}
+    assert {a["TreatMissingData"] for i, a in alarms.items() if i != "NoTickAlarm"} == {"notBreaching"}
 
 
 @pytest.mark.parametrize("minutes", [1, 5, 10, 15, 30, 60])
@@ -160,10 +160,10 @@ def test_the_schedule_and_the_alarms_follow_the_tick(minutes: int) -> None:
         resolve(template.resources[logical_id].properties, names)
         for logical_id in (
             "DispatchFunctionTick",
-            "NoDispatchAlarm",
-            "OverdueAlarm",
+            "NoTickAlarm",
+            "LateProviderAlarm",
             "FailedStartsAlarm",
-            "RejectedAlarm",
+            "InvalidEntryAlarm",
         )
     )
 
@@ -174,7 +174,7 @@ def test_the_schedule_and_the_alarms_follow_the_tick(minutes: int) -> None:
 @pytest.mark.parametrize(("state", "tells"), [("ENABLED", True), ("DISABLED", False)])
 def test_a_schedule_that_is_off_raises_no_alarm(state: str, tells: bool) -> None:
     template = template_with(Profile="prod", ScheduleState=state)
-    properties = resolve(template.resources["NoDispatchAlarm"].properties, Names(template, None))
+    properties = resolve(template.resources["NoTickAlarm"].properties, Names(template, None))
 
     assert properties["ActionsEnabled"] is tells
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +20,19 @@ from .harness import PROVIDER, Harness
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## A row's way through the code")[2].partition("\n## ")[0]
-NOT_COUNTED = {"run", "engines", "lambda_run", "objects", "settings", "logs", "clients", "manifests", "errors"}
-"""They pass whole batches and objects, or say how."""
+NOT_COUNTED = {
+    "run",
+    "engines",
+    "lambda_run",
+    "objects",
+    "providers",
+    "settings",
+    "logs",
+    "clients",
+    "manifests",
+    "errors",
+}
+"""They pass whole batches and objects, check names, or hold settings."""
 
 
 def stream_record(number: int) -> dict[str, Any]:
@@ -39,7 +49,7 @@ def stream_record(number: int) -> dict[str, Any]:
 
 @contextmanager
 def traced() -> Iterator[set[str]]:
-    """Collect the modules of functions/ and glue/ whose functions are called, in every thread."""
+    """Collect the modules of functions/ and glue/ whose functions this thread calls."""
     passed: set[str] = set()
     code = (ROOT / "functions", ROOT / "glue")
 
@@ -48,13 +58,11 @@ def traced() -> Iterator[set[str]]:
         if event == "call" and any(folder in path.parents for folder in code):
             passed.add(path.stem)
 
-    threading.setprofile(watch)
     sys.setprofile(watch)
     try:
         yield passed
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)
 
 
 def from_stream_to_queue(number: int, queue: str) -> list[str]:

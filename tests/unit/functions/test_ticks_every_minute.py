@@ -7,7 +7,7 @@ from tests.harness.world import World
 
 def every_minute() -> World:
     """Two providers with a frequency of one minute, which have succeeded once."""
-    world = World(settings={"tick_minutes": 1})
+    world = World(settings={"tick_minutes": 1, "discovery": "events"})
     for name in ("busy", "idle"):
         world.provider(name, frequency="1")
         world.change(name, "first", f"{name}-first")

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from tests.template.reading import ROOT
 PAGE, RECORDED = ROOT / "docs/quickstart.md", ROOT / "docs/quickstart.txt"
 HOW_TO = sorted(page for page in (ROOT / "docs/how-to").glob("*.md") if page.stem != "your-own-job")
 """That page needs a cloud of its own: test_own_job.py follows it."""
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+"""Commands, also those of a list item."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def cloud_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def blocks(page: Path) -> list[str]:
     """The commands of a page."""
-    return BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [textwrap.dedent(commands) for _, commands in BLOCK.findall(page.read_text(encoding="utf-8"))]
 
 
 def environment_of_a_reader(cloud_file: Path) -> dict[str, str]:

@@ -61,6 +61,8 @@ def commands(outputs: dict[str, str]) -> str:
 
 
 _COMMANDS = """
+Useful commands:
+
   aws stepfunctions list-executions --state-machine-arn {StateMachineArn}
   aws logs tail {FunctionLogGroup}
   aws sqs receive-message --endpoint-url $AWS_ENDPOINT_URL --queue-url {ChangesQueueUrl}

@@ -34,10 +34,11 @@ def module_trials() -> Iterator[Trial]:
     equivalent = MODULES.get("equivalent", {})
     for file, tests in MODULES["tests"].items():
         tested = "".join((ROOT / test).read_text(encoding="utf-8") for test in tests)
-        for mutation in mutations(file, (ROOT / file).read_text(encoding="utf-8")):
+        text = (ROOT / file).read_text(encoding="utf-8")
+        for mutation in mutations(file, text):
             if mutation.change not in equivalent.get(file, {}).get(mutation.function, {}):
                 key = hashlib.sha256(f"{mutation.name}{mutation.source}{tested}".encode()).hexdigest()
-                yield Trial(mutation.name, file, mutation.text, tuple(tests), key)
+                yield Trial(mutation.name, file, lambda t=text: t, mutation.text, tuple(tests), key)
 
 
 def machine_results(wanted: dict[str, str], until: float) -> Iterator[tuple[str, bool]]:

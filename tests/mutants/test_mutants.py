@@ -24,8 +24,9 @@ from tests.mutants.mutations import mutations
 
 file, tests = sys.argv[1], tuple(sys.argv[2:])
 text = (ROOT / file).read_text(encoding="utf-8")
-chosen = [Trial("nothing", file, lambda: text, tests, "")]
-chosen += [Trial(m.name, file, m.text, tests, "") for m in mutations(file, text)][::6]
+plain = lambda: text
+chosen = [Trial("nothing", file, plain, plain, tests, "")]
+chosen += [Trial(m.name, file, plain, m.text, tests, "") for m in mutations(file, text)][::6]
 for trial, survived in survivors(chosen, 1):
     print(int(survived), trial.name)
 """

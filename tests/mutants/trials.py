@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +52,19 @@ class Trial:
         The address of the mutation.
     file
         Relative to the repository.
+    plain
+        Makes what the file contains without the bug, in the same form.
     text
-        Makes what the file contains.
+        Makes what the file contains with the bug.
     tests
-        Files, folders or test ids; one failing test is enough.
+        Arguments of pytest: files, folders or test ids, and options. One failing test is enough.
     key
         Changes when the mutated code or the tests change.
     """
 
     name: str
     file: str
+    plain: Callable[[], str]
     text: Callable[[], str]
     tests: tuple[str, ...]
     key: str
@@ -76,14 +79,16 @@ def survivors(trials: Iterable[Trial], jobs: int, until: float = float("inf")) -
         Tests fail without any mutation.
     """
     _prepare()
-    limits: dict[tuple[str, ...], int] = {}
+    limits: dict[tuple[str, tuple[str, ...]], int] = {}
     running: dict[int, Trial] = {}
     for trial in trials:
         if time.monotonic() >= until:
             break
-        if trial.tests not in limits:
-            limits[trial.tests] = _limit(trial.tests)
-        running[_start(trial, limits[trial.tests])] = trial
+        if (trial.file, trial.tests) not in limits:
+            while running:
+                yield _finished(running)
+            limits[trial.file, trial.tests] = _limit(trial)
+        running[_start(trial, limits[trial.file, trial.tests])] = trial
         if len(running) >= jobs:
             yield _finished(running)
     while running:
@@ -98,12 +103,11 @@ def _prepare() -> None:
         raise TrialError(f"{', '.join(mine)} must not be imported before the mutants are tried")
 
 
-def _limit(tests: tuple[str, ...]) -> int:
-    """Seconds of CPU after which a mutant is known to hang: many times what the tests take without one."""
-    child = _start(Trial("no mutation", "", str, tests, ""), 3600)
-    _, status, usage = os.wait4(child, 0)
+def _limit(trial: Trial) -> int:
+    """Seconds of CPU after which a mutant is known to hang: many times what the tests take without a bug."""
+    _, status, usage = os.wait4(_start(replace(trial, text=trial.plain), 3600), 0)
     if os.waitstatus_to_exitcode(status) != 0:
-        raise TrialError(f"run these tests first, they fail without any mutation: {' '.join(tests)}")
+        raise TrialError(f"{trial.file}: these tests fail without a bug: {' '.join(trial.tests)}")
     return 10 + 10 * int(usage.ru_utime + usage.ru_stime)
 
 
@@ -113,8 +117,7 @@ def _start(trial: Trial, seconds: int) -> int:
         try:
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
             signal.alarm(60 * seconds)  # for a mutant that waits instead of computing
-            if trial.file:
-                _put(ROOT / trial.file, trial.text())
+            _put(ROOT / trial.file, trial.text())
             os._exit(_run(trial.tests))
         finally:
             os._exit(pytest.ExitCode.USAGE_ERROR)

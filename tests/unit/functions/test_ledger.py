@@ -276,10 +276,14 @@ class TestBookmark:
 
         assert [(run.run_dir, run.newest) for run in after.recent] == [("s3://3/", NOW)]
 
-    def test_a_run_without_objects_moves_the_generation_only(self) -> None:
+    @pytest.mark.parametrize("planned", [None, manifest()], ids=["no manifest", "an empty one"])
+    def test_a_run_without_objects_moves_the_generation_only(self, planned: Manifest | None) -> None:
         bookmark = Bookmark(since=NOW, watermark=NOW)
 
-        assert bookmark.after(None, "s3://d/", HOUR) == Bookmark(generation=1, since=NOW, watermark=NOW)
+        assert bookmark.after(planned, "s3://d/", HOUR) == Bookmark(generation=1, since=NOW, watermark=NOW)
+
+    def test_before_the_first_report_no_success_was_reported(self) -> None:
+        assert ProviderState(provider="a").last_reported_success is False
 
     def test_setting_it_says_exactly_from_where_and_resetting_it_makes_all_new(self) -> None:
         state = ProviderState(provider="a", bookmark=Bookmark(generation=3, since=NOW, watermark=NOW))

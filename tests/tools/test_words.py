@@ -43,8 +43,8 @@ def prose_of(folder: Path) -> Iterator[Path]:
 
 
 def everything() -> list[Path]:
-    folders = [path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return [*(ROOT / name for name in FILES), ROOT / "README.md", *(f for one in folders for f in prose_of(one))]
+    folders = [path for path in ROOT.iterdir() if path.is_dir() and (path.name == ".github" or path.name[0] != ".")]
+    return [*(ROOT / name for name in FILES), *ROOT.glob("*.md"), *(f for one in folders for f in prose_of(one))]
 
 
 def test_every_text_uses_the_words_of_the_field() -> None:

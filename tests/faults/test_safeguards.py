@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fanout import endings, ledger, recovery, schedule
+from fanout import endings, health, ledger, recovery, schedule
 from fanout.claims import Claims
 from fanout.endings import Ending, Endings, JobResult
 from fanout.ledger import Bookmark
@@ -190,7 +190,7 @@ def test_without_the_count_in_the_manifest_a_repeated_claim_clears_pending_objec
 
 
 def test_without_the_sweep_objects_whose_event_was_lost_are_never_sent(break_down: Any) -> None:
-    break_down(schedule, "sweep_time", lambda provider, tick, sweep: tick - timedelta(days=9999))
+    break_down(health, "sweep_time", lambda provider, tick, sweep: tick - timedelta(days=9999))
     assert_found(Histories, "I1, I5: .* has not got")
 
 

@@ -20,8 +20,8 @@ from tests.harness.world import World
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## A provider's way through the code")[2].partition("\n## ")[0]
-NOT_COUNTED = {"bootstrap", "runs", "providers", "times", "errors", "settings", "costs"}
-"""Names and forms of data, and the composition root."""
+NOT_COUNTED = {"bootstrap", "starts", "runs", "providers", "times", "errors", "settings", "costs"}
+"""The pool that starts executions, names and forms of data, and the composition root."""
 BESIDE = {"recovery", "pending"}
 """Work in the same tick, on other providers' runs and on hints."""
 

@@ -63,7 +63,7 @@ _METRICS = {
     "FailedStarts": "failed_starts",
     "NeverSucceeded": "never_succeeded",
     "Reconciled": "reconciled",
-    "FreedLeases": "released_leases",
+    "ReleasedLeases": "released_leases",
     "LiveRuns": "live",
 }
 """Metric -> field of the report."""

@@ -237,7 +237,7 @@ def test_a_tick_writes_its_counts_as_embedded_metrics(deployment: Deployment) ->
         "FailedStarts": 0,
         "NeverSucceeded": 1,
         "Reconciled": 0,
-        "FreedLeases": 0,
+        "ReleasedLeases": 0,
         "LiveRuns": 0,
         "OldestOverdueMinutes": 120,
         "OldestPendingMinutes": 0,

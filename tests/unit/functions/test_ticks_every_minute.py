@@ -51,5 +51,5 @@ def test_a_run_that_outlasts_its_tick_is_not_joined_by_a_second_one() -> None:
     world.tick()
     world.run_all()
 
-    assert [(report.started, report.already_running) for report in reports] == [(1, 0), (0, 1), (0, 1), (0, 1)]
+    assert [(report.started, report.running) for report in reports] == [(1, 0), (0, 1), (0, 1), (0, 1)]
     assert world.sent == ["row-0", "row-1", "row-2", "row-3"]

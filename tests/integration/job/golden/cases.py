@@ -70,7 +70,7 @@ def _all_types() -> dict[str, Any]:
         "digits": {"N": "12345678901234567890123456789012345678"},
         "fraction": {"N": "-1.50"},
         "exponent": {"N": "1E+20"},
-        "lambda": {"N": "1e-100"},
+        "small": {"N": "1e-100"},
         "nineteen": {"N": "1234567890123456789"},
         "zero": {"N": "0"},
         "minus zero": {"N": "-0"},

@@ -72,7 +72,7 @@ BUGS = (
         "Resources.ChangeLogJobRole.Properties.Policies.0.PolicyDocument.Statement.0.Resource",
         {"Fn::Sub": "${DataBucket.Arn}/*"},
     ),
-    Bug("an alarm at creation", "Resources.NoDispatchAlarm.Properties.TreatMissingData", "breaching"),
+    Bug("an alarm at creation", "Resources.NoTickAlarm.Properties.TreatMissingData", "breaching"),
     Bug("claim checks expire before their messages", "Parameters.KeepDays.MinValue", 14),
     Bug(
         "access logs in an account without a role",

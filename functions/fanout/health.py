@@ -239,7 +239,7 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
         decision=decision,
         since=found.since,
         why=found.why,
-        next_due=_next_due(provider, entry, state, facts, decision),
+        next_due=_next_due(provider, state, facts, decision, success + entry.period if success else None),
         last_success=success,
         late_by=late_by or None,
         failures=state.failures,
@@ -318,10 +318,9 @@ def _is_newest(failed: FailedExecution, state: ProviderState) -> bool:
 
 
 def _next_due(
-    provider: str, entry: ProviderEntry, state: ProviderState, facts: Facts, decision: Decision
+    provider: str, state: ProviderState, facts: Facts, decision: Decision, due: datetime | None
 ) -> datetime | None:
-    success = last_success(entry, state)
-    due = success + entry.period if success else None
+    """The tick from which the provider may be started; `due` is when its frequency has passed."""
     if decision is Decision.PAUSED:
         return None
     if decision is Decision.IDLE and (checked := facts.checked_at(provider)) is not None:

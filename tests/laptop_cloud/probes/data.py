@@ -23,16 +23,22 @@ def services_are_known() -> bool:
     return not any(path.rstrip("/").endswith("moto") for path in listed)
 
 
-def dynamodb_writes_are_atomic() -> bool:
-    from moto.dynamodb.responses import DynamoHandler
-
+def _dynamodb_with_table(name: str) -> Any:
+    """Return a client of DynamoDB, which has a table of that name with the key `id`."""
     dynamodb = client("dynamodb")
     dynamodb.create_table(
-        TableName="t",
+        TableName=name,
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
+    return dynamodb
+
+
+def dynamodb_writes_are_atomic() -> bool:
+    from moto.dynamodb.responses import DynamoHandler
+
+    _dynamodb_with_table("t")
     put = [lambda: client("dynamodb").put_item(TableName="t", Item={"id": {"S": "1"}})] * 2
     return not meet(DynamoHandler, "put_item", put)
 
@@ -41,13 +47,7 @@ def dynamodb_items_are_answered_as_they_are() -> bool:
     """An item of 50 attributes comes back whole without a look-up for each of them."""
     from moto.core.serialize import JSONSerializer
 
-    dynamodb = client("dynamodb")
-    dynamodb.create_table(
-        TableName="wide",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    dynamodb = _dynamodb_with_table("wide")
     item = {"id": {"S": "a"}, "map": {"M": {"list": {"L": [{"N": "1"}, {"NULL": True}, {"B": b"\x00"}]}}}}
     item |= {f"field{number}": {"S": "x"} for number in range(50)}
     dynamodb.put_item(TableName="wide", Item=item)

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from contract.manifest import StoredObject
+from contract.uris import runs_dir, split_uri
 from fanout.claims import listing
 from fanout.endings import proven, read_result
 from fanout.errors import ResultMissingError
 from fanout.ledger import ProviderState
-from fanout.manifests import ObjectStore, StoredObject, manifest_uri, read_manifest
+from fanout.manifests import ObjectStore, read_manifest
 from fanout.settings import ClaimSettings
 
 
@@ -42,7 +44,7 @@ class Audit:
 def audit(objects: ObjectStore, settings: ClaimSettings, state: ProviderState) -> Audit:
     """Compare a provider's objects with those that its runs, including replays, have processed."""
     found = _in_order(listing(objects, settings, state.provider, None))
-    taken = _taken(objects, f"s3://{settings.data_bucket}/runs/provider={state.provider}/")
+    taken = _taken(objects, runs_dir(settings.data_bucket, state.provider))
     unsent = [o for o in found if o.identity not in taken]
     there = {o.key for o in found}
     since = state.bookmark.since
@@ -59,13 +61,13 @@ def _in_order(objects: Iterable[StoredObject]) -> list[StoredObject]:
 
 def _taken(objects: ObjectStore, runs: str) -> dict[tuple[str, str], StoredObject]:
     """The objects, by identity, of every manifest whose job proved that it processed all of it."""
-    bucket = runs.removeprefix("s3://").partition("/")[0]
+    bucket = split_uri(runs)[0]
     taken: dict[tuple[str, str], StoredObject] = {}
     for stored in objects.list(runs):
         if not stored.key.endswith("/result.json"):
             continue
         run_dir = f"s3://{bucket}/{stored.key.removesuffix('result.json')}"
-        manifest = read_manifest(objects, manifest_uri(run_dir))
+        manifest = read_manifest(objects, run_dir)
         if manifest is None:
             continue
         try:

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from fanout.times import parse_iso
+from contract.times import parse_iso
 
 from .deployment import Deployment, Where
 from .errors import EXPECTED, Exit, UsageError, as_operator_error

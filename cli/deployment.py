@@ -237,9 +237,9 @@ class Deployment:
         return self._key
 
     @property
-    def runs(self) -> str:
-        """s3 URI of all run folders, without a slash at its end. Each provider has a folder in it."""
-        return f"s3://{self.output('DataBucketName')}/runs"
+    def data_bucket(self) -> str:
+        """The bucket that holds the runs' folders."""
+        return self.output("DataBucketName")
 
     @property
     def poll_seconds(self) -> float:

@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from fanout.times import parse_iso
+from contract.times import parse_iso
 
 from .deployment import Deployment
 

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
+from contract.times import format_iso
 from fanout.providers import InvalidEntry
-from fanout.times import format_iso
 
 GAP = "  "
 LEAST_TEXT = 24

@@ -118,7 +118,7 @@ def survey(
     if failed := _newest_failed(due, failed_executions()) if due else {}:
         facts = replace(facts, failed_executions=failed)
         found |= {name: evaluate(name, entries[name], states.get(name), facts) for name in failed}
-    invalid = [evaluate_invalid(name, str(fault)) for name, fault in faults.items()]
+    invalid = [evaluate_invalid(name, fault.as_failure()) for name, fault in faults.items()]
     counts = Counter(health.condition for health in (*invalid, *found.values()))
     return Overview(
         now,
@@ -133,7 +133,7 @@ def look_at(stack: Deployment, provider: str, raw: object, state: ProviderState,
     try:
         entry = parse_entry(provider, raw, now)
     except InvalidProviderError as error:
-        return evaluate_invalid(provider, str(error))
+        return evaluate_invalid(provider, error.as_failure())
     settings, leases = stack.dispatching, {provider: state.lease} if state.lease else {}
     pending = stack.pending.of(provider)
     facts = Facts(

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from contract.times import format_iso, parse_iso
 from fanout.manifests import ObjectStore
 from fanout.production import KEY_TIME_FORMAT, MAX_RECORD_AGE, packed
 from fanout.stream_records import ProviderAttribute, UnassignedError, json_line, unassigned_line
-from fanout.times import format_iso, parse_iso
 
 from .errors import UsageError
 

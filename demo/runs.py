@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from contract.manifest import Manifest
+from contract.result import JobResult
 from laptop_cloud.cloud import LaptopCloud
 
 
@@ -40,7 +42,8 @@ class RunWatcher:
         self._cloud = cloud
         self._bucket = bucket
         self._lambda_max_bytes = lambda_max_bytes
-        self._files: dict[str, dict[str, dict[str, Any]]] = {"manifest": {}, "result": {}}
+        self._manifests: dict[str, Manifest] = {}
+        self._results: dict[str, JobResult] = {}
         self._read: set[str] = set()
         self._executions: dict[str, dict[str, Any]] = {}
 
@@ -61,10 +64,14 @@ class RunWatcher:
     def _read_files(self) -> None:
         for key in (entry["Key"] for entry in self._cloud.objects(self._bucket, "runs/")):
             kind = key.rpartition("/")[2].removesuffix(".json")
-            if key not in self._read and kind in self._files:
-                found = self._cloud.client("s3").get_object(Bucket=self._bucket, Key=key)
-                body = json.loads(found["Body"].read())
-                self._files[kind][body["run_id"]] = body
+            if key not in self._read and kind in ("manifest", "result"):
+                body = self._cloud.client("s3").get_object(Bucket=self._bucket, Key=key)["Body"].read()
+                if kind == "manifest":
+                    manifest = Manifest.from_json(body)
+                    self._manifests[manifest.run_id] = manifest
+                else:
+                    result = JobResult.from_json(body)
+                    self._results[result.run_id] = result
                 self._read.add(key)
 
     def _run(self, execution: dict[str, Any], job_run_state: str) -> Run:
@@ -73,18 +80,17 @@ class RunWatcher:
         run = Run(name, json.loads(execution["input"])["provider"], status, state=status.lower())
         run.seconds = (end - execution["startDate"]).total_seconds()
         claim = json.loads(execution.get("output") or "{}").get("claim", {})
-        manifest, result = self._files["manifest"].get(name), self._files["result"].get(name)
+        manifest, result = self._manifests.get(name), self._results.get(name)
         if claim.get("decision") in ("nothing", "busy"):
             run.engine, run.objects, run.rows, run.messages = "none", 0, 0, 0
         if manifest is not None:
-            run.objects = len(manifest["objects"])
-            size = sum(stored["size"] for stored in manifest["objects"])
-            run.engine = "lambda" if size <= self._lambda_max_bytes else "glue"
+            run.objects = len(manifest.objects)
+            run.engine = "lambda" if manifest.bytes <= self._lambda_max_bytes else "glue"
         if status == "RUNNING":
             run.state = "claiming" if manifest is None else job_run_state.lower()
         if result is not None:
-            run.engine, run.rows, run.messages = result["engine"], result["rows"], result["messages"]
-            run.error = (result["error"] or {}).get("message")
+            run.engine, run.rows, run.messages = result.engine, result.rows, result.messages
+            run.error = result.failure.in_one_line(result.failure_count) if result.failure else None
         if status not in ("RUNNING", "SUCCEEDED"):
             run.error = run.error or execution.get("cause")
         return run

@@ -9,11 +9,11 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from contract.times import compact
 from fanout import bootstrap
 from fanout.bootstrap import logger
 from fanout.dispatcher import TickReport, tick_time
 from fanout.errors import ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError, FanoutError
-from fanout.times import compact
 
 metrics = Metrics(namespace="glue-fanout")
 

@@ -1,4 +1,7 @@
-"""*Update Status*: the run ended. Commit it, or record why it failed; also for executions that ended without a word."""
+"""*Update Status*: commits a run that ended, or records why it failed.
+
+Also handles executions that timed out or were aborted.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from contract.document import plain
 from fanout import bootstrap
 from fanout.bootstrap import logger
 from fanout.claims import ClaimRequest
 from fanout.endings import Ending
 from fanout.errors import InvalidRequestError
+from fanout.failures import as_error, orphaned
 from fanout.runs import RunRecord
 
 metrics = Metrics(namespace="glue-fanout")
@@ -42,10 +47,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     ending = Ending.from_event(event)
     logger.append_keys(provider=ending.provider, run_id=ending.run_id)
     if ending.outcome == "failed":
-        error = endings.fail(ending)
+        failure, count = endings.fail(ending)
         metrics.add_metric("RunsFailed", MetricUnit.Count, 1)
-        logger.error("run failed", extra={"reason": error})
-        return {"Error": "RunFailed", "Cause": error}
+        logger.error("run failed", extra={"reason": failure.in_one_line(count), "failure": plain(failure)})
+        return as_error(failure, count)
     record = endings.succeed(ending)
     if record is None:
         return {"status": "succeeded"}
@@ -62,10 +67,10 @@ def _execution_gone(event: dict[str, Any]) -> dict[str, Any]:
         raise InvalidRequestError("not a Step Functions Execution Status Change event with its input") from None
     request = ClaimRequest.from_event({"run_id": name, "input": execution_input})
     logger.append_keys(provider=request.provider, run_id=name)
-    freed = bootstrap.endings().end(request.provider, name, f"its execution is {status}")
+    freed = bootstrap.endings().end(request.provider, name, orphaned(f"its execution is {status}"))
     if freed:
         metrics.add_metric("RunsFailed", MetricUnit.Count, 1)
-    logger.error("execution ended without a word", extra={"status": status, "freed": freed})
+    logger.error("execution timed out or was aborted", extra={"status": status, "freed": freed})
     return {"provider": request.provider, "run_id": name, "freed": freed}
 
 

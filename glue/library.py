@@ -1,4 +1,4 @@
-"""Publishes the job: puts its script, and `fanout_job/` as a zip, where Glue reads them.
+"""Publishes the job: puts its script, and `fanout_job/` with `contract/` as a zip, where Glue reads them.
 
 `sam package` uploads for a Glue job one script of a fixed name, but which one a stack runs is a parameter. This
 function is the custom resource that brings script and library: its own code is this folder, so what it publishes is
@@ -23,10 +23,13 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+import contract
+
 log = logging.getLogger("library")
 
 SCRIPTS = Path(__file__).parent
 PACKAGE = SCRIPTS / "fanout_job"
+CONTRACT = Path(contract.__file__).parent
 
 ANSWER_TRIES = 4
 ANSWER_SECONDS = 10
@@ -57,7 +60,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             properties = event["ResourceProperties"]
             place = boto3.client("s3"), properties["Bucket"], properties["Prefix"]
             script = publish(*place, f"{properties['Job']}.py", script_of(properties["Job"]))
-            library = publish(*place, f"{PACKAGE.name}.zip", zipped(PACKAGE))
+            library = publish(*place, f"{PACKAGE.name}.zip", zipped(PACKAGE, CONTRACT))
             answer |= {"PhysicalResourceId": library, "Data": {"Uri": library, "Script": script}}
     except Exception as error:
         log.exception("the job was not published")

@@ -25,6 +25,8 @@ import boto3
 import typer
 from samtranslator.yaml_helper import yaml_parse
 
+from laptop_cloud.stack.package import shared_folders
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -103,6 +105,13 @@ def handler_of(properties: dict[str, Any], source: dict[str, Any]) -> str:
     return re.sub(r"\$\{(\w+)\}", lambda match: defaults[match[1]], handler["Fn::Sub"])
 
 
+def _is_whole(archive: zipfile.ZipFile, root: Path, folder: str) -> bool:
+    """Whether an archive has every module of a folder that all packages share."""
+    modules = {path.relative_to(root).as_posix(): path.read_bytes() for path in (root / folder).rglob("*.py")}
+    found = {name for name in archive.namelist() if name.startswith(f"{folder}/") and name.endswith(".py")}
+    return found == modules.keys() and all(archive.read(name) == modules[name] for name in found)
+
+
 def _expect(same: bool, logical_id: str, what: str) -> str:
     if not same:
         raise PackageError(f"{logical_id}: {what} in the bucket differs from the repository's")
@@ -133,6 +142,7 @@ def check(s3: Any, packaged: dict[str, Any], source: dict[str, Any], root: Path)
             archive = zipfile.ZipFile(io.BytesIO(_uploaded(s3, resource["Properties"]["CodeUri"], logical_id)))
             there = module in archive.namelist()
             same = there and archive.read(module) == (root / settings["CodeUri"] / module).read_bytes()
+            same = same and all(_is_whole(archive, root, name) for name in shared_folders(root))
             size = sum(entry.file_size for entry in archive.infolist())
             if size > MOST_UNPACKED_BYTES:
                 raise PackageError(f"{logical_id} has {size:,} bytes unpacked; Lambda takes {MOST_UNPACKED_BYTES:,}")

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal as size
 
+from contract.manifest import StoredObject
+from contract.times import format_iso
 from fanout.ledger import ProviderState, set_bookmark, update
-from fanout.manifests import StoredObject
 from fanout.providers import check_name
-from fanout.times import format_iso
 
 from ..audit import audit as compare
 from ..command import Command, Context, Operator, Provider, Yes, iam, moment, utc_now

@@ -94,7 +94,7 @@ def cost(ctx: Context, days: Annotated[int, typer.Option(min=1, help="Days to lo
 
 def measure(stack: Deployment, provider: str, since: datetime) -> Spent:
     """The cost of one provider's runs since a time."""
-    runs = list(folders(stack.client("s3"), stack.runs, provider, since))
+    runs = list(folders(stack.client("s3"), stack.data_bucket, provider, since))
     records = [record for run in runs if (record := read_record(stack.objects, run.uri))]
     return spent(provider, records, runs[0].claimed_at if runs else None)
 

@@ -14,8 +14,9 @@ from typing import Any
 import typer
 from botocore.exceptions import ClientError
 
+from contract.uris import split_uri
+from fanout.errors import FanoutError
 from fanout.health import UNHEALTHY
-from fanout.manifests import split_uri
 from fanout.providers import parse_entries
 
 from ..command import Command, Context, iam, utc_now
@@ -101,7 +102,8 @@ def _run(name: str, check: Callable[[Deployment], str], stack: Deployment) -> Ch
     except CheckFailedError as failed:
         return Check(name, failed.outcome, failed.found, failed.advice)
     except EXPECTED as error:
-        return Check(name, Outcome.FAIL, str(as_operator_error(error, local=stack.is_local)))
+        advice = error.advice if isinstance(error, FanoutError) else None
+        return Check(name, Outcome.FAIL, str(as_operator_error(error, local=stack.is_local)), advice)
 
 
 def _outputs(stack: Deployment) -> str:
@@ -233,7 +235,7 @@ def _config_api(stack: Deployment) -> str:
     entries = stack.config_api.entries()
     if faults := list(parse_entries(entries, utc_now())[1].values()):
         found = f"{len(faults)} of {counted(len(entries), 'entry', 'entries')} are invalid, such as {faults[0]}"
-        raise CheckFailedError(found, "correct the entries")
+        raise CheckFailedError(found, faults[0].advice)
     if not entries:
         raise CheckFailedError(
             "the list of providers is empty", "add providers with fanout providers add or discover", Outcome.WARN

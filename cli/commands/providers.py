@@ -13,8 +13,8 @@ from typing import Annotated, Any, TypeGuard
 
 import typer
 
+from contract.uris import split_uri
 from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidProviderError
-from fanout.manifests import split_uri
 from fanout.providers import MAX_FREQUENCY_MINUTES, check_name, parse_entries, parse_entry
 
 from ..command import Command, Context, Operator, Provider, Yes, iam, utc_now

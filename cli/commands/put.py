@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal as size
 
-from fanout.manifests import is_data, split_uri
+from contract.uris import split_uri
+from fanout.manifests import is_data
 from fanout.providers import check_name
 
 from ..command import Command, Context, Provider, iam

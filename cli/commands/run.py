@@ -13,17 +13,19 @@ from typing import Annotated, Any
 import typer
 from rich.filesize import decimal as size
 
+from contract.manifest import Replay
+from contract.times import format_iso
 from fanout.claims import MAX_OBJECTS, listing
-from fanout.manifests import Replay, select_replay
+from fanout.manifests import select_replay
 from fanout.providers import check_name
 from fanout.run_state import RunState, run_state
 from fanout.runs import RunRecord
 from fanout.schedule import execution_name
-from fanout.times import format_iso
 
 from ..command import Command, Context, Operator, Provider, Yes, iam, moment, utc_now
 from ..deployment import Deployment
 from ..errors import Exit, UsageError
+from ..failure import failure_of
 from ..history import find_folder, read_record
 from ..output import Page, counted, dollars, show
 
@@ -90,7 +92,7 @@ def replay(
     start, end = moment(start_text, now), moment(end_text, now)
     if start > end:
         raise UsageError("--from must be before --to")
-    wanted = Replay.model_validate({"from": start, "to": end})
+    wanted = Replay(start, end)
     plan = plan_replay(ctx.obj.stack, provider, wanted)
     if dry_run or not plan.objects:
         ctx.obj.show(plan, _show_plan)
@@ -145,8 +147,8 @@ def _start_and_follow(op: Operator, provider: str, wanted: dict[str, str] | None
     if state is RunState.SKIPPED:
         explanation = "another run of the provider is in progress and does the work; `fanout status` shows it"
     elif state is not RunState.SUCCEEDED:
-        why = record.error if record and record.error else execution.get("cause") or execution.get("error")
-        explanation = f"{why}; `fanout trace {run_id}` shows details"
+        failure = failure_of(record, execution).in_one_line(record.failure_count if record else 1)
+        explanation = f"{failure}; `fanout trace {run_id}` shows details"
     elif record is None or record.engine == "none":
         explanation = "no new objects to process"
     else:
@@ -157,7 +159,7 @@ def _start_and_follow(op: Operator, provider: str, wanted: dict[str, str] | None
 
 
 def _record(op: Operator, provider: str, run_id: str, started: datetime) -> RunRecord | None:
-    folder = find_folder(op.stack.client("s3"), op.stack.runs, provider, run_id, started)
+    folder = find_folder(op.stack.client("s3"), op.stack.data_bucket, provider, run_id, started)
     if folder is not None:
         return read_record(op.stack.objects, folder.uri)
     last = op.stack.ledger.get(provider).last_run

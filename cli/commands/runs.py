@@ -63,7 +63,7 @@ def history(stack: Deployment, provider: str, limit: int) -> RunsReport:
     check_name(provider)
     lease, now = stack.ledger.get(provider).lease, utc_now()
     failed = {one.run_id: one for one in stack.failed_executions() if is_run_of(one.run_id, provider)}
-    folders = newest(stack.client("s3"), stack.runs, provider, limit, now)
+    folders = newest(stack.client("s3"), stack.data_bucket, provider, limit, now)
     started = {folder.run_id: folder.claimed_at for folder in folders}
     if lease is not None:
         started.setdefault(lease.run_id, lease.claimed_at)
@@ -99,7 +99,9 @@ def row(line: RunLine) -> tuple[object, ...]:
 
 
 def error_of(line: RunLine) -> str | None:
-    """Why a run failed; None if it did not."""
+    """Why a run failed, in one line; None if it did not."""
     if line.status is not RunState.FAILED:
         return None
-    return line.record.error if line.record else f"failed without a record; see fanout trace {line.run_id}"
+    if line.record is None or line.record.failure is None:
+        return f"failed without a record; see fanout trace {line.run_id}"
+    return line.record.failure.in_one_line(line.record.failure_count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from contract.failure import Failure
 from fanout.health import LATE_AFTER, UNHEALTHY, Condition, Health
 
 from ..command import Command, Context, iam
@@ -29,14 +29,7 @@ LateAfter = Annotated[
 ]
 LATE_MINUTES = int(LATE_AFTER.total_seconds() // 60)
 
-_PARTICULARS = (
-    (re.compile(r"s3://\S+?(?=[,:;\s]|$)"), "s3://…"),
-    (re.compile(r"\bjr_[0-9a-f]+\b"), "jr_…"),
-    (re.compile(r"\b[0-9A-Za-z_-]*\d{8}T\d{6}Z[0-9A-Za-z_-]*"), "…"),
-    (re.compile(r"\b[0-9a-f]{16,}\b"), "…"),
-    (re.compile(r"(?<![A-Za-z])\d+"), "n"),
-)
-UNKNOWN = "no cause was recorded"
+UNKNOWN = Failure(type="UnknownError", message="no cause was recorded")
 
 
 @dataclass(frozen=True)
@@ -53,11 +46,12 @@ class StatusReport:
 
 @dataclass(frozen=True)
 class Cause:
-    """Providers that fail for the same cause."""
+    """Providers that fail for the same cause: errors of the same type and cause, which the error itself names."""
 
     cause: str
+    advice: str
     providers: tuple[str, ...]
-    example: str
+    example: Failure
     run_id: str | None
 
 
@@ -104,20 +98,12 @@ def group(providers: Iterable[Health]) -> list[Cause]:
     groups: dict[str, list[Health]] = defaultdict(list)
     for health in providers:
         if health.condition in (Condition.FAILING, Condition.STUCK, Condition.INVALID):
-            groups[general(health.why or UNKNOWN, health.provider)].append(health)
-    found = [
-        Cause(cause, tuple(s.provider for s in alike), alike[0].why or UNKNOWN, alike[0].run_id)
-        for cause, alike in groups.items()
-    ]
+            groups[(health.failure or UNKNOWN).kind].append(health)
+    found = []
+    for cause, alike in groups.items():
+        example = alike[0].failure or UNKNOWN
+        found.append(Cause(cause, example.advice, tuple(h.provider for h in alike), example, alike[0].run_id))
     return sorted(found, key=lambda cause: (-len(cause.providers), cause.cause))
-
-
-def general(why: str, provider: str) -> str:
-    """An error without the details of one run."""
-    why = re.sub(rf"(?<![\w.=-]){re.escape(provider)}(?![\w.-])", "PROVIDER", why)
-    for pattern, placeholder in _PARTICULARS:
-        why = pattern.sub(placeholder, why)
-    return why
 
 
 def _show_status(report: StatusReport, page: Page) -> None:
@@ -125,7 +111,7 @@ def _show_status(report: StatusReport, page: Page) -> None:
     page.line(f"{counted(report.providers, 'provider')}: {counts}")
     if report.shown:
         rows = [
-            (h.provider, h.condition.value, h.since, h.last_success, h.next_due, h.failures or None, h.run_id, h.why)
+            (h.provider, h.condition, h.since, h.last_success, h.next_due, h.failures or None, h.run_id, h.details)
             for h in report.shown
         ]
         page.table(("PROVIDER", "STATUS", "SINCE", "LAST SUCCESS", "NEXT DUE", ">FAILURES", "RUN", "DETAILS"), rows)
@@ -142,6 +128,7 @@ def _show_failed(report: FailedReport, page: Page) -> None:
         names = ", ".join(cause.providers[:10]) + (", …" if len(cause.providers) > 10 else "")
         page.line(f"{len(cause.providers):,} x {cause.cause}", style="bold")
         page.line(f"  providers: {names}")
-        page.line(f"  example: {cause.example}")
+        page.line(f"  example: {cause.example.text}")
+        page.line(f"  advice: {cause.advice}")
         if cause.run_id:
             page.line(f"  details: fanout trace {cause.run_id}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fanout.times import parse_iso
+from contract.times import parse_iso
 
 from ..command import Command, Context, iam, utc_now
 from ..errors import Exit

@@ -10,12 +10,15 @@ from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import ClientError
-from pydantic import ValidationError
 from rich.filesize import decimal as size
 
-from fanout.endings import explain
+from contract.document import ContractError
+from contract.failure import Failure
+from contract.result import JobResult
+from contract.uris import manifest_uri
+from fanout.endings import read_result
 from fanout.ledger import ProviderState, lease_of
-from fanout.manifests import manifest_uri, read_manifest
+from fanout.manifests import read_manifest
 from fanout.providers import check_name
 from fanout.run_state import RunState, run_state
 from fanout.runs import RunRecord
@@ -23,6 +26,7 @@ from fanout.runs import RunRecord
 from ..command import Command, Context, iam, utc_now
 from ..deployment import Deployment
 from ..errors import Exit, UsageError
+from ..failure import COLUMNS, facts_of_failure, failure_of, rows_of_failures
 from ..history import RunFolder, find_folder, read_record
 from ..logs import of_function, of_job_run, short
 from ..output import Page, counted, dollars
@@ -54,7 +58,6 @@ class ExecutionPart:
     ended_at: datetime | None
     input: str
     steps: tuple[Step, ...]
-    error: str | None
 
 
 @dataclass(frozen=True)
@@ -89,21 +92,16 @@ class Trace:
     claim: dict[str, Any] | None
     manifest: ManifestPart | None
     job_run: dict[str, Any] | None
-    result: dict[str, Any] | None
+    result: JobResult | None
     record: RunRecord | None
+    failure: Failure | None
     commit: CommitPart | None
     log: tuple[str, ...]
 
     @property
-    def error(self) -> str | None:
-        """Why the run failed; None if it did not."""
-        if self.state is not RunState.FAILED:
-            return None
-        if self.record is not None and self.record.error:
-            return self.record.error
-        if self.execution is None:
-            return "the run's lease expired"
-        return self.execution.error or f"the execution ended with status {self.execution.status}"
+    def failures(self) -> tuple[Failure, ...]:
+        """Every failure that the job names, if there are several."""
+        return self.result.failures if self.result and self.result.failure_count > 1 else ()
 
 
 @app.command(
@@ -156,24 +154,25 @@ def gather(stack: Deployment, run: str, provider: str | None, log_lines: int) ->
         )
     started = execution["startDate"] if execution else None
     s3 = stack.client("s3")
-    folder = find_folder(s3, stack.runs, check_name(provider), run_id, started) if provider else None
+    folder = find_folder(s3, stack.data_bucket, check_name(provider), run_id, started) if provider else None
     if folder is None and execution is None:
         raise UsageError(f"{provider} has no run {run_id}; list its runs with `fanout runs {provider}`")
     record = read_record(stack.objects, folder.uri) if folder else None
-    result = stack.objects.read(folder.uri + "result.json") if folder else None
     job_run = _job_run(stack, history)
     ledger = stack.ledger.get(provider) if provider else ProviderState(provider="")
     lease, status = lease_of(ledger, run_id), execution["status"] if execution else None
+    state = run_state(record, lease, status, utc_now(), claimed=folder is not None)
     return Trace(
         run_id=run_id,
-        state=run_state(record, lease, status, utc_now(), claimed=folder is not None),
+        state=state,
         provider=provider,
         execution=_execution_part(execution, history) if execution else None,
         claim=_last_state(history, "claim"),
         manifest=_manifest(stack, folder) if folder else None,
         job_run=job_run,
-        result=_object(result),
+        result=read_result(stack.objects, folder.uri) if folder else None,
         record=record,
+        failure=failure_of(record, execution) if state is RunState.FAILED else None,
         commit=commit_part(ledger, run_id, record) if provider else None,
         log=tuple(_log(stack, run_id, folder, job_run, log_lines)),
     )
@@ -210,7 +209,6 @@ def _history(stack: Deployment, arn: str) -> list[dict[str, Any]]:
 
 
 def _execution_part(execution: dict[str, Any], history: list[dict[str, Any]]) -> ExecutionPart:
-    failed = {"Error": execution.get("error"), "Cause": execution.get("cause")} if execution.get("error") else None
     return ExecutionPart(
         arn=execution["executionArn"],
         status=execution["status"],
@@ -218,7 +216,6 @@ def _execution_part(execution: dict[str, Any], history: list[dict[str, Any]]) ->
         ended_at=execution.get("stopDate"),
         input=execution["input"],
         steps=steps(history),
-        error=explain(failed) if failed else None,
     )
 
 
@@ -250,15 +247,14 @@ def _last_state(history: Iterable[dict[str, Any]], key: str) -> dict[str, Any] |
 
 
 def _manifest(stack: Deployment, folder: RunFolder) -> ManifestPart | None:
-    uri = manifest_uri(folder.uri)
     try:
-        manifest = read_manifest(stack.objects, uri)
-    except ValidationError:
+        manifest = read_manifest(stack.objects, folder.uri)
+    except ContractError:
         manifest = None
     if manifest is None:
         return None
     first = tuple(f"s3://{manifest.bucket}/{stored.key}" for stored in manifest.objects[:SHOWN_OBJECTS])
-    return ManifestPart(uri, len(manifest.objects), manifest.bytes, manifest.backlog, first)
+    return ManifestPart(manifest_uri(folder.uri), len(manifest.objects), manifest.bytes, manifest.backlog, first)
 
 
 def _job_run(stack: Deployment, history: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -325,8 +321,8 @@ def facts_of(found: Trace) -> list[tuple[str, object]]:
         r = found.record
         figures = f"{counted(r.rows, 'row')}, {counted(r.messages, 'message')}, {r.seconds:.1f} s, {dollars(r.dollars)}"
         facts += [("result", f"{r.engine} engine: {figures}")]
-    if found.error:
-        facts += [("error", found.error)]
+    if found.failure:
+        facts += facts_of_failure(found.failure)
     if found.commit:
         facts += [("commit", found.commit.explanation), ("bookmark", f"generation {found.commit.generation}")]
     return facts
@@ -340,6 +336,10 @@ def _show(found: Trace, page: Page) -> None:
         ]
         page.line("")
         page.table(("STATE", "ENTERED", ">SECONDS"), rows)
+    if found.failures and found.result:
+        page.line("")
+        page.line(f"{counted(found.result.failure_count, 'failure')}, of which the first {len(found.failures)}:")
+        page.table(COLUMNS, rows_of_failures(found.failures))
     page.line("")
     for line in found.log:
         for text in short(line).expandtabs().splitlines():

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 from rich.filesize import decimal as size
 
-from fanout.manifests import Replay
+from contract.manifest import Replay
+from contract.times import format_iso
 from fanout.providers import check_name
-from fanout.times import format_iso
 
 from ..command import moment, utc_now
 from ..commands.providers import call
@@ -64,7 +64,7 @@ def plan(stack: Deployment, provider: str, start: str, end: str) -> ReplayPlan:
     since, until = moment(start, now), moment(end or "now", now)
     if since > until:
         raise UsageError("the start of the replay must be before its end")
-    return plan_replay(stack, check_name(provider), Replay.model_validate({"from": since, "to": until}))
+    return plan_replay(stack, check_name(provider), Replay(since, until))
 
 
 def question(stack: Deployment, order: Order) -> str:

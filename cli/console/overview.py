@@ -9,7 +9,7 @@ import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from fanout.times import parse_iso
+from contract.times import parse_iso
 
 from ..output import counted, duration
 from .parts import CONDITIONS, Part, named, problem, table, text, when

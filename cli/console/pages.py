@@ -23,6 +23,7 @@ from ..commands.run import ReplayPlan
 from ..commands.runs import RunLine
 from ..commands.trace import Trace, facts_of
 from ..deployment import Deployment
+from ..failure import COLUMNS, rows_of_failures
 from ..logs import short
 from ..output import counted, duration, show
 from ..overview import look_at
@@ -107,7 +108,7 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
     standing = [
         ("status", health.condition),
         ("since", health.since),
-        ("details", health.why),
+        ("details", health.details),
         ("next due", health.next_due),
         ("frequency", f"{text(entry.get('frequency'))} minutes"),
         ("last success", health.last_success or "never"),
@@ -119,11 +120,10 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
         ("cost in 7 days", money(row.get("dollars"))),
     ]
     last = next((line for line in history if line.status is not RunState.RUNNING), None)
+    failure = last.record.failure if last and last.record else None
     why = runs.error_of(last) if last else None
     return [
-        problem("The last run failed", why, "Fix the cause, then run the provider: it sends the same changes again.")
-        if why
-        else None,
+        problem("The last run failed", why, failure.advice if failure else None) if why else None,
         section("Status", facts(standing, now)),
         section("Runs", _charts(history), _history(history, provider, now)),
         section("Bookmark", facts(facts_of_bookmark(report_of(state)), now)),
@@ -182,12 +182,21 @@ def run_live(found: Trace, now: datetime) -> Part:
     """Everything about one run."""
     log = (line for entry in found.log for line in short(entry).splitlines())
     return [
-        problem("The run failed", found.error) if found.error else None,
+        problem("The run failed", found.failure.in_one_line(), found.failure.advice) if found.failure else None,
         html.P(["Provider: ", link_provider(found.provider)]) if found.provider else None,
         section("Details", facts(facts_of(found), now)),
+        _failures(found, now),
         section("Timeline", _states(found, now)),
         section("Last log lines", lines(log, "No log lines yet.")),
     ]
+
+
+def _failures(found: Trace, now: datetime) -> Part:
+    if not found.failures or not found.result:
+        return None
+    caption = f"The first {len(found.failures)} of {counted(found.result.failure_count, 'failure')}"
+    rows = [tuple(cell(value, now) for value in row) for row in rows_of_failures(found.failures)]
+    return section("Errors", table(caption, COLUMNS, rows, ""))
 
 
 def _states(found: Trace, now: datetime) -> Part:

@@ -10,8 +10,8 @@ from urllib.parse import quote
 import dash_mantine_components as dmc
 from dash import dcc, html
 
+from contract.times import format_iso
 from fanout.health import Condition
-from fanout.times import format_iso
 
 from ..output import dollars, duration, safe, show
 

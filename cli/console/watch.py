@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from ..commands.cost import Spending, Spent, measure, periods, spending
 from ..commands.providers import is_name
 from ..deployment import Deployment
 from ..errors import EXPECTED, as_operator_error
+from ..failure import brief
 from ..logs import ticks
 from ..output import safe
 from ..overview import Overview, look
@@ -33,9 +33,6 @@ TICKS_SINCE = timedelta(hours=3)
 WEEK = timedelta(days=7)
 MEASURED_UNASKED = 500
 """The most providers whose runs are read without a request: each costs a listing, and a read for each run."""
-
-_OBJECT = re.compile(r"s3://\S+/(?=[^/\s])")
-"""The path before an object's name in an error. The page of the run shows it."""
 
 Row = dict[str, Any]
 """One provider for the browser: times in milliseconds since 1970; missing values are left out."""
@@ -201,7 +198,7 @@ def row(h: Health, dollars: float | None) -> Row:
         "engine": h.engine,
         "dollars": None if dollars is None else float(f"{dollars:.3g}"),
         "group": None if h.group is None else safe(h.group),
-        "why": None if h.why is None else safe(_OBJECT.sub("", h.why)),
+        "why": safe(brief(h.failure)) if h.failure else None if h.why is None else safe(h.why),
         "order": place + (_milliseconds(begun) or 0),
     }
     return {name: value for name, value in made.items() if value is not None}

@@ -16,6 +16,9 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
+from contract.manifest import StoredObject
+from contract.times import format_iso, parse_iso
+from contract.uris import split_uri
 from fanout.errors import (
     LedgerConflictError,
     LedgerItemError,
@@ -26,10 +29,8 @@ from fanout.errors import (
     TransientError,
 )
 from fanout.ledger import ProviderState
-from fanout.manifests import StoredObject, split_uri
 from fanout.pending import Pending
 from fanout.providers import describe
-from fanout.times import format_iso, parse_iso
 
 ATTENTION_INDEX = "attention"
 SHARDS = 16
@@ -267,13 +268,8 @@ class S3Objects:
         with _unavailable(StorageUnavailableError, f"listing {prefix}"):
             for page in pages:
                 for found in page.get("Contents", ()):
-                    yield StoredObject.model_construct(
-                        key=found["Key"],
-                        size=found["Size"],
-                        etag=found["ETag"].strip('"'),
-                        last_modified=found["LastModified"],
-                        version_id=None,
-                    )
+                    etag = found["ETag"].strip('"')
+                    yield StoredObject(found["Key"], found["Size"], etag, found["LastModified"])
 
     def read(self, uri: str) -> bytes | None:
         """See `ObjectStore.read`."""

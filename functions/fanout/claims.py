@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
+from contract.manifest import NO_MANIFEST, Manifest, Replay, StoredObject
+from contract.uris import manifest_uri, run_dir, split_uri
 from fanout import ledger
 from fanout.errors import FanoutError, InvalidRequestError
 from fanout.ledger import BACKOFF, Backoff, LedgerStore, PartitionBusyError, ProviderState, Reporter
-from fanout.manifests import (
-    Manifest,
-    ObjectStore,
-    Replay,
-    StoredObject,
-    first_key,
-    manifest_uri,
-    read_manifest,
-    select,
-    select_replay,
-    split_uri,
-)
+from fanout.manifests import ObjectStore, first_key, read_manifest, select, select_replay
 from fanout.pending import PendingStore
 from fanout.providers import check_name, describe
 from fanout.runs import Engine, Lease, Plan, Report
 from fanout.settings import ClaimSettings
-from fanout.times import compact
 
 BYTES_PER_WORKER = 256 * 2**20
 """Compressed bytes that one G.1X worker (4 vCPU) reads, parses and sends in a few minutes."""
@@ -44,6 +34,10 @@ MAX_RECENT = 24
 """Manifests that a bookmark names before they are merged into one."""
 
 
+def _replay(value: object) -> Replay | None:
+    return None if value is None else Replay.read(value)
+
+
 class ClaimRequest(BaseModel):
     """The event of *Claim Partition*: the execution's input with its name and ARN."""
 
@@ -53,7 +47,7 @@ class ClaimRequest(BaseModel):
     run_id: str = Field(pattern=r"^[0-9A-Za-z_-]{1,80}$")
     execution_arn: str | None = None
     scheduled_at: AwareDatetime | None = None
-    replay: Replay | None = None
+    replay: Annotated[Replay | None, PlainValidator(_replay)] = None
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> ClaimRequest:
@@ -86,7 +80,7 @@ class Claim:
     provider: str
     run_id: str
     run_dir: str = ""
-    manifest: str = "none"
+    manifest: str = NO_MANIFEST
     objects: int = 0
     bytes: int = 0
     workers: int = 0
@@ -100,7 +94,7 @@ class Claim:
             provider=provider,
             run_id=lease.run_id,
             run_dir=lease.run_dir,
-            manifest=manifest_uri(lease.run_dir) if plan.objects else "none",
+            manifest=manifest_uri(lease.run_dir) if plan.objects else NO_MANIFEST,
             objects=plan.objects or 0,
             bytes=plan.bytes,
             workers=plan.workers,
@@ -131,7 +125,7 @@ class Claims:
     pending: PendingStore
     settings: ClaimSettings
     clock: Callable[[], datetime]
-    log: Callable[[str], None] = field(default=print)
+    log: Callable[[str], None]
     lease: timedelta = LEASE
     backoff: Backoff = BACKOFF
     max_objects: int = MAX_OBJECTS
@@ -165,12 +159,11 @@ class Claims:
         return Claim.of(provider, lease, plan)
 
     def _lease(self, request: ClaimRequest, now: datetime) -> Lease:
-        runs = f"s3://{self.settings.data_bucket}/runs/provider={request.provider}/"
         return Lease(
             run_id=request.run_id,
             claimed_at=now,
             expires_at=now + self.lease,
-            run_dir=f"{runs}{compact(now)}_{request.run_id}/",
+            run_dir=run_dir(self.settings.data_bucket, request.provider, now, request.run_id),
             scheduled_at=request.scheduled_at,
             execution_arn=request.execution_arn,
             replay=request.replay is not None,
@@ -182,10 +175,9 @@ class Claims:
             reason = "Glue's own bookmark decides what is new"
             job, generation = self.settings.job, state.bookmark.generation
             return Plan(job=job, generation=generation, engine="glue", reason=reason, workers=MIN_WORKERS, objects=None)
-        uri, manifest = manifest_uri(lease.run_dir), self._select(state, request)
-        body = manifest.model_dump_json(by_alias=True, exclude_none=True).encode()
-        if manifest.objects and not self.objects.create(uri, body):
-            manifest = read_manifest(self.objects, uri) or manifest
+        manifest = self._select(state, request)
+        if manifest.objects and not self.objects.create(manifest_uri(lease.run_dir), manifest.to_json()):
+            manifest = read_manifest(self.objects, lease.run_dir) or manifest
         engine, reason, workers = self._engine(manifest)
         return Plan(
             job=self.settings.job,
@@ -235,7 +227,7 @@ class Claims:
         """
         last: dict[str, StoredObject] = {}
         for run in state.bookmark.recent:
-            manifest = read_manifest(self.objects, manifest_uri(run.run_dir))
+            manifest = read_manifest(self.objects, run.run_dir)
             last |= {stored.key: stored for stored in manifest.known} if manifest else {}
         return last
 

@@ -14,10 +14,10 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 import requests
 from urllib3.exceptions import HTTPError
 
+from contract.times import format_http_date
 from fanout.errors import ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError, SettingsError
 from fanout.providers import read_entries
 from fanout.runs import Report
-from fanout.times import format_http_date
 
 CONNECT_SECONDS = 3.05
 READ_SECONDS = 10.0

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from contract.times import format_iso, parse_iso
 from fanout.errors import FanoutError, InvalidRequestError, TransientError
 from fanout.health import Decision, Facts, Health, evaluate, may_be_due
 from fanout.ledger import LedgerStore, ProviderState
@@ -20,7 +21,6 @@ from fanout.recovery import LiveExecutions, Recovery
 from fanout.schedule import Candidate, Slots, choose, execution_input, execution_name, is_heavy, overdue
 from fanout.settings import DispatchSettings
 from fanout.starts import NewExecutions, Starter, TokenBucket
-from fanout.times import format_iso, parse_iso
 
 SHOWN = 20
 """The most names that a report lists of each kind; its counts have no limit."""

@@ -2,54 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contract.document import ContractError
+from contract.failure import Failure
+from contract.manifest import Manifest
+from contract.result import JobResult
+from contract.uris import manifest_uri, record_uri, result_uri
 from fanout import ledger
 from fanout.costs import glue_dollars, lambda_dollars
 from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidRequestError, ResultMissingError
+from fanout.failures import caught
 from fanout.ledger import BACKOFF, Backoff, LedgerStore, ProviderState, Reporter
-from fanout.manifests import Manifest, ObjectStore, manifest_uri, read_manifest
+from fanout.manifests import ObjectStore, read_manifest
 from fanout.pending import PendingStore
 from fanout.providers import describe
 from fanout.runs import Lease, RunRecord
 from fanout.settings import RunSettings
 
-MAX_ERROR_CHARACTERS = 1000
+FIGURES = ("engine", "objects", "bytes", "rows", "messages", "quarantined", "seconds", "workers")
+"""Of a job's result, what a run's record keeps."""
 LAMBDA_RUN_MEMORY_MB = 1769
 """Of the function that does Lambda runs; it is what they are billed by."""
-
-
-class JobError(BaseModel):
-    """Why the job failed, as its result says it: never with a row's content."""
-
-    model_config = ConfigDict(frozen=True)
-
-    type: str
-    message: str
-
-
-class JobResult(BaseModel):
-    """What the job writes beside its manifest when it ends."""
-
-    model_config = ConfigDict(frozen=True)
-
-    run_id: str
-    status: Literal["succeeded", "failed"]
-    engine: Literal["lambda", "glue"]
-    objects: int
-    bytes: int = 0
-    rows: int
-    messages: int
-    quarantined: int = 0
-    seconds: float = 0
-    workers: int = 1
-    error: JobError | None = None
 
 
 class Ending(BaseModel):
@@ -107,7 +86,7 @@ class Endings:
     pending: PendingStore
     settings: RunSettings
     clock: Callable[[], datetime]
-    log: Callable[[str], None] = field(default=print)
+    log: Callable[[str], None]
     backoff: Backoff = BACKOFF
 
     def succeed(self, ending: Ending) -> RunRecord | None:
@@ -142,37 +121,40 @@ class Endings:
         self._finish(state)
         return state.last_run if state.last_run and state.last_run.run_id == ending.run_id else None
 
-    def fail(self, ending: Ending) -> str:
-        """Record a failed run and free the provider; the bookmark stays.
+    def fail(self, ending: Ending) -> tuple[Failure, int]:
+        """Record a failed run and release the lease; the bookmark stays.
 
         Returns
         -------
-        Why the run failed, in at most 1,000 characters.
+        The first failure, and the number of all.
         """
         state = self.store.get(ending.provider)
         lease = ledger.lease_of(state, ending.run_id)
         result = read_result(self.objects, lease.run_dir) if lease else None
-        # The job's own word tells most; else what the state machine caught.
-        own = result.error if result else None
-        error = (f"{own.type}: {own.message}" if own else explain(ending.result))[:MAX_ERROR_CHARACTERS]
-        self.end(ending.provider, ending.run_id, error, self._figures(result) if result else {}, read=state)
-        return error
+        # What the job itself says comes first; else what the state machine caught.
+        failure, count = caught(ending.result), 1
+        if result is not None and result.failure is not None:
+            failure, count = result.failure.bounded(), result.failure_count
+        figures = self._figures(result) if result else {}
+        self.end(ending.provider, ending.run_id, failure, figures, count, read=state)
+        return failure, count
 
     def end(
         self,
         provider: str,
         run_id: str,
-        error: str,
+        failure: Failure,
         figures: Mapping[str, Any] | None = None,
+        failure_count: int = 1,
         *,
         tell: bool = True,
         read: ProviderState | None = None,
     ) -> bool:
-        """Mark a run as failed if it still holds its provider, and free the provider.
+        """Mark a run as failed if it still holds its provider, and release the lease.
 
         Parameters
         ----------
-        provider, run_id, error, figures
+        provider, run_id, failure, figures, failure_count
             Whose run ended, why, and what its job measured, if that is known.
         tell
             Whether to report it to the config API at once rather than to leave that to the next tick.
@@ -188,7 +170,7 @@ class Endings:
 
         def rule(state: ProviderState) -> ProviderState:
             nonlocal ended
-            after = ledger.fail(state, run_id, error, now, self.backoff, figures)
+            after = ledger.fail(state, run_id, failure, now, self.backoff, figures, failure_count)
             ended = after is not state
             return after
 
@@ -227,7 +209,7 @@ class Endings:
             if run is not None and run.status == "succeeded" and run.pending_count and not run.backlog:
                 self.pending.clear(state.provider, run.pending_count, run.started_at)
             if run is not None and run.run_dir:
-                self.objects.create(run.run_dir + "record.json", run.model_dump_json().encode())
+                self.objects.create(record_uri(run.run_dir), run.model_dump_json().encode())
             if tell:
                 self.push_report(state)
         except FanoutError as error:
@@ -244,16 +226,14 @@ class Endings:
             return None, {}
         manifest = None
         if plan.objects is not None:
-            uri = manifest_uri(lease.run_dir)
-            manifest = read_manifest(self.objects, uri)
+            manifest = read_manifest(self.objects, lease.run_dir)
             if manifest is None:
+                uri = manifest_uri(lease.run_dir)
                 raise ResultMissingError(f"the manifest {uri} is gone; the next run plans its objects again")
         return manifest, self._figures(proven(read_result(self.objects, lease.run_dir), lease.run_id, manifest))
 
     def _figures(self, result: JobResult) -> dict[str, Any]:
-        figures = result.model_dump(
-            include={"engine", "objects", "bytes", "rows", "messages", "quarantined", "seconds", "workers"}
-        )
+        figures = {name: getattr(result, name) for name in FIGURES}
         if result.engine == "glue":
             dollars = glue_dollars(result.seconds, result.workers, self.settings.glue_worker_type)
         else:
@@ -263,15 +243,15 @@ class Endings:
 
 def read_result(objects: ObjectStore, run_dir: str) -> JobResult | None:
     """What the job left of a run; None when it left nothing, or nothing that can be read."""
-    body = objects.read(run_dir + "result.json")
+    body = objects.read(result_uri(run_dir))
     try:
-        return None if body is None else JobResult.model_validate_json(body)
-    except ValidationError:
+        return None if body is None else JobResult.from_json(body)
+    except ContractError:
         return None
 
 
 def proven(result: JobResult | None, run_id: str, manifest: Manifest | None) -> JobResult:
-    """The job's own word that every row of the manifest's objects was acknowledged; nothing is committed without.
+    """Check the job's statement that every row of the manifest's objects was acknowledged. It is needed for a commit.
 
     Raises
     ------
@@ -280,8 +260,8 @@ def proven(result: JobResult | None, run_id: str, manifest: Manifest | None) -> 
     """
     if result is None or result.run_id != run_id or result.status != "succeeded":
         raise ResultMissingError(
-            f"the job of run {run_id} ended as if all were well but left no result that says so; nothing was "
-            "committed, look into the job run's log"
+            f"the job of run {run_id} ended without an error, but left no result that says it succeeded; nothing was "
+            "committed"
         )
     if manifest is not None and result.objects != len(manifest.objects):
         raise ResultMissingError(
@@ -289,24 +269,3 @@ def proven(result: JobResult | None, run_id: str, manifest: Manifest | None) -> 
             "nothing was committed"
         )
     return result
-
-
-def explain(result: Mapping[str, Any] | None) -> str:
-    """Say in words what a Catch or a job run left in the execution's state.
-
-    A caught Lambda error carries ``{"errorType", "errorMessage"}`` as JSON in its Cause, a failed job run the
-    JobRun; a job run that ended without failing (STOPPED) is there as it is.
-    """
-    if not result:
-        return "the run failed without saying why; see the execution's history"
-    if "JobRunState" in result:
-        return f"job run {result.get('Id')} ended {result['JobRunState']}"
-    try:
-        cause = json.loads(result.get("Cause") or "")
-    except ValueError:
-        cause = result.get("Cause")
-    if isinstance(cause, Mapping) and "JobRunState" in cause:
-        return f"job run {cause.get('Id')} ended {cause['JobRunState']}: {cause.get('ErrorMessage')}"
-    if isinstance(cause, Mapping) and "errorMessage" in cause:
-        return f"{cause.get('errorType')}: {cause['errorMessage']}"
-    return f"{result.get('Error')}: {cause}" if cause else str(result.get("Error"))

@@ -1,14 +1,18 @@
 """Every error the handlers raise on purpose.
 
-Each is *terminal* (repeating the call cannot help: somebody must change something) or *transient* (the
-state machine repeats the call). The class name is the error name that Step Functions sees, so
+Each is *terminal* (repeating the call cannot help: an operator must change something) or *transient* (the state machine
+repeats the call), and says what to do. The class name is the error name that Step Functions sees, so
 `statemachine/change_log.asl.json` lists the transient ones by name; a test keeps the two in step.
 """
 
 from __future__ import annotations
 
+from contract.failure import ExplainedError
 
-class FanoutError(Exception):
+REPEATED = "Nothing to do: the call is repeated, and the next tick tries again. If it persists, look at AWS Health."
+
+
+class FanoutError(ExplainedError):
     """Something went wrong in glue-fanout. The message names the thing and says what to do."""
 
 
@@ -19,33 +23,50 @@ class TerminalError(FanoutError):
 class TransientError(FanoutError):
     """The same call may succeed in a moment."""
 
+    transient = True
+    advice = REPEATED
+
 
 class SettingsError(TerminalError):
-    """An environment variable of the function is missing or unusable."""
+    """An environment variable of the function is missing or invalid."""
+
+    advice = "Correct the variables in template.yaml and deploy again."
 
 
 class InvalidRequestError(TerminalError):
     """The event a handler was given is not of its form."""
 
+    advice = "Start runs with `fanout run` or `fanout replay`, or correct the caller."
+
 
 class InvalidProviderError(TerminalError):
-    """A provider's name is outside the allow-list, or its entry in the config API is unusable."""
+    """A provider's name is outside the allow-list, or its entry in the config API is invalid."""
+
+    advice = "Correct the provider's entry in the config API."
 
 
 class LeaseLostError(TerminalError):
     """Another run holds the provider, so this run may not take effect."""
 
+    advice = "Nothing to do: the run that holds the lease sends the same changes under the same ids."
+
 
 class LedgerItemError(TerminalError):
     """A provider's item in the run ledger is not of its form."""
+
+    advice = "Restore what was changed by hand, or delete the item, which makes the provider's whole change log new."
 
 
 class ResultMissingError(TerminalError):
     """The job ended without the result that proves every object of the manifest was sent."""
 
+    advice = "Look at the job run's log with `fanout trace RUN`; the next run processes the same objects again."
+
 
 class ReplayTooLargeError(TerminalError):
     """A replay covers more objects or bytes than one run may take."""
+
+    advice = "Replay in parts."
 
 
 class ConfigApiAnswerError(TerminalError):
@@ -57,6 +78,8 @@ class ConfigApiAnswerError(TerminalError):
         HTTP status and the beginning of the body, when it refused.
     """
 
+    advice = "Correct the config API, or ConfigApiUrl."
+
     def __init__(self, message: str, status: int | None = None, answer: str = "") -> None:
         super().__init__(message)
         self.status, self.answer = status, answer
@@ -65,13 +88,19 @@ class ConfigApiAnswerError(TerminalError):
 class ConfigApiAccessError(TerminalError):
     """The config API refused the key."""
 
+    advice = "Put the config API's key into the secret that ConfigApiKeySecret names."
+
 
 class StartRefusedError(TerminalError):
-    """Step Functions refused to start an execution for a reason that repeating cannot mend."""
+    """Step Functions refused to start an execution for a reason that repeating cannot change."""
+
+    advice = "Check the state machine, and the permissions of the dispatcher's role."
 
 
-class ForeignObjectError(TransientError):
-    """An object of the change log has a name that belongs to another; somebody must move it away."""
+class ForeignObjectError(TerminalError):
+    """An object of the change log has a name that belongs to another."""
+
+    advice = "Move the object away. Lambda delivers the batch again, and the producer then writes its records."
 
 
 class ConfigApiUnavailableError(TransientError):
@@ -83,7 +112,7 @@ class LedgerUnavailableError(TransientError):
 
 
 class LedgerConflictError(TransientError):
-    """Somebody else changed the provider's item between our read and our write."""
+    """Another writer changed the provider's item between our read and our write."""
 
 
 class StorageUnavailableError(TransientError):

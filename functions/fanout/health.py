@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from contract.failure import Failure
+from fanout.failures import not_claimed, orphaned
 from fanout.ledger import ProviderState, is_live
 from fanout.pending import Pending
 from fanout.providers import ProviderEntry
@@ -130,8 +132,10 @@ class Health:
     ----------
     since
         Since when the provider has been in this condition, if that is known.
+    failure
+        Why the provider is invalid, stuck or failing.
     why
-        What explains the condition: the error of the last run, what is wrong with the entry, why the run is orphaned.
+        What else explains the condition.
     next_due
         The tick from which the provider may be started: in the past when it is due, None when no time is known.
     late_by
@@ -150,6 +154,7 @@ class Health:
     condition: Condition
     decision: Decision
     since: datetime | None = None
+    failure: Failure | None = None
     why: str | None = None
     next_due: datetime | None = None
     last_success: datetime | None = None
@@ -160,6 +165,11 @@ class Health:
     engine: str | None = None
     pending: Pending | None = None
     group: str | None = None
+
+    @property
+    def details(self) -> str | None:
+        """The failure in one line, or what else explains the condition."""
+        return self.failure.in_one_line() if self.failure else self.why
 
 
 def last_success(entry: ProviderEntry, state: ProviderState | None) -> datetime | None:
@@ -238,6 +248,7 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
         condition=found.condition,
         decision=decision,
         since=found.since,
+        failure=found.failure,
         why=found.why,
         next_due=_next_due(provider, state, facts, decision, success + entry.period if success else None),
         last_success=success,
@@ -256,6 +267,7 @@ class _Finding(NamedTuple):
 
     condition: Condition
     since: datetime | None = None
+    failure: Failure | None = None
     why: str | None = None
     run_id: str | None = None
     run_state: RunState | None = None
@@ -271,33 +283,31 @@ def _finding(
 ) -> _Finding:
     """The condition of a provider: the first of these that applies."""
     lease, last, failed = state.lease, state.last_run, facts.failed_executions.get(provider)
-    if lease is not None and (orphaned := _why_orphaned(lease, provider, facts)):
-        why = f"{orphaned}; the next tick releases its lease"
+    if lease is not None and (death := _why_orphaned(lease, provider, facts)):
         failed_run = run_state(None, lease, "FAILED", facts.now)
-        return _Finding(Condition.STUCK, lease.claimed_at, why, lease.run_id, failed_run)
+        return _Finding(Condition.STUCK, lease.claimed_at, orphaned(death), None, lease.run_id, failed_run)
     if lease is not None:
         kind, running = "replay" if lease.replay else None, run_state(None, lease, None, facts.now)
-        return _Finding(Condition.RUNNING, lease.claimed_at, kind, lease.run_id, running)
+        return _Finding(Condition.RUNNING, lease.claimed_at, None, kind, lease.run_id, running)
     if decision is Decision.PAUSED:
         return _Finding(Condition.PAUSED)
     if state.failures or decision is Decision.BACKING_OFF:
-        run = (last.error, last.run_id, RunState(last.status)) if last else ()
+        run = (last.failure, None, last.run_id, RunState(last.status)) if last else ()
         return _Finding(Condition.FAILING, state.failing_since, *run)
     if decision is not Decision.DUE:
         return _Finding(Condition(decision.value), success)
     if failed and _is_newest(failed, state):
-        why = f"the run failed before it took the lease; fanout trace {failed.run_id} shows the error"
-        failed_run = run_state(None, None, failed.status, facts.now)
-        return _Finding(Condition.FAILING, failed.started_at, why, failed.run_id, failed_run)
+        failure, failed_run = not_claimed(failed.run_id), run_state(None, None, failed.status, facts.now)
+        return _Finding(Condition.FAILING, failed.started_at, failure, None, failed.run_id, failed_run)
     if due_since is not None and facts.tick - due_since > facts.late_after:
         minutes = int((facts.tick - due_since).total_seconds() // 60)
-        return _Finding(Condition.LATE, due_since, f"due for {minutes} minutes without a run")
-    return _Finding(Condition.DUE, due_since, "no successful run yet" if success is None else None)
+        return _Finding(Condition.LATE, due_since, why=f"due for {minutes} minutes without a run")
+    return _Finding(Condition.DUE, due_since, why="no successful run yet" if success is None else None)
 
 
-def evaluate_invalid(provider: str, why: str) -> Health:
+def evaluate_invalid(provider: str, failure: Failure) -> Health:
     """How a provider is doing whose entry in the config API is invalid."""
-    return Health(provider, Condition.INVALID, Decision.INVALID, why=why)
+    return Health(provider, Condition.INVALID, Decision.INVALID, failure=failure)
 
 
 def worst_first(found: Iterable[Health]) -> list[Health]:

@@ -14,8 +14,10 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
+from contract.failure import Failure
+from contract.manifest import Manifest
 from fanout.errors import LeaseLostError, LedgerConflictError
-from fanout.manifests import Manifest
+from fanout.failures import orphaned
 from fanout.runs import Frozen, Lease, Plan, Report, RunRecord, RunRef
 
 
@@ -211,7 +213,7 @@ def claim(state: ProviderState, lease: Lease, now: datetime, backoff: Backoff) -
     if held is not None:
         if is_live(held, now):
             raise PartitionBusyError(held)
-        state = fail(state, held.run_id, "the run ended without a word and its lease expired", now, backoff)
+        state = fail(state, held.run_id, orphaned("its lease expired"), now, backoff)
     # A run supersedes what was still to be told of the one before it; a replay reports nothing of its own.
     report = state.pending_report if lease.replay else None
     return state.model_copy(update={"lease": lease, "last_claim": lease.turn, "pending_report": report})
@@ -306,19 +308,20 @@ def lease_lost(state: ProviderState, run_id: str) -> LeaseLostError:
 def fail(
     state: ProviderState,
     run_id: str,
-    error: str,
+    failure: Failure,
     now: datetime,
     backoff: Backoff,
     figures: Mapping[str, Any] | None = None,
+    failure_count: int = 1,
 ) -> ProviderState:
     """End a failed run: count the failure, release the lease, leave the bookmark where it is.
 
-    A run that does not hold the lease changes nothing: it was ended already, or somebody took over.
+    A run that does not hold the lease changes nothing: it was ended already, or another run took over.
     """
     lease = lease_of(state, run_id)
     if lease is None:
         return state
-    failed = RunRecord.of(lease, "failed", now, figures or {}, error=error)
+    failed = RunRecord.of(lease, "failed", now, figures or {}, failure=failure, failure_count=failure_count)
     if lease.replay:
         return state.model_copy(update={"lease": None, "last_run": failed, "untracked_at": now})
     failures = state.failures + 1
@@ -330,7 +333,12 @@ def fail(
             "retry_at": lease.turn + backoff.delay(failures),
             "last_run": failed,
             "untracked_at": now,
-            "pending_report": Report(run_id=run_id, status="failed", last_success=state.last_success, error=error),
+            "pending_report": Report(
+                run_id=run_id,
+                status="failed",
+                last_success=state.last_success,
+                error=failure.in_one_line(failure_count),
+            ),
         }
     )
 

@@ -1,4 +1,4 @@
-"""Manifests: which objects a run is to process. Chosen once, written once, never changed.
+"""Which objects a run is to process. Chosen once; `contract.manifest` is what is written.
 
 A provider's change log only grows, but objects do not turn up in the order of their LastModified: a multipart
 upload carries the time at which it *began*. So a run looks back from the newest object by the lookback, and leaves
@@ -11,84 +11,22 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal, Protocol, Self
+from typing import Protocol
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
-
+from contract.manifest import Manifest, Replay, StoredObject
+from contract.times import format_iso
+from contract.uris import manifest_uri
 from fanout.errors import ReplayTooLargeError
-from fanout.times import format_iso
 
 KEY_TIME_SLACK = timedelta(days=1)
 """With time-ordered keys, how much later than the time in its key an object may still be written."""
 
 
-class StoredObject(BaseModel):
-    """One object of the change log as a listing shows it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    key: str
-    size: int = Field(description="bytes")
-    etag: str
-    last_modified: datetime
-    version_id: str | None = None
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        """What makes an object the same one."""
-        return self.key, self.etag
-
-
-class Replay(BaseModel):
-    """A range of LastModified, both ends included, that is to be sent again."""
-
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
-
-    start: AwareDatetime = Field(alias="from")
-    end: AwareDatetime = Field(alias="to")
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.start > self.end:
-            raise ValueError("from lies after to")
-        return self
-
-
-class Manifest(BaseModel):
-    """The objects of one run."""
-
-    model_config = ConfigDict(frozen=True)
-
-    version: Literal[1] = 1
-    provider: str
-    run_id: str
-    generation: int
-    created_at: datetime
-    bucket: str
-    objects: tuple[StoredObject, ...]
-    backlog: int = Field(default=0, description="new objects left for the next run")
-    pending_count: int = Field(default=0, description="of the provider's pending objects, counted before the listing")
-    replay: Replay | None = None
-    carried: tuple[StoredObject, ...] | None = Field(
-        default=None, description="the window's objects of all earlier manifests, once those are too many to name"
-    )
-
-    @property
-    def bytes(self) -> int:
-        """Stored bytes of all objects."""
-        return sum(o.size for o in self.objects)
-
-    @property
-    def known(self) -> tuple[StoredObject, ...]:
-        """The objects that need not be sent again once this run is committed; of each key the last counts."""
-        return (*(self.carried or ()), *self.objects)
-
-
-class Selection(BaseModel):
+@dataclass(frozen=True)
+class Selection:
     """The objects that a run takes, oldest first, and how many it leaves."""
-
-    model_config = ConfigDict(frozen=True)
 
     objects: tuple[StoredObject, ...]
     backlog: int
@@ -108,14 +46,6 @@ class ObjectStore(Protocol):
     def create(self, uri: str, body: bytes) -> bool:
         """Write an object unless there is one; False when there was."""
         ...
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key of an s3:// URI."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not uri.startswith("s3://") or not bucket:
-        raise ValueError(f"{uri!r} is not an s3:// URI")
-    return bucket, key  # not urlsplit, which would end a key at its first '?' or '#'
 
 
 def is_data(path: str) -> bool:
@@ -225,12 +155,13 @@ def keeps_order(key_time_format: str) -> bool:
     return keys == sorted(keys)
 
 
-def manifest_uri(run_dir: str) -> str:
-    """Where a run's manifest lies."""
-    return run_dir + "manifest.json"
+def read_manifest(objects: ObjectStore, run_dir: str) -> Manifest | None:
+    """A run's manifest, or None when there is none.
 
-
-def read_manifest(objects: ObjectStore, uri: str) -> Manifest | None:
-    """A run's manifest, or None when there is none."""
-    body = objects.read(uri)
-    return None if body is None else Manifest.model_validate_json(body)
+    Raises
+    ------
+    ContractError
+        It is not of its form.
+    """
+    body = objects.read(manifest_uri(run_dir))
+    return None if body is None else Manifest.from_json(body)

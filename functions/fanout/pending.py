@@ -18,8 +18,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
+from contract.uris import split_uri
 from fanout.errors import FanoutError, InvalidProviderError
-from fanout.manifests import split_uri
 from fanout.providers import check_name
 from fanout.settings import ChangeLogSettings
 
@@ -92,7 +92,7 @@ class ObjectEvents:
     store: PendingStore
     settings: ChangeLogSettings
     clock: Callable[[], datetime]
-    log: Callable[[str], None] = field(default=print)
+    log: Callable[[str], None]
 
     def count(self, messages: Mapping[str, str]) -> tuple[set[str], Counter[str]]:
         """Raise the pending counts of the providers in a batch of messages, once per provider.

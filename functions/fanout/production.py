@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fanout.errors import ForeignObjectError, StorageUnavailableError, TransientError
+from fanout.errors import FanoutError, ForeignObjectError, StorageUnavailableError
 from fanout.manifests import KEY_TIME_SLACK, ObjectStore
 from fanout.stream_records import ProviderAttribute, StreamRecord, restored, stream_records
 
@@ -87,7 +87,7 @@ class Producer:
     unassigned_dir: str
     attribute: ProviderAttribute
     clock: Callable[[], datetime]
-    log: Callable[[str], None] = field(default=print)
+    log: Callable[[str], None]
     parallel: int = PARALLEL
 
     def produce(self, event: Mapping[str, Any]) -> Production:
@@ -117,8 +117,8 @@ class Producer:
     def _written(self, group: _Group) -> bool:
         try:
             write_once(self.objects, group.prefix, group.records, self.clock())
-        except TransientError as error:
-            self.log(f"{len(group.records)} records below {group.prefix} come again: {error}")
+        except FanoutError as error:
+            self.log(f"{len(group.records)} records in {group.prefix} will be redelivered: {error}. {error.advice}")
             return False
         return True
 
@@ -151,7 +151,7 @@ def write_once(objects: ObjectStore, prefix: str, records: Sequence[StreamRecord
         uri, lying = _lying(objects, uri)
         ids = [record.id for record in lying]
         if left[0].id not in ids:
-            raise ForeignObjectError(f"{uri} does not hold the record that its name stands for; move it away")
+            raise ForeignObjectError(f"{uri} does not hold the record that its name stands for")
         left = [record for record in left if record.id not in ids]
         last = max(place for place, id_ in enumerate(ids) if id_ in ours)
         if not left and last + 1 < len(lying):

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from contract.nesting import MAX_DEPTH, is_too_deep
+from contract.times import parse_http_date
 from fanout.errors import ConfigApiAnswerError, InvalidProviderError
-from fanout.nesting import MAX_DEPTH, is_too_deep
-from fanout.times import parse_http_date
 
 NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
 """A provider's name becomes an S3 prefix, a job argument and part of an execution name."""
@@ -114,16 +114,20 @@ def parse_entry(name: object, raw: object, now: datetime) -> ProviderEntry:
         The message names the provider, the field and the fault, but not the value.
     """
     provider = check_name(name)
+
+    def invalid(cause: str) -> InvalidProviderError:
+        return InvalidProviderError(f"{provider}: {cause}", cause=cause)
+
     if isinstance(raw, InvalidEntry):
-        raise InvalidProviderError(f"{provider}: {raw.reason}")
+        raise invalid(raw.reason)
     if not isinstance(raw, Mapping):
-        raise InvalidProviderError(f"{provider}: the entry must be an object, not {type(raw).__name__}")
+        raise invalid(f"the entry must be an object, not {type(raw).__name__}")
     try:
         entry = ProviderEntry.model_validate(raw)
     except ValidationError as error:
-        raise InvalidProviderError(f"{provider}: {describe(error)}") from None
+        raise invalid(describe(error)) from None
     if entry.last_success is not None and entry.last_success > now + CLOCK_SKEW:
-        raise InvalidProviderError(f"{provider}: last_success is in the future; check the clock of its writer")
+        raise invalid("last_success is in the future; check the clock of its writer")
     return entry
 
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from fanout import ledger
 from fanout.endings import Endings
 from fanout.errors import FanoutError, TransientError
+from fanout.failures import orphaned
 from fanout.ledger import LedgerStore, is_live
 from fanout.runs import Lease
 
@@ -113,9 +114,8 @@ class Recovery:
         """
         released = set()
         for provider, death in orphaned_runs(leases, self.executions, now, note).items():
-            error = f"the run was orphaned: {death}"
             try:
-                if self.endings.end(provider, leases[provider].run_id, error, tell=False):
+                if self.endings.end(provider, leases[provider].run_id, orphaned(death), tell=False):
                     released.add(provider)
             except FanoutError as failure:
                 note(f"{provider}: {failure}")

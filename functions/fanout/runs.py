@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contract.failure import Failure
+
 Engine = Literal["none", "lambda", "glue"]
 """What does a run's work: nothing at all, a Lambda, or Glue."""
 
@@ -84,7 +86,8 @@ class RunRecord(Frozen):
     dollars: float = 0
     backlog: int = Field(default=0, description="objects that were left for the next run")
     pending_count: int = Field(default=0, description="of the provider's pending objects that the run's plan has in it")
-    error: str | None = None
+    failure: Failure | None = None
+    failure_count: int = Field(default=0, description="of all failures; the job's result names the first of them")
 
     @classmethod
     def of(
@@ -95,7 +98,8 @@ class RunRecord(Frozen):
         figures: Mapping[str, Any],
         *,
         backlog: int = 0,
-        error: str | None = None,
+        failure: Failure | None = None,
+        failure_count: int = 0,
     ) -> RunRecord:
         """The record of the run that holds a lease; `figures` are what its job measured, by field name."""
         plan = lease.plan
@@ -108,7 +112,8 @@ class RunRecord(Frozen):
             run_dir=lease.run_dir,
             replay=lease.replay,
             backlog=backlog,
-            error=error,
+            failure=failure,
+            failure_count=failure_count,
             **{**planned, **figures},
         )
 
@@ -119,4 +124,4 @@ class Report(Frozen):
     run_id: str
     status: Literal["running", "succeeded", "failed"]
     last_success: datetime | None = None
-    error: str | None = None
+    error: str | None = Field(default=None, description="a failure in one line, which is what the API takes")

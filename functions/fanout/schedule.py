@@ -11,9 +11,9 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from contract.times import compact, format_iso
 from fanout.ledger import ProviderState
 from fanout.providers import ProviderEntry
-from fanout.times import compact, format_iso
 
 LISTED_AFTER = timedelta(minutes=1)
 """By this time after its start, a running execution is in the list of running executions."""

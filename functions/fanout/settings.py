@@ -13,6 +13,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from contract.manifest import BookmarkMode
 from fanout.errors import SettingsError
 from fanout.manifests import is_data, keeps_order
 
@@ -99,7 +100,7 @@ class ClaimSettings(RunSettings, ChangeLogSettings):
     max_bytes_per_run: int = Field(ge=1)
     lambda_max_bytes: int = Field(ge=0)
     max_workers: int = Field(ge=2)
-    bookmark_mode: Literal["manifest", "glue"] = "manifest"
+    bookmark_mode: BookmarkMode = "manifest"
 
     @field_validator("key_time_format")
     @classmethod

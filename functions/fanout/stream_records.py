@@ -12,14 +12,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from contract.nesting import is_too_deep
+from contract.times import change_micros, from_micros
 from fanout.errors import InvalidProviderError, InvalidRequestError, SettingsError
-from fanout.nesting import is_too_deep
 from fanout.providers import check_name
-
-_TICKS = {"MICROSECOND": 1e6, "MILLISECOND": 1e3, "SECOND": 1.0}
 
 
 @dataclass(frozen=True)
@@ -187,18 +186,10 @@ def json_line(value: Mapping[str, Any]) -> bytes:
 
 
 def change_time(change: Mapping[str, Any]) -> datetime | None:
-    """When the table was changed, or None where the record does not say so readably.
-
-    A DynamoDB stream says it in seconds, a Kinesis data stream in milliseconds unless it names another precision.
-    """
+    """When the table was changed, or None where the record does not say so readably."""
     body = change.get("dynamodb")
-    moment = body.get("ApproximateCreationDateTime") if isinstance(body, Mapping) else None
-    if not isinstance(body, Mapping) or isinstance(moment, bool) or not isinstance(moment, (int, float)):
-        return None
-    precision = body.get("ApproximateCreationDateTimePrecision") or (
-        "MILLISECOND" if "tableName" in change else "SECOND"
-    )
     try:
-        return datetime.fromtimestamp(moment / _TICKS[str(precision)], UTC)
-    except (KeyError, OverflowError, ValueError, OSError):
+        micros = change_micros(change, body) if isinstance(body, Mapping) else None
+        return None if micros is None else from_micros(micros)
+    except (ValueError, OverflowError):
         return None

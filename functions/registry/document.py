@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
+from contract.nesting import MAX_DEPTH, is_too_deep
+from contract.times import format_http_date
 from fanout.errors import InvalidProviderError, InvalidRequestError
-from fanout.nesting import MAX_DEPTH, is_too_deep
 from fanout.providers import MAX_FREQUENCY_MINUTES, NEVER, check_name, describe, parse_entry
-from fanout.times import format_http_date
 
 Entry = dict[str, Any]
 

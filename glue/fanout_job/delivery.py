@@ -9,11 +9,12 @@ from typing import Any
 
 import orjson
 
+from contract.manifest import PlannedObject
 from fanout_job.changes import parse_change
 from fanout_job.clients import aws_client, credentials
 from fanout_job.errors import RecordError
 from fanout_job.messages import Draft, Message, MessageMaker, Transform
-from fanout_job.objects import S3Object, put
+from fanout_job.objects import put
 from fanout_job.sender import Sender
 from fanout_job.settings import Settings
 from fanout_job.targets import target_of
@@ -32,21 +33,21 @@ class Delivery(Task):
         self.target = target_of(settings)
         self.maker = MessageMaker(settings, transform, self.target.limit, self.s3)
 
-    def messages(self, objects: Iterable[S3Object]) -> Iterator[Message]:
+    def messages(self, objects: Iterable[PlannedObject]) -> Iterator[Message]:
         """Yield the messages of the objects' rows, in order."""
         return (message for _, message in self.made(objects, self.maker.message))
 
-    def drafts(self, objects: Iterable[S3Object]) -> Iterator[Draft]:
+    def drafts(self, objects: Iterable[PlannedObject]) -> Iterator[Draft]:
         """Yield what would become messages, for the user's native ETL to change first."""
         return (draft for draft, _ in self.made(objects, lambda draft: None))
 
-    def made(self, objects: Iterable[S3Object], make: Callable[[Draft], Any]) -> Iterator[tuple[Draft, Any]]:
+    def made(self, objects: Iterable[PlannedObject], make: Callable[[Draft], Any]) -> Iterator[tuple[Draft, Any]]:
         """Yield a draft and what `make` makes of it, row by row."""
         return self.each(objects, lambda source: self.made_of(source, make))
 
     def made_of(self, source: Source, make: Callable[[Draft], Any]) -> Iterator[tuple[Draft, Any]]:
         """Do this for one object."""
-        id_stem, index = source.object.fingerprint, source.object.index
+        id_stem, index = fingerprint(source.object), source.object.index
 
         def parse(line: bytes, number: int) -> list[tuple[Draft, Any]]:
             change = parse_change(line, f"{id_stem}-{number}")
@@ -65,7 +66,7 @@ class Delivery(Task):
                 made = [self.maker.message(draft) for draft in self.maker.drafts(change, 0, 0)]
             except RecordError as error:
                 if self.settings.on_bad_record == "fail":
-                    self.tally.failures.append(error.as_value())
+                    self.tally.failures.append(error.as_failure())
                     continue
                 key = f"{self.quarantine_prefix}records/{hashlib.sha256(line.encode()).hexdigest()}.json"
                 put(self.s3, self.settings.data_bucket, key, line.encode())
@@ -85,3 +86,8 @@ class Delivery(Task):
         """Count what the target has taken."""
         self.tally.messages += len(messages)
         self.log_progress()
+
+
+def fingerprint(obj: PlannedObject) -> str:
+    """Return the same for the same bytes under the same key, so that a row's id survives a repetition of the run."""
+    return hashlib.sha256(f"{obj.bucket}/{obj.key}#{obj.etag}".encode()).hexdigest()[:32]

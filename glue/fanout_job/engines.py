@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
+from contract.manifest import PlannedObject
 from fanout_job.logs import start_logging
-from fanout_job.objects import S3Object, grouped
+from fanout_job.objects import grouped
 from fanout_job.settings import Settings
 from fanout_job.task import Source, Tally, Task, guarded
 
@@ -28,7 +29,7 @@ TASKS_PER_CORE = 3
 
 
 def each_in_this_process(
-    settings: Settings, objects: Iterable[S3Object], work: Work, deadline: float | None = None
+    settings: Settings, objects: Iterable[PlannedObject], work: Work, deadline: float | None = None
 ) -> Done:
     """Do the work of a run, or of one Spark task, object by object."""
     task, made = Task(settings, deadline), list[tuple[int, Any]]()
@@ -37,10 +38,10 @@ def each_in_this_process(
     return made, task.tally
 
 
-def each_on_spark(settings: Settings, objects: Sequence[S3Object], work: Work) -> Done:
+def each_on_spark(settings: Settings, objects: Sequence[PlannedObject], work: Work) -> Done:
     """Do it in Spark tasks, each with a share of the objects."""
 
-    def in_task(part: Iterable[list[S3Object]]) -> Iterator[Done]:
+    def in_task(part: Iterable[list[PlannedObject]]) -> Iterator[Done]:
         start_logging(settings, sys.stderr)
         yield each_in_this_process(settings, chain(*part), work)
 
@@ -49,7 +50,7 @@ def each_on_spark(settings: Settings, objects: Sequence[S3Object], work: Work) -
     return list(chain(*(made for made, _ in found))), sum((tally for _, tally in found), Tally())
 
 
-def task_groups(objects: Sequence[S3Object]) -> list[list[S3Object]]:
+def task_groups(objects: Sequence[PlannedObject]) -> list[list[PlannedObject]]:
     """Return what each Spark task is to read: nearly equal bytes, a few tasks a core."""
     return grouped(objects, spark_context().defaultParallelism * TASKS_PER_CORE) if objects else []
 

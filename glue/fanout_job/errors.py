@@ -5,55 +5,49 @@ from __future__ import annotations
 import logging
 import traceback
 from pathlib import Path
-from typing import Any, ClassVar
+
+from contract.failure import ExplainedError
 
 log = logging.getLogger("fanout_job")
 
-Failure = dict[str, Any]
-"""An error as a value: type, message, object and line."""
+NEXT_RUN = "Nothing to do: the next run plans anew and sends the same ids."
+CORRECT_INPUT = "Correct the object, or set OnBadRecord=quarantine and run the provider again."
+CORRECT_JOB = "Correct the job's script and deploy again; the run's log says where the error is."
 
 
-class JobError(Exception):
+class JobError(ExplainedError):
     """The job failed."""
-
-    transient: ClassVar[bool] = False
-    unit = "line"
-    """What `line` counts: lines, or rows that may have several."""
-
-    def __init__(self, message: str | None = None, *, uri: str | None = None, line: int | None = None) -> None:
-        super().__init__(message or type(self).__doc__)
-        self.uri = uri
-        self.line = line
-
-    def __str__(self) -> str:
-        where = [part for part in (self.uri, f"{self.unit} {self.line}" if self.line else None) if part]
-        return ", ".join(where) + ": " + str(self.args[0]) if where else str(self.args[0])
-
-    def as_value(self) -> Failure:
-        """Return the error as plain data, which is how a Spark task hands it to the driver."""
-        return {"type": type(self).__name__, "message": str(self), "object": self.uri, "line": self.line}
 
 
 class TransientError(JobError):
-    """The next run may succeed although nobody changes anything."""
+    """The next run may succeed although nothing was changed."""
 
     transient = True
+    advice = NEXT_RUN
 
 
 class SettingsError(JobError):
     """An argument is missing or wrong."""
 
+    advice = "Correct the job's arguments in template.yaml and deploy again."
+
 
 class MappingError(JobError):
     """The provider's mapping is missing or wrong."""
+
+    advice = "Correct the mapping, try it with `fanout mapping check`, and upload it with `fanout mapping put`."
 
 
 class ManifestError(JobError):
     """The manifest cannot be read as one."""
 
+    advice = "Run the provider again: its next run gets a manifest of its own."
+
 
 class BadInputError(JobError):
     """Input that stays bad however often it is read; OnBadRecord decides what happens to it."""
+
+    advice = CORRECT_INPUT
 
 
 class CorruptObjectError(BadInputError):
@@ -71,49 +65,68 @@ class LineTooLongError(RecordError):
 class RowError(RecordError):
     """The row does not fit the mapping or the model."""
 
+    advice = "Correct the row or the provider's mapping, or set OnBadRecord=quarantine and run the provider again."
     unit = "row"
 
 
 class TransformError(RecordError):
     """The user's transform failed on this row."""
 
+    advice = CORRECT_JOB
+
 
 class MessageTooLargeError(RecordError):
     """The message exceeds the target's limit even with its data left out."""
 
+    advice = "Raise the queue's MaximumMessageSize, or set OnBadRecord=quarantine and run the provider again."
+
 
 class ObjectChangedError(TransientError):
-    """The object was overwritten or deleted after the run was planned. The next run plans anew."""
+    """The object was overwritten or deleted after the run was planned."""
+
+    advice = NEXT_RUN
 
 
 class StorageError(TransientError):
     """S3 did not answer, or refused."""
 
+    advice = "The next run tries again. If it persists, check the permissions of the job's role for this object."
+
 
 class SendError(TransientError):
-    """The target did not take a message within the tries and the time allowed. The next run sends the same
-    ids again.
-    """
+    """The target did not take a message within the tries and the time allowed."""
+
+    advice = NEXT_RUN
 
 
 class CredentialsError(TransientError):
-    """There were no AWS credentials to sign requests with. The next run asks for them again."""
+    """There were no AWS credentials to sign requests with."""
+
+    advice = "The next run asks for credentials again."
 
 
 class SendRefusedError(JobError):
     """The target refused a message or a request, and would again."""
 
+    advice = "Check the target, and the permissions of the job's role for it."
+
 
 class DeadlineError(TransientError):
-    """The Lambda run's Lambda has no time left. Lower LambdaMaxBytes, so that Glue takes runs of this size."""
+    """The run's Lambda function has no time left."""
+
+    advice = "Lower LambdaMaxBytes, so that Glue takes runs of this size."
 
 
 class FrameEtlError(JobError):
-    """`etl` is native PySpark, which the Lambda run cannot execute. Set the parameter LambdaMaxBytes=0."""
+    """`etl` is native PySpark, which a Lambda function cannot execute."""
+
+    advice = "Set LambdaMaxBytes=0, so that every run goes to Glue."
 
 
 class UnexpectedError(JobError):
     """A defect: an error that the job does not know."""
+
+    advice = CORRECT_JOB
 
 
 class RunFailedError(JobError):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from contract.manifest import PlannedObject
 from fanout_job.delivery import Delivery
 from fanout_job.errors import TransformError
 from fanout_job.logs import start_logging
 from fanout_job.messages import Draft, Transform, encode
-from fanout_job.objects import S3Object
 from fanout_job.settings import Settings
 from fanout_job.task import Tally, guarded
 
@@ -30,7 +29,7 @@ FRAME_COLUMNS = ("id", "operation", "time", "subject", "sequence", "position", "
 
 
 def send_frame(
-    sc: SparkContext, settings: Settings, groups: list[list[S3Object]], transform: Transform, etl: FrameEtl
+    sc: SparkContext, settings: Settings, groups: list[list[PlannedObject]], transform: Transform, etl: FrameEtl
 ) -> Tally:
     """Read into a DataFrame, let the user's native ETL change it, and send its rows. Nothing is sent if any
     row is missing.
@@ -53,14 +52,14 @@ def send_frame(
                         yield record_batch(rows, (*FRAME_COLUMNS, "tally"))
                         rows = []
                 yield record_batch(rows, (*FRAME_COLUMNS, "tally"))
-            yield record_batch([{"tally": json.dumps(vars(task.tally))}], (*FRAME_COLUMNS, "tally"))
+            yield record_batch([{"tally": task.tally.to_json()}], (*FRAME_COLUMNS, "tally"))
 
     def send(rows: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
         start_logging(settings, sys.stderr)
         task = Delivery(settings, transform)
         with guarded(task):
             task.send(task.maker.message(from_frame_row(row)) for batch in rows for row in batch.to_pylist())
-        yield record_batch([{"tally": json.dumps(vars(task.tally))}], ("tally",))
+        yield record_batch([{"tally": task.tally.to_json()}], ("tally",))
 
     found = spark.range(0, len(groups), 1, len(groups)).mapInArrow(read, schema).persist(StorageLevel.MEMORY_AND_DISK)
     try:
@@ -112,4 +111,4 @@ def record_batch(rows: list[dict[str, Any]], columns: Sequence[str]) -> RecordBa
 
 def added_up(frame: DataFrame) -> Tally:
     """Add up the tallies in a DataFrame."""
-    return sum((Tally(**json.loads(row["tally"])) for row in frame.select("tally").collect()), Tally())
+    return sum((Tally.from_json(row["tally"]) for row in frame.select("tally").collect()), Tally())

@@ -1,28 +1,11 @@
-"""What is wrong with a JSON text, in the same words and with the same limits in every version of Python."""
+"""What is wrong with a JSON text, in the same words in every version of Python."""
 
 from __future__ import annotations
 
 import json
 import re
 
-MAX_DEPTH = 200
-"""Arrays and objects within one another. Python parses this many from any place in the code, in every version."""
-
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 _AFTER_COMMA = re.compile(r"[ \t\n\r]*")
-
-
-def is_too_deep(text: str) -> bool:
-    """Whether a JSON text is nested deeper than `MAX_DEPTH`. Text that is not JSON gets an answer, too."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return False
-    depth = 0
-    for token in _TOKENS.finditer(text):
-        sign = token[0]
-        depth += (sign in "[{") - (sign in "]}")
-        if depth > MAX_DEPTH:
-            return True
-    return False
 
 
 def described(error: json.JSONDecodeError) -> tuple[str, int]:

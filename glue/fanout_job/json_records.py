@@ -65,11 +65,15 @@ class Decoder:
 def reason_of(error: ValueError) -> str:
     """Say why a text is not JSON, without any of it."""
     if isinstance(error, json.JSONDecodeError):
-        expected, place = described(error)
-        return f"is not JSON: {expected} at character {place + 1}"
+        return f"is not JSON: {described(error)[0]}"
     if isinstance(error, UnicodeDecodeError):
         return "is not UTF-8 text"
     return "is not JSON: NaN or Infinity"
+
+
+def place_in(error: ValueError) -> str:
+    """Say where in the text that is, if the decoder knows."""
+    return f" at character {described(error)[1] + 1}" if isinstance(error, json.JSONDecodeError) else ""
 
 
 def fields_of(wanted: Sequence[str]) -> Callable[[Any], list[str | None]]:

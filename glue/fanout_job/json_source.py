@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from contract.nesting import is_too_deep
 from fanout_job.blocks import MAX_RECORD_BYTES, Bad, Block, Gathering
 from fanout_job.errors import CorruptObjectError, RowError
 from fanout_job.formats import split_lines
-from fanout_job.json_faults import is_too_deep
-from fanout_job.json_records import Decoder, fields_of, reason_of
+from fanout_job.json_records import Decoder, fields_of, place_in, reason_of
 from fanout_job.json_text import TOO_DEEP, Text, records_of
 from fanout_job.texts import joined
 
@@ -36,7 +36,8 @@ def json_line_blocks(pieces: Iterator[bytes], wanted: Sequence[str], bad: Bad) -
                 error.line = number
                 bad(error, line)
             except ValueError as error:
-                bad(RowError(reason_of(error), line=number), line)
+                reason = reason_of(error)
+                bad(RowError(reason + place_in(error), cause=reason, line=number), line)
         if gathered.full:
             yield from gathered.taken()
     yield from gathered.taken()

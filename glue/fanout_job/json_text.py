@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from json import JSONDecodeError
 from typing import Any
 
+from contract.nesting import MAX_DEPTH, is_too_deep
 from fanout_job.blocks import MAX_RECORD_BYTES
 from fanout_job.errors import CorruptObjectError
-from fanout_job.json_faults import MAX_DEPTH, is_too_deep
 from fanout_job.json_records import Decoder, reason_of
 
 PASSED_CHARACTERS = 2**20
@@ -162,7 +162,7 @@ class Text:
                 if is_too_deep(self.text[self.place :]):
                     raise CorruptObjectError(TOO_DEEP) from None
                 if self.ended or not isinstance(error, JSONDecodeError):
-                    raise CorruptObjectError(reason_of(error).partition(" at character")[0]) from None
+                    raise CorruptObjectError(reason_of(error)) from None
             held = len(self.text) - self.place
             if held > longest:
                 return None

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from contract.nesting import is_too_deep
 from fanout_job.errors import MappingError
-from fanout_job.json_faults import described, is_too_deep
+from fanout_job.json_faults import described
 
 MAX_BYTES = 2**18
 """What is read within a second."""

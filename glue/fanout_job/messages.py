@@ -154,7 +154,8 @@ class MessageMaker:
             event["dataref"] = self.claim_check(id_, encode(payload))
             body = sendable(encode(event))
             if len(body) > self.limit:
-                raise MessageTooLargeError(f"the message has {len(body)} bytes even without its data")
+                cause = "the message is too large even without its data"
+                raise MessageTooLargeError(f"{cause}: {len(body)} bytes", cause=cause)
         if not self.ordered:
             return Message(id_, body.decode(), len(body), event["type"])
         group = hashlib.sha256(subject.encode()).hexdigest()[:32]

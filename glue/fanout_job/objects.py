@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
-import json
 import logging
 import random
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from botocore.config import Config
@@ -25,8 +21,11 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from contract.document import ContractError
+from contract.manifest import Manifest, PlannedObject
+from contract.uris import split_uri
 from fanout_job.clients import aws_client
-from fanout_job.errors import ManifestError, ObjectChangedError, SettingsError, StorageError
+from fanout_job.errors import ManifestError, ObjectChangedError, StorageError
 
 log = logging.getLogger("fanout_job")
 
@@ -38,28 +37,6 @@ PREFETCH_OBJECTS = 8
 
 OBJECT_OVERHEAD_BYTES = 2**16
 """What opening an object costs, in bytes read instead: many small objects must not end up in one task."""
-
-
-@dataclass(frozen=True)
-class S3Object:
-    """One object of the manifest. `index` is its place in it, which breaks ties of order."""
-
-    bucket: str
-    key: str
-    size: int
-    etag: str
-    index: int
-    version_id: str | None = None
-
-    @property
-    def uri(self) -> str:
-        """How errors and logs name the object."""
-        return f"s3://{self.bucket}/{self.key}"
-
-    @property
-    def fingerprint(self) -> str:
-        """The same for the same bytes under the same key, so that a row's id survives a repetition of the run."""
-        return hashlib.sha256(f"{self.bucket}/{self.key}#{self.etag}".encode()).hexdigest()[:32]
 
 
 def s3_client() -> Any:
@@ -75,15 +52,7 @@ def s3_client() -> Any:
     )
 
 
-def split_uri(uri: str) -> tuple[str, str]:
-    """Return bucket and key of `s3://bucket/key`."""
-    found = re.fullmatch(r"s3://([^/]+)/(.+)", uri)
-    if not found:
-        raise SettingsError(f"{uri!r} is not an S3 URI of an object")
-    return found[1], found[2]
-
-
-def read_manifest(s3: Any, uri: str, provider: str) -> list[S3Object]:
+def read_manifest(s3: Any, uri: str, provider: str) -> list[PlannedObject]:
     """Return the objects this run is to process, in the manifest's order.
 
     Raises
@@ -97,20 +66,17 @@ def read_manifest(s3: Any, uri: str, provider: str) -> list[S3Object]:
     except (BotoCoreError, ClientError) as error:
         raise StorageError(f"the manifest cannot be read ({code_of(error)})", uri=uri) from None
     try:
-        manifest = json.loads(raw)
-        if manifest["version"] != 1 or manifest["provider"] != provider:
-            raise ManifestError(f"is not a manifest, version 1, of provider {provider}", uri=uri)
-        return [
-            S3Object(manifest["bucket"], o["key"], int(o["size"]), o["etag"].strip('"'), index, o.get("version_id"))
-            for index, o in enumerate(manifest["objects"])
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ManifestError(f"is not a manifest ({type(error).__name__})", uri=uri) from None
+        manifest = Manifest.from_json(raw)
+    except ContractError as error:
+        raise ManifestError(f"is not a manifest: {error}", uri=uri) from None
+    if manifest.provider != provider:
+        raise ManifestError(f"is not a manifest of provider {provider}", cause="is not of this provider", uri=uri)
+    return manifest.planned()
 
 
-def grouped(objects: Sequence[S3Object], groups: int) -> list[list[S3Object]]:
+def grouped(objects: Sequence[PlannedObject], groups: int) -> list[list[PlannedObject]]:
     """Split objects into at most `groups` groups of nearly equal bytes, each in the manifest's order."""
-    heap: list[tuple[int, int, list[S3Object]]] = [(0, n, []) for n in range(min(groups, len(objects)))]
+    heap: list[tuple[int, int, list[PlannedObject]]] = [(0, n, []) for n in range(min(groups, len(objects)))]
     for obj in sorted(objects, key=lambda o: -o.size):
         weight, n, members = heapq.heappop(heap)
         members.append(obj)
@@ -131,8 +97,10 @@ class ObjectReader:
     RESUMABLE = (BotoConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError)
     TRIES = 5
 
-    def __init__(self, s3: Any, obj: S3Object) -> None:
-        self.s3, self.obj, self.offset, self.version_id = s3, obj, 0, obj.version_id
+    def __init__(self, s3: Any, obj: PlannedObject) -> None:
+        self.s3, self.obj, self.offset = s3, obj, 0
+        self.version_id: str | None = None
+        """Of what was planned, once another version has taken its place."""
         self.body: Any = None
 
     def read(self) -> bytes:
@@ -164,13 +132,11 @@ class ObjectReader:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             if self.offset and status == 416 and self.offset == self.obj.size:
                 return _NothingLeft()
-            if status in (404, 412, 416) and self._finds_planned_version():
+            if status in (404, 412, 416) and self.finds_planned_version():
                 return self._get()
             if status in (404, 412, 416):
                 what = "deleted" if status == 404 else "overwritten"
-                raise ObjectChangedError(
-                    f"was {what} after the run was planned; the next run plans anew", uri=self.obj.uri
-                ) from None
+                raise ObjectChangedError(f"was {what} after the run was planned", uri=self.obj.uri) from None
             raise StorageError(f"cannot be read ({code_of(error)})", uri=self.obj.uri) from None
 
     def _get(self) -> Any:
@@ -179,7 +145,7 @@ class ObjectReader:
             extra["Range"] = f"bytes={self.offset}-"
         return self.s3.get_object(Bucket=self.obj.bucket, Key=self.obj.key, IfMatch=self.obj.etag, **extra)["Body"]
 
-    def _finds_planned_version(self) -> bool:
+    def finds_planned_version(self) -> bool:
         """Look for what was planned among the object's versions, if its bucket keeps any. A listing names no
         versions, so this is asked only when the object has changed.
         """
@@ -207,14 +173,14 @@ class _NothingLeft:
 
 def opened_ahead(
     s3: Any,
-    objects: Iterable[S3Object],
+    objects: Iterable[PlannedObject],
     pool: ThreadPoolExecutor,
     arrived: Callable[[Future[bytes]], bytes] = Future.result,
-) -> Iterator[tuple[S3Object, Iterator[bytes]]]:
-    """Yield each object with its chunks, while the next objects' first chunks, and this one's next, are on
+) -> Iterator[tuple[ObjectReader, Iterator[bytes]]]:
+    """Yield each object's reader with its chunks, while the next objects' first chunks, and this one's next, are on
     their way.
     """
-    waiting: deque[tuple[S3Object, ObjectReader, Future[bytes]]] = deque()
+    waiting: deque[tuple[ObjectReader, Future[bytes]]] = deque()
 
     def chunks(reader: ObjectReader, upcoming: Future[bytes]) -> Iterator[bytes]:
         while chunk := arrived(upcoming):
@@ -223,12 +189,12 @@ def opened_ahead(
 
     for obj in objects:
         reader = ObjectReader(s3, obj)
-        waiting.append((obj, reader, pool.submit(reader.read)))
+        waiting.append((reader, pool.submit(reader.read)))
         if len(waiting) > PREFETCH_OBJECTS:
-            first, reader, upcoming = waiting.popleft()
-            yield first, chunks(reader, upcoming)
-    for first, reader, upcoming in waiting:
-        yield first, chunks(reader, upcoming)
+            first, upcoming = waiting.popleft()
+            yield first, chunks(first, upcoming)
+    for first, upcoming in waiting:
+        yield first, chunks(first, upcoming)
 
 
 def put(s3: Any, bucket: str, key: str, body: bytes) -> None:

@@ -15,10 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from contract.document import plain
+from contract.manifest import PlannedObject
+from contract.result import MAX_FAILURES, JobResult, in_order
+from contract.uris import result_uri, split_uri
 from fanout_job.engines import Engine, Work, each_in_this_process, each_on_spark, spark_workers
 from fanout_job.errors import JobError, RunFailedError, unexpected
 from fanout_job.logs import start_logging
-from fanout_job.objects import S3Object, put, read_manifest, s3_client, split_uri
+from fanout_job.objects import put, read_manifest, s3_client
 from fanout_job.settings import Settings
 from fanout_job.task import Tally
 
@@ -40,9 +44,9 @@ class Run:
     """The `time.monotonic()` at which the Lambda run must be done."""
     tally: Tally = field(default_factory=Tally)
     notes: dict[str, Any] = field(default_factory=dict)
-    """What else `result.json` is to say, by name."""
+    """What else the result is to say, by name."""
 
-    def objects(self) -> list[S3Object]:
+    def objects(self) -> list[PlannedObject]:
         """Return the objects of the manifest.
 
         Raises
@@ -134,40 +138,37 @@ def do(work: Callable[[Run], None], this: Run) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - the result is recorded whatever happens, Spark's own errors included
         failed = unexpected(error)
     if failed:
-        this.tally.failures.append(failed.as_value())
+        this.tally.failures.append(failed.as_failure())
     result = result_of(this, workers, time.monotonic() - started)
-    bucket, key = result_location(this.settings)
-    put(s3_client(), bucket, key, json.dumps(result, indent=2).encode())
-    log.info("run %s: %s", result["status"], json.dumps({k: v for k, v in result.items() if k != "error"}))
-    if this.tally.failures:
-        first = result["error"]
-        log.error("%s: %s", first["type"], first["message"])
-        raise failed or RunFailedError(f"{first['type']}: {first['message']}") from None
-    return result
+    bucket, key = split_uri(result_uri(this.settings.run_dir))
+    put(s3_client(), bucket, key, result.to_json())
+    told = plain(result)
+    log.info("run %s: %s", result.status, json.dumps({k: v for k, v in told.items() if not k.startswith("failure")}))
+    if result.failure is not None:
+        for failure in result.failures:
+            log.error("%s: %s", failure.type, failure.text)
+        raise failed or RunFailedError(result.failure.in_one_line(result.failure_count)) from None
+    return dict(told)
 
 
-def result_of(this: Run, workers: int, seconds: float) -> dict[str, Any]:
+def result_of(this: Run, workers: int, seconds: float) -> JobResult:
     """Return the result of a run: what the ledger stores and the state machine sees."""
-    # The first object's failure, however the tasks finished: the same run fails in the same words on either engine.
-    failures = sorted(this.tally.failures, key=lambda f: (f["object"] is None, f["object"] or "", f["line"] or 0))
-    error = dict(failures[0]) if failures else None
-    if error and len(failures) > 1:
-        error["message"] += f" (and {len(failures) - 1} more)"
-    counts = {name: count for name, count in vars(this.tally).items() if name != "failures"}
-    return {
-        "run_id": this.settings.run_id,
-        "provider": this.settings.provider,
-        "job": this.settings.job,
-        "engine": this.engine,
-        "status": "failed" if error else "succeeded",
-        **counts,
-        **this.notes,
-        "seconds": round(seconds, 3),
-        "workers": workers,
-        "error": error,
-    }
-
-
-def result_location(settings: Settings) -> tuple[str, str]:
-    """Return bucket and key of result.json: where the claim said, and the end of the run looks for it."""
-    return split_uri(settings.run_dir + "result.json")
+    tally, failures = this.tally, in_order(this.tally.failures)
+    return JobResult(
+        run_id=this.settings.run_id,
+        provider=this.settings.provider,
+        job=this.settings.job,
+        engine=this.engine,
+        status="failed" if failures else "succeeded",
+        objects=tally.objects,
+        bytes=tally.bytes,
+        rows=tally.rows,
+        messages=tally.messages,
+        quarantined=tally.quarantined,
+        seconds=round(seconds, 3),
+        workers=workers,
+        notes=this.notes,
+        failure=failures[0] if failures else None,
+        failures=tuple(failures[:MAX_FAILURES]),
+        failure_count=len(failures),
+    )

@@ -6,8 +6,10 @@ import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
+from contract.manifest import NO_MANIFEST, BookmarkMode
+from contract.uris import split_uri
 from fanout_job.errors import SettingsError
 
 
@@ -33,6 +35,7 @@ class Settings:
     message_order: str = "none"
     on_bad_record: str = "fail"
     bookmark_mode: str = "manifest"
+    """See `contract.manifest.BookmarkMode`."""
     max_message_bytes: str = ""
     """The queue's MaximumMessageSize where it is below the service's own limit."""
     log_level: str = "INFO"
@@ -42,7 +45,7 @@ class Settings:
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         "message_order": ("none", "key"),
         "on_bad_record": ("fail", "quarantine"),
-        "bookmark_mode": ("manifest", "glue"),
+        "bookmark_mode": get_args(BookmarkMode),
         "log_level": ("INFO", "DEBUG", "WARN", "ERROR"),
     }
 
@@ -75,8 +78,10 @@ class Settings:
                 raise SettingsError(f"{spelled(name)} is {given[name]!r}; it may be {' or '.join(choices)}")
         if not re.fullmatch(r"\d*", given.get("max_message_bytes", "")):
             raise SettingsError(f"{spelled('max_message_bytes')} is not a number of bytes")
-        if not re.fullmatch(r"s3://[^/]+/(.+/)?", given["run_dir"]):
+        if not _is_uri(given["run_dir"]) or not given["run_dir"].endswith("/"):
             raise SettingsError(f"{spelled('run_dir')} is not an S3 URI that ends in '/'")
+        if given["manifest"] != NO_MANIFEST and not _is_uri(given["manifest"]):
+            raise SettingsError(f"{spelled('manifest')} is {given['manifest']!r}, which is not an S3 URI of an object")
         return cls(**given)
 
     @classmethod
@@ -97,6 +102,14 @@ class Settings:
         return cls.from_values(
             {**standing, **per_run}, lambda name: f"event.{name}" if name in per_run else f"${name.upper()}"
         )
+
+
+def _is_uri(text: str) -> bool:
+    """Whether it is the S3 URI of an object or a folder."""
+    try:
+        return bool(split_uri(text)[1])
+    except ValueError:
+        return False
 
 
 def plain_arguments(argv: Sequence[str], names: Sequence[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from contract.manifest import NO_MANIFEST
 from fanout_job.delivery import Delivery
 from fanout_job.engines import spark_context, task_groups
 from fanout_job.errors import FrameEtlError, RecordError
@@ -30,7 +31,7 @@ def send_changes(this: Run, transform: Transform, etl: FrameEtl | None) -> None:
     """Send what is new of the change log: what the manifest names or, under BookmarkMode=glue, Glue's bookmark."""
     settings = this.settings
     target_of(settings)
-    if settings.bookmark_mode == "glue" and settings.manifest == "none":  # a replay has a manifest in either mode
+    if settings.bookmark_mode == "glue" and settings.manifest == NO_MANIFEST:  # a replay has a manifest in either mode
         if etl is not None:
             raise FrameEtlError("`etl` works on what a manifest names. Set BookmarkMode=manifest, or use `transform`.")
         this.tally += send_bookmarked(settings, this.argv, transform)
@@ -114,7 +115,9 @@ def send_bookmarked(settings: Settings, argv: Sequence[str], transform: Transfor
         transformation_ctx=f"{settings.env}_{settings.provider}",
     )
     if frame.errorsCount():
-        raise RecordError(f"Glue could not read {frame.errorsCount()} records", uri=source)
+        raise RecordError(
+            f"Glue could not read {frame.errorsCount()} records", cause="Glue could not read some records", uri=source
+        )
     # toJSON leaves out the nulls by which inference pads a struct; DynamoDB's own null is {"NULL": true}.
     tally = send_rdd(frame.toDF().toJSON(), settings, transform, lambda task, lines: task.frame_messages(lines))
     if not tally.failures:

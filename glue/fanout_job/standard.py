@@ -119,7 +119,7 @@ def upload(source: Source, file: IO[bytes], key: str) -> None:
         now = etag_of(s3, obj.bucket, obj.key)
         if now != obj.etag:
             what = "overwritten" if now else "deleted"
-            raise ObjectChangedError(f"was {what} after the run was planned; the next run plans anew", uri=obj.uri)
+            raise ObjectChangedError(f"was {what} after the run was planned", uri=obj.uri)
         file.seek(0)
         as_seen = {"IfMatch": before} if before else {"IfNoneMatch": "*"}
         try:
@@ -129,7 +129,7 @@ def upload(source: Source, file: IO[bytes], key: str) -> None:
                 continue
             raise StorageError(f"cannot be written ({code_of(error)})", uri=f"s3://{bucket}/{key}") from None
         return
-    raise ObjectChangedError("is being written by another run; the next run plans anew", uri=f"s3://{bucket}/{key}")
+    raise ObjectChangedError("is being written by another run", uri=f"s3://{bucket}/{key}")
 
 
 def etag_of(s3: Any, bucket: str, key: str) -> str | None:

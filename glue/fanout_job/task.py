@@ -14,11 +14,13 @@ from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from contract.document import plain, read
+from contract.failure import Failure
+from contract.manifest import PlannedObject
 from fanout_job.errors import (
     BadInputError,
     CorruptObjectError,
     DeadlineError,
-    Failure,
     JobError,
     LineTooLongError,
     ObjectChangedError,
@@ -27,7 +29,7 @@ from fanout_job.errors import (
     unexpected,
 )
 from fanout_job.formats import MAX_LINE_BYTES, decompressed, split_lines
-from fanout_job.objects import PREFETCH_OBJECTS, S3Object, code_of, opened_ahead, put, s3_client
+from fanout_job.objects import PREFETCH_OBJECTS, ObjectReader, code_of, opened_ahead, put, s3_client
 from fanout_job.settings import Settings
 
 log = logging.getLogger("fanout_job")
@@ -38,6 +40,10 @@ PROGRESS_SECONDS = 5.0
 
 MAX_QUARANTINED_LINES = 100
 """Bad lines copied one by one from an object; beyond this the whole object is copied, once."""
+
+
+REPLACED = frozenset({"PreconditionFailed", "NoSuchKey", "404", "412"})
+"""S3's answers to a copy whose source is not what was read any more."""
 
 
 @dataclass
@@ -56,6 +62,16 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         return Tally(**{name: count + vars(other)[name] for name, count in vars(self).items()})
 
+    def to_json(self) -> str:
+        """Write it, for a column of text."""
+        return json.dumps({**vars(self), "failures": plain(self.failures)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Tally:
+        """Read it."""
+        values = json.loads(text)
+        return cls(**{**values, "failures": [read(Failure, one) for one in values["failures"]]})
+
 
 class Task:
     """Reads objects, deals with what is bad, and keeps count.
@@ -70,27 +86,27 @@ class Task:
         self.tally = Tally()
         self.started = self.reported = time.monotonic()
 
-    def each(self, objects: Iterable[S3Object], work: Callable[[Source], Iterable[Made]]) -> Iterator[Made]:
+    def each(self, objects: Iterable[PlannedObject], work: Callable[[Source], Iterable[Made]]) -> Iterator[Made]:
         """Yield what `work` makes of each object, one after the other."""
         pool = ThreadPoolExecutor(PREFETCH_OBJECTS, thread_name_prefix="s3")
         try:
-            for obj, chunks in opened_ahead(self.s3, objects, pool, self.arrived):
-                source = Source(self, obj, chunks)
+            for reader, chunks in opened_ahead(self.s3, objects, pool, self.arrived):
+                source = Source(self, reader, chunks)
                 try:
                     yield from work(source)
-                    self.done(obj)
+                    self.done(source.object)
                 except RecordError as error:
-                    self.tally.failures.append(source.named(error).as_value())
-                    self.done(obj)
+                    self.tally.failures.append(source.named(error).as_failure())
+                    self.done(source.object)
                 except CorruptObjectError as error:
                     self.bad_object(source, error)
                 except ObjectChangedError as error:
-                    self.tally.failures.append(error.as_value())
+                    self.tally.failures.append(error.as_failure())
         finally:
             # Not waiting for reads that hang: the Lambda run must still record its result.
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def done(self, obj: S3Object) -> None:
+    def done(self, obj: PlannedObject) -> None:
         """Count an object."""
         self.tally.objects += 1
         self.tally.bytes += obj.size
@@ -102,37 +118,43 @@ class Task:
         """Fail, or copy the object to the quarantine. Its rows up to the damage are good, and have been taken."""
         error.uri, error.line = source.object.uri, error.line or source.number + 1
         if self.settings.on_bad_record == "fail":
-            self.tally.failures.append(error.as_value())
+            self.tally.failures.append(error.as_failure())
         else:
-            self.quarantine_object(source.object, error)
+            self.quarantine_object(source, error)
             self.done(source.object)
 
-    def quarantine_object(self, obj: S3Object, error: BadInputError) -> None:
-        """Copy a bad object within S3.
+    def quarantine_object(self, source: Source, error: BadInputError) -> None:
+        """Copy a bad object within S3, in the version that was read.
 
         Raises
         ------
         StorageError
         """
-        key = self.quarantine_prefix + obj.key
-        source = {"Bucket": obj.bucket, "Key": obj.key}
-        if obj.version_id:
-            source["VersionId"] = obj.version_id
-        try:
-            self.s3.copy_object(
-                Bucket=self.settings.data_bucket,
-                Key=key,
-                CopySource=source,
-                TaggingDirective="REPLACE",
-                CopySourceIfMatch=obj.etag,
-            )
-        except (BotoCoreError, ClientError) as failed:
-            raise StorageError(f"cannot be copied to the quarantine ({code_of(failed)})", uri=obj.uri) from None
+        obj, key = source.object, self.quarantine_prefix + source.object.key
+        while True:
+            version = {"VersionId": source.reader.version_id} if source.reader.version_id else {}
+            try:
+                self.s3.copy_object(
+                    Bucket=self.settings.data_bucket,
+                    Key=key,
+                    CopySource={"Bucket": obj.bucket, "Key": obj.key, **version},
+                    TaggingDirective="REPLACE",
+                    CopySourceIfMatch=obj.etag,
+                )
+                break
+            except (BotoCoreError, ClientError) as failed:
+                # Overwritten or deleted since it was read, perhaps; a versioned bucket still has it.
+                if code_of(failed) not in REPLACED or not source.reader.finds_planned_version():
+                    raise StorageError(f"cannot be copied to the quarantine ({code_of(failed)})", uri=obj.uri) from None
         self.quarantine_note(key, error)
 
     def quarantine_note(self, key: str, error: BadInputError) -> None:
         """Write beside a copy why it is there, and count it."""
-        note = {"run_id": self.settings.run_id, "provider": self.settings.provider, "error": error.as_value()}
+        note = {
+            "run_id": self.settings.run_id,
+            "provider": self.settings.provider,
+            "failure": plain(error.as_failure()),
+        }
         put(self.s3, self.settings.data_bucket, f"{key}.note.json", json.dumps(note, indent=2).encode())
         self.tally.quarantined += 1
         log.warning("quarantined: %s", error)
@@ -184,13 +206,14 @@ class Source:
     Attributes
     ----------
     task : Task
-    object : S3Object
+    reader : ObjectReader
+    object : PlannedObject
     number : int
         Of the last line, or row, that was read; counted from 1.
     """
 
-    def __init__(self, task: Task, obj: S3Object, chunks: Iterator[bytes]) -> None:
-        self.task, self.object, self.chunks = task, obj, chunks
+    def __init__(self, task: Task, reader: ObjectReader, chunks: Iterator[bytes]) -> None:
+        self.task, self.reader, self.object, self.chunks = task, reader, reader.obj, chunks
         self.number = self.bad = 0
 
     def pieces(self) -> Iterator[bytes]:
@@ -238,7 +261,7 @@ class Source:
         self.bad += 1
         self.named(error)
         if content is None or self.bad == MAX_QUARANTINED_LINES + 1:
-            task.quarantine_object(self.object, error)
+            task.quarantine_object(self, error)
         elif self.bad > MAX_QUARANTINED_LINES:
             task.tally.quarantined += 1
         else:
@@ -265,8 +288,8 @@ def guarded(task: Task) -> Iterator[None]:
         yield
         task.log_progress(0, "task done")
     except JobError as error:
-        task.tally.failures.append(error.as_value())
+        task.tally.failures.append(error.as_failure())
     except Exception as error:  # noqa: BLE001 - a defect must not leave the task either
-        task.tally.failures.append(unexpected(error).as_value())
+        task.tally.failures.append(unexpected(error).as_failure())
     finally:
         gc.set_threshold(*thresholds)

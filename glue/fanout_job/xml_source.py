@@ -164,7 +164,9 @@ class Records:
             self.parser.Parse(piece, final)
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code)
-            raise CorruptObjectError(f"is not XML: {reason} in line {error.lineno}") from None
+            raise CorruptObjectError(
+                f"is not XML: {reason} in line {error.lineno}", cause=f"is not XML: {reason}"
+            ) from None
 
     def taken(self) -> list[tuple[int, list[str | None], str | None]]:
         """Return the records found since the last time: number, texts, and what is wrong, if anything is."""

@@ -3,6 +3,9 @@
 The bucket LOCAL_FILES exists only in memory. A key consists of the file's path and a hash of its content. Changed
 content therefore has another location, by which an update notices the change, and a rollback still finds the content
 that was packaged before.
+
+Nothing is built. If a build adds more folders of the project to each function's package, `pyproject.toml` beside the
+template names them: ``[tool.laptop-cloud]``, ``shared = ["folder"]``.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
+import tomllib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,7 @@ class Package:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._shared = [root / name for name in shared_folders(root)]
         self._contents: dict[str, bytes] = {}
 
     def packaged(self, source: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,18 +59,28 @@ class Package:
     def _add(self, location: str) -> str:
         path = self._root / location
         # A missing file is an error when its resource is made, not when the template is only read.
-        content = zipped(path) if path.is_dir() else path.read_bytes() if path.exists() else None
+        content = zipped(path, self._shared) if path.is_dir() else path.read_bytes() if path.exists() else None
         key = f"{location.removeprefix('./').rstrip('/') or '.'}@{hashlib.sha256(content or b'').hexdigest()[:16]}"
         if content is not None:
             self._contents[key] = content
         return _PREFIX + key
 
 
-def zipped(folder: Path) -> bytes:
-    """Return a folder's files as a zip; the same files give the same bytes."""
+def zipped(folder: Path, shared: Sequence[Path] = ()) -> bytes:
+    """Return a folder's files, and shared folders beside them, as a zip; the same files give the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                archive.writestr(zipfile.ZipInfo(str(path.relative_to(folder))), path.read_bytes())
+        for top, base in ((folder, folder), *((one, one.parent) for one in shared)):
+            for path in sorted(top.rglob("*")):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    archive.writestr(zipfile.ZipInfo(str(path.relative_to(base))), path.read_bytes())
     return buffer.getvalue()
+
+
+def shared_folders(root: Path) -> list[str]:
+    """Names of the folders that belong in every function's package, from the `pyproject.toml` beside a template."""
+    try:
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    return list(project.get("tool", {}).get("laptop-cloud", {}).get("shared", []))

@@ -201,8 +201,8 @@ def compare(endpoint: str, count: int, full: bool, earlier: list[Comparison]) ->
 
 def evaluate(entries: int) -> dict[str, float]:
     """Evaluate entries of which none is due: the answer's bytes to the tick's report. Run in a fresh process."""
+    from contract.times import format_http_date
     from fanout.config_client import HttpConfigApi
-    from fanout.times import format_http_date
     from tests.harness.transport import Reply, session
     from tests.harness.world import World
 

@@ -31,6 +31,7 @@ import boto3  # noqa: E402 - the project is not installed, so the path comes fir
 from botocore.config import Config  # noqa: E402
 
 from change_log import transform  # noqa: E402
+from contract.manifest import PlannedObject  # noqa: E402
 from fanout_job import lambda_run, spark  # noqa: E402
 from fanout_job.changes import parse_change  # noqa: E402
 from fanout_job.delivery import Delivery  # noqa: E402
@@ -38,7 +39,7 @@ from fanout_job.engines import task_groups  # noqa: E402
 from fanout_job.formats import decompressed, split_lines  # noqa: E402
 from fanout_job.logs import start_logging  # noqa: E402
 from fanout_job.messages import Transform  # noqa: E402
-from fanout_job.objects import S3Object, grouped, opened_ahead, read_manifest, s3_client  # noqa: E402
+from fanout_job.objects import grouped, opened_ahead, read_manifest, s3_client  # noqa: E402
 from fanout_job.run import Run  # noqa: E402
 from fanout_job.settings import Settings  # noqa: E402
 from fanout_job.task import guarded  # noqa: E402
@@ -125,7 +126,7 @@ def batch(spark: Any, files: list[str], stub: RunningStub, rows: int, threads: i
 # ---- reading only
 
 
-def count_rows(objects: list[S3Object]) -> int:
+def count_rows(objects: list[PlannedObject]) -> int:
     """Read and parse objects as plainly as can be: the bare limit."""
     s3: Any = boto3.client("s3")
     rows = 0
@@ -138,7 +139,7 @@ def count_rows(objects: list[S3Object]) -> int:
     return rows
 
 
-def bare_limit(objects: list[S3Object]) -> int:
+def bare_limit(objects: list[PlannedObject]) -> int:
     """Read and parse in two processes, which are there already."""
     with ProcessPoolExecutor(2) as pool:
         list(pool.map(count_rows, [objects[:1], objects[1:2]]))
@@ -148,16 +149,16 @@ def bare_limit(objects: list[S3Object]) -> int:
     return rows
 
 
-def spark_reads(sc: Any, settings: Settings, objects: list[S3Object]) -> int:
+def spark_reads(sc: Any, settings: Settings, objects: list[PlannedObject]) -> int:
     """Read and parse with the job's own reader, in Spark's tasks."""
     groups = task_groups(objects)
 
-    def read(part: Iterable[list[S3Object]]) -> Iterator[int]:
+    def read(part: Iterable[list[PlannedObject]]) -> Iterator[int]:
         rows = 0
         task = Delivery(settings, transform)
         with guarded(task), ThreadPoolExecutor(4) as pool:
-            for obj, chunks in opened_ahead(task.s3, chain(*part), pool):
-                for lines in split_lines(decompressed(chunks, obj.key)):
+            for reader, chunks in opened_ahead(task.s3, chain(*part), pool):
+                for lines in split_lines(decompressed(chunks, reader.obj.key)):
                     for line in lines:
                         parse_change(line or b"", "")
                         rows += 1

@@ -8,14 +8,26 @@ import gzip
 import json
 import random
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
+from contract.manifest import Manifest, StoredObject
 from tests.benchmarks.sqs_stub import etag_of
 
 WORDS = "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar".split()  # noqa: SIM905
 PROVIDER = "bench"
 VARIANTS = 2_000
 STREAM_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/items/stream/2026-01-01T00:00:00.000"
+
+
+PLANNED_AT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+
+
+def manifest_of(run_id: str, objects: list[StoredObject], provider: str = PROVIDER) -> Manifest:
+    """The manifest of a run that is measured."""
+    return Manifest(
+        provider=provider, run_id=run_id, generation=1, created_at=PLANNED_AT, bucket="bench", objects=tuple(objects)
+    )
 
 
 def image(chance: random.Random, number: int) -> dict[str, object]:
@@ -73,24 +85,11 @@ def make_change_log(folder: Path, name: str, rows: int, objects: int) -> str:
     paths = [folder / "bench" / key for key in keys]
     with ProcessPoolExecutor(2) as pool:
         list(pool.map(write_object, paths, firsts, per_object, range(objects), chunksize=max(1, objects // 20)))
-    manifest = {
-        "version": 1,
-        "provider": PROVIDER,
-        "run_id": name,
-        "generation": 1,
-        "created_at": "2026-11-22T07:30:00Z",
-        "bucket": "bench",
-        "objects": [
-            {
-                "key": key,
-                "size": path.stat().st_size,
-                "etag": etag_of(path.read_bytes()),
-                "last_modified": "2026-11-22T07:29:00Z",
-            }
-            for key, path in zip(keys, paths, strict=True)
-        ],
-    }
+    objects_ = [
+        StoredObject(key, path.stat().st_size, etag_of(path.read_bytes()), PLANNED_AT)
+        for key, path in zip(keys, paths, strict=True)
+    ]
     run = folder / "bench" / "runs" / f"provider={PROVIDER}" / name / "manifest.json"
     run.parent.mkdir(parents=True, exist_ok=True)
-    run.write_text(json.dumps(manifest))
+    run.write_bytes(manifest_of(name, objects_).to_json())
     return f"s3://bench/{run.relative_to(folder / 'bench')}"

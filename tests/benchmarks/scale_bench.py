@@ -25,12 +25,12 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "functions")]
 
+from contract.times import format_http_date  # noqa: E402
 from fanout.costs import PRICES, lambda_dollars  # noqa: E402
 from fanout.dispatcher import REUSE_FUNCTION_SECONDS, REUSE_GLUE_SECONDS, TickReport  # noqa: E402
 from fanout.ledger import TRIES, ProviderState  # noqa: E402
 from fanout.runs import Lease, Plan, RunRecord  # noqa: E402
 from fanout.starts import TokenBucket  # noqa: E402
-from fanout.times import format_http_date  # noqa: E402
 from tests.harness.world import World  # noqa: E402
 from tools.cost import MEMORY_MB, PAGE  # noqa: E402
 

@@ -28,6 +28,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "glue")]
 
 from pyarrow import parquet  # noqa: E402 - the project is not installed, so the path comes first
 
+from contract.manifest import StoredObject  # noqa: E402
+from tests.benchmarks.job_change_log import PLANNED_AT, manifest_of  # noqa: E402
 from tests.benchmarks.reporting import report, targets_table  # noqa: E402
 from tests.benchmarks.sqs_stub import ETAG, RunningStub, running_stub  # noqa: E402
 
@@ -130,13 +132,12 @@ def plan(folder: Path, name: str) -> dict[str, str]:
     """Write a run's manifest; return the arguments of the run."""
     sources = folder / "bench" / "change_log" / f"provider={PROVIDER}"
     objects = [
-        {"key": str(path.relative_to(folder / "bench")), "size": path.stat().st_size, "etag": ETAG}
+        StoredObject(str(path.relative_to(folder / "bench")), path.stat().st_size, ETAG, PLANNED_AT)
         for path in sorted(sources.iterdir())
     ]
     run_dir = folder / "bench" / "runs" / name
     run_dir.mkdir(parents=True)
-    manifest = {"version": 1, "provider": PROVIDER, "run_id": name, "bucket": "bench", "objects": objects}
-    (run_dir / "manifest.json").write_text(json.dumps(manifest))
+    (run_dir / "manifest.json").write_bytes(manifest_of(name, objects, PROVIDER).to_json())
     where = f"s3://bench/runs/{name}/"
     run = {"provider": PROVIDER, "run_id": name, "manifest": f"{where}manifest.json", "run_dir": where}
     return run | {"env": "bench", "data_bucket": "bench", "log_level": "WARN"}

@@ -13,15 +13,17 @@ from typing import Any
 
 import pytest
 
+from contract.failure import Failure
+from contract.times import format_http_date
 from fanout.adapters import _item
 from fanout.ledger import Bookmark, ProviderState
 from fanout.runs import Lease, RunRecord, RunRef
-from fanout.times import format_http_date
 from laptop_cloud.aws.account import ACCOUNT_ID, REGION
 from laptop_cloud.cloud import LaptopCloud
 from registry.table import Stored
 from tests.template.reading import TEMPLATE
 
+FAILURE = Failure(type="RecordError", message="not a change record", object="s3://bucket/a", line=7)
 PROVIDERS = 10_000
 FAILING, LIVE, DUE = 100, 50, 300
 LIMIT_SECONDS = 3.0
@@ -58,7 +60,7 @@ def state(name: str, last: datetime, now: datetime, failing: bool, live: bool) -
         started_at=last,
         ended_at=last,
         run_dir=run_dir,
-        error="RecordError: s3://bucket/a, line 7: not a change record" if failing else None,
+        failure=FAILURE if failing else None,
     )
     lease = Lease(run_id=name, claimed_at=now, expires_at=now + timedelta(hours=2), run_dir=run_dir) if live else None
     recent = tuple(RunRef(run_id="r", run_dir=run_dir, newest=last) for _ in range(4))

@@ -41,7 +41,7 @@ def replaced(text: str, *changes: tuple[str, str]) -> str:
 
 def template_copy(folder: Path, *changes: tuple[str, str]) -> Path:
     """A copy of the template with texts replaced, next to the files that it names."""
-    for name in ("functions", "glue", "statemachine"):
+    for name in ("contract", "functions", "glue", "pyproject.toml", "statemachine"):
         (folder / name).symlink_to(ROOT / name)
     path = folder / "template.yaml"
     path.write_text(replaced((ROOT / "template.yaml").read_text(encoding="utf-8"), *changes), encoding="utf-8")

@@ -82,7 +82,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     opened.page.get_by_role("link", name=provider, exact=True).click()
     opened.press("Run now")
     opened.press("Start run")
-    opened.sees("The run failed")
+    opened.sees("OnBadRecord=quarantine")
     opened.sees(f"provider={provider}/bad.json.gz, line 2")
     opened.sees("nothing was committed")
     opened.page.get_by_role("link", name="Overview").click()

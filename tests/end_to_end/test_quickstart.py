@@ -74,7 +74,7 @@ def session(cloud_file: Path) -> str:
 def test_the_quickstart_works_as_it_is_written(session: str) -> None:
     assert "2 messages for 2 rows from 1 object," in session
     assert "the run failed, as it should" in session
-    assert "broken.json.gz" in re.search(r"^error +(.*(?:\n  .*)*)$", session, re.MULTILINE)[1]  # type: ignore[index]
+    assert "broken.json.gz" in re.search(r"^object +(.*(?:\n  .*)*)$", session, re.MULTILINE)[1]  # type: ignore[index]
     assert "acme: 0 objects missed, 0 pending" in session
     assert "2 objects" in session
     assert "succeeded (replay)" in session

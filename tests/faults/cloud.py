@@ -11,6 +11,7 @@ from typing import Any
 from fanout.claims import Claim, ClaimRequest
 from fanout.endings import Ending
 from fanout.errors import FanoutError
+from fanout.failures import as_error, orphaned
 from tests.harness.faults import Crash, Fault, Quit
 from tests.harness.machine import Machine
 from tests.harness.processes import Process
@@ -128,7 +129,7 @@ class Cloud:
     def deliver(self, execution: Execution) -> None:
         """EventBridge tells *update status* of an execution that ended without a word."""
         end = self.world.endings.end
-        self.spawn(lambda: end(execution.provider, execution.name, "its execution is gone"))
+        self.spawn(lambda: end(execution.provider, execution.name, orphaned("its execution is gone")))
 
     def time_out(self) -> None:
         """End every execution that is over its limit."""
@@ -161,7 +162,7 @@ class Cloud:
             return lambda: {"Payload": asdict(world.claims.claim(ClaimRequest.from_event(payload)))}
         ending = Ending.from_event(payload)
         if ending.outcome == "failed":
-            return lambda: {"Payload": {"Error": "RunFailed", "Cause": world.endings.fail(ending)}}
+            return lambda: {"Payload": as_error(*world.endings.fail(ending))}
         return lambda: {"Payload": {"status": "succeeded", "record": world.endings.succeed(ending)}}
 
     def _next(self, execution: Execution, process: Process) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from contract.manifest import Manifest, StoredObject
+from contract.times import format_iso
 from fanout import ledger
 from fanout.ledger import Backoff, ProviderState
-from fanout.manifests import Manifest, StoredObject
 from fanout.runs import Lease, Report
-from fanout.times import format_iso
 from tests.faults.cloud import Cloud
 from tests.harness.faults import Fault
 from tests.harness.processes import Process
@@ -315,7 +315,7 @@ class Histories(RuleBasedStateMachine):
 
     def manifest(self, run_dir: str) -> list[tuple[str, str]]:
         body = self.world.objects.stored[run_dir + "manifest.json"][0]
-        return [o.identity for o in Manifest.model_validate_json(body).objects]
+        return [o.identity for o in Manifest.from_json(body).objects]
 
     def check_report(self, provider: str, report: Report) -> None:
         """The config API never hears of a success that the ledger does not hold."""

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from contract.manifest import StoredObject
+from contract.times import format_iso
 from fanout.claims import Claim, is_known
 from fanout.errors import ReplayTooLargeError
-from fanout.manifests import StoredObject
-from fanout.times import format_iso
 from tests.faults.running import fails_somewhere, run
 from tests.harness.fakes import etag
 from tests.harness.world import World

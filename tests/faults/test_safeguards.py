@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
+from contract.result import JobResult
 from fanout import endings, health, ledger, recovery, schedule
-from fanout.claims import Claims
-from fanout.endings import Ending, Endings, JobResult
+from fanout.claims import Claim, Claims
+from fanout.endings import Ending, Endings
 from fanout.ledger import Bookmark
 from fanout.runs import Lease, Report
 from tests.faults.cloud import SUCCESS
 from tests.faults.histories import GOOD, Histories
 from tests.faults.running import run
 from tests.harness.faults import Fault
-from tests.harness.world import World
+from tests.harness.world import World, result_of
 
 BOUND = 1500
 """Histories within which a broken safeguard must show. The seeds are fixed, so each test does the same every time."""
@@ -114,7 +115,7 @@ def test_a_status_that_is_reported_before_the_commit_is_found_out(break_down: An
 @pytest.mark.guarantee("G1")
 def test_without_proof_the_bookmark_passes_rows_that_were_never_acknowledged(break_down: Any) -> None:
     def believe(result: JobResult | None, run_id: str, manifest: Any) -> JobResult:
-        return result or JobResult(run_id=run_id, status="succeeded", engine="lambda", objects=0, rows=0, messages=0)
+        return result or result_of(Claim("lambda", "", provider="", run_id=run_id))
 
     break_down(endings, "proven", believe)
     assert_found(Histories, "I3: committed .* before")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, partial
 
+from contract.manifest import StoredObject
+from contract.times import format_http_date
 from fanout.errors import (
     ConfigApiAnswerError,
     ConfigApiUnavailableError,
@@ -18,10 +20,8 @@ from fanout.errors import (
     StorageUnavailableError,
 )
 from fanout.ledger import ProviderState
-from fanout.manifests import StoredObject
 from fanout.pending import Pending
 from fanout.runs import Report
-from fanout.times import format_http_date
 from tests.harness.faults import Faults
 
 PAGE = 1000
@@ -172,9 +172,7 @@ class MemoryObjects:
         """An object as a listing shows it."""
         body, time = self.stored[uri]
         key = uri.split("/", 3)[3]
-        return StoredObject.model_construct(
-            key=key, size=self.sizes.get(uri, len(body)), etag=etag(body), last_modified=time, version_id=None
-        )
+        return StoredObject(key, self.sizes.get(uri, len(body)), etag(body), time)
 
     def read(self, uri: str) -> bytes | None:
         return self.faults.call(

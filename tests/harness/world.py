@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from cli.audit import Audit, audit
+from contract.failure import Failure
+from contract.manifest import NO_MANIFEST, Manifest, StoredObject
+from contract.result import JobResult
+from contract.uris import result_uri
 from fanout.claims import MAX_RECENT, Claim, ClaimRequest, Claims
 from fanout.dispatcher import REUSE_FUNCTION_SECONDS, REUSE_GLUE_SECONDS, Dispatcher, TickReport
 from fanout.endings import Ending, Endings
 from fanout.errors import FanoutError, StorageUnavailableError
 from fanout.ledger import Backoff, ProviderState
-from fanout.manifests import Manifest, StoredObject, read_manifest
+from fanout.manifests import read_manifest
 from fanout.recovery import Recovery
 from fanout.settings import ClaimSettings, DispatchSettings
 from fanout.starts import TokenBucket
@@ -52,6 +56,8 @@ RULES: dict[str, Any] = {
 
 class JobFailedError(FanoutError):
     """The job ended in failure."""
+
+    advice = "Correct the row."
 
 
 @dataclass
@@ -139,13 +145,12 @@ class World:
 
     def manifest(self, claim: Claim) -> Manifest:
         """The manifest of a claim that has one."""
-        body = self.objects.stored[claim.manifest][0]
-        return Manifest.model_validate_json(body)
+        return Manifest.from_json(self.objects.stored[claim.manifest][0])
 
     def planned(self, claim: Claim) -> list[str]:
         """The keys of a claim's manifest, below the provider's prefix."""
         root = f"log/provider={claim.provider}/"
-        return [o.key.removeprefix(root) for o in self.manifest(claim).objects] if claim.manifest != "none" else []
+        return [o.key.removeprefix(root) for o in self.manifest(claim).objects] if claim.manifest != NO_MANIFEST else []
 
     def tick(self, at: datetime | None = None) -> TickReport:
         """Dispatch once."""
@@ -163,7 +168,7 @@ class World:
         event = {"run_id": run_id, "execution_arn": f"arn:{run_id}", "input": {"provider": provider, **given}}
         return self.claims.claim(ClaimRequest.from_event(event))
 
-    def job(self, claim: Claim, stop_after: int | None = None) -> dict[str, Any]:
+    def job(self, claim: Claim, stop_after: int | None = None) -> JobResult:
         """What the job does as far as others can see: one message a row of each object in the manifest, and a result.
 
         Raises
@@ -175,13 +180,13 @@ class World:
             objects, messages = self._send(claim, stop_after)
         except JobFailedError as error:
             if stop_after is None:  # a job that is killed leaves nothing behind
-                self._result(claim, status="failed", error={"type": "RecordError", "message": str(error)})
+                self.leave(claim, result_of(claim, failures=(replace(error.as_failure(), type="RecordError"),)))
             raise
-        return self._result(claim, status="succeeded", objects=objects, rows=messages, messages=messages)
+        return self.leave(claim, result_of(claim, objects=objects, rows=messages, messages=messages))
 
     def _send(self, claim: Claim, stop_after: int | None) -> tuple[int, int]:
         """Objects and messages."""
-        manifest = read_manifest(self.objects, claim.manifest)
+        manifest = read_manifest(self.objects, claim.run_dir)
         if manifest is None:
             raise JobFailedError("the manifest is gone")
         messages = 0
@@ -190,7 +195,7 @@ class World:
                 if messages == stop_after:
                     raise JobFailedError(f"killed after {stop_after} messages")
                 if row.startswith("bad"):
-                    raise JobFailedError(f"s3://{manifest.bucket}/{stored.key}, line 1: no change record")
+                    raise JobFailedError("no change record", uri=f"s3://{manifest.bucket}/{stored.key}", line=1)
                 self.faults.call("queue.send", StorageUnavailableError, lambda row=row: self.sent.append(row))  # type: ignore[misc]
                 messages += 1
         return len(manifest.objects), messages
@@ -205,20 +210,11 @@ class World:
             raise JobFailedError(f"{stored.key} changed after the run was planned")
         return [row for row in body.decode().split("\n") if row]
 
-    def _result(self, claim: Claim, **figures: Any) -> dict[str, Any]:
-        result = {
-            "run_id": claim.run_id,
-            "engine": claim.decision,
-            "objects": 0,
-            "rows": 0,
-            "messages": 0,
-            "seconds": 60.0,
-            "workers": claim.workers,
-            **figures,
-        }
+    def leave(self, claim: Claim, result: JobResult) -> JobResult:
+        """Write a result where the end of the run looks for it."""
 
         def write() -> None:
-            self.objects.stored[claim.run_dir + "result.json"] = (json.dumps(result).encode(), self.clock())
+            self.objects.stored[result_uri(claim.run_dir)] = (result.to_json(), self.clock())
 
         self.faults.call("objects.put_result", StorageUnavailableError, write)
         return result
@@ -227,14 +223,14 @@ class World:
         """*Update Status Success*."""
         self.endings.succeed(ending("succeeded", claim.provider, claim.run_id))
 
-    def fail(self, claim: Claim, error: str = "States.TaskFailed", cause: str = "boom") -> str:
+    def fail(self, claim: Claim, error: str = "States.TaskFailed", cause: str = "boom") -> Failure:
         """*Update Status Failed*."""
         caught = {"Error": error, "Cause": cause}
-        return self.endings.fail(ending("failed", claim.provider, claim.run_id, caught))
+        return self.endings.fail(ending("failed", claim.provider, claim.run_id, caught))[0]
 
-    def fail_without_claim(self, provider: str, run_id: str, error: str = "States.Timeout") -> str:
+    def fail_without_claim(self, provider: str, run_id: str, error: str = "States.Timeout") -> Failure:
         """*Update Status Failed* of an execution whose claim failed."""
-        return self.endings.fail(ending("failed", provider, run_id, {"Error": error, "Cause": ""}))
+        return self.endings.fail(ending("failed", provider, run_id, {"Error": error, "Cause": ""}))[0]
 
     def run(self, provider: str, run_id: str, **given: Any) -> Claim:
         """A whole execution without a fault."""
@@ -265,3 +261,21 @@ def ending(outcome: str, provider: str, run_id: str, result: dict[str, Any] | No
     """What the state machine tells *Update Status*."""
     caught = {} if result is None else {"result": result}
     return Ending.from_event({"outcome": outcome, "provider": provider, "run_id": run_id, **caught})
+
+
+def result_of(claim: Claim, *, failures: tuple[Failure, ...] = (), **figures: Any) -> JobResult:
+    """The result of a claim's run: of a minute, if nothing else is said."""
+    given: dict[str, Any] = {
+        "run_id": claim.run_id,
+        "provider": claim.provider,
+        "job": "change_log",
+        "engine": claim.decision,
+        "status": "failed" if failures else "succeeded",
+        **dict.fromkeys(("objects", "bytes", "rows", "messages", "quarantined"), 0),
+        "seconds": 60.0,
+        "workers": claim.workers,
+        "failure": failures[0] if failures else None,
+        "failures": failures,
+        "failure_count": len(failures),
+    }
+    return JobResult(**{**given, **figures})

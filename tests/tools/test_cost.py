@@ -62,7 +62,7 @@ def test_unit_prices_stand_in_one_table_only() -> None:
     prices = {value for value in PRICES.values() if value < 0.1} | {0.308}
     sources = [
         path
-        for folder in ("functions", "tools", "laptop_cloud", "demo", "glue", "cli")
+        for folder in ("contract", "functions", "tools", "laptop_cloud", "demo", "glue", "cli")
         for path in (ROOT / folder).rglob("*.py")
     ]
     strays = [

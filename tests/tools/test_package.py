@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from laptop_cloud.stack.package import shared_folders
 from tests.template.reading import ROOT, written
 from tools import package
 
@@ -213,6 +215,15 @@ def test_sam_builds_each_function_by_its_makefile() -> None:
     assert {i: r.get("Metadata") for i, r in functions.items()} == {i: {"BuildMethod": "makefile"} for i in functions}
 
 
+def test_both_makefiles_build_what_the_laptop_cloud_puts_into_every_package() -> None:
+    for name in ("functions", "glue"):
+        recipes = re.findall(r"^\t@(.*)$", (ROOT / name / "Makefile").read_text(), re.MULTILINE)
+        sources = [recipe.partition('"$(ARTIFACTS_DIR)" ')[2].partition(" --lock")[0].split() for recipe in recipes]
+
+        assert sources == [[name, *shared_folders(ROOT)]] * len(recipes)
+        assert recipes
+
+
 HANDLERS = {
     "DispatchFunction": "dispatch",
     "ClaimFunction": "claim",
@@ -220,7 +231,7 @@ HANDLERS = {
     "ConfigApiFunction": "config_api",
     "ProducerFunction": "producer",
     "LambdaRunFunction": "change_log, standardize, fanout_job.spark, pyarrow.parquet",
-    "LibraryFunction": "library",
+    "LibraryFunction": "library, contract.manifest",
 }
 IMPORTED = """
 import sys
@@ -251,7 +262,7 @@ def sam_build(project: Path, python: Path, binaries: Path) -> dict[str, dict[str
     for name in (*BASICS, "make"):
         (binaries / name).symlink_to(str(shutil.which(name)))
     (binaries / "python3").symlink_to(python)
-    for name in ("functions", "glue", "statemachine", "tools"):
+    for name in ("contract", "functions", "glue", "statemachine", "tools"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("template.yaml", "samconfig.toml"):
         shutil.copy(ROOT / name, project / name)

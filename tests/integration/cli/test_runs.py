@@ -114,9 +114,10 @@ def test_a_failed_run_is_shown_explained_corrected_and_repeated(fanout: Fanout, 
         ("failing", run_id)
     ]
     causes = fanout.json("failed")["causes"]
-    assert next(cause["cause"] for cause in causes if provider in cause["providers"]).startswith(
-        "CorruptObjectError: s3://…"
-    )
+    cause = next(cause for cause in causes if provider in cause["providers"])
+    assert cause["cause"] == "CorruptObjectError: is named .gz but is not gzip"
+    assert (cause["example"]["object"].rpartition("/")[2], cause["example"]["line"]) == ("broken.json.gz", 1)
+    assert "OnBadRecord=quarantine" in cause["advice"]
     traced = fanout("trace", run_id)
     assert traced.status == 1
     assert "broken.json.gz" in traced.out

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import schemathesis
 from hypothesis import strategies as st
 
-from fanout.times import format_http_date
+from contract.times import format_http_date
 
 schemathesis.openapi.format(
     "http-date",

@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from contract.failure import Failure
 from fanout import ledger
 from fanout.adapters import DynamoLedger
 from fanout.errors import LedgerConflictError, LedgerItemError, LedgerUnavailableError
@@ -47,7 +48,10 @@ FULL = ProviderState(
         seconds=61.234567,
         dollars=1.6e-08,
         bytes=2**53 + 1,
-        error='ä "quoted"\n',
+        failure=Failure(
+            type="RecordError", message='ä "quoted"\n', object="s3://b/k", line=7, unit="row", transient=True
+        ),
+        failure_count=31,
     ),
     pending_report=Report(run_id="r0", status="failed", error="why"),
 )

@@ -10,10 +10,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from contract.uris import split_uri
 from fanout.adapters import S3Objects
 from fanout.claims import ClaimRequest, Claims
 from fanout.errors import StorageUnavailableError
-from fanout.manifests import ObjectStore, split_uri
+from fanout.manifests import ObjectStore
 from tests.harness.fakes import MemoryObjects
 from tests.harness.faults import Clock, Faults
 from tests.harness.world import World

@@ -15,10 +15,9 @@ import requests
 from moto.server import ThreadedMotoServer
 
 from tests.harness.waiting import HANG_SECONDS
-from tests.integration.job.harness import DATA, Harness
+from tests.integration.job.harness import DATA, MODULES, Harness
 
 STAND_INS = Path(__file__).parents[3] / "laptop_cloud" / "aws" / "glue_packages"
-LIBRARY = Path(__file__).parents[3] / "glue"
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +39,7 @@ def spark(aws: str, laptop_spark: None) -> Iterator[Any]:
 
     # For the driver and for Spark's workers: the jobs' library, and the laptop cloud's awsglue before the official one,
     # whose classes need Glue's jars.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(STAND_INS), str(LIBRARY)])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(STAND_INS), MODULES])
     sys.path.insert(0, str(STAND_INS))
     for name in [name for name in sys.modules if name.partition(".")[0] == "awsglue"]:
         del sys.modules[name]

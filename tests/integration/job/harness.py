@@ -9,16 +9,33 @@ import os
 import runpy
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
 
+from contract.manifest import NO_MANIFEST, Manifest, StoredObject
+from contract.result import JobResult
+from contract.uris import manifest_uri, result_uri, runs_dir, split_uri
+
 SCRIPT = Path(__file__).parents[3] / "glue" / "change_log.py"
+MODULES = os.pathsep.join(map(str, SCRIPT.parents[:2]))
+"""A PYTHONPATH with what Lambda's package and Glue's zip hold: the jobs' library, and the contract."""
 DATA = "data"
 PROVIDER = "acme"
+
+
+PLANNED_AT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+
+
+def manifest_of(run_id: str, objects: Iterable[StoredObject]) -> Manifest:
+    """What a claim would write."""
+    return Manifest(
+        provider=PROVIDER, run_id=run_id, generation=1, created_at=PLANNED_AT, bucket=DATA, objects=tuple(objects)
+    )
 
 
 @dataclass
@@ -68,29 +85,20 @@ class Harness:
     def __post_init__(self) -> None:
         self.s3, self.sqs = boto3.client("s3"), boto3.client("sqs")
 
-    def put(self, name: str, body: bytes) -> dict[str, Any]:
+    def put(self, name: str, body: bytes) -> StoredObject:
         """Put an object into the change log; return its manifest entry."""
         key = f"change_log/provider={PROVIDER}/{name}"
         self.s3.put_object(Bucket=DATA, Key=key, Body=body)
         head = self.s3.head_object(Bucket=DATA, Key=key)
-        modified = head["LastModified"].strftime("%Y-%m-%dT%H:%M:%SZ")
-        return {"key": key, "size": len(body), "etag": head["ETag"].strip('"'), "last_modified": modified}
+        return StoredObject(key, len(body), head["ETag"].strip('"'), head["LastModified"])
 
-    def plan(self, objects: list[dict[str, Any]]) -> str:
+    def plan(self, objects: list[StoredObject]) -> str:
         """Write the manifest of a run; return its URI."""
         self.runs += 1
-        manifest = {
-            "version": 1,
-            "provider": PROVIDER,
-            "run_id": f"run-{self.runs}",
-            "generation": self.runs,
-            "created_at": "2026-11-22T07:30:00Z",
-            "bucket": DATA,
-            "objects": objects,
-        }
-        key = f"runs/provider={PROVIDER}/run-{self.runs}/manifest.json"
-        self.s3.put_object(Bucket=DATA, Key=key, Body=json.dumps(manifest).encode())
-        return f"s3://{DATA}/{key}"
+        manifest = manifest_of(f"run-{self.runs}", objects)
+        uri = manifest_uri(f"{runs_dir(DATA, PROVIDER)}run-{self.runs}/")
+        self.s3.put_object(Bucket=DATA, Key=split_uri(uri)[1], Body=manifest.to_json())
+        return uri
 
     def run(self, files: Mapping[str, bytes], script: Path = SCRIPT, **settings: str) -> Outcome:
         """Put objects, plan a run over them, and run it."""
@@ -98,9 +106,12 @@ class Harness:
 
     def run_manifest(self, manifest: str, script: Path = SCRIPT, **settings: str) -> Outcome:
         """Run a manifest; the queue's messages go to the outcome."""
-        run_id = manifest.split("/")[-2] if manifest != "none" else "bookmarked"
+        run_id = manifest.split("/")[-2] if manifest != NO_MANIFEST else "bookmarked"
+        return self.run_claim(manifest, run_id, f"{runs_dir(DATA, PROVIDER)}{run_id}/", script, **settings)
+
+    def run_claim(self, manifest: str, run_id: str, run_dir: str, script: Path = SCRIPT, **settings: str) -> Outcome:
+        """Run what a claim has planned."""
         standing = {"queue_url": self.queue_url, "env": "test", "data_bucket": DATA, **settings}
-        run_dir = f"s3://{DATA}/runs/provider={PROVIDER}/{run_id}/"
         per_run = {"provider": PROVIDER, "run_id": run_id, "manifest": manifest, "run_dir": run_dir}
         error, returned = None, None
         try:
@@ -110,7 +121,7 @@ class Harness:
                 self.run_glue(script, per_run | standing)
         except Exception as raised:  # noqa: BLE001 - what the engine would report
             error = raised
-        return Outcome(error, self.result(run_id), self.received(), returned)
+        return Outcome(error, self.result(run_id, run_dir), self.received(), returned)
 
     def run_in_lambda(self, script: Path, event: dict[str, str], environment: dict[str, str]) -> Any:
         """Import the file as a module and call its handler, as Lambda does."""
@@ -132,11 +143,13 @@ class Harness:
         finally:
             sys.argv = before
 
-    def result(self, run_id: str) -> dict[str, Any]:
+    def result(self, run_id: str, run_dir: str | None = None) -> dict[str, Any]:
         """Return the result the run has written, or nothing."""
         try:
-            key = f"runs/provider={PROVIDER}/{run_id}/result.json"
-            found: dict[str, Any] = json.loads(self.s3.get_object(Bucket=DATA, Key=key)["Body"].read())
+            key = split_uri(result_uri(run_dir or f"{runs_dir(DATA, PROVIDER)}{run_id}/"))[1]
+            body = self.s3.get_object(Bucket=DATA, Key=key)["Body"].read()
+            JobResult.from_json(body)
+            found: dict[str, Any] = json.loads(body)
             return found
         except self.s3.exceptions.NoSuchKey:
             return {}

@@ -60,7 +60,7 @@ def test_a_record_that_is_none_fails_the_run_and_the_bookmark_stays(job: Harness
     job.put("a.json.gz", rows("a"))
     job.put("bad.json.gz", gzip.compress(b'{"eventName": "INSERT", "order": 7}'))
     outcome = job.run_manifest("none", **GLUE)
-    assert outcome.result["error"]["type"] == "RecordError"
+    assert outcome.result["failure"]["type"] == "RecordError"
     again = job.run_manifest("none", **GLUE)
     assert {"a-0", "a-1", "a-2"} <= set(again.ids), "nothing was committed, so everything is sent again"
 
@@ -68,7 +68,7 @@ def test_a_record_that_is_none_fails_the_run_and_the_bookmark_stays(job: Harness
 def test_a_line_glue_cannot_read_fails_the_run(job: Harness) -> None:
     job.put("bad.json.gz", gzip.compress(b"hello\n"))
     outcome = job.run_manifest("none", **GLUE)
-    assert outcome.result["error"]["type"] == "RecordError"
+    assert outcome.result["failure"]["type"] == "RecordError"
     assert outcome.messages == []
 
 
@@ -83,5 +83,5 @@ def test_a_record_without_an_event_id_is_known_by_its_content(job: Harness) -> N
 def test_a_native_etl_is_refused_rather_than_left_out(job: Harness, tmp_path: Path) -> None:
     job.put("a.json.gz", rows("a"))
     outcome = job.run_manifest("none", changed_script(tmp_path, etl=ETL), **GLUE)
-    assert outcome.result["error"]["type"] == "FrameEtlError"
+    assert outcome.result["failure"]["type"] == "FrameEtlError"
     assert outcome.messages == []

@@ -28,7 +28,7 @@ def failed(outcome: Any, type_: str, name: str | None = None, at: int | None = N
     """The run has failed with this error, in its result as well as for the engine."""
     assert outcome.error is not None
     assert outcome.result["status"] == "failed"
-    error = outcome.result["error"]
+    error = outcome.result["failure"]
     assert error["type"] == type_
     assert error["object"] == (f"{KEY}/{name}" if name else None)
     assert error["line"] == at
@@ -44,13 +44,13 @@ def test_a_run_sends_one_message_a_row_and_records_its_result(job: Harness) -> N
     outcome = job.run(files)
     assert outcome.error is None
     result = outcome.result
-    assert {name: result[name] for name in ("status", "objects", "rows", "messages", "quarantined", "error")} == {
+    assert {name: result[name] for name in ("status", "objects", "rows", "messages", "quarantined", "failure")} == {
         "status": "succeeded",
         "objects": 2,
         "rows": 7,
         "messages": 7,
         "quarantined": 0,
-        "error": None,
+        "failure": None,
     }
     assert result["bytes"] == sum(map(len, files.values()))
     assert result["engine"] == job.engine
@@ -84,27 +84,17 @@ def test_data_20_an_object_overwritten_after_the_plan_fails_the_run_and_sends_no
     job.put("b.json.gz", packed(numbered(2, "new")))
     outcome = job.run_manifest(job.plan(planned), on_bad_record="quarantine")
     failed(outcome, "ObjectChangedError", "b.json.gz")
-    assert "next run plans anew" in str(outcome.error)
+    assert "next run plans anew" in outcome.result["failure"]["advice"]
     assert outcome.ids == ["a-0", "a-1"]
 
 
 @pytest.mark.fault(20)
 def test_data_20_an_object_deleted_after_the_plan_fails_the_run(job: Harness) -> None:
     planned = [job.put("a.json.gz", packed(numbered(2, "a"))), job.put("b.json.gz", packed(numbered(2, "b")))]
-    job.s3.delete_object(Bucket=DATA, Key=planned[0]["key"])
+    job.s3.delete_object(Bucket=DATA, Key=planned[0].key)
     outcome = job.run_manifest(job.plan(planned))
     failed(outcome, "ObjectChangedError", "a.json.gz")
     assert outcome.ids == ["b-0", "b-1"]
-
-
-def test_data_20_an_object_with_a_version_is_read_as_planned_even_if_overwritten(job: Harness) -> None:
-    job.s3.put_bucket_versioning(Bucket=DATA, VersioningConfiguration={"Status": "Enabled"})
-    planned = job.put("a.json.gz", packed(numbered(2, "a")))
-    planned["version_id"] = job.s3.head_object(Bucket=DATA, Key=planned["key"])["VersionId"]
-    job.put("a.json.gz", packed(numbered(2, "new")))
-    outcome = job.run_manifest(job.plan([planned]))
-    assert outcome.error is None
-    assert outcome.ids == ["a-0", "a-1"]
 
 
 @pytest.mark.fault(20)
@@ -116,10 +106,35 @@ def test_data_20_a_versioned_bucket_still_has_what_was_planned(job: Harness, cha
     if change == "overwritten":
         job.put("a.json.gz", packed(numbered(2, "new")))
     else:
-        job.s3.delete_object(Bucket=DATA, Key=planned["key"])
+        job.s3.delete_object(Bucket=DATA, Key=planned.key)
     outcome = job.run_manifest(job.plan([planned]))
     assert outcome.error is None
     assert outcome.ids == ["a-0", "a-1"]
+
+
+@pytest.mark.fault(20)
+@pytest.mark.parametrize("change", ["overwritten", "deleted"])
+def test_data_20_quarantine_copies_the_version_that_was_planned(job: Harness, change: str) -> None:
+    job.s3.put_bucket_versioning(Bucket=DATA, VersioningConfiguration={"Status": "Enabled"})
+    planned = job.put("a.json.gz", b"no gzip")
+    if change == "overwritten":
+        job.put("a.json.gz", packed(numbered(2, "new")))
+    else:
+        job.s3.delete_object(Bucket=DATA, Key=planned.key)
+    outcome = job.run_manifest(job.plan([planned]), on_bad_record="quarantine")
+    assert outcome.error is None
+    assert (outcome.result["quarantined"], outcome.ids) == (1, [])
+    assert job.read(f"quarantine/provider={PROVIDER}/run-1/{planned.key}") == b"no gzip"
+
+
+@pytest.mark.fault(21)
+def test_data_21_every_bad_object_is_named_up_to_twenty_and_all_are_counted(job: Harness) -> None:
+    outcome = job.run({f"{n:02}.json": b"bad" for n in range(23)} | {"good.json.gz": GOOD})
+    result = outcome.result
+    assert [failure["object"] for failure in result["failures"]] == [f"{KEY}/{n:02}.json" for n in range(20)]
+    assert {(failure["type"], failure["line"]) for failure in result["failures"]} == {("RecordError", 1)}
+    assert (result["failure"], result["failure_count"]) == (result["failures"][0], 23)
+    assert "(and 22 more)" in str(outcome.error)
 
 
 @pytest.mark.fault(20)
@@ -158,7 +173,7 @@ def test_data_21_a_bad_object_or_line_fails_the_run_naming_it_and_the_others_are
     body, type_, at = BAD[case]
     outcome = job.run({"bad.json.gz": body, "good.json.gz": GOOD})
     assert outcome.error is not None
-    at = at or outcome.result["error"]["line"]
+    at = at or outcome.result["failure"]["line"]
     failed(outcome, type_, "bad.json.gz", at)
     assert [i for i in outcome.ids if i.startswith("good")] == ["good-0", "good-1", "good-2"]
     before = [event["id"] for event in outcome.events if not event["id"].startswith("good")]
@@ -181,8 +196,8 @@ def test_data_21_quarantine_copies_what_is_bad_and_sends_the_rest(job: Harness, 
     assert sorted(job.keys_below("quarantine/")) == [copy, f"{copy}.note.json"]
     assert job.read(copy) == (gzip.decompress(body).split(b"\n")[at - 1] if by_line and at else body)
     note = json.loads(job.read(f"{copy}.note.json"))
-    assert note["error"]["type"] == type_
-    assert note["error"]["object"] == f"{KEY}/bad.json.gz"
+    assert note["failure"]["type"] == type_
+    assert note["failure"]["object"] == f"{KEY}/bad.json.gz"
     assert note["run_id"] == "run-1"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.harness.children import run
-from tests.integration.job.harness import DATA, PROVIDER, SCRIPT, Harness
+from tests.integration.job.harness import DATA, MODULES, PROVIDER, SCRIPT, Harness
 from tests.unit.job.records import export, kinesis, line, stream
 
 
@@ -82,7 +82,7 @@ def test_both_engines_send_byte_identical_messages_when_a_line_is_bad(spark: Any
     files = mixed_files() | {"bad.json": line(stream("INSERT")) + b"\nbad\n" + line(stream("INSERT"))}
     small, glue = Harness("lambda", queue).run(files), Harness("glue", queue).run(files)
     assert small.bodies == glue.bodies
-    assert small.result["error"] == glue.result["error"]
+    assert small.result["failure"] == glue.result["failure"]
 
 
 @pytest.mark.spark
@@ -100,7 +100,7 @@ def test_the_script_runs_as_a_process_of_its_own(aws: str, queue: str, laptop_sp
     }
     argv = [sys.executable, str(SCRIPT), "--JOB_NAME", "etl-test-change_log"]
     argv += [part for name, value in values.items() for part in (f"--{name}", value)]
-    environment = dict(os.environ)
+    environment = {**os.environ, "PYTHONPATH": MODULES}
     done = run(argv, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert job.result("run-1")["messages"] == 24
@@ -134,7 +134,7 @@ def test_the_users_transform_drops_splits_and_computes(job: Harness, tmp_path: P
 def test_a_transform_that_fails_names_object_and_line_but_not_the_row(job: Harness, tmp_path: Path) -> None:
     script = changed_script(tmp_path, transform='    raise ValueError(f"canary {change.keys}")\n')
     outcome = job.run({"a.json": line(stream())}, script)
-    error = outcome.result["error"]
+    error = outcome.result["failure"]
     assert (error["type"], error["line"]) == ("TransformError", 1)
     assert "canary" not in json.dumps(outcome.result) + str(outcome.error)
 
@@ -228,7 +228,7 @@ def test_the_native_etl_of_the_docs_leaves_out_what_is_no_price(
 def test_a_native_etl_sends_nothing_of_a_run_with_a_bad_line(spark: Any, queue: str, tmp_path: Path) -> None:
     files = mixed_files() | {"bad.json": b"bad"}
     outcome = Harness("glue", queue).run(files, changed_script(tmp_path, etl=ETL))
-    assert (outcome.result["error"]["type"], outcome.messages) == ("RecordError", [])
+    assert (outcome.result["failure"]["type"], outcome.messages) == ("RecordError", [])
 
 
 @pytest.mark.spark
@@ -247,21 +247,21 @@ def test_a_native_etl_that_breaks_its_contract_is_a_typed_error(
     spark: Any, queue: str, tmp_path: Path, etl: str, type_: str
 ) -> None:
     outcome = Harness("glue", queue).run(mixed_files(1), changed_script(tmp_path, etl=etl))
-    assert outcome.result["error"]["type"] == type_
+    assert outcome.result["failure"]["type"] == type_
     assert "canary" not in str(outcome.error)
 
 
 def test_the_lambda_run_refuses_a_native_etl_and_says_what_to_do(queue: str, tmp_path: Path) -> None:
     outcome = Harness("lambda", queue).run(mixed_files(1), changed_script(tmp_path, etl=ETL))
-    assert outcome.result["error"]["type"] == "FrameEtlError"
-    assert "LambdaMaxBytes=0" in str(outcome.error)
+    assert outcome.result["failure"]["type"] == "FrameEtlError"
+    assert "LambdaMaxBytes=0" in outcome.result["failure"]["advice"]
     assert outcome.messages == []
 
 
 def test_the_lambda_run_stops_before_its_lambda_does(queue: str) -> None:
     job = Harness("lambda", queue, seconds=5.0)  # of which the margin takes all
     outcome = job.run(mixed_files(2))
-    assert outcome.result["error"]["type"] == "DeadlineError"
+    assert outcome.result["failure"]["type"] == "DeadlineError"
     assert outcome.messages == []
 
 
@@ -269,23 +269,23 @@ def test_a_manifest_of_another_provider_is_refused(job: Harness) -> None:
     manifest = job.plan([])
     key = manifest.removeprefix(f"s3://{DATA}/")
     job.s3.put_object(Bucket=DATA, Key=key, Body=job.read(key).replace(b'"acme"', b'"other"'))
-    assert job.run_manifest(manifest).result["error"]["type"] == "ManifestError"
+    assert job.run_manifest(manifest).result["failure"]["type"] == "ManifestError"
 
 
 def test_a_manifest_that_is_not_there_is_a_storage_error(job: Harness) -> None:
     outcome = job.run_manifest(f"s3://{DATA}/runs/provider={PROVIDER}/run-9/manifest.json")
-    assert outcome.result["error"]["type"] == "StorageError"
+    assert outcome.result["failure"]["type"] == "StorageError"
 
 
 def test_a_queue_that_is_not_there_fails_the_run(job: Harness) -> None:
     outcome = job.run({"a.json": line(stream())}, queue_url=f"{job.queue_url}-gone")
-    assert outcome.result["error"]["type"] == "SendRefusedError"
+    assert outcome.result["failure"]["type"] == "SendRefusedError"
     assert "QueueDoesNotExist" in str(outcome.error)
     assert outcome.result["messages"] == 0
 
 
 def test_importing_the_module_does_nothing() -> None:
     code = "import socket, sys; socket.socket.connect = None; import change_log; print('pyspark' in sys.modules)"
-    done = run([sys.executable, "-c", code], env={"PYTHONPATH": str(SCRIPT.parent)}, check=True)
+    done = run([sys.executable, "-c", code], env={"PYTHONPATH": MODULES}, check=True)
     assert done.stdout.strip() == "False"
     assert importlib.util.find_spec("change_log") is not None

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from contract.manifest import StoredObject
 from tests.benchmarks.sqs_stub import ETAG as STUB_ETAG
 from tests.benchmarks.sqs_stub import running_stub
 from tests.harness.children import run
-from tests.integration.job.harness import PROVIDER, SCRIPT
+from tests.integration.job.harness import MODULES, PLANNED_AT, PROVIDER, SCRIPT, manifest_of
 from tests.unit.job.records import line, stream
 
 MEASURE = """
 import importlib, json, sys
-sys.path[:0] = sys.argv[1:2]
 script = importlib.import_module("standardize" if sys.argv[4] == "standardize" else "change_log")
 if sys.argv[4] == "read":
     # Everything but the sending, which would take minutes for a gigabyte of rows.
@@ -49,12 +49,12 @@ def measured(folder: Path, body: bytes, what: str, mapping: str = "") -> dict[st
     run_folder.mkdir(parents=True)
     (folder / "data" / "mappings").mkdir()
     (folder / "data" / "mappings" / f"{PROVIDER}.yaml").write_text(mapping)
-    entry = {"key": key, "size": len(body), "etag": STUB_ETAG, "last_modified": "2026-11-22T07:29:00Z"}
-    manifest = {"version": 1, "provider": PROVIDER, "run_id": "run-1", "bucket": "data", "objects": [entry]}
-    (run_folder / "manifest.json").write_text(json.dumps(manifest))
+    stored = StoredObject(key, len(body), STUB_ETAG, PLANNED_AT)
+    (run_folder / "manifest.json").write_bytes(manifest_of("run-1", [stored]).to_json())
     with running_stub(objects=folder) as stub:
         environment = {
             **os.environ,
+            "PYTHONPATH": MODULES,
             "AWS_ENDPOINT_URL": stub.endpoint,
             "QUEUE_URL": stub.queue_url,
             "ENV": "test",

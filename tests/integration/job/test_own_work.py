@@ -67,8 +67,8 @@ def test_what_each_object_comes_to_is_given_in_the_manifests_order(job: Harness,
 
 def test_a_bad_line_fails_the_run_by_its_place_and_what_follows_is_not_done(job: Harness, script: Path) -> None:
     outcome = job.run({**change_log(range(5)), "bad.json": line(stream()) + b"\nbroken"}, script)
-    assert outcome.result["error"]["type"] == "RecordError"
-    assert f"provider={PROVIDER}/bad.json, line 2: not JSON" in outcome.result["error"]["message"]
+    assert outcome.result["failure"]["type"] == "RecordError"
+    assert f"provider={PROVIDER}/bad.json, line 2: not JSON" in str(outcome.error)
     assert (outcome.result["objects"], outcome.result["status"]) == (6, "failed")
     assert outcome.result["workers"] == 1, "they cost money although the run failed"
     assert job.keys_below("days/") == []
@@ -90,5 +90,5 @@ def test_a_run_without_objects_does_its_work_all_the_same(job: Harness, script: 
 def test_a_defect_of_the_work_is_told_by_its_place_without_any_content(job: Harness, script: Path) -> None:
     script.write_text(SCRIPT.replace("change.time[:10]", "change.nothing"), encoding="utf-8")
     outcome = job.run(change_log(range(3)), script)
-    assert outcome.result["error"]["type"] == "UnexpectedError"
-    assert "AttributeError at days.py:" in outcome.result["error"]["message"]
+    assert outcome.result["failure"]["type"] == "UnexpectedError"
+    assert "AttributeError at days.py:" in outcome.result["failure"]["message"]

@@ -32,7 +32,7 @@ from fanout_job.targets import QueueTarget
 from tests.benchmarks.sqs_stub import RunningStub, running_stub
 from tests.harness.children import Child, run
 from tests.harness.waiting import HANG_SECONDS, eventually
-from tests.integration.job.harness import DATA, PROVIDER, SCRIPT, Harness
+from tests.integration.job.harness import DATA, MODULES, PROVIDER, Harness
 from tests.unit.job.records import line, stream
 
 
@@ -283,7 +283,7 @@ def test_data_19_killed_half_way_the_next_run_sends_the_same_ids_and_nothing_is_
     with running_stub(hold_after=500) as stub:
         environment = {
             **os.environ,
-            "PYTHONPATH": str(SCRIPT.parent),
+            "PYTHONPATH": MODULES,
             "AWS_ENDPOINT_URL_SQS": stub.endpoint,
             "QUEUE_URL": stub.queue_url,
             "ENV": "test",
@@ -327,7 +327,7 @@ def test_messages_of_a_key_arrive_in_sequence_order_through_a_fifo_queue(job_in_
 
 def test_in_order_a_run_with_a_bad_line_sends_nothing(job_in_order: Harness) -> None:
     outcome = job_in_order.run({"a.json": line(stream()), "b.json": b"bad"}, message_order="key")
-    assert outcome.result["error"]["type"] == "RecordError"
+    assert outcome.result["failure"]["type"] == "RecordError"
     assert outcome.messages == []
 
 

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from fanout_job.errors import RowError
 from standardize import MODEL
 from tests.harness.children import run
-from tests.integration.job.harness import DATA, PROVIDER, SCRIPT, Harness, Outcome
+from tests.integration.job.harness import DATA, MODULES, PROVIDER, SCRIPT, Harness, Outcome
 from tests.integration.job.independent import READERS
 
 STANDARDIZE = SCRIPT.parent / "standardize.py"
@@ -115,9 +116,9 @@ def test_standard_36_what_cannot_be_read_is_a_typed_error_that_names_the_object(
     acme.put_mapping((ORDERS / f"{name}.yaml").read_bytes())
     outcome = acme.standardize({"bad": body})
     assert outcome.result["status"] == "failed"
-    assert outcome.result["error"]["type"] in ("CorruptObjectError", "RowError")
-    assert outcome.result["error"]["message"].startswith(f"s3://{DATA}/change_log/provider={PROVIDER}/bad, ")
-    assert message in outcome.result["error"]["message"]
+    assert outcome.result["failure"]["type"] in ("CorruptObjectError", "RowError")
+    assert outcome.result["failure"]["object"] == f"s3://{DATA}/change_log/provider={PROVIDER}/bad"
+    assert message in str(outcome.error)
     assert acme.tables() == {}
 
 
@@ -155,7 +156,7 @@ def test_standard_37_a_replaced_source_replaces_exactly_its_own_rows_and_an_empt
     assert [row["order_id"] for row in acme.rows()] == replaced
     # The bucket has the version that the first run had planned, but it is not what the source holds now.
     again = acme.run_manifest(f"s3://{DATA}/runs/provider={PROVIDER}/run-1/manifest.json", STANDARDIZE)
-    assert again.result["error"]["type"] == "ObjectChangedError"
+    assert again.result["failure"]["type"] == "ObjectChangedError"
     assert [row["order_id"] for row in acme.rows()] == replaced
     assert acme.standardize({"a.csv": b""}).error is None
     assert [row["order_id"] for row in acme.rows()] == ["Z-1", "Z-2", "Z-3"]
@@ -170,7 +171,7 @@ def test_standard_37_a_deleted_source_leaves_its_rows(acme: StandardizingHarness
     assert acme.standardize({"b.csv": body.replace(b"A-", b"B-")}).error is None
     assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-2", "A-3", "B-1", "B-2", "B-3"]
     again = acme.run_manifest(f"s3://{DATA}/runs/provider={PROVIDER}/run-1/manifest.json", STANDARDIZE)
-    assert again.result["error"]["type"] == "ObjectChangedError"
+    assert again.result["failure"]["type"] == "ObjectChangedError"
     assert [row["order_id"] for row in acme.rows()] == ["A-1", "A-2", "A-3", "B-1", "B-2", "B-3"]
 
 
@@ -206,7 +207,7 @@ def test_standard_37_a_run_killed_half_way_leaves_whole_files_and_the_next_one_c
     body = (ORDERS / "quoted.csv").read_bytes()
     acme.standardize({"a.csv": body.replace(b"A-", b"O-"), "b.csv": body.replace(b"A-", b"P-")})
     manifest = acme.plan([acme.put("a.csv", body), acme.put("b.csv", body.replace(b"A-", b"B-"))])
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent), "ENV": "test", "DATA_BUCKET": DATA}
+    environment = {**os.environ, "PYTHONPATH": MODULES, "ENV": "test", "DATA_BUCKET": DATA}
     argv = [sys.executable, "-c", KILLED, manifest, manifest.removesuffix("manifest.json")]
     assert run(argv, env=environment).returncode == 9
     assert acme.result("run-2") == {}
@@ -224,11 +225,15 @@ def test_standard_36_a_bad_row_fails_the_run_by_object_and_row_and_other_sources
     outcome = acme.standardize({"a.csv": good.replace(b"12,0.5", b"twelve,0.5"), "b.csv": good})
     assert outcome.result["status"] == "failed"
     uri = f"s3://{DATA}/change_log/provider={PROVIDER}/a.csv"
-    assert outcome.result["error"] == {
+    assert outcome.result["failure"] == {
         "type": "RowError",
-        "message": f"{uri}, row 2: quantity (from 'qty') is no integer",
+        "message": "quantity (from 'qty') is no integer",
+        "cause": "quantity (from 'qty') is no integer",
+        "advice": RowError.advice,
         "object": uri,
         "line": 2,
+        "unit": "row",
+        "transient": False,
     }
     assert list(acme.tables()) == [MODEL.output_key(PROVIDER, f"change_log/provider={PROVIDER}/b.csv")]
 
@@ -261,8 +266,8 @@ def test_without_a_mapping_that_can_be_used_nothing_is_read(
     if mapping is not None:
         acme.put_mapping(mapping)
     outcome = acme.standardize({"a.csv": b"a\n1\n"})
-    assert outcome.result["error"]["type"] == "MappingError"
-    assert outcome.result["error"]["message"].startswith(message)
+    assert outcome.result["failure"]["type"] == "MappingError"
+    assert outcome.result["failure"]["message"].startswith(message)
     assert acme.tables() == {}
 
 

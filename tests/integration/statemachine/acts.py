@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contract.document import read
+from contract.failure import Failure
 from tests.integration.statemachine.stage import Answers, Ending, Ends, Fails, Hangs, Played, Refused, Scene
 
 CLAIM, ENGINE = "Claim Partition", "Choose Engine"
@@ -229,19 +231,20 @@ def check(provider: str, act: Act, end: Played) -> None:
 def _check_record(act: Act, end: Played, run: str) -> None:
     """Ledger and config API say the same, and the provider is free."""
     last, status = end.item["last_run"], "failed" if act.says else "succeeded"
+    failure = read(Failure, last["failure"]) if "failure" in last else None
     assert "lease" not in end.item
     assert (last["run_id"], last["status"]) == (run, status)
     assert end.item["bookmark"]["generation"] == (0 if act.says else 1)
     assert (end.item["failures"] > 0) is bool(act.says)
     assert (end.entry["run_id"], end.entry["status"]) == (run, status)
-    assert act.says in last.get("error", "")
+    assert act.says in (failure.in_one_line() if failure else "")
     assert act.says in end.entry.get("error", "")
     assert end.entry["last_success"].endswith("1970 00:00:00 GMT") is bool(act.says)
     if ENGINE in act.path:
         assert last["run_dir"].endswith(f"_{run}/")
         assert last["reason"]
-    if act.says:
-        assert (end.execution["error"], end.execution["cause"]) == ("RunFailed", last["error"])
+    if failure:
+        assert (end.execution["error"], end.execution["cause"]) == (failure.type, failure.in_one_line())
     else:
         assert last["engine"] == ("glue" if GLUE in act.path else "lambda" if SMALL in act.path else "none")
         assert last["rows"] == last["messages"] == act.messages

@@ -17,6 +17,7 @@ from werkzeug.test import Client, TestResponse
 
 from cli.command import Operator
 from cli.deployment import Where
+from contract.failure import Failure
 from fanout.health import Condition, Decision, Health
 
 PORT = 4580
@@ -280,9 +281,10 @@ def test_a_name_group_or_error_with_control_characters_is_escaped_in_its_row() -
 
 
 def test_the_overview_shows_the_object_of_an_error_without_its_path() -> None:
-    why = "RecordError: s3://bucket/change_log/provider=a/2026/11/x.gz, line 2: not JSON"
+    uri = "s3://bucket/change_log/provider=a/2026/11/x.gz"
+    failure = Failure(type="RecordError", message="not JSON", object=uri, line=2)
 
-    health = Health("a", Condition.FAILING, Decision.DUE, why=why)
+    health = Health("a", Condition.FAILING, Decision.DUE, failure=failure)
 
     assert watch().row(health, None)["why"] == "RecordError: x.gz, line 2: not JSON"
 

@@ -17,6 +17,7 @@ from cli.commands.status import failed, status
 from cli.commands.trace import Trace, _show
 from cli.deployment import Where
 from cli.output import page
+from contract.failure import Failure
 from fanout.ledger import ProviderState
 from fanout.providers import InvalidEntry
 from fanout.run_state import RunState
@@ -90,9 +91,11 @@ def test_a_run_with_hostile_input_claim_and_log_is_shown(capsys: pytest.CaptureF
     from cli.commands.trace import ExecutionPart
     from tests.unit.cli.test_page import NOW
 
-    part = ExecutionPart(f"arn{ESCAPES}", "FAILED", NOW, None, f"null{ESCAPES}", (), f"boom{ESCAPES}")
+    part = ExecutionPart(f"arn{ESCAPES}", "FAILED", NOW, None, f"null{ESCAPES}", ())
+    failure = Failure(type="E", message=f"boom{ESCAPES}", object=f"s3://b/{ESCAPES}", line=2)
     log = (json.dumps({"message": f"line one{ESCAPES}line two"}), f"plain{ESCAPES}")
-    _show(Trace("run", RunState.FAILED, None, part, {"decision": ESCAPES}, None, None, None, None, None, log), page())
+    state, claim = RunState.FAILED, {"decision": ESCAPES}
+    _show(Trace("run", state, None, part, claim, None, None, None, None, failure, None, log), page())
 
     said = capsys.readouterr().out
     assert said.replace("\n", "").isprintable()

@@ -11,8 +11,8 @@ import pytest
 from cli.command import moment
 from cli.errors import UsageError
 from cli.output import as_json, dollars, duration
+from contract.manifest import Replay
 from fanout.health import Condition
-from fanout.manifests import Replay
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
@@ -27,13 +27,13 @@ class Example:
 
 
 def test_a_report_is_plain_json() -> None:
-    report = Example(NOW, timedelta(minutes=2), Condition.LATE, Replay.model_validate({"from": NOW, "to": NOW}), (1, 2))
+    report = Example(NOW, timedelta(minutes=2), Condition.LATE, Replay(NOW, NOW), (1, 2))
 
     assert json.loads(as_json(report)) == {
         "at": "2026-11-22T08:00:00Z",
         "span": 120.0,
         "condition": "late",
-        "replay": {"from": "2026-11-22T08:00:00Z", "to": "2026-11-22T08:00:00Z"},
+        "replay": {"start": "2026-11-22T08:00:00Z", "end": "2026-11-22T08:00:00Z"},
         "parts": [1, 2],
     }
 

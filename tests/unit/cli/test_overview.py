@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cli.overview import Overview, is_run_of, survey
+from contract.failure import Failure
+from contract.times import format_http_date
 from fanout.health import Condition, FailedExecution
 from fanout.ledger import ProviderState
 from fanout.pending import Pending
 from fanout.runs import Lease, Report, RunRecord
-from fanout.times import format_http_date
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -124,12 +125,15 @@ def test_with_events_a_provider_is_late_only_for_pending_objects_or_a_full_check
         assert health.late_by == (late and timedelta(minutes=late))
 
 
-def test_a_failing_provider_has_its_error_and_since_when_it_fails() -> None:
-    record = RunRecord(run_id="r9", status="failed", started_at=NOW, ended_at=NOW, error="RecordError: line 7")
+FAILURE = Failure(type="RecordError", message="not JSON", line=7)
+
+
+def test_a_failing_provider_has_its_failure_and_since_when_it_fails() -> None:
+    record = RunRecord(run_id="r9", status="failed", started_at=NOW, ended_at=NOW, failure=FAILURE)
     state = ProviderState(provider="a", failures=3, failing_since=NOW - HOUR, last_run=record)
     (health,) = look(entry(2 * HOUR, "failed"), state).health
 
-    assert (health.failures, health.run_id, health.why) == (3, "r9", "RecordError: line 7")
+    assert (health.failures, health.run_id, health.failure) == (3, "r9", FAILURE)
     assert (health.since, health.next_due, health.late_by) == (NOW - HOUR, NOW - HOUR, HOUR)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from contract.times import format_iso
 from fanout import ledger
 from fanout.claims import ClaimRequest
 from fanout.errors import (
@@ -16,7 +17,6 @@ from fanout.errors import (
     LedgerUnavailableError,
     StorageUnavailableError,
 )
-from fanout.times import format_iso
 from tests.harness.faults import Crash, Fault
 from tests.harness.processes import Process
 from tests.harness.world import World

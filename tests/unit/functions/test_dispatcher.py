@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contract.times import format_http_date
 from fanout.config_client import HttpConfigApi
 from fanout.dispatcher import SHOWN, TickReport, tick_time
 from fanout.errors import (
@@ -28,7 +29,6 @@ from fanout.errors import (
 )
 from fanout.schedule import execution_name
 from fanout.starts import TokenBucket
-from fanout.times import format_http_date
 from tests.harness.faults import Crash, Fault
 from tests.harness.transport import Reply, session
 from tests.harness.world import World

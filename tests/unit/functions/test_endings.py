@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from fanout.endings import Ending, explain
+from contract.document import plain
+from contract.failure import Failure
+from fanout.endings import Ending
 from fanout.errors import (
+    FanoutError,
     InvalidRequestError,
     LeaseLostError,
     LedgerUnavailableError,
     ResultMissingError,
     StorageUnavailableError,
 )
+from fanout.failures import caught
 from tests.harness.faults import Crash, Fault
-from tests.harness.world import JobFailedError, World
+from tests.harness.world import JobFailedError, World, result_of
 
 
 @pytest.fixture
@@ -46,11 +51,12 @@ class TestProof:
             {"objects": 2},
             {"engine": "unknown"},
             {"objects": None},
+            {"version": 2},
         ],
     )
     def test_a_result_that_does_not_cover_the_manifest_commits_nothing(self, world: World, change: Any) -> None:
         claim = world.claim("a", "run1")
-        result = {**world.job(claim), **change}
+        result = {**plain(world.job(claim)), **change}
         world.objects.add(claim.run_dir + "result.json", json.dumps(result).encode(), world.clock())
 
         with pytest.raises(ResultMissingError):
@@ -75,8 +81,7 @@ class TestProof:
             world.succeed(claim)
         assert world.state("a").bookmark.generation == 0
 
-        result = {"run_id": "run1", "status": "succeeded", "engine": "glue", "objects": 7, "rows": 70, "messages": 70}
-        world.objects.add(claim.run_dir + "result.json", json.dumps(result).encode(), world.clock())
+        world.leave(claim, result_of(claim, objects=7, rows=70, messages=70))
         world.succeed(claim)
         assert world.state("a").bookmark.generation == 1
 
@@ -226,20 +231,34 @@ class TestRecord:
         with pytest.raises(JobFailedError):
             world.job(claim)
 
-        reason = world.fail(claim)
+        failure = world.fail(claim)
 
-        assert reason == "RecordError: s3://changes/log/provider=a/0, line 1: no change record"
+        assert (failure.type, failure.message) == ("RecordError", "no change record")
+        assert (failure.object, failure.line) == ("s3://changes/log/provider=a/0", 1)
+        assert failure.advice == JobFailedError.advice
+        assert failure == world.state("a").last_run.failure  # type: ignore[union-attr]
+        assert world.config_api.reports[-1][1].error == (
+            "RecordError: s3://changes/log/provider=a/0, line 1: no change record"
+        )
 
-    def test_a_reason_is_at_most_a_thousand_characters(self, world: World) -> None:
-        assert len(world.fail(world.claim("a", "run1"), cause="x" * 5000)) == 1000
+    def test_a_failure_is_bounded_and_what_is_reported_is_at_most_a_thousand_characters(self, world: World) -> None:
+        failure = world.fail(world.claim("a", "run1"), cause="x" * 5000)
 
-    def test_the_jobs_own_reason_is_cut_too(self, world: World) -> None:
+        assert (len(failure.message), len(failure.cause)) == (1000, 1000)
+        assert len(world.config_api.reports[-1][1].error or "") == 1000
+
+    def test_the_jobs_own_failures_are_counted_and_the_first_is_bounded_too(self, world: World) -> None:
         claim = world.claim("a", "run1")
-        error = {"type": "RecordError", "message": "x" * 5000}
-        result = {**world.job(claim), "status": "failed", "error": error}
-        world.objects.add(claim.run_dir + "result.json", json.dumps(result).encode(), world.clock())
+        failure = Failure(type="RecordError", message="x" * 5000, object="s3://b/k", line=3)
+        world.leave(claim, result_of(claim, failures=(failure,) * 20, failure_count=31))
 
-        assert len(world.fail(claim)) == 1000
+        assert world.fail(claim) == replace(failure, message="x" * 1000)
+
+        record = world.state("a").last_run
+        assert record is not None
+        assert (record.failure_count, record.failure) == (31, replace(failure, message="x" * 1000))
+        told = world.config_api.reports[-1][1].error or ""
+        assert (len(told), told[-14:]) == (1000, " (and 30 more)")
 
     @pytest.mark.fault(10)
     @pytest.mark.parametrize("run_state", ["FAILED", "TIMEOUT", "ERROR", "STOPPED"])
@@ -249,27 +268,38 @@ class TestRecord:
         claim = world.claim("a", "run1")
         cause = json.dumps({"Id": "jr_1", "JobRunState": run_state, "ErrorMessage": "out of memory"})
 
-        reason = world.fail(claim, "States.TaskFailed", cause)
+        failure = world.fail(claim, "States.TaskFailed", cause)
 
-        assert reason == f"job run jr_1 ended {run_state}: out of memory"
+        assert (failure.type, failure.message) == ("GlueJobRunError", f"job run jr_1 ended {run_state}: out of memory")
+        assert failure.cause == f"the job run ended {run_state}"
         assert world.state("a").lease is None
         assert world.state("a").failures == 1
 
 
 class TestWords:
     @pytest.mark.parametrize(
-        ("result", "words"),
+        ("result", "line"),
         [
-            (None, "the run failed without saying why; see the execution's history"),
-            ({"Id": "jr_1", "JobRunState": "STOPPED"}, "job run jr_1 ended STOPPED"),
-            ({"Error": "States.Timeout", "Cause": ""}, "States.Timeout"),
+            (None, "UnknownError: the run failed, and the state machine has no error of it"),
+            ({"Id": "jr_1", "JobRunState": "STOPPED"}, "GlueJobRunError: job run jr_1 ended STOPPED"),
+            ({"Error": "States.Timeout", "Cause": ""}, "States.Timeout: AWS gave no cause"),
             ({"Error": "E", "Cause": '{"errorType": "T", "errorMessage": "m"}'}, "T: m"),
             ({"Error": "E", "Cause": "[1]"}, "E: [1]"),
             ({"Error": "E", "Cause": "plain"}, "E: plain"),
         ],
     )
-    def test_what_the_state_machine_caught_is_put_into_words(self, result: Any, words: str) -> None:
-        assert explain(result) == words
+    def test_what_the_state_machine_caught_becomes_a_failure(self, result: Any, line: str) -> None:
+        assert caught(result).in_one_line() == line
+
+    @pytest.mark.parametrize(("kind", "transient"), [(LeaseLostError, False), (LedgerUnavailableError, True)])
+    def test_an_error_of_ours_is_known_by_its_name(self, kind: type[FanoutError], transient: bool) -> None:
+        raised = {"errorType": kind.__name__, "errorMessage": "a: run r1 at fault", "stackTrace": []}
+
+        failure = caught({"Error": kind.__name__, "Cause": json.dumps(raised)})
+
+        assert (failure.type, failure.message) == (kind.__name__, "a: run r1 at fault")
+        assert (failure.advice, failure.transient) == (kind.advice, transient)
+        assert failure.cause == kind.__doc__, "which has nothing of provider and run"
 
     @pytest.mark.parametrize(
         "event",

@@ -13,6 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.overview import survey
+from contract.failure import Failure
+from contract.times import format_http_date
+from fanout.failures import not_claimed, orphaned
 from fanout.health import (
     Condition,
     Decision,
@@ -31,7 +34,6 @@ from fanout.pending import Pending
 from fanout.providers import ProviderEntry, parse_entries
 from fanout.run_state import RunState
 from fanout.runs import Lease, Plan, RunRecord
-from fanout.times import format_http_date
 from tests.harness.world import World
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
@@ -55,9 +57,12 @@ def lease(expires_at: datetime, **fields: Any) -> Lease:
     return Lease(run_id="r", claimed_at=NOW - MINUTE, expires_at=expires_at, run_dir="s3://b/r/", **fields)
 
 
+FAILURE = Failure(type="RecordError", message="not JSON", line=7)
+
+
 def record(status: Any = "failed", run_id: str = "r") -> RunRecord:
-    error = "RecordError: line 7" if status == "failed" else None
-    return RunRecord(run_id=run_id, status=status, started_at=NOW, ended_at=NOW, error=error)
+    failure = FAILURE if status == "failed" else None
+    return RunRecord(run_id=run_id, status=status, started_at=NOW, ended_at=NOW, failure=failure)
 
 
 def decision(one: ProviderEntry, item: ProviderState, facts: Facts = FACTS) -> Decision:
@@ -177,7 +182,8 @@ def test_a_failing_provider_has_its_run_its_error_and_its_next_attempt() -> None
     found = health(entry(60, NOW - 90 * MINUTE), state(failures=3, retry_at=retry_at, last_run=record()))
 
     assert (found.decision, found.next_due, found.failures) == (Decision.BACKING_OFF, retry_at, 3)
-    assert (found.run_id, found.run_state, found.why) == ("r", RunState.FAILED, "RecordError: line 7")
+    assert (found.run_id, found.run_state, found.failure) == ("r", RunState.FAILED, FAILURE)
+    assert found.details == "RecordError: line 7: not JSON"
     assert found.late_by == 30 * MINUTE
 
 
@@ -188,7 +194,7 @@ def test_a_run_whose_execution_ended_without_releasing_the_lease_has_failed_and_
     assert (health(entry(), held).run_state, health(entry(), held).engine) == (RunState.RUNNING, "glue")
     found = health(entry(), held, facts)
     assert (found.condition, found.run_state, found.decision) == (Condition.STUCK, RunState.FAILED, Decision.RUNNING)
-    assert found.why == "its execution is FAILED; the next tick releases its lease"
+    assert found.failure == orphaned("its execution is FAILED")
 
 
 def test_an_execution_that_failed_before_it_took_the_lease_makes_its_provider_fail() -> None:
@@ -199,7 +205,8 @@ def test_an_execution_that_failed_before_it_took_the_lease_makes_its_provider_fa
     found = health(one, None, facts)
     assert (found.condition, found.run_id, found.run_state) == (Condition.FAILING, failed.run_id, RunState.FAILED)
     assert found.decision is Decision.DUE, "the next tick starts it again"
-    assert "fanout trace p-20261122T071500Z" in str(found.why)
+    assert found.failure == not_claimed("p-20261122T071500Z")
+    assert "fanout trace p-20261122T071500Z" in found.failure.advice
     later = state(last_claim=NOW - 10 * MINUTE)
     assert health(one, later, facts).condition is Condition.DUE, "a later run took the lease"
     known = state(last_run=record("succeeded", failed.run_id), last_claim=NOW - 16 * MINUTE)
@@ -247,7 +254,10 @@ def test_a_provider_that_never_succeeded_is_due_and_late_if_its_objects_wait_too
 def test_the_worst_condition_is_first_and_then_the_latest_provider() -> None:
     late = health(entry(60, NOW - 200 * MINUTE))
     later = replace(health(entry(60, NOW - 300 * MINUTE)), provider="q")
-    waiting, invalid = health(entry(60, NOW)), evaluate_invalid("x", "x: frequency: must be a number")
+    waiting, invalid = (
+        health(entry(60, NOW)),
+        evaluate_invalid("x", Failure(type="InvalidProviderError", message="x: frequency: must be a number")),
+    )
 
     assert worst_first([waiting, late, later, invalid]) == [invalid, later, late, waiting]
 

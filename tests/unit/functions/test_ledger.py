@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.failure import Failure
+from contract.manifest import Manifest, StoredObject
 from fanout import ledger
 from fanout.errors import LeaseLostError, LedgerConflictError, LedgerUnavailableError
 from fanout.ledger import Backoff, Bookmark, PartitionBusyError, ProviderState
-from fanout.manifests import Manifest, StoredObject
 from fanout.runs import Lease, Plan, Report, RunRecord
 from tests.harness.faults import Fault
 from tests.harness.world import World
@@ -67,19 +69,21 @@ def record(run_id: str = "r1", **fields: object) -> RunRecord:
     )
 
 
+BOOM = Failure(type="RecordError", message="boom")
+
+
 def manifest(*modified: datetime, planned: datetime = NOW + 100 * HOUR, **fields: object) -> Manifest:
     objects = tuple(StoredObject(key=f"k{n}", size=1, etag="e", last_modified=m) for n, m in enumerate(modified))
-    return Manifest.model_validate(
-        {
-            "provider": "a",
-            "run_id": "r1",
-            "generation": 0,
-            "created_at": planned,
-            "bucket": "changes",
-            "objects": objects,
-            **fields,
-        }
-    )
+    given: dict[str, Any] = {
+        "provider": "a",
+        "run_id": "r1",
+        "generation": 0,
+        "created_at": planned,
+        "bucket": "changes",
+        "objects": objects,
+        **fields,
+    }
+    return Manifest(**given)
 
 
 class TestLease:
@@ -155,7 +159,7 @@ class TestPlan:
     def test_a_claim_sets_the_last_turn_whatever_becomes_of_the_run(self) -> None:
         tick = NOW - timedelta(minutes=3)
 
-        failed = ledger.fail(claimed(scheduled_at=tick), "r1", "boom", NOW, BACKOFF)
+        failed = ledger.fail(claimed(scheduled_at=tick), "r1", BOOM, NOW, BACKOFF)
 
         assert failed.last_claim == tick
 
@@ -193,7 +197,7 @@ class TestCommit:
 
     def test_the_commit_of_a_run_that_was_ended_is_refused(self) -> None:
         held = claimed()
-        ended = ledger.fail(held, "r1", "aborted", NOW, BACKOFF)
+        ended = ledger.fail(held, "r1", BOOM, NOW, BACKOFF)
 
         with pytest.raises(LeaseLostError, match="held by nobody"):
             commit(ended, manifest(NOW), held.lease)
@@ -204,7 +208,7 @@ class TestCommit:
 
     def test_a_commit_judged_under_a_lease_that_the_same_run_has_lost_and_taken_again_is_refused(self) -> None:
         old = claimed()
-        again = claimed("r1", ledger.fail(old, "r1", "aborted", NOW, BACKOFF), run_dir="s3://data/r1-again/")
+        again = claimed("r1", ledger.fail(old, "r1", BOOM, NOW, BACKOFF), run_dir="s3://data/r1-again/")
 
         with pytest.raises(LeaseLostError):
             commit(again, manifest(NOW), old.lease)
@@ -231,7 +235,7 @@ class TestCommit:
         assert after.pending_report == Report(run_id="r1", status="succeeded", last_success=NOW - HOUR)
 
     def test_a_success_ends_backoff(self) -> None:
-        failed = ledger.fail(claimed(), "r1", "boom", NOW, BACKOFF)
+        failed = ledger.fail(claimed(), "r1", BOOM, NOW, BACKOFF)
 
         after = commit(claimed("r2", failed))
 
@@ -297,22 +301,22 @@ class TestFailure:
     def test_a_failure_frees_the_provider_and_leaves_the_bookmark(self) -> None:
         held = claimed()
 
-        after = ledger.fail(held, "r1", "boom", NOW, BACKOFF)
+        after = ledger.fail(held, "r1", BOOM, NOW, BACKOFF)
 
         assert after.lease is None
         assert after.bookmark == held.bookmark
         assert after.retry_at == NOW + timedelta(minutes=15)
-        assert after.pending_report == Report(run_id="r1", status="failed", error="boom")
+        assert after.pending_report == Report(run_id="r1", status="failed", error="RecordError: boom")
 
     def test_a_run_without_the_lease_fails_without_effect(self) -> None:
         held = claimed("r2")
 
-        assert ledger.fail(held, "r1", "boom", NOW, BACKOFF) is held
+        assert ledger.fail(held, "r1", BOOM, NOW, BACKOFF) is held
         free = ProviderState(provider="a")
-        assert ledger.fail(free, "r1", "boom", NOW, BACKOFF) is free
+        assert ledger.fail(free, "r1", BOOM, NOW, BACKOFF) is free
 
     def test_a_failed_replay_frees_the_provider_and_counts_for_nothing(self) -> None:
-        after = ledger.fail(claimed(replay=True), "r1", "boom", NOW, BACKOFF)
+        after = ledger.fail(claimed(replay=True), "r1", BOOM, NOW, BACKOFF)
 
         assert (after.lease, after.failures, after.retry_at, after.pending_report) == (None, 0, None, None)
 
@@ -348,7 +352,7 @@ class TestReports:
             assert ledger.repeat_report(state) is state
 
     def test_a_provider_needs_attention_while_it_runs_owes_a_report_or_is_behind_only(self) -> None:
-        ended = ledger.fail(claimed(), "r1", "boom", NOW, BACKOFF)
+        ended = ledger.fail(claimed(), "r1", BOOM, NOW, BACKOFF)
         left = commit(claimed(), backlog=1)
 
         assert not ProviderState(provider="a").attention
@@ -365,7 +369,7 @@ class TestReports:
         assert reset.has_backlog
         assert not commit(claimed("r2", left)).has_backlog
         assert not commit(claimed("r2", reset)).has_backlog
-        assert ledger.fail(claimed("r2", left), "r2", "boom", NOW, BACKOFF).has_backlog
+        assert ledger.fail(claimed("r2", left), "r2", BOOM, NOW, BACKOFF).has_backlog
 
 
 class TestUpdate:

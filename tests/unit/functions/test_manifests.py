@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.manifest import Replay, StoredObject
 from fanout.errors import ReplayTooLargeError
-from fanout.manifests import Replay, StoredObject, first_key, is_data, keeps_order, select, select_replay
+from fanout.manifests import first_key, is_data, keeps_order, select, select_replay
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 
@@ -64,7 +65,7 @@ def test_what_the_bound_in_bytes_leaves_counts_as_backlog_like_what_the_bound_in
 
     assert select(listing, None, among(), 3, 8).backlog == 3
     with pytest.raises(ReplayTooLargeError):
-        select_replay(listing, Replay.model_validate({"from": NOW, "to": NOW + timedelta(hours=1)}), 9, 8)
+        select_replay(listing, Replay(NOW, NOW + timedelta(hours=1)), 9, 8)
 
 
 @given(
@@ -90,14 +91,14 @@ def test_a_backlog_is_worked_off_in_bounded_runs_without_leaving_or_repeating_an
 
 def test_a_replay_takes_its_range_with_both_ends_seen_or_not() -> None:
     listing = [stored("before", -1), stored("first", 0), stored("last", 10), stored("after", 11)]
-    replay = Replay.model_validate({"from": NOW, "to": NOW + timedelta(minutes=10)})
+    replay = Replay(NOW, NOW + timedelta(minutes=10))
 
     assert keys(select_replay(listing, replay, 10, 10).objects) == ["first", "last"]
 
 
 def test_a_replay_too_large_for_one_run_is_refused_and_told_where_it_would_fit() -> None:
     listing = [stored(f"{n}", n) for n in range(5)]
-    replay = Replay.model_validate({"from": NOW, "to": NOW + timedelta(minutes=10)})
+    replay = Replay(NOW, NOW + timedelta(minutes=10))
 
     with pytest.raises(ReplayTooLargeError, match="2026-11-22T07:32:00Z"):
         select_replay(listing, replay, 3, 10)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fanout import nesting
+from contract.nesting import MAX_DEPTH, is_too_deep
 from fanout.errors import ConfigApiAnswerError
-from fanout.nesting import MAX_DEPTH, is_too_deep
 from fanout.providers import read_entries
-from fanout_job import json_faults
 
 
 @pytest.mark.parametrize(
@@ -25,11 +23,6 @@ from fanout_job import json_faults
 )
 def test_only_levels_within_one_another_count(text: str, too_deep: bool) -> None:
     assert is_too_deep(text) is too_deep
-    assert json_faults.is_too_deep(text) is too_deep
-
-
-def test_functions_and_jobs_have_the_same_limit() -> None:
-    assert nesting.MAX_DEPTH == json_faults.MAX_DEPTH
 
 
 def test_a_list_of_providers_that_is_nested_5000_deep_is_refused() -> None:

@@ -95,7 +95,7 @@ class TestMessages:
 
 class TestCounting:
     def test_a_batch_marks_each_provider_once_with_all_that_came(self, world: World) -> None:
-        notices = ObjectEvents(world.pending, SETTINGS, world.clock)
+        notices = ObjectEvents(world.pending, SETTINGS, world.clock, world.log.append)
 
         again, counts = notices.count(
             {
@@ -139,7 +139,7 @@ class TestCounting:
 
     @pytest.mark.fault(28)
     def test_a_batch_that_died_half_way_and_comes_again_marks_twice_and_does_no_harm(self, world: World) -> None:
-        notices = ObjectEvents(world.pending, SETTINGS, world.clock)
+        notices = ObjectEvents(world.pending, SETTINGS, world.clock, world.log.append)
         world.change("a", "1", "r1")
         batch = {"1": message("log/provider=a/1"), "2": message("log/provider=b/1")}
         world.faults.plan("pending.add", Fault.CRASH_AFTER)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from contract.times import format_http_date, format_iso, parse_http_date, parse_iso
 from fanout.errors import InvalidProviderError
 from fanout.providers import CLOCK_SKEW, MAX_FREQUENCY_MINUTES, InvalidEntry, check_name, parse_entry
-from fanout.times import format_http_date, format_iso, parse_http_date, parse_iso
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 json_values = st.recursive(

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from fanout.errors import LeaseLostError
+from fanout.failures import orphaned
 from fanout.ledger import ProviderState
 from fanout.recovery import CHECKED_AT_ONCE, orphaned_runs
 from fanout.runs import Lease, Report
@@ -36,21 +37,23 @@ def started(world: World) -> str:
 def test_the_event_of_an_execution_that_ended_without_a_word_frees_the_provider(world: World) -> None:
     name = started(world)
 
-    assert world.endings.end("a", name, "its execution is ABORTED")
+    assert world.endings.end("a", name, orphaned("its execution is ABORTED"))
 
     assert world.state("a").lease is None
-    assert world.config_api.reports[-1][1].error == "its execution is ABORTED"
+    assert world.config_api.reports[-1][1].error == (
+        "OrphanedRun: the run timed out or was aborted: its execution is ABORTED"
+    )
 
 
 @pytest.mark.fault(11)
 def test_an_event_delivered_twice_or_late_changes_nothing(world: World) -> None:
     name = started(world)
-    world.endings.end("a", name, "its execution is ABORTED")
+    world.endings.end("a", name, orphaned("its execution is ABORTED"))
     world.clock.advance(minutes=30)
     world.claim("a", "run2")
     before = world.state("a")
 
-    assert not world.endings.end("a", name, "its execution is ABORTED")
+    assert not world.endings.end("a", name, orphaned("its execution is ABORTED"))
     assert world.state("a") == before
 
 
@@ -65,7 +68,7 @@ def test_when_the_event_is_lost_the_next_tick_finds_the_execution_gone(world: Wo
 
     assert report.released_leases == 1
     assert world.state("a").last_run is not None
-    assert world.state("a").last_run.error == f"the run was orphaned: its execution is {status}"  # type: ignore[union-attr]
+    assert world.state("a").last_run.failure == orphaned(f"its execution is {status}")  # type: ignore[union-attr]
 
 
 @pytest.mark.guarantee("G4")
@@ -159,7 +162,7 @@ def test_a_zombie_claim_that_takes_the_lease_for_an_ended_execution_is_freed_by_
     zombie.resume()
     assert zombie.at == "ledger.put"
     world.executions.statuses[name] = "ABORTED"
-    world.endings.end("a", name, "its execution is ABORTED")
+    world.endings.end("a", name, orphaned("its execution is ABORTED"))
 
     # When it goes on
     zombie.finish()

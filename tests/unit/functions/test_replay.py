@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from contract.times import format_iso
 from fanout import ledger
 from fanout.errors import ReplayTooLargeError
-from fanout.times import format_iso
 from tests.harness.faults import Fault
 from tests.harness.world import World
 

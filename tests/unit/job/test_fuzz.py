@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.manifest import PlannedObject
 from fanout_job.changes import parse_change, plain_item
 from fanout_job.delivery import Delivery
 from fanout_job.errors import BadInputError
 from fanout_job.messages import encode
-from fanout_job.objects import S3Object
 from tests.unit.job.records import SETTINGS, export, kinesis, line, stream
 
 RECORDS = [
@@ -28,8 +28,8 @@ RECORDS = [
     export(old=False),
     export(new=False),
 ]
-OBJECT = S3Object("data", "change_log/provider=acme/part.json.gz", 100, "etag", 0)
-PLAIN = S3Object("data", "change_log/provider=acme/part.json", 100, "etag", 1)
+OBJECT = PlannedObject("data", "change_log/provider=acme/part.json.gz", 100, "etag", 0)
+PLAIN = PlannedObject("data", "change_log/provider=acme/part.json", 100, "etag", 1)
 
 scalars = st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=5))
 anything = st.recursive(
@@ -92,7 +92,7 @@ class Reading(Delivery):
     def __init__(self) -> None:
         super().__init__(SETTINGS, lambda change: change.data)
 
-    def read(self, raw: bytes, obj: S3Object = OBJECT) -> list[dict[str, Any]]:
+    def read(self, raw: bytes, obj: PlannedObject = OBJECT) -> list[dict[str, Any]]:
         """Return the events of an object; its failures are in the tally."""
         self.s3 = self.maker.s3 = GivenBytes(raw)
         return [json.loads(message.body, parse_float=Decimal, parse_int=Decimal) for message in self.messages([obj])]
@@ -131,9 +131,9 @@ def test_mutated_lines_give_exact_events_or_errors_naming_object_and_line(lines:
     if task.tally.failures:
         [failure] = task.tally.failures
         bad_number = filled[len(events)][0]
-        assert failure["type"] in ("RecordError", "TransformError", "LineTooLongError")
-        assert (failure["object"], failure["line"]) == (obj.uri, bad_number)
-        assert failure["message"].startswith(f"{obj.uri}, line {bad_number}: ")
+        assert failure.type in ("RecordError", "TransformError", "LineTooLongError")
+        assert (failure.object, failure.line) == (obj.uri, bad_number)
+        assert failure.text == f"{obj.uri}, line {bad_number}: {failure.message}"
     else:
         assert len(events) == len(filled), "a row is missing without an error"
 
@@ -155,8 +155,8 @@ def test_mutated_objects_give_whole_rows_or_errors_naming_object_and_line(
     events = task.read(bytes(raw))
     if task.tally.failures:
         [failure] = task.tally.failures
-        assert failure["object"] == OBJECT.uri
-        assert 1 <= failure["line"] <= rows + 1
+        assert failure.object == OBJECT.uri
+        assert 1 <= failure.line <= rows + 1
     elif not raw:
         assert events == []
     else:
@@ -181,4 +181,4 @@ def test_the_fuzz_sees_both_outcomes() -> None:
     assert task.tally.failures
     damaged = Reading()
     damaged.read(gzip.compress(line(stream()))[:-3])
-    assert [failure["type"] for failure in damaged.tally.failures] == ["CorruptObjectError"]
+    assert [failure.type for failure in damaged.tally.failures] == ["CorruptObjectError"]

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from contract.manifest import PlannedObject
 from fanout_job.delivery import Delivery
 from fanout_job.errors import BadInputError
-from fanout_job.objects import S3Object
 from fanout_job.task import guarded
 from tests.unit.job.records import SETTINGS, export, kinesis, line, stream
 
@@ -133,12 +133,12 @@ def hostile_lines() -> list[bytes]:
     return [mutated(dice) if number % 10 else line(dice.choice(RECORDS)) for number in range(LINES)]
 
 
-def change_log(per_object: int) -> Iterator[tuple[S3Object, list[bytes]]]:
+def change_log(per_object: int) -> Iterator[tuple[PlannedObject, list[bytes]]]:
     """All lines, in objects of so many."""
     lines = hostile_lines()
     for index, start in enumerate(range(0, LINES, per_object)):
         key = f"change_log/provider=acme/part-{index}.json"
-        yield S3Object("data", key, 1, f"etag-{index}", index), lines[start : start + per_object]
+        yield PlannedObject("data", key, 1, f"etag-{index}", index), lines[start : start + per_object]
 
 
 def task_of(s3: MemoryS3, on_bad_record: str) -> Delivery:
@@ -171,8 +171,8 @@ def test_under_quarantine_every_hostile_line_is_a_message_or_lies_in_the_quarant
     assert all(json.loads(message.body)["data"] is not None for message in messages if '"dataref"' not in message.body)
     notes = [json.loads(body) for key, body in s3.objects.items() if key.endswith(".note.json")]
     assert task.tally.quarantined == len(notes) > LINES // 10
-    assert {note["error"]["type"] for note in notes} <= NAMED
-    places = {(note["error"]["object"], note["error"]["line"]) for note in notes}
+    assert {note["failure"]["type"] for note in notes} <= NAMED
+    places = {(note["failure"]["object"], note["failure"]["line"]) for note in notes}
     assert len(places) == len(notes)
     assert task.tally.rows + len(notes) == sum(len(filled(lines)) for lines in logs.values())
     for obj, lines in logs.items():
@@ -190,10 +190,10 @@ def test_under_fail_every_hostile_line_is_a_message_or_fails_the_run_by_its_plac
         s3.objects[obj.key] = one
     with guarded(task):
         made = len(list(task.messages(logs)))
-    failures = {failure["object"]: failure for failure in task.tally.failures}
+    failures = {failure.object: failure for failure in task.tally.failures}
     assert len(failures) == len(task.tally.failures) > LINES // 10
-    assert {failure["type"] for failure in failures.values()} <= NAMED
+    assert {failure.type for failure in failures.values()} <= NAMED
     for uri, failure in failures.items():
-        assert failure["line"] == 1
-        assert failure["message"].startswith(f"{uri}, line 1: ")
+        assert failure.line == 1
+        assert failure.text == f"{uri}, line 1: {failure.message}"
     assert made == task.tally.rows == sum(bool(filled(lines)) for lines in logs.values()) - len(failures)

@@ -94,8 +94,10 @@ def test_the_same_sources_make_the_same_zip_and_others_another(tmp_path: Path) -
 
 
 def test_the_zip_holds_every_module_of_the_library() -> None:
-    names = zipfile.ZipFile(io.BytesIO(library.zipped(library.PACKAGE))).namelist()
-    assert names == sorted(f"fanout_job/{path.name}" for path in library.PACKAGE.glob("*.py"))
+    packages = (library.PACKAGE, library.CONTRACT)
+    names = zipfile.ZipFile(io.BytesIO(library.zipped(*packages))).namelist()
+    assert names == [f"{one.name}/{path.name}" for one in packages for path in sorted(one.glob("*.py"))]
+    assert {"fanout_job/run.py", "contract/result.py"} < set(names)
 
 
 def test_publishing_needs_nothing_but_what_lambda_has() -> None:
@@ -107,7 +109,7 @@ def test_publishing_needs_nothing_but_what_lambda_has() -> None:
         for alias in node.names
     }
     packages = {str(module).partition(".")[0] for module in modules}
-    assert packages - sys.stdlib_module_names == {"boto3", "botocore"}
+    assert packages - sys.stdlib_module_names == {"boto3", "botocore", "contract"}
 
 
 def test_it_is_published_under_its_hash_and_the_uri_is_the_answer(s3: Any, cloudformation: CloudFormation) -> None:
@@ -119,7 +121,7 @@ def test_it_is_published_under_its_hash_and_the_uri_is_the_answer(s3: Any, cloud
         name: REQUEST[name] for name in ("StackId", "RequestId", "LogicalResourceId")
     }
     key = answer["Data"]["Uri"].removeprefix("s3://data/")
-    assert s3.get_object(Bucket="data", Key=key)["Body"].read() == library.zipped(library.PACKAGE)
+    assert s3.get_object(Bucket="data", Key=key)["Body"].read() == library.zipped(library.PACKAGE, library.CONTRACT)
     script = answer["Data"]["Script"].removeprefix("s3://data/")
     assert s3.get_object(Bucket="data", Key=script)["Body"].read() == (library.SCRIPTS / "change_log.py").read_bytes()
     assert cloudformation.content_types == [""], "the address is signed without a content type"

@@ -17,6 +17,8 @@ import pytest
 from fanout_job.logs import log, start_logging
 from fanout_job.settings import Settings
 
+ROOT = Path(__file__).parents[3]
+
 RFC_3339 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
 SETTINGS = Settings(
     provider="acme",
@@ -65,7 +67,7 @@ def test_a_function_names_the_time_alike_and_takes_lambdas_level(on_aws: str, co
     """In a process of its own, as the logger reads the level when it is made."""
     program = "from fanout.bootstrap import logger as l; l.debug('d'); l.info('i'); l.warning('w')"
     environment = {
-        "PYTHONPATH": str(Path(__file__).parents[3] / "functions"),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "functions")]),
         "AWS_LAMBDA_LOG_LEVEL": on_aws,
         "POWERTOOLS_LOG_LEVEL": on_aws,
         "PATH": os.environ["PATH"],

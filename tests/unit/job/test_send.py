@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.manifest import PlannedObject
 from fanout_job.lambda_run import Spool
 from fanout_job.messages import Message
-from fanout_job.objects import S3Object, grouped
+from fanout_job.objects import grouped
 from fanout_job.sender import batches, one_of_each_group
 from fanout_job.targets import EventBusTarget, QueueTarget, TopicTarget, deduplication_id, error_code, is_passing
 
@@ -140,7 +141,7 @@ def test_passing_errors_are_told_from_lasting_ones() -> None:
 
 @given(st.lists(st.integers(0, 10**9), max_size=60), st.integers(1, 8))
 def test_groups_hold_every_object_once_and_are_balanced(sizes: list[int], groups: int) -> None:
-    objects = [S3Object("b", str(n), size, "e", n) for n, size in enumerate(sizes)]
+    objects = [PlannedObject("b", str(n), size, "e", n) for n, size in enumerate(sizes)]
     made = grouped(objects, groups)
     assert sorted((o for group in made for o in group), key=lambda o: o.index) == objects
     assert all(group and group == sorted(group, key=lambda o: o.index) for group in made)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from contract.uris import result_uri
 from fanout_job.errors import SettingsError
-from fanout_job.run import result_location
 from fanout_job.settings import Settings
 from fanout_job.targets import target_of
 
@@ -122,4 +122,4 @@ def test_a_queue_may_allow_less_than_its_service(given: str, limit: int) -> None
 @pytest.mark.parametrize("manifest", ["s3://data/runs/provider=acme/x/manifest.json", "none"])
 def test_the_result_lies_where_the_claim_looks_for_it(manifest: str) -> None:
     values: dict[str, Any] = ARGUMENTS | {"manifest": manifest}
-    assert result_location(Settings(**values)) == ("data", "runs/provider=acme/x/result.json")
+    assert result_uri(Settings(**values).run_dir) == "s3://data/runs/provider=acme/x/result.json"

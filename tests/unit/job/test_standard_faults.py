@@ -81,8 +81,8 @@ def test_standard_56_the_rows_of_the_source_stay_and_the_object_is_named(body: b
     tally = acme.run(acme.put(body))
     assert acme.ids() == ["1"]
     if on_bad_record == "fail":
-        assert [failure["type"] for failure in tally.failures] == ["CorruptObjectError"]
-        assert tally.failures[0]["object"] == f"s3://data/{KEY}"
+        assert [failure.type for failure in tally.failures] == ["CorruptObjectError"]
+        assert tally.failures[0].object == f"s3://data/{KEY}"
     else:
         assert (tally.quarantined, tally.failures) == (1, [])
         assert acme.s3.objects[f"quarantine/provider=acme/run-2/{KEY}"][0] == body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -14,9 +15,9 @@ import pytest
 from botocore.exceptions import ClientError
 from pyarrow import parquet
 
+from contract.manifest import PlannedObject
 from fanout_job import standard
 from fanout_job.mapping import Mapping
-from fanout_job.objects import S3Object
 from fanout_job.task import Tally, Task, guarded
 from tests.unit.job.records import SETTINGS
 from tests.unit.job.standardizing import MODEL
@@ -88,11 +89,11 @@ class Provider:
         self.s3, self.mapping, self.runs = MemoryS3(), mapping, 0
         self.settings = replace(SETTINGS, on_bad_record=on_bad_record)
 
-    def put(self, body: bytes, key: str = KEY) -> S3Object:
+    def put(self, body: bytes, key: str = KEY) -> PlannedObject:
         self.s3.put_object("data", key, body)
-        return S3Object("data", key, len(body), self.s3.objects[key][1], 0)
+        return PlannedObject("data", key, len(body), self.s3.objects[key][1], 0)
 
-    def run(self, *planned: S3Object, **more: Any) -> Tally:
+    def run(self, *planned: PlannedObject, **more: Any) -> Tally:
         self.runs += 1
         task = Task(replace(self.settings, run_id=f"run-{self.runs}"))
         task.s3 = self.s3
@@ -158,7 +159,7 @@ def test_a_deleted_source_leaves_its_rows_and_fails_a_run_that_had_planned_it() 
     acme.run(planned)
     del acme.s3.objects[KEY]
     [failure] = acme.run(planned).failures
-    assert failure["type"] == "ObjectChangedError"
+    assert failure.type == "ObjectChangedError"
     assert acme.ids() == ["x"]
 
 
@@ -173,7 +174,7 @@ def test_a_run_that_was_given_up_does_not_put_old_rows_in_place_of_new_ones() ->
         return record
 
     [failure] = acme.run(old, transform=meanwhile).failures
-    assert failure["type"] == "ObjectChangedError"
+    assert failure.type == "ObjectChangedError"
     assert acme.ids() == ["new"]
 
 
@@ -188,7 +189,7 @@ def test_a_source_that_is_replaced_between_its_last_check_and_the_upload_keeps_t
     old = acme.put(b"a,b\nold,1\n")
     acme.s3.before_put = lambda: run_of_a_newer(acme)
     [failure] = acme.run(old).failures
-    assert failure["type"] == "ObjectChangedError"
+    assert failure.type == "ObjectChangedError"
     assert acme.ids() == ["new"]
 
 
@@ -208,7 +209,7 @@ def test_a_file_that_others_keep_writing_is_left_to_the_next_run() -> None:
     acme = Provider()
     acme.s3.lost_answers = 9
     [failure] = acme.run(acme.put(b"a,b\nx,1\n")).failures
-    assert (failure["type"], failure["object"]) == ("ObjectChangedError", f"s3://data/{FILE}")
+    assert (failure.type, failure.object) == ("ObjectChangedError", f"s3://data/{FILE}")
 
 
 def test_a_failed_upload_leaves_the_file_as_it_was_and_the_next_run_replaces_it() -> None:
@@ -217,7 +218,7 @@ def test_a_failed_upload_leaves_the_file_as_it_was_and_the_next_run_replaces_it(
     planned = acme.put(b"a,b\ny,1\n")
     acme.s3.refuse_puts = True
     [failure] = acme.run(planned).failures
-    assert failure["type"] == "StorageError"
+    assert failure.type == "StorageError"
     assert acme.ids() == ["x"]
     acme.s3.refuse_puts = False
     acme.run(planned)
@@ -230,8 +231,8 @@ def test_a_bad_source_leaves_the_file_as_it_was_and_is_named(body: bytes) -> Non
     acme.run(acme.put(b"a,b\nx,1\n"))
     good = acme.put(b"a,b\ng,1\n", f"{KEY}2")
     [failure] = acme.run(acme.put(body), good).failures
-    assert failure["object"] == f"s3://data/{KEY}"
-    assert failure["line"] is not None
+    assert failure.object == f"s3://data/{KEY}"
+    assert failure.line is not None
     assert acme.ids() == ["x"]
     assert acme.rows(MODEL.output_key("acme", f"{KEY}2"))[0]["id"] == "g"
 
@@ -244,7 +245,8 @@ def test_under_quarantine_bad_rows_are_put_aside_and_the_good_ones_written() -> 
     aside = f"quarantine/provider=acme/run-1/{KEY}"
     assert acme.s3.objects[f"{aside}.row-2.json"][0] == b'{\n  "a": "y",\n  "b": "bad"\n}'
     assert acme.s3.objects[f"{aside}.row-3.json"][0] == b"z"
-    assert b"row 3: has 1 fields, not 2" in acme.s3.objects[f"{aside}.row-3.json.note.json"][0]
+    note = json.loads(acme.s3.objects[f"{aside}.row-3.json.note.json"][0])["failure"]
+    assert (note["unit"], note["line"], note["message"]) == ("row", 3, "has 1 fields, not 2")
 
 
 def test_under_quarantine_a_damaged_source_is_put_aside_and_its_rows_up_to_the_damage_written() -> None:

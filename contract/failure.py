@@ -1,0 +1,104 @@
+"""Why a run failed, as an object from the job and the functions through ledger and API to the operator's screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
+
+from contract.document import About
+
+MAX_CHARACTERS = 1_000
+"""Of a message, and of a failure as one line. Lambda may put a whole log into an error."""
+
+SEE_THE_RUN = "Look at the run with `fanout trace RUN`."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """One error. Nothing in it shows a row's content."""
+
+    type: Annotated[str, About("name of the error's class, or of AWS's error")]
+    message: Annotated[str, About("what is wrong, without object and line")]
+    cause: Annotated[
+        str,
+        About(
+            "the message without what is particular to one object, row or run: failures of the same type and cause "
+            "have the same remedy"
+        ),
+    ] = ""
+    advice: Annotated[str, About("what the operator can do")] = SEE_THE_RUN
+    object: Annotated[str | None, About("s3 URI of the object concerned")] = None
+    line: Annotated[int | None, About("line or row of the object, counted from 1")] = None
+    unit: Annotated[Literal["line", "row"], About("what `line` counts: lines, or rows that may have several")] = "line"
+    transient: Annotated[bool, About("whether a later run may succeed although nothing was changed")] = False
+
+    @property
+    def place(self) -> str:
+        """Object and line, as far as they are known."""
+        return ", ".join(filter(None, (self.object, f"{self.unit} {self.line}" if self.line else None)))
+
+    @property
+    def text(self) -> str:
+        """The message with its place."""
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+    @property
+    def kind(self) -> str:
+        """What failures with the same remedy have in common."""
+        return f"{self.type}: {self.cause or self.message}"
+
+    def in_one_line(self, count: int = 1) -> str:
+        """The failure as text, for people and for the config API; `count` is that of all failures of the run.
+
+        Nothing takes it apart again.
+        """
+        others = f" (and {count - 1:,} more)" if count > 1 else ""
+        line = " ".join(f"{self.type}: {self.text}".split())
+        return line[: MAX_CHARACTERS - len(others)] + others
+
+    def bounded(self) -> Failure:
+        """The same with a message and a cause of bounded length."""
+        return replace(self, message=self.message[:MAX_CHARACTERS], cause=self.cause[:MAX_CHARACTERS])
+
+
+class ExplainedError(Exception):
+    """An error that says whether a repetition can help, and what to do.
+
+    Parameters
+    ----------
+    message
+        What is wrong. Defaults to the class's docstring.
+    cause
+        The message without what is particular to one object, row or run. Defaults to the message.
+    uri, line
+        The object concerned, and the line or row in it.
+    """
+
+    transient: ClassVar[bool] = False
+    """Whether the same call, or the next run, may succeed although nothing was changed."""
+    advice: ClassVar[str] = SEE_THE_RUN
+    """What the operator can do."""
+    unit: Literal["line", "row"] = "line"
+
+    def __init__(
+        self, message: str | None = None, *, cause: str | None = None, uri: str | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+        self.cause, self.uri, self.line = cause, uri, line
+
+    def __str__(self) -> str:
+        return self.as_failure().text
+
+    def as_failure(self) -> Failure:
+        """The error as a value."""
+        message = str(self.args[0])
+        return Failure(
+            type=type(self).__name__,
+            message=message,
+            cause=self.cause or message,
+            advice=self.advice,
+            object=self.uri,
+            line=self.line,
+            unit=self.unit,
+            transient=self.transient,
+        )

@@ -1,0 +1,63 @@
+"""The result: what a job did with its manifest. Written once by the job, read by the end of the run.
+
+It is the job's word that every row of the manifest's objects was acknowledged; nothing is committed without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from contract import document
+from contract.document import About, Text
+from contract.failure import Failure
+
+VERSION: Literal[1] = 1
+
+MAX_FAILURES = 20
+"""Failures that a result names; the others are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """What a job did."""
+
+    version: Annotated[Literal[1], About("of this format", required=True)] = VERSION
+    run_id: str
+    provider: str
+    job: Annotated[str, About("the script that ran, without .py")]
+    engine: Literal["lambda", "glue"]
+    status: Literal["succeeded", "failed"]
+    objects: Annotated[int, About("objects of the manifest that were processed")]
+    bytes: Annotated[int, About("of these objects, as stored")]
+    rows: Annotated[int, About("rows that were processed")]
+    messages: Annotated[int, About("messages that the target acknowledged")]
+    quarantined: Annotated[int, About("lines, rows and objects that were copied to the quarantine")]
+    seconds: Annotated[float, About("from the start of the job to this result")]
+    workers: Annotated[int, About("machines that took part")]
+    notes: Annotated[dict[str, Any], About("what a job adds, such as the mapping and its version")] = field(
+        default_factory=dict
+    )
+    failure: Annotated[Failure | None, About("the first failure by object and line; null unless the job failed")]
+    failures: Annotated[tuple[Failure, ...], About(f"the first {MAX_FAILURES} failures, the bad objects among them")]
+    failure_count: Annotated[int, About("of all failures")]
+
+    def to_json(self) -> Text:
+        """Write it."""
+        return document.to_json(self)
+
+    @classmethod
+    def from_json(cls, text: Text) -> JobResult:
+        """Read it.
+
+        Raises
+        ------
+        ContractError
+        """
+        return document.from_json(cls, text)
+
+
+def in_order(failures: Iterable[Failure]) -> list[Failure]:
+    """Failures by object and line, those without an object last: the same on either engine, however tasks end."""
+    return sorted(failures, key=lambda f: (f.object is None, f.object or "", f.line or 0, f.type, f.message))

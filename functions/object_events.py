@@ -1,4 +1,4 @@
-"""S3 told of new objects: their providers have pending objects, which the next tick finds."""
+"""S3 event notifications: the providers of new objects have pending objects, which the next tick finds."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fanout import bootstrap
+from fanout.batches import batch_response
 from fanout.bootstrap import logger
 from fanout.errors import InvalidRequestError
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Count a batch of S3's notifications.
+    """Count a batch of S3 event notifications.
 
     Parameters
     ----------
@@ -22,7 +23,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     Returns
     -------
-    ``{"batchItemFailures": [{"itemIdentifier"}, …]}``: the messages that are to come again.
+    ``{"batchItemFailures": [{"itemIdentifier"}, …]}``: the messages to redeliver.
     """
     try:
         messages = {record["messageId"]: record["body"] for record in event["Records"]}
@@ -30,4 +31,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         raise InvalidRequestError('not a batch of SQS messages, {"Records": […]}') from None
     again, counts = bootstrap.object_events().count(messages)
     logger.info("object events counted", extra={"events": dict(counts), "again": len(again)})
-    return {"batchItemFailures": [{"itemIdentifier": message} for message in sorted(again)]}
+    return batch_response(sorted(again))

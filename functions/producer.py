@@ -9,6 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fanout import bootstrap
+from fanout.batches import batch_response
 from fanout.bootstrap import logger
 from fanout.production import Production
 
@@ -27,15 +28,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     Returns
     -------
-    ``{"batchItemFailures": [{"itemIdentifier": sequence number}]}``: from where on the batch is to come again; empty
-    when all of it is written.
+    ``{"batchItemFailures": [{"itemIdentifier": sequence number}]}``: from where on to redeliver the batch; empty when
+    all of it is written.
     """
     metrics.set_default_dimensions(env=bootstrap.producer_settings().env)
     done = bootstrap.producer().produce(event)
     _measure(done)
     told = {"records": done.records, "objects": done.objects, "unassigned": done.unassigned, "again": done.failed}
-    logger.info("batch written" if done.failed is None else "batch comes again", extra=told)
-    return {"batchItemFailures": [] if done.failed is None else [{"itemIdentifier": done.failed}]}
+    logger.info("batch written" if done.failed is None else "batch will be redelivered", extra=told)
+    return batch_response([] if done.failed is None else [done.failed])
 
 
 def _measure(done: Production) -> None:

@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fanout_job")
 
+MAX_BATCH = 10
+"""Entries of a batch request to SQS, SNS or EventBridge."""
+
 IN_FLIGHT = 64
 """Requests a task keeps under way."""
+
+LANE_MESSAGES = 100
+"""Messages that wait for a lane, and as many that it looks through for its next request."""
 
 MAX_TRIES = 10
 """Tries for a batch, backed off with full jitter up to BACKOFF_CAP_SECONDS: about a minute of trouble on average."""
@@ -38,11 +44,11 @@ REQUEST_TIMEOUT_SECONDS = 20.0
 
 
 def batches(messages: Iterable[Message], limit: int) -> Iterator[list[Message]]:
-    """Group messages by ten, and within the bytes a request may have."""
+    """Group messages by MAX_BATCH, and within the bytes a request may have."""
     batch: list[Message] = []
     size = 0
     for message in messages:
-        if len(batch) == 10 or (batch and size + message.size > limit):
+        if len(batch) == MAX_BATCH or (batch and size + message.size > limit):
             yield batch
             batch, size = [], 0
         batch.append(message)
@@ -104,7 +110,7 @@ class Sender:
         A group belongs to one lane, a lane has one request under way, and no request holds two messages of a
         group: so a message whose neighbour fails and is tried again cannot overtake it.
         """
-        lanes: list[asyncio.Queue[Message | None]] = [asyncio.Queue(100) for _ in range(IN_FLIGHT)]
+        lanes: list[asyncio.Queue[Message | None]] = [asyncio.Queue(LANE_MESSAGES) for _ in range(IN_FLIGHT)]
 
         async def feed() -> None:
             for message in messages:
@@ -116,7 +122,7 @@ class Sender:
             waiting: deque[Message] = deque()
             open_ = True
             while open_ or waiting:
-                while open_ and len(waiting) < 100 and (not waiting or not lane.empty()):
+                while open_ and len(waiting) < LANE_MESSAGES and (not waiting or not lane.empty()):
                     message = await lane.get()
                     if message is None:
                         open_ = False
@@ -167,7 +173,10 @@ class Sender:
             log.debug("sending %d messages again: %s", len(batch), reason)
             pause = min(BACKOFF_CAP_SECONDS, self.backoff * 2**attempt, left)
             await asyncio.sleep(random.random() * pause)  # noqa: S311 - spreads load, guards nothing
-        raise SendError(f"{self.target.service} did not take {len(batch)} messages in {MAX_TRIES} tries: {reason}")
+        raise SendError(
+            f"{self.target.service} did not take {len(batch)} messages in {MAX_TRIES} tries: {reason}",
+            cause=f"{self.target.service} did not take messages in {MAX_TRIES} tries: {reason}",
+        )
 
     def signed(self, headers: dict[str, str], body: bytes) -> dict[str, str]:
         """Return the headers with a Signature Version 4 of this moment."""
@@ -182,7 +191,7 @@ def one_of_each_group(waiting: deque[Message], limit: int) -> list[Message]:
     passed: list[Message] = []
     groups: set[str] = set()
     size = 0
-    while waiting and len(batch) < 10:
+    while waiting and len(batch) < MAX_BATCH:
         message = waiting.popleft()
         if message.group in groups or (batch and size + message.size > limit):
             groups.add(message.group)

@@ -20,7 +20,7 @@ def main() -> None:
 
 def pages() -> dict[Path, str]:
     """Return the content of every generated file."""
-    from tools import bill, decisions, guarantees, openapi
+    from tools import bill, contract_schema, decisions, guarantees, openapi
 
     made: dict[str, Callable[[], Iterable[str]]] = {
         "cli.md": command_line,
@@ -34,6 +34,8 @@ def pages() -> dict[Path, str]:
     sections = {"cost.md": bill.page, "decisions.md": decisions.page, "guarantees.md": guarantees.page}
     for name, renew in sections.items():
         found[ROOT / "docs" / name] = renew((ROOT / "docs" / name).read_text(encoding="utf-8"))
+    for name in contract_schema.DOCUMENTS:
+        found[ROOT / f"docs/reference/contract/{name}.schema.json"] = contract_schema.text(name)
     return {**found, ROOT / "docs/openapi.json": openapi.text()}
 
 

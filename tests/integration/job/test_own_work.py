@@ -58,7 +58,7 @@ def change_log(days: range) -> dict[str, bytes]:
 def test_what_each_object_comes_to_is_given_in_the_manifests_order(job: Harness, script: Path) -> None:
     outcome = job.run(change_log(range(20)), script)
     assert outcome.error is None
-    assert (outcome.result["objects"], outcome.result["days"], outcome.result["messages"]) == (20, 20, 0)
+    assert (outcome.result["objects"], outcome.result["notes"]["days"], outcome.result["messages"]) == (20, 20, 0)
     written = json.loads(job.read("days/run-1.json"))
     assert written["order"] == list(range(20))
     assert written["days"] == {f"1970-01-{n + 1:02}": 1 + n * 7 % 11 for n in range(20)}

@@ -37,8 +37,11 @@ def not_claimed(run_id: str) -> Failure:
 
 
 def as_error(failure: Failure, count: int) -> dict[str, str]:
-    """A run's failure as the execution's own error, which Step Functions shows."""
-    return {"Error": failure.type, "Cause": failure.in_one_line(count)}
+    """A run's failure as the execution's own error, which Step Functions shows.
+
+    Not by its type: names that begin with "States." are reserved, and a Fail state with one is an error of its own.
+    """
+    return {"Error": "RunFailed", "Cause": failure.in_one_line(count)}
 
 
 def caught(result: Mapping[str, Any] | None) -> Failure:

@@ -244,7 +244,7 @@ def _check_record(act: Act, end: Played, run: str) -> None:
         assert last["run_dir"].endswith(f"_{run}/")
         assert last["reason"]
     if failure:
-        assert (end.execution["error"], end.execution["cause"]) == (failure.type, failure.in_one_line())
+        assert (end.execution["error"], end.execution["cause"]) == ("RunFailed", failure.in_one_line())
     else:
         assert last["engine"] == ("glue" if GLUE in act.path else "lambda" if SMALL in act.path else "none")
         assert last["rows"] == last["messages"] == act.messages

@@ -35,5 +35,5 @@ def test_an_execution_goes_its_way_and_everybody_says_so_afterwards(name: str, p
 def test_an_execution_shows_its_end_on_its_face(played: dict[str, Played]) -> None:
     failed = played["lambda_fails"].execution
 
-    assert (failed["error"], failed["cause"]) == ("RunFailedError", "RunFailedError: the row is bad")
+    assert (failed["error"], failed["cause"]) == ("RunFailed", "RunFailedError: the row is bad")
     assert json.loads(played["lambda"].execution["output"])["status"]["status"] == "succeeded"

@@ -40,7 +40,7 @@ class ContractError(ValueError):
 
 @dataclass(frozen=True)
 class About:
-    """What an annotation says of a member beside its type.
+    """Description of a member, in its annotation beside the type.
 
     Attributes
     ----------

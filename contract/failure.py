@@ -44,7 +44,7 @@ class Failure:
 
     @property
     def kind(self) -> str:
-        """What failures with the same remedy have in common."""
+        """Type and cause, which failures with the same remedy have in common."""
         return f"{self.type}: {self.cause or self.message}"
 
     def in_one_line(self, count: int = 1) -> str:
@@ -77,7 +77,7 @@ class ExplainedError(Exception):
     transient: ClassVar[bool] = False
     """Whether the same call, or the next run, may succeed although nothing was changed."""
     advice: ClassVar[str] = SEE_THE_RUN
-    """What the operator can do."""
+    """Action for the operator."""
     unit: Literal["line", "row"] = "line"
 
     def __init__(

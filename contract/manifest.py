@@ -15,7 +15,7 @@ NO_MANIFEST = "none"
 """Instead of a manifest's URI, where Glue's own bookmark decides what is new."""
 
 BookmarkMode = Literal["manifest", "glue"]
-"""What decides which objects are new: the claim, which writes them into a manifest, or Glue's own job bookmark."""
+"""Source of the decision which objects are new: the claim, which writes them into a manifest, or Glue's own job bookmark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class StoredObject:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """What makes an object the same one."""
+        """Key and ETag, which identify an object."""
         return self.key, self.etag
 
 

@@ -21,7 +21,7 @@ MAX_FAILURES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class JobResult:
-    """What a job did."""
+    """The result of a job."""
 
     version: Annotated[Literal[1], About("of this format", required=True)] = VERSION
     run_id: str

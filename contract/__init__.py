@@ -1,1 +1,1 @@
-"""The documents that functions and jobs exchange, defined once. Standard library only: it is built into both deployables."""
+"""The documents that functions and jobs exchange, defined once. Standard library only, for it is in both packages."""

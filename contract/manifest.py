@@ -15,7 +15,7 @@ NO_MANIFEST = "none"
 """Instead of a manifest's URI, where Glue's own bookmark decides what is new."""
 
 BookmarkMode = Literal["manifest", "glue"]
-"""Source of the decision which objects are new: the claim, which writes them into a manifest, or Glue's own job bookmark."""
+"""Decides which objects are new: the claim, which writes them into a manifest, or Glue's own job bookmark."""
 
 
 @dataclass(frozen=True, slots=True)

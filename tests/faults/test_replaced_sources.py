@@ -19,7 +19,7 @@ from fanout.claims import Claim, is_known
 from fanout.errors import ReplayTooLargeError
 from tests.faults.running import fails_somewhere, run
 from tests.harness.fakes import etag
-from tests.harness.world import World
+from tests.harness.world import World, result_of
 
 HISTORIES = int(os.environ.get("HISTORIES") or 300)
 KEYS = st.sampled_from(["k", "k", "l"])
@@ -95,7 +95,7 @@ class Sources(RuleBasedStateMachine):
         if dies:
             self.world.clock.advance(minutes=150)
         elif self.done:
-            self.world._result(claim, status="succeeded", objects=claim.objects)
+            self.world.leave(claim, result_of(claim, objects=claim.objects))
             self.world.succeed(claim)
         else:
             self.world.fail(claim)

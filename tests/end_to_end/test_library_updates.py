@@ -126,8 +126,8 @@ def test_a_library_that_cannot_be_published_fails_the_deployment_in_time_with_th
     project: Project, code: str, reason: str
 ) -> None:
     before, version, published = project.library(), project.publishers_version(), project.published()
-    line = '            library = publish(*place, f"{PACKAGE.name}.zip", zipped(PACKAGE))\n'
-    project.edit("library.py", line, f"            {code}\n{line}")
+    call = "            library = publish("
+    project.edit("library.py", call, f"            {code}\n{call}")
     with pytest.raises(ResourceError, match=rf"JobLibrary .*{reason}.*rolled back"):
         project.cloud.update()
     assert project.library() == before

@@ -28,7 +28,7 @@ class Said:
 
     @property
     def json(self) -> Any:
-        """Its answer with --json."""
+        """Parse the output of a command run with --json."""
         assert self.out, f"exit status {self.status}, and only this: {self.error}"
         return json.loads(self.out)
 
@@ -48,7 +48,7 @@ class Fanout:
         return Said(done.exit_code, done.stdout, done.stderr)
 
     def json(self, *arguments: str) -> Any:
-        """The answer of a command with --json."""
+        """Run a command with --json and return its parsed output."""
         return self(*arguments, "--json").json
 
     def drop(self, provider: str, key: str, rows: int) -> None:

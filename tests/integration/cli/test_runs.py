@@ -26,7 +26,7 @@ def messages(fanout: Fanout) -> list[str]:
 
 @pytest.fixture
 def provider(fanout: Fanout, request: pytest.FixtureRequest) -> str:
-    """A provider for one test: ledger items and records stay from test to test."""
+    """A provider for one test, because ledger items and records stay from test to test."""
     name = f"p{abs(hash(request.node.name)) % 10**8}"
     fanout("providers", "add", name, "--frequency", "15")
     messages(fanout)

@@ -17,7 +17,7 @@ def ended(export: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def export(fanout: Fanout, table: str, items: list[dict[str, Any]]) -> str:
-    """A table with these items, and an export of it: moto's data file, and the manifests that DynamoDB would add."""
+    """Create a table with these items and export it: moto's data file, plus the manifests that DynamoDB would add."""
     dynamodb, s3 = fanout.cloud.client("dynamodb"), fanout.cloud.client("s3")
     key: Any = {"AttributeName": "pk"}
     arn = dynamodb.create_table(

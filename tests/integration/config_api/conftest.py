@@ -21,7 +21,7 @@ class Api:
     key: str
 
     def call(self, method: str, path: str = "", key: str | None = "", **request: object) -> requests.Response:
-        """Call it; with the right key unless another one, or None for no key, is given."""
+        """Send a request, by default with the correct key. Pass another key, or None for no key."""
         headers = {**request.pop("headers", {}), **({"x-api-key": key or self.key} if key is not None else {})}  # type: ignore[dict-item]
         return requests.request(method, f"{self.url}{path}", headers=headers, timeout=HANG_SECONDS, **request)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""What schemathesis is told of the document's own format."""
+"""Registers the OpenAPI document's own format with schemathesis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contract.times import format_http_date
 schemathesis.openapi.format(
     "http-date",
     st.datetimes(
-        datetime(1970, 1, 1),  # noqa: DTZ001 - hypothesis wants naive bounds
+        datetime(1970, 1, 1),  # noqa: DTZ001 - hypothesis requires naive bounds
         datetime(2026, 1, 1),  # noqa: DTZ001
         timezones=st.just(UTC),
     ).map(format_http_date),

@@ -23,7 +23,7 @@ NEVER_RAN = {"last_success": "Thu, 01 Jan 1970 00:00:00 GMT", "status": "new"}
 
 
 def problem(response: requests.Response) -> tuple[int, str]:
-    """Status and detail of a problem document, which every error must be."""
+    """Return status and detail of an error, which must be a problem document."""
     body = response.json()
     assert response.headers["Content-Type"] == "application/problem+json"
     assert {"type", "title", "status", "detail"} <= set(body)
@@ -31,7 +31,7 @@ def problem(response: requests.Response) -> tuple[int, str]:
     return response.status_code, body["detail"]
 
 
-def test_an_entry_comes_back_as_it_was_put(api: Api) -> None:
+def test_an_entry_is_returned_as_it_was_put(api: Api) -> None:
     put = api.call("PUT", "/a", json=ENTRY)
     got = api.call("GET", "/a")
 
@@ -77,7 +77,7 @@ def test_a_removed_provider_is_gone(api: Api) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_a_change_of_what_somebody_else_changed_is_refused(api: Api, method: str) -> None:
+def test_a_change_with_an_outdated_etag_is_rejected(api: Api, method: str) -> None:
     seen = api.call("PUT", "/a", json=ENTRY).headers["ETag"]
     api.call("PATCH", "/a", json={"paused": True})
 
@@ -87,13 +87,13 @@ def test_a_change_of_what_somebody_else_changed_is_refused(api: Api, method: str
     assert api.call("GET", "/a").json() == {**ENTRY, "paused": True}
 
 
-def test_what_nobody_changed_can_be_changed(api: Api) -> None:
+def test_a_change_with_the_current_etag_is_accepted(api: Api) -> None:
     seen = api.call("PUT", "/a", json=ENTRY).headers["ETag"]
 
     assert api.call("PATCH", "/a", json={"paused": True}, headers={"If-Match": seen}).status_code == 200
 
 
-def test_put_can_be_told_to_create_only_or_to_replace_only(api: Api) -> None:
+def test_put_with_a_condition_only_creates_or_only_replaces(api: Api) -> None:
     assert api.call("PUT", "/a", json=ENTRY, headers={"If-Match": "*"}).status_code == 412
     assert api.call("PUT", "/a", json=ENTRY, headers={"If-None-Match": "*"}).status_code == 201
     assert api.call("PUT", "/a", json=ENTRY, headers={"If-None-Match": "*"}).status_code == 412
@@ -109,7 +109,7 @@ def test_an_etag_is_not_given_to_another_entry_after_a_removal(api: Api) -> None
 
 
 @pytest.mark.parametrize("path", ["", "/a"])
-def test_what_the_client_has_already_is_not_sent_again(api: Api, path: str) -> None:
+def test_an_unchanged_answer_has_no_body(api: Api, path: str) -> None:
     api.call("PUT", "/a", json=ENTRY)
     seen = api.call("GET", path).headers["ETag"]
 
@@ -154,7 +154,7 @@ def test_changes_at_the_same_time_are_all_kept(api: Api) -> None:
         (json.dumps({"frequency": 5, "x": "y" * 70_000}).encode(), 413, "longer"),
     ],
 )
-def test_a_wrong_entry_is_refused_and_changes_nothing(api: Api, body: bytes, status: int, words: str) -> None:
+def test_an_invalid_entry_is_rejected_and_changes_nothing(api: Api, body: bytes, status: int, words: str) -> None:
     api.call("PUT", "/a", json=ENTRY)
 
     refused = problem(api.call("PUT", "/a", data=body))
@@ -165,7 +165,7 @@ def test_a_wrong_entry_is_refused_and_changes_nothing(api: Api, body: bytes, sta
 
 
 @pytest.mark.parametrize("name", ["..", "a..b", "-a", "a" * 65, "a%2Fb", "%00", "%D0%B0", "a%20b"])
-def test_a_name_outside_the_allow_list_is_refused(api: Api, name: str) -> None:
+def test_a_name_outside_the_allow_list_is_rejected(api: Api, name: str) -> None:
     status = requests.Request("PUT", f"{api.url}/x").prepare()
     status.url = f"{api.url}/{name}"
     status.headers["x-api-key"] = api.key
@@ -178,7 +178,7 @@ def test_a_name_outside_the_allow_list_is_refused(api: Api, name: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "allowed"), [("", "GET"), ("/a", "GET, PUT, PATCH, DELETE")])
-def test_another_method_is_told_which_there_are(api: Api, path: str, allowed: str) -> None:
+def test_another_method_gets_the_list_of_allowed_methods(api: Api, path: str, allowed: str) -> None:
     refused = api.call("POST", path, json=ENTRY)
 
     assert problem(refused)[0] == 405
@@ -189,8 +189,8 @@ def test_another_path_is_not_found(api: Api) -> None:
     assert problem(requests.get(api.url + "s", headers={"x-api-key": api.key}, timeout=HANG_SECONDS))[0] == 404
 
 
-def test_an_etag_that_is_none_is_refused(api: Api) -> None:
-    assert problem(api.call("GET", "/a", headers={"If-Match": "1"}))[0] == 404  # GET has no use for If-Match
+def test_an_invalid_etag_is_rejected(api: Api) -> None:
+    assert problem(api.call("GET", "/a", headers={"If-Match": "1"}))[0] == 404  # GET ignores If-Match
     assert problem(api.call("PUT", "/a", json=ENTRY, headers={"If-Match": "1"}))[0] == 400
     assert problem(api.call("GET", "?next=../x"))[0] == 400
 
@@ -216,7 +216,7 @@ def table(api: Api) -> object:
     return api.cloud.client("dynamodb").scan(TableName=api.cloud.physical_id("Providers"))["Items"]
 
 
-def test_a_list_beyond_one_answer_of_lambda_comes_in_pages(api: Api) -> None:
+def test_a_list_larger_than_one_lambda_response_is_split_into_pages(api: Api) -> None:
     entry = {"frequency": 60, "notes": 'quote "' * 8_000}
     names = [f"provider-{number:03d}" for number in range(60)]
     with ThreadPoolExecutor(8) as pool:

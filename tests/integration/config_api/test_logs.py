@@ -1,4 +1,4 @@
-"""The key is in no log: neither in API Gateway's access log nor in the function's."""
+"""The key appears in no log: neither in API Gateway's access log nor in the function's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_no_method_logs_whole_requests() -> None:
                 assert method["ThrottlingBurstLimit"]
 
 
-def test_the_function_writes_no_key_whatever_it_is_asked(api: Api) -> None:
+def test_the_function_never_logs_the_key(api: Api) -> None:
     for method, path, body in (("PUT", "/a", b"{}"), ("PUT", "/a", b"x"), ("GET", "", b""), ("GET", "/none", b"")):
         api.call(method, path, data=body)
 

@@ -1,4 +1,4 @@
-"""A config API that can only be read (`ReportStatus=no`): the ledger's own last success decides what is due."""
+"""A read-only config API (`ReportStatus=no`): the last success in the ledger decides which providers are due."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY = "read-only-key"
 
 @dataclass
 class ReadOnly:
-    """A server that lists providers and takes nothing else."""
+    """A server that lists providers and accepts no other request."""
 
     url: str
     asked: list[tuple[str, str | None]] = field(default_factory=list)
@@ -62,7 +62,7 @@ def world(server: ReadOnly) -> World:
     return world
 
 
-def test_a_provider_is_due_by_the_ledger_although_its_entry_never_changes(world: World, server: ReadOnly) -> None:
+def test_the_ledger_decides_that_a_provider_is_due_if_its_entry_never_changes(world: World, server: ReadOnly) -> None:
     started = []
     for _ in range(5):  # ticks at 0, 30, 60, 90 and 120 minutes; its frequency is 60
         report = world.tick()
@@ -76,7 +76,7 @@ def test_a_provider_is_due_by_the_ledger_although_its_entry_never_changes(world:
     assert {key for _, key in server.asked} == {KEY}
 
 
-def test_a_failure_backs_off_although_nobody_is_told(world: World, server: ReadOnly) -> None:
+def test_a_failure_backs_off_without_a_report(world: World, server: ReadOnly) -> None:
     world.change("a", "k1", "bad row")
     assert world.tick().started_providers == ["a"]
     claim = world.claim("a", "r1", scheduled_at=world.clock().isoformat())

@@ -1,4 +1,4 @@
-"""The config client over real sockets, against a server that misbehaves on purpose."""
+"""The config client over real sockets, against a server that misbehaves deliberately."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = "canary-4f1d9c"
 
 @dataclass
 class Server:
-    """What the server does with each request, and what it saw."""
+    """A server's answer to each request, and the requests that it received."""
 
     do: Callable[[BaseHTTPRequestHandler], None]
     url: str = ""
@@ -92,7 +92,7 @@ def client(server: Server) -> HttpConfigApi:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same bounds, in tenths of a second."""
+    """A client with the same limits in tenths of a second instead of seconds."""
     monkeypatch.setattr(config_client, "READ_SECONDS", 0.3)
     monkeypatch.setattr(config_client, "ANSWER_SECONDS", 0.4)
 
@@ -122,7 +122,7 @@ def test_a_chunked_answer_is_read(start: Start) -> None:
     assert client(start(do)).entries() == {"a": 1}
 
 
-def test_a_large_answer_is_read_whole(start: Start) -> None:
+def test_a_large_answer_is_read_completely(start: Start) -> None:
     body = json.dumps({f"p{n:06d}": {"frequency": "15"} for n in range(50_000)}).encode()
 
     assert len(client(start(lambda handler: reply(handler, body))).entries()) == 50_000
@@ -156,7 +156,7 @@ def test_an_unchanged_answer_is_not_sent_again(start: Start) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_server_that_recovers_is_read_and_one_that_does_not_is_given_up(start: Start, status: int) -> None:
+def test_requests_are_retried_until_the_server_recovers_or_the_attempts_are_used_up(start: Start, status: int) -> None:
     server = start(lambda handler: reply(handler, status=200 if len(server.seen) > 2 else status))
     assert client(server).entries() == {}
 
@@ -166,12 +166,12 @@ def test_a_server_that_recovers_is_read_and_one_that_does_not_is_given_up(start:
     assert len(server.seen) == 3
 
 
-def test_a_server_that_is_not_there_is_given_up(start: Start) -> None:
+def test_the_client_gives_up_if_no_server_listens(start: Start) -> None:
     with pytest.raises(ConfigApiUnavailableError, match="ConnectionError"):
         HttpConfigApi("http://127.0.0.1:1/p", lambda refused: KEY, sleep=lambda seconds: None).entries()
 
 
-def test_a_connection_that_breaks_in_the_middle_is_tried_again(start: Start) -> None:
+def test_a_request_whose_connection_breaks_is_retried(start: Start) -> None:
     def do(handler: BaseHTTPRequestHandler) -> None:
         if len(server.seen) > 1:
             reply(handler, b'{"a": 1}')
@@ -195,7 +195,7 @@ def assert_given_up(server: Server) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_server_that_never_answers_is_given_up(start: Start) -> None:
+def test_the_client_gives_up_if_the_server_never_answers(start: Start) -> None:
     server = start(lambda handler: server.stopping.wait(HANG_SECONDS) and None)
 
     assert_given_up(server)
@@ -203,7 +203,7 @@ def test_a_server_that_never_answers_is_given_up(start: Start) -> None:
 
 @pytest.mark.fault(5)
 @pytest.mark.usefixtures("impatient")
-def test_a_server_that_drips_its_body_is_given_up_though_it_is_never_silent(start: Start) -> None:
+def test_the_client_gives_up_on_a_body_that_arrives_too_slowly(start: Start) -> None:
     def do(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "100000")
@@ -217,7 +217,7 @@ def test_a_server_that_drips_its_body_is_given_up_though_it_is_never_silent(star
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_server_that_drips_its_header_is_given_up_though_it_is_never_silent(start: Start) -> None:
+def test_the_client_gives_up_on_a_header_that_arrives_too_slowly(start: Start) -> None:
     def do(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
         while not server.stopping.wait(0.05):
@@ -229,7 +229,7 @@ def test_a_server_that_drips_its_header_is_given_up_though_it_is_never_silent(st
 
 
 @pytest.mark.fault(5)
-def test_a_body_of_a_hundred_megabytes_is_cut_off(start: Start) -> None:
+def test_a_body_of_a_hundred_megabytes_is_not_read_to_its_end(start: Start) -> None:
     sent = 0
 
     def do(handler: BaseHTTPRequestHandler) -> None:
@@ -310,7 +310,7 @@ def test_a_wrong_key_is_an_error_that_does_not_show_it(start: Start) -> None:
     assert KEY not in str(error.getrepr(chain=True))
 
 
-def test_garbage_instead_of_http_is_given_up(start: Start) -> None:
+def test_the_client_gives_up_on_an_answer_that_is_not_http(start: Start) -> None:
     def do(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n")
         handler.close_connection = True

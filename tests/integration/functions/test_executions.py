@@ -1,4 +1,4 @@
-"""One contract for `Executions`, held to by the fake that the other tests use and by Step Functions (moto)."""
+"""The contract of `Executions`, tested on the fake that other tests use and on Step Functions (moto)."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def test_an_execution_is_started_and_runs(case: Case) -> None:
     assert case.executions.status(case.arn("one")) == "RUNNING"
 
 
-def test_starting_the_same_again_while_it_runs_is_the_same_start(case: Case) -> None:
+def test_starting_a_running_execution_again_with_the_same_input_succeeds(case: Case) -> None:
     case.executions.start("one", INPUT)
 
     assert case.executions.start("one", INPUT) is True
 
 
-def test_a_name_with_another_input_was_started_before(case: Case) -> None:
+def test_a_running_name_with_another_input_is_reported_as_already_started(case: Case) -> None:
     case.executions.start("one", INPUT)
 
     assert case.executions.start("one", INPUT.replace("30", "45")) is False
 
 
 @pytest.mark.fault(4)
-def test_a_name_that_has_closed_was_started_before(case: Case) -> None:
+def test_the_name_of_an_ended_execution_is_reported_as_already_started(case: Case) -> None:
     case.executions.start("one", INPUT)
     case.stop("one")
 
@@ -79,7 +79,7 @@ def test_running_executions_are_listed_by_name_and_ended_ones_are_not(case: Case
     assert case.executions.running() == {"one", "three"}
 
 
-def test_an_execution_that_never_was_has_no_status(case: Case) -> None:
+def test_an_unknown_execution_has_no_status(case: Case) -> None:
     assert case.executions.status(case.arn("never")) is None
 
 
@@ -111,7 +111,7 @@ def service_error(code: str, status: int) -> ClientError:
         ConnectTimeoutError(endpoint_url="https://states"),
     ],
 )
-def test_what_may_pass_is_transient(error: Exception) -> None:
+def test_a_temporary_service_error_is_transient(error: Exception) -> None:
     executions = StepFunctions(Failing(error), "arn:machine")
 
     with pytest.raises(StartThrottledError):
@@ -123,6 +123,6 @@ def test_what_may_pass_is_transient(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "StateMachineDoesNotExist", "InvalidName"])
-def test_what_will_not_pass_says_what_to_check(code: str) -> None:
+def test_a_permanent_service_error_says_what_to_check(code: str) -> None:
     with pytest.raises(StartRefusedError, match=f"{code}; check the state machine and the dispatcher's role"):
         StepFunctions(Failing(service_error(code, 400)), "arn:machine").start("one", INPUT)

@@ -1,4 +1,4 @@
-"""One contract for `LedgerStore`, held to by the fake that the other tests use and by DynamoDB (moto)."""
+"""The contract of `LedgerStore`, tested on the fake that other tests use and on DynamoDB (moto)."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def test_a_provider_without_an_item_has_the_initial_state(store: LedgerStore) ->
     assert store.get("a") == ProviderState(provider="a")
 
 
-def test_a_state_comes_back_as_it_was_written_one_version_on(store: LedgerStore) -> None:
+def test_a_state_is_read_as_it_was_written_with_the_next_version(store: LedgerStore) -> None:
     store.put(FULL)
 
     assert store.get("full") == FULL.model_copy(update={"version": 1})
 
 
-def test_a_plan_without_a_manifest_comes_back_as_one_without_a_manifest(store: LedgerStore) -> None:
+def test_a_plan_without_a_manifest_is_read_as_it_was_written(store: LedgerStore) -> None:
     for number, objects in enumerate((None, 0, 7)):
         plan = Plan(generation=0, engine="glue", reason="Glue's own bookmark decides", objects=objects)
         state = ProviderState(provider=f"p{number}", lease=LEASE.model_copy(update={"plan": plan}))
@@ -107,7 +107,7 @@ def test_a_plan_without_a_manifest_comes_back_as_one_without_a_manifest(store: L
         assert found.plan == plan
 
 
-def test_a_state_that_lost_its_lease_and_report_comes_back_without_them(store: LedgerStore) -> None:
+def test_a_removed_lease_and_report_are_removed_from_the_item(store: LedgerStore) -> None:
     store.put(FULL)
     freed = FULL.model_copy(update={"version": 1, "lease": None, "pending_report": None})
 
@@ -118,7 +118,7 @@ def test_a_state_that_lost_its_lease_and_report_comes_back_without_them(store: L
 
 
 @pytest.mark.parametrize("version", [0, 1, 3])
-def test_a_write_on_another_version_than_the_stored_one_is_refused(store: LedgerStore, version: int) -> None:
+def test_a_write_with_another_version_than_the_stored_one_is_rejected(store: LedgerStore, version: int) -> None:
     store.put(FULL)
     store.put(FULL.model_copy(update={"version": 1}))
 
@@ -128,13 +128,13 @@ def test_a_write_on_another_version_than_the_stored_one_is_refused(store: Ledger
     assert store.get("full").failures == 3
 
 
-def test_a_write_on_an_item_that_is_not_there_is_refused(store: LedgerStore) -> None:
+def test_an_update_of_a_missing_item_is_rejected(store: LedgerStore) -> None:
     with pytest.raises(LedgerConflictError):
         store.put(ProviderState(provider="a", version=1))
 
 
 @pytest.mark.fault(14)
-def test_of_two_that_read_the_same_state_one_claims(store: LedgerStore) -> None:
+def test_only_one_of_two_runs_that_read_the_same_state_can_claim(store: LedgerStore) -> None:
     states = [store.get("a"), store.get("a")]
     backoff = Backoff(base=timedelta(minutes=15), cap=timedelta(hours=4))
     claims = [
@@ -151,7 +151,7 @@ def test_of_two_that_read_the_same_state_one_claims(store: LedgerStore) -> None:
     assert held.run_id == "r0"
 
 
-def test_many_are_read_and_those_that_are_not_there_are_left_out(store: LedgerStore) -> None:
+def test_many_items_are_read_and_missing_ones_are_omitted(store: LedgerStore) -> None:
     names = [f"p{n:03}" for n in range(250)]
     for name in names[::2]:
         store.put(ProviderState(provider=name))
@@ -170,7 +170,7 @@ def test_only_items_that_need_attention_are_found_by_it(store: LedgerStore) -> N
 
 
 class TestDynamoDB:
-    """What only the real adapter can show."""
+    """Behavior that only the real adapter has."""
 
     @pytest.fixture
     def client(self) -> Iterator[Any]:
@@ -189,10 +189,8 @@ class TestDynamoDB:
             with pytest.raises(LedgerUnavailableError, match="ResourceNotFoundException"):
                 call()
 
-    def test_a_write_that_botocore_repeats_after_a_lost_answer_is_a_conflict_that_the_rule_then_resolves(
-        self, client: Any
-    ) -> None:
-        # Given a put whose answer is lost, and which is sent again below us
+    def test_a_write_that_botocore_retries_after_a_lost_answer_still_takes_the_lease_once(self, client: Any) -> None:
+        # Given a put whose answer is lost, and which botocore sends again
         store = table(client)
         backoff = Backoff(base=timedelta(minutes=15), cap=timedelta(hours=4))
         put, lost = client.put_item, []
@@ -211,7 +209,7 @@ class TestDynamoDB:
         assert state.lease == LEASE
         assert store.get("a").version == 1
 
-    def test_an_item_that_cannot_be_read_stops_only_its_own_provider(self, client: Any) -> None:
+    def test_an_invalid_item_stops_only_its_own_provider(self, client: Any) -> None:
         store = table(client)
         store.put(ProviderState(provider="good", lease=LEASE))
         spoiled = {"provider": {"S": "bad"}, "attention": {"S": "live"}, "failures": {"S": "many"}}
@@ -221,7 +219,7 @@ class TestDynamoDB:
         with pytest.raises(LedgerItemError, match="item of bad is invalid .failures"):
             store.get("bad")
 
-    def test_keys_that_dynamodb_did_not_process_are_asked_for_again(self, client: Any) -> None:
+    def test_unprocessed_keys_are_requested_again(self, client: Any) -> None:
         store = table(client)
         for n in range(6):
             store.put(ProviderState(provider=f"p{n}"))
@@ -239,7 +237,7 @@ class TestDynamoDB:
         assert len(store.get_many([f"p{n}" for n in range(6)])) == 6
         assert asked == [6, 2]
 
-    def test_keys_that_are_never_processed_end_in_a_transient_error(self, client: Any) -> None:
+    def test_keys_that_stay_unprocessed_raise_a_transient_error(self, client: Any) -> None:
         store = DynamoLedger(client, "ledger", sleep=lambda seconds: None)
         client.batch_get_item = lambda RequestItems: {"Responses": {}, "UnprocessedKeys": RequestItems}  # noqa: N803
 

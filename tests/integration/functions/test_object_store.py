@@ -1,4 +1,4 @@
-"""One contract for `ObjectStore`, held to by the fake that the other tests use and by S3 (moto)."""
+"""The contract of `ObjectStore`, tested on the fake that other tests use and on S3 (moto)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.harness.world import World
 
 
 class Case:
-    """A store, and a way to put objects into it as somebody else would."""
+    """A store, and a function that puts objects into it as another writer would."""
 
     def __init__(self, store: ObjectStore, add: Callable[[str, bytes], None], client: Any = None) -> None:
         self.store, self.add, self.client = store, add, client
@@ -55,7 +55,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 KEYS = ["log/a/1", "log/a/10", "log/a/2", "log/a/sub/1", "log/a/ä b+c?#=&%", "log/b/1", "log/a"]
 
 
-def test_a_listing_shows_what_lies_below_a_prefix_in_key_order(case: Case) -> None:
+def test_a_listing_has_the_objects_under_a_prefix_in_key_order(case: Case) -> None:
     for key in KEYS:
         case.add(f"s3://changes/{key}", b"x")
 
@@ -64,7 +64,7 @@ def test_a_listing_shows_what_lies_below_a_prefix_in_key_order(case: Case) -> No
     assert found == sorted((k for k in KEYS if k.startswith("log/a/")), key=lambda k: k.encode())
 
 
-def test_a_listing_begins_behind_the_given_key(case: Case) -> None:
+def test_a_listing_begins_after_the_given_key(case: Case) -> None:
     for key in KEYS:
         case.add(f"s3://changes/{key}", b"x")
 
@@ -82,7 +82,7 @@ def test_a_listed_object_has_size_etag_and_an_aware_time(case: Case) -> None:
     assert abs(found.last_modified - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_the_same_bytes_have_the_same_identity_and_others_another(case: Case) -> None:
+def test_the_etag_depends_on_the_bytes(case: Case) -> None:
     identities = []
     for body in (b"1", b"2", b"1"):
         case.add("s3://changes/log/a/1", body)
@@ -91,11 +91,11 @@ def test_the_same_bytes_have_the_same_identity_and_others_another(case: Case) ->
     assert identities[0] == identities[2] != identities[1]
 
 
-def test_nothing_below_a_prefix_is_an_empty_listing(case: Case) -> None:
+def test_a_prefix_without_objects_gives_an_empty_listing(case: Case) -> None:
     assert list(case.store.list("s3://changes/nothing/")) == []
 
 
-def test_more_objects_than_one_page_holds_are_all_listed(case: Case) -> None:
+def test_a_listing_of_several_pages_is_complete(case: Case) -> None:
     for n in range(1001):
         case.add(f"s3://changes/log/a/{n:04}", b"")
 
@@ -109,14 +109,14 @@ def test_an_object_is_read_and_a_missing_one_is_none(case: Case) -> None:
     assert case.store.read("s3://data/runs/2") is None
 
 
-def test_an_object_is_created_once_and_what_is_there_stays(case: Case) -> None:
+def test_creating_an_existing_object_leaves_it_unchanged(case: Case) -> None:
     assert case.store.create("s3://data/manifest", b"first") is True
     assert case.store.create("s3://data/manifest", b"second") is False
     assert case.store.read("s3://data/manifest") == b"first"
 
 
 class TestS3:
-    """What only the real adapter can show."""
+    """Behavior that only the real adapter has."""
 
     def test_an_error_of_the_service_is_transient_and_names_its_code(self, s3: Any) -> None:
         store = S3Objects(s3)
@@ -141,7 +141,7 @@ class TestS3:
         assert [(o.key, o.size) for o in case.store.list("s3://changes/log/a/")] == [("log/a/overwritten", 5)]
 
     @pytest.mark.parametrize("old", [30, 300])
-    def test_planning_lists_no_more_when_the_history_is_long_and_keys_are_time_ordered(self, s3: Any, old: int) -> None:
+    def test_planning_does_not_list_the_history_if_keys_are_time_ordered(self, s3: Any, old: int) -> None:
         # Given a history whose objects are all older than the window and the slack, and 10 new objects
         world = World(settings={"key_time_format": "%Y/%m/%d/%H/"})
         now = datetime.now(UTC)
@@ -183,11 +183,11 @@ class TestS3:
     ("uri", "parts"),
     [("s3://b/k/l", ("b", "k/l")), ("s3://b/k?x#y", ("b", "k?x#y")), ("s3://b/", ("b", "")), ("s3://b", ("b", ""))],
 )
-def test_a_uri_is_split_into_bucket_and_key_whatever_the_key_holds(uri: str, parts: tuple[str, str]) -> None:
+def test_a_uri_is_split_into_bucket_and_key(uri: str, parts: tuple[str, str]) -> None:
     assert split_uri(uri) == parts
 
 
 @pytest.mark.parametrize("uri", ["b/k", "https://b/k", "s3:///k", ""])
-def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
+def test_a_string_that_is_not_an_s3_uri_is_rejected(uri: str) -> None:
     with pytest.raises(ValueError, match="not an s3:// URI"):
         split_uri(uri)

@@ -1,4 +1,4 @@
-"""One contract for `PendingStore`, held to by the fake that the other tests use and by DynamoDB (moto)."""
+"""The contract of `PendingStore`, tested on the fake that other tests use and on DynamoDB (moto)."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def store(request: pytest.FixtureRequest) -> Iterator[PendingStore]:
         yield DynamoPending(client, "ledger")
 
 
-def test_a_provider_that_nobody_told_of_has_no_pending(store: PendingStore) -> None:
+def test_a_provider_without_an_event_has_no_pending_objects(store: PendingStore) -> None:
     assert store.of("a") == Pending()
     assert store.waiting() == {}
 
 
-def test_marks_are_added_up_and_the_first_says_since_when(store: PendingStore) -> None:
+def test_counts_are_added_up_and_the_first_sets_the_time(store: PendingStore) -> None:
     store.add("a", 2, 100, NOW)
     store.add("a", 1, 20, LATER)
 
@@ -46,7 +46,7 @@ def test_marks_are_added_up_and_the_first_says_since_when(store: PendingStore) -
     assert store.waiting() == {"a": Pending(3, 3, 120, NOW)}
 
 
-def test_pending_objects_is_cleared_when_the_count_is_still_the_one_that_was_seen(store: PendingStore) -> None:
+def test_pending_objects_are_cleared_if_the_count_is_unchanged(store: PendingStore) -> None:
     store.add("a", 2, 100, NOW)
 
     store.clear("a", 2, LATER)
@@ -55,7 +55,7 @@ def test_pending_objects_is_cleared_when_the_count_is_still_the_one_that_was_see
     assert store.waiting() == {}
 
 
-def test_pending_objects_that_came_since_stays_and_is_as_old_as_the_claim(store: PendingStore) -> None:
+def test_later_pending_objects_stay_and_count_from_the_time_of_the_claim(store: PendingStore) -> None:
     store.add("a", 2, 100, NOW)
     store.add("a", 1, 20, LATER)
 
@@ -65,7 +65,7 @@ def test_pending_objects_that_came_since_stays_and_is_as_old_as_the_claim(store:
     assert store.waiting().keys() == {"a"}
 
 
-def test_a_clearing_that_comes_again_late_clears_nothing_that_came_meanwhile(store: PendingStore) -> None:
+def test_a_repeated_clear_does_not_clear_later_objects(store: PendingStore) -> None:
     store.add("a", 1, 100, NOW)
     store.clear("a", 1, NOW)
     store.add("a", 1, 20, LATER)
@@ -83,7 +83,7 @@ def test_the_count_never_goes_down(store: PendingStore) -> None:
     assert store.of("a").pending_count == 3
 
 
-def test_all_that_wait_are_found_whatever_their_shard(store: PendingStore) -> None:
+def test_pending_providers_are_found_in_every_shard(store: PendingStore) -> None:
     for n in range(100):
         store.add(f"p{n}", 1, 1, NOW)
     store.clear("p7", 1, NOW)
@@ -91,7 +91,7 @@ def test_all_that_wait_are_found_whatever_their_shard(store: PendingStore) -> No
     assert store.waiting().keys() == {f"p{n}" for n in range(100)} - {"p7"}
 
 
-def test_marks_and_ledger_items_of_one_table_do_not_meet() -> None:
+def test_pending_counts_and_ledger_items_share_a_table_without_conflict() -> None:
     with mock_aws():
         client = boto3.client("dynamodb", region_name="us-east-1")
         ledger = table(client)
@@ -100,7 +100,7 @@ def test_marks_and_ledger_items_of_one_table_do_not_meet() -> None:
         ledger.put(ProviderState(provider="a", pending_report=Report(run_id="r", status="failed")))
         pending.add("a", 1, 1, NOW)
 
-        assert ledger.get("a").version == 1, "pending_count leave the version of the ledger item alone"
+        assert ledger.get("a").version == 1, "a pending count does not change the version of the ledger item"
         assert [state.provider for state in ledger.attention()] == ["a"]
         assert pending.waiting() == {"a": Pending(2, 2, 2, NOW)}
 

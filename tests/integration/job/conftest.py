@@ -22,7 +22,7 @@ STAND_INS = Path(__file__).parents[3] / "laptop_cloud" / "aws" / "glue_packages"
 
 @pytest.fixture(scope="session")
 def aws(no_aws_account: None) -> Iterator[str]:
-    """Serve moto's API; every client of the session finds it by AWS_ENDPOINT_URL."""
+    """Serve moto's API; every client of the session gets its address from AWS_ENDPOINT_URL."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -76,7 +76,7 @@ def fifo_queue(clean: None) -> str:
 
 @pytest.fixture(params=["lambda", pytest.param("glue", marks=pytest.mark.spark)])
 def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine in turn."""
+    """Run the test on each engine."""
     name: str = request.param
     if name == "glue":
         request.getfixturevalue("spark")

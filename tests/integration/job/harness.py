@@ -23,7 +23,7 @@ from contract.uris import manifest_uri, result_uri, runs_dir, split_uri
 
 SCRIPT = Path(__file__).parents[3] / "glue" / "change_log.py"
 MODULES = os.pathsep.join(map(str, SCRIPT.parents[:2]))
-"""A PYTHONPATH with what Lambda's package and Glue's zip hold: the jobs' library, and the contract."""
+"""A PYTHONPATH with the contents of Lambda's package and of Glue's zip: the jobs' library and the contract."""
 DATA = "data"
 PROVIDER = "acme"
 
@@ -32,7 +32,7 @@ PLANNED_AT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 
 
 def manifest_of(run_id: str, objects: Iterable[StoredObject]) -> Manifest:
-    """What a claim would write."""
+    """Return the manifest that a claim would write."""
     return Manifest(
         provider=PROVIDER, run_id=run_id, generation=1, created_at=PLANNED_AT, bucket=DATA, objects=tuple(objects)
     )
@@ -40,7 +40,7 @@ def manifest_of(run_id: str, objects: Iterable[StoredObject]) -> Manifest:
 
 @dataclass
 class Outcome:
-    """What a run did."""
+    """The error, result and messages of a run."""
 
     error: BaseException | None
     result: dict[str, Any]
@@ -63,7 +63,7 @@ class Outcome:
 
 
 class Context:
-    """Lambda's context, as far as the handler uses it."""
+    """The part of Lambda's context that the handler uses."""
 
     def __init__(self, seconds: float = 600) -> None:
         self.deadline = time.monotonic() + seconds  # noqa: TID251 - as Lambda's context does
@@ -74,7 +74,7 @@ class Context:
 
 @dataclass
 class Harness:
-    """One provider's change log, and the queue its messages go to."""
+    """One provider's change log, and the queue that gets its messages."""
 
     engine: str
     queue_url: str
@@ -105,12 +105,12 @@ class Harness:
         return self.run_manifest(self.plan([self.put(name, body) for name, body in files.items()]), script, **settings)
 
     def run_manifest(self, manifest: str, script: Path = SCRIPT, **settings: str) -> Outcome:
-        """Run a manifest; the queue's messages go to the outcome."""
+        """Run a manifest; the outcome has the queue's messages."""
         run_id = manifest.split("/")[-2] if manifest != NO_MANIFEST else "bookmarked"
         return self.run_claim(manifest, run_id, f"{runs_dir(DATA, PROVIDER)}{run_id}/", script, **settings)
 
     def run_claim(self, manifest: str, run_id: str, run_dir: str, script: Path = SCRIPT, **settings: str) -> Outcome:
-        """Run what a claim has planned."""
+        """Run a claim's plan."""
         standing = {"queue_url": self.queue_url, "env": "test", "data_bucket": DATA, **settings}
         per_run = {"provider": PROVIDER, "run_id": run_id, "manifest": manifest, "run_dir": run_dir}
         error, returned = None, None
@@ -119,7 +119,7 @@ class Harness:
                 returned = self.run_in_lambda(script, per_run, standing)
             else:
                 self.run_glue(script, per_run | standing)
-        except Exception as raised:  # noqa: BLE001 - what the engine would report
+        except Exception as raised:  # noqa: BLE001 - the engine would report any error
             error = raised
         return Outcome(error, self.result(run_id, run_dir), self.received(), returned)
 
@@ -144,7 +144,7 @@ class Harness:
             sys.argv = before
 
     def result(self, run_id: str, run_dir: str | None = None) -> dict[str, Any]:
-        """Return the result the run has written, or nothing."""
+        """Return the result that the run has written, or {}."""
         try:
             key = split_uri(result_uri(run_dir or f"{runs_dir(DATA, PROVIDER)}{run_id}/"))[1]
             body = self.s3.get_object(Bucket=DATA, Key=key)["Body"].read()
@@ -177,7 +177,7 @@ class Harness:
 
 @contextlib.contextmanager
 def changed_environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a while."""
+    """Set environment variables within a block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

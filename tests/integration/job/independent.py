@@ -1,6 +1,6 @@
-"""Reads the orders in tests/data/orders with nothing but Python's standard library: what the job must have written.
+"""Reads the orders in tests/data/orders with only Python's standard library: the rows that the job must write.
 
-Knows no mapping. Each function is what somebody would write who had to read just this one file.
+Uses no mapping. Each function reads exactly one file.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def lines(path: Path) -> Iterator[Row]:
 
 def namespaces(path: Path) -> Iterator[Row]:
     o, p = "{urn:example:orders}", "{urn:example:party}"
-    for order in ElementTree.parse(path).getroot().iter(f"{o}Order"):  # noqa: S314 - it lies beside this file
+    for order in ElementTree.parse(path).getroot().iter(f"{o}Order"):  # noqa: S314 - a file of this repository
         item = order.find(f"{o}Item")
         assert item is not None
         buyer, weight = order.find(f"{p}Buyer"), item.findtext(f"{o}Weight")

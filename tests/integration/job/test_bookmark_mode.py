@@ -1,4 +1,4 @@
-"""BookmarkMode=glue: the article's way of finding what is new, with everything else as in the other mode."""
+"""BookmarkMode=glue: Glue's job bookmark finds the new objects; everything else is as in the other mode."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GLUE = {
 
 @pytest.fixture
 def job(spark: Any, queue: str) -> Harness:
-    """The job on Glue, which keeps the bookmark of a job by its name."""
+    """The job on Glue, which stores one bookmark per job name."""
     job_definition = {"Name": "glueetl", "ScriptLocation": f"s3://{DATA}/scripts/change_log"}
     boto3.client("glue").create_job(Name=GLUE["JOB_NAME"], Role="job", Command=job_definition)
     return Harness("glue", queue)
@@ -42,7 +42,7 @@ def rows(prefix: str) -> bytes:
     return gzip.compress(b"\n".join(map(line, records)))
 
 
-def test_messages_are_those_of_the_other_mode_and_the_bookmark_moves(job: Harness) -> None:
+def test_messages_equal_those_of_the_other_mode_and_the_bookmark_moves(job: Harness) -> None:
     job.put("a.json.gz", rows("a"))
     first = job.run_manifest("none", **GLUE)
     assert first.error is None, first.error
@@ -56,7 +56,7 @@ def test_messages_are_those_of_the_other_mode_and_the_bookmark_moves(job: Harnes
     assert {"b-0", "b-1", "b-2"} <= set(second.ids)
 
 
-def test_a_record_that_is_none_fails_the_run_and_the_bookmark_stays(job: Harness) -> None:
+def test_an_invalid_record_fails_the_run_and_the_bookmark_stays(job: Harness) -> None:
     job.put("a.json.gz", rows("a"))
     job.put("bad.json.gz", gzip.compress(b'{"eventName": "INSERT", "order": 7}'))
     outcome = job.run_manifest("none", **GLUE)
@@ -72,7 +72,7 @@ def test_a_line_glue_cannot_read_fails_the_run(job: Harness) -> None:
     assert outcome.messages == []
 
 
-def test_a_record_without_an_event_id_is_known_by_its_content(job: Harness) -> None:
+def test_the_id_of_a_record_without_an_event_id_is_made_from_its_content(job: Harness) -> None:
     job.put("a.json.gz", gzip.compress(line(export())))
     first = job.run_manifest("none", **GLUE | {"job-bookmark-option": "job-bookmark-disable"})
     second = job.run_manifest("none", **GLUE | {"job-bookmark-option": "job-bookmark-disable"})
@@ -80,7 +80,7 @@ def test_a_record_without_an_event_id_is_known_by_its_content(job: Harness) -> N
     assert len(first.ids) == 1
 
 
-def test_a_native_etl_is_refused_rather_than_left_out(job: Harness, tmp_path: Path) -> None:
+def test_a_native_etl_is_rejected(job: Harness, tmp_path: Path) -> None:
     job.put("a.json.gz", rows("a"))
     outcome = job.run_manifest("none", changed_script(tmp_path, etl=ETL), **GLUE)
     assert outcome.result["failure"]["type"] == "FrameEtlError"

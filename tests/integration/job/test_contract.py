@@ -1,4 +1,4 @@
-"""The real claim, the real job and the real end of a run, joined: what one writes the next one reads.
+"""The real claim, job and end of a run together: each reads the files that the previous one wrote.
 
 Only the ledger, the config API and the queue are replaced.
 """
@@ -57,7 +57,7 @@ class Deployed:
         return self.claims.claim(ClaimRequest.from_event(event))
 
     def run(self, run_id: str, **settings: str) -> tuple[Claim, Any]:
-        """Claim and job, with the claim's answer as the state machine hands it on."""
+        """Run claim and job; the state machine's definition turns the claim's answer into the job's arguments."""
         claim = self.claim(run_id)
         assert claim.decision == self.job.engine
         return claim, self.job.run_claim(claim.manifest, claim.run_id, claim.run_dir, **settings)
@@ -93,7 +93,7 @@ def test_a_run_from_claim_to_commit_and_the_next_one_finds_nothing(deployed: Dep
     assert deployed.log == []
 
 
-def test_a_failed_run_s_bad_objects_reach_ledger_record_and_config_api(deployed: Deployed) -> None:
+def test_the_bad_objects_of_a_failed_run_are_in_ledger_and_config_api(deployed: Deployed) -> None:
     for n in range(3):
         deployed.job.put(f"{n}.json", b"\n".join([*numbered(n, str(n)), b"canary"]))
 
@@ -119,7 +119,7 @@ def test_a_failed_run_s_bad_objects_reach_ledger_record_and_config_api(deployed:
     assert deployed.ledger.items[PROVIDER].bookmark.generation == 0
 
 
-def test_a_job_that_left_no_result_fails_with_what_the_state_machine_caught(deployed: Deployed) -> None:
+def test_a_run_without_a_result_fails_with_the_error_that_the_state_machine_caught(deployed: Deployed) -> None:
     deployed.job.put("a.json.gz", packed(numbered(2, "a")))
     claim = deployed.claim("run-1")
 

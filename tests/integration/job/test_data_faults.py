@@ -1,4 +1,4 @@
-"""Bad data, cases 18 to 24 of docs/guarantees.md, on both engines; test_sending.py has the misbehaving queue."""
+"""Bad data, cases 18 to 24 of docs/guarantees.md, on both engines; test_sending.py has the faults of the queue."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def packed(lines: list[bytes]) -> bytes:
 
 
 def failed(outcome: Any, type_: str, name: str | None = None, at: int | None = None) -> None:
-    """The run has failed with this error, in its result as well as for the engine."""
+    """Assert that the run failed with this error, in its result and for the engine."""
     assert outcome.error is not None
     assert outcome.result["status"] == "failed"
     error = outcome.result["failure"]
@@ -59,7 +59,7 @@ def test_a_run_sends_one_message_a_row_and_records_its_result(job: Harness) -> N
         assert outcome.returned == result
 
 
-def test_an_empty_manifest_is_a_success_with_nothing_in_it(job: Harness) -> None:
+def test_a_run_of_an_empty_manifest_succeeds_and_sends_nothing(job: Harness) -> None:
     outcome = job.run({})
     assert (outcome.error, outcome.result["status"], outcome.messages) == (None, "succeeded", [])
 
@@ -68,7 +68,7 @@ def test_an_empty_manifest_is_a_success_with_nothing_in_it(job: Harness) -> None
 
 
 @pytest.mark.guarantee("G3")
-def test_data_19_a_run_repeated_sends_the_same_messages_again_and_nothing_else(job: Harness) -> None:
+def test_data_19_a_repeated_run_sends_exactly_the_same_messages(job: Harness) -> None:
     manifest = job.plan([job.put("a.json.gz", packed([line(export()), *numbered(4), line(export(old=False))]))])
     first, second = job.run_manifest(manifest), job.run_manifest(manifest)
     assert first.bodies == second.bodies
@@ -79,12 +79,12 @@ def test_data_19_a_run_repeated_sends_the_same_messages_again_and_nothing_else(j
 
 
 @pytest.mark.fault(20)
-def test_data_20_an_object_overwritten_after_the_plan_fails_the_run_and_sends_none_of_it(job: Harness) -> None:
+def test_data_20_an_object_overwritten_after_the_plan_fails_the_run_and_is_not_sent(job: Harness) -> None:
     planned = [job.put("a.json.gz", packed(numbered(2, "a"))), job.put("b.json.gz", packed(numbered(2, "b")))]
     job.put("b.json.gz", packed(numbered(2, "new")))
     outcome = job.run_manifest(job.plan(planned), on_bad_record="quarantine")
     failed(outcome, "ObjectChangedError", "b.json.gz")
-    assert "next run plans anew" in outcome.result["failure"]["advice"]
+    assert "the next run makes a new plan" in outcome.result["failure"]["advice"]
     assert outcome.ids == ["a-0", "a-1"]
 
 
@@ -99,7 +99,7 @@ def test_data_20_an_object_deleted_after_the_plan_fails_the_run(job: Harness) ->
 
 @pytest.mark.fault(20)
 @pytest.mark.parametrize("change", ["overwritten", "deleted"])
-def test_data_20_a_versioned_bucket_still_has_what_was_planned(job: Harness, change: str) -> None:
+def test_data_20_in_a_versioned_bucket_the_planned_version_is_read(job: Harness, change: str) -> None:
     job.s3.put_bucket_versioning(Bucket=DATA, VersioningConfiguration={"Status": "Enabled"})
     planned = job.put("a.json.gz", packed(numbered(2, "a")))
     job.put("a.json.gz-another", packed(numbered(2, "another")))
@@ -128,7 +128,7 @@ def test_data_20_quarantine_copies_the_version_that_was_planned(job: Harness, ch
 
 
 @pytest.mark.fault(21)
-def test_data_21_every_bad_object_is_named_up_to_twenty_and_all_are_counted(job: Harness) -> None:
+def test_data_21_bad_objects_are_all_counted_and_up_to_twenty_are_named(job: Harness) -> None:
     outcome = job.run({f"{n:02}.json": b"bad" for n in range(23)} | {"good.json.gz": GOOD})
     result = outcome.result
     assert [failure["object"] for failure in result["failures"]] == [f"{KEY}/{n:02}.json" for n in range(20)]
@@ -138,7 +138,7 @@ def test_data_21_every_bad_object_is_named_up_to_twenty_and_all_are_counted(job:
 
 
 @pytest.mark.fault(20)
-def test_data_20_a_renamed_object_without_event_ids_gets_new_ids_and_the_same_object_the_same(job: Harness) -> None:
+def test_data_20_without_event_ids_a_renamed_object_gets_new_ids_and_an_unchanged_one_keeps_them(job: Harness) -> None:
     body = packed([line(export())])
     first = job.run({"a.json.gz": body})
     again = job.run({"a.json.gz": body})
@@ -169,7 +169,7 @@ BAD: dict[str, tuple[bytes, str, int | None]] = {
 
 @pytest.mark.fault(21)
 @pytest.mark.parametrize("case", BAD)
-def test_data_21_a_bad_object_or_line_fails_the_run_naming_it_and_the_others_are_sent(job: Harness, case: str) -> None:
+def test_data_21_a_bad_object_or_line_fails_the_run_and_is_named_and_others_are_sent(job: Harness, case: str) -> None:
     body, type_, at = BAD[case]
     outcome = job.run({"bad.json.gz": body, "good.json.gz": GOOD})
     assert outcome.error is not None
@@ -182,14 +182,14 @@ def test_data_21_a_bad_object_or_line_fails_the_run_naming_it_and_the_others_are
 
 @pytest.mark.fault(21)
 @pytest.mark.parametrize("case", BAD)
-def test_data_21_quarantine_copies_what_is_bad_and_sends_the_rest(job: Harness, case: str) -> None:
+def test_data_21_quarantine_copies_bad_objects_and_lines_and_sends_the_rest(job: Harness, case: str) -> None:
     body, type_, at = BAD[case]
     outcome = job.run({"bad.json.gz": body, "good.json.gz": GOOD}, on_bad_record="quarantine")
     assert outcome.error is None
     assert outcome.result["quarantined"] == 1
     assert {"good-0", "good-1", "good-2"} <= set(outcome.ids)
     if case == "a 50 MB line":
-        assert "after-0" in outcome.ids, "reading goes on after the line"
+        assert "after-0" in outcome.ids, "reading continues after the line"
     stem = f"quarantine/provider={PROVIDER}/run-1/change_log/provider={PROVIDER}/bad.json.gz"
     by_line = type_ == "RecordError"
     copy = f"{stem}.line-{at}.json" if by_line else stem
@@ -208,7 +208,7 @@ def test_data_21_many_bad_lines_are_counted_and_their_object_copied_once(job: Ha
     assert len(job.keys_below("quarantine/")) == 2 * 101
 
 
-def test_data_21_several_members_no_newline_at_the_end_and_empty_objects_are_all_good(job: Harness) -> None:
+def test_data_21_several_gzip_members_a_missing_last_newline_and_empty_objects_are_valid(job: Harness) -> None:
     files = {
         "members.json.gz": packed(numbered(2, "m")) + packed(numbered(2, "n")) + gzip.compress(b""),
         "no-newline.json.gz": gzip.compress(b"\n".join(numbered(2, "o"))),
@@ -227,7 +227,7 @@ def test_data_21_several_members_no_newline_at_the_end_and_empty_objects_are_all
 
 
 @pytest.mark.fault(22)
-def test_data_22_every_type_arrives_exactly(job: Harness) -> None:
+def test_data_22_every_type_is_sent_without_loss(job: Harness) -> None:
     image = {
         "exact": {"N": "1234567890123456789012345678.9012345678"},
         "integer": {"N": "99999999999999999999999999999999999999"},
@@ -260,7 +260,7 @@ def test_data_22_every_type_arrives_exactly(job: Harness) -> None:
 
 
 @pytest.mark.fault(23)
-def test_data_23_a_message_over_the_limit_goes_by_claim_check(job: Harness) -> None:
+def test_data_23_a_message_over_the_limit_is_sent_as_a_claim_check(job: Harness) -> None:
     image = {"big": {"S": "x" * 1_200_000}}
     outcome = job.run({"a.json.gz": packed([line({**stream(NewImage=image), "eventID": "big"}), *numbered(2)])})
     assert outcome.error is None
@@ -271,7 +271,7 @@ def test_data_23_a_message_over_the_limit_goes_by_claim_check(job: Harness) -> N
     assert stored["new"] == {"big": "x" * 1_200_000}
 
 
-def test_data_23_the_limit_is_the_queues_own(job: Harness) -> None:
+def test_data_23_the_limit_is_that_of_the_queue(job: Harness) -> None:
     image = {"big": {"S": "x" * 5_000}}
     outcome = job.run({"a.json.gz": packed([line(stream(NewImage=image))])}, max_message_bytes="4096")
     assert "dataref" in outcome.events[0]
@@ -288,7 +288,7 @@ def test_data_24_a_gzip_bomb_of_one_line_is_a_typed_error(job: Harness) -> None:
     assert outcome.ids == ["good-0", "good-1", "good-2"]
 
 
-# ---- what holds for every message and every error
+# ---- every message and every error
 
 CLOUD_EVENT = {
     "type": "object",

@@ -47,7 +47,7 @@ def mixed_files(objects: int = 5, rows: int = 12) -> dict[str, bytes]:
 
 
 def changed_script(folder: Path, **replaced: str) -> Path:
-    """A copy of the job with the user's ETL in it."""
+    """Write a copy of the job's script with the user's ETL in it."""
     text = SCRIPT.read_text()
     if "transform" in replaced:
         assert text.count("    return change.data\n") == 1
@@ -86,7 +86,7 @@ def test_both_engines_send_byte_identical_messages_when_a_line_is_bad(spark: Any
 
 
 @pytest.mark.spark
-def test_the_script_runs_as_a_process_of_its_own(aws: str, queue: str, laptop_spark: None) -> None:
+def test_the_script_runs_as_a_separate_process(aws: str, queue: str, laptop_spark: None) -> None:
     job = Harness("glue", queue)
     manifest = job.plan([job.put(name, body) for name, body in mixed_files(2).items()])
     values = {
@@ -131,7 +131,7 @@ def test_the_users_transform_drops_splits_and_computes(job: Harness, tmp_path: P
     assert [id_[-4:] for id_ in halves] == ["-1-0", "-1-1"] or [id_[-4:] for id_ in halves] == ["-3-0", "-3-1"]
 
 
-def test_a_transform_that_fails_names_object_and_line_but_not_the_row(job: Harness, tmp_path: Path) -> None:
+def test_an_error_in_a_transform_names_object_and_line_but_not_the_row(job: Harness, tmp_path: Path) -> None:
     script = changed_script(tmp_path, transform='    raise ValueError(f"canary {change.keys}")\n')
     outcome = job.run({"a.json": line(stream())}, script)
     error = outcome.result["failure"]
@@ -180,17 +180,17 @@ def ansi(spark: Any) -> Iterator[Callable[[bool], None]]:
 
 
 def priced(*prices: dict[str, str]) -> dict[str, bytes]:
-    """An object with one new row for each price."""
+    """Build an object with one new row for each price."""
     records = [stream("INSERT", Keys={"pk": {"S": str(n)}}, NewImage={"price": p}) for n, p in enumerate(prices)]
     return {"prices.json": b"\n".join(line({**r, "eventID": f"e-{n}"}) for n, r in enumerate(records))}
 
 
 @pytest.mark.spark
 @pytest.mark.parametrize("order", ["none", "key"])
-def test_ansi_mode_changes_nothing_of_what_the_library_sends(
+def test_ansi_mode_does_not_change_the_messages(
     ansi: Callable[[bool], None], queue: str, fifo_queue: str, tmp_path: Path, order: str
 ) -> None:
-    """frames.py has the library's only queries. Columns of other types than text come back from etl, too."""
+    """frames.py has the library's only queries. The test's etl also returns columns that are not text."""
     etl = (
         "from pyspark.sql import functions as F\n\n\n"
         "def etl(changes):\n"
@@ -210,7 +210,7 @@ def test_ansi_mode_changes_nothing_of_what_the_library_sends(
 
 @pytest.mark.spark
 @pytest.mark.parametrize("on", [True, False])
-def test_the_native_etl_of_the_docs_leaves_out_what_is_no_price(
+def test_the_native_etl_of_the_docs_omits_invalid_prices(
     ansi: Callable[[bool], None], queue: str, tmp_path: Path, on: bool
 ) -> None:
     page = (SCRIPT.parents[1] / "docs" / "etl.md").read_text(encoding="utf-8")
@@ -251,33 +251,33 @@ def test_a_native_etl_that_breaks_its_contract_is_a_typed_error(
     assert "canary" not in str(outcome.error)
 
 
-def test_the_lambda_run_refuses_a_native_etl_and_says_what_to_do(queue: str, tmp_path: Path) -> None:
+def test_the_lambda_run_rejects_a_native_etl_and_says_what_to_do(queue: str, tmp_path: Path) -> None:
     outcome = Harness("lambda", queue).run(mixed_files(1), changed_script(tmp_path, etl=ETL))
     assert outcome.result["failure"]["type"] == "FrameEtlError"
     assert "LambdaMaxBytes=0" in outcome.result["failure"]["advice"]
     assert outcome.messages == []
 
 
-def test_the_lambda_run_stops_before_its_lambda_does(queue: str) -> None:
-    job = Harness("lambda", queue, seconds=5.0)  # of which the margin takes all
+def test_the_lambda_run_stops_before_the_timeout_of_its_function(queue: str) -> None:
+    job = Harness("lambda", queue, seconds=5.0)  # less than the safety margin
     outcome = job.run(mixed_files(2))
     assert outcome.result["failure"]["type"] == "DeadlineError"
     assert outcome.messages == []
 
 
-def test_a_manifest_of_another_provider_is_refused(job: Harness) -> None:
+def test_a_manifest_of_another_provider_is_rejected(job: Harness) -> None:
     manifest = job.plan([])
     key = manifest.removeprefix(f"s3://{DATA}/")
     job.s3.put_object(Bucket=DATA, Key=key, Body=job.read(key).replace(b'"acme"', b'"other"'))
     assert job.run_manifest(manifest).result["failure"]["type"] == "ManifestError"
 
 
-def test_a_manifest_that_is_not_there_is_a_storage_error(job: Harness) -> None:
+def test_a_missing_manifest_is_a_storage_error(job: Harness) -> None:
     outcome = job.run_manifest(f"s3://{DATA}/runs/provider={PROVIDER}/run-9/manifest.json")
     assert outcome.result["failure"]["type"] == "StorageError"
 
 
-def test_a_queue_that_is_not_there_fails_the_run(job: Harness) -> None:
+def test_a_missing_queue_fails_the_run(job: Harness) -> None:
     outcome = job.run({"a.json": line(stream())}, queue_url=f"{job.queue_url}-gone")
     assert outcome.result["failure"]["type"] == "SendRefusedError"
     assert "QueueDoesNotExist" in str(outcome.error)

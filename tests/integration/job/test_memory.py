@@ -1,4 +1,4 @@
-"""A task's memory is bounded, however large the object."""
+"""The memory of a task is bounded, even for very large objects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEASURE = """
 import importlib, json, sys
 script = importlib.import_module("standardize" if sys.argv[4] == "standardize" else "change_log")
 if sys.argv[4] == "read":
-    # Everything but the sending, which would take minutes for a gigabyte of rows.
+    # Everything except sending, which would take minutes for a gigabyte of rows.
     from fanout_job.delivery import Delivery
 
     Delivery.send = lambda self, messages: setattr(self.tally, "messages", sum(1 for _ in messages))
@@ -30,7 +30,7 @@ class Context:
         return 900_000
 run = {"provider": "acme", "run_id": "run-1", "manifest": sys.argv[2], "run_dir": sys.argv[3]}
 result = script.handler(run, Context())
-# Not getrusage: its ru_maxrss begins with that of the process which started this one.
+# Not getrusage: its ru_maxrss starts at the value of the parent process.
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 result["peak"] = int(status["VmHWM"].split()[0]) * 1024
 print(json.dumps(result))
@@ -38,9 +38,9 @@ print(json.dumps(result))
 
 
 def measured(folder: Path, body: bytes, what: str, mapping: str = "") -> dict[str, int]:
-    """Run in Lambda over one object in a process of its own; return its result with its peak memory, in bytes.
+    """Run in Lambda over one object in a separate process; return its result with its peak memory in bytes.
 
-    `what` is "read" or "send", which is the change-log job, or "standardize".
+    `what` is "read" or "send" for the change_log job, or "standardize".
     """
     key = f"change_log/provider={PROVIDER}/big.json.gz"
     run_folder = folder / "data" / "runs" / "run-1"

@@ -1,4 +1,4 @@
-"""A job of one's own: a script whose work is a function of a Run comes to the same on both engines."""
+"""A user's own job: a script whose work is a function of a Run has the same results on both engines."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def script(tmp_path: Path) -> Path:
 
 
 def change_log(days: range) -> dict[str, bytes]:
-    """One object for each day; its size differs, so that the engines spread the objects in another order."""
+    """One object for each day. Sizes differ, so that the engines distribute the objects in another order."""
     return {
         f"{n:02}.json": b"\n".join([line(stream(ApproximateCreationDateTime=n * DAY))] * (1 + n * 7 % 11)) for n in days
     }
 
 
-def test_what_each_object_comes_to_is_given_in_the_manifests_order(job: Harness, script: Path) -> None:
+def test_the_results_of_objects_are_in_the_order_of_the_manifest(job: Harness, script: Path) -> None:
     outcome = job.run(change_log(range(20)), script)
     assert outcome.error is None
     assert (outcome.result["objects"], outcome.result["notes"]["days"], outcome.result["messages"]) == (20, 20, 0)
@@ -65,29 +65,29 @@ def test_what_each_object_comes_to_is_given_in_the_manifests_order(job: Harness,
     assert outcome.result["rows"] == sum(written["days"].values())
 
 
-def test_a_bad_line_fails_the_run_by_its_place_and_what_follows_is_not_done(job: Harness, script: Path) -> None:
+def test_a_bad_line_fails_the_run_with_its_place_and_the_work_ends(job: Harness, script: Path) -> None:
     outcome = job.run({**change_log(range(5)), "bad.json": line(stream()) + b"\nbroken"}, script)
     assert outcome.result["failure"]["type"] == "RecordError"
     assert f"provider={PROVIDER}/bad.json, line 2: not JSON" in str(outcome.error)
     assert (outcome.result["objects"], outcome.result["status"]) == (6, "failed")
-    assert outcome.result["workers"] == 1, "they cost money although the run failed"
+    assert outcome.result["workers"] == 1, "workers cost money although the run failed"
     assert job.keys_below("days/") == []
 
 
-def test_under_quarantine_the_bad_line_is_put_aside_and_the_rest_is_done(job: Harness, script: Path) -> None:
+def test_under_quarantine_the_bad_line_is_copied_and_the_rest_is_processed(job: Harness, script: Path) -> None:
     outcome = job.run({"bad.json": line(stream()) + b"\nbroken"}, script, on_bad_record="quarantine")
     assert outcome.error is None
     assert (outcome.result["rows"], outcome.result["quarantined"]) == (1, 1)
     assert job.keys_below("days/") == ["days/run-1.json"]
 
 
-def test_a_run_without_objects_does_its_work_all_the_same(job: Harness, script: Path) -> None:
+def test_a_run_without_objects_still_does_its_work(job: Harness, script: Path) -> None:
     outcome = job.run({}, script)
     assert outcome.error is None
     assert json.loads(job.read("days/run-1.json")) == {"days": {}, "order": []}
 
 
-def test_a_defect_of_the_work_is_told_by_its_place_without_any_content(job: Harness, script: Path) -> None:
+def test_an_unexpected_error_is_reported_with_its_place_and_no_content(job: Harness, script: Path) -> None:
     script.write_text(SCRIPT.replace("change.time[:10]", "change.nothing"), encoding="utf-8")
     outcome = job.run(change_log(range(3)), script)
     assert outcome.result["failure"]["type"] == "UnexpectedError"

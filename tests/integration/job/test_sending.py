@@ -1,4 +1,4 @@
-"""Cases 18 and 19 of docs/guarantees.md: a queue that is slow, fails, throttles, breaks or stays broken."""
+"""Cases 18 and 19 of docs/guarantees.md: a queue that is slow, fails, throttles or is not available."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.unit.job.records import line, stream
 
 
 def messages(count: int, groups: int = 0) -> list[Message]:
-    """Messages whose bodies name them; with groups, each group's in order."""
+    """Messages with their number as the body; with groups, in order within each group."""
     made = []
     for n in range(count):
         body = json.dumps({"id": f"e-{n}"}, separators=(",", ":"))
@@ -60,7 +60,7 @@ def bad_queue() -> Iterator[RunningStub]:
 
 
 @pytest.mark.fault(18)
-def test_data_18_failed_entries_are_sent_again_alone_and_all_arrive_once(bad_queue: RunningStub) -> None:
+def test_data_18_only_failed_entries_are_sent_again_and_all_arrive_once(bad_queue: RunningStub) -> None:
     bad_queue.get("reset")
     acknowledged: list[Message] = []
     asyncio.run(sender(bad_queue.endpoint, bad_queue.queue_url, acknowledged).send(iter(messages(2_000))))
@@ -71,7 +71,7 @@ def test_data_18_failed_entries_are_sent_again_alone_and_all_arrive_once(bad_que
 
 
 def test_requests_are_kept_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The queue answers nothing until so many requests are under way: with one fewer, none would ever be answered."""
+    """The queue answers no request until this number of requests is in flight; with one fewer, the test would hang."""
     monkeypatch.setattr("fanout_job.sender.REQUEST_TIMEOUT_SECONDS", HANG_SECONDS)
     monkeypatch.setattr("fanout_job.sender.MAX_TRIES", 1)
     with running_stub(latency_ms=2, hold_in_flight=IN_FLIGHT) as stub:
@@ -80,7 +80,7 @@ def test_requests_are_kept_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("groups", [1, 3, 200])
-def test_in_order_no_message_overtakes_one_of_its_group_even_when_entries_fail(
+def test_in_order_messages_of_a_group_keep_their_order_even_if_entries_fail(
     bad_queue: RunningStub, groups: int
 ) -> None:
     bad_queue.get("reset")
@@ -96,8 +96,8 @@ def test_in_order_no_message_overtakes_one_of_its_group_even_when_entries_fail(
 
 @settings(max_examples=100)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=120), st.integers(0, 2**32))
-def test_order_holds_over_interleavings_of_keys_failures_and_latencies(keys: list[int], seed: int) -> None:
-    """Whatever interleaving the answers make: per key, the order of acceptance is the order of the sequence numbers."""
+def test_messages_of_a_key_keep_their_order_with_any_failures_and_latencies(keys: list[int], seed: int) -> None:
+    """In any interleaving of answers, messages of a key are accepted in the order of their sequence numbers."""
     target, chance = QueueTarget("http://q.fifo"), random.Random(seed)
     made = [Message(str(n), "{}", 2, "t", f"{key:08x}", (n,)) for n, key in enumerate(keys)]
     taken: list[Message] = []
@@ -120,7 +120,7 @@ def test_order_holds_over_interleavings_of_keys_failures_and_latencies(keys: lis
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers every request alike."""
+    """Gives every request the same answer."""
 
     status, body = 200, b"{}"
     requests = 0
@@ -137,12 +137,12 @@ class Answers(BaseHTTPRequestHandler):
             self.wfile.write(self.body)
 
     def log_message(self, *_: Any) -> None:
-        """Keep the test's output clean."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def answering() -> Iterator[Any]:
-    """Start servers that give one answer."""
+    """Start servers that each give one fixed answer."""
     servers: list[ThreadingHTTPServer] = []
 
     def start(status: int, body: bytes, before: Callable[[], object] = lambda: None) -> tuple[str, type[Answers]]:
@@ -175,7 +175,7 @@ def answering() -> Iterator[Any]:
         (400, b'{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}', SendRefusedError, 1),
     ],
 )
-def test_data_18_giving_up_is_bounded_and_typed(
+def test_data_18_sending_gives_up_after_bounded_attempts_with_a_typed_error(
     answering: Any, status: int, body: bytes, error: type[Exception], tries: int
 ) -> None:
     endpoint, handler = answering(status, body)
@@ -184,14 +184,14 @@ def test_data_18_giving_up_is_bounded_and_typed(
     assert handler.requests == tries
 
 
-def test_nothing_listening_is_a_send_error() -> None:
+def test_a_refused_connection_is_a_send_error() -> None:
     with pytest.raises(SendError, match="ClientConnectorError"):
         asyncio.run(sender("http://127.0.0.1:1/", "http://q", []).send(iter(messages(1))))
 
 
 @dataclass
 class Clock:
-    """What the sender reads in place of the machine's clock."""
+    """The sender's clock in these tests."""
 
     now: float = 1_000.0
 
@@ -216,11 +216,11 @@ def test_no_request_starts_after_the_deadline(answering: Any, clock: Clock) -> N
     assert handler.requests == 3, "at 0, 50 and 100 seconds of 120"
 
 
-def test_a_request_may_take_what_is_left_and_no_longer(clock: Clock) -> None:
+def test_the_timeout_of_a_request_is_at_most_the_time_left(clock: Clock) -> None:
     allowed: list[float] = []
 
     class Silent:
-        """A session that gets no answer: each request takes all the time that it may."""
+        """A session without answers: each request lasts until its timeout."""
 
         def post(self, url: str, *, timeout: aiohttp.ClientTimeout, **_: Any) -> Any:
             assert timeout.total is not None
@@ -235,7 +235,7 @@ def test_a_request_may_take_what_is_left_and_no_longer(clock: Clock) -> None:
 
 
 def test_a_request_that_hangs_does_not_outlast_the_deadline(answering: Any) -> None:
-    """The server answers only when the test is over."""
+    """The server answers only after the end of the test."""
     over = threading.Event()
     endpoint, _ = answering(200, b"{}", lambda: over.wait(HANG_SECONDS))
     try:
@@ -246,7 +246,7 @@ def test_a_request_that_hangs_does_not_outlast_the_deadline(answering: Any) -> N
         over.set()
 
 
-def test_requests_are_signed_by_botocore_with_the_credentials_of_the_moment() -> None:
+def test_requests_are_signed_by_botocore_with_the_current_credentials() -> None:
     class Refreshing:
         """Credentials that change with each request."""
 
@@ -268,8 +268,8 @@ def test_requests_are_signed_by_botocore_with_the_credentials_of_the_moment() ->
 
 
 @pytest.mark.fault(19)
-def test_data_19_killed_half_way_the_next_run_sends_the_same_ids_and_nothing_is_missing(aws: str, queue: str) -> None:
-    """The Lambda run in a process of its own, killed with SIGKILL after some messages."""
+def test_data_19_after_a_kill_the_next_run_sends_the_same_ids_and_none_is_missing(aws: str, queue: str) -> None:
+    """A Lambda run in a separate process is killed with SIGKILL after some messages."""
     rows = [line({**stream(), "eventID": f"e-{n}"}) for n in range(3_000)]
     job = Harness("lambda", queue)
     manifest = job.plan([job.put("a.json.gz", gzip.compress(b"\n".join(rows)))])
@@ -332,8 +332,8 @@ def test_in_order_a_run_with_a_bad_line_sends_nothing(job_in_order: Harness) -> 
 
 
 @pytest.mark.parametrize("service", ["sns", "events"])
-def test_a_topic_and_an_event_bus_deliver_what_a_queue_would_get(job: Harness, service: str) -> None:
-    """Both hand over to the job's queue, whose messages then hold the CloudEvents."""
+def test_a_topic_and_an_event_bus_deliver_the_same_messages_as_a_queue(job: Harness, service: str) -> None:
+    """Both deliver to the job's queue, whose messages then contain the CloudEvents."""
     arn = job.sqs.get_queue_attributes(QueueUrl=job.queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     files = {"a.json": b"\n".join(line({**stream(), "eventID": f"e-{n}"}) for n in range(25))}
     if service == "sns":

@@ -1,4 +1,4 @@
-"""The standardizing job as its platforms start it: sources and a mapping on S3, one table of the model out."""
+"""The standardize job as its engines start it: it turns sources and a mapping on S3 into one table of the model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOLDER = MODEL.folder(PROVIDER)
 
 
 class StandardizingHarness(Harness):
-    """One provider's sources, its mapping, and the table they become."""
+    """One provider's sources, mapping and table."""
 
     def put_mapping(self, body: bytes, name: str = f"{PROVIDER}.yaml") -> str:
         """Put the provider's mapping; return its version."""
@@ -38,7 +38,7 @@ class StandardizingHarness(Harness):
         return self.run(files, script, **settings)
 
     def received(self) -> list[dict[str, Any]]:
-        """Nothing is sent."""
+        """Return no messages: this job sends none."""
         return []
 
     def tables(self) -> dict[str, pa.Table]:
@@ -46,7 +46,7 @@ class StandardizingHarness(Harness):
         return {key: parquet.read_table(pa.BufferReader(self.read(key))) for key in self.keys_below(FOLDER)}
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of all files, without where they come from, by order."""
+        """The rows of all files without their source columns, sorted by order."""
         found = [row for table in self.tables().values() for row in table.select(list(MODEL.fields)).to_pylist()]
         return sorted(found, key=lambda row: str(row["order_id"]))
 
@@ -66,7 +66,7 @@ def files() -> Iterator[tuple[str, bytes, bytes]]:
 @pytest.mark.fault(36)
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize(("name", "body", "mapping"), list(files()), ids=list(READERS))
-def test_standard_36_every_value_is_what_an_independent_program_reads(
+def test_standard_36_every_value_equals_that_of_an_independent_program(
     acme: StandardizingHarness, name: str, body: bytes, mapping: bytes, zipped: bool
 ) -> None:
     version = acme.put_mapping(mapping)
@@ -109,7 +109,7 @@ HOSTILE = {
 
 @pytest.mark.fault(36)
 @pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in HOSTILE.items() for case in cases])
-def test_standard_36_what_cannot_be_read_is_a_typed_error_that_names_the_object(
+def test_standard_36_an_unreadable_source_is_a_typed_error_that_names_the_object(
     acme: StandardizingHarness, name: str, case: str
 ) -> None:
     body, message = HOSTILE[name][case]
@@ -123,7 +123,7 @@ def test_standard_36_what_cannot_be_read_is_a_typed_error_that_names_the_object(
 
 
 @pytest.mark.fault(37)
-def test_standard_37_a_run_repeated_comes_to_the_same_files_and_no_row_twice(acme: StandardizingHarness) -> None:
+def test_standard_37_a_repeated_run_writes_the_same_files_and_no_row_twice(acme: StandardizingHarness) -> None:
     acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
     body = (ORDERS / "quoted.csv").read_bytes()
     sources = {f"2026/11/{n:02}/part.csv": body.replace(b"A-", b"A%02d-" % n) for n in range(12)}
@@ -145,7 +145,7 @@ def test_standard_37_a_run_repeated_comes_to_the_same_files_and_no_row_twice(acm
 
 
 @pytest.mark.fault(37)
-def test_standard_37_a_replaced_source_replaces_exactly_its_own_rows_and_an_empty_one_leaves_none(
+def test_standard_37_a_replaced_source_replaces_only_its_own_rows_and_an_empty_one_removes_them(
     acme: StandardizingHarness,
 ) -> None:
     acme.put_mapping(b"empty: allowed\n" + (ORDERS / "quoted.yaml").read_bytes())
@@ -154,7 +154,7 @@ def test_standard_37_a_replaced_source_replaces_exactly_its_own_rows_and_an_empt
     assert acme.standardize({"a.csv": body.replace(b"A-", b"B-")}).error is None
     replaced = ["B-1", "B-2", "B-3", "Z-1", "Z-2", "Z-3"]
     assert [row["order_id"] for row in acme.rows()] == replaced
-    # The bucket has the version that the first run had planned, but it is not what the source holds now.
+    # The bucket still has the version that the first run planned, but it is no longer the current one.
     again = acme.run_manifest(f"s3://{DATA}/runs/provider={PROVIDER}/run-1/manifest.json", STANDARDIZE)
     assert again.result["failure"]["type"] == "ObjectChangedError"
     assert [row["order_id"] for row in acme.rows()] == replaced
@@ -199,9 +199,7 @@ standardize.handler(run, Context())
 
 
 @pytest.mark.fault(37)
-def test_standard_37_a_run_killed_half_way_leaves_whole_files_and_the_next_one_comes_to_the_same_rows(
-    aws: str, clean: None
-) -> None:
+def test_standard_37_a_killed_run_leaves_complete_files_and_the_next_run_writes_the_rest(aws: str, clean: None) -> None:
     acme = StandardizingHarness("lambda", "")
     acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
     body = (ORDERS / "quoted.csv").read_bytes()
@@ -217,7 +215,7 @@ def test_standard_37_a_run_killed_half_way_leaves_whole_files_and_the_next_one_c
 
 
 @pytest.mark.fault(36)
-def test_standard_36_a_bad_row_fails_the_run_by_object_and_row_and_other_sources_are_written(
+def test_standard_36_a_bad_row_fails_the_run_and_is_named_and_other_sources_are_written(
     acme: StandardizingHarness,
 ) -> None:
     acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
@@ -239,7 +237,7 @@ def test_standard_36_a_bad_row_fails_the_run_by_object_and_row_and_other_sources
 
 
 @pytest.mark.fault(36)
-def test_standard_36_under_quarantine_the_good_rows_are_written_and_the_bad_one_is_put_aside(
+def test_standard_36_under_quarantine_the_good_rows_are_written_and_the_bad_one_is_copied(
     acme: StandardizingHarness,
 ) -> None:
     acme.put_mapping((ORDERS / "quoted.yaml").read_bytes())
@@ -260,7 +258,7 @@ def test_standard_36_under_quarantine_the_good_rows_are_written_and_the_bad_one_
         (b"csv: [", "s3://data/mappings/acme.yaml, line 1: is not YAML"),
     ],
 )
-def test_without_a_mapping_that_can_be_used_nothing_is_read(
+def test_without_a_valid_mapping_no_source_is_read(
     acme: StandardizingHarness, mapping: bytes | None, message: str
 ) -> None:
     if mapping is not None:

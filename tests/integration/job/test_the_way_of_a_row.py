@@ -1,4 +1,4 @@
-"""docs/architecture.md shows the modules that a row passes from the stream to the queue: compared with a real run."""
+"""The modules that docs/architecture.md shows between stream and queue are those that a real row passes through."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOT_COUNTED = {
     "manifests",
     "errors",
 }
-"""They pass whole batches and objects, check names, or hold settings."""
+"""Modules that handle batches, objects, names or settings, not single rows."""
 
 
 def stream_record(number: int) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def from_stream_to_queue(number: int, queue: str) -> list[str]:
     return [event["id"] for event in outcome.events]
 
 
-def test_a_rows_way_from_stream_to_queue_is_the_one_that_the_docs_show(queue: str) -> None:
+def test_the_docs_show_the_path_of_a_row_from_stream_to_queue(queue: str) -> None:
     from_stream_to_queue(1, queue)  # imports everything
     with traced() as passed:
         ids = from_stream_to_queue(2, queue)

@@ -1,4 +1,4 @@
-"""Every way through the state machine: what happens on it, and what is to be seen at its end."""
+"""Every path through the state machine: what happens on it, and the expected result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNSTARTED_ON_GLUE = (
     *map(Refused, ("ConcurrentRunsExceededException", "ResourceNumberLimitExceededException")),
     *map(Refused, ("InternalServiceException", "OperationTimeoutException", "AWSGlueException")),
 )
-# Whatever may pass by itself, of handlers that can be repeated; a state tries again five times.
+# Transient errors of handlers that can be repeated; a state retries five times.
 PASSING = {
     "of_lambda": OF_LAMBDA,
     "of_the_sandbox": (
@@ -35,31 +35,31 @@ PASSING = {
     "of_ours": tuple(map(Fails, ("LedgerUnavailableError", "LedgerConflictError", "StorageUnavailableError"))),
 }
 WORKERS = 7
-"""What the claim says in every act on Glue, so that it is no default that the job run gets."""
+"""Number of workers in the claim's answer in every act on Glue; differs from the job's default."""
 PLANNED = (Answers({"workers": WORKERS}),)
 BROKEN = Fails("ValueError", "broken for good")
 NEVER = (Fails("LedgerUnavailableError", "no ledger"),) * 6
-"""One more than a state tries."""
+"""One failure more than a state retries."""
 
 
 @dataclass(frozen=True)
 class Act:
-    """A scene and its end.
+    """A scene and its expected result.
 
     Attributes
     ----------
     scene
-        What is played.
+        An execution and the endings of its calls.
     path
         The states that are entered.
     calls
-        How often which function is invoked or a job run started.
+        Function, or "glue" -> number of invocations, or of job runs.
     messages
-        How many the queue gets.
+        Number of messages in the queue.
     says
-        What the execution's cause, the ledger and the config API say of a failure; "" for a success.
+        Text that the execution's cause, the ledger and the config API give for a failure; "" for a success.
     recorded
-        Whether ledger and config API know of the end.
+        Whether ledger and config API have a record of the end.
     """
 
     scene: Scene
@@ -71,7 +71,7 @@ class Act:
 
 
 def small(**parts: tuple[Ending, ...]) -> Act:
-    """A Lambda run that succeeds in the end: each of its parts is tried again, and then really played."""
+    """A Lambda run that succeeds in the end: each of its parts is retried until the real handler runs."""
     calls = {who: len(parts.get(who, ())) + 1 for who in ("claim", "lambda", "update")}
     return Act(Scene("lambda", parts), (CLAIM, ENGINE, SMALL, SUCCESS), calls, messages=1)
 
@@ -112,7 +112,7 @@ ACTS = {
         name: Act(Scene(given=given), (CLAIM, REFUSAL, REFUSED), calls, says=says, recorded=False)
         for name, given, calls, says in (
             ("bad_input", '{"provider": "bad_input", "replay": "no"}', {"claim": 1}, "not of its form: replay"),
-            # Whose calls these are cannot be told: calls are counted by the provider that they name.
+            # These calls are not counted: calls are counted by the provider that they name.
             ("null_input", "null", {}, "start the execution with an object"),
             ("text_input", '"text_input"', {}, "start the execution with an object"),
             ("no_provider", "{}", {}, "the execution's input is not of its form: provider: is missing"),
@@ -156,7 +156,7 @@ ACTS = {
             says,
         )
         for name, endings, states, messages, says in (
-            ("glue_never_started", (Refused("AWSGlueException"),) * 9, (), 0, "Glue.AWSGlueException: told to"),
+            ("glue_never_started", (Refused("AWSGlueException"),) * 9, (), 0, "Glue.AWSGlueException: injected"),
             ("glue_failed", (Ends("FAILED", works=False),), (), 0, "ended FAILED"),
             ("glue_timeout", (Ends("TIMEOUT"),), (), 1, "ended TIMEOUT"),
             ("glue_error", (Ends("ERROR", works=False),), (), 0, "ended ERROR"),
@@ -200,7 +200,7 @@ ACTS = {
 
 
 def check(provider: str, act: Act, end: Played) -> None:
-    """Compare what is to be seen with what is seen.
+    """Compare the expected result of an act with the real one.
 
     Raises
     ------
@@ -219,17 +219,17 @@ def check(provider: str, act: Act, end: Played) -> None:
         assert "last_run" not in end.item
     elif act.recorded:
         _check_record(act, end, run)
-    elif ENGINE not in act.path:  # it never had the provider
+    elif ENGINE not in act.path:  # it never had the lease
         assert not end.item
         assert end.entry.get("status", "new") == "new"
-    else:  # so that the next tick finds the execution ended, and frees the provider
+    else:  # the lease stays until the next tick finds that the execution has ended
         assert end.item["lease"]["run_id"] == run
         assert end.item["lease"]["execution_arn"] == end.execution["executionArn"]
     _check_plan(provider, run, end)
 
 
 def _check_record(act: Act, end: Played, run: str) -> None:
-    """Ledger and config API say the same, and the provider is free."""
+    """Assert that ledger and config API say the same, and that the lease is released."""
     last, status = end.item["last_run"], "failed" if act.says else "succeeded"
     failure = read(Failure, last["failure"]) if "failure" in last else None
     assert "lease" not in end.item
@@ -251,7 +251,7 @@ def _check_record(act: Act, end: Played, run: str) -> None:
 
 
 def _check_plan(provider: str, run: str, end: Played) -> None:
-    """Whoever does the work is told what the claim planned."""
+    """Assert that Lambda or the job run gets the claim's plan."""
     planned = next((item["run_dir"] for item in (end.item.get("lease"), end.item.get("last_run")) if item), "")
     wanted = {"provider": provider, "run_id": run, "manifest": planned + "manifest.json", "run_dir": planned}
     for event in end.calls.get("lambda", []):

@@ -1,4 +1,4 @@
-"""Lets pytest explain what differs in an act's end."""
+"""Lets pytest show what differs in an act's result."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The state machine on the laptop cloud, with functions and job runs that end as their provider's part says.
+"""The state machine on the laptop cloud, with functions and job runs that end as a scene prescribes.
 
-Real are: the definition, its interpreter, the handlers, ledger, config API, queue and bucket. A part replaces single
-invocations: the first invocation of the claim ends in this way, the second in that way, all others as they really do.
+The definition, its interpreter, the handlers, ledger, config API, queue and bucket are real. A scene replaces single
+invocations, such as the first two of the claim; all others run the real handler.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.harness.waiting import HANG_SECONDS, eventually
 
 LAMBDA_MAX_BYTES = 2_000
 STATE_SECONDS = 20
-"""How long a state waits in the scenes in which something hangs; in all others no state gives up."""
+"""Timeout of a state in the scenes in which a call hangs; in all others no state times out."""
 AT_ONCE = 6
 FUNCTIONS = {"claim": "ClaimFunction", "lambda": "LambdaRunFunction", "update": "UpdateStatusFunction"}
 CHANGE = {
@@ -46,29 +46,29 @@ CHANGE = {
 
 @dataclass(frozen=True)
 class Fails:
-    """The handler runs as it is written, or not at all, and the invocation ends in an error."""
+    """The invocation ends in an error, before or after the real handler runs."""
 
     error: str
-    message: str = "told to"
+    message: str = "injected"
     after: bool = False
     """Whether the handler did its work before it failed."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The service does not take the call."""
+    """The service rejects the call."""
 
     code: str
 
 
 @dataclass(frozen=True)
 class Hangs:
-    """No answer while the state waits for one."""
+    """The call gets no answer before the state times out."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The handler's own answer with other values in it."""
+    """The handler's answer with some values replaced."""
 
     changed: Mapping[str, Any]
 
@@ -87,18 +87,18 @@ Ending = Fails | Refused | Hangs | Answers | Ends
 
 @dataclass(frozen=True)
 class Scene:
-    """One execution, and what becomes of it.
+    """One execution, and how its calls end.
 
     Attributes
     ----------
     change_log
-        "" for no new objects, "lambda" for one that is done in Lambda, "large" for one that is done on Glue.
+        "" for no new objects, "lambda" for a run in Lambda, "large" for a run on Glue.
     parts
         "claim", "lambda", "update" or "glue" -> how its first invocations end.
     given
-        The execution's input as text; "" for one with the provider's name.
+        The execution's input as text; "" for an input with the provider's name.
     held_by
-        The run that holds the provider already.
+        The run that already holds the provider's lease.
     """
 
     change_log: str = ""
@@ -109,11 +109,11 @@ class Scene:
 
 @dataclass
 class Played:
-    """What is to be seen after an execution has ended."""
+    """The result of an execution that has ended."""
 
     execution: dict[str, Any]
     path: list[str]
-    """Names of the states that were entered, in their order."""
+    """Names of the states that were entered, in order."""
     calls: dict[str, list[Any]]
     """"claim", "lambda", "update" or "glue" -> the events or job runs that it was called with."""
     item: dict[str, Any]
@@ -124,7 +124,7 @@ class Played:
 
 
 class Stage:
-    """Stands between the services and the functions and job runs of a cloud that is up."""
+    """Intercepts the invocations and job runs of a running laptop cloud."""
 
     def __init__(self, cloud: LaptopCloud) -> None:
         self._real: Hooks = hooks()
@@ -149,7 +149,7 @@ class Stage:
             return really()
         ending = self._next(provider, who, event)
         if isinstance(ending, Refused):
-            raise JsonRESTError(ending.code, "told to")
+            raise JsonRESTError(ending.code, "injected")
         if isinstance(ending, Hangs):
             self.over.wait(HANG_SECONDS)
             return b"null"
@@ -167,8 +167,8 @@ class Stage:
         provider = run.arguments.get("--provider", "")
         ending = self._next(provider, "glue", run)
         if isinstance(ending, Refused):
-            run.real_state = "FAILED"  # so that it does not count among the job's runs at once
-            raise JsonRESTError(ending.code, "told to")
+            run.real_state = "FAILED"  # so that it does not count toward the job's concurrent runs
+            raise JsonRESTError(ending.code, "injected")
         if not isinstance(ending, Hangs):
             threading.Thread(target=self._end, args=(run, ending or Ends("SUCCEEDED")), daemon=True).start()
 
@@ -182,13 +182,13 @@ class Stage:
         if ending.works:
             try:
                 self._work({name.removeprefix("--"): value for name, value in run.arguments.items()})
-            except Exception:  # noqa: BLE001 - a run whose arguments are nonsense fails, whatever it trips over
+            except Exception:  # noqa: BLE001 - a run with invalid arguments fails, with whatever error
                 state = "FAILED"
         run.finished = run.modified_on = utcnow()
         run.real_state = state
 
     def _work(self, arguments: dict[str, str]) -> None:
-        """What the job does, by the same script in Lambda; its result says that it was Glue."""
+        """Run the job's script in Lambda, with a result that names Glue as the engine."""
         event = {name: arguments[name] for name in ("provider", "run_id", "manifest", "run_dir")} | {"on_glue": True}
         name = self._cloud.physical_id("LambdaRunFunction")
         self._cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
@@ -205,7 +205,7 @@ class Stage:
 
 
 def provider_of(event: Any) -> str:
-    """The provider's name, wherever in an event it stands; "" for none."""
+    """Find the provider's name anywhere in an event; "" for none."""
     if isinstance(event, dict):
         if isinstance(event.get("provider"), str):
             return str(event["provider"])
@@ -214,7 +214,7 @@ def provider_of(event: Any) -> str:
 
 
 class Theatre:
-    """A laptop cloud without Spark whose state machine is quick to try again, and to give up where something hangs."""
+    """A laptop cloud without Spark whose state machine has short retry intervals and short timeouts."""
 
     def __init__(self, workdir: Path) -> None:
         overrides = {"LambdaMaxBytes": LAMBDA_MAX_BYTES}
@@ -230,13 +230,13 @@ class Theatre:
         states.update_state_machine(stateMachineArn=self.machine, definition=patient)
 
     def close(self) -> None:
-        """End the cloud, and what hangs in it."""
+        """Stop the cloud and every hanging call."""
         self.stage.over.set()
         self.cloud.stop()
 
     def play_all(self, scenes: Mapping[str, Scene]) -> dict[str, Played]:
-        """Run an execution for each scene, some at once, and look around after each. Keys are providers' names."""
-        # What is tried again most often takes longest, and so begins first.
+        """Run an execution for each scene, some concurrently, and collect the results. Keys are providers' names."""
+        # Scenes with the most retries take longest, so they start first.
         scenes = dict(sorted(scenes.items(), key=lambda one: -sum(map(len, one[1].parts.values()))))
         for provider, scene in scenes.items():
             self.prepare(provider, scene)
@@ -247,7 +247,7 @@ class Theatre:
         return played
 
     def prepare(self, provider: str, scene: Scene) -> None:
-        """Make the provider with its change log, and hand out the parts."""
+        """Create the provider with its change log, and register how its calls end."""
         self._api.call("PUT", f"/{provider}", {"frequency": "15"})
         for who, endings in scene.parts.items():
             self.stage.parts[provider, who] = list(endings)
@@ -263,7 +263,7 @@ class Theatre:
             )
 
     def play(self, provider: str, scene: Scene, machine: str = "") -> Played:
-        """Run one execution to its end, of another state machine than the stack's if one is given, and look around."""
+        """Run one execution to its end, by default of the stack's state machine, and collect the result."""
         states = self.cloud.client("stepfunctions")
         given = scene.given or json.dumps({"provider": provider})
         hangs = any(isinstance(ending, Hangs) for endings in scene.parts.values() for ending in endings)
@@ -298,19 +298,19 @@ class Theatre:
         return {name: TypeDeserializer().deserialize(value) for name, value in found.get("Item", {}).items()}
 
     def messages(self) -> dict[str, int]:
-        """Provider -> messages in the queue, which are taken out of it."""
+        """Take all messages out of the queue; provider -> messages."""
         sent = drain(self.cloud.client("sqs"), self.cloud.physical_id("ChangesQueue"), {})
         return Counter(message["provider"] for message in sent)
 
     def build(self, name: str, role: str, definition: Mapping[str, Any]) -> str:
-        """Make another state machine for the same handlers; returns its ARN."""
+        """Create another state machine for the same handlers; return its ARN."""
         states = self.cloud.client("stepfunctions")
         made = states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=role)
         return str(made["stateMachineArn"])
 
 
 def hastened(definition: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """The definition with retries after seconds instead of minutes, and states that give up after so many seconds."""
+    """Return the definition with retries after seconds instead of minutes, and with the given timeout of states."""
     for state in definition["States"].values():
         if "TimeoutSeconds" in state:
             state["TimeoutSeconds"] = int(seconds)

@@ -1,7 +1,7 @@
-"""Every way through the state machine, judged by what ledger, config API, queue and execution say afterwards.
+"""Every path through the state machine, judged by ledger, config API, queue and execution at its end.
 
-The definition is the real one, in the laptop cloud's interpreter. A Catch, a Retry or a branch that goes missing or
-leads elsewhere makes at least one of these scenes end otherwise, which `make mutants` shows.
+The definition is the real one, in the laptop cloud's interpreter. If a Catch, a Retry or a branch is removed or leads
+elsewhere, at least one of these scenes ends differently, which `make mutants` shows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Played]]:
-    """Every act's scene after its end."""
+    """The result of every act's scene."""
     theatre = Theatre(tmp_path_factory.mktemp("theatre"))
     try:
         yield theatre.play_all({name: act.scene for name, act in ACTS.items()})
@@ -28,11 +28,11 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Playe
 
 
 @pytest.mark.parametrize("name", ACTS)
-def test_an_execution_goes_its_way_and_everybody_says_so_afterwards(name: str, played: dict[str, Played]) -> None:
+def test_an_execution_takes_its_path_and_every_record_of_it_agrees(name: str, played: dict[str, Played]) -> None:
     check(name, ACTS[name], played[name])
 
 
-def test_an_execution_shows_its_end_on_its_face(played: dict[str, Played]) -> None:
+def test_an_execution_shows_its_error_and_cause(played: dict[str, Played]) -> None:
     failed = played["lambda_fails"].execution
 
     assert (failed["error"], failed["cause"]) == ("RunFailed", "RunFailedError: the row is bad")

@@ -1,4 +1,4 @@
-"""The inputs of the golden corpus: every record shape, type, target and order, good and bad, none by chance."""
+"""The inputs of the golden corpus: every record shape, type, target and order, good and bad, all fixed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Case:
     Attributes
     ----------
     files
-        Name below the provider's prefix -> bytes.
+        Name under the provider's prefix -> bytes.
     settings
-        Arguments of the job, beside those that every run has.
+        Arguments of the job, in addition to those that every run has.
     transform, etl
         Source that replaces the script's own.
     target
@@ -49,7 +49,7 @@ class Case:
 
 
 def gzipped(data: bytes) -> bytes:
-    """A gzip member without compression: every zlib makes the same bytes, so ETags and the ids made of them stay."""
+    """A gzip member without compression: every zlib writes the same bytes, so ETags and ids stay the same."""
     assert len(data) < 2**16
     block = struct.pack("<BHH", 1, len(data), len(data) ^ 0xFFFF) + data
     return b"\x1f\x8b\x08" + bytes(6) + b"\xff" + block + struct.pack("<II", zlib.crc32(data), len(data))
@@ -128,7 +128,7 @@ def _shapes() -> dict[str, bytes]:
 
 
 def _per_key() -> dict[str, bytes]:
-    """Changes of four keys, spread over three objects out of their order."""
+    """Changes of four keys, out of order, in three objects."""
     files = {}
     for n in range(3):
         records = [
@@ -177,7 +177,7 @@ BAD_OBJECTS: dict[str, bytes] = {
 
 
 def _bad() -> list[Case]:
-    """Each bad thing alone, on the engine that starts at once; all of them together, on both."""
+    """Each bad line or object alone, on the engine that starts faster; all of them together, on both engines."""
     other = _lines(_named(stream(), "other"))
     behind = line(_named(stream("REMOVE"), "behind"))
     lines = {name: GOOD + bad + b"\n" + behind for name, bad in BAD_LINES.items()}

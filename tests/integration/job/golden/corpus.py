@@ -1,4 +1,4 @@
-"""Runs a case of the golden corpus, and says what came of it as plain data that is the same at every run."""
+"""Runs a case of the golden corpus and returns its results as plain data that is the same at every run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.integration.job.harness import DATA, PROVIDER, SCRIPT, Harness, Outco
 
 EXPECTED = Path(__file__).parent / "expected"
 SHOWN_BYTES = 4_000
-"""A longer object is known by its size and hash."""
+"""The corpus records only size and hash of an object longer than this."""
 
 
 def observed(case: Case, engine: str, folder: Path) -> dict[str, Any]:
-    """Run a case on one engine, in a cloud of moto's that is empty but for the data bucket."""
+    """Run a case on one engine, in a moto cloud that has only an empty data bucket."""
     queue_url, settings = _target(case)
     job = Harness(engine, queue_url)
     manifest = job.plan([job.put(name, body) for name, body in sorted(case.files.items())])
@@ -39,16 +39,16 @@ def observed(case: Case, engine: str, folder: Path) -> dict[str, Any]:
 
 
 def path_of(case: Case) -> Path:
-    """Where the corpus keeps what a case made."""
+    """The file of the corpus that has the expected results of a case."""
     return EXPECTED / f"{case.name.replace(',', '').replace(' ', '_')}.json"
 
 
 def as_text(made: dict[str, dict[str, Any]]) -> str:
-    """What the corpus keeps of a case: by engine, or once where the engines agree."""
+    """Format the results of a case: by engine, or once if the engines agree."""
     values = list(made.values())
     kept = {"both engines": values[0]} if len(values) == 2 and values[0] == values[1] else made
     text = json.dumps(kept, indent=1, ensure_ascii=True, sort_keys=True) + "\n"
-    return re.sub(r" at \w+\.py:\d+", " at FILE:LINE", text)  # where code stands is not what it does
+    return re.sub(r" at \w+\.py:\d+", " at FILE:LINE", text)  # line numbers may change without a change of behavior
 
 
 def _target(case: Case) -> tuple[str, dict[str, str]]:
@@ -101,7 +101,7 @@ ETL_LINE = "etl: Callable[[DataFrame], DataFrame] | None = None\n"
 
 
 def _messages(case: Case, outcome: Outcome) -> Any:
-    """The messages: by group in the order they came where the queue keeps one, else sorted."""
+    """The messages: by group in order of arrival if the queue is FIFO, else sorted."""
     if case.ordered:
         groups: dict[str, list[dict[str, str]]] = defaultdict(list)
         for message in outcome.messages:

@@ -1,7 +1,7 @@
-"""The job makes of the golden corpus what it made when the corpus was recorded: to the byte, on both engines.
+"""On both engines, the job's results for the golden corpus are byte-identical to the recorded ones.
 
-`GOLDEN=record make test ARGS=tests/integration/job/golden` records it anew: do that only for a change of behaviour that
-is wanted, and read the difference.
+`GOLDEN=record make test ARGS=tests/integration/job/golden` records them again: do that only for an intended change of
+behavior, and read the difference.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ RECORD = os.environ.get("GOLDEN") == "record"
 
 @pytest.mark.spark
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_job_makes_of_a_case_what_it_made_when_it_was_recorded(
-    case: Case, aws: str, spark: Any, tmp_path: Path
-) -> None:
+def test_the_results_of_a_case_are_the_recorded_ones(case: Case, aws: str, spark: Any, tmp_path: Path) -> None:
     made = {}
     for engine in case.engines:
         requests.post(f"{aws}/moto-api/reset", timeout=HANG_SECONDS)
@@ -38,5 +36,5 @@ def test_the_job_makes_of_a_case_what_it_made_when_it_was_recorded(
     assert as_text(made) == path_of(case).read_text()
 
 
-def test_the_corpus_holds_nothing_but_the_cases() -> None:
+def test_the_corpus_has_exactly_the_files_of_the_cases() -> None:
     assert {path.name for path in EXPECTED.iterdir()} == {path_of(case).name for case in CASES}

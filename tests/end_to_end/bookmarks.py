@@ -1,4 +1,4 @@
-"""A change log on the laptop cloud whose objects have an age, for the tests of Glue's bookmark."""
+"""A change log on the laptop cloud whose objects have a chosen age, for the tests of Glue's bookmark."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Account:
         self.messages: dict[str, Messages] = {}
 
     def put(self, part: Part, age: timedelta = timedelta()) -> None:
-        """Put an object, as if `age` ago."""
+        """Put an object whose LastModified is `age` ago."""
         key = f"{self.prefix}/{part.key}"
         self.cloud.client("s3").put_object(Bucket=self.bucket, Key=key, Body=part.body)
         if age:
@@ -41,7 +41,7 @@ class Account:
             ConfigApi(self.cloud).call("PUT", f"/{provider}", {"frequency": "15"})
 
     def tick(self, at: datetime) -> tuple[list[str], Counter[str]]:
-        """Who was started, and how many messages came of it, by provider."""
+        """Tick; return the started providers, and provider -> number of messages."""
         before = Counter({name: found.total() for name, found in self.messages.items()})
         started = self.cloud.tick(at)["started_providers"]
         for execution in self.cloud.wait(HANG_SECONDS):

@@ -32,7 +32,7 @@ class ConfigApi:
 
 
 def replaced(text: str, *changes: tuple[str, str]) -> str:
-    """A text in which each of these stands once, and its replacement instead."""
+    """Replace each of these strings, which must occur exactly once in the text."""
     for old, new in changes:
         assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
         text = text.replace(old, new)
@@ -49,7 +49,7 @@ def template_copy(folder: Path, *changes: tuple[str, str]) -> Path:
 
 
 def functions_copy(template: Path) -> Path:
-    """Give a copy of the template functions of its own; returns their folder."""
+    """Give a copy of the template its own copy of the functions; return their folder."""
     folder = template.parent / "functions"
     folder.unlink()
     shutil.copytree(ROOT / "functions", folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -57,7 +57,7 @@ def functions_copy(template: Path) -> Path:
 
 
 def impatient(template: Path) -> Path:
-    """A copy of the template with ticks that hand a place on within seconds, not a minute: runs here take no longer."""
+    """A copy of the template whose ticks reuse a slot after seconds, not a minute, because runs in tests are short."""
     folder = functions_copy(template) / "fanout"
     for name, old, new in (
         ("dispatcher.py", "REUSE_GLUE_SECONDS = 15.0", "REUSE_GLUE_SECONDS = 0.5"),

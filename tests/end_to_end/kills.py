@@ -1,7 +1,7 @@
-"""Kills the laptop cloud's processes, each at a certain one of its API calls: before it is executed, or after it was
-executed and before the answer is there.
+"""Kills processes of the laptop cloud at chosen API calls: before the call is executed, or after it was executed and
+before the response is sent.
 
-Which process made a call is told by its TCP connection, so what dies is who is at work, not a bystander.
+The TCP connection of a call identifies the process that made it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ KINDS = {
     "ChangeLogJobRole": 10,
     "UpdateStatusFunctionRole": 12,
 }
-"""Who is killed -> the most calls of its kind that pass before the next kill."""
+"""Role of the process -> maximum number of its calls before the next kill."""
 
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill, as planned: at the `calls`-th call of `principal` since the last one, before or after it."""
+    """One planned kill: before or after the `calls`-th call of `principal` since its last kill."""
 
     principal: str
     calls: int
@@ -35,19 +35,19 @@ class Kill:
 
 
 def plan(seed: int, kills: int) -> list[Kill]:
-    """Two of each kind at least; everything else is chance."""
+    """Plan at least two kills of each kind; everything else is random."""
     chance = random.Random(seed)
     principals = [*list(KINDS) * 2, *chance.choices(list(KINDS), k=kills)][:kills]
     return [Kill(p, chance.randint(1, KINDS[p]), chance.choice(["before", "after"])) for p in principals]
 
 
 class Killer:
-    """Carries out a plan; `watch` is the laptop cloud's.
+    """Carries out a plan; pass `watch` to the laptop cloud.
 
     Attributes
     ----------
     processes
-        Gives the processes that may be killed; set it once the cloud is there.
+        Returns the processes that may be killed; set it when the cloud is up.
     done
         What was killed: principal, action and moment.
     """
@@ -64,7 +64,7 @@ class Killer:
 
     @property
     def left(self) -> list[Kill]:
-        """What has not been killed yet."""
+        """The planned kills that have not happened yet."""
         with self._lock:
             return [kill for waiting in self._waiting.values() for kill in waiting]
 
@@ -75,7 +75,7 @@ class Killer:
         if kill is None:
             return
         pid = self._owner(holder(port))
-        if pid is None:  # gone by itself, or not one of ours: another call will do
+        if pid is None:  # it has ended, or is not a process of the cloud: kill at another call
             with self._lock:
                 self._waiting[kill.principal].appendleft(kill)
             return
@@ -96,7 +96,7 @@ class Killer:
         return None
 
     def _owner(self, pid: int | None) -> int | None:
-        """The process of the laptop cloud that `pid` is, or descends from."""
+        """Find the process of the laptop cloud that is `pid` or an ancestor of it."""
         ours = set(self.processes())
         while pid is not None and pid not in ours:
             pid = parent(pid)
@@ -104,7 +104,7 @@ class Killer:
 
 
 def holder(port: int) -> int | None:
-    """The process whose end of a TCP connection has this local port."""
+    """Find the process with a TCP connection on this local port."""
     wanted = f":{port:04X}"
     lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
     sockets = {f"socket:[{fields[9]}]" for fields in map(str.split, lines) if fields[1].endswith(wanted)}
@@ -112,7 +112,7 @@ def holder(port: int) -> int | None:
         try:
             if any(str(entry.readlink()) in sockets for entry in folder.iterdir()):
                 return int(folder.parent.name)
-        except OSError:  # it ended while we looked
+        except OSError:  # it has just ended
             continue
     return None
 

@@ -1,6 +1,6 @@
-"""One run of the prod profile on the laptop cloud, with a canary in every row, written down for the tests that read it.
+"""One run of the prod profile on the laptop cloud, with a canary in every row, recorded for the tests that read it.
 
-What is recorded is plain files, so that test processes in parallel can share one run.
+The recording consists of plain files, so that parallel test processes can share one run.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from tests.harness.waiting import HANG_SECONDS, eventually
 from tools.iam import EVERYTHING
 
 CANARY = "canary-5f1d0c7e9a"
-"""In every row, good or bad, and so allowed in the change log, on the queue, and nowhere else."""
+"""In every row, good or bad. Only the change log and the queue may contain it."""
 PARAMETERS = {**EVERYTHING, "LambdaMaxBytes": 3000, "SourceStreamArn": "", "ProviderAttribute": ""}
-"""At first; the table whose stream is read comes into being beside the stack."""
+"""At first; the table whose stream is read is created later, outside the stack."""
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
 
 class Recording:
-    """What a run left behind.
+    """The files of a recorded run.
 
     Attributes
     ----------
     folder
         api_calls.jsonl, logs/ and the dumps below.
     key
-        The config API's key: a secret that the laptop cloud made up, the canary of keys.
+        The config API's key: a secret that the laptop cloud generated.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,7 +60,7 @@ class Recording:
         return str(self.state["physical_ids"][logical_id])
 
     def texts(self) -> Iterator[tuple[str, str]]:
-        """Everything that people or machines may read besides the data itself, as (what it is, text)."""
+        """Yield every text that may be read outside the data itself, as (name, text)."""
         for name, value in self.state.items():
             yield name, json.dumps(value, default=str)
         for path in sorted((self.folder / "logs").rglob("*")):
@@ -89,7 +89,7 @@ def metrics_of(emf: dict[str, Any]) -> list[tuple[str, str, tuple[tuple[str, str
 
 
 def rows(count: int, provider: str) -> bytes:
-    """A change log object whose every row has the canary as a key and as a value."""
+    """Build a change log object in which each row has the canary as a key and as a value."""
     lines = [
         {
             "eventID": f"{provider}-{number}",
@@ -112,7 +112,7 @@ def rows(count: int, provider: str) -> bytes:
 
 
 def record(folder: Path, drivers: Drivers) -> None:
-    """Bring the prod profile up, let every kind of run happen, and write down what came of it."""
+    """Bring the prod profile up, run every kind of run, and record the results."""
     work = folder / "work"
     around = call_log(folder / "api_calls.jsonl")
     with LaptopCloud(ROOT / "template.yaml", PARAMETERS, work, STACK_NAME, drivers=drivers, around=around) as cloud:
@@ -152,7 +152,7 @@ def record(folder: Path, drivers: Drivers) -> None:
 
 
 def _replay(cloud: LaptopCloud) -> None:
-    """A run of a time range, and a run by hand."""
+    """Replay a time range by hand."""
     start = cloud.client("stepfunctions").start_execution
     machine = cloud.outputs["StateMachineArn"]
     whole = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
@@ -161,18 +161,18 @@ def _replay(cloud: LaptopCloud) -> None:
 
 
 def _stop_a_run(cloud: LaptopCloud) -> None:
-    """Abort an execution while its job runs, as somebody in the console would."""
+    """Abort an execution while its job runs, as an operator would."""
     states = cloud.client("stepfunctions")
     arn = states.start_execution(
         stateMachineArn=cloud.outputs["StateMachineArn"], name="stopped-by-hand", input='{"provider":"stopped"}'
     )["executionArn"]
     eventually(lambda: any(run["Arguments"]["--provider"] == "stopped" for run in cloud.job_runs()), "its job run")
     states.stop_execution(executionArn=arn)
-    eventually(lambda: "lease" not in _item(cloud, "stopped"), "EventBridge to have its lease freed")
+    eventually(lambda: "lease" not in _item(cloud, "stopped"), "the end event to release its lease")
 
 
 def _lose_a_run(cloud: LaptopCloud) -> None:
-    """Leave a lease behind whose execution ended long ago without a word; the next tick has to ask about it."""
+    """Write a lease whose execution has ended without an event; the next tick must check it."""
     execution = next(e for e in cloud.executions() if e["status"] == "SUCCEEDED")
     store = DynamoLedger(cloud.client("dynamodb"), cloud.outputs["RunLedgerTable"])
     claimed = datetime.now(UTC) - timedelta(minutes=10)
@@ -187,9 +187,9 @@ def _lose_a_run(cloud: LaptopCloud) -> None:
 
 
 def _follow_a_table(cloud: LaptopCloud) -> dict[str, str]:
-    """Have the stack write the change log from a table's stream, a record of nobody among its own; its parameters."""
+    """Add a table's stream with a record without a provider to the stack; return the stack's new parameters."""
     source = deploy_with_table(cloud)
-    for name in ("ORG#tiny#1", "of nobody"):
+    for name in ("ORG#tiny#1", "without a provider"):
         item = {"pk": {"S": name}, "sk": {"N": "1"}, "secret": {"S": CANARY}}
         cloud.client("dynamodb").put_item(TableName=TABLE, Item=item)
     cloud.deliver_events()
@@ -230,9 +230,9 @@ def _dump(cloud: LaptopCloud, bucket: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Recording:
-    """The recorded run; made by whichever test process asks first."""
+    """The recorded run; the first test process that needs it records it."""
     shared = tmp_path_factory.getbasetemp()
-    if shared.name.startswith("popen-"):  # a process of pytest-xdist has a folder of its own in the shared one
+    if shared.name.startswith("popen-"):  # each process of pytest-xdist has its own folder in the shared one
         shared = shared.parent
     folder = shared / "recorded"
     with (shared / "recorded.lock").open("w") as lock:

@@ -1,4 +1,4 @@
-"""A terminal of so many columns, whose session is written down."""
+"""A terminal of a given width, whose session is recorded."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ FIGURES = (
         "#",
     ),
 )
-"""What differs from session to session: times, amounts, sizes, ports, hashes."""
+"""Patterns of text that differs between sessions: times, amounts, sizes, ports, hashes."""
 
 
 def record(
     blocks: Iterable[str], columns: int, cwd: Path, environment: dict[str, str], seconds: float
 ) -> tuple[str, int]:
-    """Run blocks of shell commands in one shell on a terminal; what it shows with the commands, and how it ends.
+    """Run blocks of shell commands in one shell on a terminal; return commands, output and exit status.
 
     The shell stops at the first command that fails.
     """
@@ -71,7 +71,7 @@ def record(
 
 
 def commands(block: str) -> list[str]:
-    """The commands of a block, one a line, but for one that takes the lines below it as its input."""
+    """Split a block into its commands: one per line, except for a command with a here-document."""
     found: list[str] = []
     end = ""
     for line in block.rstrip().split("\n"):
@@ -85,7 +85,7 @@ def commands(block: str) -> list[str]:
 
 
 def read(terminal: int) -> bytes:
-    """What a terminal shows next; nothing once the last process has left it."""
+    """Read the next output of a terminal; empty after its last process has ended."""
     try:
         return os.read(terminal, 65536)
     except OSError:
@@ -93,7 +93,7 @@ def read(terminal: int) -> bytes:
 
 
 def comparable(session: str) -> list[str]:
-    """The words of a session without what differs from one to the next; where lines end is not compared."""
+    """Split a session into words, without text that differs between sessions and without line ends."""
     for pattern, same in FIGURES:
         session = pattern.sub(same, session)
     return session.split()

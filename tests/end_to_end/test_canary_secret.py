@@ -1,4 +1,4 @@
-"""The config API's key and the rows' content turn up where they belong and nowhere else."""
+"""The config API's key and the content of rows appear only where they are allowed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_everything_that_could_leak_was_read(recording: Recording) -> None:
 
 
 def test_the_search_would_find_a_leak(recording: Recording) -> None:
-    """What the run is known to have written is found by the same search, so an empty answer means something."""
+    """The same search finds texts that the run has written, so an empty result proves something."""
     assert places(recording, "broken-") >= {"executions", "histories", "logs/glue-fanout-dev-update_status.log"}
     assert "tables" in places(recording, "RecordError") | places(recording, "broken")
 
@@ -41,7 +41,7 @@ def test_row_content_is_in_no_log_history_argument_metric_or_error(recording: Re
     assert places(recording, CANARY) == set()
 
 
-def test_the_bad_row_is_named_by_its_place(recording: Recording) -> None:
+def test_the_error_of_a_bad_row_names_object_and_line(recording: Recording) -> None:
     errors = [e for e in recording.state["executions"] if e["name"].startswith("broken-")]
 
     assert errors

@@ -25,9 +25,9 @@ def cloud(shared_cloud: SharedCloud, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def due_providers(config: dict[str, Any], now: datetime) -> list[str]:
-    """The article's rule, as it stands there: minutes as text, RFC 1123 dates, a status to compare with."""
+    """The article's rule, unchanged: minutes as text, RFC 1123 dates, and a comparison with the status."""
     due = []
-    for provider in config:  # noqa: PLC0206 - as the article has it
+    for provider in config:  # noqa: PLC0206 - as in the article
         entry = config[provider]
         last = datetime.strptime(entry["last_success"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
         if entry["status"] != "running" and now - last >= timedelta(minutes=int(entry["frequency"])):
@@ -56,7 +56,7 @@ def test_the_dispatcher_logic_of_the_article_works_unmodified(cloud: LaptopCloud
         api.call("DELETE", f"/{provider}")
 
 
-def test_after_a_run_the_entry_reads_as_the_article_expects(cloud: LaptopCloud) -> None:
+def test_after_a_run_the_entry_has_the_format_of_the_article(cloud: LaptopCloud) -> None:
     api = ConfigApi(cloud)
     api.call("PUT", "/fresh", {"frequency": "15"})
     now = datetime.now(UTC).replace(microsecond=0)

@@ -16,7 +16,7 @@ from tests.harness.clouds import SharedCloud
 from tests.harness.waiting import HANG_SECONDS
 from tests.integration.cli.conftest import change
 
-"""What changes on AWS is on the screen within this time."""
+"""A change on AWS appears on the screen within this time."""
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>\x1b[31m\u202e"
 
 
@@ -34,7 +34,7 @@ def address(cloud: LaptopCloud) -> Iterator[str]:
 
 @pytest.fixture
 def opened(address: str) -> Iterator[Browser]:
-    """A browser that has the console open; a test in which the page did what it must not fails."""
+    """A browser with the console open; the test fails if the page reports an error."""
     with browser(address) as found:
         yield found
         assert found.faults == []
@@ -64,7 +64,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     api.call("PUT", f"/{provider}", {"frequency": 15})
     row(opened, provider, "due")
 
-    # A run that starts elsewhere is seen to start and to succeed.
+    # The page shows the start and the success of a run that was started elsewhere.
     put(cloud, provider, "good.json.gz", rows(provider, 30))
     opened.page.get_by_role("link", name=provider, exact=True).click()
     opened.sees("1 object")
@@ -89,14 +89,14 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     row(opened, provider, "failing")
     opened.sees("RecordError: bad.json.gz, line 2", "#providers")
 
-    # Repaired, it is run again.
+    # After a repair, the provider is run again.
     put(cloud, provider, "bad.json.gz", rows(f"{provider}-mended", 2))
     opened.page.get_by_role("link", name=provider, exact=True).click()
     opened.press("Run now")
     opened.press("Start run")
     opened.sees("the bookmark moved to generation 2")
 
-    # Replayed: a dry run says what would be sent, and only the confirmation sends it.
+    # A replay: a dry run shows the number of messages, and only the confirmation sends them.
     opened.page.get_by_role("link", name=provider, exact=True).first.click()
     opened.page.get_by_text("Replay", exact=True).click()
     opened.press("Dry run")
@@ -106,7 +106,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     opened.page.get_by_role("dialog").get_by_role("button", name="Send again").click()
     opened.sees("a replay: its messages were sent, and the bookmark did not change")
 
-    # Paused and resumed.
+    # Pause and resume.
     opened.page.get_by_role("link", name=provider, exact=True).first.click()
     opened.press("Pause")
     opened.sees("is paused: no tick starts it")
@@ -117,7 +117,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     opened.sees("is resumed: it starts at the next tick")
 
 
-def test_a_run_that_a_tick_starts_is_seen_to_run_and_to_succeed_without_reloading(
+def test_the_page_shows_a_run_of_a_tick_start_and_succeed_without_reloading(
     cloud: LaptopCloud, opened: Browser
 ) -> None:
     ConfigApi(cloud).call("PUT", "/by-tick", {"frequency": 15})
@@ -205,7 +205,7 @@ def test_every_page_is_accessible_and_fits_its_window(
         assert not opened.wider_than_the_window(), path
 
 
-def test_dead_letters_are_shown_and_go_back_only_when_that_was_confirmed(cloud: LaptopCloud, opened: Browser) -> None:
+def test_dead_letters_are_shown_and_moved_back_only_after_confirmation(cloud: LaptopCloud, opened: Browser) -> None:
     sqs = cloud.client("sqs")
     changes, dead = cloud.outputs["ChangesQueueUrl"], cloud.physical_id("ChangesDeadLetterQueue")
     sqs.purge_queue(QueueUrl=changes)
@@ -225,7 +225,7 @@ def test_dead_letters_are_shown_and_go_back_only_when_that_was_confirmed(cloud: 
     assert json.loads(message["Body"])["id"] == "given up"
 
 
-def test_with_read_only_there_is_nothing_to_press(cloud: LaptopCloud) -> None:
+def test_a_read_only_console_has_no_buttons(cloud: LaptopCloud) -> None:
     ConfigApi(cloud).call("PUT", "/seen", {"frequency": 15})
     with served(cloud.workdir / "cloud.json", "--read-only") as printed, browser(printed) as opened:
         opened.open("/provider/seen")
@@ -236,9 +236,7 @@ def test_with_read_only_there_is_nothing_to_press(cloud: LaptopCloud) -> None:
 
 
 @pytest.mark.fault(38)
-def test_a_stack_that_is_down_is_said_plainly_and_seen_again_when_it_is_back(
-    cloud: LaptopCloud, tmp_path: Path
-) -> None:
+def test_the_page_says_that_the_stack_is_down_and_recovers_when_it_is_up(cloud: LaptopCloud, tmp_path: Path) -> None:
     file = tmp_path / "cloud.json"
     with served(file) as printed, browser(printed) as opened:
         opened.sees("start the laptop cloud with `make up`")

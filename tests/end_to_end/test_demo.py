@@ -1,4 +1,4 @@
-"""`make run` as its user sees it: a program, its output, its report and its exit status."""
+"""`make run` as a user sees it: output, report and exit status."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_row_became_exactly_one_message(run: tuple[str, dict[str, Any], in
     assert totals["rows"] == totals["messages"] == totals["distinct_ids"] > 1400
 
 
-def test_both_engines_did_their_part(run: tuple[str, dict[str, Any], int]) -> None:
+def test_both_engines_were_used(run: tuple[str, dict[str, Any], int]) -> None:
     _, report, _ = run
     engines = [found["engine"] for found in report["providers"].values()]
     assert engines.count("glue") >= 3
@@ -42,7 +42,7 @@ def test_both_engines_did_their_part(run: tuple[str, dict[str, Any], int]) -> No
     assert report["totals"]["job_runs"] >= 3
 
 
-def test_one_provider_failed_and_caught_up_once_repaired(run: tuple[str, dict[str, Any], int]) -> None:
+def test_one_provider_failed_and_caught_up_after_the_repair(run: tuple[str, dict[str, Any], int]) -> None:
     output, report, _ = run
     outcomes = {name: [one["status"] for one in found["runs"]] for name, found in report["providers"].items()}
     (broken,) = [name for name, ended in outcomes.items() if ended[0] == "FAILED"]
@@ -53,7 +53,7 @@ def test_one_provider_failed_and_caught_up_once_repaired(run: tuple[str, dict[st
 
 
 @pytest.mark.guarantee("G3")
-def test_the_second_tick_sends_only_what_is_new(run: tuple[str, dict[str, Any], int]) -> None:
+def test_the_second_tick_sends_only_new_objects(run: tuple[str, dict[str, Any], int]) -> None:
     _, report, _ = run
     first, second = report["ticks"]
     assert (first["started"], first["idle"]) == (6, 0)
@@ -79,7 +79,7 @@ def test_every_provider_is_shown_before_anything_is_started(run: tuple[str, dict
 
 
 def test_a_fault_makes_the_run_fail(tmp_path: Path) -> None:
-    """A change log with a line that is no change record: the exit status must say so."""
+    """A line of the change log is not a change record: the exit status must not be 0."""
     import gzip
 
     folder = tmp_path / "log" / "provider=a"

@@ -1,6 +1,6 @@
-"""`BookmarkMode=glue`: Glue's own job bookmark says what is new, and providers take turns.
+"""`BookmarkMode=glue`: Glue's job bookmark finds the new objects, and one provider runs at a time.
 
-The bookmark is the stand-in's (laptop_cloud/aws/glue_packages), which follows AWS's documentation.
+The bookmark is that of laptop_cloud/aws/glue_packages, which follows AWS's documentation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
 @pytest.fixture(scope="module")
 def bookmarked(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Iterator[Account]:
-    """Two providers, in glue mode, after the tick of each and one more of each."""
+    """Two providers in glue mode, after two ticks of each."""
     workdir, template = tmp_path_factory.mktemp("cloud"), impatient(template_copy(tmp_path_factory.mktemp("template")))
     with LaptopCloud(template, {"BookmarkMode": "glue"}, workdir=workdir, drivers=drivers) as cloud:
         account = Account(cloud)
@@ -34,7 +34,7 @@ def bookmarked(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> It
         yield account
 
 
-def test_in_glue_mode_providers_take_turns_and_nothing_is_sent_twice(bookmarked: Account) -> None:
+def test_in_glue_mode_one_provider_runs_at_a_time_and_nothing_is_sent_twice(bookmarked: Account) -> None:
     job = bookmarked.cloud.client("glue").get_job(JobName=bookmarked.cloud.physical_id("ChangeLogJob"))["Job"]
     assert job["ExecutionProperty"] == {"MaxConcurrentRuns": 1}
     at = datetime.now(UTC).replace(microsecond=0)

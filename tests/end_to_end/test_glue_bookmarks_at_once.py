@@ -1,6 +1,6 @@
-"""Two providers at once on one Glue bookmark: what the published design does, and what this project does.
+"""Two concurrent providers on one Glue bookmark, in the published design and in this project.
 
-docs/glue-bookmarks.md draws the conclusions.
+See docs/glue-bookmarks.md for the conclusions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
 
 class BothBegin:
-    """Holds back every message of a Glue job until two runs have read their bookmark: they run at the same time."""
+    """Blocks the messages of a Glue job until two runs have read their bookmark, so that both run at the same time."""
 
     def __init__(self) -> None:
         self._both = threading.Event()
@@ -45,7 +45,7 @@ class BothBegin:
 
 
 class ArticleJob:
-    """The published design's one job, on the same account."""
+    """The single job of the published design, in the same account."""
 
     def __init__(self, account: Account) -> None:
         self._cloud = account.cloud
@@ -66,7 +66,7 @@ class ArticleJob:
         )
 
     def run(self, *providers: str) -> dict[str, dict[str, Any]]:
-        """Run the job for these providers at once; how each run ended."""
+        """Run the job for these providers concurrently; return how each run ended."""
         glue = self._cloud.client("glue")
         runs = {p: glue.start_job_run(JobName="article", Arguments={"--provider": p})["JobRunId"] for p in providers}
 
@@ -86,7 +86,7 @@ class ArticleJob:
         return found
 
 
-def test_two_providers_at_once_fail_repeat_and_skip_in_the_published_design_and_not_in_ours(
+def test_two_concurrent_providers_fail_repeat_and_skip_only_in_the_published_design(
     tmp_path: Path, drivers: Drivers
 ) -> None:
     together = BothBegin()
@@ -100,7 +100,7 @@ def test_two_providers_at_once_fail_repeat_and_skip_in_the_published_design_and_
         ids = expected_ids(cloud.client("s3"), account.bucket, account.prefix)
         article = ArticleJob(account)
 
-        # Two providers at once: one commit fails, although all of its rows have been sent.
+        # Two concurrent providers: one commit fails, although all of its rows have been sent.
         runs = article.run("a", "b")
         assert sorted(run["JobRunState"] for run in runs.values()) == ["FAILED", "SUCCEEDED"]
         (failed,) = [provider for provider, run in runs.items() if run["JobRunState"] == "FAILED"]
@@ -108,7 +108,7 @@ def test_two_providers_at_once_fail_repeat_and_skip_in_the_published_design_and_
         sent = article.received()
         assert sent == Counter(ids["a"] + ids["b"])
 
-        # It is run again, as a failed run must be: what came within the band of 15 minutes is sent a second time.
+        # The failed run is repeated: objects within the band of 15 minutes are sent a second time.
         assert article.run(failed)[failed]["JobRunState"] == "SUCCEEDED"
         repeated = article.received()
         assert 0 < sum(repeated.values()) < len(ids[failed])
@@ -119,7 +119,7 @@ def test_two_providers_at_once_fail_repeat_and_skip_in_the_published_design_and_
         lost = set(ids["c"]) - set(article.received())
         assert len(lost) == 20
 
-        # The same data, three providers at once, each with a bookmark of its own: every row exactly once.
+        # The same data, three concurrent providers with their own bookmarks: every row is sent exactly once.
         at = datetime.now(UTC).replace(microsecond=0)
         started, messages = account.tick(at)
         assert (sorted(started), messages) == (["a", "b", "c"], Counter(a=20, b=120, c=40))

@@ -1,7 +1,7 @@
 """Twenty providers, twenty SIGKILLs: Spark drivers mid-send, handlers mid-commit, the dispatcher mid-tick.
 
-Afterwards every change of the change log has been sent, repeats carry the ids (and the bytes) of the first time, and
-nobody is left claimed or `running`. KILLS_SEED chooses another course of events, KILLS and KILLS_ROUNDS more of them.
+Afterwards every change of the change log has been sent, repeats have the same ids and bytes, and no provider has a
+lease or is `running`. KILLS_SEED sets another random seed; KILLS and KILLS_ROUNDS set the numbers of kills and rounds.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ KILLS = int(os.environ.get("KILLS", "20"))
 SEED = int(os.environ.get("KILLS_SEED", "1"))
 ROUNDS = int(os.environ.get("KILLS_ROUNDS", "1"))
 MOST_TICKS = 2 * KILLS
-"""Within which everybody who is to be killed must have been."""
+"""Time limit for all planned kills."""
 TICKS_TO_RECOVER = 8
-"""After the last kill. Eight runs at a time serve everybody within three ticks, and a backoff is one tick long."""
+"""After the last kill. With eight concurrent runs all providers run within three ticks; a backoff lasts one tick."""
 TICK = timedelta(minutes=15)
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.spark,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="who made a call is looked up in /proc"),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc to find the process of a call"),
 ]
 
 
 class Stage:
-    """The laptop cloud with a change log, and everything that was received from its queue."""
+    """The laptop cloud with a change log, and all messages that were received from its queue."""
 
     def __init__(self, cloud: LaptopCloud, seed: int) -> None:
         self.cloud = cloud
@@ -63,7 +63,7 @@ class Stage:
             self.cloud.client("s3").put_object(Bucket=self.bucket, Key=f"{self.prefix}/{part.key}", Body=part.body)
 
     def put_more(self, providers: list[str]) -> None:
-        """New objects, so that there is something to do as long as there is somebody to kill."""
+        """Put new objects, so that processes run until all planned kills are done."""
         self.added += 1
         start = DEFAULT_START + timedelta(days=self.added)
         for provider in providers:
@@ -80,7 +80,7 @@ class Stage:
             return json.loads(answer.read() or b"null")
 
     def tick(self, at: datetime) -> None:
-        """One tick and all that comes of it. A dispatcher that dies is invoked again, twice at most, as by Lambda."""
+        """Tick and wait for all its runs. As by Lambda, a killed dispatcher is retried at most twice."""
         self.ticks += 1
         deaths = 0
         while deaths < 3 and not self.dispatched(at):
@@ -107,7 +107,7 @@ class Stage:
         return {id_ for ids in found.values() for id_ in ids}
 
     def unsettled(self) -> list[str]:
-        """Providers that are claimed, owe a report, or are behind."""
+        """Providers that have a lease, a pending report or a backlog."""
         items = self.cloud.client("dynamodb").scan(TableName=self.cloud.physical_id("RunLedger"))["Items"]
         return [item["provider"]["S"] for item in items if "lease" in item or "attention" in item]
 
@@ -121,7 +121,7 @@ class Stage:
 
 @pytest.mark.guarantee("G1")
 @pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
-def test_after_twenty_kills_every_change_has_been_delivered_and_nobody_is_left_behind(
+def test_after_twenty_kills_every_change_is_delivered_and_no_provider_has_a_backlog(
     tmp_path: Path, drivers: Drivers, seed: int
 ) -> None:
     planned = plan(seed, KILLS)
@@ -154,7 +154,7 @@ def test_after_twenty_kills_every_change_has_been_delivered_and_nobody_is_left_b
         missing, invented = stage.expected() - set(stage.bodies), set(stage.bodies) - stage.expected()
         assert (len(missing), len(invented)) == (0, 0), "changes without a message, messages without a change"
         changed = {id_ for id_, bodies in stage.bodies.items() if len(set(bodies)) > 1}
-        assert not changed, "a repeat differs from what was sent first"
+        assert not changed, "a repeat differs from the first message"
         assert stage.unsettled() == []
         assert stage.statuses() == dict.fromkeys(PROVIDERS, "succeeded")
         assert_only_interrupted_runs_repeat(stage)
@@ -164,7 +164,7 @@ def test_after_twenty_kills_every_change_has_been_delivered_and_nobody_is_left_b
 
 
 def assert_only_interrupted_runs_repeat(stage: Stage) -> None:
-    """An id is sent once, and once more at most for each failed run of its provider."""
+    """Assert that an id is sent at most once more for each failed run of its provider."""
     failed: dict[str, int] = defaultdict(int)
     for execution in stage.cloud.executions():
         assert execution["status"] in ("SUCCEEDED", "FAILED")
@@ -174,7 +174,7 @@ def assert_only_interrupted_runs_repeat(stage: Stage) -> None:
 
 
 def report(stage: Stage, killer: Killer) -> None:
-    """What happened, for whoever reads the test's output."""
+    """Summarize the kills and runs for the test's output."""
     statuses = [execution["status"] for execution in stage.cloud.executions()]
     sent = sum(len(bodies) for bodies in stage.bodies.values())
     print(*killer.done, sep="\n")

@@ -1,4 +1,4 @@
-"""The jobs' library through a stack's life: a new version, a rollback, a version that cannot be published."""
+"""The jobs' library during stack updates: a new version, a rollback, a version that cannot be published."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .conftest import ROOT, ConfigApi, template_copy
 
 pytestmark = pytest.mark.slow
 REFUSED = "  TooSmall: {Type: AWS::SQS::Queue, DependsOn: ChangeLogJob, Properties: {MaximumMessageSize: 1}}\n"
-"""A resource that comes after the library and the job, and that SQS refuses."""
+"""A resource that is created after the library and the job, and that SQS rejects."""
 REPEATED = timedelta(minutes=15)
 
 
 class Project:
-    """A copy of the project whose library can be changed, and the laptop cloud that it is deployed to."""
+    """A copy of the project with a library that tests change, deployed to a laptop cloud."""
 
     def __init__(self, folder: Path, drivers: Drivers) -> None:
         self._template = template_copy(folder, ("ServiceTimeout: 120", "ServiceTimeout: 5"))
@@ -39,7 +39,7 @@ class Project:
         self.cloud = LaptopCloud(self._template, overrides, workdir=folder / "work", drivers=drivers).start()
 
     def restore(self) -> None:
-        """Undo every change of the files, and deploy what is left."""
+        """Undo every change of the files, and deploy."""
         shutil.rmtree(self._glue)
         self._copy_glue()
         self._template.write_text(self._as_it_is, encoding="utf-8")
@@ -49,7 +49,7 @@ class Project:
         shutil.copytree(ROOT / "glue", self._glue, ignore=shutil.ignore_patterns("__pycache__"))
 
     def edit(self, file: str, old: str, new: str) -> None:
-        """Replace the one place of a text in a file of glue/."""
+        """Replace a text that occurs once in a file of glue/."""
         path = self._glue / file
         text = path.read_text(encoding="utf-8")
         assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
@@ -60,12 +60,12 @@ class Project:
         self._template.write_text(text.replace("\nOutputs:", f"\n{REFUSED}\nOutputs:"), encoding="utf-8")
 
     def library(self) -> str:
-        """Which library a job run gets."""
+        """The library that a job run gets."""
         job = self.cloud.client("glue").get_job(JobName=self.cloud.outputs["GlueJobName"])["Job"]
         return str(job["DefaultArguments"]["--extra-py-files"])
 
     def publishers_version(self) -> str:
-        """Which version of the publishing function is in use."""
+        """The version of the publishing function that is in use."""
         name = self.cloud.physical_id("LibraryFunction")
         return str(self.cloud.client("lambda").get_alias(FunctionName=name, Name="live")["FunctionVersion"])
 
@@ -76,7 +76,7 @@ class Project:
         return {f"s3://{bucket}/{entry['Key']}" for entry in found}
 
     def sent_type(self) -> str:
-        """The type of the one message that a run of one new row sends."""
+        """Run one new row; return the type of its message."""
         self._ticks += 1
         bucket, _, prefix = self.cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
         row = line({**stream("INSERT"), "eventID": f"e{self._ticks}"})
@@ -101,7 +101,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Iter
 
 @pytest.fixture
 def project(deployed: Project) -> Iterator[Project]:
-    """Deployed as it is in the repository, and again after the test."""
+    """The project, deployed unchanged before and after each test."""
     yield deployed
     deployed.restore()
 
@@ -122,7 +122,7 @@ def test_an_update_without_a_change_publishes_and_changes_nothing(project: Proje
         ("import time; time.sleep(600)", r"no response within 5 s \(ServiceTimeout\)"),
     ],
 )
-def test_a_library_that_cannot_be_published_fails_the_deployment_in_time_with_the_reason_and_the_old_one_stays_in_use(
+def test_if_publishing_fails_the_deployment_fails_with_the_reason_and_the_old_library_stays_in_use(
     project: Project, code: str, reason: str
 ) -> None:
     before, version, published = project.library(), project.publishers_version(), project.published()
@@ -137,7 +137,7 @@ def test_a_library_that_cannot_be_published_fails_the_deployment_in_time_with_th
 
 @pytest.mark.fault(33)
 @pytest.mark.spark
-def test_a_new_version_of_the_library_is_used_after_an_update_and_the_old_one_after_a_rollback(
+def test_an_update_uses_the_new_library_and_a_rollback_the_old_one(
     project: Project,
 ) -> None:
     first, first_version = project.library(), project.publishers_version()
@@ -156,4 +156,4 @@ def test_a_new_version_of_the_library_is_used_after_an_update_and_the_old_one_af
     assert project.library() == second
     assert project.sent_type() == "second.insert"
     assert project.publishers_version() == second_version
-    assert {first, second} < project.published()  # the third was published before the rollback, and harms nobody
+    assert {first, second} < project.published()  # the third was published before the rollback, and no job uses it

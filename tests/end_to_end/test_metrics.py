@@ -1,4 +1,4 @@
-"""Alarms and dashboard look at metrics that exist: the code's as a recorded run emitted them, AWS's as documented."""
+"""Alarms and dashboard use metrics that exist: those of the code in a recorded run, those of AWS in its docs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 Metric = tuple[str, str, tuple[tuple[str, str], ...]]
 EMITTED_ON_FAULTS_ONLY = {"DispatchFailed", "ConfigApiFailed"}
-"""A tick that fails as a whole is not part of the recorded run; tests/template/test_observability.py captures it."""
+"""The recorded run has no tick that fails completely; tests/template/test_observability.py tests these metrics."""
 OF_AWS = {
     ("AWS/Lambda", "FunctionName"): {"Errors", "Throttles", "IteratorAge"},
     ("AWS/SQS", "QueueName"): {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
@@ -64,7 +64,7 @@ def watched(resources: dict[str, dict[str, Any]]) -> set[Metric]:
     }
 
 
-def test_every_alarm_and_widget_looks_at_a_metric_that_the_run_emitted(
+def test_every_alarm_and_widget_uses_a_metric_that_the_run_emitted(
     recording: Recording, resources: dict[str, dict[str, Any]]
 ) -> None:
     emitted = set(recording.emitted())
@@ -74,11 +74,11 @@ def test_every_alarm_and_widget_looks_at_a_metric_that_the_run_emitted(
     assert {metric for metric in own - emitted if metric[1] not in EMITTED_ON_FAULTS_ONLY} == set()
 
 
-def test_everything_that_is_emitted_is_shown(recording: Recording, resources: dict[str, dict[str, Any]]) -> None:
+def test_every_emitted_metric_is_shown(recording: Recording, resources: dict[str, dict[str, Any]]) -> None:
     assert {metric[1] for metric in recording.emitted()} - {metric[1] for metric in watched(resources)} == set()
 
 
-def test_metrics_of_aws_are_those_that_aws_documents_and_of_resources_of_this_stack(
+def test_metrics_of_aws_are_documented_and_of_resources_of_this_stack(
     recording: Recording, resources: dict[str, dict[str, Any]]
 ) -> None:
     kinds = {
@@ -93,7 +93,7 @@ def test_metrics_of_aws_are_those_that_aws_documents_and_of_resources_of_this_st
             assert kinds[value.rpartition("/")[2]] == NAMED_BY[dimension], f"{value} is no {dimension} of this stack"
 
 
-def test_the_cost_model_counts_as_many_metrics_as_there_are(recording: Recording) -> None:
+def test_the_cost_model_has_the_number_of_emitted_metrics(recording: Recording) -> None:
     emitted = {metric for metric in recording.emitted() if metric[0] == "glue-fanout"}
 
     assert len(emitted) + len(EMITTED_ON_FAULTS_ONLY) == cost.EMF_METRICS + chain.EMF_METRICS

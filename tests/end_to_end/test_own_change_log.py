@@ -1,4 +1,4 @@
-"""A change log of the user's own, in all three record shapes: one message a row, each a valid CloudEvent."""
+"""A user's own change log, in all three record shapes: one message per row, each a valid CloudEvent."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 OPTIONAL_TEXT = {"type": ["string", "null"], "minLength": 1}
 CLOUD_EVENT = {
-    # What the CloudEvents 1.0 specification and its JSON event format demand: attributes that must be there, their
-    # types, extensions of simple types under names of lower-case letters and digits, and one data member at most.
+    # Rules of the CloudEvents 1.0 specification and its JSON event format: required attributes, their types, extensions
+    # of simple types with names of lower-case letters and digits, and at most one data member.
     "$schema": "http://json-schema.org/draft-07/schema#",
     "type": "object",
     "required": ["id", "source", "specversion", "type"],
@@ -55,7 +55,7 @@ def sent(
     tmp_path_factory: pytest.TempPathFactory,
     drivers: Drivers,
 ) -> Iterator[tuple[LaptopCloud, list[dict[str, Any]], dict[str, Messages]]]:
-    """The user's folder, one provider for each shape and view type, half of them on PySpark, after one tick."""
+    """Messages after one tick: one provider for each shape and view type, half of them on PySpark."""
     folder = tmp_path_factory.mktemp("log")
     for name, style in STYLES.items():
         for part in change_log(name, ROWS, 3, style, seed=7):
@@ -89,7 +89,7 @@ def test_there_is_exactly_one_message_a_row(
     assert {name: found for name, found in compared.items() if not found.ok or found.rows != ROWS} == {}
 
 
-def test_both_engines_sent_some(sent: tuple[LaptopCloud, list[dict[str, Any]], dict[str, Messages]]) -> None:
+def test_both_engines_were_used(sent: tuple[LaptopCloud, list[dict[str, Any]], dict[str, Messages]]) -> None:
     cloud, _, _ = sent
     decisions = [json.loads(found["output"])["claim"]["decision"] for found in cloud.executions()]
     assert decisions.count("glue") >= 3
@@ -107,7 +107,7 @@ def test_every_message_is_a_valid_cloud_event(
         datetime.fromisoformat(body["time"])
 
 
-def test_the_schema_refuses_what_is_no_cloud_event() -> None:
+def test_the_schema_rejects_invalid_cloud_events() -> None:
     good = {"id": "1", "source": "/s", "specversion": "1.0", "type": "t"}
     VALID.validate(good)
     for bad in (

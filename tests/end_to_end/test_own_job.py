@@ -1,4 +1,4 @@
-"""docs/how-to/your-own-job.md, as it is written: from an empty file to a green run, on either engine."""
+"""The steps of docs/how-to/your-own-job.md, from an empty file to a successful run, on either engine."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ DAYS = {"2026-11-24": 1, "2026-11-25": 2}
 
 
 def script() -> str:
-    """The job, as the page has it."""
+    """The job's script from the page."""
     (found,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
     return str(found)
 
 
 @pytest.fixture(params=["lambda", "glue"])
 def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LaptopCloud]:
-    """What `make up ARGS="--parameter Job=rows_per_day"` brings up in a copy of the project with that file in it."""
+    """The cloud of `make up ARGS="--parameter Job=rows_per_day"` in a copy of the project with that script."""
     assert '\nmake up ARGS="--parameter Job=rows_per_day"\n' in TEXT
     template = template_copy(tmp_path)
     (tmp_path / "glue").unlink()
@@ -42,7 +42,7 @@ def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LaptopClou
         yield up
 
 
-def test_the_script_is_as_short_as_a_job_can_be() -> None:
+def test_the_script_is_short() -> None:
     assert len(script().splitlines()) <= 40
     ast.parse(script())
 

@@ -1,4 +1,4 @@
-"""S3's events are hints: lost ones delay their objects until the sweep, repeated ones send nothing twice."""
+"""S3 events are hints: a lost event delays its object until the sweep, a repeated one sends nothing twice."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ FREQUENCY = timedelta(minutes=15)
 ROUNDS, ROWS = 3, 5
 STYLE = Style(Shape.STREAMS, View.NEW_IMAGE)
 SMALL = {"LambdaMaxBytes": 200_000_000}
-"""So high that every run works in Lambda."""
+"""Large enough that every run is a Lambda run."""
 
 
 class Stage:
-    """A cloud with all providers registered, whose ticks lie in the past: a success in the future is refused."""
+    """A cloud with all providers registered. Its ticks are in the past, because a success in the future is rejected."""
 
     def __init__(self, cloud: LaptopCloud) -> None:
         self.cloud = cloud
@@ -43,11 +43,11 @@ class Stage:
             ConfigApi(cloud).call("PUT", f"/{name}", {"frequency": 15})
 
     def silence(self) -> None:
-        """Switch the bucket's notifications off, behind the stack's back."""
+        """Switch the bucket's notifications off, outside the stack."""
         self.cloud.client("s3").put_bucket_notification_configuration(Bucket=self.bucket, NotificationConfiguration={})
 
     def divert(self, queue_arn: str) -> None:
-        """Have the bucket send to another queue what the stack has it send to its own."""
+        """Have the bucket send its notifications to another queue than the stack's."""
         s3 = self.cloud.client("s3")
         stated = s3.get_bucket_notification_configuration(Bucket=self.bucket)["QueueConfigurations"]
         diverted: Any = {"QueueConfigurations": [{**one, "QueueArn": queue_arn} for one in stated]}
@@ -59,7 +59,7 @@ class Stage:
             self.cloud.client("s3").put_object(Bucket=self.bucket, Key=f"{self._prefix}/{part.key}", Body=part.body)
 
     def tick(self, at: datetime, while_they_run: list[str] | None = None) -> tuple[dict[str, Any], Counter[str]]:
-        """Tick and wait; the tick's report, and how many executions each provider had because of it."""
+        """Tick and wait; return the tick's report, and provider -> number of executions that it started."""
         report = self.cloud.tick(at)
         self.notify(while_they_run or [])
         ended = [found for found in self.cloud.wait(HANG_SECONDS) if found["name"] not in self._seen]
@@ -74,7 +74,7 @@ class Stage:
             sqs.send_message(QueueUrl=queue, MessageBody=body)
 
     def differences(self) -> Mapping[str, str]:
-        """Of each provider whose messages up to now are not exactly one for each row of its objects."""
+        """Provider -> its differences, for each provider without exactly one message per row of its objects."""
         drain(self.cloud.client("sqs"), self.cloud.outputs["ChangesQueueUrl"], self._received)
         expected = expected_ids(self.cloud.client("s3"), self.bucket, self._prefix)
         compared = compare(expected, self._received)
@@ -82,7 +82,7 @@ class Stage:
         return {name: found.difference for name, found in compared.items() if not found.ok}
 
     def decisions(self) -> Counter[str]:
-        """What the claims of all executions decided."""
+        """The engines that the claims of all executions chose."""
         return Counter(json.loads(found["output"])["claim"]["decision"] for found in self.cloud.executions())
 
     @property
@@ -103,7 +103,7 @@ def test_with_the_bucket_s_notifications_switched_off_every_change_arrives_withi
         stage.silence()
         stage.put(0)
         _, runs = stage.tick(now - sweep)
-        assert runs == dict.fromkeys(PROVIDERS, 1), "who never had a success runs without pending objects"
+        assert runs == dict.fromkeys(PROVIDERS, 1), "a provider without a success runs without pending objects"
         assert stage.differences() == {}
 
         stage.put(1)
@@ -113,8 +113,8 @@ def test_with_the_bucket_s_notifications_switched_off_every_change_arrives_withi
             assert report["idle"] == len(PROVIDERS) - len(runs)
             swept += runs
 
-        assert stage.pending.waiting() == {}, "the bucket told nothing"
-        assert swept == dict.fromkeys(PROVIDERS, 1), "one sweep in the period, and idle at its three other ticks"
+        assert stage.pending.waiting() == {}, "the bucket sent no notification"
+        assert swept == dict.fromkeys(PROVIDERS, 1), "one sweep in the period, and idle at the three other ticks"
         assert stage.differences() == {}
         for state in stage.ledger.get_many(PROVIDERS).values():
             assert state.lease is None
@@ -123,7 +123,7 @@ def test_with_the_bucket_s_notifications_switched_off_every_change_arrives_withi
 
 
 @pytest.mark.fault(27)
-def test_with_every_event_delivered_three_times_in_random_order_nothing_runs_or_comes_twice(workdir: Path) -> None:
+def test_events_delivered_three_times_in_random_order_cause_no_second_run_or_message(workdir: Path) -> None:
     now, chance = datetime.now(UTC).replace(microsecond=0), random.Random(11)
     with LaptopCloud(ROOT / "template.yaml", SMALL, workdir=workdir) as cloud:
         stage, sqs = Stage(cloud), cloud.client("sqs")
@@ -136,7 +136,7 @@ def test_with_every_event_delivered_three_times_in_random_order_nothing_runs_or_
                 stage.put(number)
                 events += 3 * recorded(sqs, recorder)
             chance.shuffle(events)
-            # Of the last two ticks, the first hears all events that are left, and the second none.
+            # Before the first of the last two ticks all remaining events are delivered, before the second none.
             early, meanwhile = (len(events) // 3, len(events) // 2) if number < ROUNDS else (len(events), len(events))
             stage.notify(events[:early])
             report, runs = stage.tick(now - (ROUNDS + 1 - number) * FREQUENCY, events[early:meanwhile])
@@ -152,7 +152,7 @@ def test_with_every_event_delivered_three_times_in_random_order_nothing_runs_or_
 
 
 def recorded(sqs: Any, queue: str) -> list[str]:
-    """The notifications that a queue holds, one an object; they are taken out."""
+    """Take all notifications out of a queue, one per object."""
     bodies: list[str] = []
     while found := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
         for message in found:

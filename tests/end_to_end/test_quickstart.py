@@ -1,4 +1,4 @@
-"""docs/quickstart.md and docs/how-to/: their commands, in their order, do what they say and look readable."""
+"""docs/quickstart.md and docs/how-to/: their commands, in order, do what the pages say and have readable output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.template.reading import ROOT
 
 PAGE, RECORDED = ROOT / "docs/quickstart.md", ROOT / "docs/quickstart.txt"
 HOW_TO = sorted(page for page in (ROOT / "docs/how-to").glob("*.md") if page.stem != "your-own-job")
-"""That page needs a cloud of its own: test_own_job.py follows it."""
+"""That page needs its own cloud: test_own_job.py follows it."""
 BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 """Commands, also those of a list item."""
 
@@ -47,14 +47,14 @@ def blocks(page: Path) -> list[str]:
 
 
 def environment_of_a_reader(cloud_file: Path) -> dict[str, str]:
-    """Whoever reads a page has `fanout` on the path, `make up` running, and set nothing of AWS."""
+    """The reader's environment: `fanout` on the path, `make up` running, and no AWS variable."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
     return {**own, "PATH": path, "FANOUT_CLOUD_FILE": str(cloud_file), "FANOUT_LOCAL": "1"}
 
 
 def follow(page: Path, cloud_file: Path) -> subprocess.CompletedProcess[str]:
-    """Do what a page says, in one shell that stops at the first command that fails."""
+    """Run the commands of a page in one shell that stops at the first command that fails."""
     command = ["bash", "-c", "set -euo pipefail\n" + "\n".join(blocks(page))]
     environment = environment_of_a_reader(cloud_file)
     return run(command, cwd=ROOT, env=environment)
@@ -62,7 +62,7 @@ def follow(page: Path, cloud_file: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def session(cloud_file: Path) -> str:
-    """What the quickstart's commands show on a terminal of 80 columns; RECORD=1 keeps it as docs/quickstart.txt."""
+    """Output of the quickstart's commands on a terminal of 80 columns; RECORD=1 writes it to docs/quickstart.txt."""
     shown, status = record(blocks(PAGE), 80, ROOT, environment_of_a_reader(cloud_file), seconds=HANG_SECONDS)
     assert status == 0, shown
     if os.environ.get("RECORD"):
@@ -82,7 +82,7 @@ def test_the_quickstart_works_as_it_is_written(session: str) -> None:
 
 @pytest.mark.slow
 def test_the_quickstart_at_80_columns_looks_as_it_was_recorded(session: str) -> None:
-    """RECORD=1 make test ARGS="-k quickstart" records it anew: read the difference."""
+    """RECORD=1 make test ARGS="-k quickstart" records it again: read the difference."""
     recorded = RECORDED.read_text(encoding="utf-8")
 
     assert comparable(session) == comparable(recorded)

@@ -1,4 +1,4 @@
-"""The roles may do what the code does, and nothing else without a reason: held against every call of a recorded run."""
+"""Roles allow every call of a recorded run, and nothing else without a reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def granted(recording: Recording) -> Grants:
 
 @pytest.fixture(scope="module")
 def reasons() -> dict[tuple[str, str], str]:
-    """Pairs of role and action that a run on the laptop cloud cannot use -> why they are allowed all the same."""
+    """(role, action) that a run on the laptop cloud cannot use -> why it is allowed anyway."""
     path = Path(__file__).with_name("unused_permissions.yaml")
     table: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return {(role, action): entry["why"] for entry in table for role in entry["roles"] for action in entry["actions"]}
@@ -60,7 +60,7 @@ def test_nothing_is_allowed_that_is_neither_used_nor_explained(
     assert all(len(why) > 20 for why in reasons.values())
 
 
-def test_taking_any_used_permission_away_is_noticed(calls: list[Call], granted: Grants) -> None:
+def test_the_removal_of_any_used_permission_is_noticed(calls: list[Call], granted: Grants) -> None:
     used = {(call.principal, call.permission) for call in calls if call.principal in granted}
 
     assert len(used) > 25
@@ -72,7 +72,7 @@ def test_taking_any_used_permission_away_is_noticed(calls: list[Call], granted: 
         )
 
 
-def test_taking_a_resource_away_is_noticed(calls: list[Call], granted: Grants) -> None:
+def test_the_removal_of_a_resource_is_noticed(calls: list[Call], granted: Grants) -> None:
     elsewhere = [Statement(s.effect, s.actions, ("arn:aws:s3:::elsewhere/*",)) for s in granted["ClaimFunctionRole"]]
 
     refused = missing(calls, granted | {"ClaimFunctionRole": elsewhere}, REGION, ACCOUNT)
@@ -81,7 +81,7 @@ def test_taking_a_resource_away_is_noticed(calls: list[Call], granted: Grants) -
 
 
 @pytest.mark.parametrize("role", ["DispatchFunctionRole", "ChangeLogJobRole"])
-def test_adding_a_permission_is_noticed(
+def test_an_added_permission_is_noticed(
     role: str, calls: list[Call], granted: Grants, reasons: dict[tuple[str, str], str]
 ) -> None:
     richer = granted | {role: [*granted[role], Statement("Allow", ("dynamodb:DeleteTable",), ("*",))]}

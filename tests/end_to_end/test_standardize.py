@@ -1,6 +1,6 @@
 """Files in five formats through the whole stack, read back with pyarrow and with Spark.
 
-What they have to be says an independent reading of the sources, tests/integration/job/independent.py.
+The expected rows are read independently by tests/integration/job/independent.py.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REPLACED, DELETED, BAD = "quoted", "lines", "array"
 
 
 class Standard:
-    """The stack with Job=standardize after its runs, and its table in a folder of this machine."""
+    """The stack with Job=standardize after its runs, and its table in a local folder."""
 
     def __init__(self, cloud: LaptopCloud, fanout: Fanout) -> None:
         self.cloud, self.fanout = cloud, fanout
@@ -67,7 +67,7 @@ class Standard:
         return folder / "standard" / f"model={MODEL.name}"
 
     def expected(self) -> list[dict[str, Any]]:
-        """The rows of all sources as an independent program reads them, each with where it comes from."""
+        """The rows of all sources as an independent program reads them, each with its source."""
         return in_order(
             {"provider": source.split("provider=")[1].split("/")[0], "_source": source, "_row": number, **row}
             for source, file in self.sources.items()
@@ -81,7 +81,7 @@ def in_order(rows: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def standard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standard]:
-    """Two ticks: one file is bad and repaired, one is replaced, one is deleted after its run."""
+    """The stack after two ticks, in which a bad file is repaired, one is replaced and one is deleted after its run."""
     folder = tmp_path_factory.mktemp("standard")
     shorter, bad = folder / "quoted-shorter.csv", folder / "bad.json"
     shorter.write_bytes(b"".join((ORDERS / "quoted.csv").read_bytes().splitlines(keepends=True)[:3]))
@@ -106,7 +106,9 @@ def standard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standard]:
 
 
 @pytest.mark.fault(37)
-def test_pyarrow_reads_what_an_independent_program_reads_in_the_sources(standard: Standard, tmp_path: Path) -> None:
+def test_the_table_has_the_rows_that_an_independent_program_reads_in_the_sources(
+    standard: Standard, tmp_path: Path
+) -> None:
     table = parquet.read_table(standard.files(tmp_path))
     columns = ["provider", "_source", "_row", *MODEL.fields]
 
@@ -150,7 +152,7 @@ def spelled_by_spark(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def test_both_engines_took_part_and_every_record_names_the_job(standard: Standard) -> None:
+def test_both_engines_were_used_and_every_record_names_the_job(standard: Standard) -> None:
     runs = [run for provider in PROVIDERS for run in standard.fanout.json("runs", provider)["runs"]]
     records = [run["record"] for run in runs if run["record"]]
     assert {record["engine"] for record in records} >= {"lambda", "glue"}
@@ -159,14 +161,14 @@ def test_both_engines_took_part_and_every_record_names_the_job(standard: Standar
 
 
 @pytest.mark.fault(37)
-def test_of_a_deleted_source_the_file_stays_and_the_audit_says_so(standard: Standard) -> None:
+def test_the_audit_reports_the_remaining_file_of_a_deleted_source(standard: Standard) -> None:
     assert DELETED in {row["provider"] for row in standard.expected()}, "its rows are still in the table"
     (gone,) = standard.fanout.json("audit", DELETED)["gone"]
     assert gone["key"].endswith(PROVIDERS[DELETED])
     assert standard.fanout.json("audit", REPLACED)["gone"] == []
 
 
-def test_the_tables_place_is_what_athena_is_told(standard: Standard, tmp_path: Path) -> None:
+def test_the_location_of_the_table_is_the_one_in_athena(standard: Standard, tmp_path: Path) -> None:
     name = standard.cloud.physical_id("StandardDatabase")
     table = standard.cloud.client("glue").get_table(DatabaseName=name, Name=MODEL.name)["Table"]
     template = table["Parameters"]["storage.location.template"]

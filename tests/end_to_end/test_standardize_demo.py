@@ -1,4 +1,4 @@
-"""`make run JOB=standardize` as its user sees it, with made-up files and with files of the user's own."""
+"""`make run JOB=standardize` as a user sees it, with sample files and with the user's own files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(workdir: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     return done.returncode, json.loads((workdir / "report.json").read_text()), done.stdout
 
 
-def test_five_formats_become_one_table_whose_every_value_is_the_sources(tmp_path: Path) -> None:
+def test_five_formats_become_one_table_with_every_value_of_the_sources(tmp_path: Path) -> None:
     status, report, said = run(tmp_path, "--rows", "500")
 
     assert report["faults"] == []
@@ -37,7 +37,7 @@ def test_five_formats_become_one_table_whose_every_value_is_the_sources(tmp_path
     assert "DuckDB reads" in said
 
 
-def test_the_users_own_files_are_read_by_their_own_mappings_and_a_bad_row_is_a_fault(tmp_path: Path) -> None:
+def test_the_users_files_are_read_with_their_mappings_and_a_bad_row_is_a_fault(tmp_path: Path) -> None:
     files, mappings = tmp_path / "files", tmp_path / "mappings"
     mappings.mkdir()
     for name, file in {"german": "semicolons", "american": "quoted"}.items():

@@ -1,4 +1,4 @@
-"""`make run TABLE=yes`: every change of a table comes out as one message, in order and with the table's values."""
+"""`make run TABLE=yes`: every change of a table becomes one message, in order and with the table's values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_change_of_a_table_becomes_one_message_in_order_with_its_values(tm
     assert set(report["totals"]["kinds"]) == {"dynamodb.insert", "dynamodb.modify", "dynamodb.remove"}
 
 
-def test_a_message_that_is_missing_repeated_out_of_order_or_spoilt_is_a_fault() -> None:
+def test_a_missing_repeated_reordered_or_damaged_message_is_a_fault() -> None:
     def change(kind: str, old: str | None, new: str | None) -> table.Change:
         return table.Change(kind, *({"n": {"N": n}} if n else None for n in (old, new)))
 

@@ -1,4 +1,4 @@
-"""The parameter TargetArn sends the messages elsewhere than to the stack's own queue."""
+"""With the parameter TargetArn, messages are sent to another target than the stack's queue."""
 
 from __future__ import annotations
 

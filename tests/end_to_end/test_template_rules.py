@@ -1,4 +1,4 @@
-"""A change of template.yaml alone changes the local run: names, limits, variables are written nowhere else."""
+"""A change of template.yaml alone changes the local run: no name, limit or variable is defined elsewhere."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def test_names_limits_and_variables_come_from_the_template_alone(tmp_path: Path,
 
 
 def test_max_concurrent_runs_of_the_template_limits_the_runs_on_glue(tmp_path: Path, workdir: Path) -> None:
-    """Without Lambda runs every run is on Glue. There are never more than two at once, and a tick of 40 seconds has
-    time to reuse a slot once.
-    """
+    """Every run is on Glue. At most two run at once, and a tick of 40 seconds has time to reuse a slot once."""
     source = "      Handler: dispatch.handler\n      MemorySize: 1769\n      Timeout: "
     template = impatient(template_copy(tmp_path, (f"{source}900", f"{source}40")))
     overrides = {"MaxConcurrentRuns": 2, "LambdaMaxBytes": 0}
@@ -58,7 +56,7 @@ def test_max_concurrent_runs_of_the_template_limits_the_runs_on_glue(tmp_path: P
         assert max(at_once) <= 2
 
 
-def test_a_timeout_of_the_template_cuts_the_handler_off(tmp_path: Path, workdir: Path) -> None:
+def test_a_timeout_of_the_template_ends_the_handler(tmp_path: Path, workdir: Path) -> None:
     source = "      Handler: dispatch.handler\n      MemorySize: 1769\n      Timeout: "
     changed = template_copy(tmp_path, (f"{source}900", f"{source}1"))
     with (functions_copy(changed) / "dispatch.py").open("a", encoding="utf-8") as module:

@@ -1,1 +1,1 @@
-"""Random histories under faults: what must hold whatever happens, and that each safeguard is needed for it."""
+"""Random histories under faults: invariants that must always hold, and proof that each safeguard is needed for them."""

@@ -1,4 +1,4 @@
-"""The state machine, executed a port call at a time over the in-memory world, with everything that can befall it."""
+"""The state machine, executed one port call at a time over the in-memory world, with every possible fault."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.harness.processes import Process
 from tests.harness.world import World
 
 RETRIES = 3
-"""Fewer than the definition's five, so that histories get past them."""
+"""Fewer than the definition's five, so that histories reach the end of the retries."""
 EXECUTION_LIMIT = timedelta(minutes=100)
 """As in the definition; shorter than the lease."""
 
@@ -51,16 +51,16 @@ class Execution:
 
 @dataclass
 class Cloud:
-    """Step Functions running the real definition, and Lambda and Glue as far as the world's handlers can tell."""
+    """Step Functions with the real definition, and the behavior of Lambda and Glue that handlers can observe."""
 
     world: World
     running: list[Execution] = field(default_factory=list)
     loose: list[Process] = field(default_factory=list)
-    """Ticks, clean-ups, and handlers whose state has been given up while they go on."""
+    """Ticks, clean-ups, and handlers that still run although their state timed out."""
     events: list[Execution] = field(default_factory=list)
-    """Executions that ended without a word, and EventBridge has not said so yet."""
+    """Executions that timed out or were aborted, and whose event has not been delivered yet."""
     doubled: bool = False
-    """Whether a job ran twice for one run, and the second may have written over the first one's result."""
+    """Whether a job ran twice for one run, so that the second may have overwritten the result of the first."""
 
     def __post_init__(self) -> None:
         self.world.executions.on_start = self._started
@@ -74,13 +74,13 @@ class Cloud:
         self.loose.append(Process(work))
 
     def standing(self) -> list[Process]:
-        """Every handler that waits for its next call at a port."""
+        """All handlers that wait for their next call at a port."""
         return [e.process for e in self.running if e.process] + self.loose
 
     def go_on(self, process: Process, calls: int, fault: Fault | None = None) -> None:
         """Let a handler make some calls, the last of them with a fault.
 
-        Only a job can end as if all were well, so that fault waits for the next message that is sent.
+        Only a job can quit early with a success, so that fault waits for the next message that is sent.
         """
         while not process.ended and calls > 0:
             quits = fault is Fault.QUIT
@@ -90,7 +90,7 @@ class Cloud:
         self.settle()
 
     def finish_all(self, until: str = "") -> None:
-        """Run everything to its end, or to where executions enter a state."""
+        """Run everything to its end, or until executions enter a state."""
         self.begin()
         while processes := [e.process for e in self.running if e.process and e.at != until] + self.loose:
             for process in processes:
@@ -99,7 +99,7 @@ class Cloud:
             self.begin()
 
     def settle(self) -> None:
-        """What Step Functions does when a handler has ended."""
+        """Continue an execution, as Step Functions does when a handler has ended."""
         for process in [p for p in self.loose if p.ended]:
             self.loose.remove(process)
             if not isinstance(process.error, (type(None), FanoutError, Crash, Quit)):
@@ -109,7 +109,7 @@ class Cloud:
                 self._next(execution, execution.process)
 
     def give_up(self, execution: Execution, retry: bool) -> None:
-        """The state times out while its handler goes on."""
+        """Time out a state while its handler continues."""
         if execution.process is not None:
             self.loose.append(execution.process)
         self.doubled = self.doubled or (retry and execution.works)
@@ -119,23 +119,23 @@ class Cloud:
             self._go(execution, *MACHINE.fail(execution.at, execution.data, "States.Timeout", ""))
         self.settle()
 
-    def end_without_a_word(self, execution: Execution, status: str) -> None:
-        """Aborted or timed out: no Catch runs, an event follows, and its handler goes on."""
+    def end_without_catch(self, execution: Execution, status: str) -> None:
+        """Abort or time out an execution: no Catch runs, an event follows, and its handler continues."""
         if execution.process is not None:
             self.loose.append(execution.process)
         self._end(execution, status)
         self.events.append(execution)
 
     def deliver(self, execution: Execution) -> None:
-        """EventBridge tells *update status* of an execution that ended without a word."""
+        """Deliver the end event of an execution that timed out or was aborted to *update status*."""
         end = self.world.endings.end
         self.spawn(lambda: end(execution.provider, execution.name, orphaned("its execution is gone")))
 
     def time_out(self) -> None:
-        """End every execution that is over its limit."""
+        """Time out every execution that is over its limit."""
         for execution in list(self.running):
             if self.world.clock.now - execution.started_at >= EXECUTION_LIMIT:
-                self.end_without_a_word(execution, "TIMED_OUT")
+                self.end_without_catch(execution, "TIMED_OUT")
 
     def _started(self, name: str, execution_input: str) -> None:
         given = json.loads(execution_input)
@@ -149,7 +149,7 @@ class Cloud:
         self.settle()
 
     def _handler(self, execution: Execution) -> Callable[[], Any]:
-        """What the state's resource does, and what it answers."""
+        """Call the state's resource and return its answer."""
         world, given = self.world, MACHINE.parameters(execution.at, execution.data, execution.name)
         payload = given.get("Payload", {})
         if execution.works:
@@ -167,7 +167,7 @@ class Cloud:
 
     def _next(self, execution: Execution, process: Process) -> None:
         error = process.error
-        if error is None or isinstance(error, Quit):  # only a job can quit, and what it answers nobody looks at
+        if error is None or isinstance(error, Quit):  # only a job can quit, and its answer is not used
             quits = {"Payload": {"rows": 0, "messages": 0}, "Id": "jr_1", "JobRunState": "SUCCEEDED"}
             self._go(execution, *MACHINE.succeed(execution.at, execution.data, process.value or quits))
             return

@@ -1,7 +1,7 @@
 """Random histories, and the invariants that are checked at every write, report and step.
 
 I1 no change is lost. I2 at most one effective run of a provider. I3 the bookmark never passes an unacknowledged row.
-I4 nobody is running beyond the lease. I5 one bad provider never blocks another.
+I4 no provider is running after its lease expired. I5 one bad provider never blocks another.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from tests.harness.processes import Process
 from tests.harness.world import World
 
 GOOD, BAD = ("a", "b"), "bad"
-"""Two providers that must get all they have, and one whose rows cannot be processed."""
+"""Two providers whose rows must all be sent, and one whose rows cannot be processed."""
 LOOKBACK, LATEST = 60, 50
-"""Minutes: the window, and how late an object may turn up in it."""
+"""Minutes of the lookback window, in which objects may appear late."""
 SWEEP = 240
-"""Minutes: how often a provider is looked at without pending objects."""
+"""Minutes between full checks of a provider without pending objects."""
 
 index = st.integers(0, 11)
 faults = st.sampled_from([None] * 8 + list(Fault))
 
 
 class Queue(list[str]):
-    """What was acknowledged, and how often."""
+    """The acknowledged messages and their numbers of times."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Queue(list[str]):
 
 
 class Histories(RuleBasedStateMachine):
-    """Everything that may happen to one deployment. A subclass can break a safeguard in `sabotage`."""
+    """All events and faults of one deployment. A subclass can break a safeguard in `sabotage`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class Histories(RuleBasedStateMachine):
         objects=st.integers(1, 4),
     )
     def add(self, provider: str, late: int, rows: int, objects: int) -> None:
-        """Objects turn up, in no order of their keys, perhaps with a LastModified of a while ago."""
+        """Add objects in any order of keys, possibly with an earlier LastModified."""
         for _ in range(objects):
             self.names += 1
             self.write(provider, f"{self.names * 7919 % 97:02}-{self.names}", rows, late)
@@ -125,7 +125,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.change_log())
     @rule(which=index, what=st.sampled_from(["overwrite", "touch", "delete"]))
     def change(self, which: int, what: str) -> None:
-        """Somebody changes an object that is there."""
+        """Overwrite, touch or delete an existing object."""
         objects = self.change_log()
         uri = "s3://changes/" + objects[which % len(objects)].key
         provider, key = uri.removeprefix(self.world.uri("", "")[:-1]).split("/", 1)
@@ -142,7 +142,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.untold)
     @rule(which=index, times=st.sampled_from([0, 1, 1, 1, 2, 3]), fault=faults)
     def event(self, which: int, times: int, fault: Fault | None) -> None:
-        """An event about an object arrives, in any order, perhaps more than once, or is lost."""
+        """Deliver an object's event in any order, possibly more than once, or lose it."""
         provider, identity = self.untold.pop(which % len(self.untold))
         for _ in range(times):
             self.calm = self.calm and fault is None
@@ -154,7 +154,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(wait=st.sampled_from([0, 15, 15, 15]), delay=st.sampled_from([0, 0, 0, 15]))
     def tick(self, wait: int, delay: int) -> None:
-        """The scheduler calls, perhaps late, perhaps twice for the same time."""
+        """Tick, possibly late, possibly twice for the same time."""
         self.wait(wait)
         self.world.faults.down -= {"config_api"} if wait else set()
         at = (self.world.clock.now - timedelta(minutes=delay)).replace(second=0)
@@ -174,7 +174,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.cloud.standing())
     @rule(turns=st.lists(st.tuples(index, st.integers(1, 7), faults), min_size=1, max_size=6))
     def go_on(self, turns: list[tuple[int, int, Fault | None]]) -> None:
-        """In turns, handlers get some calls further, and the last of those may go wrong."""
+        """Let handlers make some calls in turn, the last of which may fail."""
         for which, calls, fault in turns:
             if standing := self.cloud.standing():
                 self.calm = self.calm and fault is None
@@ -184,7 +184,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.cloud.standing())
     @rule(calls=st.integers(1, 6))
     def all_go_on(self, calls: int) -> None:
-        """All handlers get some calls further, side by side."""
+        """Let all handlers make some calls concurrently."""
         for _ in range(calls):
             for process in self.cloud.standing():
                 self.cloud.go_on(process, 1)
@@ -193,24 +193,24 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.cloud.standing())
     @rule()
     def finish(self) -> None:
-        """A while without faults."""
+        """Run all handlers to their end without faults."""
         self.cloud.finish_all()
 
     @precondition(lambda self: self.cloud.running)
     @rule(which=index, how=st.sampled_from(["the state times out", "it is tried again", "abort"]))
     def give_up(self, which: int, how: str) -> None:
-        """Step Functions gives up a state or the execution, and the handler goes on as a zombie."""
+        """Time out, retry or abort a state or execution while its handler continues as a zombie."""
         self.calm = False
         execution = self.cloud.running[which % len(self.cloud.running)]
         if how == "abort":
-            self.cloud.end_without_a_word(execution, "ABORTED")
+            self.cloud.end_without_catch(execution, "ABORTED")
         else:
             self.cloud.give_up(execution, retry=how == "it is tried again")
 
     @precondition(lambda self: self.cloud.events)
     @rule(which=index, lost=st.booleans())
     def deliver(self, which: int, lost: bool) -> None:
-        """An event arrives, perhaps late, perhaps again later, or is lost."""
+        """Deliver an end event, possibly late or repeatedly, or lose it."""
         event = self.cloud.events[which % len(self.cloud.events)]
         if lost:
             self.cloud.events.remove(event)
@@ -225,7 +225,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(down=st.sampled_from([True, False, False]))
     def config_api(self, down: bool) -> None:
-        """It goes down, or comes back."""
+        """Take the config API down, or up again."""
         self.world.faults.down = {"config_api"} if down else set()
 
     @rule(
@@ -234,7 +234,7 @@ class Histories(RuleBasedStateMachine):
         back=st.integers(0, 200),
     )
     def somebody(self, provider: str, what: str, back: int) -> None:
-        """Somebody does something by hand."""
+        """Run an action of the operator."""
         now = self.world.clock.now
         if what == "start":
             self.start(provider)
@@ -251,7 +251,7 @@ class Histories(RuleBasedStateMachine):
         self.cloud.begin()
 
     def set_bookmark(self, provider: str, back: int | None) -> None:
-        """Only backwards: forwards means leaving objects out on purpose."""
+        """Set the bookmark back only: to set it forward skips objects deliberately."""
         since = self.world.state(provider).bookmark.since
         if back is not None and since is not None:
             since -= timedelta(minutes=back)
@@ -290,7 +290,7 @@ class Histories(RuleBasedStateMachine):
         assert since is None or earlier is None or earlier <= since, f"I2: {run.run_id} moved the bookmark back"
         self.runs.add((after.provider, run.run_id))
         if held.plan is not None and held.plan.engine == "none":
-            # Beside it there may be a manifest, by a claim that was given up and listed before objects were deleted.
+            # A manifest may exist, by a claim that timed out and listed before objects were deleted.
             there = {run.run_dir for run in after.bookmark.recent}
             assert run.run_dir not in there, f"I3: {run.run_id} had nothing to send, and is in the bookmark"
         elif run.run_dir + "manifest.json" in self.world.objects.stored:
@@ -305,7 +305,7 @@ class Histories(RuleBasedStateMachine):
                 assert self.rows[o.identity] <= self.queue.ids.keys(), f"I3: the bookmark passed {o.key}"
 
     def check_clear(self, provider: str) -> None:
-        """Pending objects are cleared only when all that was told of is committed."""
+        """Pending objects are cleared only when every announced object is committed."""
         there = {o.identity for o in self.change_log(provider)}
         for whose, identity in self.told:
             if whose == provider and identity in there and identity not in self.again:
@@ -318,17 +318,17 @@ class Histories(RuleBasedStateMachine):
         return [o.identity for o in Manifest.from_json(body).objects]
 
     def check_report(self, provider: str, report: Report) -> None:
-        """The config API never hears of a success that the ledger does not hold."""
+        """No success is reported to the config API that is not in the ledger."""
         if report.status == "succeeded":
             assert (provider, report.run_id) in self.runs, f"I3: {report.run_id} was reported before its commit"
 
     def change_log(self, provider: str = "") -> list[StoredObject]:
-        """What is in the change log, seen without a call at a port."""
+        """The objects of the change log, read without a call at a port."""
         prefix = self.world.uri(provider, "") if provider else "s3://changes/"
         return [self.world.objects.seen(uri) for uri in self.world.objects.stored if uri.startswith(prefix)]
 
     def teardown(self) -> None:
-        """The faults stop, and enough ticks go by: nothing may be lost, held or owed."""
+        """After enough ticks without faults, nothing is lost, and no lease or report is left."""
         try:
             self.recover()
         finally:
@@ -355,14 +355,14 @@ class Histories(RuleBasedStateMachine):
             assert len(self.queue) == len(self.queue.ids), "G3: a row was sent twice although nothing went wrong"
 
     def check_told(self) -> None:
-        """A tick without faults tells the config API of a success that it does not show. A failure is tried again."""
+        """A tick without faults reports a success that the config API does not show. A failure is retried."""
         for name, outcome in self.outcomes.items():
             status = self.world.config_api.providers[name].get("status")
             free = self.world.state(name).lease is None and name not in self.world.config_api.refuses
             assert not free or outcome == "failed" or status == outcome, f"I4: {name} {outcome} and is called {status}"
 
     def left(self) -> list[str]:
-        """What is still to be done."""
+        """List the work that is left."""
         left = []
         for name in (*GOOD, BAD):
             state = self.world.state(name)
@@ -370,7 +370,7 @@ class Histories(RuleBasedStateMachine):
             if state.lease:
                 left.append(f"I4: {name} is held by {state.lease.run_id}")
             if state.pending_report:
-                left.append(f"I4: the config API was not told of {state.pending_report.run_id}")
+                left.append(f"I4: the config API has no report of {state.pending_report.run_id}")
             if entry.get("status") == "running" and name not in self.world.config_api.refuses:
                 left.append(f"I4: the config API calls {name} running")
         for name in GOOD:

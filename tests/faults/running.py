@@ -1,4 +1,4 @@
-"""How histories are run: reproducibly, and without the checks on speed that Hypothesis makes of small tests."""
+"""Runs histories reproducibly, and without Hypothesis' health checks on speed, which are for small tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STEPS = 50
 
 
 def run(histories: type[RuleBasedStateMachine], count: int, seed: int, shrink: bool = True) -> None:
-    """Run so many random histories of 50 steps; raises what the first failing one raises."""
+    """Run random histories of 50 steps; raise the error of the first that fails."""
     run_state_machine_as_test(
         hypothesis.seed(seed)(type(histories.__name__, (histories,), {})),
         settings=hypothesis.settings(
@@ -27,7 +27,7 @@ def run(histories: type[RuleBasedStateMachine], count: int, seed: int, shrink: b
 
 
 def fails_somewhere(histories: type[RuleBasedStateMachine], count: int) -> AssertionError | None:
-    """What the first failing history raises, looked for from five seeds; None if none fails.
+    """Search with five seeds for a history that fails; return its error, or None if none fails.
 
     Hypothesis draws constants from all loaded modules, so one seed does not give the same histories everywhere.
     """

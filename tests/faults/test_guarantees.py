@@ -1,4 +1,4 @@
-"""Every guarantee and every fault case has tests, which name it by their markers."""
+"""Every guarantee and every fault case has tests that name it by a marker."""
 
 from __future__ import annotations
 

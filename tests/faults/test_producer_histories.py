@@ -1,8 +1,7 @@
-"""Random histories of the producer: killed at any call, every batch up to three times and in other sizes, S3 refusing.
+"""Random histories of the producer: killed at any call, batches redelivered up to three times in other sizes, S3 down.
 
-The invariant is stronger than delivery needs: whatever Lambda delivers again from a place where it began before, each
-record comes to lie in exactly one object, and each provider's objects read in the order of their keys are its records
-in the order of the stream.
+The invariant is stronger than delivery needs: if Lambda redelivers from a position where it began before, each record
+is in exactly one object, and each provider's objects in key order contain its records in the order of the stream.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ HISTORIES = min(int(os.environ.get("HISTORIES") or 500), 5000)
 
 @dataclass
 class UnreliableObjects:
-    """`ObjectStore` whose calls may fail before or after they happened, or kill the caller."""
+    """`ObjectStore` whose calls may fail before or after their effect, or kill the caller."""
 
     chance: random.Random
     stored: dict[str, bytes] = field(default_factory=dict)
@@ -70,7 +69,7 @@ class UnreliableObjects:
 
 
 def stream(chance: random.Random, kinesis: bool) -> list[dict[str, Any]]:
-    """Some records of some providers; a few name none."""
+    """Some records of some providers; a few have no provider."""
     providers = [f"p{n}" for n in range(chance.randint(1, 5))] + ["../evil"]
     records, moment = [], NOW - timedelta(hours=3)
     for number in range(chance.randint(1, 60)):
@@ -97,7 +96,7 @@ def sequence_of(record: dict[str, Any]) -> str:
 
 @dataclass
 class Poller:
-    """Lambda's side: from which record on it delivers, and where it ever began."""
+    """Lambda's poller: the position of its next batch, and every position where a batch began."""
 
     records: list[dict[str, Any]]
     producer: Producer
@@ -106,10 +105,10 @@ class Poller:
     begins: list[int] = field(default_factory=lambda: [0])
 
     def deliver(self) -> None:
-        """One batch of any size from where the last one ended, or from an earlier beginning."""
+        """Deliver a batch of any size from the end of the last one, or from an earlier beginning."""
         begin = self.begins[-1]
         if self.chance.random() < 0.25:
-            begin = self.chance.choice(self.begins)  # the poller lost what it had noted
+            begin = self.chance.choice(self.begins)  # the poller lost its position
         batch = self.records[begin : begin + self.chance.randint(1, 20)]
         if not batch:
             return
@@ -137,7 +136,7 @@ class Poller:
 @pytest.mark.fault(34)
 @pytest.mark.parametrize("part", range(5))
 @pytest.mark.parametrize("kinesis", [False, True], ids=["dynamodb", "kinesis"])
-def test_every_record_comes_to_lie_in_exactly_one_object_in_the_order_of_the_stream(part: int, kinesis: bool) -> None:
+def test_every_record_is_in_exactly_one_object_in_the_order_of_the_stream(part: int, kinesis: bool) -> None:
     for seed in range(part, HISTORIES, 5):
         chance = random.Random(f"{seed}/{kinesis}")
         objects = UnreliableObjects(chance)
@@ -154,7 +153,7 @@ def test_every_record_comes_to_lie_in_exactly_one_object_in_the_order_of_the_str
 
 
 def held(objects: UnreliableObjects) -> dict[str, list[str]]:
-    """Provider -> ids of its records by key, object after object; hidden objects are no data."""
+    """Provider -> ids of its records in key order, without hidden objects, which are not data."""
     found: dict[str, list[str]] = {}
     for uri in sorted(objects.stored):
         if not uri.rpartition("/")[2].startswith("_"):

@@ -1,6 +1,6 @@
 """The invariants hold over random histories of 50 steps, with crashes at every port call.
 
-`HISTORIES` sets how many, for a soak; each part has a seed of its own, so that a failure can be repeated.
+`HISTORIES` sets their number, for a soak test; each part has its own seed, so that a failure can be repeated.
 """
 
 from __future__ import annotations

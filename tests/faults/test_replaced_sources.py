@@ -1,6 +1,6 @@
-"""Random histories of a job that makes one file of each source. In the end the files are what the sources hold.
+"""Random histories of a job that writes one file per source. In the end the files equal the sources.
 
-Sources are replaced, deleted and brought back, runs fail and die in the middle, replays come in between.
+Sources are replaced, deleted and restored, runs fail or are killed, and replays run between them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KEYS = st.sampled_from(["k", "k", "l"])
 
 
 class Sources(RuleBasedStateMachine):
-    """One provider, its sources, and the files that its runs have made of them."""
+    """One provider, its sources, and the files that its runs have written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Sources(RuleBasedStateMachine):
 
     @rule(key=KEYS, body=st.sampled_from("aab"), late=st.sampled_from([0, 0, 0, 10]))
     def put(self, key: str, body: str, late: int) -> None:
-        """A source comes, is replaced, or comes again as it was before, perhaps as an upload that began earlier."""
+        """Add a source, replace it, or restore an earlier version, possibly by an upload that began earlier."""
         moment = self.world.clock().replace(microsecond=0) - timedelta(minutes=late)
         self.world.change("a", key, body, last_modified=moment)
 
@@ -53,7 +53,7 @@ class Sources(RuleBasedStateMachine):
     @precondition(lambda self: self.claim is None)
     @rule(replay=st.sampled_from([False, False, True]))
     def begin(self, replay: bool) -> None:
-        """A run, or a replay of the last hours."""
+        """Start a run, or a replay of the last hours."""
         self.runs += 1
         now = self.world.clock()
         given: dict[str, Any] = {}
@@ -73,7 +73,7 @@ class Sources(RuleBasedStateMachine):
     @precondition(lambda self: self.claim is not None)
     @rule(objects=st.sampled_from([0, 1, 2, 2]))
     def work(self, objects: int) -> None:
-        """The job gets so far. A source that is not what was planned ends it."""
+        """Process some objects. A source that differs from the plan ends the job."""
         assert self.claim is not None
         planned = self.world.manifest(self.claim).objects
         written = 0
@@ -89,7 +89,7 @@ class Sources(RuleBasedStateMachine):
     @precondition(lambda self: self.claim is not None)
     @rule(dies=st.booleans())
     def end(self, dies: bool) -> None:
-        """The run ends well if all its work is done, or fails, or nobody hears of it again."""
+        """End the run: it succeeds if all its work is done, or fails, or stays without an end."""
         assert self.claim is not None
         claim, self.claim = self.claim, None
         if dies:
@@ -101,7 +101,7 @@ class Sources(RuleBasedStateMachine):
             self.world.fail(claim)
 
     def teardown(self) -> None:
-        """Nothing else happens: runs end well until nothing is new, and then files and sources are compared."""
+        """Run until no object is new, then compare files and sources."""
         for _ in range(30):
             if self.claim is not None:
                 self.work(2)
@@ -120,20 +120,20 @@ class Sources(RuleBasedStateMachine):
         found = self.world.audit("a")
         assert found.missed == found.waiting == ()
         gone = {f"s3://changes/{stored.key}" for stored in found.gone}
-        assert gone <= self.files.keys() - there.keys(), "the audit tells of files without a source, and of no others"
+        assert gone <= self.files.keys() - there.keys(), "the audit reports exactly the files without a source"
 
 
 @pytest.mark.fault(37)
-def test_standard_37_files_are_what_the_sources_hold_whatever_happened() -> None:
+def test_standard_37_files_equal_the_sources_after_any_history() -> None:
     run(Sources, HISTORIES, seed=1)
 
 
 def known_by_etag(stored: StoredObject, known: Any, untracked_at: Any) -> bool:
-    """The safeguard taken away: bytes that were once taken are known, whatever came in between."""
+    """Break the safeguard: treat an ETag as known even if another version was processed after it."""
     return stored.key in known and is_known(stored, known, None)
 
 
-def test_standard_37_without_asking_what_came_in_between_a_file_keeps_what_its_source_no_longer_holds(
+def test_standard_37_without_the_check_for_versions_in_between_a_file_keeps_outdated_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("fanout.claims.is_known", known_by_etag)

@@ -1,4 +1,4 @@
-"""Each safeguard is needed: without it, random histories find within bounds a loss, a second run or a false report."""
+"""Each safeguard is needed: without it, random histories find a loss, a second run or a false report."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.harness.faults import Fault
 from tests.harness.world import World, result_of
 
 BOUND = 1500
-"""Histories within which a broken safeguard must show. The seeds are fixed, so each test does the same every time."""
+"""Number of histories that must find a broken safeguard. The seeds are fixed, so each test is reproducible."""
 
 
 class BeforeCommits(Histories):
-    """Begins with a run that has sent all and stands before its commit, so that faults show soon, whatever the seed."""
+    """Begins with a run that has sent all and has not committed yet, so that any seed finds a fault soon."""
 
     def sabotage(self) -> None:
         self.write(GOOD[0], "first", 2)
@@ -36,7 +36,7 @@ class BeforeCommits(Histories):
 
 
 def assert_found(histories: type[Histories], what: str) -> None:
-    """Some history fails with this. Other things may go wrong, too, and a search ends with the first that it meets."""
+    """Assert that some history fails with this message. A search ends with the first failure, which may be another."""
     found = []
     for seed in range(1, 6):
         with pytest.raises(AssertionError) as told:
@@ -49,7 +49,7 @@ def assert_found(histories: type[Histories], what: str) -> None:
 
 @pytest.fixture
 def break_down(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, Any], None]:
-    """Take a safeguard away. The one place where a patch is right: it is the code itself that must be wrong."""
+    """Break a safeguard. Only here a patch is right, because the code itself must be wrong."""
     return monkeypatch.setattr
 
 
@@ -75,7 +75,7 @@ def test_without_the_generation_a_plan_made_before_a_bookmark_was_set_moves_it(b
         return state.lease is not None and state.lease.run_dir == lease.run_dir
 
     class SetBack(BeforeCommits):
-        """And somebody has set the bookmark meanwhile."""
+        """The operator has also set the bookmark in the meantime."""
 
         def sabotage(self) -> None:
             super().sabotage()
@@ -101,7 +101,7 @@ def test_without_the_condition_of_the_write_a_second_run_takes_a_live_lease(brea
     assert_found(Unconditional, "I2")
 
 
-def test_a_status_that_is_reported_before_the_commit_is_found_out(break_down: Any) -> None:
+def test_a_status_that_is_reported_before_the_commit_is_detected(break_down: Any) -> None:
     succeed = Endings.succeed
 
     def report_first(self: Endings, ending: Ending) -> Any:
@@ -159,7 +159,7 @@ def test_without_the_count_that_the_claim_remembered_unseen_objects_stop_being_p
     assert_found(ClearsAll, "I1: the pending objects of .* were cleared before their commit")
 
 
-def test_without_the_count_in_the_manifest_a_repeated_claim_clears_pending_objects_of_objects_it_does_not_have(
+def test_without_the_count_in_the_manifest_a_repeated_claim_clears_pending_objects_outside_its_manifest(
     break_down: Any,
 ) -> None:
     plan = Claims._plan
@@ -171,7 +171,7 @@ def test_without_the_count_in_the_manifest_a_repeated_claim_clears_pending_objec
         )
 
     class Repeated(Histories):
-        """Begins with a claim that is repeated after it wrote its manifest, while an object came in between."""
+        """Begins with a claim that is repeated after it wrote its manifest, and an object that was added in between."""
 
         def sabotage(self) -> None:
             self.write(GOOD[0], "first", 2)
@@ -195,9 +195,9 @@ def test_without_the_sweep_objects_whose_event_was_lost_are_never_sent(break_dow
     assert_found(Histories, "I1, I5: .* has not got")
 
 
-def test_without_a_look_at_what_is_called_failed_a_late_report_stays_for_good(break_down: Any) -> None:
+def test_without_the_check_of_failed_entries_a_late_report_is_never_corrected(break_down: Any) -> None:
     class LateReports(BeforeCommits):
-        """Begins with a tick that is about to report a failed run, while the next one stands before its commit."""
+        """Begins with a tick that is about to report a failed run, while the next run is about to commit."""
 
         def sabotage(self) -> None:
             super().sabotage()
@@ -232,12 +232,12 @@ def test_without_slots_more_heavy_runs_start_than_there_are_slots(break_down: An
 
 
 @pytest.mark.guarantee("G4")
-def test_without_expiry_a_provider_stays_held_for_ever(break_down: Any) -> None:
+def test_without_expiry_a_provider_keeps_its_lease_forever(break_down: Any) -> None:
     def immortal(lease: Lease, now: Any) -> bool:
         return True
 
     class LostExecutions(Histories):
-        """Step Functions says of every execution that it runs, so that expiry alone can free."""
+        """Step Functions reports every execution as running, so that only expiry can release a lease."""
 
         def sabotage(self) -> None:
             self.world.executions.status = lambda execution_arn: "RUNNING"  # type: ignore[method-assign]

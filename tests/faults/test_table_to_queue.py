@@ -1,5 +1,5 @@
-"""From a table's stream to the queue over random histories: the producer killed at any call, batches told up to three
-times, S3 refusing for hours, and runs in between.
+"""From a table's stream to the queue over random histories: the producer killed at any call, batches delivered up to
+three times, S3 down for hours, and runs in between.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NO_PROVIDER = "?"
 
 
 class History:
-    """One history, made of a seed."""
+    """One history, determined by a seed."""
 
     def __init__(self, seed: str) -> None:
         self.made = random.Random(seed)
@@ -64,7 +64,7 @@ class History:
         self.world.clock.advance(seconds=1)
 
     def refuse(self) -> None:
-        """S3 takes nothing for a while, in which Lambda tries again and again."""
+        """Have S3 reject all writes for a while, during which Lambda retries."""
         self.world.faults.down.add("objects")
         for _ in range(self.made.randint(1, 3)):
             self.deliver(faults=0)
@@ -78,7 +78,7 @@ class History:
             self.world.clock.advance(seconds=1)
 
     def wait(self) -> None:
-        """Less than an hour mostly; a batch never gets as old as Lambda lets it become."""
+        """Usually less than an hour; a batch never reaches Lambda's maximum record age."""
         oldest = [item["dynamodb"]["ApproximateCreationDateTime"] for item in self.shard.waiting]
         age = (self.world.clock().timestamp() - min(oldest)) / 3600 if oldest else 0
         self.world.clock.advance(hours=min(self.made.choice([0.1, 0.5, 3]), max(0, 18 - age)))
@@ -87,7 +87,7 @@ class History:
 @pytest.mark.fault(34)
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
-def test_a_producer_that_is_killed_and_told_again_loses_no_record_and_repeats_no_message(part: int) -> None:
+def test_a_killed_and_retried_producer_loses_no_record_and_repeats_no_message(part: int) -> None:
     for number in range(part, HISTORIES, PARTS):
         history = History(f"producer/{number}")
         history.play(steps=30)

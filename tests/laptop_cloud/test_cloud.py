@@ -63,7 +63,7 @@ def test_a_tick_passes_the_scheduled_time(cloud: LaptopCloud) -> None:
 def test_invoke_finds_the_running_cloud(cloud: LaptopCloud) -> None:
     answer = invoke("EchoFunction", {"by": "hand"}, FIXTURES / "template.yaml", cloud.workdir)
     assert answer.result["event"] == {"by": "hand"}
-    assert answer.result["environment"]["COLOUR"] == "test-green"
+    assert answer.result["environment"]["COLOR"] == "test-green"
     with pytest.raises(ResourceError, match=r"has no function Nope\. It has EchoFunction, SlowFunction"):
         invoke("Nope", {}, FIXTURES / "template.yaml", cloud.workdir)
 

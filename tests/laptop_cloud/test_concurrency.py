@@ -50,7 +50,7 @@ def running(cloud: LaptopCloud, *functions: str) -> Iterator[None]:
         yield
     finally:
         for _ in threads:
-            cloud.client("sqs").send_message(QueueUrl=cloud.physical_id("Release"), MessageBody="go on")
+            cloud.client("sqs").send_message(QueueUrl=cloud.physical_id("Release"), MessageBody="continue")
         for thread in threads:
             thread.join()
 

@@ -33,7 +33,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Iterato
             Name="zipped",
             Role="JobRole",
             Command={"Name": "glueetl", "ScriptLocation": f"s3://{BUCKET}/job.py"},
-            DefaultArguments={"--queue_url": up.outputs["QueueUrl"], "--mode": "go on"},
+            DefaultArguments={"--queue_url": up.outputs["QueueUrl"], "--mode": "continue"},
         )
         yield up
 
@@ -52,7 +52,7 @@ def put(cloud: LaptopCloud, key: str, body: bytes) -> str:
     return f"s3://{BUCKET}/{key}"
 
 
-def run(cloud: LaptopCloud, *locations: str, mode: str = "go on") -> dict[str, Any]:
+def run(cloud: LaptopCloud, *locations: str, mode: str = "continue") -> dict[str, Any]:
     arguments = {"--mode": mode}
     if locations:
         arguments["--extra-py-files"] = ",".join(locations)
@@ -73,7 +73,7 @@ def reported(cloud: LaptopCloud) -> dict[str, Any]:
     return body
 
 
-def seen(cloud: LaptopCloud, *locations: str, mode: str = "go on") -> set[str]:
+def seen(cloud: LaptopCloud, *locations: str, mode: str = "continue") -> set[str]:
     """Return the texts that the job imported in the driver, an RDD and a UDF, without duplicates."""
     run(cloud, *locations, mode=mode)
     body = reported(cloud)

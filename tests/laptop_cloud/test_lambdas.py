@@ -39,7 +39,7 @@ def test_a_handler_sees_only_its_own_variables(cloud: LaptopCloud, monkeypatch: 
     monkeypatch.setenv("SOMETHING_OF_OURS", "1")
     invoke(cloud, "EchoFunction", {"fail": "x"})
     environment = invoke(cloud, "EchoFunction", {})[0]["environment"]
-    assert environment["COLOUR"] == "test-green"
+    assert environment["COLOR"] == "test-green"
     assert environment["QUEUE_URL"] == cloud.outputs["QueueUrl"]
     assert environment["AWS_ENDPOINT_URL"] == cloud.endpoint
     assert environment["AWS_ACCESS_KEY_ID"] == "EchoFunctionRole"

@@ -26,11 +26,11 @@ RESULTS = ROOT / ".local/mutants.json"
 MODULES = tomllib.loads(Path(__file__).with_name("modules.toml").read_text(encoding="utf-8"))
 MACHINE_TESTS = ("acts.py", "stage.py")
 AT_ONCE = 24
-"""State machine mutants between two looks at the clock."""
+"""Number of state machine mutants between two checks of the time."""
 
 
 def module_trials() -> Iterator[Trial]:
-    """A trial for each mutation of the modules, without those that change nothing a test could see."""
+    """A trial for each mutation of the modules, without equivalent ones."""
     equivalent = MODULES.get("equivalent", {})
     for file, tests in MODULES["tests"].items():
         tested = "".join((ROOT / test).read_text(encoding="utf-8") for test in tests)
@@ -42,7 +42,7 @@ def module_trials() -> Iterator[Trial]:
 
 
 def machine_results(wanted: dict[str, str], until: float) -> Iterator[tuple[str, bool]]:
-    """Try bugs of the state machine, by name, on one laptop cloud; yields each key with whether the bug survives."""
+    """Try bugs of the state machine, by name, on one laptop cloud; yield each key with whether the bug survives."""
     from tests.integration.statemachine.stage import Theatre
     from tests.mutants import machine
 
@@ -74,7 +74,7 @@ def machine_keys() -> dict[str, str]:
 
 
 class Results:
-    """What earlier runs found: key -> whether the mutant survived."""
+    """The results of earlier runs: key -> whether the mutant survived."""
 
     def __init__(self, path: Path, forget: bool) -> None:
         self._path = path
@@ -87,32 +87,32 @@ class Results:
         return self._known[key]
 
     def add(self, key: str, survived: bool) -> None:
-        """Keep a result, also when this run is interrupted."""
+        """Store a result at once, so that an interrupted run keeps it."""
         self._known[key] = survived
         self._path.parent.mkdir(exist_ok=True)
         self._path.write_text(json.dumps(self._known), encoding="utf-8")
 
 
 def tried(trials: Iterable[Trial], results: Results, jobs: int, until: float) -> None:
-    """Try what no earlier run has tried."""
+    """Run the trials without a result of an earlier run."""
     for trial, survived in survivors((trial for trial in trials if trial.key not in results), jobs, until):
         results.add(trial.key, survived)
         print(f"{'SURVIVES' if survived else 'noticed '}  {trial.name}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
-    """Print what survives."""
+    """Print the surviving bugs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many seconds")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this number of seconds")
     parser.add_argument("--only", default="", help="bugs whose address contains this text")
-    parser.add_argument("--jobs", type=int, default=2, help="tests that run at once (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="number of concurrent tests (default: %(default)s)")
     parser.add_argument("--all", action="store_true", help="forget the results of earlier runs")
     options = parser.parse_args()
     until = time.monotonic() + options.seconds
     results = Results(RESULTS, options.all)
     chosen = [trial for trial in (*module_trials(), *documents.trials()) if options.only in trial.name]
     tried(chosen, results, options.jobs, until)
-    # Only now: this imports the project, which the children of the trials above must do for themselves.
+    # Only here: this imports the project, which each child of the trials above must import itself.
     machines = {name: key for name, key in machine_keys().items() if options.only in name}
     left = {name: key for name, key in machines.items() if key not in results}
     if left and time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""Bugs in the template and in the state machine's definition as it is written, addressed by path."""
+"""Bugs in the template and in the state machine's definition, addressed by path."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ READ_AS_TEXT = (
     "test_first_deploy.py::test_nothing_names_a_partition_or_its_domain",
     "test_security.py::test_every_check_that_is_skipped_says_why",
 )
-"""Tests of the template's text, which a mutated template doesn't keep."""
+"""Tests of the template's text, which a mutated template does not preserve."""
 GONE = object()
 
 
 @dataclass(frozen=True)
 class Bug:
-    """What is wrong at one place of a document.
+    """One bug in a document.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Bug:
     path
         Keys, joined by dots.
     value
-        What is there instead; `GONE` for nothing.
+        The wrong value; `GONE` to remove the key.
     tests
         The file that must notice it.
     file
@@ -112,7 +112,7 @@ def _parsed(file: str) -> Any:
 
 
 def document(file: str) -> Any:
-    """The template or the definition as it is written, a copy."""
+    """Return a copy of the template or the definition."""
     return copy.deepcopy(_parsed(file))
 
 

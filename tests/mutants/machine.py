@@ -1,5 +1,5 @@
-"""Bugs in the state machine: each Catch, Retry, branch and field taken away or sent elsewhere, with the act that ends
-otherwise.
+"""Bugs in the state machine: each Catch, Retry, branch and field is removed or changed. Each bug names the act that
+must fail.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ NEVER = {
     FAILURE: "failure_never",
 }
 AT_LAST = {SUCCESS: "success_at_last"}
-"""Where giving up too soon is told apart only by an act that succeeds with the last try."""
+"""States where only an act that succeeds with the last retry detects too few retries."""
 UNSTARTED = {GLUE: "glue_unstarted", SMALL: "lambda_unstarted"}
 NOT_AGAIN = (
     (SMALL, "Lambda.Unknown", "lambda_dies"),
@@ -91,7 +91,7 @@ class MachineMutant:
     definition
         The whole state machine.
     act
-        The act that must end otherwise.
+        The act whose result must differ.
     """
 
     name: str
@@ -100,7 +100,7 @@ class MachineMutant:
 
 
 def mutants(definition: Definition) -> Iterator[MachineMutant]:
-    """Every bug there is, one at a time."""
+    """All bugs, one at a time."""
     for name, state, edit, act in _edits(definition):
         changed = copy.deepcopy(definition)
         edit(changed["States"][state])
@@ -118,7 +118,9 @@ def survivors(theatre: Theatre, chosen: Iterable[MachineMutant]) -> list[str]:
         machine = theatre.build(f"mutant-{number}", role, mutant.definition)
         theatre.prepare(provider, act.scene)
         end = theatre.play(provider, act.scene, machine)
-        end.messages = act.messages  # they are counted for all acts at once, and no bug in here shows in them alone
+        end.messages = (
+            act.messages
+        )  # calls are counted for all acts together, and no bug here changes only these counts
         try:
             check(provider, act, end)
         except (AssertionError, KeyError):
@@ -144,10 +146,10 @@ def _catches() -> Iterator[tuple[str, str, Edit, str]]:
         elsewhere = BUSY if state == FAILURE else FAILED
         yield f"Catch leads to {elsewhere}", state, _rule("Catch", -1, Next=elsewhere), act
         if state != FAILURE:
-            yield "Catch puts the error in place of all else", state, _rule("Catch", -1, ResultPath="$"), act
+            yield "Catch replaces the whole input with the error", state, _rule("Catch", -1, ResultPath="$"), act
     for state, act in ((SMALL, "lambda_hangs"), (GLUE, "glue_hangs")):
-        yield "Catch of failed tasks alone", state, _rule("Catch", -1, ErrorEquals=["States.TaskFailed"]), act
-    yield "no Catch of refusals", CLAIM, _without_rule("Catch", 0), "null_input"
+        yield "Catch of failed tasks only", state, _rule("Catch", -1, ErrorEquals=["States.TaskFailed"]), act
+    yield "no Catch of rejected starts", CLAIM, _without_rule("Catch", 0), "null_input"
     yield "a refusal leads to the failure", CLAIM, _rule("Catch", 0, Next=FAILURE), "bad_input"
     for error, act in (("InvalidRequestError", "bad_name"), ("InvalidProviderError", "no_provider")):
         yield f"no refusal but {error}", CLAIM, _rule("Catch", 0, ErrorEquals=[error]), act
@@ -164,7 +166,7 @@ def _retries(definition: Definition) -> Iterator[tuple[str, str, Edit, str]]:
                 edit = _rule("Retry", place, ErrorEquals=left) if left else _without_rule("Retry", place)
                 act = UNSTARTED.get(state) or f"{PREFIX[state]}_{REPEATABLE[error]}"
                 yield f"no Retry after {error}", state, edit, act
-        # The last rule is the one that gives up soon enough for an act to see how often it tries.
+        # Only the last rule has few enough retries for an act to count them.
         fewer, more = (rules[-1]["MaxAttempts"] + change for change in (-1, 1))
         seen_in = AT_LAST.get(state, NEVER[state])
         yield f"tried again {fewer} times", state, _rule("Retry", -1, MaxAttempts=fewer), seen_in
@@ -185,7 +187,7 @@ def _ways() -> Iterator[tuple[str, str, Edit, str]]:
     yield f"otherwise to {SMALL}", ENGINE, _with(Default=SMALL), "large"
     yield "a success leads to the failure", CHECK, _branch(0, Next=FAILURE), "large"
     yield "another word for success", CHECK, _branch(0, StringEquals="RUNNING"), "large"
-    yield "whatever ended is a success", CHECK, _with(Default=SUCCESS), "glue_stopped"
+    yield "every end is a success", CHECK, _with(Default=SUCCESS), "glue_stopped"
     yield "is a failure", BUSY, lambda state: state.update(Type="Fail"), "busy"
     yield "leads to another end", REFUSAL, _with(Next=FAILED), "bad_input"
     yield "shows no error", REFUSED, _without("ErrorPath"), "bad_input"
@@ -199,17 +201,17 @@ def _fields(definition: Definition) -> Iterator[tuple[str, str, Edit, str]]:
     for state, act in acts.items():
         for field in definition["States"][state]["Parameters"]["Payload"]:
             seen_in = "failure_refused" if field.startswith("execution_arn") else act
-            yield f"not told {field}", state, _not_told("Payload", field), seen_in
+            yield f"without {field}", state, _removed("Payload", field), seen_in
     for field in definition["States"][GLUE]["Parameters"]["Arguments"]:
-        yield f"not told {field}", GLUE, _not_told("Arguments", field), "large"
-    yield "named by the input", CLAIM, _told("Payload", "run_id.$", "$.provider"), "lambda"
-    yield "told as failed", SUCCESS, _told("Payload", "outcome", "failed"), "lambda"
-    yield "told as succeeded", FAILURE, _told("Payload", "outcome", "succeeded"), "lambda_fails"
+        yield f"without {field}", GLUE, _removed("Arguments", field), "large"
+    yield "named by the input", CLAIM, _replaced("Payload", "run_id.$", "$.provider"), "lambda"
+    yield "reports a failure", SUCCESS, _replaced("Payload", "outcome", "failed"), "lambda"
+    yield "reports a success", FAILURE, _replaced("Payload", "outcome", "succeeded"), "lambda_fails"
     yield "another job", GLUE, _parameter(JobName="another"), "large"
     yield "another size of worker", GLUE, _parameter(WorkerType="G.2X"), "large"
     yield "a constant number of workers", GLUE, _constant_workers, "large"
     yield "its result in place of the input", CLAIM, _with(ResultPath="$"), "lambda"
-    yield "its result where nobody looks", FAILURE, _with(ResultPath="$.result"), "lambda_fails"
+    yield "its result at an unused path", FAILURE, _with(ResultPath="$.result"), "lambda_fails"
     yield "its whole answer as the result", FAILURE, _without("ResultSelector"), "lambda_fails"
     yield "nothing of the run's state", GLUE, lambda state: state["ResultSelector"].pop("JobRunState.$"), "large"
     for field in definition["States"][CLAIM]["ResultSelector"]:
@@ -241,11 +243,11 @@ def _without_branch(place: int) -> Edit:
     return lambda state: state["Choices"].pop(place)
 
 
-def _told(where: str, field: str, value: str) -> Edit:
+def _replaced(where: str, field: str, value: str) -> Edit:
     return lambda state: state["Parameters"][where].update({field: value})
 
 
-def _not_told(where: str, field: str) -> Edit:
+def _removed(where: str, field: str) -> Edit:
     return lambda state: state["Parameters"][where].pop(field)
 
 

@@ -151,7 +151,7 @@ def _sites(parent: ast.AST, function: str, owner: ast.AST) -> Iterator[_Site]:
 
 
 def _is_left_alone(node: ast.AST) -> bool:
-    """Whether a mutation in this node shows nothing: texts, options for mistakes, code for type checkers only."""
+    """Whether tests cannot notice a mutation in this node: texts, guards, code for type checkers only."""
     return (
         isinstance(node, ast.JoinedStr | ast.Import | ast.ImportFrom)
         or (isinstance(node, ast.keyword) and node.arg in UNSEEN_OPTIONS)
@@ -182,7 +182,7 @@ def _of_statements(site: _Site) -> Iterator[ast.AST]:
 def _of_expressions(site: _Site) -> Iterator[ast.AST]:
     match site.node:
         case ast.Compare(ops=[ast.Is() | ast.IsNot()]) if isinstance(site.parent, ast.BoolOp):
-            pass  # to leave it out is the same bug, or a smaller one
+            pass  # removing it is the same bug, or a smaller one
         case ast.Compare(left=left, ops=[operator], comparators=right):
             yield ast.Compare(left, [COMPARISONS[type(operator)]()], right)
         case ast.BoolOp(op=operator, values=values):
@@ -206,7 +206,7 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _of_results(site: _Site) -> Iterator[ast.AST]:
-    """The result of a function, taken away; a yes or no is the other one."""
+    """Replace a function's result by None, and a boolean by its opposite."""
     node = site.node
     returns = getattr(site.owner, "returns", None)
     if returns is not None and ast.unparse(returns) == "bool":

@@ -1,4 +1,4 @@
-"""Mutations have stable addresses, and a sample of them is noticed; `make mutants` tries all."""
+"""Mutations have stable addresses, and tests notice a sample of them; `make mutants` tries all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.mutants.mutations import mutations
 from tests.mutants.trials import ROOT
 
 EVERY = 20
-"""Of the state machine's bugs, every twentieth is tried."""
+"""Every twentieth bug of the state machine is tried."""
 SAMPLE = """
 import sys
 from tests.mutants.trials import ROOT, Trial, survivors
@@ -61,7 +61,7 @@ def test_each_part_of_a_rule_is_mutated_once_and_addressed_by_its_expression() -
     ]
 
 
-def test_addresses_outlive_changes_elsewhere_and_keys_follow_their_function() -> None:
+def test_addresses_survive_changes_elsewhere_and_keys_change_with_their_function() -> None:
     moved = RULE.replace('"""A module."""', '"""A module."""\n\ndef other() -> int:\n    return 1 + 1\n# why\n')
     before = {mutation.name: mutation.source for mutation in mutations("rule.py", RULE)}
     after = {mutation.name: mutation.source for mutation in mutations("rule.py", moved)}
@@ -81,14 +81,14 @@ def test_a_mutated_module_differs_in_one_place() -> None:
 
 
 @pytest.mark.parametrize("file", MODULES["tests"])
-def test_modules_and_their_tests_exist_and_each_mutation_has_an_address_of_its_own(file: str) -> None:
+def test_modules_and_their_tests_exist_and_each_mutation_has_a_unique_address(file: str) -> None:
     names = [mutation.name for mutation in mutations(file, (ROOT / file).read_text(encoding="utf-8"))]
 
     assert len(set(names)) == len(names) > 0
     assert all((ROOT / test).is_file() for test in MODULES["tests"][file])
 
 
-def test_what_is_listed_as_equivalent_is_a_mutation_and_has_a_reason() -> None:
+def test_each_listed_equivalent_is_a_mutation_and_has_a_reason() -> None:
     for file, functions in MODULES.get("equivalent", {}).items():
         found = {(m.function, m.change) for m in mutations(file, (ROOT / file).read_text(encoding="utf-8"))}
         listed = {(function, change) for function, reasons in functions.items() for change in reasons}

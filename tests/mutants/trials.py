@@ -1,7 +1,7 @@
 """Runs tests against files that are replaced in memory, one mutated file per process.
 
-This process imports what is expensive once, and forks a child for each mutant. The child sees the mutated text in place
-of the file, and runs pytest. Nothing is written, and no copy of the repository is made.
+This process imports expensive modules once, and forks a child for each mutant. The child reads the mutated text instead
+of the file, and runs pytest. No file is written, and no copy of the repository is made.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EXPENSIVE = (
     "requests",
     "samtranslator.yaml_helper",
 )
-"""Packages that tests import. None is ours: a module that this process had imported would not be mutated in a child."""
+"""Packages that tests import. None is of this project, because a child cannot mutate a module that is imported here."""
 OURS = ("cli", "contract", "fanout", "fanout_job", "laptop_cloud", "registry", "tools")
 NOTICED = (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
 """A mutant that makes an import fail interrupts the collection."""
@@ -71,7 +71,7 @@ class Trial:
 
 
 def survivors(trials: Iterable[Trial], jobs: int, until: float = float("inf")) -> Iterator[tuple[Trial, bool]]:
-    """Try mutants until a time of `time.monotonic`; yields each with whether all of its tests passed.
+    """Try mutants until a time of `time.monotonic`; yield each with whether all of its tests passed.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def _prepare() -> None:
 
 
 def _limit(trial: Trial) -> int:
-    """Seconds of CPU after which a mutant is known to hang: many times what the tests take without a bug."""
+    """Seconds of CPU after which a mutant hangs: a multiple of the time of the tests without a bug."""
     _, status, usage = os.wait4(_start(replace(trial, text=trial.plain), 3600), 0)
     if os.waitstatus_to_exitcode(status) != 0:
         raise TrialError(f"{trial.file}: these tests fail without a bug: {' '.join(trial.tests)}")
@@ -133,7 +133,7 @@ def _finished(running: dict[int, Trial]) -> tuple[Trial, bool]:
 
 
 def _put(path: Path, text: str) -> None:
-    """Let this process see a text in place of what a file contains."""
+    """Let this process read a text instead of a file's content."""
     compiled, read, read_raw = importlib.machinery.SourceFileLoader.get_code, Path.read_text, Path.read_bytes
 
     def get_code(self: Any, name: str) -> Any:

@@ -1,5 +1,5 @@
-"""The published design as it stands, for comparison: one Glue job for all providers, one `transformation_ctx`, one
-message a row, `Job.commit` at the end. Nothing in the project uses it; tests/end_to_end/test_glue_bookmarks.py runs it.
+"""The published design, unchanged, for comparison: one Glue job for all providers, one `transformation_ctx`, one
+message per row, `Job.commit` at the end. Only tests/end_to_end/test_glue_bookmarks_at_once.py uses it.
 """
 
 import sys

@@ -1,1 +1,1 @@
-"""In-memory ports with injectable faults, shared by the unit, property and fault tests."""
+"""In-memory ports with injectable faults, shared by unit, property and fault tests."""

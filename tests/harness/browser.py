@@ -1,4 +1,4 @@
-"""A real Chromium, Debian's, that looks at the console's page; it notes what the page must never do."""
+"""A real Chromium (Debian's package) for the console's page, which records every fault of the page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 BRING = "apt-get install --yes chromium"
 FLAGS = (
-    "--no-sandbox",  # of root, as whom CI runs
+    "--no-sandbox",  # root, because CI runs as root
     "--disable-gpu",
     "--disable-quic",
     "--disable-background-networking",
@@ -35,7 +35,7 @@ WIDTHS = (380, 1600)
 
 
 def chromium(path: str | None = None) -> str:
-    """Where Chromium is on a path; without it a test fails in CI, and is skipped elsewhere with what to do."""
+    """The path of Chromium; without it tests fail in CI, and are skipped elsewhere with a hint how to install it."""
     found = next(filter(None, (shutil.which(name, path=path) for name in ("chromium", "google-chrome"))), None)
     if found is None:
         told = f"the console's page was not tested: there is no Chromium; `{BRING}` brings it"
@@ -45,7 +45,7 @@ def chromium(path: str | None = None) -> str:
 
 @contextmanager
 def served(cloud_file: Path, *options: str) -> Iterator[str]:
-    """The address, with its key, of a console of a laptop cloud, which is served in a process of its own."""
+    """Serve the console of a laptop cloud in a separate process; return its address with the key."""
     command = [sys.executable, "-m", "cli", "console", "--local", "--port", "0", *options]
     environment = {**os.environ, "FANOUT_CLOUD_FILE": str(cloud_file)}
     with Child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -65,10 +65,9 @@ class Browser:
     Attributes
     ----------
     origin
-        Of the console; the page may ask nobody else.
+        The origin of the console, the only one that the page may request.
     faults
-        What a console page must never do: an error in the browser's console, an answer that is an error, a request
-        to another origin.
+        Faults of the page: errors in the browser's console, error responses, requests to another origin.
     """
 
     page: Page
@@ -80,11 +79,11 @@ class Browser:
         self.page.goto(self.origin + path)
 
     def resize(self, width: int) -> None:
-        """Make the window so many pixels wide."""
+        """Set the width of the window in pixels."""
         self.page.set_viewport_size({"width": width, "height": 900})
 
     def sees(self, text: str, within: str = "main") -> None:
-        """Wait until a part of the page shows a text."""
+        """Wait until an element of the page shows a text."""
         self.page.locator(within).filter(has_text=text).first.wait_for()
 
     def press(self, name: str) -> None:
@@ -92,7 +91,7 @@ class Browser:
         self.page.get_by_role("button", name=name, exact=True).click()
 
     def serious(self) -> list[str]:
-        """What axe-core finds on the page that is serious or critical."""
+        """Return axe-core's serious and critical findings on the page."""
         from axe_playwright_python.sync_playwright import Axe
 
         found: list[dict[str, Any]] = Axe().run(self.page).response["violations"]
@@ -101,7 +100,7 @@ class Browser:
         ]
 
     def wider_than_the_window(self) -> bool:
-        """Whether the page itself has to be scrolled sideways."""
+        """Whether the page needs horizontal scrolling."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
 
 

@@ -1,6 +1,6 @@
-"""Writes down every AWS API call with the principal that made it, for tests of the roles' policies.
+"""Records every AWS API call with its principal, for tests of the roles' policies.
 
-One JSON object a line: {"principal", "service", "action", "resource"}. `action` is the IAM action that the call needs;
+Each line is a JSON object: {"principal", "service", "action", "resource"}. `action` is the IAM action of the call;
 `resource` is what the request names (a queue's URL, a table's name, bucket/key, an ARN), or null.
 """
 
@@ -18,14 +18,14 @@ from urllib.parse import parse_qs, unquote
 from laptop_cloud.aws.services import Application
 
 Watcher = Callable[[str, dict[str, str | None], int], None]
-"""Called with "before" or "after", the call as it is written down, and the caller's TCP port."""
+"""Called with "before" or "after", the recorded call, and the caller's TCP port."""
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/aws4_request")
 _RESOURCE = re.compile(
     r'"(?:QueueUrl|TableName|SecretId|JobName|FunctionName|stateMachineArn|executionArn|KeyId|logGroupName)"'
     r'\s*:\s*"([^"]+)"'
 )
-_INDEX = re.compile(r'"IndexName"\s*:\s*"([^"]+)"')  # an index is a resource of its own to IAM
+_INDEX = re.compile(r'"IndexName"\s*:\s*"([^"]+)"')  # for IAM, an index is a separate resource
 _IAM_ACTIONS = {
     ("sqs", "SendMessageBatch"): "SendMessage",
     ("sqs", "DeleteMessageBatch"): "DeleteMessage",
@@ -34,7 +34,7 @@ _IAM_ACTIONS = {
 
 
 def call_log(path: Path) -> Callable[[Application], Application]:
-    """What a laptop cloud is told by `around` to write every call to a file, which is begun anew."""
+    """Return an `around` for a laptop cloud that writes every call to a file, replacing its content."""
     lock = threading.Lock()
     path.unlink(missing_ok=True)
 
@@ -47,8 +47,8 @@ def call_log(path: Path) -> Callable[[Application], Application]:
 
 
 def watching(watch: Watcher) -> Callable[[Application], Application]:
-    """What a laptop cloud is told by `around` to have `watch` told of each call, before it is executed and again before
-    its answer is sent. It may raise ConnectionAbortedError, and the caller gets no answer.
+    """Return an `around` for a laptop cloud that calls `watch` before each call is executed and before its answer is
+    sent. If `watch` raises ConnectionAbortedError, the caller gets no answer.
     """
 
     def around(application: Application) -> Application:
@@ -68,7 +68,7 @@ def watching(watch: Watcher) -> Callable[[Application], Application]:
 
 
 def describe(principal: str, service: str, environ: dict[str, Any]) -> dict[str, str | None]:
-    """One call as it is written down; reads the body, and puts it back."""
+    """Return the record of one call. Reads the body and restores it."""
     resource: str | None
     if service == "s3":
         action, resource = _s3(environ)

@@ -1,7 +1,7 @@
-"""Processes that tests start. Each leads a process group of its own, which ends with the test run, however that ends.
+"""Processes that tests start. Each leads its own process group, which always ends with the test run.
 
-Ctrl-C in the terminal reaches the test run alone, whose fixtures then end their processes in order. Whatever is left
-when the test run is gone, killed with SIGKILL for example, is killed by a process that watches a pipe from it.
+Ctrl-C in the terminal reaches only the test run, whose fixtures then end their processes in order. If the test run is
+killed, for example with SIGKILL, a process that watches a pipe from it kills the remaining ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REAPER = Path(__file__).with_name("reaper.py")
 
 
 class Child(subprocess.Popen[Any]):
-    """A process, as `subprocess.Popen`, that does not outlive this one. To kill it is to kill its process group.
+    """A `subprocess.Popen` that does not outlive this process. `kill` kills its whole process group.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ class Child(subprocess.Popen[Any]):
                 os.killpg(self.pid, signal.SIGKILL)
 
     def wait(self, timeout: float | None = HANG_SECONDS) -> int:
-        """Wait for the end; the limit only ends a hang."""
+        """Wait for the end; the time limit only ends a hang."""
         status = super().wait(timeout)
         self._forget()
         return status
 
     def _forget(self) -> None:
-        """Its id may be given to another process, now that its end has been seen."""
+        """Forget its id, which another process may get from now on."""
         told, self._told = self._told, None
         if told is not None:
             print(-self.pid, file=told, flush=True)
@@ -65,14 +65,14 @@ class Child(subprocess.Popen[Any]):
 def run(
     command: Sequence[str | os.PathLike[str]], *, seconds: float | None = HANG_SECONDS, **options: Any
 ) -> subprocess.CompletedProcess[Any]:
-    """Run a process to its end, as `subprocess.run` with `capture_output` and `text`; it must not outlive this one.
+    """Run a process to its end, as `subprocess.run` with `capture_output` and `text`. It does not outlive this process.
 
     Parameters
     ----------
     command
         The program and its arguments.
     seconds
-        After which it is killed, and `subprocess.TimeoutExpired` raised; None for never.
+        Time limit, after which it is killed and `subprocess.TimeoutExpired` is raised; None for no limit.
     options
         `check` and `input` as for `subprocess.run`, everything else as for `subprocess.Popen`.
     """
@@ -90,22 +90,22 @@ def run(
 
 @cache
 def _told(pid: int) -> Any:
-    """The pipe to the reaper of this process; `pid` is its id, so that a fork gets one of its own."""
+    """Start the reaper of this process and return the pipe to it; `pid` is its id, so that a fork gets its own."""
     del pid
-    reaper = subprocess.Popen(  # it ends by itself, so nothing waits for it
+    reaper = subprocess.Popen(  # not waited for, because it ends by itself
         [sys.executable, "-I", "-S", REAPER], stdin=subprocess.PIPE, start_new_session=True, text=True
     )
-    reaper.returncode = 0  # or its destructor would warn
+    reaper.returncode = 0  # avoids a warning by its destructor
     return reaper.stdin
 
 
 def alive(pids: set[int]) -> set[int]:
-    """Those of the processes that run; one that has ended and whose end nobody has asked for does not."""
+    """Return the processes that run; a zombie does not count."""
     return {pid for pid in pids if _stat(pid)[0] != "Z"}
 
 
 def descendants(pid: int) -> set[int]:
-    """Every running process below a process."""
+    """Return all running descendants of a process."""
     stats = {int(folder.name): _stat(int(folder.name)) for folder in Path("/proc").glob("[0-9]*")}
     found = {pid}
     while more := {one for one, (state, parent) in stats.items() if state != "Z" and parent in found} - found:
@@ -114,7 +114,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def _stat(pid: int) -> tuple[str, int]:
-    """The state and the parent of a process; Z and 0 for one that is not there."""
+    """Return state and parent of a process; Z and 0 if it does not exist."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:

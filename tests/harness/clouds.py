@@ -1,4 +1,4 @@
-"""A laptop cloud of template.yaml that several modules of tests share: bringing one up takes seconds."""
+"""A laptop cloud of template.yaml that several test modules share, because a start takes seconds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 
 
 class SharedCloud:
-    """Comes up when it is first wanted, and goes when the next test does not want it: a process can have only one."""
+    """Starts on first use, and stops before a test that does not use it: a process can have only one cloud."""
 
     def __init__(self) -> None:
         self._cloud: LaptopCloud | None = None
 
     def up(self, workdir: Path) -> LaptopCloud:
-        """The cloud; `workdir` is for one that has to be brought up."""
+        """Return the cloud; start it in `workdir` if it is not up."""
         from laptop_cloud.cloud import LaptopCloud
 
         if self._cloud is None:

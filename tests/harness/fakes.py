@@ -1,4 +1,4 @@
-"""The ports in memory. `tests/integration/functions` holds them to the same contract as the real ones."""
+"""The ports in memory. `tests/integration/functions` tests them against the same contract as the real ones."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def etag(body: bytes) -> str:
 
 
 class Stored(dict[str, tuple[bytes, datetime]]):
-    """Objects by URI; knows their order, which a listing of a long history would otherwise find for every page."""
+    """Objects by URI. Keeps their order, so that listing a long history does not sort them for every page."""
 
     _order: list[str] | None = None
 
@@ -141,15 +141,15 @@ class Stored(dict[str, tuple[bytes, datetime]]):
 
 @dataclass
 class MemoryObjects:
-    """`ObjectStore` in a dict; every page of a listing is a call of its own, as it is on S3."""
+    """`ObjectStore` in a dict; every page of a listing is a separate call, as on S3."""
 
     faults: Faults
     stored: Stored = field(default_factory=Stored)
     sizes: dict[str, int] = field(default_factory=dict)
-    """Sizes that a listing shows instead of the real ones, by URI."""
+    """URI -> size that a listing shows instead of the real one."""
 
     def add(self, uri: str, body: bytes, last_modified: datetime) -> None:
-        """Put an object as somebody else would, at a LastModified of one's choice."""
+        """Put an object as another writer would, with a given LastModified."""
         self.stored[uri] = (body, last_modified)
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
@@ -191,7 +191,7 @@ class MemoryObjects:
 
 @dataclass
 class MemoryConfigApi:
-    """`ProviderList` and `Reporter` that merges reports into its entries, as the built-in one does."""
+    """`ProviderList` and `Reporter` that merges reports into its entries, as the built-in config API does."""
 
     faults: Faults
     providers: dict[str, object] = field(default_factory=dict)
@@ -220,7 +220,7 @@ class MemoryConfigApi:
 
 @dataclass
 class MemoryExecutions:
-    """`Executions` with Step Functions' rules on names."""
+    """`Executions` with Step Functions' rules for names."""
 
     faults: Faults
     started: dict[str, str] = field(default_factory=dict)

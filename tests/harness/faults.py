@@ -1,4 +1,4 @@
-"""Faults at the ports, in the ways a remote call goes wrong: before it happened, after it happened, and slowly."""
+"""Faults at the ports, as in remote calls: before the call takes effect, after it, and as delays."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ T = TypeVar("T")
 
 
 class Fault(StrEnum):
-    """How a call at a port goes wrong."""
+    """The ways in which a call at a port fails."""
 
     FAIL_BEFORE = "fail before"
     EXECUTE_THEN_FAIL = "execute, then fail"
     SLOW = "slow"
     CRASH_BEFORE = "crash before"
     CRASH_AFTER = "crash after"
-    QUIT = "end here as if all were well"
+    QUIT = "end early as a success"
 
 
 class Crash(BaseException):
-    """The process is gone. Not an Exception, so nothing can handle it."""
+    """The process has crashed. Not an Exception, so that no handler catches it."""
 
 
 class Quit(BaseException):
-    """The process ends with a success that it has not earned, such as a job whose script returns too early."""
+    """The process ends with a false success, such as a job whose script returns too early."""
 
 
 @dataclass
 class Clock:
-    """A clock that moves only when told to."""
+    """A clock that moves only when the test advances it."""
 
     now: datetime = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 
@@ -48,10 +48,10 @@ class Clock:
 
 @dataclass
 class Faults:
-    """What is to go wrong, and a count of every call at every port.
+    """The planned faults, and a count of the calls at every port.
 
-    Keys are ``"port.operation"``, such as ``"ledger.put"``; ``"*"`` stands for the next call wherever it is. A call
-    made inside a `Process` waits until the test lets it happen, and goes wrong as the test then says.
+    Keys are ``"port.operation"``, such as ``"ledger.put"``; ``"*"`` means the next call at any port. A call inside a
+    `Process` waits until the test resumes it, and fails as the test then requests.
     """
 
     clock: Clock
@@ -61,11 +61,11 @@ class Faults:
     slowness: timedelta = timedelta(seconds=90)
 
     def plan(self, where: str, *faults: Fault | None) -> None:
-        """What happens to the next calls at a port, in turn; None: they go well."""
+        """Plan the faults of the next calls at a port, in order; None for a call without a fault."""
         self.planned.setdefault(where, []).extend(faults)
 
     def call(self, where: str, error: type[Exception], action: Callable[[], T]) -> T:
-        """Make a call at a port, with whatever fault is planned for it."""
+        """Make a call at a port, with its planned fault."""
         self.calls.append(where)
         fault = self._fault(where)
         if where.partition(".")[0] in self.down:
@@ -75,14 +75,14 @@ class Faults:
         if fault is Fault.QUIT:
             raise Quit(where)
         if fault is Fault.FAIL_BEFORE:
-            raise error(f"{where}: injected fault, nothing happened")
+            raise error(f"{where}: injected fault, the call had no effect")
         if fault is Fault.SLOW:
             self.clock.now += self.slowness
         result = action()
         if fault is Fault.CRASH_AFTER:
             raise Crash(where)
         if fault is Fault.EXECUTE_THEN_FAIL:
-            raise error(f"{where}: injected fault, it happened all the same")
+            raise error(f"{where}: injected fault, the call took effect")
         return result
 
     def count(self, where: str) -> int:

@@ -1,7 +1,7 @@
-"""Fresh processes for programs in Python, without an interpreter's start and the imports that they share.
+"""New processes for Python programs, without the start of an interpreter and the imports that they share.
 
-A process of its own imports the modules once, and forks for each program. A fork has its own environment, arguments,
-standard streams and exit status, as a program that was started anew would have.
+A separate process imports the modules once, and forks for each program. A fork has its own environment, arguments,
+standard streams and exit status, as a newly started program has.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Forks:
     Parameters
     ----------
     modules
-        What the process imports before it forks; nothing of it may look at the environment when it is imported.
+        Modules that the process imports before it forks; they must not read the environment during import.
     cwd
         Folder in which the programs run; it comes first on their path.
     """
@@ -58,13 +58,13 @@ class Forks:
         Parameters
         ----------
         code
-            Its text.
+            Its source.
         argv
-            Its arguments, after its name.
+            Its arguments, without its name.
         env
-            Its whole environment; this process's if none is given.
+            Its complete environment; defaults to this process's.
         stdin
-            What it reads from its standard input.
+            Its standard input.
         """
         assert self._server.stdin is not None
         assert self._server.stdout is not None
@@ -95,7 +95,7 @@ def serve(folder: str, modules: Sequence[str]) -> None:
 
 
 def _become(wanted: Mapping[str, Any], *streams: IO[bytes]) -> None:
-    """Be the program, and end as it does."""
+    """Turn this process into the program, and exit with its status."""
     for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - a descriptor, for the rest of the process
@@ -107,8 +107,8 @@ def _become(wanted: Mapping[str, Any], *streams: IO[bytes]) -> None:
         exec(wanted["code"], {"__name__": "__main__"})  # noqa: S102 - a program of the tests
     except SystemExit as leaving:
         status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    # Whatever the program raises is its end.
-    except BaseException:  # noqa: BLE001 - said above
+    # Any error of the program ends it.
+    except BaseException:  # noqa: BLE001 - see above
         traceback.print_exc()
         status = 1
     sys.stdout.flush()

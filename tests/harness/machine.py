@@ -1,4 +1,4 @@
-"""The state machine's own definition, read as Step Functions reads it: what each state calls, and where it leads."""
+"""Interprets the state machine's definition as Step Functions does: the call of each state, and the next state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEFINITION = Path(__file__).parents[2] / "statemachine/change_log.asl.json"
 
 
 class Machine:
-    """As much of the Amazon States Language as the definition uses. What it does not know is an error."""
+    """The part of the Amazon States Language that the definition uses. Anything else is an error."""
 
     def __init__(self) -> None:
         self.definition = json.loads(DEFINITION.read_text(encoding="utf-8"))
@@ -19,13 +19,13 @@ class Machine:
         self.start: str = self.definition["StartAt"]
 
     def parameters(self, state: str, data: Mapping[str, Any], execution: str) -> dict[str, Any]:
-        """What a task's resource is called with."""
+        """Return the input of a task's resource."""
         context = {"Execution": {"Name": execution, "Id": f"arn:{execution}"}}
         filled: dict[str, Any] = _filled(self.states[state]["Parameters"], data, context)
         return filled
 
     def succeed(self, state: str, data: dict[str, Any], result: Any) -> tuple[str | None, dict[str, Any]]:
-        """Next state and its data after a task's result; None at the end."""
+        """Return the next state and its data after a task's result; None at the end."""
         task = self.states[state]
         if "ResultSelector" in task:
             result = _filled(task["ResultSelector"], result, {})
@@ -34,7 +34,7 @@ class Machine:
         )
 
     def fail(self, state: str, data: dict[str, Any], error: str, cause: str) -> tuple[str | None, dict[str, Any]]:
-        """Next state and its data after an error that is not retried any more; no such state: the execution fails."""
+        """Return the next state and its data after an error that is no longer retried; None if the execution fails."""
         for catcher in self.states[state].get("Catch", ()):
             if _matches(catcher, error):
                 caught = {"Error": error, "Cause": cause}
@@ -42,11 +42,11 @@ class Machine:
         return "States.Failed", data
 
     def retries(self, state: str, error: str) -> int:
-        """How often a state is tried again after this error."""
+        """Return how often a state is retried after this error."""
         return next((r["MaxAttempts"] for r in self.states[state].get("Retry", ()) if _matches(r, error)), 0)
 
     def follow(self, state: str | None, data: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-        """Go through choices and passes up to the next task or end."""
+        """Follow Choice and Pass states to the next task or end."""
         while state is not None and (step := self.states[state])["Type"] in ("Choice", "Pass"):
             if step["Type"] == "Pass":
                 state, data = step["Next"], _filled(step["Parameters"], data, {})
@@ -56,7 +56,7 @@ class Machine:
         return state, data
 
     def status(self, end: str | None) -> str | None:
-        """How an execution ended that came to this state; None for one that goes on."""
+        """Return the status of an execution that ended at this state; None if it continues."""
         if end is None or (end in self.states and self.states[end]["Type"] == "Succeed"):
             return "SUCCEEDED"
         return "FAILED" if end not in self.states or self.states[end]["Type"] == "Fail" else None

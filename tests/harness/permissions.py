@@ -1,8 +1,8 @@
-"""What the roles of the template may do, held against the AWS calls that were really made.
+"""Compares the permissions of the template's roles with the recorded AWS calls.
 
-The laptop cloud writes down each AWS call with its principal, action and resource; `missing` tells which of them AWS
-would have refused, `unused` what a role may do and never did. Conditions are not evaluated: a call here has none of
-the context that AWS would compare, so a statement with a condition counts as if it held.
+The laptop cloud records each AWS call with its principal, action and resource. `missing` finds calls that AWS would
+reject, `unused` finds permissions that were never used. Conditions are not evaluated, because a recorded call has no
+context to compare: a statement with a condition counts as if the condition were true.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ AWS_MANAGED: dict[str, tuple[str, ...]] = {
         "logs:FilterLogEvents",
     ),
 }
-"""What AWS's own policies allow, all of it on any resource. Source: the AWS Managed Policy Reference Guide."""
+"""AWS managed policy -> actions that it allows on any resource. Source: the AWS Managed Policy Reference Guide."""
 
 
 class PolicyError(Exception):
@@ -46,7 +46,7 @@ class PolicyError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """One AWS call as the laptop cloud wrote it down."""
+    """One AWS call, as the laptop cloud recorded it."""
 
     principal: str
     service: str
@@ -68,14 +68,14 @@ class Statement:
     resources: tuple[str, ...]
 
     def covers(self, permission: str, arn: str | None) -> bool:
-        """Whether it speaks of this action on this resource; a resource that is not known counts as any."""
+        """Whether it applies to this action on this resource; an unknown resource counts as any."""
         if not any(_matches(pattern.lower(), permission.lower()) for pattern in self.actions):
             return False
         return arn is None or any(_matches(pattern, arn) for pattern in self.resources)
 
 
 Grants = dict[str, list[Statement]]
-"""Logical id of a role -> what it may do."""
+"""Logical id of a role -> its statements."""
 
 
 def _matches(pattern: str, text: str) -> bool:
@@ -84,14 +84,14 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def grants(template: Template, physical_id: Callable[[str], str] | None = None) -> Grants:
-    """What every role of the template may do.
+    """Return the statements of every role of the template.
 
     Parameters
     ----------
     template
         Expanded, with the parameter values to look at.
     physical_id
-        What `Ref` gives for a resource in a stack that exists; without, each logical id is the resource's name.
+        The physical ids of an existing stack's resources; by default each logical id is the resource's name.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def grants(template: Template, physical_id: Callable[[str], str] | None = None) 
 
 
 def missing(calls: Iterable[Call], granted: Grants, region: str, account: str) -> list[str]:
-    """Calls that AWS would refuse, one line a kind; principals that are no role of the template do not count."""
+    """Return the calls that AWS would reject, one line per kind, of principals that are roles of the template."""
     refused = set()
     for call in calls:
         statements = granted.get(call.principal)
@@ -121,7 +121,7 @@ def missing(calls: Iterable[Call], granted: Grants, region: str, account: str) -
 
 
 def unused(calls: Iterable[Call], granted: Grants) -> set[tuple[str, str]]:
-    """Pairs of role and action that are allowed and were never used; a wildcard is used by whatever it covers."""
+    """Return pairs of role and action that are allowed and never used; any action that it covers uses a wildcard."""
     made = {(call.principal, call.permission) for call in calls}
     return {
         (role, action)
@@ -134,13 +134,13 @@ def unused(calls: Iterable[Call], granted: Grants) -> set[tuple[str, str]]:
 
 
 def read_calls(path: Path) -> list[Call]:
-    """The calls in an api_calls.jsonl of the laptop cloud."""
+    """Read the calls in an api_calls.jsonl of the laptop cloud."""
     lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     return [Call(**{name: line[name] for name in ("principal", "service", "action", "resource")}) for line in lines]
 
 
 def arn_of(call: Call, region: str, account: str) -> str | None:
-    """The ARN of what a call names, or None when the record does not say."""
+    """Return the ARN of a call's resource, or None if the record has none."""
     named = call.resource
     if named is None or named.startswith("arn:"):
         return named

@@ -1,4 +1,4 @@
-"""Handlers that run a port call at a time, so that a test decides how several of them interleave."""
+"""Handlers that run one port call at a time, so that a test decides how they interleave."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from greenlet import getcurrent, greenlet
 
 
 class Process(greenlet):
-    """A handler that stops at every call at a port until it is told to go on.
+    """A handler that stops at every call at a port until it is resumed.
 
-    It has a stack of its own and no thread: whoever resumes it goes on when it stands at its next call or has ended.
-    So histories are as deterministic as the order in which the test resumes, and no scheduler has a say in them.
+    It has its own stack and no thread: `resume` returns when the handler is at its next call or has ended. So only the
+    order in which the test resumes handlers determines a history, and no scheduler does.
 
     Attributes
     ----------
     at
-        The call it stands at, such as ``"ledger.put"``; None once it has ended.
+        The call that it waits for, such as ``"ledger.put"``; None after its end.
     value, error
-        What it returned or raised.
+        Its return value, or the error that it raised.
     faulted
-        Whether any of its calls went wrong.
+        Whether any of its calls had a fault.
     """
 
     def __init__(self, work: Callable[[], Any]) -> None:
@@ -45,34 +45,34 @@ class Process(greenlet):
         return self.at is None
 
     def resume(self, told: Any = None) -> None:
-        """Let the call it stands at happen, as told, and wait for the next one."""
+        """Execute the call that it waits for, with the given fault, and run to the next one."""
         self.faulted = self.faulted or told is not None
         self.parent = getcurrent()
         self.switch(told)
 
     def finish(self, until: str = "") -> Process:
-        """Resume until it has ended, or stands at a call."""
+        """Resume until it has ended, or waits for the call `until`."""
         while not self.ended and self.at != until:
             self.resume()
         return self
 
     def wait_at(self, where: str) -> Any:
-        """Called in the process: stop here until resumed, and return what was told."""
+        """Stop the process here until it is resumed; return the fault of the call. Called in the process."""
         self.at = where
         return self.parent.switch()
 
     def run(self) -> None:
-        """Do the work; its end leads back to whoever resumed it last."""
+        """Do the work; at its end, the last `resume` returns."""
         try:
             self.value = self._work()
-        except BaseException as error:  # noqa: BLE001 - whoever resumed it judges
+        except BaseException as error:  # noqa: BLE001 - the test that resumed it judges
             self.error = error
         finally:
             self.at = None
 
 
 class InlinePool(Executor):
-    """A pool that does the work at once, in the caller's thread."""
+    """A pool that does the work immediately, in the caller's thread."""
 
     def __init__(self, max_workers: int = 1) -> None:
         del max_workers

@@ -1,6 +1,6 @@
-"""Ends the processes that a test run started, once the test run is gone: its stdin is a pipe from it.
+"""Ends the processes of a test run after the test run has ended; its stdin is a pipe from the test run.
 
-A line with a process id names the leader of a new process group; the id with a minus sign, one that has ended.
+A line with a process id names the leader of a new process group; an id with a minus sign names one that has ended.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 
 def main() -> None:
-    """Read until the other end of the pipe is closed, which even SIGKILL does, and kill what is left."""
+    """Read until the other end of the pipe is closed, which even SIGKILL causes, and kill the remaining groups."""
     left: set[int] = set()
     for line in sys.stdin:
         number = int(line)

@@ -1,4 +1,4 @@
-"""A table's stream in memory: its records, and Lambda, which hands them on in batches and repeats those that failed."""
+"""A table's stream in memory: its records, and Lambda, which delivers them in batches and retries failed ones."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def record(sequence: int, pk: str, moment: datetime, name: str = "MODIFY", **ima
 
 
 def lines(body: bytes) -> list[Any]:
-    """What an object of the change log holds."""
+    """Parse an object of the change log."""
     return [json.loads(line) for line in gzip.decompress(body).splitlines()]
 
 
 class Shard:
-    """A shard of a stream: Lambda cuts what waits into batches, and what was not done once more, of whatever size."""
+    """A shard of a stream. Lambda divides records into batches, and retries failed ones in batches of another size."""
 
     def __init__(self, made: random.Random, write: Callable[[Event], Production], most: int = 20) -> None:
         self.waiting: list[Event] = []
         self._made, self._write, self._most = made, write, most
 
     def deliver(self) -> None:
-        """Invoke the function once, or up to three times although it was done, which a lost answer makes Lambda do."""
+        """Invoke the function once, or up to three times, as Lambda does after a lost answer."""
         batch = self.waiting[: self._made.randint(1, self._most)]
         for _ in range(self._made.choice([1, 1, 2, 3])):
             try:
@@ -61,7 +61,7 @@ class Shard:
 
 
 class Chain(World):
-    """A `World` whose job reads what the producer wrote: a row is sent as its event's id."""
+    """A `World` whose job reads the producer's objects: a row's message is its event's id."""
 
     def _rows(self, bucket: str, stored: Any) -> list[str]:
         return [str(line["eventID"]) for line in lines(self.objects.stored[f"s3://{bucket}/{stored.key}"][0])]

@@ -1,4 +1,4 @@
-"""HTTP answers without a network, beneath a real `requests.Session`."""
+"""HTTP responses without a network, for a real `requests.Session`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib3 import HTTPResponse
 
 @dataclass
 class Reply:
-    """What the server answers."""
+    """A response of the server."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -38,7 +38,7 @@ class _Replying(HTTPAdapter):
 
 
 def session(reply: Callable[[requests.PreparedRequest], Reply]) -> requests.Session:
-    """A session whose every request is answered by `reply`, which may raise what requests would."""
+    """A session in which `reply` answers each request, or raises an error of requests."""
     made = requests.Session()
     made.mount("https://", _Replying(reply))
     made.mount("http://", _Replying(reply))

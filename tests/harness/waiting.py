@@ -1,4 +1,4 @@
-"""Waiting in tests: for a condition, and never by the clock. A limit is there only to end a hang."""
+"""Waiting in tests: for a condition, never for a time. Limits only end a hang."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 HANG_SECONDS = 600.0
-"""The one time limit of the tests, there to end what would never end. However loaded a machine is, none comes near."""
+"""The only time limit of the tests, to end a hang. It is far longer than a test takes on a loaded machine."""
 
 POLL_SECONDS = 0.05
 
@@ -17,18 +17,18 @@ T = TypeVar("T")
 def eventually(
     look: Callable[[], T], what: object = "the condition", seconds: float = HANG_SECONDS, every: float = POLL_SECONDS
 ) -> T:
-    """Look again and again until what is seen is true; returns it.
+    """Call `look` repeatedly until it returns something true; return that.
 
     Parameters
     ----------
     look
         Returns something true once the condition holds.
     what
-        Names the condition in the error; a callable is called for the name when the limit is reached.
+        Name of the condition for the error; a callable is called when the limit is reached.
     seconds
-        Limit; shorter only in a test of something that is expected never to happen.
+        Limit; shorter only in a test of a condition that should never hold.
     every
-        Pause between two looks, in seconds.
+        Pause between two calls, in seconds.
 
     Raises
     ------

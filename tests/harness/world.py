@@ -1,4 +1,4 @@
-"""Everything but AWS: the real dispatcher, claims and endings over in-memory ports, and a job that sends rows."""
+"""glue-fanout without AWS: the real dispatcher, claims and ends of runs over in-memory ports, and a job that sends."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ RULES: dict[str, Any] = {
     "bucket": TokenBucket,
     "concurrent_functions": lambda: math.inf,
 }
-"""Figures that are constants of the rules; a test may give others where it gives settings."""
+"""Constants of the rules that a test may override together with its settings."""
 
 
 class JobFailedError(FanoutError):
-    """The job ended in failure."""
+    """The job failed."""
 
     advice = "Correct the row."
 
@@ -68,7 +68,7 @@ class World:
     settings: dict[str, Any] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     seconds: float = 300.0
-    """How long a tick may take."""
+    """Time limit of a tick."""
     slept: float = 0.0
     on_sleep: Callable[[float], None] = lambda seconds: None
 
@@ -128,11 +128,11 @@ class World:
         self.config_api.providers[name] = {"frequency": frequency, **entry}
 
     def uri(self, provider: str, key: str) -> str:
-        """Where an object of a provider's change log lies."""
+        """The URI of an object of a provider's change log."""
         return f"{CHANGE_LOG}/provider={provider}/{key}"
 
     def tell(self, provider: str, objects: int = 1, size: int = 1) -> None:
-        """The event of new objects arrives."""
+        """Deliver an event of new objects."""
         self.pending.add(provider, objects, size, self.clock())
 
     def change(self, provider: str, key: str, *rows: str, last_modified: datetime | None = None) -> None:
@@ -148,7 +148,7 @@ class World:
         return Manifest.from_json(self.objects.stored[claim.manifest][0])
 
     def planned(self, claim: Claim) -> list[str]:
-        """The keys of a claim's manifest, below the provider's prefix."""
+        """The keys of a claim's manifest, without the provider's prefix."""
         root = f"log/provider={claim.provider}/"
         return [o.key.removeprefix(root) for o in self.manifest(claim).objects] if claim.manifest != NO_MANIFEST else []
 
@@ -158,7 +158,7 @@ class World:
         return self.dispatcher.tick(at or self.clock(), lambda: self.seconds - self.slept)
 
     def sleep(self, seconds: float) -> None:
-        """A tick waits for slots, and its time passes. The pauses of its 64 threads take none."""
+        """Advance the clock while a tick waits for slots. The pauses of its 64 threads take no time."""
         if seconds in (REUSE_GLUE_SECONDS, REUSE_FUNCTION_SECONDS):
             self.slept += seconds
             self.on_sleep(seconds)
@@ -169,23 +169,23 @@ class World:
         return self.claims.claim(ClaimRequest.from_event(event))
 
     def job(self, claim: Claim, stop_after: int | None = None) -> JobResult:
-        """What the job does as far as others can see: one message a row of each object in the manifest, and a result.
+        """Do the job's visible work: one message per row of each object in the manifest, and a result.
 
         Raises
         ------
         JobFailedError
-            Killed after so many messages, an object is not what was planned, or a row says "bad".
+            The job is killed after some messages, an object differs from the plan, or a row is "bad".
         """
         try:
             objects, messages = self._send(claim, stop_after)
         except JobFailedError as error:
-            if stop_after is None:  # a job that is killed leaves nothing behind
+            if stop_after is None:  # a killed job writes no result
                 self.leave(claim, result_of(claim, failures=(replace(error.as_failure(), type="RecordError"),)))
             raise
         return self.leave(claim, result_of(claim, objects=objects, rows=messages, messages=messages))
 
     def _send(self, claim: Claim, stop_after: int | None) -> tuple[int, int]:
-        """Objects and messages."""
+        """Send the rows; return the numbers of objects and messages."""
         manifest = read_manifest(self.objects, claim.run_dir)
         if manifest is None:
             raise JobFailedError("the manifest is gone")
@@ -211,7 +211,7 @@ class World:
         return [row for row in body.decode().split("\n") if row]
 
     def leave(self, claim: Claim, result: JobResult) -> JobResult:
-        """Write a result where the end of the run looks for it."""
+        """Write the run's result.json."""
 
         def write() -> None:
             self.objects.stored[result_uri(claim.run_dir)] = (result.to_json(), self.clock())
@@ -233,7 +233,7 @@ class World:
         return self.endings.fail(ending("failed", provider, run_id, {"Error": error, "Cause": ""}))[0]
 
     def run(self, provider: str, run_id: str, **given: Any) -> Claim:
-        """A whole execution without a fault."""
+        """Run a complete execution without a fault."""
         claim = self.claim(provider, run_id, **given)
         if claim.decision in ("lambda", "glue"):
             self.job(claim)
@@ -244,7 +244,7 @@ class World:
         return claim
 
     def run_all(self) -> list[Claim]:
-        """Every execution that was started and is still running, to its end."""
+        """Run every started execution to its end."""
         running = [name for name, status in self.executions.statuses.items() if status == "RUNNING"]
         claims = []
         for name in running:
@@ -253,18 +253,18 @@ class World:
         return claims
 
     def audit(self, provider: str) -> Audit:
-        """What no run has sent of a provider's change log."""
+        """The objects of a provider's change log that no run has sent."""
         return audit(self.objects, self.claims.settings, self.ledger.get(provider))
 
 
 def ending(outcome: str, provider: str, run_id: str, result: dict[str, Any] | None = None) -> Ending:
-    """What the state machine tells *Update Status*."""
+    """The input of *Update Status*."""
     caught = {} if result is None else {"result": result}
     return Ending.from_event({"outcome": outcome, "provider": provider, "run_id": run_id, **caught})
 
 
 def result_of(claim: Claim, *, failures: tuple[Failure, ...] = (), **figures: Any) -> JobResult:
-    """The result of a claim's run: of a minute, if nothing else is said."""
+    """The result of a claim's run, which takes a minute by default."""
     given: dict[str, Any] = {
         "run_id": claim.run_id,
         "provider": claim.provider,

@@ -49,7 +49,7 @@ class Killer:
     processes
         Returns the processes that may be killed; set it when the cloud is up.
     done
-        What was killed: principal, action and moment.
+        The kills so far: principal, moment and action.
     """
 
     def __init__(self, planned: list[Kill]) -> None:

@@ -27,7 +27,7 @@ BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 @pytest.fixture(scope="module")
 def cloud_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The file of a laptop cloud that `python -m demo up`, which is what `make up` calls, keeps up."""
+    """The file of a laptop cloud that `python -m demo up` (the command of `make up`) runs."""
     tmp_path = tmp_path_factory.mktemp("cloud")
     command = [sys.executable, "-m", "demo", "up", "--workdir", str(tmp_path), "--port", "0"]
     with (tmp_path / "up.txt").open("wb") as said:

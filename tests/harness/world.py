@@ -83,7 +83,7 @@ class World:
         self.configure(**self.settings)
 
     def configure(self, **settings: Any) -> None:
-        """Deploy again with other settings; what is stored stays."""
+        """Deploy again with other settings; stored data stays."""
         self.settings.update(settings)
         given = {**DEFAULTS, **RULES, **self.settings}
         dispatch_settings = DispatchSettings.model_validate(given)

@@ -31,7 +31,7 @@ def test_batch_is_imported_on_first_use() -> None:
 def test_sessions_share_botocore_s_loader() -> None:
     import botocore.session
 
-    import laptop_cloud.aws  # noqa: F401 - its import is what is tested
+    import laptop_cloud.aws  # noqa: F401 - the test is about its import
 
     one, other = (botocore.session.Session().get_component("data_loader") for _ in range(2))
     assert one is other

@@ -39,7 +39,7 @@ class Starter:
         self.started: list[Sandbox] = []
 
     def seen(self, code: Path, **variables: str) -> Any:
-        """Return what a new process of a function sees."""
+        """Return the result of a new process of a function."""
         function = Function("f", "arn", "app.handler", code, tuple(variables.items()), 20, 128, "role", "group")
         self.started.append(Sandbox(function, "http://localhost", self._folder / "f.log"))
         answer = self.started[-1].call({}, "id")

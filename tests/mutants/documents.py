@@ -31,7 +31,7 @@ class Bug:
     Attributes
     ----------
     name
-        What is wrong.
+        Description of the bug.
     path
         Keys, joined by dots.
     value

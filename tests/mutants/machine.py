@@ -87,7 +87,7 @@ class MachineMutant:
     Attributes
     ----------
     name
-        What is wrong.
+        Description of the bug.
     definition
         The whole state machine.
     act

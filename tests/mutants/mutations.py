@@ -52,7 +52,7 @@ class Mutation:
     function
         The qualified name of the function or class, "" at the top of the module.
     change
-        The expression or statement, and what replaces it.
+        The expression or statement, and its replacement.
     source
         A hash of the function's code; comments and positions don't count.
     text

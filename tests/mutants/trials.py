@@ -53,9 +53,9 @@ class Trial:
     file
         Relative to the repository.
     plain
-        Makes what the file contains without the bug, in the same form.
+        Returns the file's content without the bug, in the same form.
     text
-        Makes what the file contains with the bug.
+        Returns the file's content with the bug.
     tests
         Arguments of pytest: files, folders or test ids, and options. One failing test is enough.
     key

@@ -19,7 +19,7 @@ from tests.harness.clouds import SharedCloud
 
 
 @dataclass(frozen=True)
-class Said:
+class Output:
     """The output and the exit status of a command."""
 
     status: int
@@ -40,12 +40,12 @@ class Fanout:
     cloud: LaptopCloud
     folder: Path
 
-    def __call__(self, *arguments: str, stdin: str | None = None) -> Said:
+    def __call__(self, *arguments: str, stdin: str | None = None) -> Output:
         """Run a command with --local."""
         done = CliRunner().invoke(app, [*arguments, "--local"], input=stdin)
         if done.exception and not isinstance(done.exception, SystemExit):
             raise done.exception
-        return Said(done.exit_code, done.stdout, done.stderr)
+        return Output(done.exit_code, done.stdout, done.stderr)
 
     def json(self, *arguments: str) -> Any:
         """Run a command with --json and return its parsed output."""

@@ -208,7 +208,7 @@ def test_all_checks_of_doctor_pass_on_the_laptop_cloud(fanout: Fanout, provider:
     assert {check["name"]: check["outcome"] for check in report.json["checks"]} == dict.fromkeys(CHECKED, "ok")
 
 
-def test_doctor_names_what_is_missing(fanout: Fanout, provider: str) -> None:
+def test_doctor_names_missing_resources(fanout: Fanout, provider: str) -> None:
     glue, s3 = fanout.cloud.client("glue"), fanout.cloud.client("s3")
     location = glue.get_job(JobName=fanout.cloud.outputs["GlueJobName"])["Job"]["Command"]["ScriptLocation"]
     bucket, _, key = location.removeprefix("s3://").partition("/")

@@ -88,7 +88,7 @@ def test_a_failure_backs_off_without_a_report(world: World, server: ReadOnly) ->
     assert {method for method, _ in server.asked} == {"GET"}
 
 
-def test_status_shows_what_the_ledger_knows(world: World) -> None:
+def test_status_shows_the_state_of_the_ledger(world: World) -> None:
     world.tick()
     world.run("a", "r1", scheduled_at=world.clock().isoformat())
 

@@ -102,7 +102,7 @@ def test_a_listing_of_several_pages_is_complete(case: Case) -> None:
     assert [o.key for o in case.store.list("s3://changes/log/a/")] == [f"log/a/{n:04}" for n in range(1001)]
 
 
-def test_an_object_is_read_and_a_missing_one_is_none(case: Case) -> None:
+def test_an_object_is_read_and_a_missing_one_gives_none(case: Case) -> None:
     case.add("s3://data/runs/x?y#z/1", b"body")
 
     assert case.store.read("s3://data/runs/x?y#z/1") == b"body"

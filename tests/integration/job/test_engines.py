@@ -148,7 +148,7 @@ def etl(changes):
 
 
 @pytest.mark.spark
-def test_a_native_etl_changes_what_is_sent(spark: Any, queue: str, tmp_path: Path) -> None:
+def test_a_native_etl_changes_the_messages(spark: Any, queue: str, tmp_path: Path) -> None:
     job = Harness("glue", queue)
     outcome = job.run(mixed_files(), changed_script(tmp_path, etl=ETL))
     assert outcome.error is None

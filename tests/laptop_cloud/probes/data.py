@@ -44,7 +44,7 @@ def dynamodb_writes_are_atomic() -> bool:
 
 
 def dynamodb_items_are_answered_as_they_are() -> bool:
-    """An item of 50 attributes comes back whole without a look-up for each of them."""
+    """An item of 50 attributes is returned completely, without a look-up for each attribute."""
     from moto.core.serialize import JSONSerializer
 
     dynamodb = _dynamodb_with_table("wide")

@@ -27,9 +27,9 @@ class Case:
     target
         "queue", "topic" or "bus".
     after_plan
-        What happens to the file "a.json" between plan and run: "", "overwritten" or "deleted".
+        Change of the file "a.json" between plan and run: "", "overwritten" or "deleted".
     manifest
-        What is wrong with the manifest: "", "of another provider", "no manifest" or "missing".
+        Error in the manifest: "", "of another provider", "no manifest" or "missing".
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""*Claim Partition*: may this run have the provider, and what is new in it?"""
+"""*Claim Partition*: claims the provider for a run and plans the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S3 event notifications: the providers of new objects have pending objects, which the next tick finds."""
+"""Counts S3 event notifications as pending objects of their providers, which the next tick finds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table changed: its stream's records become the change log that runs read."""
+"""The producer: writes the records of a table's stream into the change log."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     Returns
     -------
-    ``{"batchItemFailures": [{"itemIdentifier": sequence number}]}``: from where on to redeliver the batch; empty when
-    all of it is written.
+    ``{"batchItemFailures": [{"itemIdentifier": sequence number}]}``: from which to redeliver the batch; empty if
+    the whole batch was written.
     """
     metrics.set_default_dimensions(env=bootstrap.producer_settings().env)
     done = bootstrap.producer().produce(event)
     _measure(done)
-    told = {"records": done.records, "objects": done.objects, "unassigned": done.unassigned, "again": done.failed}
-    logger.info("batch written" if done.failed is None else "batch will be redelivered", extra=told)
+    counts = {"records": done.records, "objects": done.objects, "unassigned": done.unassigned, "again": done.failed}
+    logger.info("batch written" if done.failed is None else "batch will be redelivered", extra=counts)
     return batch_response([] if done.failed is None else [done.failed])
 
 

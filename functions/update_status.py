@@ -33,7 +33,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     ----------
     event
         From the state machine ``{"outcome": "succeeded" | "failed", "provider", "run_id", "result"?}``, where `result`
-        is what was caught, or EventBridge's *Step Functions Execution Status Change* for an execution that timed out
+        is the caught error, or EventBridge's *Step Functions Execution Status Change* for an execution that timed out
         or was aborted.
 
     Returns

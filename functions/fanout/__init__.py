@@ -1,1 +1,1 @@
-"""What the handlers share: schedule rules, run ledger, manifests, config API client, settings, errors."""
+"""Modules that the handlers share: schedule rules, run ledger, manifests, config API client, settings, errors."""

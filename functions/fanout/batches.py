@@ -1,4 +1,4 @@
-"""Partial batch responses, which both event sources of this project ask for (ReportBatchItemFailures)."""
+"""Partial batch responses (ReportBatchItemFailures), for both event sources of this project."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def batch_response(redeliver: Iterable[str]) -> dict[str, Any]:
     Parameters
     ----------
     redeliver
-        Ids of SQS messages to deliver again; of a stream, the sequence number of the record from which on the batch is
-        delivered again. Source: "Implementing partial batch responses", Lambda Developer Guide.
+        Ids of the SQS messages to redeliver; for a stream, the sequence number of the first record to redeliver.
+        Source: "Implementing partial batch responses", Lambda Developer Guide.
     """
     return {"batchItemFailures": [{"itemIdentifier": one} for one in redeliver]}

@@ -1,4 +1,4 @@
-"""May this run have the provider, and what is new in it? The first state of every execution (docs/decisions.md, D2)."""
+"""Claims a provider for a run and plans the run. The first state of every execution (docs/decisions.md, D2)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ BYTES_PER_WORKER = 256 * 2**20
 MIN_WORKERS = 2
 """The fewest workers of a Glue job run; one of them is the driver."""
 LEASE = timedelta(minutes=120)
-"""How long a claim holds if the run ends without a word: longer than the execution's time limit of 100 minutes."""
+"""How long an orphaned run holds its provider: longer than the execution's time limit of 100 minutes."""
 MAX_OBJECTS = 10_000
-"""The most objects of one run. A backlog is worked off in several, oldest first."""
+"""The most objects of one run. Several runs process a backlog, oldest objects first."""
 MAX_RECENT = 24
-"""Manifests that a bookmark names before they are merged into one."""
+"""The most manifests that a bookmark names; then they are merged into one."""
 
 
 def _replay(value: object) -> Replay | None:
@@ -56,7 +56,7 @@ class ClaimRequest(BaseModel):
         Raises
         ------
         InvalidRequestError, InvalidProviderError
-            The execution was started with an input that is not of the documented form.
+            The execution's input is invalid.
         """
         given = event.get("input")
         if not isinstance(given, Mapping):
@@ -66,14 +66,14 @@ class ClaimRequest(BaseModel):
                 {**given, "run_id": event.get("run_id"), "execution_arn": event.get("execution_arn")}
             )
         except ValidationError as error:
-            raise InvalidRequestError(f"the execution's input is not of its form: {describe(error)}") from None
+            raise InvalidRequestError(f"the execution's input is invalid: {describe(error)}") from None
         check_name(request.provider)
         return request
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The answer to a claim; the state machine's `Choice` states look at `decision`."""
+    """The answer to a claim; the state machine's `Choice` states read `decision`."""
 
     decision: Literal["busy", "nothing", "lambda", "glue"]
     reason: str
@@ -110,13 +110,13 @@ class Claims:
     store, objects, reporter, pending
         Ports.
     settings
-        Of the claim function.
+        Settings of the claim function.
     clock
         Gives the current time, aware.
     log
         Receives a line for each failure that does not stop the claim.
     lease, backoff, max_objects, max_recent
-        The rules' figures, which only tests change.
+        Limits of the rules; only tests change them.
     """
 
     store: LedgerStore
@@ -132,16 +132,16 @@ class Claims:
     max_recent: int = MAX_RECENT
 
     def claim(self, request: ClaimRequest) -> Claim:
-        """Claim the provider for this run and plan what it is to process.
+        """Claim the provider for this run and plan the run.
 
-        Repeating the call for the same run gives the same lease and the same plan, whatever happened in between.
+        A repeated call for the same run returns the same lease and the same plan.
 
         Raises
         ------
         LeaseLostError
-            Somebody else ended the run while it was planned.
+            The run lost its lease while it was planned.
         ReplayTooLargeError
-            The replay's range holds more than one run may take.
+            The replay's range has more objects or bytes than one run may take.
         """
         now, provider = self.clock(), request.provider
         wanted = self._lease(request, now)
@@ -170,7 +170,7 @@ class Claims:
         )
 
     def _plan(self, state: ProviderState, lease: Lease, request: ClaimRequest) -> Plan:
-        """What the run is to do. Two racing plans of one run agree on the manifest that was written first."""
+        """Plan the run. If two calls for one run race, both use the manifest that was written first."""
         if self.settings.bookmark_mode == "glue" and request.replay is None:
             reason = "Glue's own bookmark decides what is new"
             job, generation = self.settings.job, state.bookmark.generation
@@ -181,7 +181,7 @@ class Claims:
         engine, reason, workers = self._engine(manifest)
         return Plan(
             job=self.settings.job,
-            # The manifest's, which may be older than the state's: a bookmark set by hand since then makes it void.
+            # The manifest's generation: if the bookmark was set by hand since, the plan is invalid.
             generation=manifest.generation,
             engine=engine,
             reason=reason,
@@ -205,7 +205,7 @@ class Claims:
             since, known = state.bookmark.since, self._known(state)
             found = listing(self.objects, self.settings, state.provider, since)
             selection = select(found, since, lambda stored: is_known(stored, known, state.untracked_at), *bounds)
-            # It bounds the ledger item (400 KB at most) and the reads of a claim, whatever overlap and cadence are.
+            # Limits the ledger item (400 KB at most) and the reads of a claim, whatever lookback and frequency are.
             if len(state.bookmark.recent) >= self.max_recent:
                 carried = tuple(o for o in known.values() if since is None or o.last_modified >= since)
         return Manifest(
@@ -222,8 +222,9 @@ class Claims:
         )
 
     def _known(self, state: ProviderState) -> dict[str, StoredObject]:
-        """What the window's manifests hold, of each key what the last run took: bytes that were overwritten by others
-        and come back are new. A manifest that was removed counts for nothing: its objects are sent again.
+        """Return the objects in the manifests of the lookback window, by key. The latest run decides about a key.
+
+        So content that was overwritten and then restored is new. The objects of a deleted manifest are sent again.
         """
         last: dict[str, StoredObject] = {}
         for run in state.bookmark.recent:
@@ -232,7 +233,7 @@ class Claims:
         return last
 
     def _engine(self, manifest: Manifest) -> tuple[Engine, str, int]:
-        """Engine, why, and with how many workers."""
+        """Choose the engine; return it with the reason and the number of workers."""
         size, s = manifest.bytes, self.settings
         if not manifest.objects:
             return "none", "no new objects", 0
@@ -244,27 +245,27 @@ class Claims:
         return "glue", f"{size} bytes are more than LambdaMaxBytes = {s.lambda_max_bytes}", workers
 
     def _report_running(self, provider: str, lease: Lease) -> None:
-        """Tell the config API, which people look at. The ledger is what counts, so a failure stops nothing."""
+        """Show the run as running in the config API. No rule uses this, so a failure stops nothing."""
         if self.settings.report_status == "no" or lease.replay:
             return
         try:
             self.reporter.report(provider, Report(run_id=lease.run_id, status="running"))
         except FanoutError as error:
-            self.log(f"{provider}: the config API was not told that the run began: {error}")
+            self.log(f"{provider}: the config API does not show the run as running: {error}")
 
 
 def is_known(stored: StoredObject, known: Mapping[str, StoredObject], untracked_at: datetime | None) -> bool:
-    """Whether a committed run has taken the object, and no run can have taken other bytes of its key since.
+    """Whether a committed run has processed the object, and no run can have processed other content of its key since.
 
     Parameters
     ----------
     stored
         As the listing shows it.
     known
-        Key -> what the last run of the window that took it has taken.
+        Key -> the object as the latest run of the lookback window processed it.
     untracked_at
-        When a run last ended of whose objects the bookmark knows nothing. What was written again since it was taken,
-        with the same bytes, may have had others while that run worked.
+        When a run last ended whose objects are not in the bookmark. If an object was written again with the same
+        content, that run may have processed other content in between.
     """
     taken = known.get(stored.key)
     if taken is None or taken.etag != stored.etag:
@@ -275,7 +276,7 @@ def is_known(stored: StoredObject, known: Mapping[str, StoredObject], untracked_
 def listing(
     objects: ObjectStore, settings: ClaimSettings, provider: str, since: datetime | None
 ) -> Iterator[StoredObject]:
-    """A provider's change log, from where objects modified since a time can lie; all of it when that is None."""
+    """List the objects of a provider's change log that may be newer than a time; all of them if it is None."""
     root = f"{settings.change_log_dir.rstrip('/')}/provider={provider}/"
     prefix = split_uri(root)[1]
     begin = first_key(prefix, since, settings.key_time_format)

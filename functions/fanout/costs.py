@@ -1,4 +1,4 @@
-"""The cost of a run, by one table of unit prices, which `tools/cost.py` uses for yearly bills."""
+"""The cost of a run, from a table of unit prices. `tools/cost.py` computes yearly bills from the same table."""
 
 from __future__ import annotations
 

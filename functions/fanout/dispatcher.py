@@ -25,13 +25,13 @@ from fanout.starts import NewExecutions, Starter, TokenBucket
 SHOWN = 20
 """The most names that a report lists of each kind; its counts have no limit."""
 REUSE_GLUE_SECONDS = 15.0
-"""Pause between two looks for free Glue slots while providers wait for them."""
+"""Pause between two checks for free Glue slots while providers wait for them."""
 REUSE_FUNCTION_SECONDS = 0.5
-"""The same while light runs wait for a function slot: they take seconds."""
+"""The same for function slots: light runs take seconds."""
 LAST_REUSE_GLUE_SECONDS = 30.0
 """With less time left than this, the tick ends and the waiting providers are deferred."""
 TICK_AHEAD = timedelta(days=1)
-"""A tick may be tried in advance, but a wrong year must not make every provider due."""
+"""An operator may invoke a tick in advance, but a wrong year must not make every provider due."""
 
 
 def tick_time(event: Mapping[str, Any], now: datetime) -> datetime:
@@ -74,7 +74,7 @@ class Executions(NewExecutions, LiveExecutions, Protocol):
 
 @dataclass
 class TickReport:
-    """What a tick found and did. Counts have no limit; lists of names do.
+    """The report of a tick. Counts have no limit; lists of names do.
 
     Each provider in the config API's answer is counted once, by the decision about it (`fanout.health.Decision`):
     `providers` = `invalid` + `paused` + `waiting` + `idle` + `running` + `backing_off` + `due`, and `due` = `started` +
@@ -83,9 +83,9 @@ class TickReport:
     Attributes
     ----------
     started
-        Executions that run because of this tick, also when an earlier delivery of the tick started them.
+        Running executions of this tick, including those that an earlier delivery of the tick started.
     already_started
-        An execution of this tick's name had ended before.
+        Executions of this tick that had already ended.
     deferred
         Due again at the next tick: no slot was free until the tick's time was up, or the start had no answer.
     failed_starts
@@ -232,7 +232,7 @@ class Dispatcher:
             try:
                 starting.slots.free_ended(self.executions.running(), self.clock())
             except TransientError as error:
-                report.fault(f"free slots were not looked for, so waiting providers start later: {error}")
+                report.fault(f"the running executions could not be listed, so waiting providers start later: {error}")
                 continue
             waiting = self._start(waiting, starting, scheduled_at, report)
         report.deferred += len(waiting)
@@ -246,8 +246,8 @@ class Dispatcher:
     def _function_slots(self, report: TickReport) -> float:
         """How many light runs may run at once.
 
-        Each uses one function at a time, and the dispatcher uses one. The config API needs none of its own: its calls
-        take the time that runs spend between two functions, and a throttled call is repeated after a second or two.
+        Each uses one function at a time, and the dispatcher uses one. No slot is reserved for the config API: its calls
+        fit between two functions of a run, and a throttled call is repeated after a second or two.
         """
         try:
             return max(1, self.concurrent_functions() - 1)
@@ -256,7 +256,7 @@ class Dispatcher:
             return math.inf
 
     def _held(self, attention: list[ProviderState], report: TickReport) -> dict[str, ProviderState]:
-        """The ledger items of the runs that hold a lease, after the leases of orphaned runs were released."""
+        """Release the leases of orphaned runs; return the ledger items that still have a lease."""
         held = {state.provider: state for state in attention if state.lease}
         leases = {name: state.lease for name, state in held.items() if state.lease}
         released = self.recovery.end_orphaned(leases, self.clock(), report.fault) if leases else set()
@@ -264,7 +264,7 @@ class Dispatcher:
         return {name: state for name, state in held.items() if name not in released}
 
     def _entries(self, tick: datetime, report: TickReport) -> dict[str, ProviderEntry]:
-        present = max(tick, self.clock())  # for a tick that is late, successes since then are not in the future
+        present = max(tick, self.clock())  # successes after the time of a late tick are not in the future
         listed = self.provider_list.entries()
         valid, faults = parse_entries(listed, present)
         _note(report.invalid_providers, *map(str, faults.values()))
@@ -274,7 +274,7 @@ class Dispatcher:
     def _candidates(
         self, entries: Mapping[str, ProviderEntry], facts: Facts, report: TickReport
     ) -> tuple[list[Candidate], list[str]]:
-        """Due providers, and those whose status in the config API is wrong.
+        """Return the due providers, and those whose status in the config API is wrong.
 
         Ledger items are read only of providers that may be due, and of those that the config API shows as failed.
         """
@@ -355,7 +355,7 @@ def _count(report: TickReport, decisions: list[Decision]) -> None:
 
 
 def _measure_delays(report: TickReport, found: list[Health], tick: datetime) -> None:
-    """How late the providers are that are due or backing off."""
+    """Add to the report how late the due providers and those backing off are."""
     late = [health for health in found if health.decision in (Decision.DUE, Decision.BACKING_OFF)]
     delays = [health.late_by for health in late if health.late_by]
     waits = [tick - health.pending.since for health in late if health.pending and health.pending.since]

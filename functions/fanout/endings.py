@@ -1,4 +1,4 @@
-"""A run ended: commit it, or record why it failed. Also ends runs that could not say so themselves."""
+"""Ends runs: commits successful ones, and records why others failed. Also ends orphaned runs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from fanout.runs import Lease, RunRecord
 from fanout.settings import RunSettings
 
 FIGURES = ("engine", "objects", "bytes", "rows", "messages", "quarantined", "seconds", "workers")
-"""Of a job's result, what a run's record keeps."""
+"""Fields that a run's record copies from its job's result."""
 LAMBDA_RUN_MEMORY_MB = 1769
-"""Of the function that does Lambda runs; it is what they are billed by."""
+"""Memory of the function that does Lambda runs, which determines their cost."""
 
 
 class Ending(BaseModel):
@@ -37,7 +37,7 @@ class Ending(BaseModel):
     Attributes
     ----------
     result
-        What the execution's state has under `result`: the job run, or what a Catch left there.
+        The member `result` of the execution's state: the job run, or the error that a Catch stored.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -71,13 +71,13 @@ class Endings:
     store, objects, reporter, pending
         Ports.
     settings
-        Of the function.
+        Settings of the function.
     clock
         Gives the current time, aware.
     log
         Receives a line for each failure that does not change the run's outcome.
     backoff
-        How long a provider that keeps failing is left alone.
+        Delay before a provider is started again after failed runs.
     """
 
     store: LedgerStore
@@ -90,18 +90,18 @@ class Endings:
     backoff: Backoff = BACKOFF
 
     def succeed(self, ending: Ending) -> RunRecord | None:
-        """Commit a successful run: the bookmark moves only here, and only with proof that all was sent.
+        """Commit a successful run. Only this moves the bookmark, and only if the job's result proves that all was sent.
 
         Returns
         -------
-        The run's record; None when it was committed before (the answer was lost) and another run has ended since.
+        The run's record; None if it was committed before (the answer was lost) and another run has ended since.
 
         Raises
         ------
         ResultMissingError
             The job left no result, or one that does not cover the manifest.
         LeaseLostError
-            Another run took over; nothing moves.
+            Another run took over; nothing was committed.
         """
         state = self.store.get(ending.provider)
         lease = ledger.lease_of(state, ending.run_id)
@@ -122,16 +122,16 @@ class Endings:
         return state.last_run if state.last_run and state.last_run.run_id == ending.run_id else None
 
     def fail(self, ending: Ending) -> tuple[Failure, int]:
-        """Record a failed run and release the lease; the bookmark stays.
+        """Record a failed run and release the lease; the bookmark does not move.
 
         Returns
         -------
-        The first failure, and the number of all.
+        The first failure, and the number of failures.
         """
         state = self.store.get(ending.provider)
         lease = ledger.lease_of(state, ending.run_id)
         result = read_result(self.objects, lease.run_dir) if lease else None
-        # What the job itself says comes first; else what the state machine caught.
+        # The job's own failure if it recorded one, otherwise the error that the state machine caught.
         failure, count = caught(ending.result), 1
         if result is not None and result.failure is not None:
             failure, count = result.failure.bounded(), result.failure_count
@@ -155,15 +155,15 @@ class Endings:
         Parameters
         ----------
         provider, run_id, failure, figures, failure_count
-            Whose run ended, why, and what its job measured, if that is known.
+            The run, why it failed, and its job's figures, if they are known.
         tell
-            Whether to report it to the config API at once rather than to leave that to the next tick.
+            Whether to send the report at once. Otherwise the next tick sends it.
         read
             The provider's state, if the caller has just read it.
 
         Returns
         -------
-        Whether it did; False when the run had ended already or another took over.
+        Whether the run was ended; False if it had already ended, or another run took over.
         """
         now = self.clock()
         ended = False
@@ -179,14 +179,14 @@ class Endings:
         return ended
 
     def push_report(self, state: ProviderState) -> bool:
-        """Tell the config API what it has not been told of a provider, if anything.
+        """Send a provider's pending report to the config API, if there is one.
 
-        A config API that refuses the report for good (it does not know the provider, perhaps) is not asked again;
-        one that is down, or does not take our key, is asked again on the next tick.
+        A report that the config API refuses for good, for instance because it does not know the provider, is dropped.
+        If the config API is down or refuses the key, the next tick sends the report.
 
         Returns
         -------
-        Whether nothing is left to tell.
+        Whether no report is pending now.
         """
         report = state.pending_report
         if report is None:
@@ -197,7 +197,7 @@ class Endings:
             except ConfigApiAnswerError as error:
                 self.log(f"{state.provider}: the config API refused the report of run {report.run_id}: {error}")
             except FanoutError as error:
-                self.log(f"{state.provider}: the report of run {report.run_id} is due again on the next tick: {error}")
+                self.log(f"{state.provider}: the next tick sends the report of run {report.run_id} again: {error}")
                 return False
         ledger.update(self.store, state.provider, lambda s: ledger.reported(s, report), read=state)
         return True
@@ -213,11 +213,12 @@ class Endings:
             if tell:
                 self.push_report(state)
         except FanoutError as error:
-            self.log(f"{state.provider}: after the run had ended: {error}")
+            self.log(f"{state.provider}: the run was ended, but its record or report may be missing: {error}")
 
     def _proof(self, lease: Lease) -> tuple[Manifest | None, dict[str, Any]]:
-        """The run's manifest and its job's figures. A run with nothing to do has neither; one whose objects Glue
-        chose has no manifest, but must prove its success all the same.
+        """Return the run's manifest and its job's figures, after checking that the result covers the manifest.
+
+        A run with nothing to do has neither. A run whose objects Glue chose has no manifest, but needs a result.
         """
         plan = lease.plan
         if plan is None:
@@ -242,7 +243,7 @@ class Endings:
 
 
 def read_result(objects: ObjectStore, run_dir: str) -> JobResult | None:
-    """What the job left of a run; None when it left nothing, or nothing that can be read."""
+    """A job's result; None if there is none, or if it is invalid."""
     body = objects.read(result_uri(run_dir))
     try:
         return None if body is None else JobResult.from_json(body)
@@ -251,12 +252,12 @@ def read_result(objects: ObjectStore, run_dir: str) -> JobResult | None:
 
 
 def proven(result: JobResult | None, run_id: str, manifest: Manifest | None) -> JobResult:
-    """Check the job's statement that every row of the manifest's objects was acknowledged. It is needed for a commit.
+    """Return the job's result if it states that every row of the manifest's objects was acknowledged.
 
     Raises
     ------
     ResultMissingError
-        There is no result of this run, it says otherwise, or it covers fewer objects than were planned.
+        The run has no result, or the result states a failure or covers fewer objects than were planned.
     """
     if result is None or result.run_id != run_id or result.status != "succeeded":
         raise ResultMissingError(

@@ -13,7 +13,7 @@ REPEATED = "Nothing to do: the call is repeated, and the next tick tries again. 
 
 
 class FanoutError(ExplainedError):
-    """Something went wrong in glue-fanout. The message names the thing and says what to do."""
+    """Base of all errors of glue-fanout. The message names the object and says what to do."""
 
 
 class TerminalError(FanoutError):
@@ -34,31 +34,31 @@ class SettingsError(TerminalError):
 
 
 class InvalidRequestError(TerminalError):
-    """The event a handler was given is not of its form."""
+    """The event of a handler is invalid."""
 
     advice = "Start runs with `fanout run` or `fanout replay`, or correct the caller."
 
 
 class InvalidProviderError(TerminalError):
-    """A provider's name is outside the allow-list, or its entry in the config API is invalid."""
+    """A provider's name is not allowed, or its entry in the config API is invalid."""
 
     advice = "Correct the provider's entry in the config API."
 
 
 class LeaseLostError(TerminalError):
-    """Another run holds the provider, so this run may not take effect."""
+    """Another run holds the lease, so this run was not committed."""
 
     advice = "Nothing to do: the run that holds the lease sends the same changes under the same ids."
 
 
 class LedgerItemError(TerminalError):
-    """A provider's item in the run ledger is not of its form."""
+    """A provider's item in the run ledger is invalid."""
 
-    advice = "Restore what was changed by hand, or delete the item, which makes the provider's whole change log new."
+    advice = "Undo manual changes, or delete the item, after which the whole change log is processed again."
 
 
 class ResultMissingError(TerminalError):
-    """The job ended without the result that proves every object of the manifest was sent."""
+    """The job ended without a result that proves that every object of the manifest was sent."""
 
     advice = "Look at the job run's log with `fanout trace RUN`; the next run processes the same objects again."
 
@@ -70,7 +70,7 @@ class ReplayTooLargeError(TerminalError):
 
 
 class ConfigApiAnswerError(TerminalError):
-    """The config API answered something that is not the documented object of providers, or refused a change.
+    """The answer of the config API is not the documented object of providers, or it refused a change.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class StartRefusedError(TerminalError):
 
 
 class ForeignObjectError(TerminalError):
-    """An object of the change log has a name that belongs to another."""
+    """An object of the change log has the name that another one needs."""
 
     advice = "Move the object away. Lambda delivers the batch again, and the producer then writes its records."
 
@@ -112,7 +112,7 @@ class LedgerUnavailableError(TransientError):
 
 
 class LedgerConflictError(TransientError):
-    """Another writer changed the provider's item between our read and our write."""
+    """Another writer changed the provider's item between the read and the write."""
 
 
 class StorageUnavailableError(TransientError):

@@ -1,4 +1,4 @@
-"""Failures of which no job and no handler of ours could tell: what the state machine caught, and orphaned runs."""
+"""Failures without a job's result: errors that the state machine caught, and orphaned runs."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ ADVICE = {
     "Glue.ResourceNumberLimitExceededException": "Lower MaxConcurrentRuns, or ask for a higher Glue quota.",
     "Lambda.TooManyRequestsException": "Ask for more concurrent Lambda functions in Service Quotas.",
 }
-"""AWS's name of an error -> what the operator can do."""
+"""Name of an AWS error -> advice for the operator."""
 
 
 def orphaned(reason: str) -> Failure:
-    """The failure of a run that cannot record its end any more, for a reason such as "its lease expired"."""
+    """The failure of an orphaned run, for a reason such as "its lease expired"."""
     message = f"the run timed out or was aborted: {reason}"
     return Failure(type="OrphanedRun", message=message, cause=message, advice=RUN_AGAIN, transient=True)
 
 
 def not_claimed(run_id: str) -> Failure:
-    """The failure of a run whose execution failed before it took the lease, so that the ledger knows nothing of it."""
+    """The failure of a run whose execution failed before it took the lease. It is not in the ledger."""
     message = "the run failed before it took the lease"
     return Failure(type="ClaimFailed", message=message, advice=f"Look at the error with `fanout trace {run_id}`.")
 
 
 def as_error(failure: Failure, count: int) -> dict[str, str]:
-    """A run's failure as the execution's own error, which Step Functions shows.
+    """A run's failure as the error of its execution, which Step Functions shows.
 
-    Not by its type: names that begin with "States." are reserved, and a Fail state with one is an error of its own.
+    The error's name is fixed: a failure's type may begin with "States.", which a Fail state does not accept.
     """
     return {"Error": "RunFailed", "Cause": failure.in_one_line(count)}
 
 
 def caught(result: Mapping[str, Any] | None) -> Failure:
-    """What a Catch or a job run left in the execution's state.
+    """Convert the error that a Catch stored, or a job run that did not succeed, into a failure.
 
-    A caught Lambda error carries ``{"errorType", "errorMessage"}`` as JSON in its Cause, a failed job run the
-    JobRun; a job run that ended without failing (STOPPED) is there as it is.
+    The Cause of a Lambda error is JSON with ``{"errorType", "errorMessage"}``; that of a failed job run is the JobRun.
+    A job run that was stopped is not an error, so `result` is the JobRun itself.
     """
     if not result:
-        message = "the run failed, and the state machine has no error of it"
+        message = "the run failed, and the state machine has no error for it"
         return Failure(type="UnknownError", message=message, cause=message)
     if "JobRunState" in result:
         return _of_job_run(result)
@@ -75,7 +75,7 @@ def _of_job_run(job_run: Mapping[str, Any]) -> Failure:
 
 
 def _of_error(name: str, message: str) -> Failure:
-    """A Lambda function's error by its name: our own classes know what to do."""
+    """Convert an error by its name; the classes of `fanout.errors` have their own advice."""
     ours = _classes().get(name)
     if ours is not None:
         summary = " ".join((ours.__doc__ or "").split("\n\n")[0].split())

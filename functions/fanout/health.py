@@ -1,8 +1,7 @@
 """How a provider is doing: one evaluation for the dispatcher, the command line and the console. Pure: no clock, no I/O.
 
-Whether a provider is due never depends on the ledger alone: what the ledger knows (a success, a lease, a backoff) can
-only postpone a run. So a provider that is not due by its entry and its pending objects is not due, and its ledger item
-need not be read. `decide` without a ledger item answers exactly that.
+The ledger (a success, a lease, a backoff) can only postpone a run. So if a provider is not due by its entry and its
+pending objects, its ledger item need not be read: `decide` without a ledger item tells which items must be read.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Decision(StrEnum):
-    """What a tick does about a provider; it starts those that are due."""
+    """A tick's decision about a provider. Only due providers are started."""
 
     DUE = "due"
     RUNNING = "running"
@@ -69,26 +68,26 @@ class FailedExecution:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of all providers at one time, before ledger items are read one by one.
+    """The facts about all providers at one time, without the ledger items that are read one by one.
 
     Attributes
     ----------
     tick
-        The time for which the schedule is evaluated. Periods and backoff are counted from tick to tick, so that a tick
-        that is late does not postpone all later ones.
+        The time for which the schedule is evaluated. Periods and backoff are counted from tick to tick, so that a late
+        tick does not postpone all later ones.
     now
-        The clock: leases expire by it.
+        The current time, by which leases expire.
     pending
         Provider -> its pending objects; None if only a run can find out whether there is work, so that every due
         provider is started.
     sweep
-        How long a provider without pending objects is left alone.
+        Time between two full checks of a provider without pending objects.
     held
         Ledger items that have a lease, by provider.
     backlogs
-        Providers that have objects left which no event announces.
+        Providers with a backlog, which no further event announces.
     orphaned
-        Provider -> why its run cannot be alive, although it holds the lease.
+        Provider -> the reason why the run that holds its lease cannot be alive.
     failed_executions
         Provider -> its newest execution that failed.
     late_after
@@ -133,11 +132,11 @@ class Health:
     since
         Since when the provider has been in this condition, if that is known.
     failure
-        Why the provider is invalid, stuck or failing.
+        The error of a provider that is invalid, stuck or failing.
     why
-        What else explains the condition.
+        Another explanation of the condition.
     next_due
-        The tick from which the provider may be started: in the past when it is due, None when no time is known.
+        The first tick that may start the provider: in the past if it is due, None if unknown.
     late_by
         How long the provider has been due while there was work to do; None if it never succeeded.
     failures
@@ -168,15 +167,14 @@ class Health:
 
     @property
     def details(self) -> str | None:
-        """The failure in one line, or what else explains the condition."""
+        """The failure in one line, or another explanation of the condition."""
         return self.failure.in_one_line() if self.failure else self.why
 
 
 def last_success(entry: ProviderEntry, state: ProviderState | None) -> datetime | None:
-    """The later of what the config API and the ledger say; None if the provider never succeeded.
+    """The later of the successes in the config API and the ledger; None if the provider never succeeded.
 
-    The ledger may know of a run whose report never reached the config API, and the config API of a run that did not
-    use this ledger.
+    A report may be missing in the config API, and a run that did not use this ledger is known only to the config API.
     """
     known = (entry.last_success, state.last_success if state is not None else None)
     return max((time for time in known if time is not None), default=None)
@@ -194,15 +192,14 @@ def sweep_time(provider: str, tick: datetime, sweep: timedelta) -> datetime:
 
 
 def decide(provider: str, entry: ProviderEntry, state: ProviderState | None, facts: Facts) -> Decision:
-    """What a tick does about a provider with a valid entry.
+    """Decide what a tick does about a provider with a valid entry.
 
     The entry's `running` is not considered: only a lease shows that a run is in progress.
 
     Parameters
     ----------
     state
-        The provider's ledger item. Without it the answer is what the other facts say alone; `DUE` then means that the
-        item has to be read.
+        The provider's ledger item. Without it, `DUE` only means that the item must be read.
     """
     if state is not None and state.lease is not None and is_live(state.lease, facts.now):
         return Decision.RUNNING
@@ -226,7 +223,7 @@ def may_be_due(entries: Mapping[str, ProviderEntry], facts: Facts) -> tuple[list
 
 
 def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, facts: Facts) -> Health:
-    """How one provider with a valid entry is doing.
+    """Evaluate how one provider with a valid entry is doing.
 
     Parameters
     ----------
@@ -263,7 +260,7 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
 
 
 class _Finding(NamedTuple):
-    """What `evaluate` finds out about a provider's condition."""
+    """A provider's condition with its explanation."""
 
     condition: Condition
     since: datetime | None = None
@@ -306,18 +303,18 @@ def _finding(
 
 
 def evaluate_invalid(provider: str, failure: Failure) -> Health:
-    """How a provider is doing whose entry in the config API is invalid."""
+    """The health of a provider whose entry in the config API is invalid."""
     return Health(provider, Condition.INVALID, Decision.INVALID, failure=failure)
 
 
 def worst_first(found: Iterable[Health]) -> list[Health]:
-    """The order in which providers are shown: by condition, and the latest first."""
+    """Sort providers as they are shown: by condition, then the latest first."""
     order = {condition: number for number, condition in enumerate(Condition)}
     return sorted(found, key=lambda h: (order[h.condition], -(h.late_by or timedelta()), h.provider))
 
 
 def _why_orphaned(lease: Lease, provider: str, facts: Facts) -> str | None:
-    """Why the run that holds the lease cannot be alive; None if it can."""
+    """The reason why the run that holds the lease cannot be alive; None if it may be."""
     return facts.orphaned.get(provider, None if is_live(lease, facts.now) else "its lease expired")
 
 
@@ -330,7 +327,7 @@ def _is_newest(failed: FailedExecution, state: ProviderState) -> bool:
 def _next_due(
     provider: str, state: ProviderState, facts: Facts, decision: Decision, due: datetime | None
 ) -> datetime | None:
-    """The tick from which the provider may be started; `due` is when its frequency has passed."""
+    """The first tick that may start the provider; `due` is the time at which its frequency has passed."""
     if decision is Decision.PAUSED:
         return None
     if decision is Decision.IDLE and (checked := facts.checked_at(provider)) is not None:

@@ -1,9 +1,8 @@
 """The run ledger: the truth about runs, and the rules by which it changes.
 
-One item a provider. Every change is *read, apply a pure rule, write if the item's version is still the one
-read*, so a rule decides on exactly the state that it replaces: taking a lease, fencing a commit by its run
-and moving bookmark, status and lease together are each one conditional write. The rules below are plain
-functions of the state; `LedgerStore` is all that DynamoDB has to provide. See docs/decisions.md, D3.
+It has one item per provider. Every change reads the item, applies a pure rule, and writes the new state only if the
+stored version is still the one that was read. So a rule decides on exactly the state that it replaces, and a commit
+moves bookmark, status and lease in one conditional write. See docs/decisions.md, D3.
 """
 
 from __future__ import annotations
@@ -25,20 +24,22 @@ class Bookmark(Frozen):
     """How far a provider's change log has been processed."""
 
     generation: int = Field(default=0, description="number of commits so far")
-    since: datetime | None = Field(default=None, description="older objects are not looked at again; None: none is")
+    since: datetime | None = Field(
+        default=None, description="objects modified earlier are old; None: every object is new"
+    )
     watermark: datetime | None = Field(default=None, description="newest LastModified ever committed")
     recent: tuple[RunRef, ...] = ()
 
     def after(self, manifest: Manifest | None, run_dir: str, lookback: timedelta) -> Bookmark:
-        """The bookmark once everything in the manifest has been acknowledged.
+        """The bookmark after all objects of the manifest were acknowledged.
 
-        `since` only ever moves forward, so a larger lookback takes effect as the watermark moves on, instead of
-        looking again at a time whose manifests are no longer in the list.
+        `since` only moves forward: the manifests of earlier times are no longer in the list, so a larger lookback
+        takes effect only as the watermark moves.
         """
         if manifest is None or not manifest.objects:
             return self.model_copy(update={"generation": self.generation + 1})
         newest = max(o.last_modified for o in manifest.objects)
-        # Not past the moment of planning: an object written while the listing went on may be missing from it.
+        # Not later than the planning: the listing may lack an object that was written while it ran.
         horizon = min(newest, manifest.created_at) - lookback
         since = max(horizon, self.since or horizon)
         this = RunRef(run_id=manifest.run_id, run_dir=run_dir, newest=max(o.last_modified for o in manifest.known))
@@ -60,9 +61,9 @@ class ProviderState(Frozen):
     bookmark: Bookmark = Bookmark()
     failures: int = Field(default=0, description="consecutive failed runs")
     failing_since: datetime | None = Field(default=None, description="end of the first of the consecutive failed runs")
-    last_success: datetime | None = Field(default=None, description="the tick up to which nothing is left to do")
+    last_success: datetime | None = Field(default=None, description="latest tick at which nothing was left to do")
     last_claim: datetime | None = None
-    retry_at: datetime | None = Field(default=None, description="not before this time, after failures")
+    retry_at: datetime | None = Field(default=None, description="earliest time of the next run, after failures")
     last_run: RunRecord | None = None
     pending_report: Report | None = Field(default=None, description="what the config API has not been sent yet")
     last_report: Report | None = Field(default=None, description="the last report of an ended run that was sent")
@@ -73,20 +74,20 @@ class ProviderState(Frozen):
 
     @property
     def attention(self) -> bool:
-        """Whether the next tick has to look at this provider whatever its entry and its pending objects say.
+        """Whether the item has a lease, a pending report or a backlog.
 
-        It is live, owes a report, or is behind. Such items are in the sparse index.
+        Every tick reads such items, which are in a sparse index, whatever the entries and pending objects say.
         """
         return self.lease is not None or self.pending_report is not None or self.has_backlog
 
     @property
     def last_reported_success(self) -> bool:
-        """Whether a success is what the config API was told last."""
+        """Whether the last report that was sent to the config API is a success."""
         return self.last_report is not None and self.last_report.status == "succeeded"
 
 
 class LedgerStore(Protocol):
-    """Port: what the ledger needs of a database."""
+    """Port: the database of the ledger."""
 
     def get(self, provider: str) -> ProviderState:
         """Read one item consistently; a provider without an item has the initial state."""
@@ -107,20 +108,20 @@ class LedgerStore(Protocol):
         ...
 
     def attention(self) -> list[ProviderState]:
-        """All items that need attention, possibly a moment old."""
+        """All items with `attention`; eventually consistent."""
         ...
 
 
 class Reporter(Protocol):
-    """Port: who is told how runs stand, which is the config API."""
+    """Port: sends the status of runs to the config API."""
 
     def report(self, provider: str, report: Report) -> None:
-        """Tell how a run of the provider stands."""
+        """Send the status of one of the provider's runs."""
         ...
 
 
 class PartitionBusyError(Exception):
-    """Another run has the provider. Not an error: the state machine ends with *Already Running*."""
+    """Another run holds the lease. Not a failure: the state machine ends with *Already Running*."""
 
     def __init__(self, lease: Lease) -> None:
         super().__init__(f"run {lease.run_id} has held this provider since {lease.claimed_at}")
@@ -128,13 +129,13 @@ class PartitionBusyError(Exception):
 
 
 class Backoff(Frozen):
-    """How long a provider that keeps failing is left alone."""
+    """The delay before a provider is started again after failed runs."""
 
     base: timedelta
     cap: timedelta
 
     def delay(self, failures: int) -> timedelta:
-        """Double with each consecutive failure, from the base up to the cap."""
+        """The base, doubled with each consecutive failure after the first, but at most the cap."""
         doublings = min(max(failures, 1) - 1, 30)
         return timedelta(seconds=min(self.base.total_seconds() * 2**doublings, self.cap.total_seconds()))
 
@@ -149,24 +150,23 @@ def update(
     rule: Callable[[ProviderState], ProviderState],
     read: ProviderState | None = None,
 ) -> ProviderState:
-    """Apply a rule to a provider's state in one conditional write, repeating it when somebody else wrote first.
+    """Apply a rule to a provider's state in one conditional write; repeat it if another writer was faster.
 
     Parameters
     ----------
     store, provider, rule
-        A rule that returns the state it was given writes nothing.
+        If the rule returns the same state, nothing is written.
     read
         The state as the caller has just read it, which saves reading it again.
 
     Returns
     -------
-    ProviderState
-        The state as it is now stored.
+    The stored state.
 
     Raises
     ------
     LedgerConflictError
-        Somebody else wrote first each time.
+        Another writer was faster at each attempt.
     """
     for attempt in range(1, TRIES + 1):
         before = read if read is not None and attempt == 1 else store.get(provider)
@@ -184,7 +184,7 @@ def update(
 
 
 def is_live(lease: Lease, now: datetime) -> bool:
-    """Whether a lease still keeps others out."""
+    """Whether a lease has not expired, so that no other run can claim the provider."""
     return now < lease.expires_at
 
 
@@ -194,11 +194,10 @@ def lease_of(state: ProviderState, run_id: str) -> Lease | None:
 
 
 def claim(state: ProviderState, lease: Lease, now: datetime, backoff: Backoff) -> ProviderState:
-    """Take the lease, unless another run's still holds.
+    """Take the lease, unless another run has a live one.
 
-    The run that holds it already gets it again as it was (its first answer was lost); when its own lease has
-    expired untouched, it is renewed. Another run's expired lease is taken over, which counts as a failure of
-    that run.
+    A repeated claim (its first answer was lost) gets the same lease, which is renewed if it has expired. Another run's
+    expired lease is taken over, which counts as a failure of that run.
 
     Raises
     ------
@@ -214,13 +213,13 @@ def claim(state: ProviderState, lease: Lease, now: datetime, backoff: Backoff) -
         if is_live(held, now):
             raise PartitionBusyError(held)
         state = fail(state, held.run_id, orphaned("its lease expired"), now, backoff)
-    # A run supersedes what was still to be told of the one before it; a replay reports nothing of its own.
+    # A run's report replaces the pending one of the run before; a replay sends no report.
     report = state.pending_report if lease.replay else None
     return state.model_copy(update={"lease": lease, "last_claim": lease.turn, "pending_report": report})
 
 
 def plan(state: ProviderState, lease: Lease, planned: Plan) -> ProviderState:
-    """Write the plan into the lease that it was made for. The first plan of a run stays its plan.
+    """Write the plan into the lease. A plan that is already there is kept.
 
     Raises
     ------
@@ -238,8 +237,8 @@ def plan(state: ProviderState, lease: Lease, planned: Plan) -> ProviderState:
 def holds(state: ProviderState, lease: Lease) -> bool:
     """The fence: whether the run of this lease may still take effect.
 
-    It must hold the very lease under which its result was judged, and the bookmark must be the one that it was
-    planned on: one that was set by hand since then makes the plan void.
+    It must still hold this lease, and the bookmark must have the generation for which the run was planned: setting the
+    bookmark by hand invalidates the plan.
     """
     held, planned = state.lease, lease.plan
     same = held is not None and held.run_dir == lease.run_dir
@@ -247,7 +246,7 @@ def holds(state: ProviderState, lease: Lease) -> bool:
 
 
 def is_committed(state: ProviderState, run_id: str) -> bool:
-    """Whether this run's success is in the ledger already: the answer was lost, and perhaps another run ended since."""
+    """Whether this run was committed before: the answer was lost, and another run may have ended since."""
     last = state.last_run
     if last is not None and (last.run_id, last.status) == (run_id, "succeeded"):
         return True
@@ -259,19 +258,19 @@ def commit(
 ) -> ProviderState:
     """End a successful run: move the bookmark, keep the record, release the lease.
 
-    A commit that happened already (its answer was lost) changes nothing.
+    A repeated commit (its first answer was lost) changes nothing.
 
     Parameters
     ----------
     lease
-        The lease under which the run's result was judged.
+        The lease under which the run's result was checked.
     manifest
-        What the run sent; None for one that had nothing to send, or whose objects Glue chose.
+        The objects that the run sent; None if there were none, or if Glue chose them.
 
     Raises
     ------
     LeaseLostError
-        The lease was taken over, or the bookmark moved since this run was planned.
+        The lease was taken over, or the bookmark moved after this run was planned.
     """
     if not holds(state, lease):
         if is_committed(state, lease.run_id):
@@ -297,8 +296,8 @@ def commit(
 
 
 def lease_lost(state: ProviderState, run_id: str) -> LeaseLostError:
-    """Say who has the provider instead of this run."""
-    holder = state.lease.run_id if state.lease else "nobody"
+    """The error for a run that no longer holds the lease; it names the holder."""
+    holder = state.lease.run_id if state.lease else "no run"
     return LeaseLostError(
         f"{state.provider}: run {run_id} no longer holds the lease (held by {holder}); nothing was committed, and "
         "the holder sends its changes again under the same ids"
@@ -314,9 +313,9 @@ def fail(
     figures: Mapping[str, Any] | None = None,
     failure_count: int = 1,
 ) -> ProviderState:
-    """End a failed run: count the failure, release the lease, leave the bookmark where it is.
+    """End a failed run: count the failure, release the lease, keep the bookmark.
 
-    A run that does not hold the lease changes nothing: it was ended already, or another run took over.
+    A run that does not hold the lease changes nothing: it has ended before, or another run took over.
     """
     lease = lease_of(state, run_id)
     if lease is None:
@@ -344,7 +343,7 @@ def fail(
 
 
 def reported(state: ProviderState, report: Report) -> ProviderState:
-    """The config API has been told; unless there is something newer to tell, nothing is left to do."""
+    """The config API has the report: it is no longer pending, unless a newer one has replaced it."""
     return (
         state.model_copy(update={"pending_report": None, "last_report": report})
         if state.pending_report == report
@@ -353,7 +352,7 @@ def reported(state: ProviderState, report: Report) -> ProviderState:
 
 
 def repeat_report(state: ProviderState) -> ProviderState:
-    """The config API has the status of a provider wrong: unless a run will do it, it is to be told once more."""
+    """The config API shows a wrong status: make the last report pending again, unless a newer one follows anyway."""
     if state.lease is not None or state.pending_report is not None or state.last_report is None:
         return state
     return state.model_copy(update={"pending_report": state.last_report})
@@ -362,7 +361,7 @@ def repeat_report(state: ProviderState) -> ProviderState:
 def set_bookmark(state: ProviderState, since: datetime | None) -> ProviderState:
     """Move the bookmark by hand: every object modified from `since` on is new again; None makes all of them new.
 
-    The generation moves too, so a run that was planned before cannot commit over the change.
+    The generation changes too, so that a run that was planned before cannot commit.
     """
     bookmark = Bookmark(generation=state.bookmark.generation + 1, since=since)
     return state.model_copy(update={"bookmark": bookmark, "has_backlog": True})

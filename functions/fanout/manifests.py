@@ -1,10 +1,9 @@
-"""Which objects a run is to process. Chosen once; `contract.manifest` is what is written.
+"""Selects the objects that a run processes. The manifest itself is defined in `contract.manifest`.
 
-A provider's change log only grows, but objects do not turn up in the order of their LastModified: a multipart
-upload carries the time at which it *began*. So a run looks back from the newest object by the lookback, and leaves
-out what the manifests in that window already hold. An object is known by key and ETag: overwritten with other
-bytes it is new, overwritten with the same bytes it is not, unless a run may have taken other bytes in between
-(docs/decisions.md, D5).
+Objects do not appear in the order of their LastModified: a multipart upload has the time at which it *began*. So a run
+lists from the newest processed object minus the lookback window, and leaves out the objects in the manifests of that
+window. An object is identified by key and ETag: after it was overwritten with other content, it is new; with the same
+content it is not, unless a run may have processed other content in between (docs/decisions.md, D5).
 """
 
 from __future__ import annotations
@@ -21,41 +20,41 @@ from contract.uris import manifest_uri
 from fanout.errors import ReplayTooLargeError
 
 KEY_TIME_SLACK = timedelta(days=1)
-"""With time-ordered keys, how much later than the time in its key an object may still be written."""
+"""How much later than the time in its key an object may be written, if keys are time-ordered."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The objects that a run takes, oldest first, and how many it leaves."""
+    """The objects that a run processes, oldest first, and the number of those left for the next run."""
 
     objects: tuple[StoredObject, ...]
     backlog: int
 
 
 class ObjectStore(Protocol):
-    """Port: what planning and proof need of S3. Locations are s3:// URIs."""
+    """Port: the objects on S3. Locations are s3:// URIs."""
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
-        """All current objects below a prefix in key order, from the first key behind `start_after`."""
+        """List the objects under a prefix in the order of their keys, from the first key after `start_after`."""
         ...
 
     def read(self, uri: str) -> bytes | None:
-        """The object's bytes, or None when there is none."""
+        """Return the object's content; None if there is no object."""
         ...
 
     def create(self, uri: str, body: bytes) -> bool:
-        """Write an object unless there is one; False when there was."""
+        """Write an object if there is none with this URI; return whether it was written."""
         ...
 
 
 def is_data(path: str) -> bool:
-    """Whether an object is part of the change log: not a folder marker, nor hidden as Spark and Glue hide files.
+    """Whether an object is data: neither a folder marker, nor hidden by the rule of Spark and Glue.
 
     Parameters
     ----------
     path
-        The key below the provider's prefix. A part of it that begins with ``.``, or with ``_`` unless it is a
-        partition (``_day=1/``), hides it: ``_SUCCESS``, ``_temporary/0/part-1``.
+        The key after the provider's prefix. An object is hidden if a part of it begins with ``.``, or with ``_``
+        unless it is a partition (``_day=1/``). Examples: ``_SUCCESS``, ``_temporary/0/part-1``.
     """
     hidden = any(p.startswith(".") or (p.startswith("_") and "=" not in p) for p in path.split("/"))
     return not path.endswith("/") and not hidden
@@ -68,18 +67,18 @@ def select(
     max_objects: int,
     max_bytes: int,
 ) -> Selection:
-    """Choose the oldest new objects, bounded in number and in bytes (but at least one).
+    """Select the oldest new objects within the limits, but at least one.
 
     Parameters
     ----------
     listing
         The provider's objects in any order; only `max_objects` of them are held in memory.
     since
-        Objects modified before this time are old; None when every object is new.
+        Objects modified before this time are old; None: every object is new.
     seen
         Whether an object is in the manifests of the lookback window.
     max_objects, max_bytes
-        Bounds of one run.
+        Limits of one run.
     """
     count = 0
 
@@ -107,36 +106,36 @@ def _within(objects: Iterable[StoredObject], max_bytes: int) -> tuple[StoredObje
 
 
 def select_replay(listing: Iterable[StoredObject], replay: Replay, max_objects: int, max_bytes: int) -> Selection:
-    """Choose every object of the range, seen or not.
+    """Select every object of the range, whether it was processed before or not.
 
     Raises
     ------
     ReplayTooLargeError
-        The range holds more than one run may take; the message says up to where it would fit.
+        The range has more than one run may take; the message has the end of a range that fits.
     """
     in_range = (o for o in listing if replay.start <= o.last_modified <= replay.end)
     selection = select(in_range, None, lambda stored: False, max_objects, max_bytes)
     if selection.backlog:
         fits = max(o.last_modified for o in selection.objects)
         raise ReplayTooLargeError(
-            f"the range holds {selection.backlog} objects more than one run may take; replay in parts, the first "
+            f"the range has {selection.backlog} more objects than one run may take; replay in parts, the first "
             f"up to {format_iso(fits)}"
         )
     return selection
 
 
 def first_key(prefix_key: str, since: datetime | None, key_time_format: str, slack: timedelta = KEY_TIME_SLACK) -> str:
-    """Where a listing may begin when keys are time-ordered: everything before it is older than `since`.
+    """The key from which a listing may begin if keys are time-ordered: objects before it are older than `since`.
 
     Parameters
     ----------
     prefix_key
         The provider's key prefix, ending in '/'.
     since
-        The oldest LastModified that is still of interest.
+        The oldest LastModified to find; None lists all keys.
     key_time_format
-        strftime pattern of the part of the key behind the prefix, such as ``%Y/%m/%d/%H/``; '' when keys are not
-        time-ordered, and the listing begins at the beginning.
+        strftime pattern of the part of the key after the prefix, such as ``%Y/%m/%d/%H/``; '' if keys are not
+        time-ordered, which lists all keys.
     slack
         How much later than the time in its key an object may be written.
     """
@@ -148,7 +147,7 @@ def first_key(prefix_key: str, since: datetime | None, key_time_format: str, sla
 def keeps_order(key_time_format: str) -> bool:
     """Whether later times never sort before earlier ones in this format; ``%d/%m/%Y/`` does not keep order.
 
-    Listing begins at a key made from a time, so a format without order would leave objects out for ever.
+    A listing begins at a key made from a time: with a format that does not keep order, it would miss objects.
     """
     start = datetime(2024, 1, 1, tzinfo=UTC)
     keys = [(start + timedelta(hours=7 * step)).strftime(key_time_format) for step in range(4 * 365 * 24 // 7)]
@@ -156,12 +155,12 @@ def keeps_order(key_time_format: str) -> bool:
 
 
 def read_manifest(objects: ObjectStore, run_dir: str) -> Manifest | None:
-    """A run's manifest, or None when there is none.
+    """Read a run's manifest; None if there is none.
 
     Raises
     ------
     ContractError
-        It is not of its form.
+        The manifest is invalid.
     """
     body = objects.read(manifest_uri(run_dir))
     return None if body is None else Manifest.from_json(body)

@@ -1,4 +1,4 @@
-"""Pending objects: which providers have objects that no run has seen yet.
+"""Pending objects: the providers with new objects that no run has processed yet.
 
 Pending counts are hints: a run plans by listing (docs/decisions.md, D24).
 
@@ -35,7 +35,7 @@ class Pending:
     objects, bytes
         Announced since the count was last cleared. An estimate: events may be delivered twice.
     since
-        When the oldest of them was announced; None when nothing waits.
+        When the oldest of them was announced; None if there are none.
     """
 
     pending_count: int = 0
@@ -56,7 +56,7 @@ class PendingStore(Protocol):
         ...
 
     def clear(self, provider: str, pending_count: int, claimed_at: datetime) -> None:
-        """The objects behind this count were processed: nothing is pending unless the count has grown since."""
+        """Clear what is pending, because the objects of this count were processed, unless the count has grown since."""
         ...
 
     def waiting(self) -> dict[str, Pending]:
@@ -155,4 +155,4 @@ def events(body: str, settings: ChangeLogSettings) -> Iterator[tuple[str, int] |
             try:
                 yield check_name(provider), max(0, size)
             except InvalidProviderError:
-                yield "no provider's name"
+                yield "not a provider's name"

@@ -1,12 +1,13 @@
-"""Writes the change log: one object for each provider and batch, made once and never changed.
+"""Writes the change log: one object for each provider and batch, written once and never changed.
 
-An object is named by the first record in it. Lambda begins a batch that it delivers again, in whatever size, where it
-began one before. So a record that begins an object anew finds the name taken, and its producer reads what lies there
-and goes on behind it. Where a smaller batch ends within an object, a signpost is left for the next one: an object
-without rows, named by the first record that the smaller batch lacks, and hidden beside it where the records lie.
+An object is named by its first record. Lambda starts a redelivered batch, whatever its size, at a record where it
+started one before. So if the name of an object exists, the producer reads that object and writes only the records after
+it. If a smaller batch ends within an object, the producer writes a signpost for the next batch: an empty object, named
+by the first record after the smaller batch, and next to it a hidden object with the URI of the object that has the
+records.
 
-So no record comes to lie in two objects unless Lambda begins where it never began before (docs/producer.md says when),
-and no record is left out that was not seen in an object. See docs/decisions.md, D38 and docs/decisions.md, D39.
+So a record is in two objects only if Lambda starts at a record where it never started before (docs/producer.md says
+when), and a record is left out only if it was read in an object. See docs/decisions.md, D38 and D39.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ from fanout.manifests import KEY_TIME_SLACK, ObjectStore
 from fanout.stream_records import ProviderAttribute, StreamRecord, restored, stream_records
 
 KEY_TIME_FORMAT = "%Y/%m/%d/%H/"
-"""Of the keys below provider=NAME/; runs list from near the bookmark on."""
+"""Keys after provider=NAME/ begin with this, so that runs list only keys near the bookmark and later."""
 
 MAX_RECORD_AGE = KEY_TIME_SLACK - timedelta(hours=2)
-"""A key tells the time of its first record unless that is older: runs look no further back than the slack. Lambda gives
-records up two hours earlier (MaximumRecordAgeInSeconds in the template): a batch keeps its keys to its last delivery.
-"""
+"""A key has the time of its first record, or the current time if the record is older: runs do not list keys older than
+the slack. Lambda drops records two hours earlier (MaximumRecordAgeInSeconds in the template), so the keys of a batch
+stay the same at every delivery."""
 PARALLEL = 32
 _SEQUENCE_DIGITS = 40
-"""Sequence numbers of DynamoDB have at most so many digits; padded, they sort as text."""
+"""The most digits of a sequence number of DynamoDB. Padded to this length, the numbers sort as text."""
 
 
 @dataclass(frozen=True)
 class _Group:
-    """A batch's records of one provider, or those of nobody; `positions` are their positions in the batch."""
+    """A batch's records of one provider, or those without a provider; `positions` are their positions in the batch."""
 
     prefix: str
     records: list[StreamRecord] = field(default_factory=list)
@@ -46,14 +47,14 @@ class _Group:
 
 @dataclass(frozen=True)
 class Production:
-    """What became of a batch.
+    """The outcome of a batch.
 
     Attributes
     ----------
     failed
-        Sequence number of the record from which on the batch is to come again; None when all of it is written.
+        Sequence number of the first record to redeliver; None if the whole batch was written.
     records, objects, unassigned
-        How many there were: records in all, objects that now hold them, records that nobody could be found for.
+        Numbers of records, of groups that were written, and of records without a provider.
     """
 
     failed: str | None
@@ -71,9 +72,9 @@ class Producer:
     objects
         Port.
     change_log_dir, unassigned_dir
-        s3 URIs: of the change log, and of records without a provider.
+        s3 URIs of the change log, and of the folder for records without a provider.
     attribute
-        Where a record names its provider.
+        The attribute of a record that has its provider's name.
     clock
         Gives the current time, aware.
     log
@@ -96,7 +97,7 @@ class Producer:
         Raises
         ------
         InvalidRequestError
-            It is no batch of a stream.
+            The event is not a batch of a stream.
         """
         records = list(stream_records(event, self.attribute))
         groups: dict[str | None, _Group] = {}
@@ -124,7 +125,7 @@ class Producer:
 
 
 def _beginning(groups: Sequence[tuple[_Group, bool]]) -> int | None:
-    """Where a batch is to begin when it comes again: before all that failed, and within no object that was written."""
+    """The position from which to redeliver a batch: before every failed group, and not within a written object."""
     begin = min((group.positions[0] for group, written in groups if not written), default=None)
     spans = sorted((group.positions[0], group.positions[-1]) for group, written in groups if written)
     for first, last in reversed(spans):
@@ -134,14 +135,14 @@ def _beginning(groups: Sequence[tuple[_Group, bool]]) -> int | None:
 
 
 def write_once(objects: ObjectStore, prefix: str, records: Sequence[StreamRecord], now: datetime) -> None:
-    """Write records that are in no object yet into one, or into several where earlier deliveries left gaps.
+    """Write the records that are in no object yet: into one object, or several if earlier deliveries left gaps.
 
     Raises
     ------
     StorageUnavailableError
-        S3 refuses.
+        S3 refused a request.
     ForeignObjectError
-        An object has the name that these records give, but not the first of them.
+        An object has the name of the first record, but does not contain it.
     """
     left, ours = list(records), {record.id for record in records}
     while left:
@@ -151,7 +152,7 @@ def write_once(objects: ObjectStore, prefix: str, records: Sequence[StreamRecord
         uri, lying = _lying(objects, uri)
         ids = [record.id for record in lying]
         if left[0].id not in ids:
-            raise ForeignObjectError(f"{uri} does not hold the record that its name stands for")
+            raise ForeignObjectError(f"{uri} does not contain the record in its name")
         left = [record for record in left if record.id not in ids]
         last = max(place for place, id_ in enumerate(ids) if id_ in ours)
         if not left and last + 1 < len(lying):
@@ -161,7 +162,7 @@ def write_once(objects: ObjectStore, prefix: str, records: Sequence[StreamRecord
 
 
 def _lying(objects: ObjectStore, uri: str) -> tuple[str, list[StreamRecord]]:
-    """The records of an object, or of the one that it is a signpost to, and where they lie."""
+    """Read an object, or the one to which it is a signpost; return its URI and records."""
     lines = gzip.decompress(_read(objects, uri)).splitlines()
     if not lines:
         uri = _read(objects, _hidden(uri)).decode()
@@ -172,18 +173,18 @@ def _lying(objects: ObjectStore, uri: str) -> tuple[str, list[StreamRecord]]:
 def _read(objects: ObjectStore, uri: str) -> bytes:
     body = objects.read(uri)
     if body is None:
-        raise StorageUnavailableError(f"{uri} was there and is gone")
+        raise StorageUnavailableError(f"{uri} was deleted while it was read")
     return body
 
 
 def _hidden(uri: str) -> str:
-    """Beside an object, where no run takes it for data."""
+    """The URI of the hidden object that belongs to a signpost. No run takes it for data."""
     folder, _, name = uri.rpartition("/")
     return f"{folder}/_{name}.signpost"
 
 
 def key_of(first: StreamRecord, now: datetime) -> str:
-    """The key of the object that begins with a record, below its provider's prefix."""
+    """The key, after the provider's prefix, of the object that begins with a record."""
     recent = first.time is not None and abs(now - first.time) <= MAX_RECORD_AGE
     hour = (first.time if recent and first.time else now).astimezone(UTC)
     event = hashlib.sha256(first.id.encode("utf-8", "backslashreplace")).hexdigest()[:16]
@@ -191,5 +192,5 @@ def key_of(first: StreamRecord, now: datetime) -> str:
 
 
 def packed(lines: Sequence[bytes]) -> bytes:
-    """Lines as gzip, without the time of packing: the same bytes for the same lines."""
+    """Compress lines with gzip, without the current time: the same bytes for the same lines."""
     return gzip.compress(b"".join(line + b"\n" for line in lines), compresslevel=6, mtime=0)

@@ -52,19 +52,19 @@ def orphaned_runs(leases: Mapping[str, Lease], executions: LiveExecutions, now: 
     """The orphaned runs: those that hold a lease and cannot be alive.
 
     A run is orphaned if its lease has expired, or if its execution ended without releasing the lease. All running
-    executions are listed, 1,000 per call; those that are missing in the list, which may lag, are described.
+    executions are listed, 1,000 per call; those missing in the list, which may lag, are described one by one.
 
     Parameters
     ----------
     leases
         Provider -> lease.
     executions
-        Called only if a lease is old enough to be compared. If it is not available, only the runs with an expired
-        lease are found.
+        Called only if a lease is old enough to be compared. If Step Functions is not available, only the runs with an
+        expired lease are found.
 
     Returns
     -------
-    Provider -> why its run is orphaned.
+    Provider -> the reason why its run is orphaned.
     """
     orphaned = {provider: "its lease expired" for provider, lease in leases.items() if not is_live(lease, now)}
     doubtful = {

@@ -1,4 +1,4 @@
-"""The state of one run: one rule for every place that shows it. Pure: no clock, no I/O."""
+"""The state of one run: the one rule for every command and page that shows it. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def run_state(
     Parameters
     ----------
     record
-        What the run left when it ended. It is the truth: the ledger wrote it together with the bookmark.
+        The run's record, if the run has ended. It decides: it was written together with the bookmark.
     lease
         The lease, if this run holds it.
     execution
         Status of the run's execution; None if it was not looked up, or no longer exists.
     now
-        The clock, by which the lease expires.
+        The current time, by which the lease expires.
     claimed
-        Whether the run ever took the lease: only then does it have a folder.
+        Whether the run ever took the lease; only then it has a folder.
     """
     if record is not None:
         return RunState(record.status)

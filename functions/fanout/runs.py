@@ -1,4 +1,4 @@
-"""What is known of a run: its lease with its plan, its record, and what is told of it. Plain data."""
+"""The data of a run: its lease with its plan, its record, and its report. No I/O."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from contract.failure import Failure
 
 Engine = Literal["none", "lambda", "glue"]
-"""What does a run's work: nothing at all, a Lambda, or Glue."""
+"""The service that runs the job. none: there was nothing to do."""
 
 
 class Frozen(BaseModel):
-    """Never changed; `model_copy` makes the next one."""
+    """Immutable; `model_copy` makes a changed copy."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class Plan(Frozen):
-    """What a run is to do, decided once by its claim."""
+    """The plan of a run, made once by its claim."""
 
-    job: str = Field(default="", description="name of the job that does it")
-    generation: int = Field(description="of the bookmark that it was planned on")
+    job: str = Field(default="", description="name of the job")
+    generation: int = Field(description="of the bookmark from which the run was planned")
     engine: Engine
-    reason: str = Field(description="why that engine")
+    reason: str = Field(description="for the choice of the engine")
     workers: int = 0
     objects: int | None = Field(default=None, description="number in the manifest; None: Glue's own bookmark decides")
     bytes: int = 0
@@ -34,7 +34,7 @@ class Plan(Frozen):
 
 
 class Lease(Frozen):
-    """The right of one run to have a provider, until it ends or the lease expires; with it, the run's plan."""
+    """The exclusive right of one run to a provider, until the run ends or the lease expires. Has the run's plan."""
 
     run_id: str
     claimed_at: datetime
@@ -47,24 +47,24 @@ class Lease(Frozen):
 
     @property
     def turn(self) -> datetime:
-        """The tick that this run serves, or the moment of its claim if somebody started it by hand.
+        """The tick of this run; for a run that was started by hand, the time of its claim.
 
-        Never later than the claim: an execution started with a tick of next year would keep its provider from
-        being due until then.
+        Never later than the claim: an execution started for a tick of next year would keep its provider from being due
+        until then.
         """
         return min(self.scheduled_at or self.claimed_at, self.claimed_at)
 
 
 class RunRef(Frozen):
-    """A committed run whose manifest reaches into the lookback window."""
+    """A committed run with objects in the lookback window."""
 
     run_id: str
     run_dir: str
-    newest: datetime = Field(description="the newest LastModified that its manifest names")
+    newest: datetime = Field(description="newest LastModified in its manifest")
 
 
 class RunRecord(Frozen):
-    """What one run did; the ledger keeps the last one, S3 keeps all of them."""
+    """The record of one run. The ledger keeps the last one, S3 keeps all of them."""
 
     run_id: str
     status: Literal["succeeded", "failed"]
@@ -85,9 +85,9 @@ class RunRecord(Frozen):
     workers: int = 0
     dollars: float = 0
     backlog: int = Field(default=0, description="objects that were left for the next run")
-    pending_count: int = Field(default=0, description="of the provider's pending objects that the run's plan has in it")
+    pending_count: int = Field(default=0, description="of the provider's pending objects, from the plan")
     failure: Failure | None = None
-    failure_count: int = Field(default=0, description="of all failures; the job's result names the first of them")
+    failure_count: int = Field(default=0, description="number of failures; the job's result has the first ones")
 
     @classmethod
     def of(
@@ -101,7 +101,7 @@ class RunRecord(Frozen):
         failure: Failure | None = None,
         failure_count: int = 0,
     ) -> RunRecord:
-        """The record of the run that holds a lease; `figures` are what its job measured, by field name."""
+        """Make the record of the run that holds a lease; `figures` has its job's figures by field name."""
         plan = lease.plan
         planned = plan.model_dump(include={"job", "generation", "engine", "reason", "pending_count"}) if plan else {}
         return cls(
@@ -119,9 +119,9 @@ class RunRecord(Frozen):
 
 
 class Report(Frozen):
-    """What the config API is told of a provider."""
+    """A report to the config API about a provider."""
 
     run_id: str
     status: Literal["running", "succeeded", "failed"]
     last_success: datetime | None = None
-    error: str | None = Field(default=None, description="a failure in one line, which is what the API takes")
+    error: str | None = Field(default=None, description="the failure in one line: the API takes text only")

@@ -19,7 +19,7 @@ from fanout.manifests import is_data, keeps_order
 
 
 class Settings(BaseModel):
-    """Read from variables named like the fields, in capitals."""
+    """Settings from environment variables, which are named like the fields, in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -41,13 +41,13 @@ class Settings(BaseModel):
 
 
 class ProvidersSettings(Settings):
-    """What the built-in config API needs."""
+    """Settings of the built-in config API."""
 
     providers_table: str
 
 
 class RunSettings(Settings):
-    """What every function that reads or ends a run needs: ledger, config API, recovery."""
+    """Settings of every function that reads or ends a run: ledger, config API, recovery."""
 
     env: str
     run_ledger_table: str
@@ -60,31 +60,31 @@ class RunSettings(Settings):
 
     @property
     def lookback(self) -> timedelta:
-        """How far behind the newest processed object late ones are still looked for."""
+        """How much older than the newest processed object a late object may be and still be found."""
         return timedelta(minutes=self.lookback_minutes)
 
 
 class ChangeLogSettings(Settings):
-    """Where the change log is, and which of its objects are data."""
+    """Location of the change log, and the rule for which of its objects are data."""
 
     change_log_dir: str = Field(pattern=r"^s3://[^/]+(/.+)?$")
 
     ignore_pattern: str = ""
 
     def is_data(self, path: str) -> bool:
-        """Whether an object is data, by its key below the provider's prefix."""
+        """Whether an object is data, by its key after the provider's prefix."""
         name = path.rpartition("/")[2]
         return is_data(path) and not any(fnmatchcase(name, pattern) for pattern in self.ignore_pattern.split())
 
 
 class ObjectEventsSettings(ChangeLogSettings):
-    """What `object_events` needs."""
+    """Settings of `object_events`."""
 
     run_ledger_table: str
 
 
 class ProducerSettings(ChangeLogSettings):
-    """What the producer needs."""
+    """Settings of the producer."""
 
     env: str
     data_bucket: str
@@ -92,7 +92,7 @@ class ProducerSettings(ChangeLogSettings):
 
 
 class ClaimSettings(RunSettings, ChangeLogSettings):
-    """What *Claim Partition* needs."""
+    """Settings of *Claim Partition*."""
 
     job: str
     data_bucket: str
@@ -111,7 +111,7 @@ class ClaimSettings(RunSettings, ChangeLogSettings):
 
 
 class DispatchSettings(RunSettings):
-    """What the dispatcher needs."""
+    """Settings of the dispatcher."""
 
     state_machine_arn: str
     max_concurrent_runs: int = Field(ge=1)
@@ -122,5 +122,5 @@ class DispatchSettings(RunSettings):
 
     @property
     def sweep(self) -> timedelta:
-        """How long a provider is left alone while no pending objects are known."""
+        """Time between two full checks of a provider without pending objects."""
         return timedelta(minutes=self.sweep_minutes)

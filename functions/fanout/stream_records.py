@@ -1,7 +1,7 @@
-"""Records of a table's stream as lines of the change log: whose each is, when it happened, what identifies it. No I/O.
+"""Converts records of a table's stream into lines of the change log, each with its provider, time and id. No I/O.
 
-A DynamoDB stream's records are written as Lambda gives them; of a Kinesis data stream that a table feeds, the change
-record inside with its place in the stream (`kinesisSequenceNumber`). Both are shapes that the job reads.
+Records of a DynamoDB stream are written as Lambda delivers them. From a record of a Kinesis data stream, the change
+record in it is written, with its sequence number (`kinesisSequenceNumber`). The job reads both forms.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class StreamRecord:
     Attributes
     ----------
     sequence
-        By which Lambda knows it in its stream.
+        Sequence number in the stream.
     id
-        The event's id: the same however often the record is delivered.
+        Id of the event, the same at every delivery of the record.
     line
-        What the change log holds of it: JSON without a line break.
+        Line for the change log: JSON without a line break.
     provider
-        Whose it is; None when that cannot be told.
+        Provider of the record; None if it cannot be determined.
     time
-        When the table was changed, as far as the record says.
+        When the table was changed; None if the record does not say.
     """
 
     sequence: str
@@ -47,19 +47,19 @@ class StreamRecord:
 
 
 class UnassignedError(Exception):
-    """Nobody can tell whose a record is; the text says why."""
+    """The provider of a record cannot be determined; the text has the reason."""
 
 
 @dataclass(frozen=True)
 class ProviderAttribute:
-    """Where in a record its provider's name stands.
+    """The attribute that has the provider's name.
 
     Attributes
     ----------
     path
         An attribute, or attributes of maps joined by dots: ``tenant``, ``owner.tenant``.
     pattern
-        What of its value is the name: the first group, or the whole match. None takes the value as it is.
+        Finds the name in the value: the first group, or the whole match. None: the value is the name.
     """
 
     path: tuple[str, ...]
@@ -72,24 +72,24 @@ class ProviderAttribute:
         Raises
         ------
         SettingsError
-            There is no path, or the pattern is no regular expression.
+            There is no path, or the pattern is not a regular expression.
         """
         path, _, pattern = text.strip().partition(" ")
         try:
             compiled = re.compile(pattern.strip()) if pattern.strip() else None
         except re.error as error:
-            raise SettingsError(f"ProviderAttribute: {pattern!r} is no regular expression: {error}") from None
+            raise SettingsError(f"ProviderAttribute: {pattern!r} is not a regular expression: {error}") from None
         if not path:
-            raise SettingsError("ProviderAttribute must name the attribute that holds the provider's name")
+            raise SettingsError("ProviderAttribute must name the attribute that has the provider's name")
         return cls(tuple(path.split(".")), compiled)
 
     def provider_of(self, images: Mapping[str, Any]) -> str:
-        """The provider of a change: by its keys, else by the item as it is now, else by the item as it was.
+        """The provider of a change: from its keys, else from the new image, else from the old image.
 
         Raises
         ------
         UnassignedError
-            The attribute is nowhere, is no text or number, does not fit the pattern, or is no provider's name.
+            The attribute is missing, is neither text nor number, does not match, or is not a valid provider name.
         """
         for image in ("Keys", "NewImage", "OldImage"):
             value = self._value(images.get(image))
@@ -101,7 +101,7 @@ class ProviderAttribute:
             found = self.pattern.search(value)
             value = (found[1] if found.re.groups else found[0]) if found else None
             if value is None:
-                raise UnassignedError(f"has a {'.'.join(self.path)} that does not fit the pattern")
+                raise UnassignedError(f"has a {'.'.join(self.path)} that does not match the pattern")
         try:
             return check_name(value)
         except InvalidProviderError as error:
@@ -123,7 +123,7 @@ def stream_records(event: Mapping[str, Any], attribute: ProviderAttribute) -> It
     Raises
     ------
     InvalidRequestError
-        It is no such batch.
+        The event is not such a batch.
     """
     try:
         for record in event["Records"]:
@@ -136,7 +136,7 @@ def stream_records(event: Mapping[str, Any], attribute: ProviderAttribute) -> It
 
 
 def _embedded(data: str, sequence: str) -> Any:
-    """The change record within a Kinesis record, or None when there is none."""
+    """The change record in a Kinesis record; None if there is none."""
     try:
         text = base64.b64decode(data, validate=True).decode()
         change = None if is_too_deep(text) else json.loads(text)
@@ -154,7 +154,7 @@ def _record(
             or not isinstance(change.get("dynamodb"), dict)
             or not _is_text(change.get("eventID"))
         ):
-            raise UnassignedError("is no change record of DynamoDB")
+            raise UnassignedError("is not a change record of DynamoDB")
         provider = attribute.provider_of(change["dynamodb"])
         return StreamRecord(sequence, str(change["eventID"]), json_line(change), provider, change_time(change))
     except UnassignedError as reason:
@@ -163,7 +163,7 @@ def _record(
 
 
 def unassigned_line(event_id: str, reason: UnassignedError, sequence: str, record: Mapping[str, Any]) -> bytes:
-    """What is kept of a record that is nobody's."""
+    """The line for a record without a provider."""
     return json_line({"eventID": event_id, "reason": str(reason), "sequence": sequence, "record": record})
 
 
@@ -172,7 +172,7 @@ def _is_text(value: Any) -> bool:
 
 
 def restored(line: bytes) -> StreamRecord:
-    """A record as it was written, but for whose it is."""
+    """Read a record from its line; its provider is not in the line."""
     written = json.loads(line)
     if "dynamodb" not in written:
         return StreamRecord(written["sequence"], written["eventID"], line, None, change_time(written["record"]))
@@ -181,12 +181,12 @@ def restored(line: bytes) -> StreamRecord:
 
 
 def json_line(value: Mapping[str, Any]) -> bytes:
-    """A line for the change log; the same bytes for the same value. ASCII, so that no text can fail to encode."""
+    """A value as a line: the same bytes for the same value. ASCII, because a lone surrogate has no UTF-8."""
     return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
 
 
 def change_time(change: Mapping[str, Any]) -> datetime | None:
-    """When the table was changed, or None where the record does not say so readably."""
+    """When the table was changed; None if the record has no valid time."""
     body = change.get("dynamodb")
     try:
         micros = change_micros(change, body) if isinstance(body, Mapping) else None

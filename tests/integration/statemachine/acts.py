@@ -111,11 +111,11 @@ ACTS = {
     **{
         name: Act(Scene(given=given), (CLAIM, REFUSAL, REFUSED), calls, says=says, recorded=False)
         for name, given, calls, says in (
-            ("bad_input", '{"provider": "bad_input", "replay": "no"}', {"claim": 1}, "not of its form: replay"),
+            ("bad_input", '{"provider": "bad_input", "replay": "no"}', {"claim": 1}, "input is invalid: replay"),
             # These calls are not counted: calls are counted by the provider that they name.
             ("null_input", "null", {}, "start the execution with an object"),
             ("text_input", '"text_input"', {}, "start the execution with an object"),
-            ("no_provider", "{}", {}, "the execution's input is not of its form: provider: is missing"),
+            ("no_provider", "{}", {}, "the execution's input is invalid: provider: is missing"),
             ("bad_name", '{"provider": "../bad_name"}', {}, "is not allowed"),
         )
     },

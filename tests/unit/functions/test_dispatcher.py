@@ -633,7 +633,7 @@ def test_a_step_functions_that_is_down_while_slots_are_handed_on_frees_no_place_
     report = world.tick(NOW)
 
     assert (report.started, report.deferred) == (4, 0)
-    assert sum("were not looked for" in fault for fault in report.faults) == 3
+    assert sum("could not be listed" in fault for fault in report.faults) == 3
 
 
 @pytest.mark.fault(31)

@@ -280,7 +280,7 @@ class TestWords:
     @pytest.mark.parametrize(
         ("result", "line"),
         [
-            (None, "UnknownError: the run failed, and the state machine has no error of it"),
+            (None, "UnknownError: the run failed, and the state machine has no error for it"),
             ({"Id": "jr_1", "JobRunState": "STOPPED"}, "GlueJobRunError: job run jr_1 ended STOPPED"),
             ({"Error": "States.Timeout", "Cause": ""}, "States.Timeout: AWS gave no cause"),
             ({"Error": "E", "Cause": '{"errorType": "T", "errorMessage": "m"}'}, "T: m"),
@@ -316,7 +316,7 @@ class TestWords:
             Ending.from_event(event)
 
     def test_a_success_without_a_claim_is_refused(self, world: World) -> None:
-        with pytest.raises(LeaseLostError, match="held by nobody"):
+        with pytest.raises(LeaseLostError, match="held by no run"):
             world.endings.succeed(Ending(outcome="succeeded", run_id="r", provider="a"))
 
     def test_a_success_before_the_plan_is_refused(self, world: World) -> None:

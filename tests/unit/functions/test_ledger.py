@@ -199,7 +199,7 @@ class TestCommit:
         held = claimed()
         ended = ledger.fail(held, "r1", BOOM, NOW, BACKOFF)
 
-        with pytest.raises(LeaseLostError, match="held by nobody"):
+        with pytest.raises(LeaseLostError, match="held by no run"):
             commit(ended, manifest(NOW), held.lease)
 
     def test_the_commit_of_a_run_planned_before_the_bookmark_was_set_is_refused(self) -> None:

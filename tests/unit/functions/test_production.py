@@ -166,7 +166,7 @@ def test_an_object_that_somebody_else_put_under_a_name_of_ours_stops_the_shard_a
     ("pk", "reason"),
     [
         ({"S": "ORG#../x#1"}, "is not allowed"),
-        ({"S": "USER#7"}, "does not fit the pattern"),
+        ({"S": "USER#7"}, "does not match the pattern"),
         ({"B": "aGk="}, "has no pk"),
         ({"S": "ORG#" + "a" * 65 + "#"}, "is not allowed"),
         ({"S": "ORG#\ud800#"}, "is not allowed"),
@@ -193,7 +193,7 @@ def test_what_a_kinesis_stream_carries_beside_changes_is_put_aside() -> None:
 
         assert shelf.deliver({"eventID": f"shard:{number}", "kinesis": kinesis}) is None
 
-    assert [line["reason"] for line in shelf.lines(ASIDE)] == ["is no change record of DynamoDB"] * 5
+    assert [line["reason"] for line in shelf.lines(ASIDE)] == ["is not a change record of DynamoDB"] * 5
 
 
 @pytest.mark.parametrize("records", [None, [{}], [1], [{"eventID": "1"}], 1])

@@ -118,7 +118,7 @@ def test_an_old_run_that_finishes_after_the_next_one_committed_moves_nothing(wor
     before = world.state("a")
     world.job(old)
 
-    with pytest.raises(LeaseLostError, match="held by nobody"):
+    with pytest.raises(LeaseLostError, match="held by no run"):
         world.succeed(old)
 
     assert world.state("a") == before

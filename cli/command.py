@@ -1,4 +1,4 @@
-"""What all commands share: the options that name the stack, --json, how times are written, and exit statuses."""
+"""Common parts of all commands: the options that name the stack, --json, the reading of times, and exit statuses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmati
 
 @dataclass
 class Operator:
-    """The stack that a command works with, and how the operator wants the answer.
+    """The stack that a command uses, and the format of its answer.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Operator:
             return self._stack
 
     def disconnect(self) -> None:
-        """Connect anew at next use: after a restart, the laptop cloud has another address."""
+        """Connect again at the next use: after a restart, the laptop cloud has another address."""
         with self._lock:
             self._stack = None
 
@@ -93,7 +93,7 @@ class Operator:
 
 
 class Context(typer.Context):
-    """What a command gets as its first argument: `obj` is the operator."""
+    """The first argument of a command; `obj` is the operator."""
 
     obj: Operator
 
@@ -119,7 +119,7 @@ def connection(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> Operator:
-    """The operator whom the options that all commands share describe."""
+    """Create the operator from the options that all commands share."""
     cloud_file = Path(os.environ.get(CLOUD_FILE_VARIABLE) or CLOUD_FILE)
     chosen = local or any((stack, region, profile))
     found = not chosen and cloud_file.exists()

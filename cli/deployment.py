@@ -1,4 +1,4 @@
-"""A deployed stack, on AWS or on this machine: its outputs, and what commands use of it.
+"""A deployed stack, on AWS or on this machine: its outputs, and the parts that commands use.
 
 Both are used the same way: by a boto3 session, the stack's CloudFormation outputs, and the settings in the environment
 of its functions. `--local` only changes the endpoint.
@@ -33,7 +33,7 @@ OURS = {"StateMachineArn", "RunLedgerTable", "ConfigApiUrl"}
 FAILED = ("FAILED", "TIMED_OUT", "ABORTED")
 """Statuses of executions that failed."""
 FAILED_SECONDS = 5.0
-"""How long a list of failed executions is used again: ListExecutions allows a few calls a second per account."""
+"""Time for which a list of failed executions is reused: ListExecutions allows a few calls a second per account."""
 
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
@@ -110,7 +110,7 @@ class Deployment:
             ) from None
         session = boto3.session.Session(
             aws_access_key_id="operator",
-            aws_secret_access_key="laptop",  # noqa: S106 - moto takes any
+            aws_secret_access_key="laptop",  # noqa: S106 - moto accepts any
             region_name=cloud["region"],
         )
         return cls(session, None, cloud["endpoint"])
@@ -243,5 +243,5 @@ class Deployment:
 
     @property
     def poll_seconds(self) -> float:
-        """Seconds between two looks at a run that is followed."""
+        """Seconds between two reads of a run that is followed."""
         return 0.3 if self.is_local else 2.0

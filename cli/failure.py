@@ -14,7 +14,7 @@ COLUMNS = ("OBJECT", ">LINE", "ERROR")
 
 
 def facts_of_failure(failure: Failure) -> list[tuple[str, object]]:
-    """The fields that there are, by name."""
+    """The fields of a failure that have a value, by name."""
     facts: list[tuple[str, object]] = [("error", f"{failure.type}: {failure.message}")]
     if failure.object:
         facts.append(("object", failure.object))
@@ -35,7 +35,7 @@ def brief(failure: Failure) -> str:
 
 
 def failure_of(record: RunRecord | None, execution: dict[str, Any] | None) -> Failure:
-    """Why a failed run failed: its record says it, else its execution.
+    """The failure of a failed run, from its record, or else from its execution.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The job scripts in this checkout, as far as commands use them."""
+"""The job scripts in this checkout, which commands import."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class StandardJob:
         return mapping
 
     def rows(self, mapping: Mapping, sample: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-        """Yield each row of a sample with its number: the row that the job would write, or what is wrong with it.
+        """Yield each row of a sample with its number: the row that the job would write, or its error.
 
         Raises
         ------

@@ -42,7 +42,7 @@ class Page:
         self._width = width
 
     def line(self, text: str, style: str | None = None, indent: str = "") -> None:
-        """Print one line; what does not fit wraps, indented."""
+        """Print one line; a line that is too long wraps, indented."""
         self._show(indent, safe(text), len(indent) + len(GAP), style)
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:

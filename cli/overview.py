@@ -107,7 +107,9 @@ def survey(
         sweep=sweep,
         held=held,
         backlogs=frozenset(state.provider for state in attention.result() if state.has_backlog),
-        orphaned=orphaned_runs(leases, executions, now, note=lambda text: None),  # a run not known to be dead is alive
+        orphaned=orphaned_runs(
+            leases, executions, now, note=lambda text: None
+        ),  # a run that is not known to be orphaned is alive
         late_after=late_after,
     )
     possible, _ = may_be_due(entries, facts)
@@ -129,7 +131,7 @@ def survey(
 
 
 def look_at(stack: Deployment, provider: str, raw: object, state: ProviderState, now: datetime) -> Health:
-    """Evaluate one provider from its entry, as the config API has it, and its ledger item."""
+    """Evaluate one provider from its entry in the config API and its ledger item."""
     try:
         entry = parse_entry(provider, raw, now)
     except InvalidProviderError as error:

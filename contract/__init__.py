@@ -1,1 +1,1 @@
-"""The documents that functions and jobs exchange, defined once. Standard library only, for it is in both packages."""
+"""The documents that functions and jobs exchange, defined once. Part of both packages, so it has no dependency."""

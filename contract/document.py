@@ -1,7 +1,7 @@
-"""Dataclasses as JSON documents: written by one deployable, read by another with a check of every member.
+"""Dataclasses as JSON documents, which one deployable writes and another reads with a check of every member.
 
-A member's JSON type follows from its annotation, which may hold more about it: ``Annotated[int, About("bytes")]``.
-Unknown members are ignored, so that a newer writer may add some.
+A member's JSON type is derived from its annotation, which may also describe it: ``Annotated[int, About("bytes")]``.
+Unknown members are ignored, so that a newer writer can add members.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from contract.times import format_iso, parse_iso
 Document = TypeVar("Document")
 Reader = Callable[[Any], Any]
 Text = bytes
-"""A document as it is stored; a name for where a member is called `bytes`."""
+"""A document as it is stored. Used in classes whose member `bytes` hides the type."""
 
 _SCALARS = (str, int, float, NoneType)
 EXPECTED = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 
 
 class ContractError(ValueError):
-    """A document is not of its form. The text names the member and what was expected, and shows no content."""
+    """A document is invalid. The text names the member and what was expected, without any content."""
 
     def __init__(self, expected: str, path: str = "") -> None:
         super().__init__(f"{path}: expected {expected}" if path else f"expected {expected}")
         self.expected, self.path = expected, path
 
     def within(self, name: str) -> ContractError:
-        """The same error, seen from the object or array that holds the member."""
+        """The same error with the path extended by the name of the containing member."""
         separator = "" if not self.path or self.path.startswith("[") else "."
         return ContractError(self.expected, f"{name}{separator}{self.path}")
 
@@ -45,11 +45,11 @@ class About:
     Attributes
     ----------
     description
-        For the schema: units, and whatever the name leaves open.
+        For the schema: units, and what the name does not say.
     name
-        In JSON, where Python has the word for itself.
+        Name in JSON, if it is a keyword in Python.
     required
-        It must be in the document although Python has a default for it.
+        Whether the member must be in the document although Python has a default for it.
     """
 
     description: str = ""
@@ -59,7 +59,7 @@ class About:
 
 @dataclass(frozen=True)
 class Member:
-    """One member of a document: its name in JSON and in Python, its type, and whether it must be there."""
+    """One member of a document: its name in JSON and in Python, its type, and whether it is required."""
 
     name: str
     attribute: str
@@ -107,7 +107,7 @@ def from_json(kind: type[Document], text: Text) -> Document:
     Raises
     ------
     ContractError
-        The text is not JSON, or not of the dataclass's form.
+        The text is not JSON, or does not match the dataclass.
     """
     try:
         value = json.loads(text, parse_constant=_no_number)
@@ -121,12 +121,12 @@ def _no_number(text: str) -> Any:
 
 
 def read(kind: type[Document], value: Any) -> Document:
-    """Make a dataclass of parsed JSON.
+    """Convert parsed JSON to a dataclass.
 
     Raises
     ------
     ContractError
-        The value is not of the dataclass's form.
+        The value does not match the dataclass.
     """
     reader: Any = _reader
     document: Document = reader(kind)(value)
@@ -135,7 +135,7 @@ def read(kind: type[Document], value: Any) -> Document:
 
 @cache
 def _reader(kind: Any) -> Reader:
-    """The function that reads values of a type; made once, for a manifest has ten thousand of them."""
+    """Return the function that reads values of a type. Cached, because a manifest has ten thousand values."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return lambda value: value
@@ -204,7 +204,7 @@ def _object_reader(kind: type) -> Reader:
                 raise ContractError("a value", name)
         try:
             return kind(**given)
-        except ValueError as error:  # what a dataclass checks itself
+        except ValueError as error:  # from the check in a dataclass
             raise ContractError(str(error)) from None
 
     return whole

@@ -1,4 +1,4 @@
-"""Why a run failed, as an object from the job and the functions through ledger and API to the operator's screen."""
+"""The failure of a run: one object from the job and the functions to the ledger, the API and the operator's screen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from contract.document import About
 
 MAX_CHARACTERS = 1_000
-"""Of a message, and of a failure as one line. Lambda may put a whole log into an error."""
+"""Limit for a message, and for a failure in one line: an error of Lambda may contain a whole log."""
 
 SEE_THE_RUN = "Look at the run with `fanout trace RUN`."
 
@@ -22,8 +22,8 @@ class Failure:
     cause: Annotated[
         str,
         About(
-            "the message without what is particular to one object, row or run: failures of the same type and cause "
-            "have the same remedy"
+            "the message without the details of one object, row or run: failures of the same type and cause have the "
+            "same remedy"
         ),
     ] = ""
     advice: Annotated[str, About("what the operator can do")] = SEE_THE_RUN
@@ -34,7 +34,7 @@ class Failure:
 
     @property
     def place(self) -> str:
-        """Object and line, as far as they are known."""
+        """Object and line, if they are known."""
         return ", ".join(filter(None, (self.object, f"{self.unit} {self.line}" if self.line else None)))
 
     @property
@@ -44,32 +44,32 @@ class Failure:
 
     @property
     def kind(self) -> str:
-        """Type and cause, which failures with the same remedy have in common."""
+        """Type and cause: the same for all failures with the same remedy."""
         return f"{self.type}: {self.cause or self.message}"
 
     def in_one_line(self, count: int = 1) -> str:
-        """The failure as text, for people and for the config API; `count` is that of all failures of the run.
+        """The failure as text, for people and for the config API; `count` is the number of failures of the run.
 
-        Nothing takes it apart again.
+        No code parses this text.
         """
         others = f" (and {count - 1:,} more)" if count > 1 else ""
         line = " ".join(f"{self.type}: {self.text}".split())
         return line[: MAX_CHARACTERS - len(others)] + others
 
     def bounded(self) -> Failure:
-        """The same with a message and a cause of bounded length."""
+        """The same failure with message and cause cut to `MAX_CHARACTERS`."""
         return replace(self, message=self.message[:MAX_CHARACTERS], cause=self.cause[:MAX_CHARACTERS])
 
 
 class ExplainedError(Exception):
-    """An error that says whether a repetition can help, and what to do.
+    """An error that says whether a retry can help, and what to do.
 
     Parameters
     ----------
     message
         What is wrong. Defaults to the class's docstring.
     cause
-        The message without what is particular to one object, row or run. Defaults to the message.
+        The message without the details of one object, row or run. Defaults to the message.
     uri, line
         The object concerned, and the line or row in it.
     """
@@ -90,7 +90,7 @@ class ExplainedError(Exception):
         return self.as_failure().text
 
     def as_failure(self) -> Failure:
-        """The error as a value."""
+        """Convert the error to a `Failure`."""
         message = str(self.args[0])
         return Failure(
             type=type(self).__name__,

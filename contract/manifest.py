@@ -12,15 +12,15 @@ from contract.document import About, Text
 VERSION: Literal[1] = 1
 
 NO_MANIFEST = "none"
-"""Instead of a manifest's URI, where Glue's own bookmark decides what is new."""
+"""Replaces a manifest's URI if Glue's own bookmark decides which objects are new."""
 
 BookmarkMode = Literal["manifest", "glue"]
-"""Decides which objects are new: the claim, which writes them into a manifest, or Glue's own job bookmark."""
+"""How new objects are found: by the claim, which writes a manifest, or by Glue's own job bookmark."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object of the change log as a listing shows it."""
+    """One object of the change log, as listed by S3."""
 
     key: str
     size: Annotated[int, About("bytes, as stored")]
@@ -42,17 +42,17 @@ class PlannedObject:
     size: int
     etag: str
     index: int
-    """Place in the manifest, which breaks ties of order."""
+    """Position in the manifest; orders objects that are otherwise equal."""
 
     @property
     def uri(self) -> str:
-        """How failures and logs name the object."""
+        """The URI of the object, as in failures and logs."""
         return f"s3://{self.bucket}/{self.key}"
 
 
 @dataclass(frozen=True)
 class Replay:
-    """A range of LastModified, both ends included, that is to be sent again."""
+    """A range of LastModified, both ends included, to send again."""
 
     start: Annotated[datetime, About("oldest LastModified", name="from")]
     end: Annotated[datetime, About("newest LastModified", name="to")]
@@ -63,7 +63,7 @@ class Replay:
 
     @classmethod
     def read(cls, value: Any) -> Replay:
-        """Make one of parsed JSON, ``{"from", "to"}``.
+        """Read a range from parsed JSON, ``{"from", "to"}``.
 
         Raises
         ------
@@ -79,16 +79,16 @@ class Manifest:
     version: Annotated[Literal[1], About("of this format", required=True)] = VERSION
     provider: str
     run_id: str
-    generation: Annotated[int, About("of the bookmark that the run was planned on")]
+    generation: Annotated[int, About("of the bookmark from which the run was planned")]
     created_at: datetime
     bucket: Annotated[str, About("of all objects")]
     objects: Annotated[tuple[StoredObject, ...], About("oldest first")]
     backlog: Annotated[int, About("new objects left for the next run")] = 0
     pending_count: Annotated[int, About("of the provider's pending objects, counted before the listing")] = 0
-    replay: Annotated[Replay | None, About("set when the run sends a range again")] = None
+    replay: Annotated[Replay | None, About("the range, if the run is a replay")] = None
     carried: Annotated[
         tuple[StoredObject, ...] | None,
-        About("the window's objects of all earlier manifests, once those are too many to name"),
+        About("objects of all earlier manifests in the lookback window, once those are too many to list"),
     ] = None
 
     @property
@@ -98,20 +98,20 @@ class Manifest:
 
     @property
     def known(self) -> tuple[StoredObject, ...]:
-        """The objects that need not be sent again once this run is committed; of each key the last counts."""
+        """The objects that are not sent again once this run is committed. If a key is repeated, the last one counts."""
         return (*(self.carried or ()), *self.objects)
 
     def planned(self) -> list[PlannedObject]:
-        """The objects, each with its bucket and its place."""
+        """The objects, each with its bucket and position."""
         return [PlannedObject(self.bucket, o.key, o.size, o.etag, place) for place, o in enumerate(self.objects)]
 
     def to_json(self) -> Text:
-        """Write it."""
+        """Write the manifest as JSON."""
         return document.to_json(self)
 
     @classmethod
     def from_json(cls, text: Text) -> Manifest:
-        """Read it.
+        """Read a manifest from JSON.
 
         Raises
         ------

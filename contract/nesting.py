@@ -1,17 +1,17 @@
-"""How deeply a JSON text is nested, which is checked before it is parsed: Python's own limit differs by version."""
+"""A limit on the nesting of JSON texts, checked before parsing: Python's own limit depends on its version."""
 
 from __future__ import annotations
 
 import re
 
 MAX_DEPTH = 200
-"""Arrays and objects within one another. Python parses this many from any place in the code, in every version."""
+"""Levels of arrays and objects. Every version of Python can parse this many, anywhere in the code."""
 
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 
 def is_too_deep(text: str) -> bool:
-    """Whether a JSON text is nested deeper than `MAX_DEPTH`. Text that is not JSON gets an answer, too."""
+    """Whether a JSON text is nested deeper than `MAX_DEPTH`. The text may be invalid JSON."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     depth = 0

@@ -1,6 +1,6 @@
-"""The result: what a job did with its manifest. Written once by the job, read by the end of the run.
+"""The result of a job. Written once by the job, read by *Update Status*.
 
-It is the job's word that every row of the manifest's objects was acknowledged; nothing is committed without it.
+It states that every row of the manifest's objects was acknowledged; without it, nothing is committed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contract.failure import Failure
 VERSION: Literal[1] = 1
 
 MAX_FAILURES = 20
-"""Failures that a result names; the others are counted."""
+"""The most failures that a result lists; the others are only counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,26 +30,26 @@ class JobResult:
     engine: Literal["lambda", "glue"]
     status: Literal["succeeded", "failed"]
     objects: Annotated[int, About("objects of the manifest that were processed")]
-    bytes: Annotated[int, About("of these objects, as stored")]
+    bytes: Annotated[int, About("stored size of these objects")]
     rows: Annotated[int, About("rows that were processed")]
     messages: Annotated[int, About("messages that the target acknowledged")]
     quarantined: Annotated[int, About("lines, rows and objects that were copied to the quarantine")]
     seconds: Annotated[float, About("from the start of the job to this result")]
-    workers: Annotated[int, About("machines that took part")]
-    notes: Annotated[dict[str, Any], About("what a job adds, such as the mapping and its version")] = field(
+    workers: Annotated[int, About("machines of the run")]
+    notes: Annotated[dict[str, Any], About("details that a job adds, such as the mapping and its version")] = field(
         default_factory=dict
     )
     failure: Annotated[Failure | None, About("the first failure by object and line; null unless the job failed")]
-    failures: Annotated[tuple[Failure, ...], About(f"the first {MAX_FAILURES} failures, the bad objects among them")]
-    failure_count: Annotated[int, About("of all failures")]
+    failures: Annotated[tuple[Failure, ...], About(f"the first {MAX_FAILURES} failures, including bad objects")]
+    failure_count: Annotated[int, About("number of all failures")]
 
     def to_json(self) -> Text:
-        """Write it."""
+        """Write the result as JSON."""
         return document.to_json(self)
 
     @classmethod
     def from_json(cls, text: Text) -> JobResult:
-        """Read it.
+        """Read a result from JSON.
 
         Raises
         ------
@@ -59,5 +59,5 @@ class JobResult:
 
 
 def in_order(failures: Iterable[Failure]) -> list[Failure]:
-    """Failures by object and line, those without an object last: the same on either engine, however tasks end."""
+    """Sort failures by object and line, those without an object last: the same order on both engines."""
     return sorted(failures, key=lambda f: (f.object is None, f.object or "", f.line or 0, f.type, f.message))

@@ -1,6 +1,6 @@
-"""Times as the contracts write them: RFC 1123 in the config API, ISO 8601 with a `Z` everywhere else. Always UTC.
+"""Formats of times: RFC 1123 in the config API, ISO 8601 with a `Z` everywhere else. Always UTC.
 
-Also the one rule for the precision of DynamoDB's change records.
+Also reads the time of DynamoDB's change records, whose precision differs.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _PRECISION = "ApproximateCreationDateTimePrecision"
 def parse_http_date(text: str) -> datetime:
     """Read an IMF-fixdate such as ``Tue, 08 Nov 2022 15:47:17 GMT`` (RFC 9110, 5.6.7), and nothing else.
 
-    By pattern and not by `strptime`, which takes any week day, case and number of digits, follows the
-    locale, and costs several times as much.
+    `strptime` is not used: it accepts any week day, case and number of digits, depends on the locale, and is several
+    times slower.
 
     Raises
     ------
     ValueError
-        The text has another form, another zone, or a week day that does not fit the date.
+        The text has another format or zone, or the wrong day of the week.
     """
     found = _HTTP_DATE.fullmatch(text)
     month = _MONTH_NUMBERS.get(found[3]) if found else None
@@ -39,7 +39,7 @@ def parse_http_date(text: str) -> datetime:
         raise ValueError("must be an RFC 1123 date such as 'Tue, 08 Nov 2022 15:47:17 GMT'")
     parsed = datetime.fromisoformat(f"{found[4]}-{month}-{found[2]}T{found[5]}+00:00")
     if _DAYS[parsed.weekday()] != found[1]:
-        raise ValueError("names a day of the week that does not fit the date")
+        raise ValueError("has the wrong day of the week for the date")
     return parsed
 
 
@@ -54,7 +54,7 @@ def parse_iso(text: str) -> datetime:
     Raises
     ------
     ValueError
-        Not ISO 8601, or without an offset (a naive time would mean another moment on another machine).
+        The text is not ISO 8601, or has no offset: its meaning would depend on the machine.
     """
     parsed = datetime.fromisoformat(text)
     if parsed.tzinfo is None:
@@ -63,7 +63,7 @@ def parse_iso(text: str) -> datetime:
 
 
 def format_iso(moment: datetime) -> str:
-    """Write a time as ``2026-11-22T07:30:00Z``, with a fraction only when there is one."""
+    """Write a time as ``2026-11-22T07:30:00Z``, with a fraction of a second only if it is not zero."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -78,27 +78,27 @@ def parse_compact(text: str) -> datetime:
     Raises
     ------
     ValueError
-        It has another form.
+        The text has another format.
     """
     return datetime.strptime(text, _COMPACT).replace(tzinfo=UTC)
 
 
 def from_micros(micros: int) -> datetime:
-    """The time so many microseconds after the beginning of 1970.
+    """Convert microseconds since 1970 to a time.
 
     Raises
     ------
     OverflowError
-        It is outside the years 1 to 9999.
+        The time is outside the years 1 to 9999.
     """
     return _EPOCH + timedelta(microseconds=micros)
 
 
 def change_micros(record: Mapping[str, Any], body: Mapping[str, Any]) -> int | None:
-    """When DynamoDB made a change, in microseconds since 1970; None where the record does not say.
+    """The time of a change in microseconds since 1970; None if the record has no time.
 
-    DynamoDB Streams say seconds, Kinesis Data Streams for DynamoDB milliseconds and, since they have microseconds as
-    well, which of both.
+    DynamoDB Streams use seconds. Kinesis Data Streams for DynamoDB use milliseconds, or microseconds if the record says
+    so.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def change_micros(record: Mapping[str, Any], body: Mapping[str, Any]) -> int | N
     Raises
     ------
     ValueError
-        The time cannot be read; says what is wrong with it.
+        The time is invalid; the text has the reason.
     """
     precision = body.get(_PRECISION) or record.get(_PRECISION)
     moment = body.get("ApproximateCreationDateTime")
@@ -119,8 +119,8 @@ def change_micros(record: Mapping[str, Any], body: Mapping[str, Any]) -> int | N
     else:
         ticks = _MICROS.get(precision.upper(), 0)
     if not ticks or (moment is not None and type(moment) is not int and type(moment) is not float):
-        raise ValueError("has no ApproximateCreationDateTime that can be read")
+        raise ValueError("has an invalid ApproximateCreationDateTime")
     try:
         return None if moment is None else round(moment * ticks)
     except (OverflowError, ValueError):
-        raise ValueError("has an ApproximateCreationDateTime that is no time") from None
+        raise ValueError("has an ApproximateCreationDateTime that is not a time") from None

@@ -1,4 +1,4 @@
-"""S3 URIs, and where a run's documents are: `s3://BUCKET/runs/provider=NAME/CLAIMED_RUN/`."""
+"""S3 URIs, and the locations of a run's documents: `s3://BUCKET/runs/provider=NAME/CLAIMED_RUN/`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _RUN_DIR = re.compile(r"([0-9]{8}T[0-9]{6}Z)_(.+)/")
 def split_uri(uri: str) -> tuple[str, str]:
     """Bucket and key of ``s3://bucket/key``; the key of a bucket's own URI is empty.
 
-    Not by `urlsplit`, which would end a key at its first '?' or '#'.
+    `urlsplit` is not used: it ends a key at its first '?' or '#'.
 
     Raises
     ------
     ValueError
-        It is no S3 URI.
+        The text is not an S3 URI.
     """
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket:
@@ -32,12 +32,12 @@ def runs_dir(bucket: str, provider: str) -> str:
 
 
 def run_dir(bucket: str, provider: str, claimed_at: datetime, run_id: str) -> str:
-    """The folder of a run. Names sort by when runs were claimed."""
+    """The folder of a run. The names sort by the time of the claim."""
     return f"{runs_dir(bucket, provider)}{compact(claimed_at)}_{run_id}/"
 
 
 def parse_run_dir(name: str) -> tuple[datetime, str] | None:
-    """When a run was claimed, and its id, from the name of its folder within its provider's; None for other names."""
+    """The time of a run's claim and its id, from the name of its folder; None for other names."""
     found = _RUN_DIR.fullmatch(name)
     return (parse_compact(found[1]), found[2]) if found else None
 

@@ -1,1 +1,1 @@
-"""Scripts of the Makefile: what `make validate` checks beyond what the linters do."""
+"""Scripts that the Makefile runs: checks, generated docs, packages, cost and releases."""

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 BUCKET = "packages"
 MOST_UNPACKED_BYTES = 250 * 2**20
-"""Of a function with its layers. Source: "Lambda quotas", AWS Lambda Developer Guide."""
+"""Limit of a function with its layers. Source: "Lambda quotas", AWS Lambda Developer Guide."""
 REGION = "us-east-1"
 
 
 class PackageError(Exception):
-    """A package in the bucket differs from this repository."""
+    """The package in the bucket differs from this repository."""
 
 
 def package(sam: Path, template: Path, endpoint: str) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def package(sam: Path, template: Path, endpoint: str) -> dict[str, Any]:
     Raises
     ------
     PackageError
-        `sam package` failed; its own words are in the message.
+        `sam package` failed; the message has its output.
     """
     with tempfile.TemporaryDirectory() as folder:
         packaged = Path(folder, "packaged.yaml")
@@ -60,7 +60,7 @@ def package(sam: Path, template: Path, endpoint: str) -> dict[str, Any]:
 
 
 def _environment(endpoint: str) -> dict[str, str]:
-    """Nothing of the caller's AWS settings may reach the call: it must go to `endpoint` and nowhere else."""
+    """The environment without the caller's AWS settings, so that all calls go to `endpoint`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return kept | {
         "AWS_ENDPOINT_URL": endpoint,
@@ -97,7 +97,7 @@ def _uploaded(s3: Any, location: Any, logical_id: str) -> bytes:
 
 
 def handler_of(properties: dict[str, Any], source: dict[str, Any]) -> str:
-    """The handler of a function, with the parameters' defaults in it."""
+    """The handler of a function, with the defaults of its parameters."""
     handler = properties["Handler"]
     if isinstance(handler, str):
         return handler
@@ -106,7 +106,7 @@ def handler_of(properties: dict[str, Any], source: dict[str, Any]) -> str:
 
 
 def _is_whole(archive: zipfile.ZipFile, root: Path, folder: str) -> bool:
-    """Whether an archive has every module of a folder that all packages share."""
+    """Whether an archive has every module of a folder that belongs in all packages."""
     modules = {path.relative_to(root).as_posix(): path.read_bytes() for path in (root / folder).rglob("*.py")}
     found = {name for name in archive.namelist() if name.startswith(f"{folder}/") and name.endswith(".py")}
     return found == modules.keys() and all(archive.read(name) == modules[name] for name in found)
@@ -124,7 +124,7 @@ def check(s3: Any, packaged: dict[str, Any], source: dict[str, Any], root: Path)
     Raises
     ------
     PackageError
-        Something was not uploaded, or differs.
+        A file was not uploaded, or differs.
     """
     scripts = script_locations(source)
     for logical_id, location in script_locations(packaged).items():
@@ -145,7 +145,7 @@ def check(s3: Any, packaged: dict[str, Any], source: dict[str, Any], root: Path)
             same = same and all(_is_whole(archive, root, name) for name in shared_folders(root))
             size = sum(entry.file_size for entry in archive.infolist())
             if size > MOST_UNPACKED_BYTES:
-                raise PackageError(f"{logical_id} has {size:,} bytes unpacked; Lambda takes {MOST_UNPACKED_BYTES:,}")
+                raise PackageError(f"{logical_id} has {size:,} bytes unpacked; Lambda accepts {MOST_UNPACKED_BYTES:,}")
             files = len(archive.namelist())
             yield _expect(same, logical_id, f"{module} among {files} files, {size / 2**20:.1f} MB unpacked")
 
@@ -155,7 +155,7 @@ def main(
     template: Path = Path("template.yaml"),
     built: Path = Path(".aws-sam/build/template.yaml"),
 ) -> None:
-    """Package, compare, print; the exit status is 1 when something is missing or differs."""
+    """Package, compare, print; the exit status is 1 if a file is missing or differs."""
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # one line a request otherwise

@@ -1,6 +1,6 @@
-"""Run parliament over policy documents from standard input, `{name: document}`; exit 1 when it finds anything.
+"""Run parliament over policy documents from standard input, `{name: document}`; exit 1 if it finds anything.
 
-It runs in the environment of the checks, which has parliament and nothing of this project:
+It runs in the environment of the checks, which has parliament but not this project:
 
     python -m tools.iam template.yaml | .venv-checkov/bin/python tools/check_policies.py
 """
@@ -17,14 +17,14 @@ EXPECTED = {
     "DispatchFunctionRole.DispatchFunctionEventInvokeConfigOnFailureSQSPolicy: NO_VERSION": _BY_SAM,
     "UpdateStatusFunctionRole.UpdateStatusFunctionEventInvokeConfigOnFailureSQSPolicy: NO_VERSION": _BY_SAM,
     "DispatchFunctionRole.DispatchFunctionRolePolicy1: RESOURCE_MISMATCH": (
-        "DescribeExecution takes a standard or an express execution; parliament wants both, the machine is standard"
+        "DescribeExecution takes a standard or an express execution; parliament expects both; the machine is standard"
     ),
 }
-"""Findings that are right and meant: "policy: issue" -> why."""
+"""Correct findings that are intended: "policy: issue" -> reason."""
 
 
 def main() -> int:
-    """Print what is found and was not expected, and what was expected and is not found any more."""
+    """Print findings that are not expected, and expected findings that no longer occur."""
     found = {
         f"{name}: {finding.issue}": finding
         for name, document in json.load(sys.stdin).items()
@@ -34,7 +34,7 @@ def main() -> int:
         if key not in EXPECTED:
             print(f"{key} {finding.detail} {finding.location}", file=sys.stderr)
     for key in EXPECTED.keys() - found.keys():
-        print(f"{key} is expected in tools/check_policies.py and not found any more", file=sys.stderr)
+        print(f"{key} is expected in tools/check_policies.py, but no longer found", file=sys.stderr)
     if set(found) != set(EXPECTED):
         return 1
     print(f"parliament finds nothing wrong; {len(EXPECTED)} findings are explained")

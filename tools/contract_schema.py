@@ -1,4 +1,4 @@
-"""JSON Schemas of what functions and jobs exchange, made from the dataclasses in contract/; `make docs` writes them."""
+"""JSON Schemas of the documents in contract/, made from their dataclasses; `make docs` writes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TYPES: dict[Any, dict[str, Any]] = {
 
 
 def text(name: str) -> str:
-    """The schema of a document, as the file that docs/reference has."""
+    """The schema of a document as text, for its file in docs/reference."""
     return json.dumps(schema(DOCUMENTS[name]), indent=2) + "\n"
 
 
@@ -64,7 +64,7 @@ def _type(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"type": "array", "items": _type(arguments[0], definitions)}
     if is_dataclass(kind) and isinstance(kind, type):
         if kind.__name__ not in definitions:
-            definitions[kind.__name__] = {}  # known before its members are looked at, one of which may be the same
+            definitions[kind.__name__] = {}  # before its members, one of which may have the same type
             definitions[kind.__name__] = _object(kind, definitions)
         return {"$ref": f"#/$defs/{kind.__name__}"}
     return {"type": "object"}

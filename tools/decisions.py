@@ -1,4 +1,4 @@
-"""The contents list of docs/decisions.md, and what code refers to."""
+"""The table of contents of docs/decisions.md, and the decisions to which code refers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _REFERENCE = re.compile(r"docs/decisions\.md, (D\d+)")
 
 
 def page(text: str) -> str:
-    """Return docs/decisions.md with its contents list renewed."""
+    """Return docs/decisions.md with a new table of contents."""
     entries = [f"- [{heading}](#{_anchor(heading)})" for heading in _HEADING.findall(text)]
     return renewed(text, {"contents": "\n".join(entries)})
 
@@ -29,5 +29,5 @@ def numbers(text: str) -> list[str]:
 
 
 def references(text: str) -> set[str]:
-    """The numbers that a file of the project refers to."""
+    """The numbers of the decisions to which files of the project refer."""
     return set(_REFERENCE.findall(text))

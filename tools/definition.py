@@ -1,8 +1,8 @@
-"""The state machine's definition as Step Functions will get it, `DefinitionSubstitutions` filled in, and its linter.
+"""The state machine's definition with its `DefinitionSubstitutions` filled in, and its linter.
 
     python -m tools.definition template.yaml
 
-cfn-lint and `sam validate` do not look into the definition of an `AWS::Serverless::StateMachine`. statelint finds
+cfn-lint and `sam validate` do not check the definition of an `AWS::Serverless::StateMachine`. statelint finds
 dangling and unreachable states, wrong types, unknown fields and malformed paths; it is pure Python, so that validating
 needs no Node.js (the npm asl-validator finds the same faults).
 """
@@ -27,7 +27,7 @@ _PLACEHOLDER = re.compile(r"\$\{([^}]+)\}")
 
 
 class DefinitionError(Exception):
-    """The definition and its substitutions do not fit together, or the result is not JSON or holds a secret."""
+    """The definition does not match its substitutions, or the result is not JSON or contains a secret."""
 
 
 def placeholders(text: str) -> set[str]:
@@ -55,10 +55,10 @@ def substitute(text: str, values: Mapping[str, Any]) -> dict[str, Any]:
     if missing:
         raise DefinitionError(f"no DefinitionSubstitutions for {', '.join(sorted(missing))}")
     if unused:
-        raise DefinitionError(f"DefinitionSubstitutions without a place: {', '.join(sorted(unused))}")
+        raise DefinitionError(f"DefinitionSubstitutions without a placeholder: {', '.join(sorted(unused))}")
     filled = _PLACEHOLDER.sub(lambda match: str(values[match[1]]), text)
     if "{{resolve:" in filled:
-        raise DefinitionError("the definition may hold no secret, and it has a dynamic reference")
+        raise DefinitionError("the definition must not contain a secret, but has a dynamic reference")
     try:
         definition: dict[str, Any] = json.loads(filled)
     except json.JSONDecodeError as error:
@@ -72,7 +72,7 @@ def definitions(template: Template) -> dict[str, dict[str, Any]]:
     Raises
     ------
     DefinitionError
-        See `substitute`; also when the definition's file is not there.
+        As for `substitute`; or the definition's file does not exist.
     """
     found: dict[str, dict[str, Any]] = {}
     for logical_id, resource in template.resources.items():
@@ -81,7 +81,7 @@ def definitions(template: Template) -> dict[str, dict[str, Any]]:
         location = resource.properties["DefinitionS3Location"]
         text = template.package.content(location["Key"])
         if text is None:
-            raise DefinitionError(f"{logical_id}: there is no definition at {location['Key']}")
+            raise DefinitionError(f"{logical_id}: no definition found at {location['Key']}")
         values = resolve(resource.properties.get("DefinitionSubstitutions", {}), Names(template, None))
         found[logical_id] = substitute(text.decode(), values)
     return found
@@ -93,7 +93,7 @@ def faults(definition: dict[str, Any]) -> list[str]:
 
 
 def main(template: Path) -> None:
-    """Print the faults; the exit status is 1 when there are any, or nothing to lint."""
+    """Print the faults; the exit status is 1 if there are any, or no state machine."""
     try:
         found = definitions(Template.load(template))
     except DefinitionError as error:

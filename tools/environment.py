@@ -1,7 +1,7 @@
 """Makes a virtual environment from a lock file: `python tools/environment.py FOLDER LOCK`.
 
-It runs before anything is installed, on any supported Python, so it imports nothing but the standard library. A pinned
-uv does the work; it is installed once, into .uv, with its hash checked like everything else.
+It runs before anything is installed, on any supported Python, so it imports only the standard library. It uses a pinned
+uv, which is installed once, into .uv, with its hash checked.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SetupError(Exception):
 
 
 def main(folder: Path, lock: Path) -> None:
-    """Make `folder` hold exactly what `lock` lists."""
+    """Install into `folder` exactly the packages that `lock` lists."""
     _check_version(sys.version_info[:2])
     _say(f"Setting up {folder} from {lock} with Python {sys.version.split()[0]} (once)")
     uv = _installer()
@@ -59,13 +59,13 @@ def _check_version(version: tuple[int, ...]) -> None:
 
 
 def supported() -> str:
-    """Which Pythons can be used, and how to name one."""
+    """The error for a Python that is not supported."""
     low, high = (".".join(map(str, version)) for version in SUPPORTED)
     return f"This project runs on Python {low} to {high}: make run PYTHON=/path/to/python3.13"
 
 
 def _installer() -> Path:
-    """The pinned uv, installed by this Python's pip if it is not there yet."""
+    """The pinned uv; installed by this Python's pip if it is missing."""
     lock = REQUIREMENTS / "uv.txt"
     uv, installed = UV_FOLDER / "bin" / "uv", UV_FOLDER / "installed"
     if installed.exists() and installed.read_bytes() == lock.read_bytes():
@@ -84,12 +84,12 @@ def _installer() -> Path:
 
 
 def _run(what: str, command: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:
-    """Run a command, and say while it runs that it does.
+    """Run a command, and print regularly that it is still running.
 
     Raises
     ------
     SetupError
-        It failed; its own words are in the message.
+        The command failed; the message has its output.
     """
     with Ticker(what, _say):
         done = subprocess.run(
@@ -107,7 +107,7 @@ class Ticker:
     what
         Name of the step.
     say
-        Takes a line.
+        Receives a line.
     """
 
     def __init__(self, what: str, say: Callable[[str], None]) -> None:

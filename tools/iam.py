@@ -22,7 +22,7 @@ EVERYTHING = {
     "SourceStreamArn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/things/stream/1",
     "ProviderAttribute": "tenant",
 }
-"""The parameters with which the template has every role that it can have."""
+"""Parameters with which the template has all of its roles."""
 _NAMED_BY = {
     "AWS::DynamoDB::Table": "dynamodb:{region}:{account}:table/{id}",
     "AWS::Glue::Job": "glue:{region}:{account}:job/{id}",
@@ -49,14 +49,14 @@ def documents(template: Template) -> dict[str, Any]:
 
 
 class Names:
-    """Lookups that give every reference of a policy a name or an ARN."""
+    """Lookups that resolve every reference in a policy to a name or an ARN."""
 
     def __init__(self, template: Template, physical_id: Callable[[str], str] | None) -> None:
         self._template = template
         self._physical_id = physical_id
 
     def ref(self, logical_id: str) -> Any:
-        """A parameter's value, or what the resource is called."""
+        """A parameter's value, or the resource's name."""
         value = self._template.parameter(logical_id)
         if value is not None:
             return value
@@ -70,7 +70,7 @@ class Names:
         return logical_id
 
     def attribute(self, logical_id: str, name: str) -> Any:
-        """An ARN, or the name where that is asked for."""
+        """An ARN, or the name if the attribute is a name."""
         resource = self._template.resources[logical_id]
         called = str(self.ref(logical_id))
         if name in ("Name", "QueueName", "TopicName"):
@@ -83,7 +83,7 @@ class Names:
         return "arn:aws:" + _NAMED_BY[resource.type].format(region=REGION, account=ACCOUNT_ID, id=plain)
 
     def condition(self, name: str) -> bool:
-        """Whether the template's condition holds."""
+        """Whether the template's condition is true."""
         return self._template.condition(name)
 
     def dynamic_reference(self, service: str, reference: str) -> str:
@@ -96,7 +96,7 @@ class Names:
 
 
 def main(template: Path) -> None:
-    """Print the policy documents of the prod profile, which has all there are."""
+    """Print the policy documents of the prod profile, which has all policies."""
     print(json.dumps(documents(Template.load(template, EVERYTHING))))
 
 

@@ -22,7 +22,7 @@ OPERATIONS = {
     ("PATCH", config_api.ONE): config_api.patch_provider,
     ("DELETE", config_api.ONE): config_api.delete_provider,
 }
-"""Must be what `config_api.ALLOWED` says; `document` checks it."""
+"""The same as `config_api.ALLOWED`; `document` checks it."""
 
 _NAME = rf"^(?!.*\.\.){NAME_PATTERN}$"
 PROVIDER: Json = {
@@ -34,7 +34,7 @@ PROVIDER: Json = {
 NEXT: Json = {
     "name": "next",
     "in": "query",
-    "description": "Where the page begins; from the Link header of the page before.",
+    "description": "Start of the page, from the Link header of the previous page.",
     "schema": {"type": "string", "pattern": _NAME},
 }
 ETAG: Json = {"description": "Changes with the content.", "schema": {"type": "string", "pattern": '^"[0-9a-f]{16}"$'}}
@@ -46,7 +46,7 @@ PROBLEM: Json = {
         "type": {"type": "string", "format": "uri-reference"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What is wrong and what to do."},
+        "detail": {"type": "string", "description": "The problem and what to do."},
     },
 }
 
@@ -109,7 +109,7 @@ def _responses(method: str, one: bool) -> Json:
         "description": "Some or all providers.",
         "headers": {
             "ETag": ETAG,
-            "Link": {"description": 'With rel="next" when there is another page.', "schema": {"type": "string"}},
+            "Link": {"description": 'With rel="next" if there is another page.', "schema": {"type": "string"}},
         },
         "content": {"application/json": {"schema": _ref("Providers")}},
     }
@@ -161,7 +161,7 @@ def _schema(model: type[EntryPatch]) -> Json:
 
 def _tags(name: str) -> Json:
     schema = {"type": "string", "pattern": preconditions.PATTERN}
-    description = "RFC 9110: * or ETags that this API gave."
+    description = "RFC 9110: * or ETags of this API."
     return {"name": name, "in": "header", "description": description, "schema": schema, "example": "*"}
 
 
@@ -174,5 +174,5 @@ def _ref(name: str) -> Json:
 
 
 def text() -> str:
-    """The document as it is checked in."""
+    """The document as text, for its file in docs."""
     return json.dumps(document(), indent=2) + "\n"

@@ -35,7 +35,7 @@ LEFT_BY_INSTALLERS = (
     *("bin", ".lock", "**/__pycache__", "*.dist-info/RECORD", "*.dist-info/INSTALLER", "*.dist-info/REQUESTED"),
     *("*.dist-info/uv_cache.json", "*.dist-info/direct_url.json"),
 )
-"""Commands with the path of the building Python, and what differs between pip and uv. Lambda uses none of it."""
+"""Files that Lambda does not use: commands with the path of this Python, and files that differ between pip and uv."""
 
 
 class PackageError(Exception):
@@ -77,8 +77,8 @@ def build(into: Path, sources: list[Path], lock: Path | None) -> None:
 def installed(lock: Path) -> Path:
     """The folder with what a lock lists.
 
-    It is made by the first caller; others that run at the same time wait. It is made again when one of its files was
-    changed, which a change of a built package does too: they are linked.
+    The first caller makes it, and concurrent callers wait. It is made again after a change of one of its files, also by
+    way of a built package, whose files are links.
     """
     key = hashlib.sha256(Path(__file__).read_bytes() + lock.read_bytes()).hexdigest()[:16]
     name = lock.parent.name
@@ -102,7 +102,7 @@ def _state(folder: Path) -> str:
 
 
 def _link(source: str, target: str) -> None:
-    """Link a file, or copy it where the build folder is on another file system."""
+    """Link a file, or copy it if the build folder is on another file system."""
     try:
         os.link(source, target)
     except OSError:
@@ -111,7 +111,7 @@ def _link(source: str, target: str) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold a file's lock, which ends with this process, whatever ends it."""
+    """Hold a file's lock. The operating system releases it however this process ends."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -134,7 +134,7 @@ def _install(lock: Path, folder: Path) -> None:
 
 
 def _installer() -> list[str]:
-    """The start of the command that installs: the project's own uv, the user's uv, or this Python's pip."""
+    """The start of the install command: the project's uv, the user's uv, or this Python's pip."""
     own = ROOT / ".uv" / "bin" / "uv"
     uv = str(own) if own.exists() else shutil.which("uv")
     if uv:
@@ -171,9 +171,9 @@ def _shown(path: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Parse, build; ends with the error's words when that fails."""
+    """Parse the arguments and build; if that fails, exit with the error."""
     parser = argparse.ArgumentParser(description="Build one Lambda package.")
-    parser.add_argument("into", type=Path, help="folder that the package is built in")
+    parser.add_argument("into", type=Path, help="folder in which the package is built")
     parser.add_argument("sources", type=Path, nargs="+", help="its top level, then folders beside it")
     parser.add_argument("--lock", type=Path, help="hashed requirements to bring along")
     given = parser.parse_args(arguments)

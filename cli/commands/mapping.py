@@ -35,7 +35,7 @@ Job = Annotated[str, typer.Option("--job", help="Name of the script in glue/ tha
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a mapping makes of a sample.
+    """The rows that a mapping makes of a sample.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class CheckReport:
     shown
         The first valid rows, as the job would write them.
     errors
-        What is wrong with each invalid row.
+        The error of each invalid row.
     """
 
     rows: int

@@ -45,7 +45,7 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Start the run, but don'
 
 @dataclass(frozen=True)
 class RunReport:
-    """How a run that an operator started ended."""
+    """The outcome of a run that an operator started."""
 
     provider: str
     run_id: str
@@ -56,7 +56,7 @@ class RunReport:
 
 @dataclass(frozen=True)
 class ReplayPlan:
-    """What a replay would send again."""
+    """The objects that a replay would send again."""
 
     provider: str
     start: datetime
@@ -107,7 +107,7 @@ def check_listed(stack: Deployment, provider: str) -> None:
     Raises
     ------
     UsageError
-        It is not.
+        The provider is not in the list.
     """
     known = stack.config_api.entries()
     if check_name(provider) not in known:
@@ -117,7 +117,7 @@ def check_listed(stack: Deployment, provider: str) -> None:
 
 
 def plan_replay(stack: Deployment, provider: str, wanted: Replay) -> ReplayPlan:
-    """What a replay of a range would send again."""
+    """Find the objects that a replay of a range would send again."""
     settings = stack.planning
     found = listing(stack.objects, settings, provider, wanted.start)
     chosen = select_replay(found, wanted, MAX_OBJECTS, settings.max_bytes_per_run).objects

@@ -1,4 +1,4 @@
-"""`fanout ticks`: what the dispatcher did at the latest ticks."""
+"""`fanout ticks`: the reports of the latest ticks."""
 
 from __future__ import annotations
 

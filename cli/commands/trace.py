@@ -73,7 +73,7 @@ class ManifestPart:
 
 @dataclass(frozen=True)
 class CommitPart:
-    """What the run committed, and the bookmark now."""
+    """Whether the run was committed, and the current bookmark."""
 
     committed: bool
     explanation: str
@@ -276,7 +276,7 @@ def job_run_id_of(history: Iterable[dict[str, Any]]) -> str | None:
 
 
 def commit_part(state: ProviderState, run_id: str, record: RunRecord | None) -> CommitPart:
-    """Whether the run was committed, and the bookmark now."""
+    """Describe whether the run was committed, and the current bookmark."""
     committed = record is not None and record.status == "succeeded"
     if state.lease is not None and state.lease.run_id == run_id:
         explanation = "the run holds the lease; nothing is committed yet"

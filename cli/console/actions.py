@@ -53,7 +53,7 @@ def may_start(stack: Deployment) -> bool:
 
 
 def plan(stack: Deployment, provider: str, start: str, end: str) -> ReplayPlan:
-    """What a replay would send again.
+    """Find the objects that a replay would send again.
 
     Raises
     ------

@@ -124,7 +124,7 @@ def live(watch: Watch, now: datetime) -> Part:
 
 
 def last_ticks(watch: Watch, now: datetime) -> Part:
-    """What the dispatcher did at the latest ticks."""
+    """The reports of the latest ticks as a table."""
     names = ("due", "started", "idle", "deferred", "failed_starts", "live")
     heads = ("Tick", *(f">{name.replace('_', ' ').capitalize()}" for name in names), "Faults")
     rows = [

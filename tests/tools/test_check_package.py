@@ -87,7 +87,7 @@ def test_other_bytes_in_the_bucket_are_found(s3: Any, root: Path, part: str, res
 def test_a_package_that_lambda_would_refuse_is_found(s3: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_package, "MOST_UNPACKED_BYTES", 3)
 
-    with pytest.raises(PackageError, match="Handler has 4 bytes unpacked; Lambda takes 3"):
+    with pytest.raises(PackageError, match="Handler has 4 bytes unpacked; Lambda accepts 3"):
         list(check(s3, upload(s3), SOURCE, root))
 
 

@@ -39,7 +39,7 @@ def test_a_missing_or_a_needless_substitution_is_refused(values: dict[str, int])
 
 
 def test_a_definition_that_would_hold_a_secret_is_refused() -> None:
-    with pytest.raises(DefinitionError, match="no secret"):
+    with pytest.raises(DefinitionError, match="not contain a secret"):
         substitute('{"Comment": "${a}"}', {"a": "{{resolve:secretsmanager:key}}"})
 
 

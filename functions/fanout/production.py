@@ -29,7 +29,7 @@ KEY_TIME_FORMAT = "%Y/%m/%d/%H/"
 
 MAX_RECORD_AGE = KEY_TIME_SLACK - timedelta(hours=2)
 """A key has the time of its first record, or the current time if the record is older: runs do not list keys older than
-the slack. Lambda drops records two hours earlier (MaximumRecordAgeInSeconds in the template), so the keys of a batch
+the slack. Lambda stops retrying a record two hours before this age (MaximumRecordAgeInSeconds), so the keys of a batch
 stay the same at every delivery."""
 PARALLEL = 32
 _SEQUENCE_DIGITS = 40

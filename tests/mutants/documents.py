@@ -17,7 +17,7 @@ from tests.mutants.trials import ROOT, Trial
 TEMPLATE, MACHINE = "template.yaml", "statemachine/change_log.asl.json"
 FIRST_DEPLOY, SECURITY = "tests/template/test_first_deploy.py", "tests/template/test_security.py"
 READ_AS_TEXT = (
-    "test_first_deploy.py::test_nothing_names_a_partition_or_its_domain",
+    "test_first_deploy.py::test_no_partition_and_no_domain_is_hard_coded",
     "test_security.py::test_every_check_that_is_skipped_says_why",
 )
 """Tests of the template's text, which a mutated template does not preserve."""

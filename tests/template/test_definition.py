@@ -46,7 +46,7 @@ def test_every_state_has_a_comment(machine: dict[str, Any], states: dict[str, di
     assert not [name for name, state in states.items() if len(state.get("Comment", "")) < 10]
 
 
-def test_the_names_the_customer_gave_are_kept(states: dict[str, dict[str, Any]]) -> None:
+def test_the_names_that_the_customer_gave_are_kept(states: dict[str, dict[str, Any]]) -> None:
     assert {GLUE_STATE, "Update Status Success", "Update Status Failed"} <= set(states)
     job = states[GLUE_STATE]
     assert job["Resource"] == GLUE
@@ -80,7 +80,9 @@ def test_every_task_has_a_timeout(machine: dict[str, Any], states: dict[str, dic
     assert not [name for name, state in tasks.items() if not isinstance(state.get("TimeoutSeconds"), int)]
 
 
-def test_timeouts_nest(template: Template, machine: dict[str, Any], states: dict[str, dict[str, Any]]) -> None:
+def test_each_timeout_is_shorter_than_the_enclosing_one(
+    template: Template, machine: dict[str, Any], states: dict[str, dict[str, Any]]
+) -> None:
     # A run must be over before its state gives up on it, the state before the execution, and the execution
     # before the lease: else a second run could take the provider while the first still sends.
     longest_run = 60 * int(template.resources["ChangeLogJob"].properties["Timeout"])
@@ -101,7 +103,7 @@ def test_no_function_outlives_the_state_that_waits_for_it(
             assert function.properties["Timeout"] <= state["TimeoutSeconds"], name
 
 
-def test_our_handlers_are_repeated_on_every_transient_error(states: dict[str, dict[str, Any]]) -> None:
+def test_the_handlers_are_retried_on_every_transient_error(states: dict[str, dict[str, Any]]) -> None:
     tasks = {name for name, state in states.items() if state.get("Resource") == LAMBDA} - {LAMBDA_STATE}
 
     assert tasks == {"Claim Partition", "Update Status Success", "Update Status Failed"}
@@ -112,7 +114,7 @@ def test_our_handlers_are_repeated_on_every_transient_error(states: dict[str, di
 
 
 @pytest.mark.fault(12)
-def test_the_job_is_repeated_only_when_it_could_not_be_started(states: dict[str, dict[str, Any]]) -> None:
+def test_the_job_is_retried_only_when_it_could_not_be_started(states: dict[str, dict[str, Any]]) -> None:
     # Everything else means that it may have sent messages, and on Glue cost money.
     assert retried(states[LAMBDA_STATE]) >= LAMBDA_SERVICE_ERRORS
     assert {"Glue.ConcurrentRunsExceededException", "Glue.AWSGlueException"} <= retried(states[GLUE_STATE])
@@ -121,7 +123,7 @@ def test_the_job_is_repeated_only_when_it_could_not_be_started(states: dict[str,
 
 
 @pytest.mark.fault(12)
-def test_no_task_repeats_what_repeating_cannot_mend(states: dict[str, dict[str, Any]]) -> None:
+def test_no_task_retries_permanent_errors(states: dict[str, dict[str, Any]]) -> None:
     terminal = {kind.__name__ for kind in errors.TerminalError.__subclasses__()}
 
     for name, state in states.items():
@@ -130,7 +132,7 @@ def test_no_task_repeats_what_repeating_cannot_mend(states: dict[str, dict[str, 
 
 
 @pytest.mark.fault(30)
-def test_every_function_is_tried_again_for_an_hour_while_none_is_free(states: dict[str, dict[str, Any]]) -> None:
+def test_every_function_is_retried_for_an_hour_while_lambda_throttles(states: dict[str, dict[str, Any]]) -> None:
     """10,000 runs in an account with ten concurrent functions: 20,000 calls of half a second make 1,000 seconds."""
     tasks = {name: state for name, state in states.items() if state.get("Resource") == LAMBDA}
 
@@ -153,7 +155,7 @@ def test_every_retry_is_bounded_and_spread(states: dict[str, dict[str, Any]]) ->
         assert rule["JitterStrategy"] == "FULL", name
 
 
-def test_the_run_s_state_is_checked_and_not_assumed(states: dict[str, dict[str, Any]]) -> None:
+def test_the_state_of_the_job_run_is_checked(states: dict[str, dict[str, Any]]) -> None:
     # Emulators disagree on what .sync does with a STOPPED run, so success is only what says SUCCEEDED.
     choice = states[states[GLUE_STATE]["Next"]]
 
@@ -175,7 +177,7 @@ def test_a_failed_run_is_recorded_before_the_execution_fails(states: dict[str, d
         assert catchers[0]["Next"] == "Update Status Failed", name
 
 
-def test_states_of_sees_into_maps_and_branches() -> None:
+def test_states_of_includes_the_states_of_maps_and_branches() -> None:
     inner = {"States": {"B": {"Type": "Succeed"}}}
     outer = {
         "States": {

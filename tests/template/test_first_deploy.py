@@ -55,7 +55,7 @@ def test_no_resource_that_may_outlive_its_stack_has_a_fixed_name(resources: Reso
         assert NAMES.get(body["Type"], "Name") not in body["Properties"], logical_id
 
 
-def test_a_name_is_the_stacks_or_the_one_that_the_customer_gave_the_job(resources: Resources) -> None:
+def test_a_resource_name_contains_the_stack_name_or_is_the_customers_job_name(resources: Resources) -> None:
     for logical_id, body in resources.items():
         if body["Type"] == "AWS::Lambda::Alias":  # a name within its function
             continue
@@ -68,7 +68,7 @@ def test_a_name_is_the_stacks_or_the_one_that_the_customer_gave_the_job(resource
             assert all("${AWS::StackName}" in name for name in named), logical_id
 
 
-def test_a_first_create_that_fails_takes_what_it_made_away_again(source: dict[str, Any]) -> None:
+def test_a_failed_first_deployment_leaves_no_resources(source: dict[str, Any]) -> None:
     policies = {body.get("DeletionPolicy") for body in source["Resources"].values()}
     kept = {i for i, body in source["Resources"].items() if body.get("DeletionPolicy") == "Retain"}
 
@@ -101,13 +101,13 @@ def test_the_log_level_reaches_every_function_and_the_job(resources: Resources, 
 
 
 @pytest.mark.parametrize("function", ["DispatchFunction", "ClaimFunction", "UpdateStatusFunction"])
-def test_whoever_ends_a_run_knows_what_a_worker_costs(resources: Resources, function: str) -> None:
+def test_every_function_that_ends_a_run_has_the_price_of_a_worker(resources: Resources, function: str) -> None:
     variables = resources[function]["Properties"]["Environment"]["Variables"]
 
     assert variables["GLUE_WORKER_TYPE"] == {"Ref": "GlueWorkerType"}
 
 
-def test_the_job_runs_where_its_modules_are(resources: Resources) -> None:
+def test_the_job_runs_on_the_glue_version_of_its_modules(resources: Resources) -> None:
     """Glue 5.0 has no orjson, and no Glue before 6.0 has the Python that Lambda's packages are built for."""
     runtimes = {function["Runtime"] for function in of_type(resources, "AWS::Lambda::Function").values()}
 
@@ -115,18 +115,18 @@ def test_the_job_runs_where_its_modules_are(resources: Resources) -> None:
     assert runtimes == {"python3.13"}
 
 
-def test_no_job_run_waits_for_its_turn_until_its_state_has_given_up(resources: Resources) -> None:
+def test_job_runs_are_not_queued(resources: Resources) -> None:
     assert resources["ChangeLogJob"]["Properties"]["JobRunQueuingEnabled"] is False
 
 
-def test_lambda_runs_in_order_have_room_to_sort() -> None:
+def test_ordered_lambda_runs_have_storage_to_sort() -> None:
     ordered, plain = (deployed("dev", MessageOrder=order)["LambdaRunFunction"] for order in ("key", "none"))
 
     assert ordered["Properties"]["EphemeralStorage"]["Size"] == 10_240
     assert "EphemeralStorage" not in plain["Properties"]
 
 
-def test_nothing_is_paid_for_that_nobody_looks_at(resources: Resources) -> None:
+def test_unused_metrics_and_logs_are_off(resources: Resources) -> None:
     arguments = resources["ChangeLogJob"]["Properties"]["DefaultArguments"]
     (stage,) = of_type(resources, "AWS::ApiGateway::Stage").values()
 
@@ -145,20 +145,20 @@ def needed_by(resources: Resources, logical_id: str) -> set[str]:
     return found
 
 
-def test_no_tick_comes_before_the_config_api_answers(resources: Resources) -> None:
+def test_no_tick_starts_before_the_config_api_is_ready(resources: Resources) -> None:
     assert needed_by(resources, "DispatchFunctionTick") >= {
         *("ConfigApi", "ConfigApiStage", "ConfigApiKey", "ConfigApiUsagePlan", "ConfigApiUsagePlanKey"),
         *("ConfigApiFunction", "DispatchFunction", "ChangeLogStateMachine"),
     }
 
 
-def test_with_a_config_api_of_your_own_the_schedule_waits_for_none() -> None:
+def test_with_an_external_config_api_the_schedule_waits_for_no_api() -> None:
     own = {"ConfigApiUrl": "https://config.example.com/providers", "ConfigApiKeySecretArn": "arn:aws:secretsmanager:x"}
 
     assert not {i for i in needed_by(deployed("dev", **own), "DispatchFunctionTick") if i.startswith("ConfigApi")}
 
 
-def test_no_alarm_rings_before_there_was_anything_to_watch() -> None:
+def test_only_the_tick_alarm_is_raised_without_data() -> None:
     alarms = of_type(deployed("prod"), "AWS::CloudWatch::Alarm")
 
     assert {alarm["TreatMissingData"] for alarm in alarms.values()} == {"missing", "notBreaching"}
@@ -182,7 +182,7 @@ def test_the_api_has_one_stage_and_it_is_guarded(resources: Resources) -> None:
     assert all({"api_key": []} in operation["security"] for operation in operations)
 
 
-def test_the_job_gets_script_and_library_from_its_own_stacks_bucket_only(resources: Resources) -> None:
+def test_the_job_gets_script_and_library_only_from_its_stacks_bucket(resources: Resources) -> None:
     (policy,) = resources["ChangeLogJobRole"]["Properties"]["Policies"]
     (statement,) = [s for s in policy["PolicyDocument"]["Statement"] if s["Sid"] == "ScriptAndLibrary"]
 
@@ -202,7 +202,7 @@ def test_a_fresh_account_can_deploy_the_dev_profile() -> None:
         assert "ConfigApiAccessLogs" in logs
 
 
-def test_nothing_names_a_partition_or_its_domain() -> None:
+def test_no_partition_and_no_domain_is_hard_coded() -> None:
     texts = [path.read_text(encoding="utf-8") for path in (TEMPLATE, ROOT / "statemachine/change_log.asl.json")]
 
     for text in texts:
@@ -213,7 +213,7 @@ def test_nothing_names_a_partition_or_its_domain() -> None:
         )
 
 
-def test_what_sam_adds_is_of_the_regions_partition(source: dict[str, Any]) -> None:
+def test_resources_that_sam_adds_use_the_regions_partition(source: dict[str, Any]) -> None:
     values = parameter_values(source["Parameters"], {"Profile": "prod"})
     text = json.dumps(expand(Package(ROOT).packaged(source), values, "cn-north-1")["Resources"])
 
@@ -221,7 +221,7 @@ def test_what_sam_adds_is_of_the_regions_partition(source: dict[str, Any]) -> No
     assert "arn:aws:" not in text
 
 
-def test_claim_checks_and_quarantine_go_after_any_message_that_may_name_them(
+def test_claim_checks_and_quarantine_expire_after_all_messages_that_may_name_them(
     resources: Resources, source: dict[str, Any]
 ) -> None:
     rules = resources["DataBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
@@ -235,7 +235,7 @@ def test_claim_checks_and_quarantine_go_after_any_message_that_may_name_them(
     assert source["Parameters"]["KeepDays"]["MinValue"] * 86_400 > longest
 
 
-def test_every_point_of_the_page_names_a_test_that_exists_or_says_where_to_look() -> None:
+def test_every_point_of_the_page_names_an_existing_test_or_says_where_to_look() -> None:
     text = (ROOT / "docs/first-deploy.md").read_text(encoding="utf-8")
     defined = {
         name

@@ -104,7 +104,7 @@ def watched(resources: dict[str, tuple[str, dict[str, Any]]]) -> Iterator[tuple[
                         yield name, frozenset(part for part in rest[::2] if isinstance(part, str))
 
 
-def test_alarms_and_dashboard_look_at_what_the_handlers_emit(
+def test_alarms_and_dashboard_use_metrics_that_the_handlers_emit(
     resources: dict[str, tuple[str, dict[str, Any]]], emitted: set[tuple[str, frozenset[str]]]
 ) -> None:
     looked_at = set(watched(resources))
@@ -113,13 +113,13 @@ def test_alarms_and_dashboard_look_at_what_the_handlers_emit(
     assert looked_at - emitted == set()
 
 
-def test_the_dashboard_leaves_no_metric_out(
+def test_the_dashboard_shows_every_metric(
     resources: dict[str, tuple[str, dict[str, Any]]], emitted: set[tuple[str, frozenset[str]]]
 ) -> None:
     assert {name for name, _ in emitted} - {name for name, _ in watched(resources)} == set()
 
 
-def test_a_metric_that_nobody_emits_would_be_noticed(emitted: set[tuple[str, frozenset[str]]]) -> None:
+def test_a_metric_that_no_handler_emits_is_found(emitted: set[tuple[str, frozenset[str]]]) -> None:
     assert ("OldestOverdueMinutes", frozenset({"env", "service"})) in emitted
     assert ("OldestOverdueMinutes", frozenset({"env"})) not in emitted
     assert ("RunsSucceeded", frozenset({"env", "service", "engine"})) in emitted
@@ -138,7 +138,7 @@ def test_every_alarm_notifies_the_one_topic_and_is_in_the_runbook(alarms: dict[s
         assert f"See {logical_id} in docs/operations.md." in properties["AlarmDescription"]
 
 
-def test_missing_ticks_ring_after_two_ticks(alarms: dict[str, dict[str, Any]]) -> None:
+def test_missing_ticks_raise_an_alarm_after_two_ticks(alarms: dict[str, dict[str, Any]]) -> None:
     alarm = alarms["NoTickAlarm"]
 
     assert (alarm["MetricName"], alarm["Statistic"], alarm["ComparisonOperator"]) == (
@@ -179,7 +179,7 @@ def test_a_schedule_that_is_off_raises_no_alarm(state: str, tells: bool) -> None
     assert properties["ActionsEnabled"] is tells
 
 
-def test_whoever_is_named_is_told(resources: dict[str, tuple[str, dict[str, Any]]]) -> None:
+def test_the_alarm_email_is_subscribed_to_the_alarm_topic(resources: dict[str, tuple[str, dict[str, Any]]]) -> None:
     assert resources["AlarmSubscription"][1]["Endpoint"] == "ops@example.com"
     assert "AlarmSubscription" not in template_with(Profile="prod").resources
 
@@ -201,7 +201,7 @@ def test_the_dashboard_is_valid_and_does_not_overlap(resources: dict[str, tuple[
     )
 
 
-def test_saved_queries_ask_for_fields_that_are_logged(resources: dict[str, tuple[str, dict[str, Any]]]) -> None:
+def test_saved_queries_use_fields_that_are_logged(resources: dict[str, tuple[str, dict[str, Any]]]) -> None:
     report = {f"report.{name}" for name in TickReport.__dataclass_fields__}
     record = {f"record.{name}" for name in RunRecord.model_fields}
     plain = {"level", "message", "provider", "run_id", "reason", "status", "claim.decision", "claim.reason"}

@@ -36,7 +36,7 @@ CALLS = [
 ]
 
 
-def test_what_is_allowed_and_used_is_neither_missing_nor_unused() -> None:
+def test_a_permission_that_is_allowed_and_used_is_neither_missing_nor_unused() -> None:
     assert missing(CALLS, GRANTED, REGION, ACCOUNT) == []
     assert unused(CALLS, GRANTED) == set()
 
@@ -57,7 +57,7 @@ def test_another_action_or_resource_is_missing(call: Call) -> None:
     assert line.startswith(f"Role may not {call.permission} on arn:aws:")
 
 
-def test_a_permission_taken_away_is_missing_and_one_added_is_unused() -> None:
+def test_a_removed_permission_is_missing_and_an_added_one_is_unused() -> None:
     poorer = {"Role": GRANTED["Role"][1:]}
     richer = {"Role": [*GRANTED["Role"], Statement("Allow", ("sqs:SendMessage",), ("*",))]}
 
@@ -65,13 +65,13 @@ def test_a_permission_taken_away_is_missing_and_one_added_is_unused() -> None:
     assert unused(CALLS, richer) == {("Role", "sqs:SendMessage")}
 
 
-def test_a_deny_wins() -> None:
+def test_a_deny_takes_precedence() -> None:
     denied = {"Role": [*GRANTED["Role"], Statement("Deny", ("dynamodb:*",), ("*",))]}
 
     assert len(missing(CALLS, denied, REGION, ACCOUNT)) == 2
 
 
-def test_a_call_whose_resource_is_not_recorded_needs_the_action_alone() -> None:
+def test_a_call_without_a_recorded_resource_needs_only_the_action() -> None:
     assert missing([Call("Role", "dynamodb", "GetItem", None)], GRANTED, REGION, ACCOUNT) == []
 
 

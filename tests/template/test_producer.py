@@ -37,7 +37,7 @@ def test_without_a_stream_there_is_no_producer() -> None:
 
 
 @pytest.mark.parametrize("stream", [STREAM, KINESIS])
-def test_a_stream_brings_a_producer_that_lambda_invokes_in_order_and_with_bounds(stream: str) -> None:
+def test_a_stream_adds_a_producer_with_ordered_and_bounded_invocations(stream: str) -> None:
     resources = made(SourceStreamArn=stream, ProviderAttribute="pk ^ORG#([^#]+)#")
 
     mapping = resources["ProducerMapping"]
@@ -57,7 +57,7 @@ def test_a_stream_brings_a_producer_that_lambda_invokes_in_order_and_with_bounds
     assert variables["PROVIDER_ATTRIBUTE"] == "pk ^ORG#([^#]+)#"
 
 
-def test_the_producer_reads_that_stream_and_writes_the_change_log_and_what_is_put_aside() -> None:
+def test_the_producer_may_only_read_its_stream_and_write_the_change_log_and_unassigned_records() -> None:
     own = statements(made(SourceStreamArn=STREAM, ProviderAttribute="t")["ProducerFunctionRole"])
     elsewhere = statements(
         made(SourceStreamArn=STREAM, ProviderAttribute="t", ChangeLogDir="s3://mine/log")["ProducerFunctionRole"]
@@ -76,7 +76,7 @@ def test_the_producer_reads_that_stream_and_writes_the_change_log_and_what_is_pu
     assert {sid for sid, s in own.items() if "s3:PutObject" in s["Action"]} == {"ChangeLog", "BatchesGivenUp"}
 
 
-def test_with_a_producer_planning_knows_the_time_in_its_keys() -> None:
+def test_with_a_producer_planning_uses_the_time_in_its_keys() -> None:
     def key_time_format(**parameters: str) -> str:
         return str(made(**parameters)["ClaimFunction"]["Environment"]["Variables"]["KEY_TIME_FORMAT"])
 
@@ -92,6 +92,6 @@ def test_with_a_producer_planning_knows_the_time_in_its_keys() -> None:
         {"SourceStreamArn": STREAM, "ProviderAttribute": " ^a"},
     ],
 )
-def test_a_stream_without_attribute_and_a_table_in_its_place_are_refused(parameters: dict[str, str]) -> None:
+def test_a_stream_without_an_attribute_and_the_arn_of_a_table_are_rejected(parameters: dict[str, str]) -> None:
     with pytest.raises(LaptopCloudError):
         made(**parameters)

@@ -91,7 +91,7 @@ def test_every_role_takes_the_permissions_boundary() -> None:
     assert {properties.get("PermissionsBoundary") for properties in roles.values()} == {arn}
 
 
-def test_the_accounts_one_role_for_api_logs_is_only_made_when_asked_for() -> None:
+def test_the_accounts_role_for_api_logs_is_created_only_on_request() -> None:
     one = {"ApiGatewayAccount", "ApiGatewayLogsRole"}
 
     assert one <= set(properties_of("dev", ApiLogsRole="create"))
@@ -123,7 +123,7 @@ def test_prod_encrypts_everything_that_holds_data_with_the_stacks_key(
     assert prod["ChangeLogJob"][1]["SecurityConfiguration"] == "ChangeLogJobSecurity"
 
 
-def test_every_role_that_touches_encrypted_things_may_use_the_key(
+def test_every_role_that_uses_encrypted_resources_may_use_the_key(
     prod: dict[str, tuple[str, dict[str, Any]]],
 ) -> None:
     roles = of_type(prod, "AWS::IAM::Role")
@@ -133,7 +133,7 @@ def test_every_role_that_touches_encrypted_things_may_use_the_key(
     assert without == {"ChangeLogStateMachineRole", "ApiGatewayLogsRole"}
 
 
-def test_the_services_that_write_by_themselves_may_use_the_key(prod: dict[str, tuple[str, dict[str, Any]]]) -> None:
+def test_services_that_write_directly_may_use_the_key(prod: dict[str, tuple[str, dict[str, Any]]]) -> None:
     principals = [
         service
         for statement in prod["DataKey"][1]["KeyPolicy"]["Statement"]
@@ -174,7 +174,7 @@ def test_no_bucket_can_be_made_public(profile: str) -> None:
         assert len(properties["PublicAccessBlockConfiguration"]) == 4
 
 
-def test_prod_protects_tables_from_deletion_and_both_profiles_can_go_back_in_time(
+def test_prod_protects_tables_from_deletion_and_both_profiles_have_point_in_time_recovery(
     prod: dict[str, tuple[str, dict[str, Any]]], dev: dict[str, tuple[str, dict[str, Any]]]
 ) -> None:
     for resources, protected in ((prod, True), (dev, False)):
@@ -183,7 +183,7 @@ def test_prod_protects_tables_from_deletion_and_both_profiles_can_go_back_in_tim
             assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
-def test_dev_makes_nothing_that_costs_by_the_month(dev: dict[str, tuple[str, dict[str, Any]]]) -> None:
+def test_dev_has_no_resource_with_a_monthly_price(dev: dict[str, tuple[str, dict[str, Any]]]) -> None:
     kinds = {kind for kind, _ in dev.values()}
 
     assert not kinds & {"AWS::KMS::Key", "AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::SNS::Topic"}
@@ -192,7 +192,7 @@ def test_dev_makes_nothing_that_costs_by_the_month(dev: dict[str, tuple[str, dic
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_function_writes_to_a_log_group_of_the_stack_that_forgets(profile: str) -> None:
+def test_every_function_writes_to_a_log_group_of_the_stack_with_a_retention(profile: str) -> None:
     resources = properties_of(profile)
     groups = of_type(resources, "AWS::Logs::LogGroup")
 
@@ -235,7 +235,7 @@ def test_the_stack_policy_protects_whatever_is_retained(source: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda p: p.name)
-def test_workflows_pin_actions_by_commit_and_hold_no_key(path: Any) -> None:
+def test_workflows_pin_actions_by_commit_and_contain_no_key(path: Any) -> None:
     text = path.read_text(encoding="utf-8")
     workflow = yaml.safe_load(text)
     used = re.findall(r"uses: (\S+)(.*)", text)
@@ -261,7 +261,7 @@ def test_prod_is_deployed_with_the_prod_profile() -> None:
     assert "Profile=prod" in settings["prod"]["deploy"]["parameters"]["parameter_overrides"]
 
 
-def test_what_checkov_sees_of_prod_is_what_prod_deploys() -> None:
+def test_checkov_checks_all_resources_that_prod_deploys() -> None:
     seen = resources_with(Profile="prod")
     text = json.dumps(seen)
 

@@ -57,7 +57,7 @@ def choices(field: FieldInfo) -> set[str]:
     return {str(choice) for choice in get_args(field.annotation)}
 
 
-def test_the_template_sets_everything_that_each_function_reads(everything: Template) -> None:
+def test_the_template_sets_every_variable_that_a_function_reads(everything: Template) -> None:
     found = environments(everything)
 
     for function, reader in READERS.items():
@@ -75,7 +75,7 @@ def test_every_variable_is_read_by_a_function(everything: Template) -> None:
     assert {name for function in (*READERS, JOB) for name in found[function]} - read == set()
 
 
-def test_defaults_and_choices_of_the_functions_are_the_templates() -> None:
+def test_defaults_and_choices_of_the_functions_equal_the_templates() -> None:
     for (reader, name), field in FIELDS.items():
         parameter = parameter_of(name)
         if parameter is None:
@@ -88,7 +88,7 @@ def test_defaults_and_choices_of_the_functions_are_the_templates() -> None:
 
 
 @pytest.mark.parametrize("bound", ["Default", "MinValue", "MaxValue"])
-def test_the_functions_take_what_the_template_allows(everything: Template, bound: str) -> None:
+def test_the_functions_accept_every_value_that_the_template_allows(everything: Template, bound: str) -> None:
     found = environments(everything)
 
     for function, reader in READERS.items():
@@ -97,7 +97,7 @@ def test_the_functions_take_what_the_template_allows(everything: Template, bound
         reader.from_environment(found[function] | given)
 
 
-def test_defaults_and_choices_of_the_job_are_the_templates() -> None:
+def test_defaults_and_choices_of_the_job_equal_the_templates() -> None:
     for name, field in JOB_FIELDS.items():
         parameter = parameter_of(name)
         if parameter is not None and field.default is not dataclasses.MISSING:

@@ -104,7 +104,7 @@ def test_every_handler_is_a_function_of_its_module(source: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("name", sorted(parameters()))
-def test_every_parameter_says_what_it_means_and_what_it_may_be(name: str) -> None:
+def test_every_parameter_has_a_description_and_a_pattern(name: str) -> None:
     rules = parameters()[name]
 
     assert len(rules.get("Description", "")) > 15
@@ -112,7 +112,7 @@ def test_every_parameter_says_what_it_means_and_what_it_may_be(name: str) -> Non
     assert bounded, f"{name} takes anything"
 
 
-def test_every_output_says_what_it_is(source: dict[str, Any]) -> None:
+def test_every_output_has_a_description(source: dict[str, Any]) -> None:
     assert source["Outputs"]
     assert not [name for name, output in source["Outputs"].items() if len(output.get("Description", "")) < 10]
 
@@ -136,7 +136,7 @@ def test_the_schedule_gives_the_dispatcher_its_own_scheduled_time(template: Temp
     assert "<aws.scheduler.scheduled-time>" in str(schedules[0].properties["Target"]["Input"])
 
 
-def test_the_standard_models_table_is_there_with_its_job_only_and_has_the_models_columns() -> None:
+def test_the_standard_models_table_exists_only_with_its_job_and_has_the_models_columns() -> None:
     from standardize import MODEL
 
     assert not [r for r in template_with().resources.values() if r.type.startswith("AWS::Glue::Table")]

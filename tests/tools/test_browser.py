@@ -7,7 +7,7 @@ import pytest
 from tests.harness.browser import BRING, chromium
 
 
-def test_without_a_browser_it_is_said_that_the_page_was_not_tested_and_what_brings_it(
+def test_without_a_browser_the_skip_says_how_to_install_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
@@ -18,7 +18,7 @@ def test_without_a_browser_it_is_said_that_the_page_was_not_tested_and_what_brin
     assert f"the console's page was not tested: there is no Chromium; `{BRING}`" in str(skipped.value)
 
 
-def test_in_ci_a_browser_that_is_missing_fails_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_browser_fails_the_tests_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
 
     with pytest.raises(pytest.fail.Exception):

@@ -30,7 +30,7 @@ def test_the_exit_status_is_the_commands() -> None:
     assert busy("--loops", "1", sys.executable, "-c", "raise SystemExit(7)")[0] == 7
 
 
-def test_without_a_command_it_says_what_to_give() -> None:
+def test_without_a_command_it_exits_with_an_example() -> None:
     done = run([sys.executable, "-m", "tests.busy"])
 
     assert done.returncode == 2

@@ -14,7 +14,7 @@ from tools.chain import BATCH_RECORDS, OBJECT_EVENTS_WINDOW_SECONDS, PRODUCER_ME
 from tools.cost import DAYS, Load, total
 
 
-def test_the_model_has_the_template_s_figures() -> None:
+def test_the_model_has_the_values_of_the_template() -> None:
     stream = "arn:aws:dynamodb:us-east-1:123456789012:table/things/stream/x"
     resources = template_with(SourceStreamArn=stream, ProviderAttribute="tenant").resources
     mapping: Any = resources["ProducerMapping"].properties
@@ -24,7 +24,7 @@ def test_the_model_has_the_template_s_figures() -> None:
     assert resources["ProducerFunction"].properties["MemorySize"] == PRODUCER_MEMORY_MB
 
 
-def test_runs_look_back_further_than_lambda_hands_records_over() -> None:
+def test_the_key_time_slack_exceeds_lambdas_maximum_record_age() -> None:
     stream = "arn:aws:dynamodb:us-east-1:123456789012:table/things/stream/x"
     resources = template_with(SourceStreamArn=stream, ProviderAttribute="tenant").resources
     oldest: Any = resources["ProducerMapping"].properties["MaximumRecordAgeInSeconds"]
@@ -45,7 +45,7 @@ def test_there_are_no_more_objects_than_records_and_a_longer_window_makes_fewer(
     assert [total(chain.producer()) for chain in chains] == sorted((total(c.producer()) for c in chains), reverse=True)
 
 
-def test_messages_are_older_with_a_longer_window_and_older_at_most_than_on_average() -> None:
+def test_a_longer_window_makes_messages_older_and_the_maximum_exceeds_the_average() -> None:
     short, long = Chain(Load(1, 15, 100), 5).freshness, Chain(Load(1, 15, 100), 300).freshness
     assert short[0] < long[0] < long[1]
 

@@ -70,7 +70,7 @@ def upload(s3: Any, **changed: bytes) -> dict[str, Any]:
     }
 
 
-def test_a_package_that_agrees_is_reported_part_by_part(s3: Any, root: Path) -> None:
+def test_every_part_of_a_correct_package_is_reported(s3: Any, root: Path) -> None:
     lines = list(check(s3, upload(s3), SOURCE, root))
 
     assert lines == ["Job: glue/job.py", "Handler: work.py among 1 files, 0.0 MB unpacked", "Machine: machine.json"]
@@ -84,7 +84,7 @@ def test_other_bytes_in_the_bucket_are_found(s3: Any, root: Path, part: str, res
         list(check(s3, packaged, SOURCE, root))
 
 
-def test_a_package_that_lambda_would_refuse_is_found(s3: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_lambda_would_reject_is_found(s3: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_package, "MOST_UNPACKED_BYTES", 3)
 
     with pytest.raises(PackageError, match="Handler has 4 bytes unpacked; Lambda accepts 3"):
@@ -99,7 +99,7 @@ def test_a_path_that_was_not_uploaded_is_found(s3: Any, root: Path) -> None:
         list(check(s3, packaged, SOURCE, root))
 
 
-def test_a_script_in_somebody_else_s_bucket_is_found(s3: Any, root: Path) -> None:
+def test_a_script_in_another_bucket_is_found(s3: Any, root: Path) -> None:
     packaged = upload(s3)
     packaged["Resources"]["Job"]["Properties"]["Command"]["ScriptLocation"] = "s3://elsewhere/job"
 

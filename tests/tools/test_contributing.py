@@ -19,7 +19,7 @@ def test_every_file_that_the_guide_names_exists() -> None:
     assert missing == set()
 
 
-def test_the_guide_says_how_to_add_what_is_added_most() -> None:
+def test_the_guide_explains_the_most_frequent_additions() -> None:
     sections = dict(re.findall(r"^## Add an? (.*)\n\n((?:(?!## ).*\n)*)", GUIDE, re.MULTILINE))
     steps = {what: len(re.findall(r"^\d\. ", text, re.MULTILINE)) for what, text in sections.items()}
 

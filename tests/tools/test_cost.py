@@ -54,11 +54,11 @@ def test_doubling_the_providers_doubles_what_grows_with_them() -> None:
     assert twice["SQS"] - fixed == pytest.approx(2 * (once["SQS"] - fixed))
 
 
-def test_a_run_that_seldom_finds_anything_costs_less_than_one_that_always_does() -> None:
+def test_a_provider_that_rarely_has_changes_costs_less() -> None:
     assert total(our_year(Load(1, 15, 1))) < total(our_year(Load(1, 15, 96)))
 
 
-def test_unit_prices_stand_in_one_table_only() -> None:
+def test_unit_prices_are_in_one_table_only() -> None:
     prices = {value for value in PRICES.values() if value < 0.1} | {0.308}
     sources = [
         path
@@ -152,7 +152,7 @@ def test_the_plot_of_the_docs_is_a_png() -> None:
     assert (ROOT / "docs/cost.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_load_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_impossible_load_is_rejected(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["bill", "--providers", "0"])
 
     with pytest.raises(SystemExit):
@@ -160,7 +160,7 @@ def test_a_load_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str], mo
     assert "must be at least 1" in capsys.readouterr().err
 
 
-def test_the_bill_says_what_each_further_provider_costs_idle_and_with_a_thousand_rows_a_day_in_both_designs() -> None:
+def test_the_bill_has_the_cost_of_one_more_provider_idle_and_with_1000_rows_a_day() -> None:
     idle, busy = bill.side_by_side(cost.Load(100_000)).splitlines()[-2:]
 
     assert float(idle.split()[-1]) == round(cost.further_provider(cost.our_year), 2) <= 0.20

@@ -8,7 +8,7 @@ from tests.template.reading import ROOT
 from tools.decisions import numbers, references
 
 
-def test_decisions_are_numbered_in_order_and_what_refers_to_one_finds_it() -> None:
+def test_decisions_are_numbered_in_order_and_every_reference_exists() -> None:
     known = numbers((ROOT / "docs/decisions.md").read_text(encoding="utf-8"))
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     paths = [

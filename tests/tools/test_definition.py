@@ -18,22 +18,22 @@ def test_a_sound_definition_has_no_faults() -> None:
     assert faults(SOUND) == []
 
 
-def test_the_linter_finds_a_state_that_is_not_there() -> None:
+def test_the_linter_finds_a_missing_state() -> None:
     assert any("Nowhere" in fault for fault in faults({**SOUND, "StartAt": "Nowhere"}))
 
 
-def test_the_linter_finds_a_state_that_nothing_leads_to() -> None:
+def test_the_linter_finds_an_unreachable_state() -> None:
     broken = {**SOUND, "States": {**SOUND["States"], "Island": {"Type": "Succeed"}}}
 
     assert any("Island" in fault for fault in faults(broken))
 
 
-def test_values_are_put_in_where_their_names_stand() -> None:
+def test_placeholders_are_replaced_by_their_values() -> None:
     assert substitute('{"TimeoutSeconds": ${a}}', {"a": 5}) == {"TimeoutSeconds": 5}
 
 
 @pytest.mark.parametrize("values", [{}, {"a": 1, "b": 2}])
-def test_a_missing_or_a_needless_substitution_is_refused(values: dict[str, int]) -> None:
+def test_a_missing_or_an_unused_substitution_is_rejected(values: dict[str, int]) -> None:
     with pytest.raises(DefinitionError, match="DefinitionSubstitutions"):
         substitute('{"TimeoutSeconds": ${a}}', values)
 
@@ -43,7 +43,7 @@ def test_a_definition_that_would_hold_a_secret_is_refused() -> None:
         substitute('{"Comment": "${a}"}', {"a": "{{resolve:secretsmanager:key}}"})
 
 
-def test_what_is_not_json_after_substitution_is_refused() -> None:
+def test_invalid_json_after_substitution_is_rejected() -> None:
     with pytest.raises(DefinitionError, match="not JSON"):
         substitute('{"Comment": ${a}}', {"a": "text"})
 

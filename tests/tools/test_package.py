@@ -96,7 +96,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_package_holds_its_sources_and_what_the_lock_lists_and_nothing_of_the_building_machine(
+def test_a_package_has_its_sources_and_the_locked_packages_and_no_file_of_the_build_machine(
     project: Path, build: Build
 ) -> None:
     done = build("functions", "shared")
@@ -113,7 +113,7 @@ def test_a_package_holds_its_sources_and_what_the_lock_lists_and_nothing_of_the_
     assert built["tiny/__init__.py"] == b"VALUE = 1\n"
 
 
-def test_without_a_lock_a_package_holds_its_sources_only(project: Path, build: Build) -> None:
+def test_without_a_lock_a_package_has_only_its_sources(project: Path, build: Build) -> None:
     assert build(lock=False).returncode == 0
     assert sorted(files(project / "built")) == ["part/__init__.py", "work.py"]
 
@@ -138,7 +138,7 @@ def test_a_requirement_without_a_hash_fails_the_build(project: Path, build: Buil
     assert "tiny" in done.stderr
 
 
-def test_without_an_index_the_build_fails_and_says_what_it_needs(project: Path, build: Build) -> None:
+def test_without_an_index_the_build_fails_and_names_the_index_it_needs(project: Path, build: Build) -> None:
     (project / "index" / "tiny-1.0-py3-none-any.whl").unlink()
 
     done = build()
@@ -157,7 +157,7 @@ def test_a_lock_is_installed_once(project: Path, build: Build) -> None:
     assert (project / "built" / "tiny" / "__init__.py").read_text() == "VALUE = 1\n"
 
 
-def test_another_lock_is_installed_anew(project: Path, build: Build) -> None:
+def test_a_changed_lock_is_installed_again(project: Path, build: Build) -> None:
     assert build().returncode == 0
     write_lock(project, "0" * 64)
 
@@ -190,7 +190,7 @@ def test_without_a_python_the_build_says_what_to_install(project: Path, build: B
     assert "sam build needs Python 3.11 or newer and found none on PATH" in done.stderr
 
 
-def test_without_an_installer_the_build_says_which_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_an_installer_the_build_names_those_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(package, "ROOT", tmp_path)
     monkeypatch.setattr(package, "CACHE", tmp_path)
     monkeypatch.setattr(package.shutil, "which", lambda name: None)
@@ -209,7 +209,7 @@ def test_packages_are_built_for_the_runtime_of_the_template() -> None:
     assert common["Architectures"] == ["x86_64"]
 
 
-def test_sam_builds_each_function_by_its_makefile() -> None:
+def test_sam_builds_each_function_with_its_makefile() -> None:
     functions = {i: r for i, r in written()["Resources"].items() if r["Type"] == "AWS::Serverless::Function"}
 
     assert {i: r.get("Metadata") for i, r in functions.items()} == {i: {"BuildMethod": "makefile"} for i in functions}

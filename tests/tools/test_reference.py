@@ -20,7 +20,7 @@ def test_a_generated_page_is_current(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_links_lead_somewhere(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     text = re.sub(r"`[^`\n]*`", "", page.read_text(encoding="utf-8"))
     broken = [
         (link, part) for link, part in LINK.findall(text) if not leads(page.parent / link if link else page, part)

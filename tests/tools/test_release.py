@@ -58,7 +58,7 @@ def test_a_version_is_released_once(root: Path) -> None:
         release(root)
 
 
-def test_what_is_not_committed_is_not_released(root: Path) -> None:
+def test_a_working_tree_with_changes_is_not_released(root: Path) -> None:
     (root / "new.py").write_text("")
 
     with pytest.raises(ReleaseError, match="uncommitted"):
@@ -76,7 +76,7 @@ def test_what_is_not_committed_is_not_released(root: Path) -> None:
         ("### Added\n\n- A.\n", "", "a date and entries"),
     ],
 )
-def test_a_changelog_that_does_not_describe_the_version_is_refused(old: str, new: str, advice: str) -> None:
+def test_a_changelog_without_notes_for_the_version_is_rejected(old: str, new: str, advice: str) -> None:
     with pytest.raises(ReleaseError, match=advice):
         notes_of("0.2.0", CHANGELOG.replace(old, new))
 

@@ -73,7 +73,7 @@ def test_invoke_without_a_function_shows_an_example() -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda p: f"{p.parent.name}/{p.name}")
-def test_locks_pin_with_hashes_and_name_no_place(lock: object) -> None:
+def test_locks_pin_with_hashes_and_have_no_index_address(lock: object) -> None:
     text = lock.read_text(encoding="utf-8")  # type: ignore[attr-defined]
     wanted = re.findall(r"^[a-z].*$", text, re.MULTILINE)
 
@@ -84,14 +84,14 @@ def test_locks_pin_with_hashes_and_name_no_place(lock: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["functions/requirements.txt", "glue/requirements.txt"])
-def test_what_is_deployed_is_what_is_tested(name: str) -> None:
+def test_deployed_packages_have_the_tested_versions(name: str) -> None:
     deployed, tested = pins(name), pins("requirements/dev.txt")
 
     assert deployed
     assert deployed == {package: tested[package] for package in deployed}
 
 
-def test_what_is_deployed_is_locked_for_the_runtime_that_it_is_built_for() -> None:
+def test_deployed_packages_are_locked_for_their_runtime() -> None:
     runtime = f"--python-version {PYTHON_VERSION} --python-platform x86_64-manylinux_2_{GLIBC_MINOR}"
 
     assert MAKEFILE.count(runtime) == 1
@@ -114,5 +114,5 @@ def test_samconfig_has_the_three_environments() -> None:
         assert settings[name]["build"]["parameters"]["cached"] is False
 
 
-def test_the_licence_is_the_whole_apache_licence() -> None:
+def test_the_license_is_the_complete_apache_license() -> None:
     assert hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest() == APACHE_2_0

@@ -68,7 +68,7 @@ def test_every_text_uses_the_words_of_the_field() -> None:
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=ids)
-def test_a_page_begins_with_its_readers_and_ends_with_where_to_go_next(page: Path) -> None:
+def test_a_page_begins_with_its_readers_and_ends_with_a_next_page(page: Path) -> None:
     blocks = [block for block in page.read_text(encoding="utf-8").split("\n\n") if not block.startswith(("#", "<!--"))]
     end = page.read_text(encoding="utf-8").rstrip().rsplit("\n## Next", 1)[-1].split("\n\n")
     last = [block for block in end if not block.startswith("[tracking]")][-1]
@@ -79,7 +79,7 @@ def test_a_page_begins_with_its_readers_and_ends_with_where_to_go_next(page: Pat
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=ids)
-def test_the_sentences_of_a_page_can_be_read_at_once(page: Path) -> None:
+def test_the_sentences_of_a_page_are_short(page: Path) -> None:
     paragraphs = [text for text in markdown(page, page.read_text(encoding="utf-8")) if text.kind == "sentence"]
     lengths = {one: len(one.split()) for text in paragraphs for one in sentences(text.text)}
 
@@ -117,7 +117,7 @@ def test_the_sentences_of_a_page_can_be_read_at_once(page: Path) -> None:
         "Somebody has to look at it.",
     ],
 )
-def test_the_bad_examples_would_be_found(sentence: str) -> None:
+def test_the_bad_examples_are_found(sentence: str) -> None:
     assert list(findings(Text(ROOT, 1, sentence, "sentence"), rules()))
 
 

@@ -32,7 +32,7 @@ def block(language: str) -> str:
     return str(found)
 
 
-def test_the_transform_of_the_readme_makes_the_message_shown_and_none_of_a_row_with_the_old_price() -> None:
+def test_the_transform_of_the_readme_makes_the_message_shown_and_none_for_an_unchanged_price() -> None:
     names: dict[str, Any] = {}
     exec(block("python"), names)  # noqa: S102 - the page's own example
     maker = MessageMaker(SETTINGS, names["transform"], 2**20, None)
@@ -45,7 +45,7 @@ def test_the_transform_of_the_readme_makes_the_message_shown_and_none_of_a_row_w
     assert sent(stream(NewImage=OLD)) == []
 
 
-def test_the_yearly_bills_of_the_readme_are_those_of_the_cost_page() -> None:
+def test_the_readme_has_the_yearly_costs_of_the_cost_page() -> None:
     page = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
     bills = re.findall(r"^\| ([0-9,]+ \| [0-9]+ min \| [0-9,]+ \| \$[0-9,]+) \| (\$[0-9,]+) \|$", README, re.MULTILINE)
 
@@ -54,7 +54,7 @@ def test_the_yearly_bills_of_the_readme_are_those_of_the_cost_page() -> None:
         assert re.search(rf"^\| {re.escape(article)} \| \$[0-9,]+ \| {re.escape(dev)} \|$", page, re.MULTILINE), article
 
 
-def test_the_speeds_of_the_readme_are_those_of_the_last_benchmarks() -> None:
+def test_the_readme_has_the_speeds_of_the_last_benchmarks() -> None:
     bench = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "docs/bench").glob("*.json")}
     (start,) = [found for found in bench["dispatch"]["starts"] if found["due"] == 1000]
     article, ours = (bench["job"]["variants"][name]["per_second"] for name in ("article", "ours on Spark"))

@@ -26,7 +26,7 @@ def test_a_missing_argument_is_an_error_that_names_it() -> None:
         getResolvedOptions(ARGV, ["provider", "queue"])
 
 
-def test_an_abbreviation_is_not_the_argument_unless_it_is_allowed() -> None:
+def test_an_abbreviated_argument_is_accepted_only_if_abbreviations_are_allowed() -> None:
     with pytest.raises(GlueArgumentError, match="--provider_name"):
         getResolvedOptions(ARGV, ["provider_name"])
     assert getResolvedOptions(ARGV, ["provider_name"], allow_abbrev=True)["provider_name"] == "acme"

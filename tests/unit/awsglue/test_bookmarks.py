@@ -25,7 +25,7 @@ def test_the_first_run_reads_everything_oldest_first() -> None:
     assert names(objects) == ["old", "new"]
 
 
-def test_a_second_run_reads_only_what_came_since() -> None:
+def test_a_second_run_reads_only_newer_files() -> None:
     first = [listed("old", 600), listed("recent", 5)]
     _, state = unread(first, None, NOON)
 
@@ -42,7 +42,7 @@ def test_a_file_of_the_band_that_the_listing_missed_is_read_by_the_next_run() ->
     assert names(objects) == ["missed"]
 
 
-def test_a_file_that_turns_up_with_a_time_before_the_band_is_never_read() -> None:
+def test_a_file_that_appears_with_a_time_before_the_band_is_never_read() -> None:
     _, state = unread([listed("recent", 5)], None, NOON)
 
     objects, _ = unread([listed("recent", 5), listed("late", 16)], state, NOON + timedelta(minutes=10))
@@ -50,7 +50,7 @@ def test_a_file_that_turns_up_with_a_time_before_the_band_is_never_read() -> Non
     assert names(objects) == []
 
 
-def test_another_source_under_the_same_name_loses_what_it_had_not_read() -> None:
+def test_another_source_under_the_same_name_loses_its_unread_files() -> None:
     _, state = unread([listed("x", 60, provider="a")], None, NOON)
 
     objects, _ = unread([listed("old", 60, provider="b"), listed("recent", 5, provider="b")], state, NOON)
@@ -66,7 +66,7 @@ def test_an_overwritten_file_is_read_again() -> None:
     assert names(objects) == ["x"]
 
 
-def test_more_files_than_fit_the_band_s_list_wait_for_the_next_run() -> None:
+def test_files_that_exceed_the_band_s_list_wait_for_the_next_run() -> None:
     listing = [listed("1", 3), listed("2", 2), listed("3", 1)]
 
     first, state = unread(listing, None, NOON, max_files_in_band=2)
@@ -76,7 +76,7 @@ def test_more_files_than_fit_the_band_s_list_wait_for_the_next_run() -> None:
 
 
 @pytest.mark.parametrize(("minutes", "kept"), [(5, True), (20, False)])
-def test_names_are_forgotten_once_they_are_out_of_the_band(minutes: int, kept: bool) -> None:
+def test_names_outside_the_band_are_dropped(minutes: int, kept: bool) -> None:
     _, state = unread([listed("x", 5)], None, NOON)
 
     objects, later = unread([listed("x", 5)], state, NOON + timedelta(minutes=minutes))
@@ -85,7 +85,7 @@ def test_names_are_forgotten_once_they_are_out_of_the_band(minutes: int, kept: b
     assert bool(later.band) is kept
 
 
-def test_a_state_survives_being_written_down() -> None:
+def test_a_state_is_the_same_after_a_round_trip_through_json() -> None:
     _, state = unread([listed("x", 5)], None, NOON)
 
     assert SourceState.from_json(state.as_json()) == state

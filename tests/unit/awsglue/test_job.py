@@ -88,7 +88,7 @@ def read(context: GlueContext, ctx: str) -> None:
     context._read_sources[ctx] = SourceState(NOON, {f"s3://data/{ctx}": NOON})
 
 
-def test_a_commit_keeps_what_was_read_under_each_name(store: BookmarkStore) -> None:
+def test_a_commit_keeps_one_bookmark_for_each_transformation_context(store: BookmarkStore) -> None:
     for ctx in ("dev_a", "dev_b"):
         job, context = begun()
         read(context, ctx)
@@ -99,7 +99,7 @@ def test_a_commit_keeps_what_was_read_under_each_name(store: BookmarkStore) -> N
 
 
 @pytest.mark.parametrize("committed_before", [0, 1])
-def test_of_two_runs_that_began_alike_only_one_can_commit(store: BookmarkStore, committed_before: int) -> None:
+def test_only_one_of_two_runs_with_the_same_bookmark_can_commit(store: BookmarkStore, committed_before: int) -> None:
     for _ in range(committed_before):
         begun()[0].commit()
     (first, _), (second, context) = begun(), begun()
@@ -112,7 +112,7 @@ def test_of_two_runs_that_began_alike_only_one_can_commit(store: BookmarkStore, 
     assert "dev_b" not in store.read(JOB).sources
 
 
-def test_a_run_that_does_not_commit_leaves_the_bookmark(store: BookmarkStore) -> None:
+def test_a_run_without_a_commit_leaves_the_bookmark_unchanged(store: BookmarkStore) -> None:
     _, context = begun()
     read(context, "dev_a")
 
@@ -139,7 +139,7 @@ def test_a_paused_bookmark_is_read_and_not_written(store: BookmarkStore) -> None
 
 
 @pytest.mark.usefixtures("store")
-def test_a_name_that_is_no_job_s_is_refused() -> None:
+def test_the_name_of_an_unknown_job_is_rejected() -> None:
     with pytest.raises(ClientError, match="EntityNotFound"):
         begun(name=f"{JOB}-provider-a")
 

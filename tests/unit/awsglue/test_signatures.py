@@ -115,7 +115,7 @@ def in_package(folder: Path, code: str, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_every_public_function_of_the_stand_in_has_the_official_signature() -> None:
+def test_every_public_function_of_the_replacement_has_the_official_signature() -> None:
     ours = in_package(STAND_IN, LOOK, str(STAND_IN))
     official = in_package(OFFICIAL, LOOK, str(OFFICIAL))
 
@@ -124,7 +124,7 @@ def test_every_public_function_of_the_stand_in_has_the_official_signature() -> N
     assert {name: official.get(name) for name in ours} == ours
 
 
-def test_arguments_are_resolved_as_by_the_official_package() -> None:
+def test_arguments_are_resolved_like_the_official_package_does() -> None:
     """The same text for each argument, or the same kind of error. No difference is known."""
     asked = json.dumps(ARGUMENTS)
     ours, official = in_package(STAND_IN, ASK, asked), in_package(OFFICIAL, ASK, asked)

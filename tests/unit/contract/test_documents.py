@@ -61,12 +61,12 @@ DOCUMENTS = [
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_what_is_written_is_read_again(document: Any) -> None:
+def test_a_written_document_is_read_back_unchanged(document: Any) -> None:
     assert from_json(type(document), to_json(document)) == document
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_what_is_written_is_valid_by_its_schema(document: Any, request: pytest.FixtureRequest) -> None:
+def test_a_written_document_is_valid_by_its_schema(document: Any, request: pytest.FixtureRequest) -> None:
     name = request.node.callspec.id
     schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
@@ -77,7 +77,7 @@ def test_what_is_written_is_valid_by_its_schema(document: Any, request: pytest.F
     assert not validator.is_valid({**plain(document), next(iter(schema["properties"])): None})
 
 
-def test_a_manifest_names_its_objects_in_order_with_bucket_and_place() -> None:
+def test_a_manifest_numbers_its_objects_and_names_their_bucket() -> None:
     assert MANIFEST.planned() == [
         PlannedObject("data", "log/a", 7, "e1", 0),
         PlannedObject("data", "log/b", 8, "e2", 1),
@@ -105,7 +105,9 @@ def test_a_manifest_names_its_objects_in_order_with_bucket_and_place() -> None:
         ({"replay": {"from": "2026-11-22T07:30:00Z", "to": "2026-11-21T07:30:00Z"}}, "replay: expected `from` before"),
     ],
 )
-def test_what_is_not_of_its_form_is_refused_by_member_and_expectation(changes: dict[str, Any], words: str) -> None:
+def test_the_error_of_an_invalid_document_names_the_field_and_the_expected_type(
+    changes: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ContractError, match=f"^{words}"):
         Manifest.from_json(json.dumps({**plain(MANIFEST), **changes}).encode())
 
@@ -120,14 +122,14 @@ def test_a_document_without_a_version_is_refused(document: Any) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"canary", b"\xff", b"[" * 10_000, b"null", b"7", b"[]", b'{"version": NaN}'])
-def test_what_is_no_json_object_is_refused_and_none_of_it_is_shown(text: bytes) -> None:
+def test_a_document_that_is_no_json_object_is_rejected_without_showing_its_content(text: bytes) -> None:
     with pytest.raises(ContractError) as refused:
         JobResult.from_json(text)
 
     assert "canary" not in str(refused.value)
 
 
-def test_a_member_that_is_not_known_is_ignored_and_one_with_a_default_may_be_absent() -> None:
+def test_an_unknown_field_is_ignored_and_a_field_with_a_default_may_be_absent() -> None:
     value = plain(MANIFEST)
     for name in ("backlog", "pending_count", "replay", "carried"):
         del value[name]
@@ -145,7 +147,7 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from([MANIFEST, RESULT, FAILURE]), st.data())
-def test_whatever_a_member_holds_is_read_as_its_type_or_refused(document: Any, data: st.DataObject) -> None:
+def test_any_value_of_a_field_is_read_as_its_type_or_rejected(document: Any, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from([one.name for one in fields(document)]))
     text = json.dumps({**plain(document), name: data.draw(JSON)}).encode()
 
@@ -160,17 +162,17 @@ def test_whatever_a_member_holds_is_read_as_its_type_or_refused(document: Any, d
 
 
 class TestFailure:
-    def test_in_one_line_it_has_type_place_and_message_and_says_how_many_more_there_are(self) -> None:
+    def test_in_one_line_it_has_type_place_message_and_the_number_of_further_failures(self) -> None:
         assert FAILURE.in_one_line() == "RecordError: s3://b/k, line 2: not JSON at column 7"
         assert FAILURE.in_one_line(1_001) == "RecordError: s3://b/k, line 2: not JSON at column 7 (and 1,000 more)"
         assert replace(FAILURE, message="a\n  b", line=None).in_one_line() == "RecordError: s3://b/k: a b"
         assert len(replace(FAILURE, message="x" * 5_000).in_one_line(3)) == 1_000
 
-    def test_its_kind_is_type_and_cause_or_else_the_message(self) -> None:
+    def test_its_kind_is_its_type_with_its_cause_or_else_its_message(self) -> None:
         assert FAILURE.kind == "RecordError: not JSON"
         assert replace(FAILURE, cause="").kind == "RecordError: not JSON at column 7"
 
-    def test_failures_are_in_order_of_object_and_line_and_those_without_an_object_come_last(self) -> None:
+    def test_failures_are_sorted_by_object_and_line_and_those_without_an_object_are_last(self) -> None:
         def of(object_: str | None, line: int | None) -> Failure:
             return replace(FAILURE, object=object_, line=line)
 

@@ -25,12 +25,12 @@ def test_a_uri_is_split_at_its_first_slash_whether_it_has_a_key_or_not(uri: str,
 
 
 @pytest.mark.parametrize("uri", ["", "none", "s3:/bucket/k", "s3://", "s3:///k", "https://bucket/k", "bucket/k"])
-def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
+def test_an_invalid_s3_uri_is_rejected(uri: str) -> None:
     with pytest.raises(ValueError, match="is not an s3:// URI"):
         split_uri(uri)
 
 
-def test_a_runs_folder_says_when_it_was_claimed_and_by_which_run() -> None:
+def test_a_runs_folder_name_has_the_time_of_its_claim_and_its_run_id() -> None:
     claimed_at = datetime(2026, 11, 22, 7, 30, 5, tzinfo=UTC)
     folder = run_dir("data", "acme", claimed_at, "acme-20261122T073000Z")
 
@@ -43,7 +43,7 @@ def test_a_runs_folder_says_when_it_was_claimed_and_by_which_run() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x/", "20261122T073005Z_/", "20261122T073005Z_r1", "2026_r1/"])
-def test_a_folder_of_another_name_is_no_run(name: str) -> None:
+def test_a_folder_with_another_name_is_not_a_run(name: str) -> None:
     assert parse_run_dir(name) is None
 
 
@@ -62,7 +62,7 @@ def test_a_folder_of_another_name_is_no_run(name: str) -> None:
         ({}, {}, None),
     ],
 )  # fmt: skip
-def test_a_change_names_its_time_in_the_precision_of_its_stream(record: Any, body: Any, time: str | None) -> None:
+def test_the_time_of_a_change_is_read_in_the_precision_of_its_stream(record: Any, body: Any, time: str | None) -> None:
     micros = change_micros(record, body)
 
     assert (None if micros is None else format_iso(from_micros(micros))) == time
@@ -79,6 +79,6 @@ def test_a_change_names_its_time_in_the_precision_of_its_stream(record: Any, bod
         {"ApproximateCreationDateTime": 1, "ApproximateCreationDateTimePrecision": 3},
     ],
 )
-def test_a_time_that_cannot_be_read_is_an_error_that_says_so(body: Any) -> None:
+def test_an_invalid_time_is_an_error(body: Any) -> None:
     with pytest.raises(ValueError, match="ApproximateCreationDateTime"):
         change_micros({}, body)

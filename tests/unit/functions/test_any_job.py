@@ -41,18 +41,18 @@ def test_no_module_imports_a_format_or_a_job(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RAILS, ids=lambda path: path.relative_to(FUNCTIONS).as_posix())
-def test_no_module_speaks_of_a_format_a_model_or_a_message(path: Path) -> None:
+def test_no_module_mentions_a_format_a_model_or_a_message(path: Path) -> None:
     assert WORDS.findall(path.read_text(encoding="utf-8")) == []
 
 
-def test_nothing_that_runs_jobs_imports_what_writes_a_change_log() -> None:
+def test_no_module_that_runs_jobs_imports_the_producer() -> None:
     names = {f"from fanout.{path.stem} import" for path in PRODUCER}
     who = {path.name for path in RAILS if any(name in path.read_text(encoding="utf-8") for name in names)}
 
     assert who <= {"bootstrap.py"}, "only the composition root knows both"
 
 
-def test_the_run_of_a_job_that_nobody_has_heard_of_bears_its_name_in_lease_and_record() -> None:
+def test_the_name_of_any_job_is_in_the_lease_and_the_record_of_its_run() -> None:
     world = World(settings={"job": "rows_per_day"})
     world.change("a", "1", "r1")
     claim = world.claim("a", "run1")
@@ -67,7 +67,7 @@ def test_the_run_of_a_job_that_nobody_has_heard_of_bears_its_name_in_lease_and_r
     assert (lease.plan.job, last.job, last.rows) == ("rows_per_day", "rows_per_day", 1)
 
 
-def test_a_job_that_cannot_run_small_is_a_setting_and_the_claim_says_so() -> None:
+def test_lambda_max_bytes_0_sends_a_run_to_glue_and_the_claim_gives_this_reason() -> None:
     world = World(settings={"job": "rows_per_day", "lambda_max_bytes": 0})
     world.change("a", "1", "r1")
 

@@ -31,7 +31,7 @@ class Producer:
         return Production(failed=self.failed, records=len(event["Records"]), objects=1, unassigned=0)
 
 
-def test_the_messages_that_could_not_be_counted_come_again_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_messages_that_could_not_be_counted_are_redelivered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fanout.bootstrap.object_events", ObjectEvents)
     records = [{"messageId": name, "body": body} for name, body in {"1": "bad", "2": "good", "3": "bad"}.items()]
 
@@ -41,13 +41,13 @@ def test_the_messages_that_could_not_be_counted_come_again_and_no_others(monkeyp
 
 
 @pytest.mark.parametrize("event", [{}, {"Records": [{"messageId": "1"}]}, {"Records": None}])
-def test_what_is_no_batch_of_messages_is_said_to_be_none(event: dict[str, Any]) -> None:
+def test_an_event_that_is_no_batch_of_messages_is_rejected(event: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError, match="not a batch of SQS messages"):
         object_events.handler(event, Context())
 
 
 @pytest.mark.parametrize(("failed", "again"), [(None, []), ("17", [{"itemIdentifier": "17"}])])
-def test_a_batch_comes_again_from_the_record_that_failed(
+def test_a_batch_is_retried_from_the_record_that_failed(
     failed: str | None, again: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = ProducerSettings(

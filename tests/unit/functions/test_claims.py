@@ -29,7 +29,7 @@ def world() -> World:
     return world
 
 
-def test_a_first_claim_plans_everything_there_is(world: World) -> None:
+def test_a_first_claim_plans_all_objects(world: World) -> None:
     world.change("a", "1", "r1")
     world.change("b", "1", "other provider's")
 
@@ -42,7 +42,7 @@ def test_a_first_claim_plans_everything_there_is(world: World) -> None:
 
 @pytest.mark.guarantee("G2")
 @pytest.mark.fault(14)
-def test_two_executions_of_one_provider_and_the_second_is_told_busy_and_sends_nothing(world: World) -> None:
+def test_the_second_execution_of_a_provider_gets_busy_and_sends_nothing(world: World) -> None:
     world.change("a", "1", "r1")
     world.claim("a", "run1")
 
@@ -85,7 +85,7 @@ def test_a_claim_repeated_after_a_fault_at_any_call_gives_one_lease_and_one_mani
 
 
 @pytest.mark.fault(13)
-def test_a_claim_whose_answer_was_lost_keeps_its_manifest_although_objects_came_since(world: World) -> None:
+def test_a_repeated_claim_keeps_its_manifest_although_objects_arrived_meanwhile(world: World) -> None:
     world.change("a", "1", "r1")
     first = world.claim("a", "run1")
     world.change("a", "2", "r2")
@@ -109,7 +109,7 @@ def test_two_racing_plans_of_one_run_agree_on_the_first_manifest(world: World) -
     assert zombie.finish().value == retry
 
 
-def test_a_claim_goes_on_when_the_config_api_is_down_and_says_so(world: World) -> None:
+def test_a_claim_continues_when_the_config_api_is_down_and_logs_it(world: World) -> None:
     world.faults.down.add("config_api")
     world.change("a", "1", "r1")
 
@@ -126,7 +126,7 @@ def test_a_claim_reports_running_unless_reports_are_off(world: World) -> None:
     assert silent.config_api.reports == []
 
 
-def test_a_claim_whose_planning_fails_leaves_the_lease_to_be_freed_by_the_failed_state(world: World) -> None:
+def test_a_claim_whose_planning_fails_leaves_the_lease_for_the_failed_state_to_release(world: World) -> None:
     world.faults.plan("objects.list", *[Fault.FAIL_BEFORE] * 6)
     for _ in range(6):
         with pytest.raises(StorageUnavailableError):
@@ -138,7 +138,7 @@ def test_a_claim_whose_planning_fails_leaves_the_lease_to_be_freed_by_the_failed
     assert world.state("a").failures == 1
 
 
-def test_a_bookmark_set_while_a_run_is_planned_voids_the_plan_also_when_the_claim_is_repeated(world: World) -> None:
+def test_a_bookmark_set_during_planning_invalidates_the_plan_even_of_a_repeated_claim(world: World) -> None:
     world.change("a", "1", "r1")
     world.run("a", "run1")
     world.clock.advance(minutes=180)
@@ -156,7 +156,7 @@ def test_a_bookmark_set_while_a_run_is_planned_voids_the_plan_also_when_the_clai
 
 
 class TestWhatARunTakes:
-    def test_the_next_run_takes_what_came_since(self, world: World) -> None:
+    def test_the_next_run_takes_only_newer_objects(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.run("a", "run1")
         world.clock.advance(minutes=15)
@@ -165,7 +165,7 @@ class TestWhatARunTakes:
         assert world.planned(world.run("a", "run2")) == ["2"]
 
     @pytest.mark.fault(20)
-    def test_an_object_that_turns_up_late_within_the_lookback_is_taken_once(self, world: World) -> None:
+    def test_an_object_that_appears_late_within_the_lookback_is_taken_once(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.run("a", "run1")
         world.clock.advance(minutes=15)
@@ -175,7 +175,7 @@ class TestWhatARunTakes:
         assert world.run("a", "run3").decision == "nothing"
 
     @pytest.mark.fault(20)
-    def test_an_object_of_the_same_second_as_the_newest_is_taken(self, world: World) -> None:
+    def test_an_object_with_the_same_second_as_the_newest_is_taken(self, world: World) -> None:
         world.change("a", "2", "r2")
         world.run("a", "run1")
         world.change("a", "1", "r1")
@@ -192,7 +192,7 @@ class TestWhatARunTakes:
         assert world.planned(world.run("a", "run2")) == ["1"]
 
     @pytest.mark.fault(20)
-    def test_an_object_uploaded_again_with_the_same_bytes_in_the_window_is_not(self, world: World) -> None:
+    def test_an_object_uploaded_again_with_the_same_bytes_in_the_window_is_not_taken(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.run("a", "run1")
         world.clock.advance(minutes=30)
@@ -200,7 +200,7 @@ class TestWhatARunTakes:
 
         assert world.run("a", "run2").decision == "nothing"
 
-    def test_bytes_that_come_back_after_others_were_taken_are_taken_again(self, world: World) -> None:
+    def test_an_object_whose_earlier_bytes_are_restored_is_taken_again(self, world: World) -> None:
         for run, row in enumerate(("first", "second", "first")):
             world.change("a", "1", row)
             assert world.planned(world.run("a", f"run{run}")) == ["1"]
@@ -210,7 +210,7 @@ class TestWhatARunTakes:
         assert world.sent == ["first", "second", "first"]
 
     @pytest.mark.parametrize("end", ["fails", "is a replay", "dies"])
-    def test_bytes_that_come_back_after_a_run_that_left_no_trace_are_taken_again(self, world: World, end: str) -> None:
+    def test_an_object_restored_after_a_run_without_a_commit_is_taken_again(self, world: World, end: str) -> None:
         world.change("a", "1", "first")
         world.run("a", "run1")
         world.clock.advance(minutes=1)
@@ -235,7 +235,7 @@ class TestWhatARunTakes:
         assert world.run("a", "run5").decision == "nothing"
 
     @pytest.mark.fault(20)
-    def test_a_renamed_object_is_a_new_one(self, world: World) -> None:
+    def test_a_renamed_object_is_a_new_object(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.run("a", "run1")
         world.clock.advance(minutes=1)
@@ -246,7 +246,7 @@ class TestWhatARunTakes:
 
     @pytest.mark.fault(20)
     @pytest.mark.parametrize("how", ["deleted", "overwritten"])
-    def test_an_object_changed_between_plan_and_run_fails_the_run_and_the_next_plans_what_is_there(
+    def test_an_object_changed_after_planning_fails_the_run_and_the_next_run_takes_its_new_version(
         self, world: World, how: str
     ) -> None:
         world.change("a", "1", "r1")
@@ -264,7 +264,7 @@ class TestWhatARunTakes:
         assert set(world.sent) == ({"r2"} if how == "deleted" else {"r1 corrected", "r2"})
 
     @pytest.mark.fault(20)
-    def test_hidden_files_are_left_out_wherever_the_change_log_lies(self) -> None:
+    def test_hidden_files_are_ignored_at_any_location_of_the_change_log(self) -> None:
         world = World(settings={"change_log_dir": "s3://changes/_raw/log"})
         root = "s3://changes/_raw/log/provider=a/"
         for key in ("_SUCCESS", "_temporary/0/part", ".x", "day/", "day/part"):
@@ -290,14 +290,14 @@ class TestWhatARunTakes:
         assert world.tick().due == 0
 
     @pytest.mark.fault(20)
-    def test_manifests_that_were_removed_make_their_objects_new_again(self, world: World) -> None:
+    def test_objects_whose_manifests_were_removed_are_taken_again(self, world: World) -> None:
         world.change("a", "1", "r1")
         claim = world.run("a", "run1")
         del world.objects.stored[claim.manifest]
 
         assert world.planned(world.run("a", "run2")) == ["1"]
 
-    def test_a_larger_lookback_sends_nothing_again(self, world: World) -> None:
+    def test_increasing_the_lookback_sends_no_object_again(self, world: World) -> None:
         for minute in range(0, 600, 60):
             world.change("a", f"{minute}", f"r{minute}")
             world.run("a", f"run{minute}")
@@ -307,7 +307,7 @@ class TestWhatARunTakes:
         assert world.run("a", "later").decision == "nothing"
 
     @pytest.mark.fault(20)
-    def test_an_object_written_during_the_listing_behind_its_back_is_taken_even_without_a_lookback(self) -> None:
+    def test_an_object_that_the_listing_missed_is_taken_even_without_a_lookback(self) -> None:
         world = World(settings={"lookback_minutes": 0})
         for n in range(1500):
             world.change("a", f"{n:04}", f"r{n}")
@@ -329,7 +329,7 @@ class TestWhatARunTakes:
 
 
 class TestCost:
-    def test_an_object_at_the_very_edge_of_the_window_is_carried_along_and_not_sent_again(self) -> None:
+    def test_an_object_at_the_edge_of_the_window_is_not_sent_again(self) -> None:
         world = World(settings={"max_recent": 1, "lookback_minutes": 60})
         for n in range(3):
             world.change("a", f"{n}", f"r{n}")
@@ -388,7 +388,7 @@ class TestCost:
             ([], {}, ("nothing", 0)),
         ],
     )
-    def test_the_engine_follows_the_bytes(
+    def test_the_engine_depends_on_the_bytes(
         self, objects: list[int], settings: dict[str, Any], expected: tuple[str, int]
     ) -> None:
         world = World(settings=settings)
@@ -399,7 +399,7 @@ class TestCost:
 
         assert (claim.decision, claim.workers) == expected
 
-    def test_workers_follow_the_bytes_up_to_max_workers(self) -> None:
+    def test_the_number_of_workers_grows_with_the_bytes_up_to_max_workers(self) -> None:
         world = World(settings={"lambda_max_bytes": 0, "max_workers": 3, "max_bytes_per_run": 10**12})
         for n in range(5):
             uri = world.uri("a", f"{n}")
@@ -437,10 +437,10 @@ class TestRequests:
 
     @pytest.mark.fault(7)
     @pytest.mark.parametrize("name", ["../a", "a/b", "", "ä"])
-    def test_a_provider_outside_the_allow_list_never_becomes_a_path(self, name: str) -> None:
+    def test_a_provider_name_outside_the_allow_list_is_never_used_in_a_path(self, name: str) -> None:
         with pytest.raises(InvalidProviderError):
             ClaimRequest.from_event({"run_id": "r", "input": {"provider": name}})
 
-    def test_a_run_id_that_is_no_execution_name_is_refused(self) -> None:
+    def test_a_run_id_that_is_not_an_execution_name_is_rejected(self) -> None:
         with pytest.raises(InvalidRequestError):
             ClaimRequest.from_event({"run_id": "../r", "input": {"provider": "a"}})

@@ -61,20 +61,20 @@ def call(method: str, path: str, body: str | None = None, encoded: bool = False,
     return config_api.handler(event, Context())  # type: ignore[arg-type]
 
 
-def test_a_body_that_api_gateway_encoded_is_read(table: ProviderTable) -> None:
+def test_a_body_in_base64_is_read(table: ProviderTable) -> None:
     body = base64.b64encode(b'{"frequency": 5}').decode()
 
     assert call("PUT", "/providers/a", body, encoded=True)["statusCode"] == 201
     assert table.get("a").entry == {"frequency": 5, **NEVER_RAN}
 
 
-def test_a_body_that_is_no_text_is_refused(table: ProviderTable) -> None:
+def test_a_body_that_is_not_text_is_rejected(table: ProviderTable) -> None:
     refused = call("PUT", "/providers/a", base64.b64encode(b"\xff").decode(), encoded=True)
 
     assert (refused["statusCode"], "UTF-8" in refused["body"]) == (400, True)
 
 
-def test_header_names_have_no_case(table: ProviderTable) -> None:
+def test_header_names_are_case_insensitive(table: ProviderTable) -> None:
     call("PUT", "/providers/a", '{"frequency": 5}')
 
     assert call("PUT", "/providers/a", '{"frequency": 6}', **{"if-none-match": "*"})["statusCode"] == 412
@@ -97,7 +97,7 @@ def test_header_names_have_no_case(table: ProviderTable) -> None:
         ("DELETE", "/providers/a"),
     ],
 )
-def test_a_database_that_does_not_answer_is_told_as_503(
+def test_the_status_is_503_when_the_database_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, error: Exception, method: str, path: str
 ) -> None:
     broken = ProviderTable(Broken(error), "providers", 100)
@@ -114,5 +114,5 @@ def test_a_database_that_does_not_answer_is_told_as_503(
 @pytest.mark.parametrize(
     ("status", "title"), [(413, "Content Too Large"), (422, "Unprocessable Content"), (404, "Not Found")]
 )
-def test_a_status_is_called_as_rfc_9110_calls_it_in_every_version_of_python(status: int, title: str) -> None:
+def test_status_phrases_are_those_of_rfc_9110_in_every_version_of_python(status: int, title: str) -> None:
     assert phrase(HTTPStatus(status)) == title

@@ -93,7 +93,7 @@ def page(entries: Mapping[str, Any], **headers: str) -> Reply:
         "",
     ],
 )
-def test_an_address_that_the_key_may_not_be_sent_to_is_refused_without_showing_a_password(url: str) -> None:
+def test_an_unsafe_address_is_rejected_without_showing_its_password(url: str) -> None:
     with pytest.raises(SettingsError) as error:
         HttpConfigApi(url, lambda refused: KEY)
     assert "pa55word" not in str(error.value)
@@ -102,14 +102,14 @@ def test_an_address_that_the_key_may_not_be_sent_to_is_refused_without_showing_a
 @pytest.mark.parametrize(
     "url", ["https://config.example", "http://localhost:3000/p", "http://127.0.0.1/p", "http://[::1]:80/"]
 )
-def test_https_or_loopback_is_taken(url: str) -> None:
+def test_https_and_loopback_addresses_are_accepted(url: str) -> None:
     HttpConfigApi(url, lambda refused: KEY)
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
 
 
-def test_the_entries_are_read_with_the_key_and_nothing_compressed() -> None:
+def test_the_request_has_the_key_and_asks_for_no_compression() -> None:
     server = Server(page({"a": {"frequency": 1}}))
 
     assert server.client().entries() == {"a": {"frequency": 1}}
@@ -129,7 +129,7 @@ def test_all_pages_are_read_by_their_link_headers() -> None:
     assert [r.url for r in server.requests] == [URL, URL + "?next=a", URL + "?next=b"]
 
 
-def test_all_pages_are_read_by_a_string_under_next() -> None:
+def test_all_pages_are_read_by_their_next_field() -> None:
     server = Server(page({"a": 1, "next": "?page=2"}), page({"b": 2, "next": None}))
 
     assert server.client().entries() == {"a": 1, "b": 2}
@@ -139,7 +139,7 @@ def test_a_provider_may_be_called_next() -> None:
     assert Server(page({"next": {"frequency": 1}})).client().entries() == {"next": {"frequency": 1}}
 
 
-def test_a_link_header_counts_before_the_body() -> None:
+def test_a_link_header_takes_precedence_over_the_body() -> None:
     server = Server(page({"next": "?from=body"}, Link='<?from=header>; rel="next"'), page({}))
 
     server.client().entries()
@@ -147,14 +147,14 @@ def test_a_link_header_counts_before_the_body() -> None:
     assert server.requests[1].url == URL + "?from=header"
 
 
-def test_of_a_provider_on_two_pages_the_later_page_counts() -> None:
+def test_the_later_page_counts_for_a_provider_on_two_pages() -> None:
     server = Server(page({"a": 1, "next": "?2"}), page({"a": 2}))
 
     assert server.client().entries() == {"a": 2}
 
 
 @pytest.mark.parametrize("ring", [["?1"], ["?1", "?2", "?1"]])
-def test_pages_that_go_in_a_circle_are_an_error(ring: list[str]) -> None:
+def test_pages_that_link_in_a_circle_are_an_error(ring: list[str]) -> None:
     server = Server(*[page({"next": link}) for link in ring])
 
     with pytest.raises(ConfigApiAnswerError, match="circular"):
@@ -185,7 +185,7 @@ def test_endless_pages_are_an_error() -> None:
     ],
 )
 @pytest.mark.parametrize("way", ["redirect", "header", "body"])
-def test_no_way_to_another_host_is_followed(link: str, way: str) -> None:
+def test_no_link_or_redirect_to_another_host_is_followed(link: str, way: str) -> None:
     server = Server(
         {
             "redirect": Reply(status=307, headers={"Location": link}),
@@ -219,7 +219,7 @@ def test_a_redirect_without_a_location_is_an_error() -> None:
         Server(Reply(status=302)).client().entries()
 
 
-def test_a_confirmed_page_is_taken_from_the_last_reading() -> None:
+def test_a_page_that_is_not_modified_is_taken_from_the_cache() -> None:
     def answer(request: requests.PreparedRequest) -> Reply:
         if request.headers.get("If-None-Match") == '"1"':
             return Reply(status=304, body=b"")
@@ -240,7 +240,7 @@ def test_a_changed_page_replaces_the_remembered_one_and_its_next_page() -> None:
     assert client.entries() == {"a": 3}
 
 
-def test_pages_that_are_no_more_are_forgotten() -> None:
+def test_removed_pages_are_dropped_from_the_cache() -> None:
     server = Server(
         lambda request: page({"next": f"?{len(server.requests)}"} if len(server.requests) % 2 else {}, ETag="x")
     )
@@ -251,12 +251,12 @@ def test_pages_that_are_no_more_are_forgotten() -> None:
     assert len(client._pages) <= 2
 
 
-def test_an_unmodified_answer_to_a_plain_question_is_an_error() -> None:
+def test_a_not_modified_answer_to_an_unconditional_request_is_an_error() -> None:
     with pytest.raises(ConfigApiAnswerError):
         Server(Reply(status=304, body=b"")).client().entries()
 
 
-def test_a_changed_copy_of_the_answer_does_not_change_what_is_remembered() -> None:
+def test_changing_the_returned_entries_does_not_change_the_cache() -> None:
     server = Server(page({"a": 1}, ETag="x"), Reply(status=304, body=b""))
     client = server.client()
     client.entries().clear()  # type: ignore[attr-defined]
@@ -267,12 +267,12 @@ def test_a_changed_copy_of_the_answer_does_not_change_what_is_remembered() -> No
 # -------------------------------------------------------------------------------------------------------------- bounds
 
 
-def test_a_body_over_the_cap_is_refused() -> None:
+def test_a_body_over_the_size_limit_is_rejected() -> None:
     with pytest.raises(ConfigApiAnswerError, match="more than 32 MiB"):
         Server(Reply(body=b" " * (32 * 2**20 + 1))).client().entries()
 
 
-def test_pages_share_one_cap() -> None:
+def test_all_pages_share_one_size_limit() -> None:
     big = b'{"next": "?%d"}' + b" " * (20 * 2**20)
     server = Server(lambda request: Reply(body=big % len(server.requests)))
 
@@ -282,7 +282,7 @@ def test_pages_share_one_cap() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
-def test_a_compressed_answer_is_refused_unread(encoding: str) -> None:
+def test_a_compressed_answer_is_rejected_unread(encoding: str) -> None:
     with pytest.raises(ConfigApiAnswerError, match="compressed"):
         Server(Reply(body=b"\x1f\x8b bomb", headers={"Content-Encoding": encoding})).client().entries()
 
@@ -298,7 +298,7 @@ def test_a_truncated_body_is_tried_again() -> None:
 @pytest.mark.parametrize(
     "failure", [requests.ConnectionError(), requests.ReadTimeout(), Reply(status=500), Reply(status=429)]
 )
-def test_what_may_pass_is_tried_again_and_then_given_up(failure: Any) -> None:
+def test_transient_faults_are_retried_a_bounded_number_of_times(failure: Any) -> None:
     server = Server(failure)
     with pytest.raises(ConfigApiUnavailableError, match=f"attempts: {TRIES}"):
         server.client().entries()
@@ -309,7 +309,7 @@ def test_what_may_pass_is_tried_again_and_then_given_up(failure: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 410, 501])
-def test_what_will_not_pass_is_not_tried_again(status: int) -> None:
+def test_permanent_faults_are_not_retried(status: int) -> None:
     server = Server(Reply(status=status))
 
     with pytest.raises(ConfigApiAnswerError, match=f"HTTP {status}"):
@@ -325,7 +325,7 @@ def test_retry_after_is_obeyed_when_there_is_time() -> None:
 
 
 @pytest.mark.parametrize("asked", ["3600", "99999999999"])
-def test_a_server_that_wants_to_be_left_alone_for_long_is_given_up_at_once(asked: str) -> None:
+def test_a_long_retry_after_ends_the_call_at_once(asked: str) -> None:
     server = Server(Reply(status=503, headers={"Retry-After": asked}))
 
     with pytest.raises(ConfigApiUnavailableError):
@@ -334,14 +334,14 @@ def test_a_server_that_wants_to_be_left_alone_for_long_is_given_up_at_once(asked
 
 
 @pytest.mark.parametrize("asked", ["Sun, 22 Nov 2026 07:30:00 GMT", "-5", "soon", "٣"])
-def test_a_retry_after_in_another_form_is_replaced_by_our_own_pause(asked: str) -> None:
+def test_a_retry_after_in_another_form_is_replaced_by_the_default_pause(asked: str) -> None:
     server = Server(Reply(status=503, headers={"Retry-After": asked.encode().decode("latin-1")}), page({}))
     server.client().entries()
 
     assert 0 <= server.time.slept[0] <= 2
 
 
-def test_all_tries_and_pages_share_one_time_bound() -> None:
+def test_all_attempts_and_pages_share_one_time_limit() -> None:
     server = Server(lambda request: page({"next": f"?{len(server.requests)}"}))
 
     def slow(request: requests.PreparedRequest) -> Reply:
@@ -354,7 +354,7 @@ def test_all_tries_and_pages_share_one_time_bound() -> None:
     assert server.time.now <= READING_SECONDS + 20
 
 
-def test_a_call_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_hangs_is_abandoned_at_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 
     def hangs(request: requests.PreparedRequest) -> Reply:
@@ -372,7 +372,7 @@ def test_a_call_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> No
 # ------------------------------------------------------------------------------------------------------------- the key
 
 
-def test_a_refused_key_is_fetched_again_once() -> None:
+def test_a_rejected_key_is_fetched_again_once() -> None:
     keys = {False: "old", True: "new"}
 
     def answer(request: requests.PreparedRequest) -> Reply:
@@ -385,7 +385,7 @@ def test_a_refused_key_is_fetched_again_once() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_stays_refused_is_an_error_that_says_what_to_do(status: int) -> None:
+def test_a_key_that_stays_rejected_is_an_error_that_says_what_to_do(status: int) -> None:
     server = Server(Reply(status=status))
 
     with pytest.raises(ConfigApiAccessError, match="CONFIG_API_KEY_SECRET"):
@@ -394,7 +394,7 @@ def test_a_key_that_stays_refused_is_an_error_that_says_what_to_do(status: int) 
     assert len(server.requests) == 1, "the same key is not tried twice"
 
 
-def test_a_line_break_at_the_end_of_the_secret_does_no_harm() -> None:
+def test_a_line_break_at_the_end_of_the_secret_is_ignored() -> None:
     server = Server(page({}), key=KEY + "\n")
     server.client().entries()
 
@@ -402,7 +402,7 @@ def test_a_line_break_at_the_end_of_the_secret_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "  ", f"{KEY}\r\nX-Other: 1", f"{KEY}…", f"{KEY}\x00"])
-def test_a_secret_that_is_no_key_is_an_error_that_does_not_show_it(key: str) -> None:
+def test_an_invalid_key_is_an_error_that_does_not_show_it(key: str) -> None:
     server = Server(page({}), key=key)
 
     with pytest.raises(ConfigApiAccessError) as error:
@@ -454,14 +454,14 @@ def test_a_report_is_a_patch_of_the_providers_entry() -> None:
     }
 
 
-def test_a_query_in_the_address_stays_behind_the_path() -> None:
+def test_a_query_in_the_address_stays_after_the_path() -> None:
     server = Server(page({}))
     server.client("https://config.example/providers?env=dev").report("a", REPORT)
 
     assert server.requests[0].url == "https://config.example/providers/a?env=dev"
 
 
-def test_an_error_is_reported_and_what_is_unknown_left_out() -> None:
+def test_a_report_has_the_error_and_omits_absent_fields() -> None:
     server = Server(page({}))
     server.client().report("a", Report(run_id="r", status="failed", error="job run jr_1 ended TIMEOUT"))
 
@@ -472,7 +472,7 @@ def test_an_error_is_reported_and_what_is_unknown_left_out() -> None:
     }
 
 
-def test_after_a_report_that_nobody_took_a_hundred_more_cost_no_time() -> None:
+def test_after_a_report_that_was_not_delivered_100_more_cost_no_time() -> None:
     server = Server(requests.ConnectionError())
     client = server.client()
     for _ in range(100):
@@ -483,7 +483,7 @@ def test_after_a_report_that_nobody_took_a_hundred_more_cost_no_time() -> None:
     assert server.time.now < REPORT_SECONDS
 
 
-def test_the_report_that_a_run_has_begun_is_sent_once_because_the_run_waits_for_it() -> None:
+def test_the_report_of_a_start_is_tried_only_once_because_the_run_waits_for_it() -> None:
     server = Server(Reply(status=503))
 
     with pytest.raises(ConfigApiUnavailableError, match="attempts: 1"):
@@ -493,7 +493,7 @@ def test_the_report_that_a_run_has_begun_is_sent_once_because_the_run_waits_for_
     assert server.time.slept == []
 
 
-def test_after_a_rest_reports_are_sent_again() -> None:
+def test_reports_are_sent_again_after_a_pause() -> None:
     server = Server(*[Reply(status=503)] * TRIES, page({}))
     client = server.client()
     with pytest.raises(ConfigApiUnavailableError):
@@ -503,7 +503,7 @@ def test_after_a_rest_reports_are_sent_again() -> None:
     client.report("a", REPORT)
 
 
-def test_reading_goes_on_while_reports_rest() -> None:
+def test_entries_are_still_read_while_reports_pause() -> None:
     server = Server(*[Reply(status=503)] * TRIES, page({"a": 1}))
     client = server.client()
     with pytest.raises(ConfigApiUnavailableError):
@@ -524,7 +524,7 @@ def test_a_duplicate_field_makes_only_its_entry_invalid() -> None:
     assert entries["b"] == {"x": {"y": 2}}
 
 
-def test_a_duplicate_provider_is_invalid_and_no_other() -> None:
+def test_a_duplicate_provider_makes_only_itself_invalid() -> None:
     entries = Server(Reply(body=b'{"a": 1, "b": 2, "a": 3}')).client().entries()
 
     assert isinstance(entries["a"], InvalidEntry)
@@ -532,5 +532,5 @@ def test_a_duplicate_provider_is_invalid_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("body", [b"\xef\xbb\xbf{}", '{"a": "é"}'.encode(), '{"a": 1}'.encode("utf-16")])
-def test_json_in_any_of_its_encodings_is_read(body: bytes) -> None:
+def test_json_is_read_in_each_of_its_encodings(body: bytes) -> None:
     Server(Reply(body=body)).client().entries()

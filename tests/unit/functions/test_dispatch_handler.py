@@ -261,7 +261,7 @@ def test_log_lines_carry_the_request_and_the_tick(deployment: Deployment) -> Non
         (200, f"<html>{KEY}</html>".encode(), "ConfigApiAnswerError"),
     ],
 )
-def test_a_config_api_that_fails_is_an_error_a_metric_and_a_log_line_without_the_key(
+def test_a_failing_config_api_causes_an_error_a_metric_and_a_log_line_without_the_key(
     deployment: Deployment, status: int, body: bytes, error: str
 ) -> None:
     deployment.config_api.status, deployment.config_api.body = status, body
@@ -279,7 +279,7 @@ def test_a_config_api_that_fails_is_an_error_a_metric_and_a_log_line_without_the
     assert deployment.stepfunctions.list_executions(stateMachineArn=machine)["executions"] == []
 
 
-def test_the_key_is_in_no_line_of_a_tick_even_at_debug_level(deployment: Deployment) -> None:
+def test_the_key_is_not_logged_even_at_debug_level(deployment: Deployment) -> None:
     deployment.serve(ENTRIES)
 
     invoked = deployment.invoke()
@@ -298,7 +298,7 @@ def test_a_secret_that_cannot_be_read_is_an_error_that_names_it(deployment: Depl
     assert deployment.config_api.keys == []
 
 
-def test_a_warm_function_keeps_nothing_of_the_last_tick(deployment: Deployment) -> None:
+def test_a_warm_function_keeps_no_state_of_the_last_tick(deployment: Deployment) -> None:
     deployment.serve({"new": {"frequency": 15}})
 
     invoked = deployment.invoke(EVENT, EVENT, {"scheduled_at": "2026-11-22T07:45:00Z"}, {"scheduled_at": "never"})

@@ -120,7 +120,7 @@ class TestIdempotence:
         assert state.last_run is not None
         assert state.last_run.status == outcome
 
-    def test_a_success_told_twice_with_another_run_between_moves_the_bookmark_once_for_each(self, world: World) -> None:
+    def test_a_success_reported_again_after_another_run_does_not_move_the_bookmark(self, world: World) -> None:
         first = world.run("a", "run1")
         world.run("a", "run2")
 
@@ -128,7 +128,7 @@ class TestIdempotence:
 
         assert world.state("a").bookmark.generation == 2
 
-    def test_a_failure_told_after_the_commit_changes_nothing(self, world: World) -> None:
+    def test_a_failure_reported_after_the_commit_changes_nothing(self, world: World) -> None:
         claim = world.run("a", "run1")
         before = world.state("a")
 
@@ -163,7 +163,7 @@ class TestReports:
         assert world.config_api.reports[-1][1].status == "succeeded"
         assert world.state("a").pending_report is None
 
-    def test_a_report_that_is_refused_for_good_is_not_sent_again(self, world: World) -> None:
+    def test_a_report_that_the_config_api_rejects_is_not_sent_again(self, world: World) -> None:
         world.config_api.refuses.add("a")
 
         world.run("a", "run1")
@@ -182,7 +182,7 @@ class TestReports:
 
 
 class TestRecord:
-    def test_every_ended_run_leaves_a_record_beside_its_manifest(self, world: World) -> None:
+    def test_every_ended_run_leaves_a_record_next_to_its_manifest(self, world: World) -> None:
         claim = world.run("a", "run1")
 
         record = json.loads(world.objects.stored[claim.run_dir + "record.json"][0])
@@ -191,7 +191,7 @@ class TestRecord:
         assert record["dollars"] == 0.001727743, "60 s of 1,769 MB at $0.0000166667 a GB-second, and one request"
 
     @pytest.mark.parametrize("outcome", ["succeeded", "failed"])
-    def test_a_record_has_what_the_lease_knows_and_what_the_job_measured(self, world: World, outcome: str) -> None:
+    def test_a_record_has_the_fields_of_the_lease_and_the_counts_of_the_job(self, world: World, outcome: str) -> None:
         world.run("a", "run0")
         world.change("a", "2", "r3")
         claim = world.claim("a", "run1", scheduled_at="2026-11-22T07:15:00Z")
@@ -205,7 +205,7 @@ class TestRecord:
         assert "LambdaMaxBytes" in record.reason
         assert (record.run_dir, record.ended_at - record.started_at) == (claim.run_dir, timedelta(minutes=3))
 
-    def test_the_backlog_that_a_run_left_stands_in_its_record(self) -> None:
+    def test_a_record_has_the_backlog_that_the_run_left(self) -> None:
         world = World(settings={"max_objects": 1})
         for n in range(3):
             world.change("a", f"{n}", f"r{n}")
@@ -225,7 +225,7 @@ class TestRecord:
         assert world.state("a").bookmark.generation == 1
         assert len(world.log) == 1
 
-    def test_the_jobs_own_word_is_the_reason_of_a_failure(self, world: World) -> None:
+    def test_the_jobs_own_error_is_the_reason_of_a_failure(self, world: World) -> None:
         world.change("a", "0", "bad row")
         claim = world.claim("a", "run1")
         with pytest.raises(JobFailedError):
@@ -241,7 +241,7 @@ class TestRecord:
             "RecordError: s3://changes/log/provider=a/0, line 1: no change record"
         )
 
-    def test_a_failure_is_bounded_and_what_is_reported_is_at_most_a_thousand_characters(self, world: World) -> None:
+    def test_a_failure_is_bounded_and_its_report_has_at_most_1000_characters(self, world: World) -> None:
         failure = world.fail(world.claim("a", "run1"), cause="x" * 5000)
 
         assert (len(failure.message), len(failure.cause)) == (1000, 1000)
@@ -262,7 +262,7 @@ class TestRecord:
 
     @pytest.mark.fault(10)
     @pytest.mark.parametrize("run_state", ["FAILED", "TIMEOUT", "ERROR", "STOPPED"])
-    def test_a_job_run_that_did_not_succeed_fails_the_run_with_its_cause_and_frees_the_provider(
+    def test_a_failed_job_run_fails_the_run_with_its_cause_and_releases_the_lease(
         self, world: World, run_state: str
     ) -> None:
         claim = world.claim("a", "run1")
@@ -288,11 +288,11 @@ class TestWords:
             ({"Error": "E", "Cause": "plain"}, "E: plain"),
         ],
     )
-    def test_what_the_state_machine_caught_becomes_a_failure(self, result: Any, line: str) -> None:
+    def test_an_error_caught_by_the_state_machine_becomes_a_failure(self, result: Any, line: str) -> None:
         assert caught(result).in_one_line() == line
 
     @pytest.mark.parametrize(("kind", "transient"), [(LeaseLostError, False), (LedgerUnavailableError, True)])
-    def test_an_error_of_ours_is_known_by_its_name(self, kind: type[FanoutError], transient: bool) -> None:
+    def test_the_projects_errors_are_recognized_by_name(self, kind: type[FanoutError], transient: bool) -> None:
         raised = {"errorType": kind.__name__, "errorMessage": "a: run r1 at fault", "stackTrace": []}
 
         failure = caught({"Error": kind.__name__, "Cause": json.dumps(raised)})
@@ -311,7 +311,7 @@ class TestWords:
             {"outcome": "failed", "run_id": "r", "provider": "a", "result": "boom"},
         ],
     )
-    def test_an_event_that_is_not_the_state_machines_is_refused(self, event: Any) -> None:
+    def test_an_event_of_another_form_than_the_state_machines_is_rejected(self, event: Any) -> None:
         with pytest.raises(InvalidRequestError):
             Ending.from_event(event)
 

@@ -94,7 +94,7 @@ class TestLease:
         with pytest.raises(PartitionBusyError, match="r1"):
             claimed("r2", claimed())
 
-    def test_the_run_that_holds_the_lease_gets_it_again_as_it_was(self) -> None:
+    def test_a_repeated_claim_gets_its_lease_unchanged(self) -> None:
         held = claimed()
 
         again = ledger.claim(held, lease(at=NOW + HOUR), NOW + HOUR, BACKOFF)
@@ -120,26 +120,26 @@ class TestLease:
         assert taken.last_run is not None
         assert (taken.last_run.run_id, taken.last_run.status) == ("r1", "failed")
 
-    def test_a_lease_lives_until_the_moment_it_expires_and_no_longer(self) -> None:
+    def test_a_lease_is_live_until_exactly_its_expiry(self) -> None:
         held = lease()
 
         assert ledger.is_live(held, held.expires_at - timedelta(microseconds=1))
         assert not ledger.is_live(held, held.expires_at)
 
-    def test_a_claim_supersedes_the_report_that_is_owed_but_a_replay_leaves_it(self) -> None:
+    def test_a_claim_discards_the_pending_report_but_a_replay_keeps_it(self) -> None:
         owing = ProviderState(provider="a", pending_report=Report(run_id="r0", status="succeeded"))
 
         assert claimed(state=owing).pending_report is None
         assert claimed(state=owing, replay=True).pending_report == owing.pending_report
 
-    def test_a_turn_lies_never_later_than_the_claim(self) -> None:
+    def test_a_turn_is_never_later_than_its_claim(self) -> None:
         assert lease(scheduled_at=NOW - HOUR).turn == NOW - HOUR
         assert lease(scheduled_at=NOW + 1000 * HOUR).turn == NOW
         assert lease().turn == NOW
 
 
 class TestPlan:
-    def test_a_plan_is_written_into_its_lease_and_the_first_one_stays(self) -> None:
+    def test_a_plan_is_written_into_its_lease_once(self) -> None:
         held = claimed(plan=None)
         assert held.lease is not None
 
@@ -149,14 +149,14 @@ class TestPlan:
         assert first.lease.plan == plan()
         assert ledger.plan(first, first.lease, Plan(generation=0, engine="glue", reason="many bytes")) is first
 
-    def test_a_run_that_lost_its_lease_while_it_was_planned_is_refused(self) -> None:
+    def test_a_run_that_lost_its_lease_during_planning_is_rejected(self) -> None:
         held = lease(plan=None)
 
         for state in (claimed("r2"), ProviderState(provider="a")):
             with pytest.raises(LeaseLostError, match="while it was planned"):
                 ledger.plan(state, held, plan())
 
-    def test_a_claim_sets_the_last_turn_whatever_becomes_of_the_run(self) -> None:
+    def test_a_claim_sets_the_last_turn_even_if_the_run_fails(self) -> None:
         tick = NOW - timedelta(minutes=3)
 
         failed = ledger.fail(claimed(scheduled_at=tick), "r1", BOOM, NOW, BACKOFF)
@@ -165,7 +165,7 @@ class TestPlan:
 
 
 class TestCommit:
-    def test_a_commit_moves_bookmark_status_and_lease_in_one_state(self) -> None:
+    def test_a_commit_changes_bookmark_status_and_lease_together(self) -> None:
         after = commit(claimed(), manifest(NOW - HOUR))
 
         assert after.lease is None
@@ -175,14 +175,14 @@ class TestCommit:
         assert after.last_success == NOW
         assert after.pending_report == Report(run_id="r1", status="succeeded", last_success=NOW)
 
-    def test_a_commit_that_happened_already_changes_nothing(self) -> None:
+    def test_a_repeated_commit_changes_nothing(self) -> None:
         held = claimed()
         after = commit(held, manifest(NOW))
 
         assert commit(after, manifest(NOW), held.lease) is after
 
     @pytest.mark.fault(15)
-    def test_a_commit_that_happened_already_is_known_even_when_another_run_ended_since(self) -> None:
+    def test_a_repeated_commit_is_recognized_even_after_another_run_ended(self) -> None:
         held = claimed()
         second = commit(claimed("r2", commit(held, manifest(NOW))))
 
@@ -195,7 +195,7 @@ class TestCommit:
         with pytest.raises(LeaseLostError, match="held by r2"):
             commit(taken, manifest(NOW), held.lease)
 
-    def test_the_commit_of_a_run_that_was_ended_is_refused(self) -> None:
+    def test_the_commit_of_a_run_that_already_failed_is_rejected(self) -> None:
         held = claimed()
         ended = ledger.fail(held, "r1", BOOM, NOW, BACKOFF)
 
@@ -206,7 +206,7 @@ class TestCommit:
         with pytest.raises(LeaseLostError):
             commit(ledger.set_bookmark(claimed(), None), manifest(NOW))
 
-    def test_a_commit_judged_under_a_lease_that_the_same_run_has_lost_and_taken_again_is_refused(self) -> None:
+    def test_a_commit_checked_under_an_earlier_lease_of_the_same_run_is_rejected(self) -> None:
         old = claimed()
         again = claimed("r1", ledger.fail(old, "r1", BOOM, NOW, BACKOFF), run_dir="s3://data/r1-again/")
 
@@ -220,13 +220,13 @@ class TestCommit:
     def test_a_run_whose_lease_expired_untouched_may_still_commit(self) -> None:
         assert commit(claimed(), manifest(NOW), ended_at=NOW + 9 * HOUR).lease is None
 
-    def test_last_success_is_the_tick_served_and_stays_while_a_backlog_remains(self) -> None:
+    def test_last_success_is_the_tick_and_stays_while_a_backlog_remains(self) -> None:
         tick = NOW - timedelta(minutes=2)
 
         assert commit(claimed(scheduled_at=tick)).last_success == tick
         assert commit(claimed(scheduled_at=tick), backlog=1).last_success is None
 
-    def test_last_success_never_moves_back_also_when_somebody_gives_an_old_tick(self) -> None:
+    def test_last_success_never_moves_back_even_for_a_run_with_an_old_tick(self) -> None:
         before = ProviderState(provider="a", last_success=NOW - HOUR)
 
         after = commit(claimed(state=before, scheduled_at=NOW - 9 * HOUR))
@@ -241,7 +241,7 @@ class TestCommit:
 
         assert (after.failures, after.retry_at) == (0, None)
 
-    def test_the_commit_of_a_replay_frees_the_provider_and_moves_nothing_else(self) -> None:
+    def test_the_commit_of_a_replay_only_releases_the_lease(self) -> None:
         before = ProviderState(provider="a", failures=2, retry_at=NOW, bookmark=Bookmark(generation=4, since=NOW))
 
         after = commit(claimed(state=before, replay=True), manifest(NOW))
@@ -258,21 +258,21 @@ class TestBookmark:
 
         assert (after.since, after.watermark) == (NOW, NOW + HOUR)
 
-    def test_since_stays_behind_the_moment_of_planning_because_a_listing_may_miss_what_is_written_meanwhile(
+    def test_since_stays_before_the_time_of_planning_because_a_listing_may_miss_new_objects(
         self,
     ) -> None:
         after = Bookmark().after(manifest(NOW + HOUR, planned=NOW), "s3://d/", timedelta(0))
 
         assert after.since == NOW
 
-    def test_only_runs_that_reach_into_the_window_stay_named(self) -> None:
+    def test_only_runs_within_the_window_stay_in_the_bookmark(self) -> None:
         old = Bookmark().after(manifest(NOW), "s3://old/", HOUR)
         new = old.after(manifest(NOW + 3 * HOUR), "s3://new/", HOUR)
 
         assert [run.run_dir for run in old.recent] == ["s3://old/"]
         assert [run.run_dir for run in new.recent] == ["s3://new/"]
 
-    def test_a_manifest_that_carries_the_earlier_ones_replaces_them(self) -> None:
+    def test_a_manifest_that_includes_earlier_manifests_replaces_them(self) -> None:
         carried = manifest(NOW).objects
         bookmark = Bookmark().after(manifest(NOW), "s3://1/", HOUR).after(manifest(NOW), "s3://2/", HOUR)
 
@@ -281,7 +281,7 @@ class TestBookmark:
         assert [(run.run_dir, run.newest) for run in after.recent] == [("s3://3/", NOW)]
 
     @pytest.mark.parametrize("planned", [None, manifest()], ids=["no manifest", "an empty one"])
-    def test_a_run_without_objects_moves_the_generation_only(self, planned: Manifest | None) -> None:
+    def test_a_run_without_objects_increments_only_the_generation(self, planned: Manifest | None) -> None:
         bookmark = Bookmark(since=NOW, watermark=NOW)
 
         assert bookmark.after(planned, "s3://d/", HOUR) == Bookmark(generation=1, since=NOW, watermark=NOW)
@@ -289,7 +289,7 @@ class TestBookmark:
     def test_before_the_first_report_no_success_was_reported(self) -> None:
         assert ProviderState(provider="a").last_reported_success is False
 
-    def test_setting_it_says_exactly_from_where_and_resetting_it_makes_all_new(self) -> None:
+    def test_setting_it_gives_an_exact_start_and_resetting_it_makes_all_objects_new(self) -> None:
         state = ProviderState(provider="a", bookmark=Bookmark(generation=3, since=NOW, watermark=NOW))
 
         assert ledger.set_bookmark(state, NOW - HOUR).bookmark == Bookmark(generation=4, since=NOW - HOUR)
@@ -298,7 +298,7 @@ class TestBookmark:
 
 class TestFailure:
     @pytest.mark.fault(10)
-    def test_a_failure_frees_the_provider_and_leaves_the_bookmark(self) -> None:
+    def test_a_failure_releases_the_lease_and_keeps_the_bookmark(self) -> None:
         held = claimed()
 
         after = ledger.fail(held, "r1", BOOM, NOW, BACKOFF)
@@ -308,14 +308,14 @@ class TestFailure:
         assert after.retry_at == NOW + timedelta(minutes=15)
         assert after.pending_report == Report(run_id="r1", status="failed", error="RecordError: boom")
 
-    def test_a_run_without_the_lease_fails_without_effect(self) -> None:
+    def test_the_failure_of_a_run_without_the_lease_changes_nothing(self) -> None:
         held = claimed("r2")
 
         assert ledger.fail(held, "r1", BOOM, NOW, BACKOFF) is held
         free = ProviderState(provider="a")
         assert ledger.fail(free, "r1", BOOM, NOW, BACKOFF) is free
 
-    def test_a_failed_replay_frees_the_provider_and_counts_for_nothing(self) -> None:
+    def test_a_failed_replay_releases_the_lease_and_does_not_count_as_a_failure(self) -> None:
         after = ledger.fail(claimed(replay=True), "r1", BOOM, NOW, BACKOFF)
 
         assert (after.lease, after.failures, after.retry_at, after.pending_report) == (None, 0, None, None)
@@ -333,25 +333,25 @@ class TestFailure:
 
 
 class TestReports:
-    def test_a_report_that_was_told_is_done_unless_there_is_a_newer_one(self) -> None:
+    def test_a_delivered_report_is_removed_unless_there_is_a_newer_one(self) -> None:
         old, new = Report(run_id="r1", status="failed"), Report(run_id="r2", status="failed")
         owing = ProviderState(provider="a", pending_report=new)
 
         assert ledger.reported(owing, new).pending_report is None
         assert ledger.reported(owing, old) is owing
 
-    def test_the_end_of_the_last_run_is_owed_again_when_the_config_api_calls_it_running(self) -> None:
+    def test_the_end_of_the_last_run_is_reported_again_when_the_config_api_says_running(self) -> None:
         ended = commit(claimed())
         done = ledger.reported(ended, ended.pending_report)  # type: ignore[arg-type]
 
         assert ledger.repeat_report(done).pending_report == ended.pending_report
 
-    def test_nothing_is_owed_of_a_provider_that_runs_or_never_ran(self) -> None:
+    def test_no_report_is_pending_for_a_provider_that_runs_or_never_ran(self) -> None:
         ran_before = ledger.reported(ended := commit(claimed()), ended.pending_report)  # type: ignore[arg-type]
         for state in (claimed(), claimed("r2", ran_before), ProviderState(provider="a")):
             assert ledger.repeat_report(state) is state
 
-    def test_a_provider_needs_attention_while_it_runs_owes_a_report_or_is_behind_only(self) -> None:
+    def test_a_provider_needs_attention_only_with_a_run_a_pending_report_or_a_backlog(self) -> None:
         ended = ledger.fail(claimed(), "r1", BOOM, NOW, BACKOFF)
         left = commit(claimed(), backlog=1)
 
@@ -361,7 +361,7 @@ class TestReports:
         assert not ledger.reported(ended, ended.pending_report).attention  # type: ignore[arg-type]
         assert ledger.reported(left, left.pending_report).attention  # type: ignore[arg-type]
 
-    def test_a_provider_is_behind_from_a_backlog_or_a_bookmark_set_by_hand_until_a_run_leaves_nothing(self) -> None:
+    def test_a_provider_has_a_backlog_until_a_run_leaves_no_objects(self) -> None:
         left = commit(claimed(), backlog=1)
         reset = ledger.set_bookmark(ProviderState(provider="a"), None)
 
@@ -373,7 +373,7 @@ class TestReports:
 
 
 class TestUpdate:
-    def test_a_rule_decides_again_when_somebody_else_wrote_between_read_and_write(self) -> None:
+    def test_a_rule_decides_again_after_a_concurrent_write(self) -> None:
         world = World()
         seen: list[int] = []
 
@@ -386,7 +386,7 @@ class TestUpdate:
         assert ledger.update(world.ledger, "a", rule).failures == 8
         assert seen == [0, 7]
 
-    def test_a_write_that_loses_every_race_ends_in_an_error_that_is_repeated(self) -> None:
+    def test_a_write_that_always_conflicts_raises_a_transient_error(self) -> None:
         world = World()
 
         def always_late(state: ProviderState) -> ProviderState:
@@ -403,7 +403,7 @@ class TestUpdate:
 
         assert world.faults.count("ledger.put") == 0
 
-    def test_a_write_whose_answer_was_lost_is_not_done_twice(self) -> None:
+    def test_a_write_whose_answer_was_lost_is_not_repeated(self) -> None:
         world = World()
         world.faults.plan("ledger.put", Fault.EXECUTE_THEN_FAIL)
 

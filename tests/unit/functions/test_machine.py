@@ -48,7 +48,7 @@ def entry_status(world: World) -> object:
 
 
 @pytest.mark.parametrize(("size", "engine"), [(0, "none"), (9, "lambda"), (2_000_000, "glue")])
-def test_a_run_succeeds_on_every_way_to_its_end_and_frees_its_provider(world: World, size: int, engine: str) -> None:
+def test_a_run_succeeds_on_every_path_and_releases_its_lease(world: World, size: int, engine: str) -> None:
     if size:
         world.change("a", "1", "x" * size)
 
@@ -60,7 +60,7 @@ def test_a_run_succeeds_on_every_way_to_its_end_and_frees_its_provider(world: Wo
     assert len(world.sent) == bool(size)
 
 
-def test_an_execution_that_finds_its_provider_taken_ends_well_and_changes_nothing(world: World) -> None:
+def test_an_execution_of_a_busy_provider_succeeds_and_changes_nothing(world: World) -> None:
     world.claim("a", "other")
     before = world.state("a")
 
@@ -70,7 +70,7 @@ def test_an_execution_that_finds_its_provider_taken_ends_well_and_changes_nothin
 
 
 @pytest.mark.parametrize("size", [9, 2_000_000])
-def test_a_job_that_fails_is_run_once_and_its_own_word_is_the_reason(world: World, size: int) -> None:
+def test_a_failing_job_is_run_once_and_its_own_error_is_the_reason(world: World, size: int) -> None:
     world.change("a", "1", "ok", "bad" + "x" * size)
 
     assert run(world) == "FAILED"
@@ -82,7 +82,7 @@ def test_a_job_that_fails_is_run_once_and_its_own_word_is_the_reason(world: Worl
 
 
 @pytest.mark.parametrize("size", [9, 2_000_000])
-def test_a_job_that_dies_is_not_run_again_and_the_next_run_sends_all(world: World, size: int) -> None:
+def test_a_job_that_crashes_is_not_run_again_and_the_next_run_sends_all_rows(world: World, size: int) -> None:
     world.change("a", "1", "first", "x" * size)
     world.faults.plan("queue.send", None, Fault.CRASH_BEFORE)
 
@@ -94,7 +94,7 @@ def test_a_job_that_dies_is_not_run_again_and_the_next_run_sends_all(world: Worl
     assert len(world.sent) == 3
 
 
-def test_a_job_that_ends_as_if_all_were_well_is_refused_and_frees_its_provider(world: World) -> None:
+def test_a_job_that_succeeds_without_a_result_fails_the_run_and_releases_the_lease(world: World) -> None:
     world.change("a", "1", "first", "second")
     world.faults.plan("queue.send", Fault.QUIT)
 
@@ -105,7 +105,7 @@ def test_a_job_that_ends_as_if_all_were_well_is_refused_and_frees_its_provider(w
     assert world.state("a").bookmark.generation == 0
 
 
-def test_a_claim_that_fails_after_it_took_the_lease_frees_it_and_keeps_the_cause(world: World) -> None:
+def test_a_claim_that_fails_with_a_lease_releases_it_and_keeps_the_cause(world: World) -> None:
     world.change("a", "1", "r1")
     world.faults.plan("objects.list", *[Fault.FAIL_BEFORE] * 9)
 
@@ -116,7 +116,7 @@ def test_a_claim_that_fails_after_it_took_the_lease_frees_it_and_keeps_the_cause
     assert state.last_run.failure.type == "StorageUnavailableError"  # type: ignore[union-attr]
 
 
-def test_a_run_whose_lease_was_taken_over_ends_as_failed_and_leaves_the_holder_alone(world: World) -> None:
+def test_a_run_whose_lease_was_taken_over_fails_without_effect_on_the_new_lease(world: World) -> None:
     world.change("a", "1", "r1")
     cloud = Cloud(world)
     cloud.start("run1", provider="a")
@@ -131,7 +131,7 @@ def test_a_run_whose_lease_was_taken_over_ends_as_failed_and_leaves_the_holder_a
     assert world.state("a") == held
 
 
-def test_an_input_that_no_run_can_be_made_of_ends_with_the_claims_own_words_and_touches_no_provider(
+def test_an_invalid_input_fails_with_the_claims_error_and_changes_no_provider(
     world: World,
 ) -> None:
     assert run(world, replay={"from": "2026-11-22T09:00:00Z", "to": "2026-11-22T08:00:00Z"}) == "FAILED"
@@ -143,13 +143,13 @@ def test_an_input_that_no_run_can_be_made_of_ends_with_the_claims_own_words_and_
     assert world.ledger.items == {}
 
 
-def test_a_failure_that_cannot_be_recorded_ends_the_execution_with_its_cause_on_its_face() -> None:
+def test_an_error_while_recording_a_failure_is_the_cause_of_the_failed_execution() -> None:
     state, data = MACHINE.fail("Update Status Failed", {"provider": "a"}, "LedgerUnavailableError", "no ledger")
 
     assert (state, data["status"]) == ("Run Failed", {"Error": "LedgerUnavailableError", "Cause": "no ledger"})
 
 
-def test_a_job_run_that_was_stopped_ends_its_state_without_an_error_and_is_no_success() -> None:
+def test_a_stopped_job_run_leads_to_the_failed_state_without_an_error() -> None:
     stopped = {"Id": "jr_1", "JobRunState": "STOPPED"}
 
     state, data = MACHINE.succeed("Start change_log Glue Job", {"provider": "a"}, stopped)
@@ -176,9 +176,7 @@ def handlers(world: World) -> dict[str, Callable[[], Any]]:
 
 @pytest.mark.parametrize("state", ["Claim Partition", "Update Status Success", "Update Status Failed"])
 @pytest.mark.parametrize("port", FAULTS)
-def test_a_state_is_tried_again_on_every_fault_that_ends_its_call_and_lists_no_other(
-    world: World, state: str, port: str
-) -> None:
+def test_a_state_retries_exactly_the_errors_that_its_handler_can_raise(world: World, state: str, port: str) -> None:
     world.change("a", "1", "r1")
     call = handlers(world)[state]
     world.faults.down.add(port)
@@ -193,7 +191,7 @@ def test_a_state_is_tried_again_on_every_fault_that_ends_its_call_and_lists_no_o
     assert bool(MACHINE.retries(state, FAULTS[port].__name__)) is (ended is not None)
 
 
-def test_a_write_that_loses_every_race_is_tried_again_in_every_state_that_writes() -> None:
+def test_a_write_that_always_conflicts_is_retried_in_every_state_that_writes() -> None:
     for state in ("Claim Partition", "Update Status Success", "Update Status Failed"):
         assert MACHINE.retries(state, "LedgerConflictError")
         assert not MACHINE.retries(state, "StartThrottledError")

@@ -28,25 +28,25 @@ def keys(objects: tuple[StoredObject, ...]) -> list[str]:
     return [o.key for o in objects]
 
 
-def test_objects_are_taken_oldest_first_and_equal_times_in_key_order() -> None:
+def test_objects_are_taken_by_time_and_then_by_key() -> None:
     listing = [stored("b", 1), stored("a", 1), stored("z", 0)]
 
     assert keys(select(listing, None, among(), 10, 10).objects) == ["z", "a", "b"]
 
 
-def test_objects_before_the_window_and_objects_seen_in_it_are_left_out() -> None:
+def test_objects_before_the_window_and_objects_already_taken_are_skipped() -> None:
     listing = [stored("old", -1), stored("edge"), stored("seen", 1), stored("new", 1)]
 
     assert keys(select(listing, NOW, among(("seen", "e")), 10, 10).objects) == ["edge", "new"]
 
 
-def test_an_object_overwritten_with_other_bytes_is_new_and_with_the_same_bytes_is_not() -> None:
+def test_an_overwritten_object_is_new_only_with_other_bytes() -> None:
     listing = [stored("other", 5, etag="new"), stored("same", 5, etag="old")]
 
     assert keys(select(listing, NOW, among(("other", "old"), ("same", "old")), 10, 10).objects) == ["other"]
 
 
-def test_a_run_is_bounded_in_objects_and_says_what_it_leaves() -> None:
+def test_a_run_is_bounded_in_objects_and_counts_the_backlog() -> None:
     selection = select([stored(f"{n}", n) for n in range(10)], None, among(), 3, 10**9)
 
     assert (keys(selection.objects), selection.backlog) == (["0", "1", "2"], 7)
@@ -60,7 +60,7 @@ def test_a_run_is_bounded_in_bytes_but_takes_at_least_one_object() -> None:
     assert keys(select(listing[1:], None, among(), 10, 7).objects) == ["b"]
 
 
-def test_what_the_bound_in_bytes_leaves_counts_as_backlog_like_what_the_bound_in_number_leaves() -> None:
+def test_objects_over_either_limit_count_as_backlog() -> None:
     listing = [stored(f"{n}", n, size=4) for n in range(5)]
 
     assert select(listing, None, among(), 3, 8).backlog == 3
@@ -89,14 +89,14 @@ def test_a_backlog_is_worked_off_in_bounded_runs_without_leaving_or_repeating_an
     assert taken == sorted(listing, key=lambda o: (o.last_modified, o.key))
 
 
-def test_a_replay_takes_its_range_with_both_ends_seen_or_not() -> None:
+def test_a_replay_takes_all_objects_of_its_range_including_both_ends() -> None:
     listing = [stored("before", -1), stored("first", 0), stored("last", 10), stored("after", 11)]
     replay = Replay(NOW, NOW + timedelta(minutes=10))
 
     assert keys(select_replay(listing, replay, 10, 10).objects) == ["first", "last"]
 
 
-def test_a_replay_too_large_for_one_run_is_refused_and_told_where_it_would_fit() -> None:
+def test_a_replay_too_large_for_one_run_is_rejected_with_the_range_that_fits() -> None:
     listing = [stored(f"{n}", n) for n in range(5)]
     replay = Replay(NOW, NOW + timedelta(minutes=10))
 
@@ -107,14 +107,14 @@ def test_a_replay_too_large_for_one_run_is_refused_and_told_where_it_would_fit()
 @pytest.mark.parametrize(
     "path", ["part-1.gz", "2026/11/22/07/x.gz", "_day=1/part", "a_b/c.d", "a/__x=1/part", "x y/ü.gz"]
 )
-def test_everything_that_spark_would_read_is_data(path: str) -> None:
+def test_all_files_that_spark_reads_are_data(path: str) -> None:
     assert is_data(path)
 
 
 @pytest.mark.parametrize(
     "path", ["folder/", "_SUCCESS", "a/.part.crc", "_temporary/0/part-1", ".staging/part", "2026/_tmp/part"]
 )
-def test_folder_markers_and_what_spark_hides_is_not(path: str) -> None:
+def test_folder_markers_and_files_that_spark_hides_are_not_data(path: str) -> None:
     assert not is_data(path)
 
 
@@ -123,13 +123,13 @@ def test_without_a_key_format_or_a_bookmark_a_listing_begins_at_the_beginning() 
     assert first_key("log/provider=a/", None, "%Y/", timedelta(days=1)) == ""
 
 
-def test_a_listing_of_time_ordered_keys_begins_the_slack_before_the_window() -> None:
+def test_a_listing_of_time_ordered_keys_begins_before_the_window() -> None:
     key = first_key("log/provider=a/", NOW, "%Y/%m/%d/%H/", timedelta(hours=24))
 
     assert key == "log/provider=a/2026/11/21/07/"
 
 
-def test_a_listing_begins_at_the_key_of_the_time_in_utc_whatever_zone_it_was_given_in() -> None:
+def test_a_listing_begins_at_the_key_of_the_utc_time_for_a_time_in_any_zone() -> None:
     there = NOW.astimezone(timezone(timedelta(hours=9)))
 
     assert first_key("p/", there, "%Y/%m/%d/%H/", timedelta(0)) == "p/2026/11/22/07/"
@@ -140,7 +140,7 @@ def test_a_listing_begins_at_the_key_of_the_time_in_utc_whatever_zone_it_was_giv
     st.integers(0, 10**6),
     st.sampled_from(["%Y/%m/%d/%H/", "%Y/%m/%d/", "year=%Y/month=%m/", "%Y%m%d%H%M%S"]),
 )
-def test_no_key_of_the_window_lies_before_the_beginning_of_the_listing(second: int, later: int, form: str) -> None:
+def test_no_key_of_the_window_is_before_the_beginning_of_the_listing(second: int, later: int, form: str) -> None:
     since = datetime.fromtimestamp(second, UTC)
     written = since + timedelta(seconds=later)
 
@@ -155,5 +155,5 @@ def test_formats_in_which_later_times_sort_later_are_accepted(form: str) -> None
 
 
 @pytest.mark.parametrize("form", ["%d/%m/%Y/", "%m/%Y/", "%Y/%b/", "%Y/%m/%d/%I/", "%H/", "%Y/%d/", "%Y/%-m/"])
-def test_formats_that_break_the_order_are_not(form: str) -> None:
+def test_formats_in_which_later_times_may_sort_earlier_are_rejected(form: str) -> None:
     assert not keeps_order(form)

@@ -21,7 +21,7 @@ from fanout.providers import read_entries
         ('["\\\\", ' + "[" * MAX_DEPTH, True),
     ],
 )
-def test_only_levels_within_one_another_count(text: str, too_deep: bool) -> None:
+def test_only_nested_levels_count(text: str, too_deep: bool) -> None:
     assert is_too_deep(text) is too_deep
 
 

@@ -64,37 +64,37 @@ class TestMessages:
             ("log/provider=%FF/1", "not an event of S3"),
         ],
     )
-    def test_an_event_marks_the_right_provider_or_none(self, key: str, told: Any) -> None:
+    def test_an_event_counts_for_its_provider_or_for_none(self, key: str, told: Any) -> None:
         assert list(events(message(key), SETTINGS)) == [told]
 
-    def test_an_event_of_another_bucket_marks_nobody(self) -> None:
+    def test_an_event_of_another_bucket_counts_for_no_provider(self) -> None:
         assert list(events(message("log/provider=a/1", bucket="other"), SETTINGS)) == ["not in the change log"]
 
     @pytest.mark.parametrize("body", ["", "[]", "null", "{", '"x"', "7"])
-    def test_what_is_no_message_of_s3_is_passed_over(self, body: str) -> None:
+    def test_a_message_that_is_not_from_s3_is_skipped(self, body: str) -> None:
         assert list(events(body, SETTINGS)) == ["not a message of S3"]
 
     @pytest.mark.fault(29)
     @pytest.mark.parametrize("record", [{}, None, 1, {"s3": {}}, {"s3": {"bucket": {"name": "changes"}, "object": {}}}])
-    def test_what_is_no_event_of_s3_is_passed_over_and_the_others_count(self, record: Any) -> None:
+    def test_an_event_that_is_not_from_s3_is_skipped_and_the_others_count(self, record: Any) -> None:
         good = json.loads(message("log/provider=a/1"))["Records"]
 
         told = list(events(json.dumps({"Records": [record, *good]}), SETTINGS))
 
         assert told == ["not an event of S3", ("a", 7)]
 
-    def test_the_test_message_that_s3_sends_first_tells_nothing(self) -> None:
+    def test_the_test_message_that_s3_sends_first_is_ignored(self) -> None:
         assert list(events('{"Service": "Amazon S3", "Event": "s3:TestEvent"}', SETTINGS)) == []
 
     @given(st.text(min_size=1, max_size=20))
-    def test_whatever_the_key_its_encoding_is_read_as_s3_writes_it(self, path: str) -> None:
+    def test_any_key_is_decoded_from_the_encoding_of_s3(self, path: str) -> None:
         told = list(events(message("log/provider=a/day=1/x" + quote_plus(path)), SETTINGS))
 
         assert told in ([("a", 7)], ["hidden"], ["not in the change log"])
 
 
 class TestCounting:
-    def test_a_batch_marks_each_provider_once_with_all_that_came(self, world: World) -> None:
+    def test_a_batch_updates_each_provider_once_with_all_its_objects(self, world: World) -> None:
         notices = ObjectEvents(world.pending, SETTINGS, world.clock, world.log.append)
 
         again, counts = notices.count(
@@ -111,7 +111,7 @@ class TestCounting:
         assert world.faults.count("pending.add") == 2
         assert (world.pending.items["a"].objects, world.pending.items["a"].bytes) == (2, 14)
 
-    def test_only_the_messages_of_a_provider_that_could_not_be_marked_come_again(self, world: World) -> None:
+    def test_only_the_messages_of_a_provider_that_could_not_be_counted_are_redelivered(self, world: World) -> None:
         notices = ObjectEvents(world.pending, SETTINGS, world.clock, world.log.append)
         world.faults.plan("pending.add", Fault.FAIL_BEFORE)
 
@@ -138,7 +138,9 @@ class TestCounting:
         assert world.planned(claim) == ["4.MD5", "draft-1.gz/3", "draft-10.gz"]
 
     @pytest.mark.fault(28)
-    def test_a_batch_that_died_half_way_and_comes_again_marks_twice_and_does_no_harm(self, world: World) -> None:
+    def test_a_partly_counted_batch_that_is_redelivered_counts_twice_without_effect_on_messages(
+        self, world: World
+    ) -> None:
         notices = ObjectEvents(world.pending, SETTINGS, world.clock, world.log.append)
         world.change("a", "1", "r1")
         batch = {"1": message("log/provider=a/1"), "2": message("log/provider=b/1")}
@@ -157,9 +159,7 @@ class TestCounting:
 
 
 class TestTicks:
-    def test_whoever_has_pending_objects_runs_in_the_next_tick_and_whoever_has_none_is_idle_and_read_by_nobody(
-        self, world: World
-    ) -> None:
+    def test_only_providers_with_pending_objects_run_and_idle_providers_are_not_read(self, world: World) -> None:
         world.provider("b")
         world.run("b", "first-b")
         world.clock.advance(minutes=15)
@@ -178,14 +178,14 @@ class TestTicks:
         assert (report.started_providers, report.idle, report.due) == (["a"], 1, 1)
         assert reads == ["a"]
 
-    def test_a_provider_that_never_had_a_success_is_started_without_pending(self) -> None:
+    def test_a_provider_that_never_succeeded_is_started_without_pending_objects(self) -> None:
         world = World(settings=EVENTS)
         world.provider("new")
 
         assert world.tick().started_providers == ["new"]
 
     @pytest.mark.fault(27)
-    def test_an_event_that_is_lost_is_made_good_by_the_sweep_within_its_period(self, world: World) -> None:
+    def test_the_object_of_a_lost_event_is_found_by_the_next_sweep(self, world: World) -> None:
         world.change("a", "1", "lost")
         waited = timedelta()
         while not world.sent:
@@ -198,7 +198,7 @@ class TestTicks:
         world.clock.advance(minutes=15)
         assert world.tick().idle == 1
 
-    def test_an_idle_provider_is_looked_at_once_in_each_sweep(self, world: World) -> None:
+    def test_an_idle_provider_gets_one_full_check_in_each_sweep_period(self, world: World) -> None:
         runs = 0
         for _ in range(3 * 96):
             world.clock.advance(minutes=15)
@@ -207,7 +207,7 @@ class TestTicks:
 
         assert runs == 3
 
-    def test_a_provider_that_is_late_for_its_sweep_is_late_by_that_and_not_by_its_sleep(self, world: World) -> None:
+    def test_lateness_counts_from_the_due_sweep_and_not_from_the_last_run(self, world: World) -> None:
         moment = sweep_time("a", world.clock() + timedelta(days=1), timedelta(days=1))
         world.clock.now = moment + timedelta(minutes=20)
         world.configure(max_concurrent_runs=1, lambda_max_bytes=0)
@@ -217,7 +217,7 @@ class TestTicks:
 
         assert (report.due, report.oldest_overdue_minutes, report.oldest_pending_minutes) == (1, 20, 0)
 
-    def test_the_oldest_pending_objects_that_waits_has_an_age(self, world: World) -> None:
+    def test_the_age_of_the_oldest_pending_object_is_reported(self, world: World) -> None:
         world.change("a", "1", "bad")
         world.tell("a")
         world.clock.advance(minutes=40)
@@ -225,14 +225,14 @@ class TestTicks:
         assert world.tick().oldest_pending_minutes == 40
 
     @pytest.mark.fault(29)
-    def test_pending_objects_of_a_provider_that_nobody_knows_starts_nothing(self, world: World) -> None:
+    def test_pending_objects_of_an_unlisted_provider_start_nothing(self, world: World) -> None:
         world.tell("nobody")
 
         report = world.tick()
 
         assert (report.providers, report.started) == (1, 0)
 
-    def test_without_events_every_due_provider_is_started_as_before(self) -> None:
+    def test_without_events_every_due_provider_is_started(self) -> None:
         world = World(settings={"discovery": "poll"})
         world.provider("a")
         world.run("a", "first")
@@ -241,7 +241,7 @@ class TestTicks:
         assert world.tick().started == 1
         assert world.faults.count("pending.waiting") == world.faults.count("pending.of") == 0
 
-    def test_a_backlog_runs_on_without_pending(self) -> None:
+    def test_a_provider_with_a_backlog_runs_without_pending_objects(self) -> None:
         world = World(settings={**EVENTS, "max_objects": 1})
         world.provider("a")
         for n in range(3):
@@ -254,7 +254,7 @@ class TestTicks:
         assert world.sent == ["r0", "r1", "r2"]
         assert world.tick().idle == 1
 
-    def test_a_bookmark_set_by_hand_runs_without_pending(self, world: World) -> None:
+    def test_a_provider_whose_bookmark_was_set_by_hand_runs_without_pending_objects(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.tell("a")
         world.run("a", "second")
@@ -263,7 +263,7 @@ class TestTicks:
 
         assert world.tick().started == 1
 
-    def test_a_ledger_that_cannot_say_who_has_pending_objects_starts_nothing(self, world: World) -> None:
+    def test_nothing_is_started_while_pending_objects_cannot_be_read(self, world: World) -> None:
         world.faults.plan("pending.waiting", Fault.FAIL_BEFORE)
 
         with pytest.raises(FanoutError):
@@ -282,9 +282,7 @@ class TestCommits:
         assert (pending.pending_count, pending.objects, pending.bytes, pending.since) == (1, 0, 0, None)
 
     @pytest.mark.fault(28)
-    def test_pending_objects_that_arrives_while_its_provider_runs_outlives_the_commit_and_the_next_tick_runs_it_again(
-        self, world: World
-    ) -> None:
+    def test_objects_that_arrive_during_a_run_stay_pending_and_run_at_the_next_tick(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.tell("a")
         claim = world.claim("a", "second")
@@ -299,7 +297,7 @@ class TestCommits:
         world.run_all()
         assert world.sent == ["r1", "r2"]
 
-    def test_pending_objects_that_arrives_while_its_claim_lists_outlives_the_commit(self, world: World) -> None:
+    def test_objects_that_arrive_during_the_listing_stay_pending_after_the_commit(self, world: World) -> None:
         for n in range(1500):
             world.change("a", f"{n:04}", f"r{n}")
         world.configure(max_objects=2000)
@@ -319,7 +317,7 @@ class TestCommits:
         assert world.pending.items["a"].since is not None, "the object behind the listing's back is still pending"
 
     @pytest.mark.fault(28)
-    def test_a_claim_that_is_repeated_keeps_the_count_that_its_manifest_was_planned_with(self, world: World) -> None:
+    def test_a_repeated_claim_keeps_the_pending_count_of_its_manifest(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.tell("a")
         world.faults.plan("ledger.put", None, Fault.FAIL_BEFORE)
@@ -336,7 +334,7 @@ class TestCommits:
         assert world.pending.items["a"].since is not None, "the second object is still pending"
 
     @pytest.mark.fault(27)
-    def test_a_commit_told_again_after_more_pending_objects_came_clears_nothing(self, world: World) -> None:
+    def test_a_repeated_commit_after_more_pending_objects_clears_nothing(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.tell("a")
         claim = world.run("a", "second")
@@ -347,7 +345,7 @@ class TestCommits:
         assert world.pending.items["a"].since is not None
 
     @pytest.mark.parametrize("fault", [Fault.FAIL_BEFORE, Fault.EXECUTE_THEN_FAIL])
-    def test_a_fault_while_pending_objects_is_cleared_costs_one_look_more(self, world: World, fault: Fault) -> None:
+    def test_a_fault_while_pending_objects_are_cleared_costs_one_more_run(self, world: World, fault: Fault) -> None:
         world.change("a", "1", "r1")
         world.tell("a")
         world.faults.plan("pending.clear", fault)
@@ -362,7 +360,7 @@ class TestCommits:
         assert world.sent == ["r1"]
         assert world.pending.items["a"].since is None
 
-    def test_a_failed_run_a_replay_and_a_backlog_leave_the_pending(self, world: World) -> None:
+    def test_a_failed_run_a_replay_and_a_backlog_keep_the_pending_objects(self, world: World) -> None:
         world.configure(max_objects=1)
         world.change("a", "1", "r1")
         world.change("a", "2", "r2")
@@ -380,9 +378,7 @@ class TestCommits:
         assert world.sent == ["r1", "r2"]
 
     @pytest.mark.fault(27)
-    def test_every_event_three_times_in_any_order_sends_no_message_twice_and_runs_once_a_tick(
-        self, world: World
-    ) -> None:
+    def test_events_repeated_in_any_order_send_no_message_twice_and_start_one_run_per_tick(self, world: World) -> None:
         for n in range(20):
             world.change("a", f"{n}", f"r{n}")
             for _ in range(3):

@@ -35,7 +35,7 @@ def test_preconditions(if_match: str | None, if_none_match: str | None, stored: 
 
 
 @pytest.mark.parametrize("header", ["", "1", SEEN, '"1"', f'"{SEEN}', f'"{SEEN}";"{OTHER}"', '"*"', f'"{SEEN}"\n'])
-def test_what_is_no_etag_of_this_api_is_refused(header: str) -> None:
+def test_an_invalid_etag_is_rejected(header: str) -> None:
     with pytest.raises(InvalidRequestError, match="ETag"):
         Precondition.of(header, None)
     with pytest.raises(InvalidRequestError, match="ETag"):

@@ -55,7 +55,7 @@ class Shelf:
         return [json.loads(line) for uri in found for line in gzip.decompress(self.objects.stored[uri][0]).splitlines()]
 
 
-def test_a_batch_becomes_one_object_for_each_provider_and_none_for_nobody() -> None:
+def test_a_batch_becomes_one_object_for_each_provider() -> None:
     shelf = Shelf()
 
     assert shelf.deliver(shelf.change(1, "a"), shelf.change(2, "b"), shelf.change(3, "a")) is None
@@ -69,7 +69,7 @@ def test_a_batch_becomes_one_object_for_each_provider_and_none_for_nobody() -> N
 
 
 @pytest.mark.fault(34)
-def test_a_batch_delivered_again_gives_the_same_keys_and_bytes_and_leaves_what_lies_there_untouched() -> None:
+def test_a_redelivered_batch_has_the_same_keys_and_bytes_and_rewrites_no_object() -> None:
     first, second = Shelf(), Shelf()
     for shelf in (first, second):
         shelf.deliver(shelf.change(1, "a"), shelf.change(2, "b"))
@@ -86,7 +86,7 @@ def test_a_batch_delivered_again_gives_the_same_keys_and_bytes_and_leaves_what_l
     assert dict(first.objects.stored) == written  # a new time of writing would make it new to a run
 
 
-def test_a_key_tells_the_hour_of_its_first_record() -> None:
+def test_a_key_has_the_hour_of_its_first_record() -> None:
     shelf = Shelf()
     late = int((shelf.clock() - timedelta(hours=5)).timestamp())
 
@@ -97,7 +97,7 @@ def test_a_key_tells_the_hour_of_its_first_record() -> None:
 
 
 @pytest.mark.parametrize("moment", [0, None, True, "soon", 1e300, float("nan")], ids=str)
-def test_a_record_too_old_for_runs_to_look_for_lies_below_the_present_hour(moment: Any) -> None:
+def test_a_record_older_than_the_lookback_is_written_under_the_current_hour(moment: Any) -> None:
     shelf = Shelf()
 
     shelf.deliver(shelf.change(1, "a", ApproximateCreationDateTime=moment))
@@ -106,7 +106,7 @@ def test_a_record_too_old_for_runs_to_look_for_lies_below_the_present_hour(momen
 
 
 @pytest.mark.fault(35)
-def test_a_batch_that_failed_begins_again_before_the_records_that_are_missing() -> None:
+def test_a_failed_batch_is_retried_from_before_the_missing_records() -> None:
     shelf = Shelf()
     shelf.faults.plan("objects.create", None, Fault.FAIL_BEFORE, None)
 
@@ -116,7 +116,7 @@ def test_a_batch_that_failed_begins_again_before_the_records_that_are_missing() 
     assert "provider=b/" in shelf.said[0]
 
 
-def test_it_begins_within_no_object_that_was_written() -> None:
+def test_a_retry_never_begins_within_a_written_object() -> None:
     shelf = Shelf()
     shelf.faults.plan("objects.create", None, None, Fault.FAIL_BEFORE)
     batch = [shelf.change(number, org) for number, org in enumerate("aabcab", 1)]
@@ -142,7 +142,7 @@ def test_a_smaller_batch_after_a_failure_repeats_no_record() -> None:
 
 
 @pytest.mark.fault(34)
-def test_what_overlaps_from_a_place_where_no_batch_began_is_repeated_under_the_same_ids() -> None:
+def test_records_redelivered_from_another_position_are_repeated_with_the_same_ids() -> None:
     shelf = Shelf()
     shelf.deliver(shelf.change(1, "a"), shelf.change(2, "a"))
 
@@ -151,7 +151,7 @@ def test_what_overlaps_from_a_place_where_no_batch_began_is_repeated_under_the_s
     assert [line["eventID"] for line in shelf.lines(LOG)] == ["id-1", "id-2", "id-2", "id-3"]
 
 
-def test_an_object_that_somebody_else_put_under_a_name_of_ours_stops_the_shard_and_is_kept() -> None:
+def test_a_foreign_object_under_a_producers_key_is_kept_and_stops_the_shard() -> None:
     shelf = Shelf()
     shelf.deliver(shelf.change(1, "a"))
     (uri,) = shelf.objects.stored
@@ -173,7 +173,9 @@ def test_an_object_that_somebody_else_put_under_a_name_of_ours_stops_the_shard_a
     ],
     ids=["path", "pattern", "binary", "long", "surrogate"],
 )
-def test_a_record_of_nobody_is_put_aside_with_its_reason_and_the_others_go_on(pk: Any, reason: str) -> None:
+def test_a_record_without_a_provider_is_quarantined_with_its_reason_and_others_are_written(
+    pk: Any, reason: str
+) -> None:
     shelf = Shelf()
     bad = shelf.change(1, "x", Keys={"pk": pk})
 
@@ -186,7 +188,7 @@ def test_a_record_of_nobody_is_put_aside_with_its_reason_and_the_others_go_on(pk
     assert (done.failed, done.records, done.unassigned, done.objects) == (None, 2, 1, 2)
 
 
-def test_what_a_kinesis_stream_carries_beside_changes_is_put_aside() -> None:
+def test_a_kinesis_record_that_is_no_change_is_quarantined() -> None:
     shelf = Shelf()
     for number, data in enumerate([b"\xff", b"[]", b"{}", b'{"dynamodb": 1, "eventID": "x"}', b"[" * 100_000]):
         kinesis = {"sequenceNumber": str(number), "data": base64.b64encode(data).decode()}
@@ -227,7 +229,7 @@ def test_a_provider_attribute_that_cannot_be_used_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-def test_events_that_others_published_come_through_to_the_job(path: Path) -> None:
+def test_the_job_reads_published_sample_events(path: Path) -> None:
     event = json.loads(path.read_text(encoding="utf-8"))
     shelf = Shelf(attribute=KEYS.get(path.stem, "Id"), clock=Clock(datetime(2024, 11, 19, tzinfo=UTC)))
 
@@ -250,7 +252,7 @@ def test_the_samples_have_all_view_types() -> None:
     assert all(f'"{view}"' in text for view in ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"))
 
 
-def test_no_object_is_older_by_its_key_than_runs_look_back() -> None:
+def test_no_key_is_older_than_the_lookback_of_runs() -> None:
     assert timedelta(days=1) > MAX_RECORD_AGE
 
 
@@ -271,7 +273,7 @@ def test_no_object_is_older_by_its_key_than_runs_look_back() -> None:
         b'{"eventID":"e","dynamodb":{"Keys":[1],"ApproximateCreationDateTimePrecision":[]}}',
     ],
 )
-def test_whatever_a_kinesis_stream_carries_the_shard_goes_on_also_when_it_is_told_twice(data: bytes) -> None:
+def test_the_shard_continues_after_any_kinesis_record_even_if_redelivered(data: bytes) -> None:
     shelf = Shelf()
     record = {"eventID": "s:1", "kinesis": {"sequenceNumber": "1", "data": base64.b64encode(data).decode()}}
 
@@ -281,7 +283,7 @@ def test_whatever_a_kinesis_stream_carries_the_shard_goes_on_also_when_it_is_tol
 
 
 @pytest.mark.fault(34)
-def test_a_batch_keeps_its_keys_until_well_after_lambda_gives_it_up() -> None:
+def test_a_batch_keeps_its_keys_until_after_the_last_retry_of_lambda() -> None:
     shelf = Shelf()
     batch = [shelf.change(1, "a"), shelf.change(2, "b")]
     shelf.clock.advance(hours=19, minutes=59)

@@ -16,24 +16,24 @@ from registry.document import NEVER_RAN, EntryTooLargeError, checked, merged, re
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 
-def test_nulls_are_the_same_as_nothing() -> None:
+def test_null_fields_are_the_same_as_absent_fields() -> None:
     assert checked("a", {"frequency": 5, "status": None, "note": None}, NOW) == {"frequency": 5, **NEVER_RAN}
 
 
 @pytest.mark.parametrize("frequency", [1, 7.5, "120", "7.5", 527040])
-def test_a_frequency_is_minutes_as_number_or_text(frequency: object) -> None:
+def test_a_frequency_is_minutes_as_a_number_or_a_string(frequency: object) -> None:
     assert checked("a", {"frequency": frequency}, NOW) == {"frequency": frequency, **NEVER_RAN}
 
 
 @pytest.mark.parametrize(
     "frequency", [0, -5, 0.5, 527041, True, None, "", "abc", "0", "1e3", "-5", " 5", [5], float("nan")]
 )
-def test_any_other_frequency_is_refused(frequency: object) -> None:
+def test_any_other_frequency_is_rejected(frequency: object) -> None:
     with pytest.raises(InvalidProviderError, match="frequency"):
         checked("a", {"frequency": frequency}, NOW)
 
 
-def test_an_entry_of_any_length_is_not_taken() -> None:
+def test_an_entry_that_is_too_long_is_rejected() -> None:
     with pytest.raises(EntryTooLargeError):
         checked("a", {"frequency": 5, "x": "y" * 65_536}, NOW)
 
@@ -50,7 +50,7 @@ def test_a_patch_and_the_error_of_the_run_before(changes: dict[str, Any], after:
     assert merged("a", {"frequency": 5, "status": "failed", "error": "old"}, changes) == after
 
 
-def test_a_refusal_does_not_repeat_what_was_sent() -> None:
+def test_an_error_does_not_repeat_the_request() -> None:
     with pytest.raises(InvalidProviderError) as refused:
         checked("a", {"frequency": 5, "status": "canary-secret"}, NOW)
 
@@ -60,7 +60,7 @@ def test_a_refusal_does_not_repeat_what_was_sent() -> None:
 @pytest.mark.parametrize(
     "text", ["", "[]", "1", "null", '"x"', "{", '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}', "[" * 9999]
 )
-def test_what_is_no_json_object_is_refused(text: str) -> None:
+def test_a_document_that_is_no_json_object_is_rejected(text: str) -> None:
     with pytest.raises(InvalidRequestError):
         read_json(text)
 
@@ -77,14 +77,14 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
         ('{"a": ' + "[" * 5_000 + "]" * 5_000 + "}", "nested too deeply"),
     ],
 )
-def test_what_json_can_say_and_nobody_can_keep_is_refused_in_plain_words(text: str, words: str) -> None:
+def test_json_that_dynamodb_cannot_store_is_rejected_with_a_reason(text: str, words: str) -> None:
     with pytest.raises(InvalidRequestError) as refused:
         read_json(text)
 
     assert words in str(refused.value)
 
 
-def test_a_whole_pair_and_a_large_number_are_kept() -> None:
+def test_a_surrogate_pair_and_a_large_number_are_kept() -> None:
     assert read_json(r'{"a": "\ud83d\ude00", "n": 1' + "0" * 300 + ', "f": 1e308}') == {
         "a": "\U0001f600",
         "n": 10**300,
@@ -110,7 +110,7 @@ def test_a_whole_pair_and_a_large_number_are_kept() -> None:
         ),
     ],
 )
-def test_a_wrong_entry_is_refused_in_plain_words(entry: dict[str, Any], words: str) -> None:
+def test_an_invalid_entry_is_rejected_with_a_reason(entry: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidProviderError) as refused:
         checked("a", entry, NOW)
 
@@ -127,7 +127,7 @@ json_values = st.recursive(
 @given(
     entry=st.dictionaries(st.sampled_from(["frequency", "last_success", "status", "paused", "group", "x"]), json_values)
 )
-def test_what_is_taken_is_an_entry_that_the_dispatcher_takes(entry: dict[str, Any]) -> None:
+def test_the_dispatcher_accepts_every_accepted_entry(entry: dict[str, Any]) -> None:
     try:
         taken = checked("a", entry, NOW)
     except (InvalidRequestError, InvalidProviderError):

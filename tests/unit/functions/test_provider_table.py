@@ -73,7 +73,7 @@ def table(dynamo: MemoryDynamo) -> ProviderTable:
     return ProviderTable(dynamo, "providers", page_size=100)
 
 
-def test_a_patch_that_crosses_another_keeps_both(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+def test_two_concurrent_patches_are_both_kept(table: ProviderTable, dynamo: MemoryDynamo) -> None:
     table.put("a", {"frequency": 5}, NOW)
     dynamo.meanwhile.append(lambda: table.patch("a", {"theirs": 1}, NOW) and None)
 
@@ -82,7 +82,7 @@ def test_a_patch_that_crosses_another_keeps_both(table: ProviderTable, dynamo: M
     assert table.get("a").entry == {"frequency": 5, "theirs": 1, "ours": 2, **NEVER_RAN}
 
 
-def test_a_guarded_change_that_crosses_another_is_refused(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+def test_a_conditional_change_after_a_concurrent_one_is_rejected(table: ProviderTable, dynamo: MemoryDynamo) -> None:
     seen = table.put("a", {"frequency": 5}, NOW)[0]
     dynamo.meanwhile.append(lambda: table.patch("a", {"theirs": 1}, NOW) and None)
 
@@ -92,7 +92,9 @@ def test_a_guarded_change_that_crosses_another_is_refused(table: ProviderTable, 
     assert table.get("a").entry == {"frequency": 5, "theirs": 1, **NEVER_RAN}
 
 
-def test_a_removal_does_not_remove_what_was_changed_meanwhile(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+def test_a_conditional_deletion_keeps_an_entry_that_was_changed_meanwhile(
+    table: ProviderTable, dynamo: MemoryDynamo
+) -> None:
     seen = table.put("a", {"frequency": 5}, NOW)[0]
     dynamo.meanwhile.append(lambda: table.patch("a", {"theirs": 1}, NOW) and None)
 
@@ -102,7 +104,7 @@ def test_a_removal_does_not_remove_what_was_changed_meanwhile(table: ProviderTab
     assert table.get("a").entry == {"frequency": 5, "theirs": 1, **NEVER_RAN}
 
 
-def test_two_creations_at_once_make_one_entry(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+def test_two_concurrent_creations_make_one_entry(table: ProviderTable, dynamo: MemoryDynamo) -> None:
     dynamo.meanwhile.append(lambda: table.put("a", {"frequency": 1}, NOW) and None)
 
     with pytest.raises(EntryChangedError):
@@ -111,7 +113,7 @@ def test_two_creations_at_once_make_one_entry(table: ProviderTable, dynamo: Memo
     assert table.get("a").entry == {"frequency": 1, **NEVER_RAN}
 
 
-def test_somebody_who_always_writes_first_is_not_fought_for_ever(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+def test_a_write_that_always_conflicts_is_given_up(table: ProviderTable, dynamo: MemoryDynamo) -> None:
     table.put("a", {"frequency": 5}, NOW)
 
     def write() -> None:
@@ -125,7 +127,7 @@ def test_somebody_who_always_writes_first_is_not_fought_for_ever(table: Provider
         table.patch("a", {"ours": 2}, NOW)
 
 
-def test_every_number_and_text_comes_back_exactly(table: ProviderTable) -> None:
+def test_every_number_and_text_is_read_back_exactly(table: ProviderTable) -> None:
     entry = {"frequency": 5, "big": 10**60, "lambda": 5e-324, "text": "\ud800 \u0000 é", "deep": {"": [1.0, [], {}]}}
 
     table.put("a", entry, NOW)
@@ -133,13 +135,13 @@ def test_every_number_and_text_comes_back_exactly(table: ProviderTable) -> None:
     assert table.get("a").entry == {**entry, **NEVER_RAN}
 
 
-def test_what_is_not_there_cannot_be_read_or_changed(table: ProviderTable) -> None:
+def test_an_absent_entry_cannot_be_read_or_changed(table: ProviderTable) -> None:
     for call in (lambda: table.get("a"), lambda: table.patch("a", {}, NOW), lambda: table.delete("a")):
         with pytest.raises(UnknownProviderError, match="create it with PUT"):
             call()
 
 
-def test_pages_hold_everything_once_and_stay_small(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+def test_pages_have_each_entry_once_and_stay_small(table: ProviderTable, dynamo: MemoryDynamo) -> None:
     names = [f"p{number:03d}" for number in range(250)]
     for name in names:
         table.put(name, {"frequency": 5, "notes": "x" * 30_000}, NOW)

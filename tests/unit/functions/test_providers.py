@@ -26,7 +26,7 @@ def refusal(raw: object, name: object = "p") -> str:
 
 
 @pytest.mark.parametrize("name", ["a", "A1", "provider-1", "a.b_c-d", "x" * 64, "0"])
-def test_a_name_of_the_allow_list_is_taken_as_it_is(name: str) -> None:
+def test_a_name_of_the_allow_list_is_accepted_unchanged(name: str) -> None:
     assert check_name(name) == name
 
 
@@ -63,7 +63,7 @@ def test_a_name_that_could_leave_its_prefix_or_look_like_another_is_refused(name
 
 
 @given(st.text())
-def test_no_text_gets_through_that_is_unsafe_in_a_path_or_an_argument(name: str) -> None:
+def test_no_name_that_is_unsafe_in_a_path_or_an_argument_is_accepted(name: str) -> None:
     try:
         check_name(name)
     except InvalidProviderError:
@@ -88,7 +88,7 @@ def test_no_text_gets_through_that_is_unsafe_in_a_path_or_an_argument(name: str)
         (MAX_FREQUENCY_MINUTES, 527040),
     ],
 )
-def test_frequency_may_be_a_number_or_a_string_of_one(frequency: object, minutes: float) -> None:
+def test_frequency_may_be_a_number_or_a_string(frequency: object, minutes: float) -> None:
     assert parse_entry("p", {"frequency": frequency}, NOW).period == timedelta(minutes=minutes)
 
 
@@ -99,7 +99,7 @@ def test_frequency_may_be_a_number_or_a_string_of_one(frequency: object, minutes
         *(-15, 0, 0.5, 527041, 10**400, float("inf"), float("nan"), None, True, False, [], {}),
     ],
 )
-def test_a_frequency_that_is_no_number_of_minutes_is_refused_with_its_field(frequency: object) -> None:
+def test_the_error_of_an_invalid_frequency_names_its_field(frequency: object) -> None:
     assert refusal({"frequency": frequency}).startswith("p: frequency: ")
 
 
@@ -121,7 +121,7 @@ def test_a_last_success_is_read_to_the_second_in_utc() -> None:
         {"frequency": 1, "last_success": "Thu, 01 Jan 1970 00:00:00 GMT", "status": "new"},
     ],
 )
-def test_what_is_absent_or_null_or_of_1970_means_never(raw: dict[str, Any]) -> None:
+def test_a_last_success_that_is_absent_null_or_in_1970_means_never(raw: dict[str, Any]) -> None:
     entry = parse_entry("p", raw, NOW)
 
     assert (entry.last_success, entry.status, entry.group) == (None, None, None)
@@ -152,20 +152,20 @@ def test_what_is_absent_or_null_or_of_1970_means_never(raw: dict[str, Any]) -> N
         True,
     ],
 )
-def test_a_last_success_of_any_other_form_is_refused_with_its_field(date: object) -> None:
+def test_the_error_of_an_invalid_last_success_names_its_field(date: object) -> None:
     reason = refusal({"frequency": 1, "last_success": date})
 
     assert reason.startswith("p: last_success: ")
 
 
 @given(st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0)))
-def test_every_http_date_that_is_written_is_read_back(moment: datetime) -> None:
+def test_every_written_http_date_is_read_back(moment: datetime) -> None:
     assert parse_http_date(format_http_date(moment)) == moment
 
 
 @given(st.text())
 @example("Tue, 08 Nov 2022 15:47:17 GMT")
-def test_whatever_is_read_as_an_http_date_is_written_like_that(text: str) -> None:
+def test_every_http_date_that_is_read_is_written_the_same(text: str) -> None:
     try:
         moment = parse_http_date(text)
     except ValueError:
@@ -174,17 +174,17 @@ def test_whatever_is_read_as_an_http_date_is_written_like_that(text: str) -> Non
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_every_iso_time_that_is_written_is_read_back(moment: datetime) -> None:
+def test_every_written_iso_time_is_read_back(moment: datetime) -> None:
     assert parse_iso(format_iso(moment)) == moment
 
 
-def test_a_last_success_ahead_by_no_more_than_the_clock_skew_is_taken() -> None:
+def test_a_last_success_ahead_by_at_most_the_clock_skew_is_accepted() -> None:
     ahead = format_http_date(NOW + CLOCK_SKEW)
 
     assert parse_entry("p", {"frequency": 1, "last_success": ahead}, NOW).last_success == NOW + CLOCK_SKEW
 
 
-def test_a_last_success_further_ahead_is_refused_because_it_would_silence_the_provider() -> None:
+def test_a_last_success_further_ahead_is_rejected_because_it_would_delay_the_provider() -> None:
     ahead = format_http_date(NOW + CLOCK_SKEW + timedelta(seconds=1))
 
     assert "in the future" in refusal({"frequency": 1, "last_success": ahead})
@@ -194,12 +194,12 @@ def test_a_last_success_further_ahead_is_refused_because_it_would_silence_the_pr
     ("field", "value"),
     [("status", "unknown"), ("status", 1), ("paused", "perhaps"), ("paused", []), ("group", ""), ("group", 5)],
 )
-def test_a_field_of_the_contract_with_another_value_is_refused_by_name(field: str, value: object) -> None:
+def test_the_error_of_an_invalid_field_names_it(field: str, value: object) -> None:
     assert refusal({"frequency": 1, field: value}).startswith(f"p: {field}: ")
 
 
 @pytest.mark.parametrize("raw", [None, [], "x", 1, True])
-def test_an_entry_that_is_no_object_is_refused(raw: object) -> None:
+def test_an_entry_that_is_not_an_object_is_rejected(raw: object) -> None:
     assert "must be an object" in refusal(raw)
 
 
@@ -207,7 +207,7 @@ def test_an_ambiguous_entry_is_rejected_with_its_reason() -> None:
     assert refusal(InvalidEntry("appears twice")) == "p: appears twice"
 
 
-def test_unknown_fields_are_kept_even_when_they_are_called_like_our_own_names() -> None:
+def test_unknown_fields_are_kept_even_if_named_like_internal_attributes() -> None:
     raw = {"frequency": 1, "owner": "team", "period": 5, "model_config": {}, "__class__": "x", "": [float("nan")]}
 
     entry = parse_entry("p", raw, NOW)
@@ -217,7 +217,7 @@ def test_unknown_fields_are_kept_even_when_they_are_called_like_our_own_names() 
 
 
 @given(raw=json_values, secret=st.just("s3cret-value"))
-def test_any_entry_is_taken_or_refused_and_no_refusal_quotes_a_value(raw: object, secret: str) -> None:
+def test_any_entry_is_accepted_or_rejected_without_quoting_a_value(raw: object, secret: str) -> None:
     for given_entry in (
         raw,
         {"frequency": secret, "last_success": secret, "status": secret, "paused": secret, "x": raw},

@@ -34,7 +34,7 @@ def started(world: World) -> str:
 
 
 @pytest.mark.fault(11)
-def test_the_event_of_an_execution_that_ended_without_a_word_frees_the_provider(world: World) -> None:
+def test_the_event_of_an_aborted_or_timed_out_execution_releases_the_lease(world: World) -> None:
     name = started(world)
 
     assert world.endings.end("a", name, orphaned("its execution is ABORTED"))
@@ -59,7 +59,7 @@ def test_an_event_delivered_twice_or_late_changes_nothing(world: World) -> None:
 
 @pytest.mark.fault(11)
 @pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT", "FAILED", "SUCCEEDED"])
-def test_when_the_event_is_lost_the_next_tick_finds_the_execution_gone(world: World, status: str) -> None:
+def test_when_the_event_is_lost_the_next_tick_finds_that_the_execution_ended(world: World, status: str) -> None:
     name = started(world)
     world.executions.statuses[name] = status
     world.clock.advance(minutes=15)
@@ -73,7 +73,7 @@ def test_when_the_event_is_lost_the_next_tick_finds_the_execution_gone(world: Wo
 
 @pytest.mark.guarantee("G4")
 @pytest.mark.fault(11)
-def test_when_nothing_is_known_of_the_execution_the_lease_expires_and_a_tick_frees_it(world: World) -> None:
+def test_the_lease_of_an_unknown_execution_expires_and_a_tick_releases_it(world: World) -> None:
     started(world)
     world.faults.plan("executions.running", *[Fault.FAIL_BEFORE] * 20)
     for minutes in (60, 59):
@@ -94,7 +94,9 @@ def test_a_lease_just_taken_is_not_checked_against_its_execution(world: World) -
 
 
 @pytest.mark.fault(16)
-def test_an_old_run_that_finishes_after_take_over_moves_nothing_and_its_rows_come_again(world: World) -> None:
+def test_a_run_that_finishes_after_its_lease_was_taken_over_commits_nothing_and_its_rows_are_sent_again(
+    world: World,
+) -> None:
     old = world.claim("a", "old")
     world.clock.advance(minutes=121)
     new = world.claim("a", "new")
@@ -111,7 +113,7 @@ def test_an_old_run_that_finishes_after_take_over_moves_nothing_and_its_rows_com
 
 
 @pytest.mark.fault(16)
-def test_an_old_run_that_finishes_after_the_next_one_committed_moves_nothing(world: World) -> None:
+def test_a_run_that_finishes_after_the_next_one_committed_commits_nothing(world: World) -> None:
     old = world.claim("a", "old")
     world.clock.advance(minutes=121)
     world.run("a", "new")
@@ -125,7 +127,7 @@ def test_an_old_run_that_finishes_after_the_next_one_committed_moves_nothing(wor
 
 
 @pytest.mark.fault(19)
-def test_a_job_killed_after_half_of_its_messages_sends_the_same_ids_again_and_nothing_else_twice(world: World) -> None:
+def test_a_job_killed_after_half_of_its_messages_repeats_only_those_with_the_same_ids(world: World) -> None:
     world.change("a", "0", "first")
     world.run("a", "run0")
     world.clock.advance(minutes=15)
@@ -142,7 +144,7 @@ def test_a_job_killed_after_half_of_its_messages_sends_the_same_ids_again_and_no
 
 
 @pytest.mark.fault(19)
-def test_a_run_killed_between_its_last_message_and_its_commit_is_repeated_under_the_same_ids(world: World) -> None:
+def test_a_run_killed_before_its_commit_is_repeated_with_the_same_ids(world: World) -> None:
     name = started(world)
     world.job(world.claim("a", name))
     world.executions.statuses[name] = "ABORTED"
@@ -154,7 +156,7 @@ def test_a_run_killed_between_its_last_message_and_its_commit_is_repeated_under_
     assert world.state("a").bookmark.generation == 1
 
 
-def test_a_zombie_claim_that_takes_the_lease_for_an_ended_execution_is_freed_by_a_tick(world: World) -> None:
+def test_a_lease_that_a_late_claim_took_for_an_ended_execution_is_released_by_a_tick(world: World) -> None:
     # Given a claim that stands just before it takes the lease, while its execution is aborted
     world.tick()
     name = next(iter(world.executions.started))
@@ -187,7 +189,7 @@ def holding(world: World, provider: str, run_id: str) -> None:
 
 
 @pytest.mark.fault(32)
-def test_of_five_thousand_live_runs_the_dead_one_is_found_at_the_next_tick_by_one_list_and_one_question() -> None:
+def test_an_orphaned_run_among_5000_live_runs_is_found_by_one_list_and_one_status_request() -> None:
     world = World(settings={"max_concurrent_runs": 10_000})
     for n in range(5_000):
         holding(world, f"p{n:04}", f"run{n}")
@@ -202,7 +204,7 @@ def test_of_five_thousand_live_runs_the_dead_one_is_found_at_the_next_tick_by_on
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "PENDING_REDRIVE"])
-def test_a_run_that_the_list_lacks_and_that_lives_keeps_its_lease(world: World, status: str) -> None:
+def test_a_live_run_that_is_missing_in_the_list_keeps_its_lease(world: World, status: str) -> None:
     name = started(world)
     world.executions.statuses[name] = status
     world.executions.running = set  # type: ignore[method-assign]
@@ -212,7 +214,7 @@ def test_a_run_that_the_list_lacks_and_that_lives_keeps_its_lease(world: World, 
     assert world.state("a").lease is not None
 
 
-def test_a_step_functions_that_is_down_costs_a_tick_one_call_and_frees_nobody_by_mistake() -> None:
+def test_no_lease_is_released_while_step_functions_is_down_and_a_tick_makes_one_call() -> None:
     world = World()
     for n in range(10):
         world.claim(f"p{n}", f"run{n}")
@@ -226,7 +228,7 @@ def test_a_step_functions_that_is_down_costs_a_tick_one_call_and_frees_nobody_by
     assert any("next tick" in fault for fault in report.faults)
 
 
-def test_a_freed_lease_is_reported_only_after_runs_were_started(world: World) -> None:
+def test_a_released_lease_is_reported_only_after_runs_were_started(world: World) -> None:
     world.provider("b")
     world.claim("a", "gone")
     world.clock.advance(minutes=121)
@@ -242,7 +244,7 @@ def test_a_freed_lease_is_reported_only_after_runs_were_started(world: World) ->
 class TestOwedReports:
     @pytest.mark.guarantee("G4")
     @pytest.mark.fault(17)
-    def test_an_entry_that_stays_running_after_its_run_ended_is_put_right(self, world: World) -> None:
+    def test_an_entry_that_stays_running_after_its_run_ended_is_corrected(self, world: World) -> None:
         # Given the report of running arrives after that of the end
         world.run("a", "run1")
         entry = world.config_api.providers["a"]
@@ -257,7 +259,7 @@ class TestOwedReports:
         assert world.config_api.reports[-1][1].last_success is not None
 
     @pytest.mark.fault(17)
-    def test_an_entry_that_says_failed_by_a_report_that_came_late_is_put_right(self, world: World) -> None:
+    def test_an_entry_that_a_late_report_set_to_failed_is_corrected(self, world: World) -> None:
         world.configure(discovery="events")
         world.tell("a")
         failed = world.claim("a", "r1")
@@ -277,7 +279,7 @@ class TestOwedReports:
         assert (report.idle, report.due, report.pushed_reports) == (1, 0, 1)
         assert world.config_api.providers["a"]["status"] == "succeeded"
 
-    def test_after_a_replay_an_entry_is_told_of_the_last_run_that_was_none(self, world: World) -> None:
+    def test_after_a_replay_the_entry_gets_the_last_run_that_was_no_replay(self, world: World) -> None:
         world.run("a", "r1")
         replayed = {"replay": {"from": "2026-11-22T00:00:00Z", "to": "2026-11-23T00:00:00Z"}}
         world.fail(world.claim("a", "by-hand", **replayed))
@@ -289,7 +291,7 @@ class TestOwedReports:
         assert world.tick().pushed_reports == 1
         assert world.config_api.providers["a"] == right
 
-    def test_an_entry_that_says_failed_of_a_run_that_failed_is_not_told_again(self, world: World) -> None:
+    def test_a_failure_that_the_entry_already_has_is_not_reported_again(self, world: World) -> None:
         world.fail(world.claim("a", "r1"))
 
         report = world.tick()
@@ -298,7 +300,7 @@ class TestOwedReports:
         assert world.config_api.providers["a"]["status"] == "failed"
 
     @pytest.mark.parametrize("status", ["running", "failed"])
-    def test_an_entry_that_others_keep_is_left_alone(self, status: str) -> None:
+    def test_an_entry_that_another_system_maintains_is_left_alone(self, status: str) -> None:
         world = World(settings={"report_status": "no"})
         world.provider("a", "60")
         world.run("a", "r1")
@@ -309,7 +311,7 @@ class TestOwedReports:
         assert world.state("a") == before
         assert world.config_api.providers["a"]["status"] == status
 
-    def test_an_entry_that_says_running_of_a_live_run_is_left_alone(self, world: World) -> None:
+    def test_an_entry_that_says_running_during_a_live_run_is_left_alone(self, world: World) -> None:
         started(world)
         world.clock.advance(minutes=5)
         before = world.faults.count("ledger.get")
@@ -317,14 +319,14 @@ class TestOwedReports:
         assert world.tick().pushed_reports == 0
         assert world.faults.count("ledger.get") == before, "no item is read of providers that really run"
 
-    def test_an_entry_left_running_by_somebody_else_does_not_keep_its_provider_from_running(self) -> None:
+    def test_a_provider_whose_entry_another_system_left_running_is_started(self) -> None:
         world = World()
         world.provider("a", status="running", last_success="Sun, 22 Nov 2026 05:00:00 GMT")
 
         assert world.tick().started == 1
 
     @pytest.mark.guarantee("G5")
-    def test_a_config_api_that_takes_no_reports_delays_no_run_and_is_left_alone_after_three(self) -> None:
+    def test_a_config_api_that_accepts_no_reports_delays_no_run_and_gets_only_three(self) -> None:
         world = World()
         for n in range(8):
             world.provider(f"p{n}")
@@ -396,7 +398,7 @@ class Lost:
         return "RUNNING"
 
 
-def test_at_most_a_hundred_executions_that_the_list_lacks_are_asked_for_at_once() -> None:
+def test_at_most_100_executions_missing_in_the_list_are_checked_per_tick() -> None:
     now = World().clock()
     long_ago, executions = now - timedelta(minutes=60), Lost()
     leases = {
@@ -414,7 +416,7 @@ def test_at_most_a_hundred_executions_that_the_list_lacks_are_asked_for_at_once(
     assert len(executions.asked) == CHECKED_AT_ONCE == 100
 
 
-def test_owed_reports_are_pushed_in_another_order_at_each_tick() -> None:
+def test_pending_reports_are_pushed_in_another_order_at_each_tick() -> None:
     """So that none is always behind those that a config API is slow to take."""
     world = World()
     for number in range(12):

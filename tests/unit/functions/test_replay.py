@@ -31,7 +31,7 @@ def hours(world: World, start: float, end: float) -> dict[str, str]:
     return {"from": format_iso(now - timedelta(hours=start)), "to": format_iso(now - timedelta(hours=end))}
 
 
-def test_a_replay_sends_its_range_again_under_the_same_ids_and_does_not_move_the_bookmark(world: World) -> None:
+def test_a_replay_sends_its_range_again_with_the_same_ids_and_keeps_the_bookmark(world: World) -> None:
     before = world.state("a")
 
     world.run("a", "replay", replay=hours(world, 4, 2))
@@ -48,7 +48,7 @@ def test_a_replay_repeated_after_a_lost_answer_has_the_same_manifest(world: Worl
     assert world.claim("a", "replay", replay=hours(world, 4, 0)) == first
 
 
-def test_a_replay_of_more_than_one_run_may_take_fails_and_says_how_to_part_it(world: World) -> None:
+def test_a_replay_that_is_too_large_for_one_run_fails_and_says_how_to_split_it(world: World) -> None:
     world.configure(max_objects=2)
 
     with pytest.raises(ReplayTooLargeError, match="the first up to 2026-11-22T08:30:00Z"):
@@ -59,13 +59,13 @@ def test_a_replay_of_more_than_one_run_may_take_fails_and_says_how_to_part_it(wo
     assert (state.lease, state.failures, state.retry_at) == (None, 0, None)
 
 
-def test_a_replay_and_a_run_keep_each_other_out(world: World) -> None:
+def test_a_replay_and_a_run_exclude_each_other(world: World) -> None:
     world.claim("a", "replay", replay=hours(world, 9, 0))
 
     assert world.claim("a", "run").decision == "busy"
 
 
-def test_a_replay_is_not_reported_and_does_not_drop_what_is_owed(world: World) -> None:
+def test_a_replay_is_not_reported_and_keeps_the_pending_report(world: World) -> None:
     world.faults.down.add("config_api")
     world.run("a", "run5")
     world.faults.down.clear()
@@ -77,7 +77,7 @@ def test_a_replay_is_not_reported_and_does_not_drop_what_is_owed(world: World) -
     assert world.config_api.reports[-1][1].run_id == "run5"
 
 
-def test_a_replay_with_nothing_in_its_range_ends_well(world: World) -> None:
+def test_a_replay_without_objects_in_its_range_succeeds(world: World) -> None:
     assert world.run("a", "replay", replay=hours(world, 90, 80)).decision == "nothing"
     assert world.state("a").lease is None
 
@@ -94,7 +94,7 @@ def test_the_answer_to_a_replays_commit_may_be_lost(world: World) -> None:
     assert world.state("a").bookmark.generation == 5
 
 
-def test_a_bookmark_set_back_makes_everything_since_then_new_and_nothing_before(world: World) -> None:
+def test_setting_the_bookmark_back_makes_only_later_objects_new(world: World) -> None:
     since = world.clock() - timedelta(hours=2)
 
     ledger.update(world.ledger, "a", lambda s: ledger.set_bookmark(s, since))
@@ -103,20 +103,18 @@ def test_a_bookmark_set_back_makes_everything_since_then_new_and_nothing_before(
     assert world.run("a", "then").decision == "nothing"
 
 
-def test_a_bookmark_that_was_reset_makes_everything_new(world: World) -> None:
+def test_resetting_the_bookmark_makes_all_objects_new(world: World) -> None:
     ledger.update(world.ledger, "a", lambda s: ledger.set_bookmark(s, None))
 
     assert world.planned(world.run("a", "again")) == ["0", "1", "2", "3", "4"]
 
 
 class TestAudit:
-    def test_when_all_was_sent_it_finds_nothing(self, world: World) -> None:
+    def test_it_finds_nothing_after_all_objects_were_sent(self, world: World) -> None:
         assert world.audit("a").missed == world.audit("a").waiting == ()
 
     @pytest.mark.fault(20)
-    def test_an_object_that_turns_up_later_than_the_lookback_is_found_and_a_replay_of_it_settles_it(
-        self, world: World
-    ) -> None:
+    def test_an_object_later_than_the_lookback_is_missed_until_it_is_replayed(self, world: World) -> None:
         late = world.clock() - timedelta(hours=4)
         world.change("a", "late", "too late", last_modified=late)
         assert world.run("a", "run5").decision == "nothing"
@@ -128,14 +126,14 @@ class TestAudit:
         assert "too late" in world.sent
         assert world.audit("a").missed == ()
 
-    def test_what_the_next_run_will_take_is_waiting_and_not_missed(self, world: World) -> None:
+    def test_objects_that_the_next_run_will_take_are_waiting_and_not_missed(self, world: World) -> None:
         world.change("a", "new", "new")
 
         found = world.audit("a")
 
         assert (found.missed, [o.key for o in found.waiting]) == ((), ["log/provider=a/new"])
 
-    def test_what_a_failed_run_planned_does_not_count_as_sent(self, world: World) -> None:
+    def test_objects_of_a_failed_run_do_not_count_as_sent(self, world: World) -> None:
         world.change("a", "new", "bad")
         claim = world.claim("a", "run5")
         with pytest.raises(Exception, match="no change record"):
@@ -144,7 +142,7 @@ class TestAudit:
 
         assert len(world.audit("a").waiting) == 1
 
-    def test_an_object_that_was_deleted_after_its_run_is_told_once_as_it_last_was(self, world: World) -> None:
+    def test_a_deleted_object_is_listed_once_in_its_last_version(self, world: World) -> None:
         world.change("a", "0", "r0", "corrected")
         world.run("a", "run5")
         del world.objects.stored[world.uri("a", "0")]
@@ -155,7 +153,7 @@ class TestAudit:
         assert [(o.key, o.size) for o in found.gone] == [("log/provider=a/0", len(b"r0\ncorrected"))]
 
     @pytest.mark.fault(20)
-    def test_a_key_out_of_the_promised_order_is_found(self) -> None:
+    def test_a_key_out_of_time_order_is_found(self) -> None:
         world = World(settings={"key_time_format": "%Y/%m/%d/"})
         world.change("a", "2026/11/22/1", "r1")
         world.run("a", "run1")

@@ -58,7 +58,7 @@ def test_no_window_of_time_has_more_starts_than_the_burst_and_the_rate_allow(
             assert last - first + 1 <= burst + rate * (at[last] - at[first]) + 1.001
 
 
-def test_the_first_burst_waits_for_nothing_and_the_rest_for_the_refill() -> None:
+def test_the_first_burst_starts_at_once_and_the_rest_wait_for_the_refill() -> None:
     bucket = TokenBucket(rate=100, burst=1000, clock=FakeTime())
 
     waits = [bucket.reserve() for _ in range(1200)]
@@ -78,7 +78,7 @@ def test_an_idle_bucket_fills_up_to_its_burst_and_no_further() -> None:
     assert [bucket.reserve() for _ in range(6)] == [0, 0, 0, 0, 0, pytest.approx(0.1)]
 
 
-def test_throttling_spends_what_was_saved_and_halves_the_rate_once_a_second() -> None:
+def test_throttling_empties_the_bucket_and_halves_the_rate_once_a_second() -> None:
     clock = FakeTime()
     bucket = TokenBucket(rate=100, burst=1000, clock=clock)
 
@@ -101,7 +101,7 @@ def test_after_throttling_the_rate_recovers_and_never_exceeds_its_full_value() -
     assert bucket.reserve() == pytest.approx(1 / 100)
 
 
-def test_endless_throttling_leaves_a_trickle() -> None:
+def test_the_rate_stays_above_zero_under_endless_throttling() -> None:
     clock = FakeTime()
     bucket = TokenBucket(rate=64, burst=1, clock=clock)
     for _ in range(100):
@@ -128,7 +128,7 @@ def test_starts_go_out_in_the_given_order() -> None:
     assert seen == started.new == names
 
 
-def test_so_many_are_under_way_at_once_and_the_next_ones_are_the_next_in_order() -> None:
+def test_starts_run_in_parallel_up_to_the_limit_and_in_order() -> None:
     calls = threading.local()
     rounds: list[set[str]] = [set(), set(), set()]
     all_there = threading.Barrier(PARALLEL)
@@ -146,7 +146,7 @@ def test_so_many_are_under_way_at_once_and_the_next_ones_are_the_next_in_order()
     assert rounds == [set(names[n * PARALLEL : (n + 1) * PARALLEL]) for n in range(len(rounds))]
 
 
-def test_a_throttled_start_slows_the_bucket() -> None:
+def test_a_throttled_start_reduces_the_rate() -> None:
     clock = FakeTime()
     bucket = TokenBucket(rate=100, burst=1000, clock=clock)
     answers = iter([StartThrottledError("a"), True])
@@ -162,7 +162,7 @@ def test_a_throttled_start_slows_the_bucket() -> None:
     assert bucket.reserve() > 0, "what the bucket had saved is spent"
 
 
-def test_twenty_refusals_beside_a_success_do_not_end_the_tick() -> None:
+def test_twenty_refused_starts_and_a_success_do_not_end_the_tick() -> None:
     calls: list[str] = []
 
     def start(name: str) -> bool:
@@ -178,7 +178,7 @@ def test_twenty_refusals_beside_a_success_do_not_end_the_tick() -> None:
     assert not tried.stopped
 
 
-def test_no_more_are_under_way_at_once() -> None:
+def test_no_more_starts_than_the_limit_run_in_parallel() -> None:
     now, most, lock = 0, 0, threading.Lock()
 
     def start(name: str) -> bool:
@@ -196,7 +196,7 @@ def test_no_more_are_under_way_at_once() -> None:
     assert most <= PARALLEL
 
 
-def test_a_throttled_start_is_tried_again_until_it_succeeds() -> None:
+def test_a_throttled_start_is_retried_until_it_succeeds() -> None:
     calls: list[str] = []
 
     def start(name: str) -> bool:
@@ -211,7 +211,7 @@ def test_a_throttled_start_is_tried_again_until_it_succeeds() -> None:
     assert not started.given_up
 
 
-def test_a_start_that_stays_throttled_is_given_up_and_the_others_go_on() -> None:
+def test_a_start_that_stays_throttled_is_given_up_and_the_others_continue() -> None:
     calls: list[str] = []
 
     def start(name: str) -> bool:
@@ -225,7 +225,7 @@ def test_a_start_that_stays_throttled_is_given_up_and_the_others_go_on() -> None
     assert (started.new, list(started.given_up), calls.count("bad")) == (["good"], ["bad"], TRIES)
 
 
-def test_a_refused_start_is_not_tried_again() -> None:
+def test_a_refused_start_is_not_retried() -> None:
     calls: list[str] = []
 
     def start(name: str) -> bool:
@@ -237,7 +237,7 @@ def test_a_refused_start_is_not_tried_again() -> None:
     assert list(started.refused) == calls == ["a"]
 
 
-def test_when_nothing_at_all_can_be_started_it_does_not_try_ten_thousand_times() -> None:
+def test_when_every_start_is_refused_only_some_are_tried() -> None:
     calls: list[str] = []
 
     def start(name: str) -> bool:
@@ -252,7 +252,7 @@ def test_when_nothing_at_all_can_be_started_it_does_not_try_ten_thousand_times()
     assert tried.stopped
 
 
-def test_one_that_was_started_before_is_told_apart() -> None:
+def test_a_start_that_happened_before_is_recognized() -> None:
     started = starter(lambda name: name != "old").run(["old", "new"])
 
     assert (started.new, started.before) == (["new"], ["old"])
@@ -265,7 +265,7 @@ def test_nothing_is_started_when_too_little_time_is_left() -> None:
     assert not started.unanswered
 
 
-def test_it_stops_before_the_deadline_and_keeps_what_was_started() -> None:
+def test_it_stops_before_the_deadline_and_reports_the_starts_so_far() -> None:
     clock = FakeTime()
     bucket = TokenBucket(rate=10, burst=1, clock=clock)
     run = Starter(lambda name: True, bucket, lambda: 30 - clock.now, sleep=clock.sleep, pool=InlinePool)
@@ -277,7 +277,7 @@ def test_it_stops_before_the_deadline_and_keeps_what_was_started() -> None:
     assert clock.now <= 30 - LAST_START_SECONDS + 1
 
 
-def test_a_call_that_hangs_does_not_take_the_report_with_it() -> None:
+def test_the_report_is_returned_although_a_call_hangs() -> None:
     release, answered, main = threading.Event(), threading.Event(), threading.current_thread()
 
     def start(name: str) -> bool:
@@ -302,7 +302,7 @@ def test_a_call_that_hangs_does_not_take_the_report_with_it() -> None:
 
 
 @pytest.mark.parametrize("error", [Crash("gone"), KeyError("a defect")])
-def test_what_is_no_error_of_ours_ends_all_and_is_raised(error: BaseException) -> None:
+def test_an_unexpected_exception_ends_all_starts_and_is_raised(error: BaseException) -> None:
     calls: list[str] = []
 
     def start(name: str) -> bool:
@@ -317,5 +317,5 @@ def test_what_is_no_error_of_ours_ends_all_and_is_raised(error: BaseException) -
     assert len(calls) <= PARALLEL
 
 
-def test_no_names_need_no_threads() -> None:
+def test_without_names_no_thread_is_started() -> None:
     assert starter(lambda name: True).run([]).new == []

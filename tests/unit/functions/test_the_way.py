@@ -33,7 +33,7 @@ class LambdaContext:
         return 300_000
 
 
-def test_a_providers_way_from_tick_to_commit_is_the_one_that_the_docs_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_docs_show_the_modules_that_a_provider_passes_from_tick_to_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     world.provider("a")
     world.change("a", "1", "r1")

@@ -31,7 +31,7 @@ def test_with_a_tick_every_minute_each_change_is_sent_by_the_next_tick() -> None
         assert world.sent[minute:] == [f"row-{minute}"]
 
 
-def test_a_run_that_outlasts_its_tick_is_not_joined_by_a_second_one() -> None:
+def test_no_second_run_starts_while_a_run_outlasts_its_tick() -> None:
     world = every_minute()
     world.sent.clear()
     reports = []

@@ -70,7 +70,7 @@ def metadata_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     made.server.server_close()
 
 
-def test_a_metadata_service_that_is_busy_at_first_gives_credentials_in_the_end(
+def test_credentials_are_retrieved_from_a_metadata_service_that_is_busy_at_first(
     metadata_service: MetadataService,
 ) -> None:
     metadata_service.busy_for = 4
@@ -78,7 +78,7 @@ def test_a_metadata_service_that_is_busy_at_first_gives_credentials_in_the_end(
     assert credentials().access_key == "AKIAROLE"
 
 
-def test_a_client_is_as_patient(metadata_service: MetadataService) -> None:
+def test_a_client_makes_as_many_attempts(metadata_service: MetadataService) -> None:
     metadata_service.busy_for = 4
 
     aws_client("s3")
@@ -88,7 +88,7 @@ def test_a_client_is_as_patient(metadata_service: MetadataService) -> None:
     assert metadata_service.busy_for < 0
 
 
-def test_what_the_environment_says_about_the_metadata_service_is_kept(
+def test_settings_of_the_environment_for_the_metadata_service_are_kept(
     metadata_service: MetadataService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "1")
@@ -98,7 +98,7 @@ def test_what_the_environment_says_about_the_metadata_service_is_kept(
         credentials()
 
 
-def test_missing_credentials_pass_by_themselves(metadata_service: MetadataService) -> None:
+def test_missing_credentials_are_a_transient_fault(metadata_service: MetadataService) -> None:
     metadata_service.busy_for = 1_000
 
     with pytest.raises(TransientError, match="no AWS credentials"):

@@ -91,7 +91,7 @@ def test_a_text_becomes_an_exact_value_or_a_bad_row(field: str, spelled: str, te
     assert column(field, [text], spelled) == [value]
 
 
-def test_a_bad_value_takes_none_of_its_neighbours_with_it() -> None:
+def test_a_bad_value_affects_no_other_row() -> None:
     texts = [str(number) for number in range(1_000)]
     texts[0] = texts[317] = texts[318] = texts[999] = "x"
     expected = ["bad" if text == "x" else int(text) for text in texts]
@@ -104,20 +104,20 @@ def test_one_column_may_hold_times_with_an_offset_and_without() -> None:
 
 
 @given(st.lists(st.decimals(-(10**9), 10**9, places=2), min_size=1, max_size=20))
-def test_every_decimal_survives_german_spelling(values: list[Decimal]) -> None:
+def test_every_decimal_is_read_exactly_from_german_spelling(values: list[Decimal]) -> None:
     texts = [f"{value:,.2f}".translate(str.maketrans(",.", ".,")) for value in values]
     assert column("price", texts, "decimal: ',', thousands: '.'") == values
 
 
 @given(st.lists(st.datetimes(datetime.fromisoformat("1900-01-01")), min_size=1, max_size=20))
-def test_every_moment_survives_a_format(moments: list[datetime]) -> None:
+def test_every_time_is_read_exactly_by_its_format(moments: list[datetime]) -> None:
     whole = [moment.replace(microsecond=0) for moment in moments]
     texts = [moment.strftime("%d.%m.%Y %H:%M:%S") for moment in whole]
     assert column("moment", texts, "format: '%d.%m.%Y %H:%M:%S'") == [moment.replace(tzinfo=UTC) for moment in whole]
 
 
 @given(st.lists(st.dates(date(1000, 1, 1)), min_size=1, max_size=20))
-def test_no_day_that_does_not_exist_becomes_another_day(days: list[date]) -> None:
+def test_a_day_that_does_not_exist_never_becomes_another_day(days: list[date]) -> None:
     texts = [f"{day.day + 3}.{day.month}.{day.year}" for day in days]
     expected = [
         "bad"
@@ -141,7 +141,7 @@ MIXED = {
 
 @pytest.mark.fault(36)
 @given(st.sampled_from(sorted(MIXED)), st.data())
-def test_a_column_comes_to_what_its_texts_come_to_one_by_one(field: str, data: st.DataObject) -> None:
+def test_a_column_is_converted_like_its_texts_one_by_one(field: str, data: st.DataObject) -> None:
     texts, spelled = MIXED[field]
     chosen = data.draw(st.lists(st.sampled_from(texts), min_size=1, max_size=12))
     assert column(field, chosen, spelled) == [column(field, [text], spelled)[0] for text in chosen]

@@ -74,7 +74,7 @@ def test_a_bad_row_is_named(how: str, data: bytes, expected: list[str]) -> None:
     assert [row for row in rows(how, data) if isinstance(row, str)] == [f"sample, {text}" for text in expected]
 
 
-def test_bad_rows_of_every_kind_come_in_their_turn() -> None:
+def test_bad_rows_of_every_kind_are_in_the_order_of_the_file() -> None:
     data = b"a,b\n,x\n1,y\n2\n,z\n3,w\n4,v,u\n"
     found = [row if isinstance(row, str) else row["id"] for row in rows(PLAIN, data)]
     assert [text.partition(":")[0] for text in found] == [
@@ -101,12 +101,12 @@ def test_bad_rows_of_every_kind_come_in_their_turn() -> None:
         (PLAIN, gzip.compress(b"a,b\n1,x\n" * 9)[:-5], "is truncated gzip"),
     ],
 )
-def test_an_object_that_cannot_be_read_says_why(how: str, data: bytes, message: str) -> None:
+def test_the_error_of_an_unreadable_object_says_why(how: str, data: bytes, message: str) -> None:
     with pytest.raises(CorruptObjectError, match=message):
         rows(how, data)
 
 
-def test_rows_keep_their_numbers_over_many_blocks_and_bad_rows_between() -> None:
+def test_rows_keep_their_numbers_across_blocks_and_bad_rows() -> None:
     count = 100_000
     lines = [f"{n},{'x' * 100}" if n % 1_000 else f"{n}" for n in range(1, count + 1)]
     found = rows(PLAIN, ("a,b\n" + "\n".join(lines)).encode())
@@ -137,7 +137,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
     st.sampled_from(["\n", "\r\n"]),
     st.sampled_from(["utf-8", "utf-16", "utf-8-sig"]),
 )
-def test_whatever_pythons_csv_writes_is_read_back(
+def test_everything_that_pythons_csv_writes_is_read_back(
     table: list[tuple[str, str]], delimiter: str, ending: str, encoding: str
 ) -> None:
     written = io.StringIO()

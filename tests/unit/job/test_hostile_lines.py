@@ -159,7 +159,7 @@ NAMED |= {error.__name__ for kind in BadInputError.__subclasses__() for error in
 
 
 @pytest.mark.slow
-def test_under_quarantine_every_hostile_line_is_a_message_or_lies_in_the_quarantine_with_its_place() -> None:
+def test_under_quarantine_every_hostile_line_is_a_message_or_is_quarantined_with_its_place() -> None:
     s3 = MemoryS3()
     task, logs = task_of(s3, "quarantine"), dict(change_log(LINES_PER_OBJECT))
     for obj, lines in logs.items():
@@ -183,7 +183,7 @@ def test_under_quarantine_every_hostile_line_is_a_message_or_lies_in_the_quarant
 
 
 @pytest.mark.slow
-def test_under_fail_every_hostile_line_is_a_message_or_fails_the_run_by_its_place() -> None:
+def test_under_fail_every_hostile_line_is_a_message_or_fails_the_run_with_its_place() -> None:
     s3 = MemoryS3()
     task, logs = task_of(s3, "fail"), dict(change_log(1))
     for obj, [one] in logs.items():

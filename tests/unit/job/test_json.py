@@ -77,7 +77,7 @@ def test_a_bad_record_is_named(how: str, data: bytes, message: str) -> None:
     assert rows(how, data)[-1] == f"sample, {message}"
 
 
-def test_a_line_too_long_to_hold_is_a_bad_row_and_the_next_one_a_good_one() -> None:
+def test_a_line_over_the_limit_is_a_bad_row_and_the_next_row_is_read() -> None:
     data = b'{"id": "' + b"x" * MAX_RECORD_BYTES + b'"}\n{"id": 2}'
     assert rows(LINES, data) == [f"sample, row 1: is longer than {MAX_RECORD_BYTES} bytes", {"id": "2"}]
 
@@ -100,7 +100,7 @@ def test_a_line_too_long_to_hold_is_a_bad_row_and_the_next_one_a_good_one() -> N
         (INNER, b'[{"id": 1}]', "no '{' where it belongs"),
     ],
 )
-def test_a_document_that_is_not_whole_says_why(how: str, data: bytes, message: str) -> None:
+def test_the_error_of_an_incomplete_document_says_why(how: str, data: bytes, message: str) -> None:
     with pytest.raises(CorruptObjectError, match=message):
         rows(how, data)
 
@@ -118,7 +118,7 @@ def as_text(value: Any) -> Any:
 
 
 @given(st.lists(values, max_size=5), st.integers(1, 7), st.booleans(), st.sampled_from([None, 1]))
-def test_records_are_the_same_wherever_the_pieces_end(
+def test_records_do_not_depend_on_where_chunks_end(
     records: list[Any], size: int, ascii_only: bool, indent: int | None
 ) -> None:
     data = json.dumps({"x": records, "d": {"r": records}, "y": 1}, ensure_ascii=ascii_only, indent=indent).encode()

@@ -82,7 +82,7 @@ def package(folder: Path, source: str = "A = 1\n") -> Path:
     return made
 
 
-def test_the_same_sources_make_the_same_zip_and_others_another(tmp_path: Path) -> None:
+def test_the_zip_depends_only_on_the_sources(tmp_path: Path) -> None:
     first = package(tmp_path / "one")
     second = package(tmp_path / "two")
     os.utime(second / "a.py", (1, 1))
@@ -100,7 +100,7 @@ def test_the_zip_holds_every_module_of_the_library() -> None:
     assert {"fanout_job/run.py", "contract/result.py"} < set(names)
 
 
-def test_publishing_needs_nothing_but_what_lambda_has() -> None:
+def test_publishing_needs_only_packages_that_lambda_has() -> None:
     """LibraryFunction is built without dependencies."""
     modules = {
         node.module if isinstance(node, ast.ImportFrom) else alias.name
@@ -112,7 +112,7 @@ def test_publishing_needs_nothing_but_what_lambda_has() -> None:
     assert packages - sys.stdlib_module_names == {"boto3", "botocore", "contract"}
 
 
-def test_it_is_published_under_its_hash_and_the_uri_is_the_answer(s3: Any, cloudformation: CloudFormation) -> None:
+def test_it_is_published_under_its_hash_and_its_uri_is_returned(s3: Any, cloudformation: CloudFormation) -> None:
     library.handler({**REQUEST, "ResponseURL": cloudformation.url}, None)
     [answer] = cloudformation.answers
     assert answer["Status"] == "SUCCESS"
@@ -140,7 +140,7 @@ def test_another_job_is_another_script_with_the_same_library(s3: Any, cloudforma
 
 
 @pytest.mark.parametrize("job", ["no_such_job", "library", "../local/cloud"])
-def test_a_job_that_is_not_there_is_refused_by_name(s3: Any, cloudformation: CloudFormation, job: str) -> None:
+def test_the_error_of_an_unknown_job_names_it(s3: Any, cloudformation: CloudFormation, job: str) -> None:
     properties = {"Bucket": "data", "Prefix": "library/", "Job": job}
     answer = library.handler({**REQUEST, "ResponseURL": cloudformation.url, "ResourceProperties": properties}, None)
     assert answer["Status"] == "FAILED"
@@ -148,7 +148,7 @@ def test_a_job_that_is_not_there_is_refused_by_name(s3: Any, cloudformation: Clo
     assert s3.list_objects_v2(Bucket="data")["KeyCount"] == 0
 
 
-def test_published_again_it_is_the_same_and_a_new_version_leaves_the_old_one(
+def test_publishing_is_idempotent_and_a_new_version_keeps_the_old_one(
     s3: Any, cloudformation: CloudFormation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = {**REQUEST, "ResponseURL": cloudformation.url}
@@ -172,9 +172,7 @@ def test_a_deletion_succeeds_and_removes_nothing(s3: Any, cloudformation: CloudF
     "properties",
     [{"Bucket": "no-such-bucket", "Prefix": "library/", "Job": "change_log"}, {"Job": "change_log"}, {}, None, "x"],
 )
-def test_whatever_goes_wrong_is_the_answer_with_its_reason(
-    s3: Any, cloudformation: CloudFormation, properties: Any
-) -> None:
+def test_any_fault_is_answered_with_its_reason(s3: Any, cloudformation: CloudFormation, properties: Any) -> None:
     library.handler({**REQUEST, "ResponseURL": cloudformation.url, "ResourceProperties": properties}, None)
     [answer] = cloudformation.answers
     assert answer["Status"] == "FAILED"
@@ -182,7 +180,7 @@ def test_whatever_goes_wrong_is_the_answer_with_its_reason(
     assert answer["PhysicalResourceId"]
 
 
-def test_an_answer_that_is_not_taken_is_given_again(
+def test_an_answer_that_is_not_accepted_is_sent_again(
     s3: Any, cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(library.time, "sleep", lambda seconds: None)

@@ -36,7 +36,7 @@ def test_plain_json_lines_are_read_too(key: str) -> None:
     assert lines_of(b"one\ntwo", key) == [b"one", b"two"]
 
 
-def test_gzip_is_known_by_its_bytes_not_its_name() -> None:
+def test_gzip_is_detected_by_its_bytes_and_not_by_its_name() -> None:
     assert lines_of(gzip.compress(b"one\ntwo"), "firehose-1-2026-11-22") == [b"one", b"two"]
 
 
@@ -72,20 +72,20 @@ def test_damage_is_a_typed_error(raw: bytes, says: str, size: int) -> None:
 
 
 @pytest.mark.fault(24)
-def test_a_gzip_bomb_comes_in_bounded_pieces() -> None:
+def test_a_gzip_bomb_is_read_in_bounded_chunks() -> None:
     bomb = gzip.compress(b"\0" * 300_000_000, 1)
     largest = max(len(piece) for piece in decompressed(chunks(bomb, 2**19), "bomb.gz"))
     assert largest <= PIECE_BYTES
 
 
-def test_a_line_beyond_the_limit_is_not_kept_and_the_next_ones_are() -> None:
+def test_a_line_over_the_limit_is_not_kept_and_the_next_lines_are() -> None:
     pieces = [b"a\n" + b"x" * 6, b"x" * 6, b"x\nb\n", b"y" * 9, b"yy\nc\n", b"z" * 9, b"z" * 9, b"z"]
     found = [line for lines in split_lines(pieces, limit=10) for line in lines]
     assert found == [b"a", None, b"b", None, b"c", None]
 
 
 @given(st.lists(st.binary(max_size=9), max_size=8), st.integers(1, 20))
-def test_lines_are_those_of_the_whole_however_it_is_cut(parts: list[bytes], size: int) -> None:
+def test_lines_do_not_depend_on_the_chunks(parts: list[bytes], size: int) -> None:
     whole = b"\n".join(parts)
     expected = whole.split(b"\n")
     expected = expected[:-1] if not expected[-1] else expected
@@ -93,13 +93,13 @@ def test_lines_are_those_of_the_whole_however_it_is_cut(parts: list[bytes], size
 
 
 @given(st.lists(st.binary(max_size=3000), min_size=1, max_size=5), st.integers(1, 4000))
-def test_members_of_any_content_come_out_whole(parts: list[bytes], size: int) -> None:
+def test_gzip_members_of_any_content_are_read_whole(parts: list[bytes], size: int) -> None:
     raw = b"".join(gzip.compress(part) for part in parts)
     assert b"".join(decompressed(chunks(raw, size), "a.gz")) == b"".join(parts).removeprefix(b"\xef\xbb\xbf")
 
 
 @given(st.binary(min_size=1, max_size=200), st.data())
-def test_damaged_gzip_never_passes_as_whole(content: bytes, data: st.DataObject) -> None:
+def test_damaged_gzip_is_never_read_as_complete(content: bytes, data: st.DataObject) -> None:
     raw = bytearray(gzip.compress(content))
     place = data.draw(st.integers(10, len(raw) - 1))
     raw[place] ^= 1 << data.draw(st.integers(0, 7))
@@ -113,14 +113,14 @@ def test_damaged_gzip_never_passes_as_whole(content: bytes, data: st.DataObject)
 
 @pytest.mark.parametrize("pieces", [1, 2, 100])
 @pytest.mark.parametrize("zipped", [False, True])
-def test_a_byte_order_mark_at_the_beginning_is_left_out(pieces: int, zipped: bool) -> None:
+def test_a_byte_order_mark_at_the_beginning_is_skipped(pieces: int, zipped: bool) -> None:
     raw = b"\xef\xbb\xbfone\n\xef\xbb\xbftwo"
     stored = gzip.compress(raw) if zipped else raw
     chunks = iter([stored[n : n + pieces] for n in range(0, len(stored), pieces)])
     assert b"".join(decompressed(chunks, "a.json")) == b"one\n\xef\xbb\xbftwo"
 
 
-def test_a_line_of_exactly_the_limit_is_kept_wherever_pieces_end() -> None:
+def test_a_line_of_exactly_the_limit_is_kept_for_any_chunks() -> None:
     pieces = [b"aaa", b"aa\nbbb", b"bb\nccccc", b"\ndddd", b"d"]
     assert [line for lines in split_lines(pieces, limit=5) for line in lines] == [
         b"aaaaa",
@@ -130,6 +130,6 @@ def test_a_line_of_exactly_the_limit_is_kept_wherever_pieces_end() -> None:
     ]
 
 
-def test_a_line_of_one_byte_more_is_not() -> None:
+def test_a_line_of_one_byte_more_than_the_limit_is_not_kept() -> None:
     pieces = [b"aaa", b"aaa\nbbb", b"bbb"]
     assert [line for lines in split_lines(pieces, limit=5) for line in lines] == [None, None]

@@ -63,7 +63,7 @@ def test_the_level_decides_which_lines_are_written(level: str, count: int) -> No
 
 
 @pytest.mark.parametrize(("on_aws", "count"), [("INFO", 2), ("WARN", 1), ("DEBUG", 3)])
-def test_a_function_names_the_time_alike_and_takes_lambdas_level(on_aws: str, count: int) -> None:
+def test_the_functions_log_the_same_time_field_and_use_lambdas_level(on_aws: str, count: int) -> None:
     """In a process of its own, as the logger reads the level when it is made."""
     program = "from fanout.bootstrap import logger as l; l.debug('d'); l.info('i'); l.warning('w')"
     environment = {

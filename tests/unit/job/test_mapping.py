@@ -34,7 +34,7 @@ extra: {first: Vorname}
 """
 
 
-def test_every_text_is_taken_as_it_is_written() -> None:
+def test_every_text_is_read_as_it_is_written() -> None:
     mapping = Mapping.parse(WHOLE.encode(), "acme.yaml")
     assert mapping.format_of == Csv(";", None, None, "latin-1")
     assert mapping.nulls == ("n/a", "null", "~", "no")
@@ -46,14 +46,14 @@ def test_every_text_is_taken_as_it_is_written() -> None:
     assert mapping.extra["first"].source == "Vorname"
 
 
-def test_a_field_is_spelled_as_all_fields_unless_it_says_otherwise() -> None:
+def test_options_for_all_fields_apply_unless_a_field_has_its_own() -> None:
     mapping = Mapping.parse(WHOLE.encode(), "acme.yaml")
     assert mapping.rule("price").decimal == "."
     assert mapping.rule("count").decimal == ","
     assert mapping.rule("day").timezone == "Europe/Berlin"
 
 
-def test_json_says_the_same_as_yaml() -> None:
+def test_a_mapping_in_json_equals_the_same_in_yaml() -> None:
     document = {
         "xml": {"record": "o:a", "namespaces": {"o": "urn:o"}},
         "fields": {"id": "@id", "note": {"from": "o:b", "nulls": [""]}},
@@ -111,13 +111,13 @@ def test_a_format_needs_no_options(text: str, how: object) -> None:
         ("#" * (2**20 + 1), "m.yaml, line 1: has more than 262144 bytes"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(text: str, message: str) -> None:
+def test_the_error_of_a_mapping_names_the_fault_and_its_line(text: str, message: str) -> None:
     with pytest.raises(MappingError) as caught:
         Mapping.parse(text.encode(), "m.yaml")
     assert str(caught.value).startswith(message)
 
 
-def test_json_that_is_none_is_named_with_its_line() -> None:
+def test_the_error_of_invalid_json_names_its_line() -> None:
     with pytest.raises(MappingError, match=r"m.json, line 2: is not JSON: Expecting property name"):
         Mapping.parse(b'{"csv": {},\n}', "m.json")
     with pytest.raises(MappingError, match=r"m.json, line 1: is not UTF-8 text"):
@@ -135,7 +135,7 @@ def test_json_that_is_none_is_named_with_its_line() -> None:
         ("id: a\n  count: {value: few}", "m.yaml, line 4: count's value is no integer"),
     ],
 )
-def test_a_mapping_that_does_not_go_with_the_model_is_refused(fields: str, message: str) -> None:
+def test_a_mapping_that_does_not_match_the_model_is_rejected(fields: str, message: str) -> None:
     with pytest.raises(MappingError) as caught:
         Standardizer(Mapping.parse(f"csv:\nfields:\n  {fields}".encode(), "m.yaml"), MODEL)
     assert str(caught.value).startswith(message)
@@ -148,7 +148,7 @@ def test_any_bytes_are_a_mapping_or_a_mapping_error(raw: bytes) -> None:
             assert Mapping.parse(raw, name).fields
 
 
-def test_one_value_stands_in_every_row_and_a_field_without_a_rule_is_empty() -> None:
+def test_a_constant_is_in_every_row_and_a_field_without_a_rule_is_empty() -> None:
     assert rows("csv:\nfields: {id: a, price: {value: 1.5}}", b"a\n1\n2") == [
         {"id": "1", "price": Decimal("1.50")},
         {"id": "2", "price": Decimal("1.50")},
@@ -159,7 +159,7 @@ TRANSFORMED = "csv:\nfields: {id: a, count: b}\nextra: {first: c, last: d}"
 DATA = b"a,b,c,d\n1,1,x,y\n2,,x,y\n3,3,,y\n4,x,x,y\n5,0,x,y"
 
 
-def test_a_transform_changes_rows_leaves_some_out_and_makes_bad_ones() -> None:
+def test_a_transform_can_change_drop_and_reject_rows() -> None:
     def transform(record: dict[str, object]) -> dict[str, object] | None:
         if record["count"] == 3:
             return None
@@ -175,7 +175,7 @@ def test_a_transform_changes_rows_leaves_some_out_and_makes_bad_ones() -> None:
     ]
 
 
-def test_what_a_transform_returns_has_to_fit_the_model_too() -> None:
+def test_the_values_that_a_transform_returns_must_match_the_model() -> None:
     found = rows(TRANSFORMED, DATA.splitlines()[0] + b"\n1,1,x,y", transform=lambda record: record | {"count": "one"})
     assert str(found[0]).startswith("sample, row 1: transform, or what it returned, raised Arrow")
     found = rows(TRANSFORMED, DATA.splitlines()[0] + b"\n1,1,x,y", transform=lambda record: {"note": "y"})
@@ -184,18 +184,18 @@ def test_what_a_transform_returns_has_to_fit_the_model_too() -> None:
     assert found == ["sample, row 1: transform returned nte: no field of the model"]
 
 
-def test_a_transform_gets_no_text_that_is_none() -> None:
+def test_an_invalid_string_makes_a_bad_row_before_the_transform() -> None:
     found = rows(TRANSFORMED, b"a,b,c,d\n1,1,\xff,y\n2,2,x,y", transform=lambda record: record)
     assert found == ["sample, row 1: first (from 'c') is no string", {"id": "2", "count": 2}]
 
 
-def test_a_model_names_the_types_it_may_have() -> None:
+def test_the_error_of_an_unknown_type_names_the_types_of_a_model() -> None:
     with pytest.raises(ValueError, match=r"'number' is none of the model's types: string, integer"):
         _ = Model("m", {"a": Field("number", "")}).schema
 
 
 @pytest.mark.parametrize("key", ["a/b.csv", "a-b.csv", "_a.csv", ".a.csv", "/a.csv", "a?b.csv", "x" * 900, "ż", "-"])
-def test_a_source_has_one_file_that_no_reader_hides_and_no_other_source_shares(key: str) -> None:
+def test_a_source_has_its_own_output_file_that_readers_do_not_hide(key: str) -> None:
     def output(source: str) -> str:
         return MODEL.output_key("acme", f"in/provider=acme/{source}")
 

@@ -20,12 +20,12 @@ ORDERS = sorted((ROOT / "tests" / "data" / "orders").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("text", BLOCKS)
-def test_a_mapping_of_the_docs_goes_with_the_model(text: str) -> None:
+def test_a_mapping_of_the_docs_matches_the_model(text: str) -> None:
     assert Standardizer(Mapping.parse(text.encode(), "docs.yaml"), MODEL).wanted
 
 
 @pytest.mark.parametrize("path", ORDERS, ids=lambda path: path.stem)
-def test_a_mapping_of_the_sample_orders_goes_with_the_model(path: Path) -> None:
+def test_a_mapping_of_the_sample_orders_matches_the_model(path: Path) -> None:
     assert Standardizer(Mapping.parse(path.read_bytes(), path.name), MODEL).wanted
 
 
@@ -37,7 +37,7 @@ def test_the_docs_show_mappings_of_several_formats() -> None:
     }
 
 
-def test_the_transform_of_the_docs_does_what_it_says() -> None:
+def test_the_transform_of_the_docs_works_as_described() -> None:
     [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names: dict[str, Any] = {"Record": Record}
     exec(code, names)  # noqa: S102 - it is in the docs of this repository

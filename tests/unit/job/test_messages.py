@@ -96,12 +96,12 @@ def test_transform_may_return_none_one_or_many(returned: Any, ids: list[str]) ->
 @pytest.mark.parametrize(
     "wrong", [5, "text", [1], [{"a": {1, 2}}], {"a": object()}, {"a": b"bytes"}, {1: 2}, [{"a": 1}, None], {"a": 2**70}]
 )
-def test_transform_may_not_return_what_has_no_json_form(wrong: Any) -> None:
+def test_transform_may_not_return_values_without_a_json_form(wrong: Any) -> None:
     with pytest.raises(TransformError):
         sent(parse_change(line(stream()), "x"), maker(transform=lambda change: wrong))
 
 
-def test_an_error_of_transform_tells_its_type_and_place_but_no_content() -> None:
+def test_an_error_of_transform_has_its_type_and_place_but_no_content() -> None:
     def broken(change: Change) -> Payload:
         raise KeyError(f"secret-canary {change.keys}")
 
@@ -147,7 +147,7 @@ def test_bytes_without_refused_characters_stay_as_they_are() -> None:
     assert sendable(body) == body
 
 
-def test_a_message_over_the_limit_becomes_a_claim_check_that_holds_all_of_it() -> None:
+def test_a_message_over_the_limit_becomes_a_claim_check_with_all_its_content() -> None:
     made_by = maker(limit=2_000)
     change = parse_change(line(stream(NewImage={"big": {"S": "x" * 3_000}})), "x")
     [event] = sent(change, made_by)
@@ -185,7 +185,7 @@ def test_without_a_time_there_is_no_time() -> None:
     assert "time" not in event
 
 
-def test_keys_nested_beyond_what_json_can_be_written_of_are_a_bad_record() -> None:
+def test_keys_nested_too_deeply_for_json_are_a_bad_record() -> None:
     deep: dict[str, Any] = {"S": "x"}
     for _ in range(280):
         deep = {"M": {"a": deep}}
@@ -202,7 +202,7 @@ def test_nesting_deeper_than_any_item_is_a_typed_error() -> None:
         sent(parse_change(raw, "x"))
 
 
-def test_a_targets_limit_counts_bytes_and_not_characters() -> None:
+def test_the_limit_of_a_target_is_in_bytes_and_not_in_characters() -> None:
     change = parse_change(line(stream(NewImage={"text": {"S": "\u20ac" * 400}})), "x")
     plain = maker().message(maker().drafts(change, 0, 1)[0])
     assert len(plain.body) < plain.size

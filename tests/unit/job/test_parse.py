@@ -35,7 +35,7 @@ def test_a_stream_record_keeps_its_id_sequence_and_table(event: str, operation: 
     [(None, None), (NEW, None), (None, OLD), (NEW, OLD)],
     ids=["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"],
 )
-def test_either_image_may_be_missing_whatever_the_event(event: str, new: Any, old: Any) -> None:
+def test_either_image_may_be_missing_for_any_event(event: str, new: Any, old: Any) -> None:
     change = parse_change(line(stream(event, NewImage=new, OldImage=old)), "fallback")
     assert change.new == (PLAIN_NEW if new else None)
     assert change.old == (PLAIN_OLD if old else None)
@@ -69,7 +69,7 @@ def test_a_stream_time_written_as_a_float_is_exact() -> None:
     ("new", "old", "operation"),
     [(True, False, "insert"), (True, True, "modify"), (False, True, "remove"), (False, False, "remove")],
 )
-def test_an_export_record_tells_its_operation_by_its_images(new: bool, old: bool, operation: str) -> None:
+def test_the_operation_of_an_export_record_follows_from_its_images(new: bool, old: bool, operation: str) -> None:
     change = parse_change(line(export(new, old)), "object-3")
     assert change.operation == operation
     assert change.id == "object-3"
@@ -82,7 +82,7 @@ def test_an_export_time_may_be_a_bare_number() -> None:
 
 
 @pytest.mark.parametrize("names", [("type", "principalId"), ("Type", "PrincipalId")])
-def test_a_deletion_by_ttl_is_known_as_such(names: tuple[str, str]) -> None:
+def test_a_deletion_by_ttl_is_recognized(names: tuple[str, str]) -> None:
     record = stream("REMOVE") | {"userIdentity": {names[0]: "Service", names[1]: "dynamodb.amazonaws.com"}}
     assert parse_change(line(record), "x").expired
 
@@ -141,17 +141,17 @@ def without(record: dict[str, Any], name: str) -> dict[str, Any]:
         (line(stream()) + line(stream()), "AppendDelimiterToRecord"),
     ],
 )
-def test_what_is_no_change_record_is_a_typed_error(raw: bytes, says: str) -> None:
+def test_a_line_that_is_no_change_record_is_a_typed_error(raw: bytes, says: str) -> None:
     with pytest.raises(RecordError, match=says):
         parse_change(raw, "x")
 
 
-def test_of_duplicate_keys_the_last_counts() -> None:
+def test_the_last_of_duplicate_keys_counts() -> None:
     raw = line(stream()).replace(b'"eventName": "MODIFY"', b'"eventName": "INSERT", "eventName": "REMOVE"')
     assert parse_change(raw, "x").operation == "remove"
 
 
-def test_errors_never_show_what_is_in_the_row() -> None:
+def test_errors_never_show_the_content_of_a_row() -> None:
     for mutate in (
         lambda text: text.replace('"S": "a"', '"S": ["secret-canary"]'),
         lambda text: text.replace('"S": "a"', '"secret-canary": "a"'),
@@ -165,7 +165,7 @@ def test_errors_never_show_what_is_in_the_row() -> None:
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_a_record_that_does_not_say_when_has_no_time() -> None:
+def test_a_record_without_a_time_has_no_time() -> None:
     assert parse_change(line(stream(ApproximateCreationDateTime=None)), "x").time is None
 
 
@@ -182,5 +182,5 @@ def test_a_record_that_does_not_say_when_has_no_time() -> None:
         "0." + "0" * 129 + "1",
     ],
 )
-def test_a_number_of_dynamodbs_range_is_exact(number: str) -> None:
+def test_a_number_in_the_range_of_dynamodb_is_exact(number: str) -> None:
     assert parse_change(line(stream(NewImage={"a": {"N": number}})), "x").new == {"a": Decimal(number)}

@@ -23,18 +23,18 @@ def message(name: str = "m", size: int = 10, group: str = "g", position: tuple[i
 
 
 @given(st.lists(st.integers(1, 100), max_size=60))
-def test_batches_hold_ten_at_most_within_the_limit_and_lose_nothing(sizes: list[int]) -> None:
+def test_batches_have_at_most_ten_messages_within_the_limit_and_lose_none(sizes: list[int]) -> None:
     messages = [message(str(n), size) for n, size in enumerate(sizes)]
     made = list(batches(messages, 100))
     assert [m for batch in made for m in batch] == messages
     assert all(1 <= len(batch) <= 10 and sum(m.size for m in batch) <= 100 for batch in made)
 
 
-def test_no_batch_has_more_than_ten_however_small_they_are() -> None:
+def test_no_batch_has_more_than_ten_messages_even_if_they_are_short() -> None:
     assert [len(batch) for batch in batches([message(str(n), 1) for n in range(25)], 1_000)] == [10, 10, 5]
 
 
-def test_what_a_full_batch_passed_over_comes_before_later_ones_of_its_group() -> None:
+def test_a_message_that_a_full_batch_skipped_is_sent_before_later_ones_of_its_group() -> None:
     groups = "aabcdefghijkla"
     waiting = deque(message(f"{group}{place}", 1, group) for place, group in enumerate(groups))
 
@@ -44,13 +44,13 @@ def test_what_a_full_batch_passed_over_comes_before_later_ones_of_its_group() ->
     assert [m.id for m in waiting if m.group == "a"] == ["a1", "a13"]
 
 
-def test_of_two_messages_with_one_id_both_are_sent() -> None:
+def test_two_messages_with_the_same_id_are_both_sent() -> None:
     """Two records may say that they are the same event; the queue is not told what one of them said."""
     assert [[m.id for m in batch] for batch in batches([message("a"), message("a")], 100)] == [["a", "a"]]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 60)), min_size=1, max_size=30))
-def test_a_batch_in_order_holds_one_message_of_a_group_the_first(waiting: list[tuple[str, int]]) -> None:
+def test_an_ordered_batch_has_only_the_first_message_of_each_group(waiting: list[tuple[str, int]]) -> None:
     messages = [message(str(n), size, group) for n, (group, size) in enumerate(waiting)]
     left, sent = deque(messages), []
     while left:
@@ -63,7 +63,7 @@ def test_a_batch_in_order_holds_one_message_of_a_group_the_first(waiting: list[t
         assert [m for m in sent if m.group == group] == [m for m in messages if m.group == group]
 
 
-def test_a_queue_believes_only_entries_named_as_successful() -> None:
+def test_only_entries_that_the_queue_names_as_successful_count_as_sent() -> None:
     batch = [message(str(n)) for n in range(4)]
     answer = {"Successful": [{"Id": "0"}], "Failed": [{"Id": "2", "SenderFault": False, "Code": "InternalError"}]}
     taken = QueueTarget("http://q").read_answer(json.dumps(answer).encode(), batch)
@@ -73,7 +73,7 @@ def test_a_queue_believes_only_entries_named_as_successful() -> None:
 
 
 @pytest.mark.parametrize(("code", "refused"), [("InvalidMessageContents", True), ("RequestThrottled", False)])
-def test_a_fault_of_the_sender_is_final_unless_it_is_throttling(code: str, refused: bool) -> None:
+def test_a_sender_fault_is_permanent_unless_it_is_throttling(code: str, refused: bool) -> None:
     answer = {"Failed": [{"Id": "0", "SenderFault": True, "Code": code}]}
     assert bool(QueueTarget("http://q").read_answer(json.dumps(answer).encode(), [message()]).refused) == refused
 
@@ -85,11 +85,11 @@ def test_a_fifo_queue_gets_group_and_deduplication_id() -> None:
 
 
 @pytest.mark.parametrize("id_", ["a" * 129, "with space", "ü", ""])
-def test_ids_fifo_does_not_allow_are_hashed(id_: str) -> None:
+def test_ids_that_fifo_queues_do_not_allow_are_hashed(id_: str) -> None:
     assert len(deduplication_id(id_)) == 64
 
 
-def test_a_topic_is_published_to_by_form_and_answers_in_xml() -> None:
+def test_a_topic_gets_form_data_and_answers_in_xml() -> None:
     target = TopicTarget("arn:aws:sns:eu-west-1:123456789012:t.fifo")
     _, body = target.request([message("a"), message("b")])
     form = parse_qs(body.decode())
@@ -127,7 +127,7 @@ def test_error_codes_are_found_in_json_and_xml(answer: bytes, code: str) -> None
     assert error_code(400, answer) == code
 
 
-def test_passing_errors_are_told_from_lasting_ones() -> None:
+def test_transient_and_permanent_errors_are_distinguished() -> None:
     assert all(
         map(
             is_passing,
@@ -140,7 +140,7 @@ def test_passing_errors_are_told_from_lasting_ones() -> None:
 
 
 @given(st.lists(st.integers(0, 10**9), max_size=60), st.integers(1, 8))
-def test_groups_hold_every_object_once_and_are_balanced(sizes: list[int], groups: int) -> None:
+def test_groups_have_every_object_once_and_are_balanced(sizes: list[int], groups: int) -> None:
     objects = [PlannedObject("b", str(n), size, "e", n) for n, size in enumerate(sizes)]
     made = grouped(objects, groups)
     assert sorted((o for group in made for o in group), key=lambda o: o.index) == objects

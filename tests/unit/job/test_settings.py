@@ -28,22 +28,22 @@ def argv(**changed: str | None) -> list[str]:
     return ["change_log.py", *(part for name, value in values.items() for part in (f"--{name}", value))]
 
 
-def test_glue_arguments_and_lambda_event_with_environment_mean_the_same() -> None:
+def test_glue_arguments_and_a_lambda_event_with_environment_give_the_same_settings() -> None:
     assert Settings.from_arguments(argv()) == Settings.from_event(EVENT, ENVIRONMENT) == Settings(**ARGUMENTS)
 
 
-def test_arguments_that_glue_adds_are_not_in_the_way() -> None:
+def test_arguments_that_glue_adds_are_ignored() -> None:
     extra = ["--job-bookmark-option", "job-bookmark-disable", "--TempDir", "s3://x/", "--JOB_RUN_ID", "jr_1"]
     assert Settings.from_arguments(argv(JOB_NAME="etl-dev-change_log") + extra).JOB_NAME == "etl-dev-change_log"
 
 
-def test_an_event_cannot_change_what_the_environment_says() -> None:
+def test_an_event_cannot_override_the_environment() -> None:
     settings = Settings.from_event({**EVENT, "data_bucket": "elsewhere"}, ENVIRONMENT)
     assert settings.data_bucket == ARGUMENTS["data_bucket"]
 
 
 @pytest.mark.parametrize("missing", list(ARGUMENTS))
-def test_a_missing_argument_is_named_as_its_giver_knows_it(missing: str) -> None:
+def test_the_error_of_a_missing_argument_uses_the_callers_name_for_it(missing: str) -> None:
     with pytest.raises(SettingsError, match=f"--{missing}"):
         Settings.from_arguments(argv(**{missing: None}))
     with pytest.raises(SettingsError, match=f"event.{missing}" if missing in EVENT else rf"\${missing.upper()}"):
@@ -89,7 +89,7 @@ def test_a_wrong_value_is_named(name: str, value: str) -> None:
         ("arn:aws-cn:events:cn-north-1:123456789012:event-bus/changes", "none", "events"),
     ],
 )
-def test_the_target_is_told_by_the_form_of_its_address(address: str, order: str, service: str) -> None:
+def test_the_kind_of_target_follows_from_its_address(address: str, order: str, service: str) -> None:
     assert target_of(Settings(**ARGUMENTS | {"queue_url": address, "message_order": order})).service == service
 
 
@@ -104,13 +104,13 @@ def test_the_target_is_told_by_the_form_of_its_address(address: str, order: str,
         ("arn:aws:events:eu-west-1:123456789012:event-bus/changes", "key"),
     ],
 )
-def test_an_address_that_does_not_fit_is_a_settings_error(address: str, order: str) -> None:
+def test_an_address_of_another_form_is_a_settings_error(address: str, order: str) -> None:
     with pytest.raises(SettingsError, match="--queue_url|--message_order"):
         target_of(Settings(**ARGUMENTS | {"queue_url": address, "message_order": order}))
 
 
 @pytest.mark.parametrize(("given", "limit"), [("", 2**20), ("262144", 262_144), ("9999999", 2**20)])
-def test_a_queue_may_allow_less_than_its_service(given: str, limit: int) -> None:
+def test_a_queue_may_have_a_lower_limit_than_its_service(given: str, limit: int) -> None:
     assert (
         target_of(
             Settings(**ARGUMENTS | {"queue_url": "https://sqs.eu-west-1.amazonaws.com/1/q", "max_message_bytes": given})
@@ -120,6 +120,6 @@ def test_a_queue_may_allow_less_than_its_service(given: str, limit: int) -> None
 
 
 @pytest.mark.parametrize("manifest", ["s3://data/runs/provider=acme/x/manifest.json", "none"])
-def test_the_result_lies_where_the_claim_looks_for_it(manifest: str) -> None:
+def test_the_result_is_written_where_the_claim_reads_it(manifest: str) -> None:
     values: dict[str, Any] = ARGUMENTS | {"manifest": manifest}
     assert result_uri(Settings(**values).run_dir) == "s3://data/runs/provider=acme/x/result.json"

@@ -75,7 +75,7 @@ def test_standard_56_a_changed_namespace_is_a_bad_object() -> None:
 @pytest.mark.fault(56)
 @pytest.mark.parametrize("on_bad_record", ["fail", "quarantine"])
 @pytest.mark.parametrize("body", [S3_ERROR, HTML, b"", b"<x xmlns='urn:v2'><r><a>1</a></r></x>"])
-def test_standard_56_the_rows_of_the_source_stay_and_the_object_is_named(body: bytes, on_bad_record: str) -> None:
+def test_standard_56_the_rows_of_the_source_are_kept_and_the_object_is_named(body: bytes, on_bad_record: str) -> None:
     acme = Provider(Mapping.parse(XML.encode(), "m.yaml"), on_bad_record)
     acme.run(acme.put(b"<x><r><a>1</a></r></x>"))
     tally = acme.run(acme.put(body))
@@ -89,7 +89,7 @@ def test_standard_56_the_rows_of_the_source_stay_and_the_object_is_named(body: b
 
 
 @pytest.mark.fault(56)
-def test_standard_56_a_document_with_bad_rows_alone_has_records() -> None:
+def test_standard_56_a_document_with_only_bad_rows_has_records() -> None:
     assert rows(CSV, b"a,b\n,x\n") == ["sample, row 1: id has no value, and the model requires one"]
     assert rows(CSV, b"a,b\n1\n") == ["sample, row 1: has 1 fields, not 2"]
     assert rows(CSV, b"a,b\n1,x\n", transform=lambda record: None) == []
@@ -161,7 +161,7 @@ def test_standard_57_xml_in_no_encoding_or_another_than_it_declares_is_a_bad_obj
 
 
 @pytest.mark.fault(57)
-def test_standard_57_the_other_objects_go_on() -> None:
+def test_standard_57_the_other_objects_are_written() -> None:
     acme = Provider(Mapping.parse(XML.encode(), "m.yaml"), "quarantine")
     good = acme.put(b"<x><r><a>1</a></r></x>", f"{KEY}1")
     bad = acme.put(b"<?xml version='1.0' encoding='x-unknown'?><x><r><a>2</a></r></x>", f"{KEY}2")
@@ -236,7 +236,7 @@ def test_standard_58_a_quote_that_is_missing_far_from_the_end_makes_a_bad_object
         ),
     ],
 )
-def test_standard_58_quotes_and_escapes_that_are_right_are_read(how: str, data: bytes, expected: list[str]) -> None:
+def test_standard_58_correct_quotes_and_escapes_are_read(how: str, data: bytes, expected: list[str]) -> None:
     assert [row.get("note") for row in rows(how, data) if isinstance(row, dict)] == expected
 
 
@@ -260,7 +260,7 @@ def with_field_at(border: int, field: bytes) -> tuple[bytes, list[list[str]]]:
 @pytest.mark.fault(59)
 @pytest.mark.parametrize("field", [b"\r\nsecond line", b"\r\r\n", "😀".encode(), b'""quoted""'])
 @pytest.mark.parametrize("shift", [-1, 0, 1])
-def test_standard_59_what_a_block_border_splits_is_read_byte_by_byte(field: bytes, shift: int) -> None:
+def test_standard_59_a_field_split_at_a_block_border_is_read_exactly(field: bytes, shift: int) -> None:
     data, expected = with_field_at(BLOCK_BYTES + shift, field)
     mapping = Mapping.parse((FAULTS / "crlf-on-block-border.yaml").read_bytes(), "m.yaml")
     tables = list(Standardizer(mapping, ORDERS).rows(iter([data]), refused))
@@ -275,7 +275,7 @@ def refused(error: RecordError, content: bytes | None) -> None:
 
 
 @pytest.mark.fault(59)
-def test_standard_59_carriage_returns_alone_end_rows_at_block_borders_too() -> None:
+def test_standard_59_a_single_carriage_return_ends_a_row_even_at_a_block_border() -> None:
     lines = [f"{number},{'x' * 11}" for number in range(100_000, 400_000)]
     data = ("a,b\r" + "\r".join(lines)).encode()
     assert len(data) > 2 * BLOCK_BYTES
@@ -352,7 +352,7 @@ def test_standard_60_a_date_with_an_offset_is_the_date_that_is_written() -> None
 
 
 @pytest.mark.parametrize(("name", "row"), [("year-0", "delivery_date"), ("year-10000", "ordered_at")])
-def test_standard_60_a_file_with_such_a_year_has_a_bad_row_also_with_a_transform(name: str, row: str) -> None:
+def test_standard_60_a_year_out_of_range_makes_a_bad_row_even_with_a_transform(name: str, row: str) -> None:
     [found] = orders(f"{name}.csv", f"{name}.yaml")
     assert found.startswith(f"{name}.csv, row 1: {row} (from ")
     mapping = Mapping.parse((FAULTS / f"{name}.yaml").read_bytes(), "m.yaml")

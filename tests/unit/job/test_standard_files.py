@@ -114,7 +114,7 @@ class Provider:
         return [row["id"] for row in self.rows()]
 
 
-def test_a_file_has_the_models_schema_and_says_where_each_row_comes_from() -> None:
+def test_a_file_has_the_models_schema_and_the_source_of_each_row() -> None:
     acme = Provider()
     tally = acme.run(acme.put(b"a,b\nx,1.5\ny,\n"))
     assert tally == Tally(objects=1, bytes=13, rows=2)
@@ -133,7 +133,7 @@ def _columns(table: parquet.ParquetFile) -> list[Any]:
     return [group.column(number) for number in range(group.num_columns)]
 
 
-def test_a_repetition_writes_the_same_rows_in_place_of_the_first_ones() -> None:
+def test_a_repeated_run_replaces_rows_with_the_same_rows() -> None:
     acme = Provider()
     planned = acme.put(b"a,b\nx,1\n")
     for _ in range(3):
@@ -142,7 +142,7 @@ def test_a_repetition_writes_the_same_rows_in_place_of_the_first_ones() -> None:
     assert [key for key in acme.s3.objects if key.startswith("standard/")] == [FILE]
 
 
-def test_a_replaced_source_replaces_its_rows_and_an_empty_one_removes_them_if_the_mapping_allows_it() -> None:
+def test_a_replaced_source_replaces_its_rows_and_an_allowed_empty_one_removes_them() -> None:
     acme = Provider(replace(CSV, empty="allowed"))
     acme.run(acme.put(b"a,b\nx,1\ny,2\n"))
     other = acme.put(b"a,b\nz,1\n", f"{KEY}2")
@@ -153,7 +153,7 @@ def test_a_replaced_source_replaces_its_rows_and_an_empty_one_removes_them_if_th
     assert acme.rows(MODEL.output_key("acme", f"{KEY}2"))[0]["id"] == "z"
 
 
-def test_a_deleted_source_leaves_its_rows_and_fails_a_run_that_had_planned_it() -> None:
+def test_a_deleted_source_keeps_its_rows_and_fails_a_run_that_had_planned_it() -> None:
     acme = Provider()
     planned = acme.put(b"a,b\nx,1\n")
     acme.run(planned)
@@ -164,7 +164,7 @@ def test_a_deleted_source_leaves_its_rows_and_fails_a_run_that_had_planned_it() 
 
 
 @pytest.mark.fault(37)
-def test_a_run_that_was_given_up_does_not_put_old_rows_in_place_of_new_ones() -> None:
+def test_an_abandoned_run_does_not_replace_new_rows_with_old_ones() -> None:
     acme = Provider()
     old = acme.put(b"a,b\nold,1\n")
 
@@ -205,14 +205,14 @@ def test_an_upload_whose_answer_was_lost_is_made_again() -> None:
     assert acme.ids() == ["x"]
 
 
-def test_a_file_that_others_keep_writing_is_left_to_the_next_run() -> None:
+def test_a_file_that_other_runs_keep_writing_is_left_to_the_next_run() -> None:
     acme = Provider()
     acme.s3.lost_answers = 9
     [failure] = acme.run(acme.put(b"a,b\nx,1\n")).failures
     assert (failure.type, failure.object) == ("ObjectChangedError", f"s3://data/{FILE}")
 
 
-def test_a_failed_upload_leaves_the_file_as_it_was_and_the_next_run_replaces_it() -> None:
+def test_a_failed_upload_keeps_the_old_file_and_the_next_run_replaces_it() -> None:
     acme = Provider()
     acme.run(acme.put(b"a,b\nx,1\n"))
     planned = acme.put(b"a,b\ny,1\n")
@@ -226,7 +226,7 @@ def test_a_failed_upload_leaves_the_file_as_it_was_and_the_next_run_replaces_it(
 
 
 @pytest.mark.parametrize("body", [b"a,b\ny,1\nz,bad\n", b"a,b\ny,1\nz\n", b"a\ny\n", gzip.compress(b"a,b\ny,1\n")[:-3]])
-def test_a_bad_source_leaves_the_file_as_it_was_and_is_named(body: bytes) -> None:
+def test_a_bad_source_keeps_the_old_file_and_is_named(body: bytes) -> None:
     acme = Provider()
     acme.run(acme.put(b"a,b\nx,1\n"))
     good = acme.put(b"a,b\ng,1\n", f"{KEY}2")
@@ -237,7 +237,7 @@ def test_a_bad_source_leaves_the_file_as_it_was_and_is_named(body: bytes) -> Non
     assert acme.rows(MODEL.output_key("acme", f"{KEY}2"))[0]["id"] == "g"
 
 
-def test_under_quarantine_bad_rows_are_put_aside_and_the_good_ones_written() -> None:
+def test_under_quarantine_bad_rows_are_quarantined_and_good_rows_are_written() -> None:
     acme = Provider(on_bad_record="quarantine")
     tally = acme.run(acme.put(b"a,b\nx,1\ny,bad\nz\nw,2\n"))
     assert (tally.rows, tally.quarantined, tally.failures) == (2, 2, [])
@@ -249,7 +249,7 @@ def test_under_quarantine_bad_rows_are_put_aside_and_the_good_ones_written() -> 
     assert (note["unit"], note["line"], note["message"]) == ("row", 3, "has 1 fields, not 2")
 
 
-def test_under_quarantine_a_damaged_source_is_put_aside_and_its_rows_up_to_the_damage_written() -> None:
+def test_under_quarantine_a_damaged_source_is_quarantined_and_its_rows_before_the_damage_are_written() -> None:
     acme = Provider(Mapping.parse(b"xml: {record: r}\nfields: {id: a}", "m.yaml"), "quarantine")
     body = b"<all><r><a>1</a></r><r><a>2</a></r><r><a"
     tally = acme.run(acme.put(body))
@@ -259,7 +259,7 @@ def test_under_quarantine_a_damaged_source_is_put_aside_and_its_rows_up_to_the_d
 
 
 @pytest.mark.parametrize("body", [b"", b"a,b\n", b"a\ny\n", gzip.compress(b"a,b\ny,1\n")[:-3]])
-def test_under_quarantine_a_damaged_source_without_a_good_row_leaves_the_file_as_it_was(body: bytes) -> None:
+def test_under_quarantine_a_damaged_source_without_a_good_row_keeps_the_old_file(body: bytes) -> None:
     acme = Provider(on_bad_record="quarantine")
     acme.run(acme.put(b"a,b\nx,1\n"))
     tally = acme.run(acme.put(body))
@@ -267,7 +267,7 @@ def test_under_quarantine_a_damaged_source_without_a_good_row_leaves_the_file_as
     assert acme.ids() == ["x"]
 
 
-def test_more_bad_rows_than_can_be_put_aside_one_by_one_put_the_source_aside_once() -> None:
+def test_after_100_bad_rows_the_source_is_quarantined_as_a_whole() -> None:
     acme = Provider(on_bad_record="quarantine")
     tally = acme.run(acme.put(b"a,b\n" + b"x,bad\n" * 500 + b"y,1\n"))
     assert (tally.rows, tally.quarantined) == (1, 500)
@@ -275,7 +275,7 @@ def test_more_bad_rows_than_can_be_put_aside_one_by_one_put_the_source_aside_onc
     assert len(copies) == 101
 
 
-def test_many_rows_lie_in_few_row_groups() -> None:
+def test_many_rows_are_in_few_row_groups() -> None:
     acme = Provider()
     count = 300_000
     acme.run(acme.put(b"a,b\n" + b"".join(b"%032d,1\n" % number for number in range(count))))

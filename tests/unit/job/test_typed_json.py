@@ -142,7 +142,7 @@ def test_a_number_keeps_every_digit(number: str) -> None:
         [],
     ],
 )
-def test_what_is_no_number_is_a_typed_error(number: Any) -> None:
+def test_a_text_that_is_no_number_is_a_typed_error(number: Any) -> None:
     with pytest.raises(RecordError, match="number"):
         plain_number(number)
 

@@ -63,7 +63,7 @@ def test_a_document_is_read_exactly(how: str, data: bytes, expected: list[Row]) 
     assert rows(how if expected else f"empty: allowed\n{how}", data) == expected
 
 
-def test_a_field_that_comes_twice_makes_a_bad_row_and_the_next_one_is_good() -> None:
+def test_a_duplicate_field_makes_a_bad_row_and_the_next_row_is_good() -> None:
     twice = THING.replace(b"<b>a</b>", b"<b>a</b><b>c</b>")
     assert rows(PLAIN, b"<all>" + twice + THING + b"</all>") == ["sample, row 1: has 'text/b' more than once", ONE]
 
@@ -88,12 +88,12 @@ BOMB = b'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&
         (b"<thing><text><b>" + b"x" * 2**25 + b"</b></text></thing>", "has a record of more than"),
     ],
 )
-def test_a_document_that_must_not_or_cannot_be_read_says_why(data: bytes, message: str) -> None:
+def test_the_error_of_a_forbidden_or_unreadable_document_says_why(data: bytes, message: str) -> None:
     with pytest.raises(CorruptObjectError, match=message):
         rows(PLAIN, data)
 
 
-def test_a_prefix_that_the_mapping_does_not_explain_is_named() -> None:
+def test_a_prefix_without_a_namespace_in_the_mapping_is_named() -> None:
     with pytest.raises(MappingError, match=r"m.yaml, line 2: note: xml.namespaces has no prefix 'q'"):
         rows(PLAIN.replace("text/b", "q:text"), b"<a/>")
 
@@ -103,7 +103,7 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_character
 
 
 @given(st.lists(st.tuples(st.dictionaries(names, texts), st.dictionaries(names, texts)), max_size=4), st.integers(1, 9))
-def test_records_are_what_another_parser_reads_wherever_the_pieces_end(
+def test_records_equal_those_of_another_parser_for_any_chunks(
     records: list[tuple[dict[str, str], dict[str, str]]], size: int
 ) -> None:
     root = ElementTree.Element("all")
@@ -125,7 +125,7 @@ def test_records_are_what_another_parser_reads_wherever_the_pieces_end(
 
 
 @pytest.mark.parametrize("size", range(1, 65))
-def test_every_record_is_read_whatever_the_size_of_the_pieces(size: int) -> None:
+def test_every_record_is_read_for_any_chunk_size(size: int) -> None:
     records = [b'<thing id="%d"><text><b>%d</b></text></thing>' % (n, n) for n in range(100)]
     data = b"<all>" + b"".join(records) + b"</all>"
     pieces = iter([data[start : start + size] for start in range(0, len(data), size)])
@@ -136,7 +136,7 @@ def test_every_record_is_read_whatever_the_size_of_the_pieces(size: int) -> None
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 4_096])
-def test_the_records_before_a_damage_are_read_whatever_the_size_of_the_pieces(size: int) -> None:
+def test_the_records_before_damage_are_read_for_any_chunk_size(size: int) -> None:
     data = b"<all>" + THING * 20 + b"<thing"
     pieces = iter([data[start : start + size] for start in range(0, len(data), size)])
     found = []
@@ -145,6 +145,6 @@ def test_the_records_before_a_damage_are_read_whatever_the_size_of_the_pieces(si
     assert sum(len(block.numbers) for block in found) == 20
 
 
-def test_a_mapping_of_xml_needs_the_name_of_its_records() -> None:
+def test_a_mapping_of_xml_needs_the_name_of_its_record_element() -> None:
     with pytest.raises(MappingError, match="m.yaml, line 1: xml lacks 'record'"):
         Mapping.parse(b"xml: {}\nfields: {id: a}", "m.yaml")

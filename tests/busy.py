@@ -1,8 +1,8 @@
-"""Runs a command beside busy loops, as on a machine that has other things to do.
+"""Runs a command next to busy loops, as on a machine under load.
 
     python -m tests.busy [--loops N] COMMAND …
 
-What passes alone and fails here depends on how fast it is.
+A test that passes alone and fails here depends on timing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOOPS = 4
 
 
 def _busy() -> None:
-    """Keep a core busy as long as the process that started this one lives."""
+    """Keep a core busy until the parent process ends."""
     parent = os.getppid()
     while os.getppid() == parent:
         pass
@@ -27,8 +27,8 @@ def _busy() -> None:
 
 @contextmanager
 def busy_loops(count: int) -> Iterator[None]:
-    """Keep so many cores busy while the block runs."""
-    processes = multiprocessing.get_context("fork")  # their parent is this process, whose end they watch
+    """Keep this many cores busy while the block runs."""
+    processes = multiprocessing.get_context("fork")  # they end when this process, their parent, ends
     loops = [processes.Process(target=_busy, daemon=True) for _ in range(count)]
     for loop in loops:
         loop.start()
@@ -41,7 +41,7 @@ def busy_loops(count: int) -> Iterator[None]:
 
 
 def main() -> int:
-    """Run the command; its exit status."""
+    """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loops", type=int, default=LOOPS, help="busy loops (default: %(default)s)")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="the command and its arguments")

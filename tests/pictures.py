@@ -1,4 +1,4 @@
-"""Pictures of the console's page for the docs: real runs on a laptop cloud, seen in a real Chromium.
+"""Pictures of the console's page for the docs: real runs on a laptop cloud, shown in a real Chromium.
 
     python tests/pictures.py
 
@@ -32,7 +32,7 @@ TICKS, GLUE_ABOVE_BYTES = 6, 200_000
 
 
 def main() -> int:
-    """Have the runs done, and take the pictures."""
+    """Run the providers and take the pictures."""
     os.environ.update(AWS_ACCESS_KEY_ID="pictures", AWS_SECRET_ACCESS_KEY="pictures", AWS_DEFAULT_REGION="us-east-1")
     OUT.mkdir(parents=True, exist_ok=True)
     overrides = {"LambdaMaxBytes": GLUE_ABOVE_BYTES}
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def work(cloud: LaptopCloud) -> None:
-    """Register providers, and let ticks start their runs."""
+    """Register providers and start their runs by ticks."""
     api, made, now = ConfigApi(cloud), random.Random(1), datetime.now(UTC)
     for number, name in enumerate(PROVIDERS):
         api.call("PUT", f"/{name}", {"frequency": 15, "group": "shop" if number % 2 else "finance"})
@@ -63,7 +63,7 @@ def work(cloud: LaptopCloud) -> None:
 
 
 def put(cloud: LaptopCloud, provider: str, number: int, rows: int, more: bytes = b"") -> None:
-    """Write an object of so many changes."""
+    """Write an object of this many changes."""
     bucket, prefix = cloud.outputs["ChangeLogDir"].removeprefix("s3://").split("/", 1)
     lines = b"".join(json.dumps(change(f"{provider}-{number}-{n}")).encode() + b"\n" for n in range(rows))
     key = f"{prefix}/provider={provider}/part-{number:04d}.json.gz"
@@ -72,7 +72,7 @@ def put(cloud: LaptopCloud, provider: str, number: int, rows: int, more: bytes =
 
 
 def take(cloud: LaptopCloud, seen: Browser) -> None:
-    """Look at each page, and at the overview while a run is on Glue."""
+    """Take each page, and the overview during a Glue run."""
     failed = next(e["name"] for e in reversed(cloud.executions()) if e["name"].startswith(FAILING))
     seen.page.set_viewport_size({"width": 1600, "height": 900})
     pages = {
@@ -98,8 +98,8 @@ def take(cloud: LaptopCloud, seen: Browser) -> None:
 
 
 def picture(seen: Browser, name: str) -> None:
-    """Write what the window shows."""
-    seen.page.wait_for_timeout(500)  # styles of another colour scheme come in a moment
+    """Save a picture of the window."""
+    seen.page.wait_for_timeout(500)  # the styles of another color scheme load with a delay
     seen.page.screenshot(path=OUT / f"{name}.png", animations="disabled")
     print(f"docs/pictures/{name}.png")
 

@@ -1,8 +1,8 @@
-"""Runs the tests of units and faults many times, each time in another order, beside one busy loop for each core.
+"""Runs the unit and fault tests many times, each time in another order, next to one busy loop per core.
 
     python -m tests.shuffle [--rounds N] [--first SEED] [PATH …]
 
-A test that passes only in the usual order, or only while threads get their turn at once, fails here sooner or later.
+A test that passes only in the usual order, or only without load, fails here in one of the rounds.
 """
 
 from __future__ import annotations

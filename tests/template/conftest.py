@@ -13,7 +13,7 @@ from tools.definition import definitions
 
 @pytest.fixture(scope="session")
 def source() -> dict[str, Any]:
-    """template.yaml as it is written."""
+    """template.yaml, not expanded."""
     return written()
 
 

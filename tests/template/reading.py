@@ -1,4 +1,4 @@
-"""Where the template lies, and what the tests read from it."""
+"""The path of the template, and the parts that tests read from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MACHINE = "ChangeLogStateMachine"
 
 @cache
 def written() -> dict[str, Any]:
-    """template.yaml as it is written."""
+    """template.yaml, not expanded."""
     document: dict[str, Any] = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
     return document
 
@@ -38,7 +38,7 @@ def resources_with(**parameters: str) -> dict[str, dict[str, Any]]:
 
 
 def states_of(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every state of a definition with its name, those inside Map and Parallel states too."""
+    """Every state of a definition with its name, including those inside Map and Parallel states."""
     for name, state in definition["States"].items():
         yield name, state
         inner = [state[key] for key in ("ItemProcessor", "Iterator") if key in state] + state.get("Branches", [])

@@ -1,4 +1,4 @@
-"""The state machine: valid, explained, and never waiting longer inside than outside."""
+"""The state machine: valid, with comments, retries and nested timeouts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GLUE = "arn:aws:states:::glue:startJobRun.sync"
 THROTTLED = "Lambda.TooManyRequestsException"
 GLUE_STATE = "Start change_log Glue Job"
 LAMBDA_STATE = "Run change_log in Lambda"
-# What AWS says a client of Lambda should repeat:
+# The errors of Lambda that AWS advises clients to retry:
 # https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html
 LAMBDA_SERVICE_ERRORS = {
     "Lambda.ServiceException",
@@ -29,8 +29,8 @@ LAMBDA_SERVICE_ERRORS = {
 
 
 OUR_TRANSIENT_ERRORS = {"LedgerUnavailableError", "LedgerConflictError", "StorageUnavailableError"}
-"""What the handlers that the states call may raise and may not raise when called again. Faults of the config API and of
-Step Functions end no call of theirs: tests/unit/functions/test_machine.py tries each."""
+"""Errors of handlers that may pass on a retry. Faults of the config API and of Step Functions do not fail a handler:
+tests/unit/functions/test_machine.py tests each."""
 
 
 def retried(state: dict[str, Any]) -> set[str]:
@@ -83,8 +83,8 @@ def test_every_task_has_a_timeout(machine: dict[str, Any], states: dict[str, dic
 def test_each_timeout_is_shorter_than_the_enclosing_one(
     template: Template, machine: dict[str, Any], states: dict[str, dict[str, Any]]
 ) -> None:
-    # A run must be over before its state gives up on it, the state before the execution, and the execution
-    # before the lease: else a second run could take the provider while the first still sends.
+    # A job run must time out before its state, the state before the execution, and the execution
+    # before the lease: otherwise a second run could start while the first still sends.
     longest_run = 60 * int(template.resources["ChangeLogJob"].properties["Timeout"])
 
     assert longest_run < states[GLUE_STATE]["TimeoutSeconds"] < machine["TimeoutSeconds"] < LEASE.total_seconds()
@@ -115,7 +115,7 @@ def test_the_handlers_are_retried_on_every_transient_error(states: dict[str, dic
 
 @pytest.mark.fault(12)
 def test_the_job_is_retried_only_when_it_could_not_be_started(states: dict[str, dict[str, Any]]) -> None:
-    # Everything else means that it may have sent messages, and on Glue cost money.
+    # After any other error it may have sent messages and, on Glue, cost money.
     assert retried(states[LAMBDA_STATE]) >= LAMBDA_SERVICE_ERRORS
     assert {"Glue.ConcurrentRunsExceededException", "Glue.AWSGlueException"} <= retried(states[GLUE_STATE])
     for name in (GLUE_STATE, LAMBDA_STATE):
@@ -156,7 +156,7 @@ def test_every_retry_is_bounded_and_spread(states: dict[str, dict[str, Any]]) ->
 
 
 def test_the_state_of_the_job_run_is_checked(states: dict[str, dict[str, Any]]) -> None:
-    # Emulators disagree on what .sync does with a STOPPED run, so success is only what says SUCCEEDED.
+    # Emulators treat a STOPPED run of .sync differently, so only SUCCEEDED is a success.
     choice = states[states[GLUE_STATE]["Next"]]
 
     assert choice["Type"] == "Choice"

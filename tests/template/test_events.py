@@ -1,4 +1,4 @@
-"""events/: each good sample is accepted by its real handler, each bad one refused with an error that says why."""
+"""events/: the real handler accepts each good sample, and rejects each bad one with a reason."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopCloud]:
 
 @pytest.fixture
 def stack(cloud: LaptopCloud) -> Iterator[LaptopCloud]:
-    """The stack in which the provider of the samples is registered, idle and has never run."""
+    """The stack in which the samples' provider is registered and has never run."""
     cloud.client("dynamodb").delete_item(TableName=cloud.physical_id("RunLedger"), Key={"provider": {"S": PROVIDER}})
     invoke(cloud, "config_api", read(ROOT / "events/config_api/good-put.json"))
     yield cloud
-    cloud.wait(HANG_SECONDS)  # for what a tick started: it would still hold the provider in the next test
+    cloud.wait(HANG_SECONDS)  # for the runs of a tick: they would still hold the lease in the next test
 
 
 def put_manifest(cloud: LaptopCloud, event: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ def put_manifest(cloud: LaptopCloud, event: dict[str, Any]) -> None:
 
 
 def invoke(cloud: LaptopCloud, handler: str, event: Any) -> tuple[Any, bool]:
-    """What the handler answered, and whether it failed."""
+    """The handler's answer, and whether it failed."""
     name = cloud.physical_id(FUNCTIONS[handler])
     answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
     return json.loads(answer["Payload"].read()), "FunctionError" in answer
@@ -104,7 +104,7 @@ def test_every_handler_has_a_good_and_a_bad_sample(source: dict[str, Any]) -> No
     functions = {name for name, body in source["Resources"].items() if body["Type"] == "AWS::Serverless::Function"}
     kinds = {(path.parent.name, path.stem.partition("-")[0]) for path in EVENTS}
 
-    # CloudFormation alone calls the library's publisher, with an address to answer to: tests/unit/job/test_library.py.
+    # Only CloudFormation calls the library's publisher, with a callback URL: tests/unit/job/test_library.py.
     assert set(FUNCTIONS.values()) == functions - {"LibraryFunction"}
     assert kinds == {(handler, kind) for handler in FUNCTIONS for kind in ("good", "bad")}
 
@@ -133,5 +133,5 @@ def test_a_bad_sample_is_refused_with_a_reason(stack: LaptopCloud, path: Path) -
         assert json.loads(answer["body"])["detail"]
     else:
         assert failed, answer
-        assert not hasattr(builtins, answer["errorType"]), f"a crash, not a refusal: {answer}"
+        assert not hasattr(builtins, answer["errorType"]), f"a crash instead of a reason: {answer}"
         assert answer["errorMessage"]

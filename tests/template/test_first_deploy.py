@@ -1,6 +1,6 @@
-"""What AWS refuses, charges for or does otherwise than one thinks although the template is valid.
+"""Faults of a valid template: AWS rejects it, charges for it or behaves in an unexpected way.
 
-Point by point as docs/first-deploy.md lists them; each test looks at the template as a profile deploys it.
+docs/first-deploy.md lists them; each test checks the template as a profile deploys it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def test_no_resource_that_may_outlive_its_stack_has_a_fixed_name(resources: Reso
 
 def test_a_resource_name_contains_the_stack_name_or_is_the_customers_job_name(resources: Resources) -> None:
     for logical_id, body in resources.items():
-        if body["Type"] == "AWS::Lambda::Alias":  # a name within its function
+        if body["Type"] == "AWS::Lambda::Alias":  # unique only within its function
             continue
         properties = body["Properties"]
         named = {json.dumps(properties[name]) for name in FURTHER_NAMES & set(properties)}
@@ -73,7 +73,7 @@ def test_a_failed_first_deployment_leaves_no_resources(source: dict[str, Any]) -
     kept = {i for i, body in source["Resources"].items() if body.get("DeletionPolicy") == "Retain"}
 
     assert policies == {None, "Delete", "Retain", "RetainExceptOnCreate"}
-    assert kept == {"ApiGatewayAccount", "ApiGatewayLogsRole"}  # the account's, and other APIs may use them by then
+    assert kept == {"ApiGatewayAccount", "ApiGatewayLogsRole"}  # account-wide: other APIs may use them
 
 
 @pytest.mark.parametrize("order", ["none", "key"])
@@ -163,9 +163,9 @@ def test_only_the_tick_alarm_is_raised_without_data() -> None:
 
     assert {alarm["TreatMissingData"] for alarm in alarms.values()} == {"missing", "notBreaching"}
     for logical_id, alarm in alarms.items():
-        rings_without_data = "InsufficientDataActions" in alarm
-        assert rings_without_data is (logical_id == "NoTickAlarm"), logical_id
-        assert (alarm["TreatMissingData"] == "missing") is rings_without_data, logical_id
+        raised_without_data = "InsufficientDataActions" in alarm
+        assert raised_without_data is (logical_id == "NoTickAlarm"), logical_id
+        assert (alarm["TreatMissingData"] == "missing") is raised_without_data, logical_id
 
 
 def test_the_api_has_one_stage_and_it_is_guarded(resources: Resources) -> None:
@@ -192,7 +192,7 @@ def test_the_job_gets_script_and_library_only_from_its_stacks_bucket(resources: 
 
 
 def test_a_fresh_account_can_deploy_the_dev_profile() -> None:
-    """API Gateway refuses access logs as long as the account has no role for them."""
+    """API Gateway rejects access logs while the account has no role for them."""
     dev = deployed("dev")
 
     assert "AccessLogSetting" not in dev["ConfigApiStage"]["Properties"]

@@ -1,6 +1,6 @@
-"""Alarms, dashboard and saved queries: that they look at what the handlers write, captured from the handlers here.
+"""Alarms, dashboard and saved queries use metrics and log fields that the handlers write, captured here.
 
-tests/end_to_end/test_metrics.py holds the same against the metrics of a whole recorded run.
+tests/end_to_end/test_metrics.py compares them with the metrics of a whole recorded run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RUNBOOK = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 class FailingDispatcher:
     """A dispatcher whose config API is down."""
 
-    class settings:  # noqa: N801 - stands for an attribute
+    class settings:  # noqa: N801 - used as an attribute
         env = "dev"
 
     def clock(self) -> datetime:
@@ -65,7 +65,7 @@ def alarms(resources: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, dict[s
 
 @pytest.fixture
 def emitted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> set[tuple[str, frozenset[str]]]:
-    """Metric name and dimension names of everything that the handlers can emit."""
+    """Metric name and dimension names of all metrics that the handlers can emit."""
     for module in (dispatch, producer, update_status):
         monkeypatch.setattr(module.metrics.provider, "service", "glue-fanout")
         module.metrics.set_default_dimensions(env="dev")
@@ -130,7 +130,7 @@ def test_every_alarm_notifies_the_one_topic_and_is_in_the_runbook(alarms: dict[s
     topics = [properties["AlarmActions"] for properties in alarms.values()]
 
     assert len(alarms) == 13
-    assert sorted(told) == sorted(alarms), "docs/operations.md says what to do about each alarm, and about no other"
+    assert sorted(told) == sorted(alarms), "docs/operations.md has a section for each alarm, and for no other"
     assert topics == [topics[0]] * len(alarms)
     assert topics[0][0].endswith("AlarmTopic")
     for logical_id, properties in alarms.items():

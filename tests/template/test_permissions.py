@@ -1,4 +1,4 @@
-"""Roles on small cases: what it takes for a permission to count as allowed, missing or unused."""
+"""Small cases of roles: when a permission counts as allowed, missing or unused."""
 
 from __future__ import annotations
 

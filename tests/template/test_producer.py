@@ -1,4 +1,4 @@
-"""template.yaml: what a table's stream adds to the stack, and that without one it adds nothing."""
+"""template.yaml: the resources that a table's stream adds to the stack; without a stream there are none."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def test_a_stream_adds_a_producer_with_ordered_and_bounded_invocations(stream: s
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["ParallelizationFactor"] == 1
     assert not mapping.get("BisectBatchOnFunctionError")
-    # By age and not by number: how fast Lambda repeats is not said, and a batch must outlast hours in which S3 refuses.
+    # By age and not by number: Lambda's retry rate is not documented, and a batch must outlast an S3 outage of hours.
     assert mapping["MaximumRetryAttempts"] == -1
     age = timedelta(seconds=mapping["MaximumRecordAgeInSeconds"])
-    assert timedelta() < age < MAX_RECORD_AGE - timedelta(hours=1), "else a batch's last delivery has other keys"
+    assert timedelta() < age < MAX_RECORD_AGE - timedelta(hours=1), "otherwise a batch's last delivery has other keys"
     assert age < timedelta(days=1), "a DynamoDB stream keeps records for a day"
     assert mapping["DestinationConfig"]["OnFailure"]["Destination"].endswith("DataBucket")
     variables = resources["ProducerFunction"]["Environment"]["Variables"]

@@ -1,4 +1,4 @@
-"""template.yaml: who may do what, what is encrypted, what is kept, and what the dev profile leaves away."""
+"""template.yaml: permissions, encryption, retention, and the resources that the dev profile omits."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_every_role_that_uses_encrypted_resources_may_use_the_key(
     roles = of_type(prod, "AWS::IAM::Role")
     without = {name for name, properties in roles.items() if "UseKeysPolicy" not in properties["ManagedPolicyArns"]}
 
-    # The state machine passes references, and keeps its history under a key of AWS (docs/security.md says why).
+    # The state machine passes references, and its history is encrypted by AWS's key (docs/security.md says why).
     assert without == {"ChangeLogStateMachineRole", "ApiGatewayLogsRole"}
 
 
@@ -213,7 +213,7 @@ def test_the_access_log_has_no_key(prod: dict[str, tuple[str, dict[str, Any]]]) 
 
 
 def test_no_variable_or_argument_holds_a_secret(source: dict[str, Any]) -> None:
-    """The one secret goes from Secrets Manager to API Gateway's key, and nowhere else in the template."""
+    """The only secret goes from Secrets Manager to API Gateway's key, and is used nowhere else in the template."""
     found = [
         logical_id
         for logical_id, resource in source["Resources"].items()
@@ -290,7 +290,7 @@ def test_every_check_that_is_skipped_says_why(path: str) -> None:
 
 @pytest.mark.parametrize("folder", ["functions", "glue"])
 def test_everything_that_is_deployed_is_pinned(folder: str) -> None:
-    """What a package needs in turn is pinned too; otherwise each build could bring something else."""
+    """Dependencies of packages are pinned too; otherwise two builds could differ."""
     text = (ROOT / folder / "requirements.txt").read_text(encoding="utf-8")
     pinned = {canonicalize_name(name) for name in re.findall(r"^([A-Za-z0-9._-]+)==", text, re.MULTILINE)}
     needed = [Requirement(line) for name in pinned for line in requires(name) or ()]

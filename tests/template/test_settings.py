@@ -1,4 +1,4 @@
-"""A template parameter is declared once: code that reads it repeats neither its help text nor another default."""
+"""A template parameter is declared once: the code that reads it repeats neither help text nor default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""template.yaml: what it names is there, and whoever deploys it is told what each value means."""
+"""template.yaml: the files and handlers that it names exist, and every parameter and output is described."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parameters() -> dict[str, dict[str, Any]]:
 
 
 def handler_of(properties: dict[str, Any]) -> str:
-    """The handler's name in a stack of the default job."""
+    """The handler's name in a stack with the default job."""
     handler = properties["Handler"]
     return handler if isinstance(handler, str) else str(handler["Fn::Sub"]).replace("${Job}", "change_log")
 
@@ -109,7 +109,7 @@ def test_every_parameter_has_a_description_and_a_pattern(name: str) -> None:
 
     assert len(rules.get("Description", "")) > 15
     bounded = {"AllowedValues", "AllowedPattern"} & set(rules) or {"MinValue", "MaxValue"} <= set(rules)
-    assert bounded, f"{name} takes anything"
+    assert bounded, f"{name} has no pattern"
 
 
 def test_every_output_has_a_description(source: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The prose of this repository: of pages, comments, docstrings, messages, labels and descriptions, with its place."""
+"""The prose of this repository with its place: pages, comments, docstrings, messages, labels and descriptions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Text:
     Attributes
     ----------
     kind
-        Rules for words apply to every kind, rules for sentences and docstrings only to these.
+        Rules for words apply to every kind; rules for sentences and docstrings apply only to these.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Rule:
-    """A pattern that must not occur in texts of a kind, and what to write instead."""
+    """A pattern that must not occur in texts of a kind, and the words to use instead."""
 
     find: re.Pattern[str]
     use: str
@@ -119,7 +119,7 @@ def sentences(text: str) -> list[str]:
 
 
 def findings(text: Text, among: list[Rule]) -> Iterator[str]:
-    """Say what a text must not say."""
+    """Yield a message for each rule that a text breaks."""
     parts = sentences(text.text) if text.kind == "sentence" else [text.text]
     for part in parts:
         for rule in among:

@@ -1,4 +1,4 @@
-"""Without Chromium the console's page is not tested, and that is said; in CI it is a failure."""
+"""Without Chromium, tests of the console's page are skipped with a reason; in CI they fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command beside busy loops."""
+"""A command next to busy loops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ stats = [(path / "stat").read_text() for path in pathlib.Path("/proc").iterdir()
 parents = [stat.rpartition(")")[2].split()[1] for stat in stats]
 print(parents.count(str(os.getppid())) - 1)
 """
-"""Prints how many other children its parent has."""
+"""A script that prints the number of other children of its parent."""
 
 
 def busy(*arguments: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""The model of the chain from table to message follows the template, and goes where common sense says."""
+"""The model of the chain from table to message follows the template and is plausible."""
 
 from __future__ import annotations
 

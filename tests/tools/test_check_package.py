@@ -1,4 +1,4 @@
-"""The check of what `sam package` uploaded: it must see every way in which the bucket can be wrong."""
+"""The check of an upload by `sam package` finds every fault of the bucket."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def upload(s3: Any, **changed: bytes) -> dict[str, Any]:
-    """Put a package into the bucket; `changed` replaces the bytes of one of its parts."""
+    """Put a package into the bucket; `changed` replaces the bytes of one part."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as parts:
         parts.writestr("work.py", changed.get("work", b"work"))

@@ -1,4 +1,4 @@
-"""Running one unit test does not import what only other tests need."""
+"""Running one unit test does not import modules that only other tests need."""
 
 from __future__ import annotations
 

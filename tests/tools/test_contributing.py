@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md names files that exist, and says how to add what is added most."""
+"""CONTRIBUTING.md names files that exist, and explains the most frequent additions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.template.reading import ROOT
 
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MADE = {".local/mutants.json", ".venv/bin/python"}
-"""What is named in the guide and made by make."""
+"""Files that the guide names and make creates."""
 
 
 def test_every_file_that_the_guide_names_exists() -> None:

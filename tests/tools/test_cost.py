@@ -77,7 +77,7 @@ def test_unit_prices_are_in_one_table_only() -> None:
 
 
 def test_the_prices_are_those_of_the_day_they_name() -> None:
-    """Written out again on purpose: whoever changes a price has to look at it twice, and at PRICES_AS_OF."""
+    """Repeated on purpose: a change of a price needs a second look, also at PRICES_AS_OF."""
     dollars_for_a_million = {name: round(price * 1e6, 4) for name, price in PRICES.items()}
 
     assert dollars_for_a_million | {"glue_minimum_seconds": 60} == {

@@ -1,4 +1,4 @@
-"""tools.definition: what it takes for a definition to be refused or found faulty."""
+"""tools.definition: which definitions are rejected or found faulty."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_invalid_json_after_substitution_is_rejected() -> None:
 
 
 def lint(template: Path) -> int:
-    """The exit status, as `make validate` gets it."""
+    """The exit status that `make validate` gets."""
     with pytest.raises(SystemExit) as left:
         main(template)
     return int(left.value.code or 0)

@@ -1,4 +1,4 @@
-"""tools.iam prints what parliament is to read."""
+"""tools.iam prints the documents that parliament reads."""
 
 from __future__ import annotations
 

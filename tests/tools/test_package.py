@@ -1,6 +1,6 @@
-"""Building a Lambda package: what is in it, and what is said when it cannot be built.
+"""Building a Lambda package: its content, and the errors of a failed build.
 
-The package index is a folder with one wheel, except for the tests that `make validate` runs.
+The package index is a folder with one wheel, except in the tests that `make validate` runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tools import package
 UV = ROOT / ".uv" / "bin" / "uv"
 BASICS = ("sh", "dirname", "env")
 BASE_PYTHON = Path(getattr(sys, "_base_executable", sys.executable))
-"""The Python that the environment was made from. It may have a pip; the environment, which uv made, has none."""
+"""The Python from which the environment was created. It may have pip; the environment, which uv created, has none."""
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +67,7 @@ def write_lock(root: Path, digest: str) -> None:
 
 @pytest.fixture(params=["uv", "pip"])
 def build(request: pytest.FixtureRequest, project: Path, tmp_path: Path) -> Build:
-    """Build the project's package with one of the installers; no other machine is asked."""
+    """Build the project's package with one of the installers, without network access."""
     binaries = tmp_path / "bin"
     binaries.mkdir()
     for name in BASICS:
@@ -257,7 +257,7 @@ def pythons() -> dict[str, Path]:
 
 
 def sam_build(project: Path, python: Path, binaries: Path) -> dict[str, dict[str, bytes]]:
-    """Build with the user's command, where PATH holds one Python, make and what make and a shell script need."""
+    """Build with the user's command; PATH has one Python, make, and the tools that make and shell scripts need."""
     binaries.mkdir()
     for name in (*BASICS, "make"):
         (binaries / name).symlink_to(str(shutil.which(name)))
@@ -276,7 +276,7 @@ def sam_build(project: Path, python: Path, binaries: Path) -> dict[str, dict[str
 
 
 def imports(package_folder: Path, modules: str) -> None:
-    """Import a package's modules; what is compiled in it must come from it."""
+    """Import a package's modules; compiled modules must be loaded from the package."""
     environment = {"PYTHONPATH": str(package_folder)}
     command = [sys.executable, "-c", IMPORTED.format(modules=modules)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

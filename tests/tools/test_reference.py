@@ -1,4 +1,4 @@
-"""docs/reference/ and docs/openapi.json are what the code says, and the docs' links lead somewhere."""
+"""docs/reference/ and docs/openapi.json match the code, and every link of the docs has a target."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_link_has_a_target(page: Path) -> None:
 
 
 def leads(target: Path, part: str) -> bool:
-    """Whether there is such a file and, if a part is named, a heading that GitHub gives that name."""
+    """Whether the file exists and, if the link has a fragment, a heading with that anchor on GitHub."""
     if not target.exists() or not part:
         return target.exists()
     headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)

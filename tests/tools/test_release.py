@@ -1,4 +1,4 @@
-"""`make release` tags what is committed, under the one version, with the notes of the changelog."""
+"""`make release` tags the commit with the version and the notes of the changelog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make shuffle` runs tests in another order each time, and says which order failed."""
+"""`make shuffle` runs tests in random orders and names an order that failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make, the lock files and the settings: what they promise to each other."""
+"""The Makefile, the lock files and the settings are consistent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 DEPLOYED = [ROOT / "functions" / "requirements.txt", ROOT / "glue" / "requirements.txt"]
 LOCKS = [*sorted((ROOT / "requirements").glob("*.txt")), *DEPLOYED]
 APACHE_2_0 = "c71d239df91726fc519c6eb72d318ec65820627232b2f796219e87dcf35d0ab4"
-"""SHA-256 of the license's text as https://choosealicense.com/licenses/apache-2.0/ has it."""
+"""SHA-256 of the license's text at https://choosealicense.com/licenses/apache-2.0/."""
 PROMISED = set("help setup run up test lint build validate deploy invoke bench clean".split())  # noqa: SIM905
 
 
@@ -110,7 +110,7 @@ def test_samconfig_has_the_three_environments() -> None:
         assert deploy["fail_on_empty_changeset"] is False
         assert deploy["confirm_changeset"] is (env == "prod")
         assert settings[name]["validate"]["parameters"]["lint"] is True
-        # SAM's own cache knows nothing of folders that are built into a package beside its CodeUri.
+        # SAM's own cache does not track the folders that are built into a package besides its CodeUri.
         assert settings[name]["build"]["parameters"]["cached"] is False
 
 

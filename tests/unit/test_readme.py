@@ -1,4 +1,4 @@
-"""README.md shows what is true: its `transform` makes the message below it, its figures are those of the benchmarks."""
+"""README.md is correct: its `transform` makes the message below it, and its figures are those of the benchmarks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTINGS = Settings(
 
 
 def block(language: str) -> str:
-    """The one block of code of a language."""
+    """The only code block of a language."""
     (found,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
     return str(found)
 

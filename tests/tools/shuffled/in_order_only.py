@@ -1,4 +1,4 @@
-"""Tests that pass only in the order in which they stand; `test_shuffle.py` runs them."""
+"""Tests that pass only in the order of this file; `test_shuffle.py` runs them."""
 
 import pytest
 

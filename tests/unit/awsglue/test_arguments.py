@@ -1,4 +1,4 @@
-"""getResolvedOptions: what Glue's own reader does with a job run's arguments."""
+"""getResolvedOptions reads a job run's arguments like Glue's own function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stand-in's bookmark decides as AWS documents it: by LastModified, with a band of 15 minutes."""
+"""The replacement's bookmark follows AWS's documentation: LastModified, with a band of 15 minutes."""
 
 from __future__ import annotations
 

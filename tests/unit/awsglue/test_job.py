@@ -1,4 +1,4 @@
-"""`Job` reads and writes the bookmark as AWS documents it; a commit over another run's commit fails."""
+"""`Job` reads and writes the bookmark as AWS documents it; a commit after another run's commit fails."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class FakeGlue:
 
 
 def fake_context() -> GlueContext:
-    """A context without Spark. PySpark is imported when a test wants it: that takes seconds."""
+    """A context without Spark. PySpark is imported only by tests that need it, because the import takes seconds."""
     from laptop_cloud.aws.glue_packages.awsglue.context import GlueContext
 
     made = GlueContext.__new__(GlueContext)

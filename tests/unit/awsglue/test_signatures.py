@@ -1,7 +1,7 @@
-"""The stand-in is called, and reads arguments, as the official package does: AWSGlueDataplanePython of Glue 6.0.
+"""The replacement has the signatures, and reads arguments, of the official package AWSGlueDataplanePython of Glue 6.0.
 
-Both packages are called `awsglue`, so each is looked at in a process of its own. The official one installs on Glue's
-Python, 3.13, and on no other. What its `Job` and `GlueContext` do is in Glue's jars, which are not published.
+Both packages are called `awsglue`, so each is inspected in its own process. The official one installs only on Glue's
+Python, 3.13. The behavior of its `Job` and `GlueContext` is in Glue's jars, which are not published.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ ARGUMENTS: list[tuple[list[str], list[str], dict[str, bool]]] = [
     (["--provider"], ["provider"], {}),
     (["--provider", "--JOB_NAME", "etl"], ["provider"], {}),
     ([], ["provider"], {}),
-    # Abbreviations, and the declared name that is the beginning of one of Glue's own.
+    # Abbreviations, and a declared name that is a prefix of one of Glue's own.
     (["--prov", "a"], ["provider"], {}),
     (["--prov", "a"], ["provider"], WITH_ABBREVIATIONS),
     (["--job", "change_log", *ENABLED], ["job"], {}),
@@ -125,7 +125,7 @@ def test_every_public_function_of_the_replacement_has_the_official_signature() -
 
 
 def test_arguments_are_resolved_like_the_official_package_does() -> None:
-    """The same text for each argument, or the same kind of error. No difference is known."""
+    """Each argument gives the same text or the same kind of error. No difference is known."""
     asked = json.dumps(ARGUMENTS)
     ours, official = in_package(STAND_IN, ASK, asked), in_package(OFFICIAL, ASK, asked)
 

@@ -1,4 +1,4 @@
-"""Failures are grouped by cause, which each of them names."""
+"""Failures are grouped by their cause."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def watch() -> Any:
 
 
 class Visitor:
-    """A client of the console; by default a browser that opened the printed address."""
+    """A client of the console; by default, a browser that opened the printed address."""
 
     def __init__(self, stack: Stack, *, read_only: bool = False) -> None:
         from cli.console.app import Console

@@ -80,7 +80,7 @@ def test_a_check_names_every_invalid_row_and_exits_with_status_1(
 
 def test_an_invalid_mapping_is_rejected_with_its_line_and_not_uploaded(ctx: Any, tmp_path: Path) -> None:
     rules = tmp_path / "shop.yaml"
-    rules.write_text("csv:\nfields:\n  colour: c\n")
+    rules.write_text("csv:\nfields:\n  hue: c\n")
 
     with pytest.raises(UsageError, match=r"shop\.yaml, line 3.*no field of the model"):
         mapping.put_mapping(ctx, "acme", rules)

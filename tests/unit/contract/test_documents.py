@@ -1,4 +1,4 @@
-"""What one side writes the other reads, and nothing that is not of its form is believed."""
+"""Documents of the contract are read back as they were written, and invalid ones are rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run's documents are, and the times that DynamoDB's records name."""
+"""The URIs of a run's documents, and the times in DynamoDB's records."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""functions/ runs any job: it knows no format, no model and no message, only objects and what a job counted.
+"""functions/ runs any job: it knows objects and a job's counts, but no format, model or message.
 
-The producer is none of its business: nothing that runs jobs imports it.
+No module that runs jobs imports the producer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.harness.world import World
 
 FUNCTIONS = Path(__file__).parents[3] / "functions"
 PRODUCER = {FUNCTIONS / name for name in ("producer.py", "fanout/production.py", "fanout/stream_records.py")}
-"""They write a change log, as any source of data might that lies outside of this project."""
+"""Modules that write a change log, as a data source outside this project could."""
 RAILS = sorted(set(FUNCTIONS.rglob("*.py")) - PRODUCER)
 OF_FORMATS = {"csv", "xml", "gzip", "yaml", "pyarrow", "pandas", "pyspark", "awsglue"}
 OF_JOBS = {"fanout_job", *(path.stem for path in (FUNCTIONS.parent / "glue").glob("*.py"))}
@@ -27,7 +27,7 @@ WORDS = re.compile(
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The top-level names of what a module imports."""
+    """The top-level names of a module's imports."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (name.name.partition(".")[0] for name in node.names)

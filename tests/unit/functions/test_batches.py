@@ -1,4 +1,4 @@
-"""The handlers that take batches: what they tell Lambda is to come again."""
+"""The handlers of batches: the records that they ask Lambda to redeliver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.functions.test_config_api import Context
 
 
 class ObjectEvents:
-    """Takes the messages whose body is "good"."""
+    """Accepts the messages whose body is "good"."""
 
     def count(self, messages: Mapping[str, str]) -> tuple[set[str], Counter[str]]:
         return {name for name, body in messages.items() if body != "good"}, Counter(counted=1)

@@ -1,4 +1,4 @@
-"""*Claim Partition*: the lease, the plan, and both again after any fault."""
+"""*Claim Partition*: the lease and the plan, also when a claim is repeated after a fault."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_a_bookmark_set_during_planning_invalidates_the_plan_even_of_a_repeated_
     assert world.planned(world.run("a", "run3")) == ["1", "2"]
 
 
-class TestWhatARunTakes:
+class TestSelectedObjects:
     def test_the_next_run_takes_only_newer_objects(self, world: World) -> None:
         world.change("a", "1", "r1")
         world.run("a", "run1")
@@ -220,7 +220,7 @@ class TestWhatARunTakes:
             world.run("a", "run2", replay={"from": start, "to": stop})
         else:
             claim = world.claim("a", "run2")
-            world.job(claim)  # what it made is out, and its commit does not come
+            world.job(claim)  # its messages are sent, but it does not commit
             if end == "fails":
                 world.fail(claim)
             else:

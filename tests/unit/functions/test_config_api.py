@@ -27,7 +27,7 @@ class Context:
 
 
 class Broken:
-    """DynamoDB on a bad day."""
+    """A DynamoDB table whose calls all fail."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

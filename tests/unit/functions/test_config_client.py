@@ -32,7 +32,7 @@ KEY = "canary-4f1d9c"
 
 
 class Time:
-    """A clock that sleeping moves."""
+    """A clock that advances when a caller sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -47,7 +47,7 @@ class Time:
 
 
 class Server:
-    """Answers in turn with what it is given; the last answer counts for all further requests."""
+    """Gives the given answers in order; the last one is repeated for all further requests."""
 
     def __init__(
         self, *replies: Reply | Exception | Callable[[requests.PreparedRequest], Reply], key: str = KEY

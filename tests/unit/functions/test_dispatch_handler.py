@@ -1,4 +1,4 @@
-"""The dispatch handler as Lambda runs it: a process of its own, whose standard output is the log and the metrics."""
+"""The dispatch handler as Lambda runs it: in its own process, whose standard output has the log and the metrics."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ConfigApi:
 
 @dataclass
 class Invoked:
-    """What one process said."""
+    """The output of one process."""
 
     outcomes: list[dict[str, Any]]
     lines: list[dict[str, Any]]
@@ -119,7 +119,7 @@ def config_api() -> Iterator[tuple[ConfigApi, str]]:
             self.wfile.write(api.body)
 
         def log_message(self, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()

@@ -73,7 +73,7 @@ def check_sums(report: TickReport) -> None:
     assert report.due == report.started + report.already_started + report.deferred + report.failed_starts
 
 
-# ---------------------------------------------------------------------------------------------------- 1. dies half-way
+# ------------------------------------------------------------------------------------------------------ 1. fails midway
 
 
 @pytest.mark.fault(1)
@@ -141,7 +141,7 @@ def test_a_start_whose_every_response_is_lost_keeps_its_slot_and_has_one_run() -
     with pytest.raises(StartThrottledError):
         world.tick(NOW)
 
-    assert len(world.executions.started) == 1, "it may run, so its place is taken"
+    assert len(world.executions.started) == 1, "it may run, so its slot is taken"
 
 
 # ------------------------------------------------------------------------------------- 3. twice, and overlapping ticks
@@ -212,7 +212,7 @@ def test_the_execution_name_of_an_ended_run_counts_as_already_started() -> None:
 
 # ----------------------------------------------------------------------------------------------- 5. config API failing
 
-UNUSABLE = {
+INVALID_ANSWERS = {
     "HTML": Reply(body=b"<html>sign in</html>", headers={"Content-Type": "text/html"}),
     "truncated JSON": Reply(body=b'{"p": {"frequency": "1'),
     "an empty body": Reply(body=b""),
@@ -228,7 +228,7 @@ UNUSABLE = {
 
 
 @pytest.mark.fault(5)
-@pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE.keys())
+@pytest.mark.parametrize("reply", INVALID_ANSWERS.values(), ids=INVALID_ANSWERS.keys())
 def test_an_invalid_answer_is_an_error_and_never_an_empty_list(reply: Reply) -> None:
     world = with_api(world_of(0), reply)
 
@@ -457,7 +457,7 @@ def test_all_of_10_000_light_providers_due_at_once_are_started() -> None:
 
 
 def light_world(count: int, functions: Callable[[], float], seconds_a_run: int = 4) -> World:
-    """Providers whose runs take so many seconds in Lambda, in an account that runs so many functions at once."""
+    """Providers with Lambda runs of this many seconds, in an account with this many concurrent functions."""
     world = World(settings={"max_concurrent_runs": 50, "concurrent_functions": functions})
     for number in range(count):
         world.provider(f"p{number:05d}", last_success=format_http_date(NOW - timedelta(minutes=15 + number)))
@@ -578,7 +578,7 @@ def test_live_lambda_runs_take_no_slot() -> None:
 
 
 def heavy_world(count: int, slots: int, **given_settings: Any) -> World:
-    """Providers whose runs go to Glue, each of which takes a minute of the dispatcher's waiting."""
+    """Providers whose runs go to Glue; each run takes a minute of the dispatcher's waiting time."""
     world = world_of(count, max_concurrent_runs=slots, **given_settings)
     lived: Counter[str] = Counter()
 
@@ -798,7 +798,7 @@ def test_over_any_ticks_live_runs_never_exceed_the_capacity_and_every_provider_r
                 world.executions.statuses[name] = "FAILED"
         world.clock.advance(minutes=15)
 
-    assert started(world) == names(range(count)), "nobody starved, whoever failed"
+    assert started(world) == names(range(count)), "every provider ran, despite failures"
 
 
 # ---------------------------------------------------------------------------------------------------------- the report
@@ -904,7 +904,7 @@ SAFE = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
 def plainly_good(name: str, raw: object) -> bool:
-    """Whether the contract, read without the code's help, admits the entry."""
+    """Whether an entry is valid by the contract, decided without the product's code."""
     if not isinstance(raw, dict) or not name or len(name) > 64 or not set(name) <= SAFE or ".." in name:
         return False
     if not (name[0].isalnum() and name[-1].isalnum()):

@@ -1,4 +1,4 @@
-"""*Update Status*: what ends a run, what proves it, what is told."""
+"""*Update Status*: the end of a run, its proof and its report."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ class TestRecord:
         assert world.state("a").failures == 1
 
 
-class TestWords:
+class TestCaughtErrors:
     @pytest.mark.parametrize(
         ("result", "line"),
         [
@@ -299,7 +299,7 @@ class TestWords:
 
         assert (failure.type, failure.message) == (kind.__name__, "a: run r1 at fault")
         assert (failure.advice, failure.transient) == (kind.advice, transient)
-        assert failure.cause == kind.__doc__, "which has nothing of provider and run"
+        assert failure.cause == kind.__doc__, "without provider and run"
 
     @pytest.mark.parametrize(
         "event",

@@ -50,7 +50,7 @@ def claimed(run_id: str = "r1", state: ProviderState | None = None, **fields: ob
 def commit(
     state: ProviderState, sent: Manifest | None = None, held: Lease | None = None, **record_fields: object
 ) -> ProviderState:
-    """Commit the run that has the provider, or the one of another lease."""
+    """Commit the run that holds the lease, or the run of another lease."""
     by = held or state.lease
     assert by is not None
     return ledger.commit(state, by, record(by.run_id, **record_fields), sent, HOUR)

@@ -1,4 +1,4 @@
-"""The state machine path by path: what ledger, config API and execution say after each way through it."""
+"""The state machine path by path: ledger, config API and execution after each path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def world() -> World:
 
 
 def run(world: World, name: str = "run1", **given: Any) -> str:
-    """One execution to its end, and how it ended."""
+    """Run one execution and return its status."""
     cloud = Cloud(world)
     cloud.start(name, provider="a", **given)
     cloud.finish_all()
@@ -159,7 +159,7 @@ def test_a_stopped_job_run_leads_to_the_failed_state_without_an_error() -> None:
 
 
 def handlers(world: World) -> dict[str, Callable[[], Any]]:
-    """The calls that the states make, each ready to be made."""
+    """State -> the call that it makes."""
     claim = world.claim("a", "run1")
     world.job(claim)
 

@@ -1,4 +1,4 @@
-"""Pending objects: what S3's messages tell, and what pending_count do between a claim and its commit."""
+"""Pending objects: S3's messages, and the pending count between a claim and its commit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SETTINGS = ObjectEventsSettings(run_ledger_table="ledger", change_log_dir=CHANGE
 
 @pytest.fixture
 def world() -> World:
-    """A provider that has had a success, and nothing new."""
+    """A provider that has succeeded once and has no new objects."""
     world = World(settings=EVENTS)
     world.provider("a")
     world.run("a", "first")
@@ -35,7 +35,7 @@ def world() -> World:
 
 
 def message(*keys: str, bucket: str = "changes", size: Any = 7) -> str:
-    """S3's notification as it arrives in the queue."""
+    """S3's notification in the queue."""
     records = [
         {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": bucket}, "object": {"key": key, "size": size}}}
         for key in keys
@@ -226,7 +226,7 @@ class TestTicks:
 
     @pytest.mark.fault(29)
     def test_pending_objects_of_an_unlisted_provider_start_nothing(self, world: World) -> None:
-        world.tell("nobody")
+        world.tell("unlisted")
 
         report = world.tick()
 

@@ -1,4 +1,4 @@
-"""ETags and the two headers that ask for them (RFC 9110, section 13)."""
+"""ETags and the two conditional headers that use them (RFC 9110, section 13)."""
 
 from __future__ import annotations
 

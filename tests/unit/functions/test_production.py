@@ -1,4 +1,4 @@
-"""The producer's rules: whose a record is, what an object is called and holds, what comes again after a failure."""
+"""The producer's rules: the provider of a record, the key and content of an object, and retries after a failure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOG, ASIDE = "s3://log/change_log", "s3://data/unassigned"
 
 @dataclass
 class Shelf:
-    """A producer and where it writes."""
+    """A producer and the objects that it writes."""
 
     attribute: str = "pk ^ORG#([^#]+)#"
     clock: Clock = field(default_factory=Clock)
@@ -74,7 +74,7 @@ def test_a_redelivered_batch_has_the_same_keys_and_bytes_and_rewrites_no_object(
     for shelf in (first, second):
         shelf.deliver(shelf.change(1, "a"), shelf.change(2, "b"))
     written = dict(first.objects.stored)
-    assert {body[4:8] for body, _ in written.values()} == {bytes(4)}  # where gzip has the time of packing
+    assert {body[4:8] for body, _ in written.values()} == {bytes(4)}  # the time stamp in the header of gzip
 
     first.clock.advance(minutes=90)
     again = [second.change(1, "a"), second.change(2, "b")]
@@ -83,7 +83,7 @@ def test_a_redelivered_batch_has_the_same_keys_and_bytes_and_rewrites_no_object(
     assert {uri: body for uri, (body, _) in written.items()} == {
         uri: body for uri, (body, _) in second.objects.stored.items()
     }
-    assert dict(first.objects.stored) == written  # a new time of writing would make it new to a run
+    assert dict(first.objects.stored) == written  # a later LastModified would make it new to a run
 
 
 def test_a_key_has_the_hour_of_its_first_record() -> None:
@@ -121,7 +121,7 @@ def test_a_retry_never_begins_within_a_written_object() -> None:
     shelf.faults.plan("objects.create", None, None, Fault.FAIL_BEFORE)
     batch = [shelf.change(number, org) for number, org in enumerate("aabcab", 1)]
 
-    assert shelf.deliver(*batch) == "1"  # c's record lies within the object of a
+    assert shelf.deliver(*batch) == "1"  # c's record is within the range of a's object
 
     assert shelf.deliver(*batch) is None
     assert Counter(line["eventID"] for line in shelf.lines(LOG)) == Counter(f"id-{n}" for n in range(1, 7))

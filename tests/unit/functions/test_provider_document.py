@@ -1,4 +1,4 @@
-"""What may be written into an entry, and how patches apply."""
+"""The fields and values of an entry, and how patches apply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of providers, under writes that cross."""
+"""The table of providers under concurrent writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 @dataclass
 class MemoryDynamo:
-    """The four calls of DynamoDB that the table makes, and somebody who writes in between."""
+    """The four calls of DynamoDB that the table makes, with writes of another client in between."""
 
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     meanwhile: list[Callable[[], None]] = field(default_factory=list)

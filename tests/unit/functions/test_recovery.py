@@ -1,4 +1,4 @@
-"""What nobody said: executions that are gone, events that are lost, runs that come too late, reports that are owed."""
+"""Recovery from executions that ended unreported, lost events, late runs and undelivered reports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def world() -> World:
 
 
 def started(world: World) -> str:
-    """A tick starts an execution for a, which claims and goes no further."""
+    """Start an execution for provider a by a tick; it claims and then stops."""
     world.tick()
     name = next(iter(world.executions.started))
     world.claim("a", name, scheduled_at=world.clock().isoformat())
@@ -157,7 +157,7 @@ def test_a_run_killed_before_its_commit_is_repeated_with_the_same_ids(world: Wor
 
 
 def test_a_lease_that_a_late_claim_took_for_an_ended_execution_is_released_by_a_tick(world: World) -> None:
-    # Given a claim that stands just before it takes the lease, while its execution is aborted
+    # Given a claim that is paused just before it takes the lease, while its execution is aborted
     world.tick()
     name = next(iter(world.executions.started))
     zombie = Process(lambda: world.claim("a", name))
@@ -166,10 +166,10 @@ def test_a_lease_that_a_late_claim_took_for_an_ended_execution_is_released_by_a_
     world.executions.statuses[name] = "ABORTED"
     world.endings.end("a", name, orphaned("its execution is ABORTED"))
 
-    # When it goes on
+    # When it continues
     zombie.finish()
 
-    # Then the provider is held by nobody's run, until the next tick
+    # Then a run that has ended holds the lease, until the next tick
     assert world.state("a").lease is not None
     world.clock.advance(minutes=15)
     assert world.tick().released_leases == 1
@@ -241,7 +241,7 @@ def test_a_released_lease_is_reported_only_after_runs_were_started(world: World)
     assert calls.index("config_api.report") > max(i for i, call in enumerate(calls) if call == "executions.start")
 
 
-class TestOwedReports:
+class TestPendingReports:
     @pytest.mark.guarantee("G4")
     @pytest.mark.fault(17)
     def test_an_entry_that_stays_running_after_its_run_ended_is_corrected(self, world: World) -> None:
@@ -268,7 +268,7 @@ class TestOwedReports:
         world.faults.down.clear()
         world.clock.advance(minutes=15)
         tick = Process(world.tick).finish(until="config_api.report")
-        world.run_all()  # before the report of the run before has arrived
+        world.run_all()  # before the report of the previous run has arrived
         tick.finish()
         late = world.config_api.providers["a"]["status"], world.state("a").pending_report
 
@@ -317,7 +317,7 @@ class TestOwedReports:
         before = world.faults.count("ledger.get")
 
         assert world.tick().pushed_reports == 0
-        assert world.faults.count("ledger.get") == before, "no item is read of providers that really run"
+        assert world.faults.count("ledger.get") == before, "no item is read for providers with a live run"
 
     def test_a_provider_whose_entry_another_system_left_running_is_started(self) -> None:
         world = World()
@@ -384,7 +384,7 @@ class TestOwedReports:
         assert any("next tick" in fault for fault in report.faults)
 
 
-class Lost:
+class EmptyList:
     """A list of running executions that lacks all of them."""
 
     def __init__(self) -> None:
@@ -400,7 +400,7 @@ class Lost:
 
 def test_at_most_100_executions_missing_in_the_list_are_checked_per_tick() -> None:
     now = World().clock()
-    long_ago, executions = now - timedelta(minutes=60), Lost()
+    long_ago, executions = now - timedelta(minutes=60), EmptyList()
     leases = {
         f"p{number}": Lease(
             run_id=f"run{number}",
@@ -417,7 +417,7 @@ def test_at_most_100_executions_missing_in_the_list_are_checked_per_tick() -> No
 
 
 def test_pending_reports_are_pushed_in_another_order_at_each_tick() -> None:
-    """So that none is always behind those that a config API is slow to take."""
+    """So that no report always waits for those that the config API accepts slowly."""
     world = World()
     for number in range(12):
         name = f"p{number:02d}"
@@ -428,7 +428,7 @@ def test_pending_reports_are_pushed_in_another_order_at_each_tick() -> None:
     for minutes in (15, 30, 15):
         told: list[str] = []
         tick = world.clock() + timedelta(minutes=minutes)
-        recovery = replace(world.dispatcher.recovery, endings=Pushing(told))
+        recovery = replace(world.dispatcher.recovery, endings=RecordedPushes(told))
         recovery.push_pending([], tick, lambda: 300.0, print)
         orders.append(told)
 
@@ -438,8 +438,8 @@ def test_pending_reports_are_pushed_in_another_order_at_each_tick() -> None:
     assert len(orders[0]) == 12
 
 
-class Pushing:
-    """Notes whose report is pushed."""
+class RecordedPushes:
+    """Records the providers whose reports are pushed."""
 
     def __init__(self, told: list[str]) -> None:
         self._told = told

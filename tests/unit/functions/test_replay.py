@@ -1,4 +1,4 @@
-"""Replay, backfill and the audit: sending a range again, and finding what no run will take."""
+"""Replay, backfill and audit: sending a range again, and finding objects that no run will take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run has one state, whatever shows it."""
+"""Every view shows the same state of a run."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.harness.waiting import HANG_SECONDS, eventually
 
 
 class FakeTime:
-    """A clock that sleeping moves."""
+    """A clock that advances when a caller sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -136,7 +136,7 @@ def test_starts_run_in_parallel_up_to_the_limit_and_in_order() -> None:
     def start(name: str) -> bool:
         calls.made = getattr(calls, "made", 0) + 1
         rounds[calls.made - 1].add(name)
-        all_there.wait(timeout=HANG_SECONDS)  # breaks unless so many are under way at once
+        all_there.wait(timeout=HANG_SECONDS)  # fails unless this many starts run in parallel
         return True
 
     names = [str(n) for n in range(PARALLEL * len(rounds))]
@@ -159,7 +159,7 @@ def test_a_throttled_start_reduces_the_rate() -> None:
 
     Starter(start, bucket, lambda: 300.0, sleep=lambda seconds: None).run(["a"])
 
-    assert bucket.reserve() > 0, "what the bucket had saved is spent"
+    assert bucket.reserve() > 0, "the bucket's tokens are used up"
 
 
 def test_twenty_refused_starts_and_a_success_do_not_end_the_tick() -> None:

@@ -1,4 +1,4 @@
-"""docs/architecture.md shows the modules that a provider passes from tick to commit: held against a real run."""
+"""Compares the modules in docs/architecture.md, from tick to commit, with those of a real run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## A provider's way through the code")[2].partition("\n## ")[0]
 NOT_COUNTED = {"bootstrap", "starts", "runs", "providers", "times", "errors", "settings", "costs"}
-"""The pool that starts executions, names and forms of data, and the composition root."""
+"""The pool of starts, modules of names and data types, and the composition root."""
 BESIDE = {"recovery", "pending"}
-"""Work in the same tick, on other providers' runs and on hints."""
+"""Modules that work in the same tick on other providers' runs and on events."""
 
 
 class LambdaContext:

@@ -1,4 +1,4 @@
-"""Change records of the three shapes, as DynamoDB, Kinesis and the export write them, and a run to read them."""
+"""Change records in the formats of DynamoDB Streams, Kinesis and the export, and a run to read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads samples by a mapping, as `fanout mapping check` does, for tests that state what comes out."""
+"""Reads samples by a mapping, as `fanout mapping check` does."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rows(mapping: str, data: bytes, name: str = "sample", transform: Transform |
 
 
 def column(kind: str, texts: list[str], spelled: str = "") -> list[Any]:
-    """Return what texts of a CSV column become as the field of that name; "bad" for a bad row."""
+    """Return the values that a CSV column's texts become as the field of that name; "bad" for a bad row."""
     lines = "\n".join(f'{number};"{text}"' for number, text in enumerate(texts))
     mapping = f"csv: {{delimiter: ';'}}\nfields:\n  id: a\n  {kind}: {{from: b{', ' + spelled if spelled else ''}}}\n"
     return ["bad" if isinstance(row, str) else row.get(kind) for row in rows(mapping, f"a;b\n{lines}\n".encode())]

@@ -1,4 +1,4 @@
-"""Executors that start by the dozen ask one metadata service for credentials; one that misses them can try again."""
+"""Many executors ask one metadata service for credentials at once; a failed request is retried."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROLE = {
 
 
 class MetadataService:
-    """Gives out a role's credentials, after it has been too busy for the first requests."""
+    """Gives a role's credentials, after it was too busy for the first requests."""
 
     def __init__(self) -> None:
         self.busy_for = 0
@@ -53,12 +53,12 @@ class MetadataService:
 
 @pytest.fixture
 def metadata_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MetadataService]:
-    """The one place with credentials, in a process that has none of its own."""
+    """The only source of credentials in this process."""
     made = MetadataService()
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name in METADATA_SERVICE:
-        monkeypatch.setenv(name, "")  # so that it is put back after the test
+        monkeypatch.setenv(name, "")  # so that it is restored after the test
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))

@@ -1,4 +1,4 @@
-"""Mutated records and objects give exact messages or typed errors that name object and line: never anything else."""
+"""Mutated records and objects give exact messages or typed errors that name object and line."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def mutated_lines(draw: st.DrawFn) -> bytes:
 
 
 class GivenBytes:
-    """The part of S3 that a task uses, over the bytes of one object, which come 50 at a time."""
+    """The part of S3 that a task uses, over one object, whose bytes are returned 50 at a time."""
 
     def __init__(self, raw: bytes) -> None:
         self.raw = io.BytesIO(raw)
@@ -99,7 +99,7 @@ class Reading(Delivery):
 
 
 def exact(raw: bytes, event: dict[str, Any]) -> bool:
-    """Whether an event says what its line says, read by Python's own JSON parser."""
+    """Whether an event equals its line as read by Python's own JSON parser."""
     record = json.loads(raw)
     body = record.get("dynamodb", record)
     images = {"keys": "Keys", "new": "NewImage", "old": "OldImage"}

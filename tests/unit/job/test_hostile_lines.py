@@ -71,7 +71,7 @@ class MemoryS3:
         body = self.objects[Key]
 
         class Body:
-            """Gives everything at once."""
+            """Returns the whole body at once."""
 
             rest = body
 
@@ -134,7 +134,7 @@ def hostile_lines() -> list[bytes]:
 
 
 def change_log(per_object: int) -> Iterator[tuple[PlannedObject, list[bytes]]]:
-    """All lines, in objects of so many."""
+    """All lines, in objects of this many lines."""
     lines = hostile_lines()
     for index, start in enumerate(range(0, LINES, per_object)):
         key = f"change_log/provider=acme/part-{index}.json"
@@ -150,7 +150,7 @@ def task_of(s3: MemoryS3, on_bad_record: str) -> Delivery:
 
 
 def filled(lines: list[bytes]) -> list[int]:
-    """Numbers of the lines that hold something."""
+    """Numbers of the lines that are not empty."""
     return [number for number, one in enumerate(lines, 1) if one and not one.isspace()]
 
 

@@ -113,7 +113,7 @@ values = st.recursive(
 
 
 def as_text(value: Any) -> Any:
-    """What Python's own parser makes of a value whose numbers stay texts."""
+    """The value as Python's own parser reads it, with numbers as texts."""
     return json.loads(json.dumps(value), parse_int=str)
 
 

@@ -1,4 +1,4 @@
-"""The jobs' library is published deterministically, and CloudFormation gets an answer on every path."""
+"""The jobs' library is published deterministically, and CloudFormation always gets an answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REQUEST = {
 
 
 class CloudFormation:
-    """Takes the answers, and refuses as many of the first ones as it is told."""
+    """Accepts answers after refusing the first ones, as many as configured."""
 
     def __init__(self) -> None:
         self.answers: list[dict[str, Any]] = []

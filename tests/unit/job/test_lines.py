@@ -41,7 +41,7 @@ def test_gzip_is_detected_by_its_bytes_and_not_by_its_name() -> None:
 
 
 def zipped(content: bytes) -> bytes:
-    """Without a time in it: the bytes are part of the tests' names, which every test process must know alike."""
+    """Without a time stamp: the bytes are part of test ids, which must be the same in every test process."""
     return gzip.compress(content, mtime=0)
 
 

@@ -1,4 +1,4 @@
-"""The job's log lines have the form by which CloudWatch, Lambda and people read those of the functions."""
+"""The job's log lines have the same JSON fields as those of the functions."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_level_decides_which_lines_are_written(level: str, count: int) -> No
 
 @pytest.mark.parametrize(("on_aws", "count"), [("INFO", 2), ("WARN", 1), ("DEBUG", 3)])
 def test_the_functions_log_the_same_time_field_and_use_lambdas_level(on_aws: str, count: int) -> None:
-    """In a process of its own, as the logger reads the level when it is made."""
+    """In its own process, because the logger reads the level at its creation."""
     program = "from fanout.bootstrap import logger as l; l.debug('d'); l.info('i'); l.warning('w')"
     environment = {
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "functions")]),

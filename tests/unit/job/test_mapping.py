@@ -1,4 +1,4 @@
-"""A mapping is read as it is written, or an error names file and line."""
+"""A mapping is read exactly, or an error names file and line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A change becomes CloudEvents messages that the target takes, with ids that never change."""
+"""A change becomes CloudEvents messages that the target accepts, with ids that never change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTINGS = Settings(
 
 
 class FakeS3:
-    """Keeps what is put."""
+    """Keeps the objects that are put."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -123,7 +123,7 @@ REFUSED = [chr(c) for c in range(0x20) if chr(c) not in "\t\n\r"] + ["\ufffe", "
 
 
 def taken_by_sqs(text: str) -> bool:
-    """The characters SQS takes: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"""
+    """The characters that SQS accepts: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"""
     return all(
         c in "\t\n\r" or "\x20" <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or "\U00010000" <= c <= "\U0010ffff"
         for c in text
@@ -194,7 +194,7 @@ def test_keys_nested_too_deeply_for_json_are_a_bad_record() -> None:
 
 
 def test_nesting_deeper_than_any_item_is_a_typed_error() -> None:
-    """Of the parser or of what writes the message: Python versions differ in which of them gives up first."""
+    """From the parser or the message writer: which of them fails first depends on the Python version."""
     raw = line(stream(NewImage={"a": {"S": "deep"}})).replace(
         b'{"S": "deep"}', b'{"L":[' * 480 + b'{"S":"x"}' + b"]}" * 480
     )

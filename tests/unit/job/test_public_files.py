@@ -1,4 +1,4 @@
-"""Files of public test suites, which nobody here wrote (tests/data/SOURCES.md), come through with exact values."""
+"""Files of public test suites (tests/data/SOURCES.md) are read with exact values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PUBLIC = Path(__file__).parents[2] / "data" / "public"
 
 
 def read(name: str, mapping: str, /, **types: str) -> list[Any]:
-    """Return the rows of a file as tuples of the fields in `types`, by way of a model of just these; errors as text."""
+    """Return a file's rows as tuples of the fields in `types`, read by a model of these fields; errors as texts."""
     model = Model("public", {field: Field(kind, "") for field, kind in types.items()})
     with (PUBLIC / name).open("rb") as file:
         rows = list(standard.check(Mapping.parse(mapping.encode(), "m.yaml"), model, file, name))
@@ -107,7 +107,7 @@ def test_gzipped_xml_of_a_public_register_with_two_byte_order_marks() -> None:
     types = {"id": "string", "number": "string", "code": "integer", "okato": "string", "start": "date"}
     found = read("fias_house.xml.gz", HOUSES, **types, counter="integer")
     text = gzip.decompress((PUBLIC / "fias_house.xml.gz").read_bytes()).decode("utf-8").lstrip("\ufeff")
-    houses = ElementTree.fromstring(text).findall("House")  # noqa: S314 - it lies in this repository
+    houses = ElementTree.fromstring(text).findall("House")  # noqa: S314 - a file of this repository
     assert len(found) == len(houses) == 37
     for row, house in zip(found, houses, strict=True):
         code = house.get("POSTALCODE")

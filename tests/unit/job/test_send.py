@@ -1,4 +1,4 @@
-"""Messages go out in batches a service takes, and an answer is believed only as far as it goes."""
+"""Messages are sent in batches that the service accepts, and only confirmed entries count as sent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_message_that_a_full_batch_skipped_is_sent_before_later_ones_of_its_gr
 
 
 def test_two_messages_with_the_same_id_are_both_sent() -> None:
-    """Two records may say that they are the same event; the queue is not told what one of them said."""
+    """Two records may have the same event id but different content."""
     assert [[m.id for m in batch] for batch in batches([message("a"), message("a")], 100)] == [["a", "a"]]
 
 
@@ -68,7 +68,7 @@ def test_only_entries_that_the_queue_names_as_successful_count_as_sent() -> None
     answer = {"Successful": [{"Id": "0"}], "Failed": [{"Id": "2", "SenderFault": False, "Code": "InternalError"}]}
     taken = QueueTarget("http://q").read_answer(json.dumps(answer).encode(), batch)
     assert [m.id for m in taken.accepted] == ["0"]
-    assert [m.id for m in taken.again] == ["1", "2", "3"], "an entry that is not mentioned goes again"
+    assert [m.id for m in taken.again] == ["1", "2", "3"], "an entry that the answer does not mention is sent again"
     assert taken.refused is None
 
 

@@ -1,4 +1,4 @@
-"""Arguments and environment become settings, or one error that names what is missing or wrong."""
+"""Arguments and environment become settings, or one error that names every missing or wrong value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources and mappings that go wrong in practice: each becomes the right rows, or an error that names what is bad."""
+"""Faults of sources and mappings seen in practice: each gives the right rows, or an error that names the fault."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CSV = "csv:\nfields: {id: a, note: b}\n"
 
 
 def orders(name: str, mapping: str, data: bytes | None = None) -> list[Any]:
-    """Return what becomes of a file: rows of the model as they are, bad rows as texts."""
+    """Return a file's rows: good rows as rows of the model, bad rows as texts."""
     text = (FAULTS / mapping).read_bytes()
     sample = io.BytesIO(data if data is not None else (FAULTS / name).read_bytes())
     found = standard.check(Mapping.parse(text, mapping), ORDERS, sample, name)
@@ -129,7 +129,7 @@ ENCODED = [
 def test_standard_57_xml_of_any_encoding_is_read(declared: str, codec: str, text: str) -> None:
     document = f"<?xml version='1.0' encoding='{declared}'?><x>{f'<r><a>{text}</a></r>' * 3}</x>"
     data = document.encode(codec)
-    if codec == "utf-7":  # its declaration has to be readable as ASCII
+    if codec == "utf-7":  # its declaration must be readable as ASCII
         data = data.replace(b"+ADw-", b"<").replace(b"+AD4-", b">")
     assert rows(XML, data) == [{"id": text}] * 3
 

@@ -1,4 +1,4 @@
-"""Numbers, JSON documents and mappings that go wrong in practice: right rows, or an error that names what is bad."""
+"""Faults of values, JSON and mappings seen in practice: the right rows, or an error that names the fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source object has one file, which is replaced as a whole or not at all, whatever fails on the way."""
+"""A source object has one output file, which is replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class MemoryS3:
         self.objects[Key] = (Body if isinstance(Body, bytes) else Body.read(), f"{self.puts}")
         if "IfMatch" in how or "IfNoneMatch" in how:
             self.lost_answers, lost = max(0, self.lost_answers - 1), self.lost_answers
-            if lost:  # the client sends the same request again, and hears what that one meets
+            if lost:  # the client repeats the request and gets the answer to the second one
                 raise ClientError({"Error": {"Code": "PreconditionFailed"}}, "PutObject")
 
     def get_object(self, Bucket: str, Key: str, IfMatch: str, **how: str) -> dict[str, Any]:  # noqa: N803
@@ -74,7 +74,7 @@ class MemoryS3:
 
 
 def nothing() -> None:
-    """Happens before most puts."""
+    """The default of what happens before a put."""
 
 
 def refused(status: int) -> ClientError:
@@ -83,7 +83,7 @@ def refused(status: int) -> ClientError:
 
 
 class Provider:
-    """One provider, whose sources are planned and converted run by run."""
+    """One provider, whose sources are planned and converted in each run."""
 
     def __init__(self, mapping: Mapping = CSV, on_bad_record: str = "fail") -> None:
         self.s3, self.mapping, self.runs = MemoryS3(), mapping, 0

@@ -68,15 +68,15 @@ def decoded(value: Any) -> Any:
     return value
 
 
-class Theirs(TypeDeserializer):
-    """boto3's, except that zeros written out ("1" and 40 zeros) do not count as digits: its trap counts them."""
+class Boto3Deserializer(TypeDeserializer):
+    """boto3's deserializer, except that trailing zeros ("1" and 40 zeros) do not count as digits."""
 
     def _deserialize_n(self, value: str) -> Decimal:
         return super()._deserialize_n(str(Decimal(value).normalize(Context(prec=60))))
 
 
 def comparable(value: Any) -> Any:
-    """Bring boto3's values into the form JSON has for them."""
+    """Convert boto3's values to their JSON form."""
     if isinstance(value, Binary):
         return base64.b64encode(value.value).decode()
     if isinstance(value, set):
@@ -89,7 +89,7 @@ def comparable(value: Any) -> Any:
 
 
 def as_sets(typed: Any, plain: Any) -> Any:
-    """Mark the arrays of ours that come from sets, whose order says nothing."""
+    """Mark the arrays that were sets, because their order has no meaning."""
     match typed:
         case {"SS": _} | {"NS": _} | {"BS": _}:
             return {"a set of": set(plain)}
@@ -105,7 +105,7 @@ def as_sets(typed: Any, plain: Any) -> Any:
 @example({"a": {"N": "12345678901234567890123456789012345678"}})
 @example({"a": {"N": "-0"}, "b": {"N": "1E-130"}, "c": {"NS": ["9.9999999999999999999999999999999999999E+125"]}})
 def test_plain_items_equal_what_boto3_reads(item: dict[str, Any]) -> None:
-    theirs = Theirs().deserialize({"M": {name: decoded(value) for name, value in item.items()}})
+    theirs = Boto3Deserializer().deserialize({"M": {name: decoded(value) for name, value in item.items()}})
     # Through the message's JSON and back, with every number kept as a Decimal.
     ours = json.loads(encode(plain_item(item)), parse_int=Decimal, parse_float=Decimal)
     assert as_sets({"M": item}, ours) == comparable(theirs)

@@ -20,7 +20,7 @@ def busy(*arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_the_command_runs_beside_so_many_loops() -> None:
+def test_the_command_runs_next_to_the_given_number_of_loops() -> None:
     status, said = busy("--loops", "3", sys.executable, "-c", CHILDREN)
 
     assert (status, said.strip()) == (0, "3")

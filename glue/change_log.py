@@ -2,10 +2,10 @@
 
     read ─► parse ─► etl ─► send
 
-AWS Glue runs this file as a script; for Lambda runs, a function imports it as a module. Both send byte-identical
-messages, because everything between an object and its messages is the same code, in `fanout_job`; the engines, Glue
-and Lambda, differ only in how they spread objects over processes. To change what is sent, change `transform`, or set
-`etl`. docs/etl.md says what a row can hold and what happens to bad ones.
+AWS Glue runs this file as a script; for Lambda runs, a function imports it as a module. Both engines send
+byte-identical messages, because they share the code that turns objects into messages (`fanout_job`). They differ only
+in how they distribute objects over processes. To change the messages, change `transform`, or set `etl`. docs/etl.md
+describes rows, and how bad rows are handled.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 def transform(change: Change) -> Payload | list[Payload] | None:
-    """Turn one changed row into what its messages carry as `data`. Both engines call this for every row.
+    """Return the `data` of the messages for one changed row. Both engines call this for every row.
 
     Parameters
     ----------
     change : Change
-        The row: `operation` ("insert", "modify" or "remove"), `keys`, `new` and `old` (plain dicts; None where
-        there is no such image, or the stream's view type leaves it out), `data` (a dict of table, keys, new and
-        old), `table`, `time`, `sequence`, `id`, `expired` (deleted by TTL). Numbers are `int` or, where they have
-        a fraction, an exponent or more than 18 digits, `Decimal`; binary values are base64 strings; sets are lists.
+        The row: `operation` ("insert", "modify" or "remove"), `keys`, `new` and `old` (plain dicts; None if
+        the record has no such image, which depends on the stream's view type), `data` (a dict of table, keys, new
+        and old), `table`, `time`, `sequence`, `id`, `expired` (deleted by TTL). Numbers are `int`, or `Decimal` if
+        they have a fraction, an exponent or more than 18 digits; binary values are base64 strings; sets are lists.
 
     Returns
     -------
     payload : dict, list of dict, or None
-        None or an empty list sends nothing, a dict sends one message, a list one message an element.
+        None or an empty list sends nothing, a dict sends one message, a list sends one message per element.
 
     Example
     -------
@@ -48,10 +48,10 @@ def transform(change: Change) -> Payload | list[Payload] | None:
     return change.data
 
 
-# Native PySpark after `transform`: a function `etl(changes: DataFrame) -> DataFrame`, or None. Its rows hold the
-# strings `id`, `operation`, `time`, `subject`, `sequence`, `position` (place in the manifest) and `data` (what
-# `transform` returned, as JSON); it returns rows of the same columns. Spark alone can run it: set the template's
-# parameter LambdaMaxBytes to 0 as well, so that every run goes to Glue.
+# Native PySpark after `transform`: a function `etl(changes: DataFrame) -> DataFrame`, or None. The columns are the
+# strings `id`, `operation`, `time`, `subject`, `sequence`, `position` (sort key for the order) and `data` (the return
+# value of `transform`, as JSON). `etl` returns rows with the same columns. It needs Spark, so also set the template's
+# parameter LambdaMaxBytes to 0, which sends every run to Glue.
 etl: Callable[[DataFrame], DataFrame] | None = None
 
 

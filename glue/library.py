@@ -1,10 +1,10 @@
-"""Publishes the job: puts its script, and `fanout_job/` with `contract/` as a zip, where Glue reads them.
+"""Publishes the job for Glue: uploads its script, and `fanout_job/` with `contract/` as a zip.
 
-`sam package` uploads for a Glue job one script of a fixed name, but which one a stack runs is a parameter. This
-function is the custom resource that brings script and library: its own code is this folder, so what it publishes is
-what was deployed. The job gets the script's URI as ScriptLocation and the zip's as `--extra-py-files`.
+`sam package` uploads only a fixed script for a Glue job, but a parameter selects the script of a stack. So this
+function is a custom resource that uploads script and library. Its own code is this folder, so it publishes the code
+that was deployed. The job gets the script's URI as ScriptLocation and the zip's URI as `--extra-py-files`.
 
-Both are named by the hash of their contents and none is ever removed, so a rollback finds those before.
+Both keys contain a hash of the contents and no file is ever deleted, so a rollback finds the earlier files.
 See docs/decisions.md, D19. Source: "Custom resource request and response objects", CloudFormation user guide.
 """
 
@@ -34,11 +34,11 @@ CONTRACT = Path(contract.__file__).parent
 ANSWER_TRIES = 4
 ANSWER_SECONDS = 10
 MAX_REASON_CHARACTERS = 1_000
-"""CloudFormation takes an answer of at most 4,096 bytes."""
+"""CloudFormation accepts a response of at most 4,096 bytes."""
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer one request of CloudFormation, whatever happens. Without an answer it would wait until its time-out.
+    """Handle one request of CloudFormation. Always responds, because CloudFormation otherwise waits for its timeout.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Returns
     -------
-    The answer that CloudFormation got.
+    The response sent to CloudFormation.
     """
     answer = {
         "Status": "SUCCESS",
@@ -71,7 +71,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def scripts() -> set[Path]:
-    """Return the jobs' scripts: they use the library. Other modules that lie beside them in a built package do not."""
+    """Return the jobs' scripts: the modules that use the library. A built package has other modules next to them."""
     found = {path for path in SCRIPTS.glob("*.py") if path != Path(__file__)}
     return {path for path in found if PACKAGE.name in path.read_text(encoding="utf-8")}
 
@@ -82,7 +82,7 @@ def script_of(job: str) -> bytes:
     Raises
     ------
     FileNotFoundError
-        There is no such job; names those that there are.
+        The job does not exist. The message names the jobs that do.
     """
     script = SCRIPTS / f"{job}.py"
     if script not in scripts():
@@ -92,19 +92,19 @@ def script_of(job: str) -> bytes:
 
 
 def publish(s3: Any, bucket: str, prefix: str, name: str, body: bytes) -> str:
-    """Put a file into the bucket, unless it is there, and return its URI: the name, with a hash of the contents."""
+    """Upload a file, unless it exists, and return its URI. Its key is the name with a hash of the contents."""
     stem, _, suffix = name.rpartition(".")
     key = f"{prefix.rstrip('/')}/{stem}-{hashlib.sha256(body).hexdigest()[:16]}.{suffix}"
     try:
         s3.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
     except ClientError as error:
-        if error.response["Error"]["Code"] != "PreconditionFailed":  # it is there already
+        if error.response["Error"]["Code"] != "PreconditionFailed":  # it exists already
             raise
     return f"s3://{bucket}/{key}"
 
 
 def zipped(*packages: Path) -> bytes:
-    """Return a zip of packages' sources: the same bytes for the same sources, wherever and whenever it is made."""
+    """Return a zip of packages' sources. The same sources always give the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for package in packages:
@@ -116,16 +116,16 @@ def zipped(*packages: Path) -> bytes:
 
 
 def send(url: str, answer: dict[str, Any]) -> None:
-    """Put the answer where CloudFormation waits for it, with a few tries."""
+    """Send the response to CloudFormation, with retries."""
     body = json.dumps(answer).encode()
     for attempt in range(ANSWER_TRIES):
-        # The address is signed without a content type, so none may be sent.
+        # The URL is signed without a content type, so the request must not have one.
         request = urllib.request.Request(url, body, {"Content-Type": ""}, method="PUT")  # noqa: S310 - CloudFormation's
         try:
             with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):  # noqa: S310 - likewise
                 return
         except OSError as error:
-            log.warning("CloudFormation did not take the answer (%s)", type(error).__name__)
+            log.warning("CloudFormation did not accept the response (%s)", type(error).__name__)
             if attempt == ANSWER_TRIES - 1:
                 raise
             time.sleep(2**attempt)

@@ -1,10 +1,10 @@
-"""The standardizing job: each provider's CSV, XML or JSON into one Parquet table of one model.
+"""The standardize job: converts each provider's CSV, XML or JSON into one Parquet table with one model.
 
     read ─► map ─► transform ─► write
 
-What each provider writes, and what of it becomes which field, says its mapping, `mappings/PROVIDER.yaml` in the data
-bucket. The model and `transform` are the same for all. AWS Glue runs this file as a script; for Lambda runs,
-a function imports it as a module. docs/standardize.md says what a mapping can hold and what happens to bad rows.
+A mapping per provider, `mappings/PROVIDER.yaml` in the data bucket, describes the provider's format and the source of
+each field. All providers share the model and `transform`. AWS Glue runs this file as a script; for Lambda runs, a
+function imports it as a module. docs/standardize.md describes mappings, and how bad rows are handled.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from fanout_job.standardizer import Transform
 MODEL = Model(
     "orders",
     {
-        "order_id": Field("string", "The order, as its provider names it", required=True),
-        "ordered_at": Field("timestamp", "When it was placed", required=True),
-        "customer": Field("string", "Who placed it"),
-        "country": Field("string", "Where it goes, ISO 3166-1 alpha-2"),
-        "product": Field("string", "What was ordered, as its provider names it"),
-        "quantity": Field("integer", "How many", required=True),
-        "unit_price": Field("decimal(12,2)", "Price of one, without tax", required=True),
-        "currency": Field("string", "ISO 4217", required=True),
-        "weight_kg": Field("decimal(9,3)", "Weight of the parcel"),
-        "gift": Field("boolean", "Whether it is wrapped as a gift"),
-        "delivery_date": Field("date", "When it is to arrive, where it arrives"),
+        "order_id": Field("string", "Order number of the provider", required=True),
+        "ordered_at": Field("timestamp", "Time of the order", required=True),
+        "customer": Field("string", "Name of the customer"),
+        "country": Field("string", "Country of delivery, ISO 3166-1 alpha-2"),
+        "product": Field("string", "Product name of the provider"),
+        "quantity": Field("integer", "Number of items", required=True),
+        "unit_price": Field("decimal(12,2)", "Price per item, without tax", required=True),
+        "currency": Field("string", "Currency, ISO 4217", required=True),
+        "weight_kg": Field("decimal(9,3)", "Weight of the parcel in kilograms"),
+        "gift": Field("boolean", "Whether the order is a gift"),
+        "delivery_date": Field("date", "Planned day of delivery, in local time"),
     },
 )
 
-# What a mapping cannot say: a function `transform(record)`, or None. It gets each row as a dict of the model's fields
-# (str, int, float, Decimal, bool, date, datetime or None) and of what the mapping lists under `extra`, as text. It
-# returns the row with its changes, or None to leave it out. Without it, rows are converted thousands at a time.
+# Code for anything that a mapping cannot express: a function `transform(record)`, or None. It gets each row as a dict
+# with the model's fields (str, int, float, Decimal, bool, date, datetime or None) and the mapping's `extra` fields, as
+# text. It returns the changed row, or None to drop it. None for `transform` is faster: it converts rows in blocks.
 transform: Transform | None = None
 
 

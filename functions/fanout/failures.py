@@ -15,8 +15,8 @@ RUN_AGAIN = (
 )
 ADVICE = {
     "States.Timeout": "If it repeats, lower MaxBytesPerRun, so that a run has less to do.",
-    "Sandbox.Timedout": "If it repeats, lower LambdaMaxBytes, so that Glue takes runs of this size.",
-    "Runtime.ExitError": "If it repeats, lower LambdaMaxBytes, so that Glue takes runs of this size.",
+    "Sandbox.Timedout": "If it repeats, lower LambdaMaxBytes, so that runs of this size use Glue.",
+    "Runtime.ExitError": "If it repeats, lower LambdaMaxBytes, so that runs of this size use Glue.",
     "Glue.ConcurrentRunsExceededException": "Lower MaxConcurrentRuns, or ask for a higher Glue quota.",
     "Glue.ResourceNumberLimitExceededException": "Lower MaxConcurrentRuns, or ask for a higher Glue quota.",
     "Lambda.TooManyRequestsException": "Ask for more concurrent Lambda functions in Service Quotas.",

@@ -1,1 +1,1 @@
-"""The library behind the jobs, on Glue and in Lambda: settings, objects, messages, sending, engines, results."""
+"""The jobs' library, for Glue and Lambda: settings, objects, messages, sending, engines, results."""

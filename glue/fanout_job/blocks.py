@@ -1,4 +1,4 @@
-"""Rows on their way from a source to the model: some thousands at a time, each source field a column of text."""
+"""Blocks of rows between a source and the model: up to thousands of rows, each source field a column of text."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from fanout_job.errors import RecordError
 
 Bad = Callable[[RecordError, bytes | None], None]
-"""Gets a bad row, with its number in the error, and as much of its text as there is."""
+"""Handles a bad row: its error, which has the row number, and its text, or None if the text is too long."""
 
 BLOCK_ROWS = 2**14
 BLOCK_CHARACTERS = 2**22
-"""What a block holds at most, give or take a row."""
+"""Maximum size of a block. The last row may exceed it."""
 
 MAX_RECORD_BYTES = 2**24
-"""The longest record that is read, in bytes or characters."""
+"""Maximum length of a record, in bytes or characters."""
 
 
 @dataclass
@@ -29,23 +29,23 @@ class Block:
     Attributes
     ----------
     numbers : int64 array
-        The rows' places in their source, from 1.
+        Row numbers in the source, from 1.
     columns : dict of str to array
-        Source field -> its text, as UTF-8 that nobody has checked yet. Null where a row has no such field.
+        Source field -> its text, as UTF-8 that is not validated yet. Null if a row has no such field.
     """
 
     numbers: pa.Array
     columns: dict[str, pa.Array]
 
     def row(self, index: int) -> bytes:
-        """Return the fields of a row as JSON, for people to look at."""
+        """Return the fields of a row as readable JSON."""
         texts = {name: column[index].as_py() for name, column in self.columns.items()}
         shown = {n: t.decode(errors="backslashreplace") if isinstance(t, bytes) else t for n, t in texts.items()}
         return json.dumps(shown, indent=2).encode()
 
 
 class Gathering:
-    """Makes blocks of rows that come one by one."""
+    """Collects single rows into blocks."""
 
     def __init__(self, wanted: Sequence[str]) -> None:
         self.wanted = wanted
@@ -54,18 +54,18 @@ class Gathering:
         self.characters = 0
 
     def add(self, number: int, texts: Sequence[str | None]) -> None:
-        """Take a row in; `texts` are in the order of `wanted`."""
+        """Add a row; `texts` are in the order of `wanted`."""
         self.numbers.append(number)
         self.rows.append(texts)
         self.characters += sum(map(len, filter(None, texts)))
 
     @property
     def full(self) -> bool:
-        """Whether it is time to take the block."""
+        """Whether the block has its maximum size."""
         return len(self.rows) >= BLOCK_ROWS or self.characters >= BLOCK_CHARACTERS
 
     def taken(self) -> Iterator[Block]:
-        """Give what there is as a block, if there is anything."""
+        """Yield the rows collected so far as a block, if there are any."""
         if self.rows:
             columns = zip(*self.rows, strict=True) if self.wanted else ()
             yield Block(
@@ -76,7 +76,7 @@ class Gathering:
 
 
 def texts_of(values: Sequence[str | None]) -> pa.Array:
-    """Return texts as an array. Lone surrogates, which no text may have, are kept, for whoever checks the rows."""
+    """Return texts as an array. Keeps invalid lone surrogates, which the validation of the rows then reports."""
     try:
         return pa.array(values, pa.string())
     except UnicodeEncodeError:
@@ -84,5 +84,5 @@ def texts_of(values: Sequence[str | None]) -> pa.Array:
 
 
 def counted(first: int, count: int) -> pa.Array:
-    """Return `count` numbers from `first` on."""
+    """Return `count` consecutive numbers, starting at `first`."""
     return pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), count), start=first - 1)

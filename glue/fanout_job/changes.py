@@ -1,4 +1,4 @@
-"""A line of the change log as a `Change`: three record shapes, DynamoDB's types as plain values. No clock, no I/O."""
+"""Parses a line of the change log, in any of three record formats, to a `Change` with plain values. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contract.times import change_micros, from_micros
 from fanout_job.errors import RecordError
 
 Payload = dict[str, Any]
-"""What one message carries as `data`."""
+"""The `data` of one message."""
 
 
 @dataclass(slots=True)
@@ -21,13 +21,13 @@ class Change:
     """One changed row, in plain values."""
 
     id: str
-    """The same however often the row is read: the stream's event id, else object and line."""
+    """The same each time the row is read: the stream's event id, or else derived from object and line."""
     operation: str
     """insert, modify or remove."""
     time: str | None
-    """RFC 3339, UTC; None where the record does not say."""
+    """RFC 3339, UTC; None if the record has no time."""
     micros: int
-    """`time` in microseconds since 1970; 0 where the record does not say."""
+    """`time` in microseconds since 1970; 0 if the record has no time."""
     keys: Payload
     new: Payload | None
     old: Payload | None
@@ -38,7 +38,7 @@ class Change:
 
     @property
     def data(self) -> Payload:
-        """What a message carries unless `transform` says otherwise: table, keys, new, old, each where there is one."""
+        """The default `data` of a message: table, keys, new and old, as far as the record has them."""
         data: Payload = {}
         if self.table is not None:
             data["table"] = self.table
@@ -59,24 +59,24 @@ SMALLEST_EXPONENT, LARGEST_EXPONENT = -130, 125
 """Range of a DynamoDB number: 1E-130 to 9.99…E+125. Source: "Data types and naming rules", DynamoDB developer guide."""
 
 MAX_NUMBER_CHARACTERS = 200
-"""No number of that range is longer, even written out with all its zeros."""
+"""Maximum length of a number in that range, written with all its zeros."""
 
 MAX_SEQUENCE_DIGITS = 40
 """Source: SequenceNumber of StreamRecord, DynamoDB Streams API reference."""
 
 
 def parse_change(line: bytes | str, fallback_id: str) -> Change:
-    """Read one line of any of the three record shapes.
+    """Read one line of any of the three record formats.
 
-    Streams and Kinesis records have `dynamodb`, incremental exports `Metadata`. Duplicate JSON keys: the last
-    one counts, as in most readers (DynamoDB writes none). Invalid UTF-8 and lone surrogates are errors, since
-    no message could carry them. Bare JSON numbers occur in timestamps only, where a float is exact to the
-    microsecond; everywhere else they are errors.
+    Records of DynamoDB Streams and Kinesis have `dynamodb`, those of incremental exports `Metadata`. The last of
+    duplicate JSON keys wins, as in most readers (DynamoDB writes no duplicates). Invalid UTF-8 and lone surrogates
+    are errors, because a message cannot contain them. JSON number literals are valid only in timestamps, where a
+    float is exact to the microsecond.
 
     Raises
     ------
     RecordError
-        Without object and line, which the caller knows; never with the row's content.
+        The line is invalid. The caller adds object and line; the message never contains the row's content.
     """
     try:
         record = orjson.loads(line)
@@ -98,12 +98,12 @@ def parse_change(line: bytes | str, fallback_id: str) -> Change:
     except RecursionError:
         raise RecordError("is nested too deeply") from None
     if "Item" in record:
-        raise RecordError("is of a full export; the job reads incremental exports")
+        raise RecordError("is a record of a full export; the job reads only incremental exports")
     raise RecordError("is JSON but no change record: neither dynamodb nor Metadata is in it")
 
 
 def _from_stream(record: Payload, fallback_id: str) -> Change:
-    """Read a DynamoDB Streams record, or the same from Kinesis Data Streams for DynamoDB."""
+    """Read a record of DynamoDB Streams or of Kinesis Data Streams for DynamoDB."""
     body = record["dynamodb"]
     operation = _OPERATIONS.get(_text(record, "eventName") or "")
     if type(body) is not dict or operation is None:
@@ -137,7 +137,7 @@ def _from_stream(record: Payload, fallback_id: str) -> Change:
 
 
 def _from_export(record: Payload, fallback_id: str) -> Change:
-    """Read an incremental-export record: new only = insert, both = update, no new = delete."""
+    """Read a record of an incremental export: new image only = insert, both = update, no new image = delete."""
     metadata = record["Metadata"]
     written = metadata.get("WriteTimestampMicros") if type(metadata) is dict else None
     if type(written) is dict:
@@ -171,7 +171,7 @@ def _no_keys() -> Payload:
 
 def _rfc3339(micros: int) -> str:
     try:
-        return from_micros(micros).isoformat()[:-6] + "Z"  # as `format_iso`, which costs several times as much
+        return from_micros(micros).isoformat()[:-6] + "Z"  # same as `format_iso`, but several times faster
     except OverflowError:
         raise RecordError("has a time outside the years 1 to 9999") from None
 
@@ -182,12 +182,12 @@ def _image(body: Payload, name: str) -> Payload | None:
 
 
 def plain_item(image: Any) -> Payload:
-    """Turn a DynamoDB-typed map into plain values: exactly, or not at all.
+    """Return a DynamoDB-typed map as plain values, without any loss.
 
     Raises
     ------
     RecordError
-        On a type DynamoDB does not have, or a value that does not fit its type.
+        DynamoDB has no such type, or a value does not fit its type.
     """
     if type(image) is not dict:
         raise RecordError("has a map that is not a JSON object")
@@ -227,21 +227,21 @@ def _plain_value(kind: str, value: Any) -> Any:
 
 
 def plain_number(text: Any) -> int | Decimal:
-    """Return a DynamoDB number exactly: up to 38 digits never pass through a float.
+    """Return a DynamoDB number exactly, with up to 38 digits, never as a float.
 
     Raises
     ------
     RecordError
-        It is no number, or none that DynamoDB can hold.
+        The text is not a number, or is outside DynamoDB's range.
     """
     if type(text) is not str:
-        raise RecordError("has a number that is none")
+        raise RecordError("has an N that is not a number")
     if _short_integer(text):
         return int(text)
     if len(text) > MAX_NUMBER_CHARACTERS or not _any_number(text):
-        raise RecordError("has a number that is none")
+        raise RecordError("has an N that is not a number")
     number = Decimal(text)
-    # Few characters without an exponent are always within the range; that spares the check nearly every time.
+    # Up to 38 characters without an exponent are always in range, so most numbers need no further check.
     if (len(text) > MAX_NUMBER_DIGITS or "e" in text or "E" in text) and not _in_range(number):
         raise RecordError("has a number outside DynamoDB's range of 38 digits, 1E-130 to 9.99E+125")
     return number

@@ -1,4 +1,4 @@
-"""The job's AWS clients, and the credentials that they sign with."""
+"""The job's AWS clients and credentials."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials
 
 METADATA_SERVICE = {"AWS_METADATA_SERVICE_TIMEOUT": "5", "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "5"}
-"""Seconds and tries at the metadata service, where Glue's executors get their credentials. botocore asks once and waits
-for one second, which executors that start by the dozen can miss. Source: "IMDS credential provider", AWS SDKs and Tools
-Reference Guide.
+"""Timeout in seconds and attempts for the metadata service, from which Glue's executors get their credentials. By
+default botocore makes one attempt of one second, which can fail when dozens of executors start at once. Source: "IMDS
+credential provider", AWS SDKs and Tools Reference Guide.
 """
 
 
 def aws_client(service: str, **options: Any) -> Any:
-    """Return a client of the process's session, which is patient with the metadata service.
+    """Return a client of the process's session, which retries requests to the metadata service.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ def aws_client(service: str, **options: Any) -> Any:
 
 
 def credentials() -> Credentials:
-    """Return the credentials of the process's session, to sign requests with.
+    """Return the credentials of the process's session, for signing requests.
 
     Raises
     ------
     CredentialsError
-        There are none.
+        No credentials were found.
     """
     found: Credentials | None = _session().get_credentials()
     if found is None:

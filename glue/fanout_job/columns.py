@@ -16,27 +16,27 @@ from fanout_job.time_formats import time_format
 Convert = Callable[[pa.Array], pa.Array]
 
 PLAIN_DIRECTIVES = {"%Y", "%m", "%d", "%H", "%M", "%S"}
-"""What Arrow and `time_formats` read alike, as long as Arrow would write it the same way again."""
+"""Directives that Arrow and `time_formats` read alike, provided that Arrow writes the same text again."""
 
 FACTOR_DIGITS = pa.decimal256(56, 18)
-"""Numbers that are multiplied have at most 38 digits before the point and 18 after it."""
+"""Type of numbers to multiply: at most 38 digits before the point and 18 after it."""
 
 SAFE_LENGTH = 38
-"""Texts of decimals that are no longer, and have no exponent, are read by Arrow. Others it may misread, or crash."""
+"""Maximum length of decimals that Arrow reads here. It may misread or crash on longer ones and on exponents."""
 
 DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,9})?", re.ASCII | re.IGNORECASE)
 EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 
 FIRST_DAY, LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
 FIRST_MOMENT, LAST_MOMENT = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
-"""What Python, Spark and Athena can hold. Arrow reads years 0 and 10000, too."""
+"""Range that Python, Spark and Athena support. Arrow also reads years 0 and 10000."""
 
 
 def converted(text: pa.Array, kind: pa.DataType, convert: Convert, first: int = 0) -> tuple[pa.Array, list[int]]:
-    """Return a converted column, and the places of the values that do not fit, which are null in it.
+    """Return a converted column, and the indexes of the bad values, which are null in it.
 
-    A column that fits, as most do, costs one call of `convert`. One that does not is halved until the bad values are
-    alone.
+    A column without bad values, the usual case, takes one call of `convert`. Other columns are halved until each bad
+    value is isolated.
     """
     try:
         return convert(text), []
@@ -50,31 +50,31 @@ def converted(text: pa.Array, kind: pa.DataType, convert: Convert, first: int = 
 
 
 def conversion(kind: pa.DataType, rule: Rule) -> Convert:
-    """Return the function that reads a column as a rule says; it raises ValueError if a value does not fit."""
+    """Return the function that converts a column by a rule. It raises ValueError if a value does not fit."""
     read = _reader(kind, rule)
     no_value = pa.array(rule.nulls or (), pa.string())
 
     def meaning(text: pa.Array) -> pa.Array:
         if rule.nulls:
             absent = pc.equal(text, "") if rule.nulls == ("",) else pc.is_in(text, no_value)
-            # An array of nulls, because Arrow 22 mixes up a sliced column's texts when it is given one null.
+            # An array of nulls, because Arrow 22 mixes up a sliced column's texts if it gets a single null.
             text = pc.if_else(absent, pa.nulls(len(text), pa.string()), text)
         return read(text if rule.values is None else _replaced(text, rule.values))
 
     def convert(column: pa.Array) -> pa.Array:
-        text = column.cast(pa.string())  # which sees to it that it is UTF-8
+        text = column.cast(pa.string())  # validates the UTF-8
         if rule.trim or kind == pa.string():
             return meaning(pc.utf8_trim_whitespace(text) if rule.trim else text)
         try:
             return meaning(text)
-        except (pa.ArrowInvalid, ValueError):  # blanks around numbers and dates are rare, and cost time to look for
+        except (pa.ArrowInvalid, ValueError):  # blanks around numbers and dates are rare
             return meaning(pc.utf8_trim_whitespace(text))
 
     return convert
 
 
 def knows_zone(name: str) -> bool:
-    """Whether Arrow can convert times of a zone. It has fewer names than Python."""
+    """Whether Arrow supports a time zone. It knows fewer names than Python."""
     try:
         pc.assume_timezone(pa.array([0], pa.timestamp("us")), name)
     except pa.ArrowInvalid:
@@ -137,7 +137,7 @@ def _multiplied(text: pa.Array, kind: pa.DataType, rule: Rule) -> pa.Array:
 
 
 def _decimals(text: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Return texts as decimals. Arrow 23 takes 39 digits for another number and crashes at 1e-1000000000."""
+    """Return texts as decimals. Arrow 23 misreads 39 digits and crashes on 1e-1000000000."""
     longest = pc.max(pc.binary_length(text)).as_py() or 0
     if longest <= SAFE_LENGTH and not any(pc.any(pc.match_substring(text, sign)).as_py() for sign in "eE"):
         return text.cast(kind)
@@ -197,10 +197,10 @@ def _in_zone(naive: pa.Array, rule: Rule) -> pa.Array:
 
 
 def _parsed(text: pa.Array, form: str, without_zone: Callable[[datetime], datetime]) -> pa.Array:
-    """Read texts by a format; null where one does not fit it.
+    """Read texts by a format. Texts that do not fit it become null.
 
-    Arrow's strptime takes the 31st of February for the 2nd of March, so it is believed only where it writes the same
-    text again. Python reads the rest, each text once.
+    Arrow's strptime reads February 31 as March 2, so its result counts only if it formats to the same text again.
+    Python reads the other texts, each distinct text once.
     """
     unique = text.dictionary_encode()
     texts = unique.dictionary
@@ -219,7 +219,7 @@ def _parsed(text: pa.Array, form: str, without_zone: Callable[[datetime], dateti
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """Return a moment in UTC, or in no zone if it has none. Raises ValueError if UTC's year has not four digits."""
+    """Return a moment in UTC, or unchanged if it has no zone. Raises ValueError outside of years 1 to 9999."""
     try:
         return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     except OverflowError:
@@ -227,5 +227,5 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def _day(moment: datetime) -> datetime:
-    """Return the day as it is written, whatever day it is in UTC."""
+    """Return the day as written, which may differ from the day in UTC."""
     return moment.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

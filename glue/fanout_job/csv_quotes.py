@@ -1,7 +1,7 @@
-"""Where quoted fields of a CSV object begin and end. Arrow reads them, but does not notice quotes that are wrong.
+"""Checks the quotes of a CSV object, because Arrow does not report wrong quotes.
 
-Arrow takes the end of an object for the end of a quoted field, and appends what follows a closing quote to the field.
-So one missing quote would silently turn the rows after it into text of another row.
+Arrow ends a quoted field at the end of the object, and appends text after a closing quote to the field. So one missing
+quote would silently turn the following rows into text of a field.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from fanout_job.mapping import Csv
 
 @dataclass(frozen=True)
 class Dialect:
-    """Regular expressions of a CSV dialect. Each begins where a field does.
+    """Regular expressions of a CSV dialect. Each starts at the beginning of a field.
 
     Attributes
     ----------
     fields : str
-        Whole fields with what ends them and nothing else, for Arrow, which matches a megabyte in 3 ms.
+        Only complete fields with their delimiters or line ends, for Arrow, which matches a megabyte in 3 ms.
     known
-        As many such fields as there are, for Python, which says where the last one ends.
+        As many complete fields as possible, for Python, which returns the end of the last one.
     unfinished
-        A field that may go on in the next piece.
+        A field that the next piece may continue.
     last
-        A field that the object may end with.
+        A valid last field of the object.
     plain : bytes
-        Fields without this sign need no look, unless it is empty.
+        If not empty, text without this character needs no check.
     """
 
     fields: str
@@ -43,9 +43,9 @@ class Dialect:
 
 
 def dialect_of(how: Csv) -> Dialect | None:
-    """Return how a mapping's files are quoted; None if no sign has a meaning beyond its own field.
+    """Return the quoting rules of a mapping; None if it has neither a quote nor an escape.
 
-    A quote within quotes is doubled or follows an escape. Quotes are plain in a field that does not begin with one.
+    A quote within quotes is doubled or follows an escape. In a field that does not begin with a quote, quotes are text.
     """
     escape = how.escape if how.escape != how.quote else None
     if how.quote is None and escape is None:
@@ -70,20 +70,20 @@ def _compiled(pattern: str) -> re.Pattern[bytes]:
 
 
 def well_quoted(pieces: Iterator[bytes], how: Csv, longest: int) -> Iterator[bytes]:
-    """Yield the same bytes, cut in other places: each piece but the last one ends where a field does.
+    """Yield the same bytes in other pieces: each piece, except possibly the last, ends at the end of a field.
 
     Parameters
     ----------
     pieces : iterator of bytes
-        From the beginning of a row on.
+        Starting at the beginning of a row.
     how : Csv
     longest : int
-        Bytes of the longest field.
+        Maximum size of a field in bytes.
 
     Raises
     ------
     CorruptObjectError
-        A quoted field does not end, or has text after its closing quote.
+        A quoted field is not closed, or has text after its closing quote.
     """
     dialect = dialect_of(how)
     if dialect is None:
@@ -101,12 +101,12 @@ def well_quoted(pieces: Iterator[bytes], how: Csv, longest: int) -> Iterator[byt
     if held:
         found = dialect.known.match(held)
         if not dialect.last.fullmatch(held, found.end() if found else 0):
-            raise CorruptObjectError("ends within quotes; if quotes are plain characters, say quote: null")
+            raise CorruptObjectError("ends within quotes; set quote: null if quotes are plain characters")
         yield held
 
 
 def _end_of_fields(text: bytes, dialect: Dialect) -> int:
-    """Return where the last whole field of a text ends, or the last row, if that is enough."""
+    """Return the end of the last complete row that needs no further check, or else of the last complete field."""
     end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
     rows = text[:end]
     if end and ((dialect.plain and dialect.plain not in rows) or _matches(rows, dialect.fields)):
@@ -114,7 +114,7 @@ def _end_of_fields(text: bytes, dialect: Dialect) -> int:
     found = dialect.known.match(text)
     end = found.end() if found else 0
     if not dialect.unfinished.fullmatch(text, end):
-        raise CorruptObjectError("has text after a closing quote; if quotes are plain characters, say quote: null")
+        raise CorruptObjectError("has text after a closing quote; set quote: null if quotes are plain characters")
     return end
 
 

@@ -1,4 +1,4 @@
-"""CSV, read by Arrow: blocks of text columns, with the number of each row."""
+"""Reads CSV with Arrow, as blocks of text columns with row numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fanout_job.mapping import Csv
 from fanout_job.texts import as_utf8, joined
 
 BLOCK_BYTES = 2**21
-"""What Arrow reads at a time. Each row has to fit into it."""
+"""Size of Arrow's read blocks. A row must fit into one block."""
 
 MAX_HEADER_BYTES = 2**18
 
@@ -32,7 +32,7 @@ def csv_blocks(pieces: Iterator[bytes], how: Csv, wanted: Sequence[str], bad: Ba
     Raises
     ------
     CorruptObjectError
-        The header lacks a column, the text is not of this encoding, a row is too long or its quotes are never closed.
+        The header lacks a column, the encoding is wrong, a row is too long, or a quote is never closed.
     """
     names, rest = header_of(as_utf8(joined(pieces), how.encoding), how)
     if names is None:
@@ -55,7 +55,7 @@ def csv_blocks(pieces: Iterator[bytes], how: Csv, wanted: Sequence[str], bad: Ba
 
 
 def check_header(names: list[str], wanted: Sequence[str]) -> None:
-    """Raise CorruptObjectError unless each wanted column is there once."""
+    """Raise CorruptObjectError unless the header has each wanted column exactly once."""
     for name in wanted:
         if name not in names:
             raise CorruptObjectError(f"its header has no column {name!r}", line=1)
@@ -66,7 +66,7 @@ def check_header(names: list[str], wanted: Sequence[str]) -> None:
 def opened(
     pieces: Iterator[bytes], how: Csv, names: list[str], wanted: Sequence[str], reject: Callable[[Any], str]
 ) -> Iterable[pa.RecordBatch]:
-    """Return Arrow's reader: batches of the wanted columns as bytes, which nobody has converted or checked."""
+    """Return Arrow's reader: batches of the wanted columns as bytes, not converted or validated."""
     reader: Iterable[pa.RecordBatch] = arrow_csv.open_csv(
         Bytes(pieces),
         arrow_csv.ReadOptions(
@@ -89,9 +89,9 @@ def opened(
 
 
 class Numbering:
-    """Numbers the rows, and tells of those that have too few or too many fields in their turn.
+    """Numbers the rows, and reports rows with too few or too many fields in the order of the rows.
 
-    Arrow leaves them out of its batches, tells of them while it reads ahead, and knows their numbers.
+    Arrow omits such rows from its batches and passes them, with their numbers, to `reject` while it reads ahead.
     """
 
     def __init__(self, bad: Bad) -> None:
@@ -99,7 +99,7 @@ class Numbering:
         self.rejected: deque[Any] = deque()
 
     def reject(self, row: Any) -> str:
-        """Take in a row that Arrow cannot use; answer what to do with it."""
+        """Record a row that Arrow cannot use, and tell Arrow to skip it."""
         self.rejected.append(row)
         return "skip"
 
@@ -110,17 +110,17 @@ class Numbering:
             before = self.rejected[0].number - self.next
             parts.append(counted(self.next, before))
             count -= before
-            self._tell()
+            self._report()
         parts.append(counted(self.next, count))
         self.next += count
         return pa.concat_arrays(parts)
 
     def finish(self) -> None:
-        """Tell of what comes after the last good row."""
+        """Report the rejected rows after the last good row."""
         while self.rejected:
-            self._tell()
+            self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         row = self.rejected.popleft()
         self.next = row.number + 1
         what = f"has {row.actual_columns} fields, not {row.expected_columns}"
@@ -128,7 +128,7 @@ class Numbering:
 
 
 def header_of(pieces: Iterator[bytes], how: Csv) -> tuple[list[str] | None, Iterator[bytes]]:
-    """Return the names of the columns, and the bytes that follow; None if there is nothing at all.
+    """Return the names of the columns, or None if the object is empty, and the bytes after the header.
 
     Raises
     ------
@@ -163,14 +163,14 @@ class Bytes(io.RawIOBase):
         self.pieces, self.rest = pieces, memoryview(b"")
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer, because Arrow takes what one call gives for a block, in which rows have to fit.
+        """Fill the whole buffer, because Arrow treats the bytes of one call as a block, and rows must fit into a block.
 
-        A block does not end with a carriage return that more follows: Arrow would drop the line feed after it, also
-        within quotes (github.com/apache/arrow/issues/51368).
+        A block never ends with a carriage return unless the object does: Arrow would drop a line feed that follows,
+        even within quotes (github.com/apache/arrow/issues/51368).
         """
         filled = 0
         while filled < len(buffer) and self._more():

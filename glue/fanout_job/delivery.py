@@ -1,4 +1,4 @@
-"""What a task of the change-log job does: makes messages of its objects' rows, and sends them."""
+"""A task of the change-log job: turns the rows of its objects into messages, and sends them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from fanout_job.task import Source, Task
 class Delivery(Task):
     """Reads changes, makes messages, and sends them.
 
-    The good rows of a bad object are sent (unless messages are to keep their order) whatever happens to it, so that
-    both engines send the same messages however the objects are spread over tasks.
+    The good rows of a bad object are sent even if the run fails (except with MessageOrder=key). So both engines send
+    the same messages, no matter how the objects are distributed over tasks.
     """
 
     def __init__(self, settings: Settings, transform: Transform, deadline: float | None = None) -> None:
@@ -38,15 +38,15 @@ class Delivery(Task):
         return (message for _, message in self.made(objects, self.maker.message))
 
     def drafts(self, objects: Iterable[PlannedObject]) -> Iterator[Draft]:
-        """Yield what would become messages, for the user's native ETL to change first."""
+        """Yield the drafts of messages, for the user's native ETL."""
         return (draft for draft, _ in self.made(objects, lambda draft: None))
 
     def made(self, objects: Iterable[PlannedObject], make: Callable[[Draft], Any]) -> Iterator[tuple[Draft, Any]]:
-        """Yield a draft and what `make` makes of it, row by row."""
+        """Yield each draft of all rows, and the value that `make` returns for it."""
         return self.each(objects, lambda source: self.made_of(source, make))
 
     def made_of(self, source: Source, make: Callable[[Draft], Any]) -> Iterator[tuple[Draft, Any]]:
-        """Do this for one object."""
+        """Yield the same for one object."""
         id_stem, index = fingerprint(source.object), source.object.index
 
         def parse(line: bytes, number: int) -> list[tuple[Draft, Any]]:
@@ -57,7 +57,7 @@ class Delivery(Task):
             yield from made
 
     def frame_messages(self, lines: Iterable[str]) -> Iterator[Message]:
-        """Yield the messages of records that Glue has read, of which object and line are not known."""
+        """Yield the messages of records that Glue has read, without known object and line."""
         for line in lines:
             try:
                 canonical = orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS)
@@ -76,18 +76,18 @@ class Delivery(Task):
                 yield from made
 
     def send(self, messages: Iterator[Message]) -> None:
-        """Send messages, each group's in the order they come if the target is FIFO."""
+        """Send messages. A FIFO target gets the messages of each group in the given order."""
         meta = aws_client(self.target.service, region_name=self.target.region).meta
         endpoint = meta.endpoint_url.rstrip("/") + "/"
         sender = Sender(self.target, endpoint, meta.region_name, credentials(), self.acknowledged, self.deadline)
         asyncio.run(sender.send_in_order(messages) if self.target.ordered else sender.send(messages))
 
     def acknowledged(self, messages: list[Message]) -> None:
-        """Count what the target has taken."""
+        """Count messages that the target has acknowledged."""
         self.tally.messages += len(messages)
         self.log_progress()
 
 
 def fingerprint(obj: PlannedObject) -> str:
-    """Return the same for the same bytes under the same key, so that a row's id survives a repetition of the run."""
+    """Return a hash of the object's key and ETag, so that a row keeps its id when a run is repeated."""
     return hashlib.sha256(f"{obj.bucket}/{obj.key}#{obj.etag}".encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""The two engines: how a run's objects are spread over processes, and what `each` of them does there."""
+"""The two engines: they distribute the objects of a run over processes and call the job's work for each object."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 Engine = Literal["lambda", "glue"]
 
 Work = Callable[[Source], Any]
-"""What a job does with one object. On Glue it runs in a Spark task, so it and what it returns must be picklable."""
+"""The work of a job for one object. On Glue it runs in a Spark task, so it and its results must be picklable."""
 
 Done = tuple[list[tuple[int, Any]], Tally]
-"""What `work` returned for each object, by the object's index, and what was done."""
+"""Index of each object with the result of `work` for it, and the counts."""
 
 TASKS_PER_CORE = 3
-"""Enough to even out objects of unequal size; each further task costs 55-95 ms to start."""
+"""Enough to balance objects of different size. Each additional task takes 55-95 ms to start."""
 
 
 def each_in_this_process(
@@ -39,7 +39,7 @@ def each_in_this_process(
 
 
 def each_on_spark(settings: Settings, objects: Sequence[PlannedObject], work: Work) -> Done:
-    """Do it in Spark tasks, each with a share of the objects."""
+    """Do the work of a run in Spark tasks, each with a part of the objects."""
 
     def in_task(part: Iterable[list[PlannedObject]]) -> Iterator[Done]:
         start_logging(settings, sys.stderr)
@@ -51,17 +51,17 @@ def each_on_spark(settings: Settings, objects: Sequence[PlannedObject], work: Wo
 
 
 def task_groups(objects: Sequence[PlannedObject]) -> list[list[PlannedObject]]:
-    """Return what each Spark task is to read: nearly equal bytes, a few tasks a core."""
+    """Return the objects of each Spark task: nearly equal bytes, TASKS_PER_CORE tasks per core."""
     return grouped(objects, spark_context().defaultParallelism * TASKS_PER_CORE) if objects else []
 
 
 def spark_context() -> SparkContext:
-    """Return the process's Spark, which this starts if there is none."""
+    """Return the process's Spark context. Starts one if necessary."""
     from pyspark import SparkContext
 
     return SparkContext.getOrCreate()
 
 
 def spark_workers() -> int:
-    """Return how many machines take part. The driver's is one of them, and the only one when Spark runs locally."""
+    """Return the number of Spark's machines, including the driver's, which is the only one if Spark runs locally."""
     return int(spark_context()._jsc.sc().getExecutorMemoryStatus().size())

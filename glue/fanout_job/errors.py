@@ -1,4 +1,4 @@
-"""Errors of a job: each names the object and line concerned, where there is one, and never shows a row's content."""
+"""Errors of a job. Each names its object and line, if there is one, and never contains a row's content."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contract.failure import ExplainedError
 
 log = logging.getLogger("fanout_job")
 
-NEXT_RUN = "Nothing to do: the next run plans anew and sends the same ids."
+NEXT_RUN = "Nothing to do: the next run makes a new plan and sends the same ids."
 CORRECT_INPUT = "Correct the object, or set OnBadRecord=quarantine and run the provider again."
-CORRECT_JOB = "Correct the job's script and deploy again; the run's log says where the error is."
+CORRECT_JOB = "Correct the job's script and deploy again. The run's log shows the line of the error."
 
 
 class JobError(ExplainedError):
@@ -20,7 +20,7 @@ class JobError(ExplainedError):
 
 
 class TransientError(JobError):
-    """The next run may succeed although nothing was changed."""
+    """The next run may succeed without any change."""
 
     transient = True
     advice = NEXT_RUN
@@ -39,23 +39,23 @@ class MappingError(JobError):
 
 
 class ManifestError(JobError):
-    """The manifest cannot be read as one."""
+    """The manifest is invalid."""
 
-    advice = "Run the provider again: its next run gets a manifest of its own."
+    advice = "Run the provider again. Each run gets a new manifest."
 
 
 class BadInputError(JobError):
-    """Input that stays bad however often it is read; OnBadRecord decides what happens to it."""
+    """Input that remains bad when it is read again. OnBadRecord decides how it is handled."""
 
     advice = CORRECT_INPUT
 
 
 class CorruptObjectError(BadInputError):
-    """The object's bytes are not what they claim to be."""
+    """The object's bytes are not in the expected format."""
 
 
 class RecordError(BadInputError):
-    """The line is not a record that the job can read."""
+    """The line is not a valid record."""
 
 
 class LineTooLongError(RecordError):
@@ -76,7 +76,7 @@ class TransformError(RecordError):
 
 
 class MessageTooLargeError(RecordError):
-    """The message exceeds the target's limit even with its data left out."""
+    """The message exceeds the target's limit even without its data."""
 
     advice = "Raise the queue's MaximumMessageSize, or set OnBadRecord=quarantine and run the provider again."
 
@@ -88,58 +88,58 @@ class ObjectChangedError(TransientError):
 
 
 class StorageError(TransientError):
-    """S3 did not answer, or refused."""
+    """S3 did not respond, or rejected the request."""
 
-    advice = "The next run tries again. If it persists, check the permissions of the job's role for this object."
+    advice = "The next run tries again. If the error persists, check the permissions of the job's role for this object."
 
 
 class SendError(TransientError):
-    """The target did not take a message within the tries and the time allowed."""
+    """The target did not accept a message within the allowed attempts or time."""
 
     advice = NEXT_RUN
 
 
 class CredentialsError(TransientError):
-    """There were no AWS credentials to sign requests with."""
+    """No AWS credentials were found for signing requests."""
 
     advice = "The next run asks for credentials again."
 
 
 class SendRefusedError(JobError):
-    """The target refused a message or a request, and would again."""
+    """The target rejected a message or a request permanently."""
 
-    advice = "Check the target, and the permissions of the job's role for it."
+    advice = "Check the target and the permissions of the job's role for it."
 
 
 class DeadlineError(TransientError):
     """The run's Lambda function has no time left."""
 
-    advice = "Lower LambdaMaxBytes, so that Glue takes runs of this size."
+    advice = "Lower LambdaMaxBytes, so that runs of this size use Glue."
 
 
 class FrameEtlError(JobError):
     """`etl` is native PySpark, which a Lambda function cannot execute."""
 
-    advice = "Set LambdaMaxBytes=0, so that every run goes to Glue."
+    advice = "Set LambdaMaxBytes=0, so that every run uses Glue."
 
 
 class UnexpectedError(JobError):
-    """A defect: an error that the job does not know."""
+    """An error that the job does not expect: a defect."""
 
     advice = CORRECT_JOB
 
 
 class RunFailedError(JobError):
-    """What the run ends with when one or more of its tasks failed."""
+    """One or more tasks of the run failed."""
 
 
 def unexpected(error: Exception) -> UnexpectedError:
-    """Log where a defect is, and return it as a typed error, without its own text, which may hold a row."""
+    """Log the traceback of a defect, and return a typed error without the original text, which may contain a row."""
     log.error("unexpected %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
     return UnexpectedError(f"{type(error).__name__} at {place_of(error)}")
 
 
 def place_of(error: BaseException) -> str:
-    """Return file and line where an error was raised."""
+    """Return the file and line at which an error was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"

@@ -1,4 +1,4 @@
-"""Bytes of an object: unpacked in bounded pieces, and split into lines."""
+"""Decompresses the bytes of an object in pieces of bounded size, and splits them into lines."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from itertools import chain
 from fanout_job.errors import CorruptObjectError
 
 MAX_LINE_BYTES = 16 * 2**20
-"""Longest line read. An item has at most 400 KB, so a change with both images stays well below this even as
-typed JSON.
-"""
+"""Maximum length of a line. An item has at most 400 KB, so a change with both images as typed JSON is well below."""
 
 PIECE_BYTES = 2**20
-"""Most that is decompressed at a time: what bounds the memory of a task, however large (or malicious) the object."""
+"""Maximum size of a decompressed piece. It bounds the memory of a task, even for a malicious object."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP_MAGIC = b"\x1f\x8b"
@@ -24,12 +22,12 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 def decompressed(chunks: Iterator[bytes], key: str) -> Iterator[bytes]:
     """Yield an object's plain bytes in pieces of at most PIECE_BYTES, through every gzip member.
 
-    The first bytes say what an object holds, not its name, because Firehose names gzip objects without `.gz`.
+    The first bytes identify the format, not the name, because Firehose names gzip objects without `.gz`.
 
     Raises
     ------
     CorruptObjectError
-        On damaged or truncated gzip, anything but zeros after a member, gzip by name only, and zstd.
+        Corrupt or truncated gzip, bytes other than zeros after a member, a `.gz` name without gzip data, or zstd.
     """
     head = next(chunks, b"")
     while len(head) < 4 and (more := next(chunks, b"")):
@@ -37,7 +35,7 @@ def decompressed(chunks: Iterator[bytes], key: str) -> Iterator[bytes]:
     if head.startswith(GZIP_MAGIC):
         yield from unmarked(gunzipped(head, chunks))
     elif head.startswith(ZSTD_MAGIC):
-        raise CorruptObjectError("is zstd, which Glue's Python does not bring; write gzip or plain JSON lines")
+        raise CorruptObjectError("is zstd, which Glue's Python does not support; write gzip or plain JSON lines")
     elif head and key.endswith(".gz"):
         raise CorruptObjectError("is named .gz but is not gzip")
     else:
@@ -45,7 +43,7 @@ def decompressed(chunks: Iterator[bytes], key: str) -> Iterator[bytes]:
 
 
 def unmarked(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Leave out a UTF-8 byte order mark at the beginning, which some producers on Windows write."""
+    """Remove a UTF-8 byte order mark at the beginning, which some producers on Windows write."""
     head = b""
     while len(head) < len(BYTE_ORDER_MARK) and (piece := next(pieces, b"")):
         head += piece
@@ -54,7 +52,7 @@ def unmarked(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def gunzipped(data: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress gzip of any number of members. `zlib.decompress(b, 31)` would silently stop after the first."""
+    """Decompress gzip with any number of members. `zlib.decompress(b, 31)` would silently stop after the first."""
     member = zlib.decompressobj(31)
     while data or (data := next(chunks, b"")):
         if member.eof:
@@ -82,9 +80,9 @@ def gunzipped(data: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def split_lines(pieces: Iterable[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[list[bytes | None]]:
-    """Yield lists of lines without their newline; None stands for a line longer than `limit`, which is not kept.
+    """Yield lists of lines without their newline. A line longer than `limit` is dropped and yields None.
 
-    No piece may be longer than `limit` (PIECE_BYTES never is), so that lines within one need not be measured.
+    No piece may be longer than `limit`, so lines within a piece need no length check.
     """
     tail = b""
     too_long = False

@@ -1,4 +1,4 @@
-"""The run with the user's native PySpark ETL: rows into a DataFrame, through `etl`, and out as messages."""
+"""The run with the user's native PySpark ETL: reads rows into a DataFrame, calls `etl`, sends the result."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 FrameEtl = Callable[["DataFrame"], "DataFrame"]
-"""The user's ETL of all rows at once."""
+"""The user's native ETL, for all rows at once."""
 
 FRAME_COLUMNS = ("id", "operation", "time", "subject", "sequence", "position", "data")
-"""Columns of the DataFrame that goes into and comes out of the user's `etl`, all strings."""
+"""Columns of the DataFrame that the user's `etl` gets and returns, all strings."""
 
 
 def send_frame(
     sc: SparkContext, settings: Settings, groups: list[list[PlannedObject]], transform: Transform, etl: FrameEtl
 ) -> Tally:
-    """Read into a DataFrame, let the user's native ETL change it, and send its rows. Nothing is sent if any
-    row is missing.
+    """Read all rows into a DataFrame, apply the user's native ETL, and send the result. Sends nothing if any row is
+    bad and not quarantined.
     """
     from pyspark.sql import SparkSession
     from pyspark.storagelevel import StorageLevel
@@ -78,18 +78,18 @@ def send_frame(
 
 
 def as_frame_row(draft: Draft) -> dict[str, str | None]:
-    """Return a draft as the strings of FRAME_COLUMNS. Positions are padded, so that they sort as strings."""
+    """Return a draft as the strings of FRAME_COLUMNS. Positions are padded with zeros, so that they sort as strings."""
     position = ".".join(f"{part:040d}" for part in draft.position)
     return {**draft._asdict(), "position": position, "data": encode(draft.payload).decode()}
 
 
 def from_frame_row(row: Mapping[str, Any]) -> Draft:
-    """Read a row back.
+    """Return the draft of a row of FRAME_COLUMNS.
 
     Raises
     ------
     TransformError
-        If the user's ETL has broken one of its columns.
+        The user's ETL returned an invalid value in a column.
     """
     try:
         orjson.loads(row["data"])
@@ -97,7 +97,7 @@ def from_frame_row(row: Mapping[str, Any]) -> Draft:
         payload = orjson.Fragment(row["data"])
         return Draft(row["id"], row["operation"], row["time"], row["subject"], row["sequence"], position, payload)
     except (ValueError, TypeError, AttributeError):
-        raise TransformError("a row of etl's DataFrame has no position, or data that is not JSON") from None
+        raise TransformError("etl returned a row with an invalid position, or with data that is not JSON") from None
 
 
 def record_batch(rows: list[dict[str, Any]], columns: Sequence[str]) -> RecordBatch:

@@ -1,4 +1,4 @@
-"""What is wrong with a JSON text, in the same words in every version of Python."""
+"""Describes a JSON syntax error with the same text in every version of Python."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _AFTER_COMMA = re.compile(r"[ \t\n\r]*")
 
 
 def described(error: json.JSONDecodeError) -> tuple[str, int]:
-    """Return what the decoder expected and at which character, from 0. Nothing of the text is in it.
+    """Return what the decoder expected, without any of the text, and the index of the character.
 
-    Since Python 3.13 the decoder points to a comma before a closing bracket; before, it pointed to the bracket.
+    Python 3.13 and later report a trailing comma; earlier versions report the bracket after it, as this does.
     """
     if not error.msg.startswith("Illegal trailing comma"):
         return error.msg, error.pos

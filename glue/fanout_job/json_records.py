@@ -1,4 +1,4 @@
-"""One JSON value: its fields as texts, and what is wrong with it."""
+"""Decodes one JSON value, returns its fields as texts, and describes its errors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from fanout_job.errors import RowError
 from fanout_job.json_faults import described
 
 MAX_PLACE_DIGITS = 9
-"""Of a place in an array; no record is long enough for more."""
+"""Maximum digits of an array index. No record is long enough for more elements."""
 
 
 def no_number(text: str) -> Any:
-    """Refuse NaN and Infinity, which JSON does not have."""
+    """Reject NaN and Infinity, which are not JSON."""
     raise ValueError(text)
 
 
 class Decoder:
-    """Decodes values. Numbers stay the texts they are, so that no digit is lost on the way to the model.
+    """Decodes values. Numbers remain texts, so that no digit is lost before the conversion to the model.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Decoder:
         self.names = {step for path in wanted for step in path.split(".")}
         self.quoted = [json.dumps(name, ensure_ascii=False) for name in self.names]
         self.escaped = any("\\" in name or "/" in name for name in self.quoted)
-        """Whether a wanted name may be written with other escapes than `\\u`."""
+        """Whether a wanted name can be written with escapes other than `\\u`."""
         self.found: set[str] = set()
         numbers: dict[str, Any] = {"parse_float": str, "parse_int": str, "parse_constant": no_number}
         plain = json.JSONDecoder(**numbers)
@@ -40,19 +40,19 @@ class Decoder:
         self.watching = json.JSONDecoder(**numbers, object_pairs_hook=self._object)
 
     def repeated(self, text: str) -> str | None:
-        """Return a wanted name that an object has twice. JSON allows it, and each parser takes another of the values.
+        """Return a wanted name that an object has twice, or None. JSON allows it, but parsers differ in their choice.
 
         Parameters
         ----------
         text
-            Of a value that `decode` takes.
+            A value that `decode` accepts.
         """
         if not self.escaped and "\\u" not in text:
             for name in self.quoted:
                 if text.count(name) > 1:
                     break
             else:
-                return None  # to watch each object takes half as long as to decode it
+                return None  # watching each object takes half as long as decoding
         self.found.clear()
         self.watching.decode(text)
         return min(self.found, default=None)
@@ -63,7 +63,7 @@ class Decoder:
 
 
 def reason_of(error: ValueError) -> str:
-    """Say why a text is not JSON, without any of it."""
+    """Return why a text is not JSON, without any of its content."""
     if isinstance(error, json.JSONDecodeError):
         return f"is not JSON: {described(error)[0]}"
     if isinstance(error, UnicodeDecodeError):
@@ -72,12 +72,12 @@ def reason_of(error: ValueError) -> str:
 
 
 def place_in(error: ValueError) -> str:
-    """Say where in the text that is, if the decoder knows."""
+    """Return the position of the error in the text, if the decoder knows it."""
     return f" at character {described(error)[1] + 1}" if isinstance(error, json.JSONDecodeError) else ""
 
 
 def fields_of(wanted: Sequence[str]) -> Callable[[Any], list[str | None]]:
-    """Return the function that finds the wanted fields in a record; a path names keys, and places in arrays."""
+    """Return a function that extracts the wanted fields of a record. A path consists of keys and array indexes."""
     paths = [(name, name.split(".")) for name in wanted]
 
     def fields(record: Any) -> list[str | None]:
@@ -89,7 +89,7 @@ def fields_of(wanted: Sequence[str]) -> Callable[[Any], list[str | None]]:
 
 
 def leaf(value: Any, name: str, steps: list[str]) -> str | None:
-    """Return the text at the end of a path; None if there is nothing."""
+    """Return the text at a path; None if the path does not exist."""
     for step in steps:
         if isinstance(value, dict):
             value = value.get(step)

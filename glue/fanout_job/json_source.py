@@ -1,4 +1,4 @@
-"""JSON, read record by record: lines, or an array anywhere in a document of any size. Numbers keep all their digits."""
+"""Reads JSON record by record: JSON lines, or an array in a document of any size. Numbers keep all digits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fanout_job.texts import joined
 
 
 def json_line_blocks(pieces: Iterator[bytes], wanted: Sequence[str], bad: Bad) -> Iterator[Block]:
-    """Yield the rows of an object that has one record a line. Blank lines are passed over."""
+    """Yield the rows of an object with one record per line. Skips blank lines."""
     gathered, number = Gathering(wanted), 0
     fields, decoder = fields_of(wanted), Decoder(wanted)
     for lines in split_lines(joined(pieces), MAX_RECORD_BYTES):
@@ -44,12 +44,12 @@ def json_line_blocks(pieces: Iterator[bytes], wanted: Sequence[str], bad: Bad) -
 
 
 def json_blocks(pieces: Iterator[bytes], path: str, wanted: Sequence[str], bad: Bad) -> Iterator[Block]:
-    """Yield the rows of one JSON document, whose records are in the array at `path`, or are the one object there.
+    """Yield the rows of one JSON document. Its records are in the array at `path`, or `path` is a single record.
 
     Raises
     ------
     CorruptObjectError
-        It is not JSON, or has nothing at `path`, or two things. The records before that were good.
+        The object is not JSON, or `path` does not exist or exists twice. Records before the error were good.
     """
     gathered, fields = Gathering(wanted), fields_of(wanted)
     text = Text(joined(pieces), wanted)
@@ -72,6 +72,6 @@ def json_blocks(pieces: Iterator[bytes], path: str, wanted: Sequence[str], bad: 
 
 
 def check_names(repeated: str | None) -> None:
-    """Refuse a record whose fields might have more than one value."""
+    """Raise RowError if an object has a name twice."""
     if repeated is not None:
         raise RowError(f"has {repeated!r} twice in one object")

@@ -1,4 +1,4 @@
-"""A JSON document of any size, read value by value: the records at a path, and past whatever is beside them."""
+"""Reads a JSON document of any size value by value: the records at a path, and skips all other values."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from fanout_job.blocks import MAX_RECORD_BYTES
 from fanout_job.errors import CorruptObjectError
 from fanout_job.json_records import Decoder, reason_of
 
-PASSED_CHARACTERS = 2**20
-"""A value beside the records that is longer is passed over part by part."""
+SKIPPED_CHARACTERS = 2**20
+"""Maximum length of a value that is skipped as a whole. Longer values are skipped in parts."""
 
 NUMBER = frozenset("0123456789+-.eE")
-"""What a number consists of."""
+"""Characters of a number."""
 
 TOO_DEEP = "is nested too deeply"
 TOO_LONG = f"is not JSON, or has a value of more than {MAX_RECORD_BYTES} characters"
 
 
 class Text:
-    """A document's text, of which only the part at hand is held.
+    """A document's text. Only the current part is in memory.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Text:
     Attributes
     ----------
     repeated : str or None
-        The wanted name that an object of the last value has twice.
+        A wanted name that an object in the last value has twice.
     """
 
     def __init__(self, pieces: Iterator[bytes], wanted: Sequence[str] = ()) -> None:
@@ -45,7 +45,7 @@ class Text:
         self.tried: str | None = None
 
     def more(self, least: int = 1) -> bool:
-        """Take in at least so many characters, or what there is; tell whether there was any."""
+        """Read at least `least` more characters, or all that remain; return whether there were any."""
         parts, count = [self.text[self.place :]], 0
         try:
             while count < least and not self.ended:
@@ -59,7 +59,7 @@ class Text:
         return count > 0
 
     def next_sign(self, taken: str = "") -> str:
-        """Return the next character that is no blank, empty at the end; go past it if it is one of `taken`."""
+        """Return the next character that is not blank, or "" at the end. Consume it if it is one of `taken`."""
         while True:
             while self.place < len(self.text) and self.text[self.place] in " \t\r\n":
                 self.place += 1
@@ -71,14 +71,14 @@ class Text:
                 return ""
 
     def expect(self, sign: str) -> None:
-        """Go past one character."""
+        """Consume one character, which must be `sign`."""
         if self.next_sign(sign) != sign:
-            raise CorruptObjectError(f"is not JSON: no {sign!r} where it belongs")
+            raise CorruptObjectError(f"is not JSON: {sign!r} is missing")
 
     def name(self) -> str:
-        """Read the name of a member."""
+        """Read the name of an object's member."""
         if self.next_sign() != '"':
-            raise CorruptObjectError("is not JSON: no name where one belongs")
+            raise CorruptObjectError("is not JSON: a name is missing")
         name: str = self.value()
         return name
 
@@ -94,11 +94,11 @@ class Text:
         self.repeated, self.place = self.decoder.repeated(text), end
         return value
 
-    def pass_over(self, depth: int = 0) -> None:
-        """Go past one value, however long it is."""
+    def skip(self, depth: int = 0) -> None:
+        """Skip one value of any length."""
         if depth > MAX_DEPTH:
             raise CorruptObjectError(TOO_DEEP)
-        if found := self._whole(PASSED_CHARACTERS):
+        if found := self._whole(SKIPPED_CHARACTERS):
             if is_too_deep(self.text[self.place : found[1]]):
                 raise CorruptObjectError(TOO_DEEP)
             self.place = found[1]
@@ -106,19 +106,19 @@ class Text:
         match self.next_sign():
             case "[":
                 for _ in self.items("[", "]"):
-                    if not self._pass_over_many("[", "]"):
-                        self.pass_over(depth + 1)
+                    if not self._skip_many("[", "]"):
+                        self.skip(depth + 1)
             case "{":
                 for _ in self.items("{", "}"):
-                    if not self._pass_over_many("{", "}"):
+                    if not self._skip_many("{", "}"):
                         self.name()
                         self.expect(":")
-                        self.pass_over(depth + 1)
+                        self.skip(depth + 1)
             case _:
                 self.value()
 
-    def _pass_over_many(self, opening: str, closing: str) -> bool:
-        """Go past the items at hand, up to the last comma, if they are whole ones. Tried once for each piece."""
+    def _skip_many(self, opening: str, closing: str) -> bool:
+        """Skip the items in memory up to the last comma, if they are complete. Tries this once per piece."""
         if self.tried is self.text:
             return False
         self.tried = self.text
@@ -133,7 +133,7 @@ class Text:
         return True
 
     def items(self, opening: str, closing: str) -> Iterator[None]:
-        """Go through an array or an object; what is done for each of its items has to go past it."""
+        """Yield once for each item of an array or object. The caller must consume the item."""
         self.expect(opening)
         if self.next_sign(closing) == closing:
             return
@@ -147,14 +147,14 @@ class Text:
                 raise CorruptObjectError(f"is not JSON: no ',' between two {items}")
 
     def _whole(self, longest: int) -> tuple[Any, int] | None:
-        """Return a value and where it ends; None if it is longer than that."""
+        """Return a value and its end; None if it is longer than `longest`."""
         self.next_sign()
         while True:
             try:
                 value, end = self.decoder.raw_decode(self.text, self.place)
                 if end - self.place > longest:
                     return None
-                if self.ended or not self._may_go_on(end):
+                if self.ended or not self._may_continue(end):
                     return value, end
             except RecursionError:
                 raise CorruptObjectError(TOO_DEEP) from None
@@ -166,15 +166,15 @@ class Text:
             held = len(self.text) - self.place
             if held > longest:
                 return None
-            self.more(min(held, longest - held) + 1)  # twice as much, so that long values take linear time
+            self.more(min(held, longest - held) + 1)  # doubles, so that long values take linear time
 
-    def _may_go_on(self, end: int) -> bool:
-        """Whether a value is a number that the next piece may continue."""
+    def _may_continue(self, end: int) -> bool:
+        """Whether a value is a number that may continue in the next piece."""
         return self.text[self.place] in NUMBER and NUMBER.issuperset(self.text[end:])
 
 
 def records_of(text: Text, path: list[str]) -> Iterator[Any]:
-    """Yield the records, and check that the document is whole. No text at all has no records."""
+    """Yield the records, and check that the document is complete. An empty text has no records."""
     if not text.next_sign():
         return
     if path:
@@ -182,11 +182,11 @@ def records_of(text: Text, path: list[str]) -> Iterator[Any]:
     else:
         yield from records_at(text)
     if text.next_sign():
-        raise CorruptObjectError("has more after its end; if it has a record a line, it is json_lines")
+        raise CorruptObjectError("has more after its end; if it has one record per line, use json_lines")
 
 
 def records_at(text: Text) -> Iterator[Any]:
-    """Yield what is in an array, or the one value that is there instead."""
+    """Yield the elements of an array, or a single value that is not an array."""
     if text.next_sign() == "[":
         for _ in text.items("[", "]"):
             yield text.value()
@@ -195,13 +195,13 @@ def records_at(text: Text) -> Iterator[Any]:
 
 
 def member(text: Text, path: list[str]) -> Iterator[Any]:
-    """Yield what is at a path of an object, and read the rest of the object."""
+    """Yield the records at a path of an object, and read the rest of the object."""
     found = False
     for _ in text.items("{", "}"):
         name = text.name()
         text.expect(":")
         if name != path[0]:
-            text.pass_over()
+            text.skip()
             continue
         if found:
             raise CorruptObjectError(f"has {path[0]!r} twice")

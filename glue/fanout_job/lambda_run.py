@@ -17,11 +17,11 @@ from fanout_job.targets import target_of
 from fanout_job.task import guarded
 
 SPOOL_BYTES = 64 * 2**20
-"""Messages sorted in memory by the Lambda run under MessageOrder=key; more go to sorted temporary files."""
+"""Maximum size of the messages that a Lambda run sorts in memory (MessageOrder=key). More go to temporary files."""
 
 
 class Spool:
-    """Sorts any number of messages by position in bounded memory, by way of sorted temporary files."""
+    """Sorts any number of messages by position in bounded memory, with sorted temporary files."""
 
     def __init__(self, limit: int = SPOOL_BYTES) -> None:
         self.limit, self.size = limit, 0
@@ -29,7 +29,7 @@ class Spool:
         self.files: list[IO[bytes]] = []
 
     def add(self, message: Message) -> None:
-        """Take a message in."""
+        """Add a message."""
         self.held.append(message)
         self.size += message.size
         if self.size > self.limit:
@@ -56,12 +56,12 @@ class Spool:
 
 
 def send_changes(this: Run, transform: Transform, etl: FrameEtl | None) -> None:
-    """Send what is new of the change log: what the manifest names.
+    """Send the changes in the objects of the manifest.
 
     Raises
     ------
     FrameEtlError
-        If the user's ETL needs Spark.
+        The user's ETL needs Spark.
     """
     target_of(this.settings)
     objects = this.objects()
@@ -75,7 +75,7 @@ def send_changes(this: Run, transform: Transform, etl: FrameEtl | None) -> None:
             spool = Spool()
             for message in task.messages(objects):
                 spool.add(message)
-            # A row left out would be overtaken by later changes of its key, so there must be none.
+            # After a bad row, later changes of its key would be sent without it, out of order.
             if not task.tally.failures:
                 task.send(iter(spool))
     this.tally += task.tally

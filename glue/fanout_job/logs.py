@@ -21,17 +21,15 @@ class JsonLines(logging.Formatter):
         self.run = {"provider": settings.provider, "run_id": settings.run_id} if settings else {}
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line. Its time and level stand where the functions' lines have them, in the form that Lambda
-        reads: without an RFC 3339 `timestamp` it would take each line for INFO.
+        """Return the line. Time and level have the names and formats that Lambda expects, as in the functions' logs.
+        Without an RFC 3339 `timestamp`, Lambda would treat each line as INFO.
         """
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         return json.dumps({"timestamp": moment, "level": record.levelname, "message": record.getMessage(), **self.run})
 
 
 def start_logging(settings: Settings | None, stream: Any = None) -> None:
-    """Log JSON lines to `stream` (standard output unless given). Spark's tasks use standard error: they have
-    no other.
-    """
+    """Log JSON lines to `stream`, by default standard output. Spark tasks have only standard error."""
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonLines(settings))
     log.handlers, log.propagate = [handler], False

@@ -1,4 +1,4 @@
-"""A mapping: how one provider writes its data, and what becomes which field of the model. One YAML or JSON document.
+"""A mapping: the format of one provider's data, and the source of each field of the model. A YAML or JSON document.
 
 docs/standardize.md has examples. Every error names the file and the line.
 """
@@ -21,34 +21,34 @@ from fanout_job.mapping_text import nodes_of
 from fanout_job.model import Model
 
 MAX_SHOWN = 60
-"""Characters of a text of the mapping that an error repeats."""
+"""Maximum characters of a text of the mapping in an error."""
 
 FACTOR_DIGITS = 18
-"""Of a factor, before the point and after it."""
+"""Maximum digits of a factor before and after the point."""
 
 MAX_PLACE_DIGITS = 100
-"""Of a step of a JSON path; names may consist of digits, too."""
+"""Maximum digits of a step in a JSON path. A step of digits is an array index or a name."""
 
 
 def _checked(check: Callable[[Any], None], default: Any = None) -> Any:
-    """Return a field whose value `check` looks at; it raises ValueError with what the value should have been."""
+    """Return a field with a check of its value. The check raises ValueError with a description of valid values."""
     return field(default=default, metadata={"check": check})
 
 
 @dataclass(frozen=True)
 class Csv:
-    """Comma-separated values, or whatever separates them."""
+    """Comma-separated values, or values with another delimiter."""
 
     delimiter: str = _checked(checks.csv_sign, ",")
     quote: str | None = _checked(checks.csv_sign, '"')
     escape: str | None = _checked(checks.csv_sign)
-    """The quote as its own escape means what it means anyway: a quote within quotes is doubled."""
+    """The same character as `quote` has no effect: a quote within quotes is doubled in any case."""
     encoding: str = _checked(checks.encoding, "utf-8")
-    """As Python names it: utf-8, latin-1, cp1252, utf-16 and so on."""
+    """Python's name of the encoding: utf-8, latin-1, cp1252, utf-16 and so on."""
     columns: tuple[str, ...] = ()
-    """Names of the columns where the file has no header."""
+    """Names of the columns, if the file has no header."""
     skip: int = 0
-    """Lines before the header."""
+    """Number of lines before the header."""
 
     nulls: ClassVar[tuple[str, ...]] = ("",)
 
@@ -59,17 +59,17 @@ class Csv:
 
 @dataclass(frozen=True)
 class Json:
-    """One JSON document: an array of records, or an object in which they are."""
+    """One JSON document: an array of records, or an object that contains the records."""
 
     records: str = ""
-    """Names on the way to the array, or to the one record, with dots between them."""
+    """Path to the array, or to a single record: names separated by dots."""
 
     nulls: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True)
 class JsonLines:
-    """One JSON record a line."""
+    """One JSON record per line."""
 
     nulls: ClassVar[tuple[str, ...]] = ()
 
@@ -79,42 +79,43 @@ class Xml:
     """An XML document."""
 
     record: str
-    """Name of the element that is one record, wherever it stands."""
+    """Name of the element that is one record, at any level of the document."""
     namespaces: dict[str, str] = field(default_factory=dict)
-    """Prefix, as this mapping writes it, -> URI. The prefix "" is for elements named without one."""
+    """Prefix in this mapping -> URI. The prefix "" is for element names without a prefix."""
 
     nulls: ClassVar[tuple[str, ...]] = ("",)
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """How values are written. Stands beside `fields` for all of them, or in a field for this one."""
+    """Format of values. Set it next to `fields` for all fields, or in a single field."""
 
     decimal: str | None = _checked(checks.number_sign)
-    """The decimal sign; "." if nothing is said."""
+    """Decimal separator. Defaults to "."."""
     thousands: str | None = _checked(checks.number_sign)
+    """Thousands separator. Defaults to none."""
     nulls: tuple[str, ...] | None = None
-    """Texts that mean: no value. If nothing is said, the empty text, but not in JSON."""
+    """Texts that mean no value. Defaults to the empty text, in JSON to none."""
     format: tuple[str, ...] | None = _checked(checks.formats)
-    """Of dates and timestamps, as `time_formats` reads them; tried in this order. ISO 8601 if nothing is said."""
+    """Formats of dates and timestamps, with strptime directives; tried in this order. Defaults to ISO 8601."""
     timezone: str | None = _checked(checks.time_zone)
-    """Of timestamps that are written without an offset, such as Europe/Berlin; UTC if nothing is said."""
+    """Time zone of timestamps without an offset, such as Europe/Berlin. Defaults to UTC."""
     trim: bool = False
-    """Leave out blanks around texts, too. Around all other values they never count."""
+    """Whether to remove blanks around texts. Blanks around all other values are always ignored."""
 
 
 @dataclass(frozen=True)
 class Rule(Spelling):
-    """Where one field's values come from."""
+    """Source and format of one field."""
 
     source: str | None = field(default=None, metadata={"name": "from"})
     """Column of a CSV file, path of a JSON record (a.b.0) or path in an XML record (a/b, a/@b, @b, .)."""
     value: str | None = None
-    """The same value for every row, instead."""
+    """A constant value for every row, instead of `from`."""
     values: dict[str, str] | None = None
-    """Text in the source -> text to take for it. A text that is not among them makes a bad row."""
+    """Text in the source -> text to use instead. A row with any other text is bad."""
     factor: Decimal | None = None
-    """What numbers are multiplied with, to change their unit; the product is rounded half to even."""
+    """Factor for numbers, to convert their unit. The product is rounded half to even."""
     line: int = 0
 
 
@@ -123,15 +124,15 @@ class Mapping(Spelling):
     """A provider's mapping."""
 
     fields: dict[str, Rule] = field(default_factory=dict)
-    """Field of the model -> where its values come from."""
+    """Field of the model -> source and format of its values."""
     extra: dict[str, Rule] = field(default_factory=dict)
-    """What `transform` gets as text, besides the model's fields, by name."""
+    """Additional fields, as text, for `transform`: name -> source and format."""
     csv: Csv | None = None
     json: Json | None = None
     json_lines: JsonLines | None = None
     xml: Xml | None = None
     empty: str = _checked(checks.empty_documents, "bad")
-    """Whether objects without a single record are "allowed", or "bad"."""
+    """Whether objects without any record are "allowed" or "bad"."""
     name: str = ""
 
     @classmethod
@@ -143,7 +144,7 @@ class Mapping(Spelling):
         text : bytes
             YAML, or JSON if `name` ends in ".json".
         name : str
-            What errors call the document.
+            Name of the document in errors.
 
         Raises
         ------
@@ -153,13 +154,13 @@ class Mapping(Spelling):
 
     @property
     def format_of(self) -> Csv | Json | JsonLines | Xml:
-        """How the provider's objects are to be read."""
+        """The format of the provider's objects."""
         chosen = self.csv or self.json or self.json_lines or self.xml
-        assert chosen is not None  # noqa: S101 - `parse` has seen to it
+        assert chosen is not None  # noqa: S101 - `parse` has checked it
         return chosen
 
     def rule(self, target: str) -> Rule:
-        """Return the rule of a field, complete: with what the mapping says for all fields."""
+        """Return the rule of a field, including the defaults that the mapping sets for all fields."""
         own = self.fields.get(target) or self.extra[target]
         spelled = {f.name: getattr(own, f.name) for f in dataclasses.fields(Spelling)}
         common = {name: getattr(self, name) if value in (None, False) else value for name, value in spelled.items()}
@@ -168,7 +169,7 @@ class Mapping(Spelling):
         return dataclasses.replace(own, **common)
 
     def check_fields(self, model: Model) -> None:
-        """Hold the mapping against the model.
+        """Check the mapping against the model.
 
         Raises
         ------
@@ -177,8 +178,8 @@ class Mapping(Spelling):
         """
         for target, rule in chain(self.fields.items(), self.extra.items()):
             if (target in self.fields) != (target in model.fields):
-                told = f"{'a' if target in model.fields else 'no'} field of the model {model.name}"
-                what = f"{_shown(target)} is {told}, which has {', '.join(model.fields)}"
+                kind = f"{'a' if target in model.fields else 'not a'} field of the model {model.name}"
+                what = f"{_shown(target)} is {kind}, which has {', '.join(model.fields)}"
                 raise MappingError(what, uri=self.name, line=rule.line)
             self._check_rule(target)
             for step in (rule.source or "").split("/"):
@@ -193,12 +194,12 @@ class Mapping(Spelling):
     def _check_rule(self, target: str) -> None:
         rule = self.rule(target)
         if (rule.decimal or ".") == rule.thousands:
-            what = f"{target}: {rule.thousands!r} is both the decimal and the thousands sign"
+            what = f"{target}: {rule.thousands!r} is both the decimal and the thousands separator"
             raise MappingError(what, uri=self.name, line=rule.line)
         if (self.json or self.json_lines) and rule.source is not None:
             for step in rule.source.split("."):
                 if step.isdecimal() and len(step) > MAX_PLACE_DIGITS:
-                    what = f"{target}: {_shown(step)} is neither a name nor a place in an array"
+                    what = f"{target}: {_shown(step)} is neither a name nor an array index"
                     raise MappingError(what, uri=self.name, line=rule.line)
 
 
@@ -207,24 +208,24 @@ def _read(tree: yaml.Node, name: str) -> Mapping:
     mapping: Mapping = reader.dataclass(tree, Mapping, "the mapping")
     formats = [kind for kind in ("csv", "json", "json_lines", "xml") if getattr(mapping, kind) is not None]
     if len(formats) != 1:
-        raise reader.error(tree, f"has {' and '.join(formats) or 'no format'}; say one of csv, json, json_lines, xml")
+        raise reader.error(tree, f"has {' and '.join(formats) or 'no format'}; set one of csv, json, json_lines, xml")
     if not mapping.fields:
         raise reader.error(tree, "has no fields")
     return dataclasses.replace(mapping, name=name)
 
 
 def _is_text(text: str) -> bool:
-    """Whether a text has no lone surrogates, which the escapes of YAML can write."""
+    """Whether a text has no lone surrogates, which escapes in YAML can produce."""
     return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _shown(text: str) -> str:
-    """Return a text of the mapping for an error, cut if it is long."""
+    """Return a text of the mapping for an error, shortened if it is long."""
     return repr(text) if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]!r}… of {len(text)} characters"
 
 
 def _factor(text: str) -> Decimal | None:
-    """Return a number of at most 18 digits, without an exponent above 0, which Arrow has no type for."""
+    """Return a number of at most 18 digits, without a positive exponent, for which Arrow has no type."""
     try:
         number = Decimal(text)
     except InvalidOperation:
@@ -246,7 +247,7 @@ class _Reader:
         return MappingError(message, uri=self.name, line=node.start_mark.line + 1)
 
     def read(self, node: yaml.Node, kind: Any, what: str) -> Any:
-        """Return a node's value as `kind`. Scalars are taken as they are written, whatever YAML makes of them."""
+        """Return a node's value as `kind`. Uses the text of scalars, not the types that YAML derives from it."""
         origin, arguments = get_origin(kind), get_args(kind)
         if origin in (Union, types.UnionType):
             inner = next(k for k in arguments if k is not type(None))
@@ -270,7 +271,7 @@ class _Reader:
         text: str = node.value
         if kind is str:
             if not _is_text(text):
-                raise self.error(node, f"{what} has half of a surrogate pair, which is no character")
+                raise self.error(node, f"{what} has half of a surrogate pair, which is not a character")
             return text
         if kind is bool and text in ("true", "false"):
             return text == "true"
@@ -302,7 +303,7 @@ class _Reader:
         if kind is Rule:
             values["line"] = node.start_mark.line + 1
             if ("source" in values) == ("value" in values):
-                raise self.error(node, f"{what} has to have either 'from' or 'value'")
+                raise self.error(node, f"{what} needs either 'from' or 'value'")
         try:
             return kind(**values)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""What the values of a mapping may be. Each check raises ValueError with what the value should have been."""
+"""Checks of the values of a mapping. Each raises ValueError with a description of valid values."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from fanout_job.texts import text_codec
 from fanout_job.time_formats import time_format
 
 MAX_FORMATS = 20
-"""Formats of one field: each of them is tried on each text."""
+"""Maximum formats of one field, because each format is tried on each text."""
 
 NOT_A_SIGN = frozenset("\r\n\0")
 
 
 def csv_sign(text: str) -> None:
-    """A delimiter, quote or escape: Arrow reads signs of one byte."""
+    """Check a delimiter, quote or escape. Arrow supports only single bytes."""
     if len(text) != 1 or not text.isascii() or text in NOT_A_SIGN:
-        raise ValueError("one character of ASCII, other than a line break and NUL")
+        raise ValueError("one ASCII character other than a line break and NUL")
 
 
 def number_sign(text: str) -> None:
-    """A decimal or thousands sign: any character that is no part of a number otherwise."""
+    """Check a decimal or thousands separator: a character that is not otherwise part of a number."""
     if len(text) != 1 or text.isalnum() or text in "+-" or text in NOT_A_SIGN:
-        raise ValueError("one character that is no digit, letter, + or -")
+        raise ValueError("one character other than a digit, a letter, + and -")
 
 
 def encoding(name: str) -> None:
-    """A text encoding."""
+    """Check the name of a text encoding."""
     try:
         text_codec(name)
     except LookupError:
@@ -34,7 +34,7 @@ def encoding(name: str) -> None:
 
 
 def formats(forms: tuple[str, ...]) -> None:
-    """Formats of dates and times."""
+    """Check formats of dates and times."""
     if len(forms) > MAX_FORMATS:
         raise ValueError(f"a list of at most {MAX_FORMATS} formats")
     for form in forms:
@@ -42,7 +42,7 @@ def formats(forms: tuple[str, ...]) -> None:
 
 
 def time_zone(name: str) -> None:
-    """A time zone, and not whatever this machine is in."""
+    """Check the name of a time zone. Rejects localtime, which depends on the machine."""
     try:
         if name == "localtime":
             raise ValueError
@@ -52,6 +52,6 @@ def time_zone(name: str) -> None:
 
 
 def empty_documents(word: str) -> None:
-    """What happens to documents without a record."""
+    """Check the value of `empty`."""
     if word not in ("allowed", "bad"):
         raise ValueError("'allowed' or 'bad'")

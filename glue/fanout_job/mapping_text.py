@@ -1,4 +1,4 @@
-"""A mapping's bytes as YAML's nodes, which know their lines. JSON is read as the YAML that says the same."""
+"""Parses a mapping to YAML nodes, which have line numbers. Converts JSON to equivalent YAML first."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fanout_job.errors import MappingError
 from fanout_job.json_faults import described
 
 MAX_BYTES = 2**18
-"""What is read within a second."""
+"""Maximum size of a mapping. A document of this size takes less than a second."""
 MAX_DEPTH = 20
 MAX_SHOWN = 200
-"""Characters of the parser's own explanation."""
+"""Maximum characters of the parser's message in an error."""
 
 LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The one in C, which every wheel of PyYAML has, takes a twentieth of the time."""
+"""The C loader, which every wheel of PyYAML contains, is 20 times as fast."""
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _NOT_PLAIN = re.compile(r"[^ -~]")
@@ -31,7 +31,7 @@ def nodes_of(text: bytes, name: str) -> yaml.Node:
     Raises
     ------
     MappingError
-        It is not YAML or JSON, or is too large, or has what no mapping needs: aliases and deep nesting.
+        The document is not YAML or JSON, is too large, is nested too deeply, or has aliases.
     """
     if len(text) > MAX_BYTES:
         line = text.count(b"\n", 0, MAX_BYTES) + 1
@@ -43,19 +43,19 @@ def nodes_of(text: bytes, name: str) -> yaml.Node:
     try:
         for event in yaml.parse(plain, LOADER):
             if isinstance(event, yaml.AliasEvent):
-                raise MappingError("has an alias (*); write it out", uri=name, line=_line(event.start_mark))
+                raise MappingError("has an alias (*); repeat the value instead", uri=name, line=_line(event.start_mark))
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise MappingError("is nested too deeply", uri=name, line=_line(event.start_mark))
         tree: yaml.Node | None = yaml.compose(plain, LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        last = plain.rstrip().count("\n") + 1  # where the parser sees the end may be a line later
+        last = plain.rstrip().count("\n") + 1  # the parser may report the end one line later
         line = min(_line(mark) or last, last)
         raise MappingError(f"is not YAML: {str(error.problem)[:MAX_SHOWN]}", uri=name, line=line) from None
     except yaml.reader.ReaderError as error:
         line = plain.encode().count(b"\n", 0, error.position) + 1
-        raise MappingError("is not YAML: it has a character that no text has", uri=name, line=line) from None
+        raise MappingError("is not YAML: it has an invalid character", uri=name, line=line) from None
     except yaml.YAMLError:
         raise MappingError("is not YAML", uri=name, line=1) from None
     if tree is None:
@@ -72,7 +72,7 @@ def _decoded(text: bytes, name: str) -> str:
 
 
 def _as_yaml(plain: str, name: str) -> str:
-    """Return JSON as YAML with the same lines: YAML has other escapes, and tabs only within texts."""
+    """Return JSON as YAML with the same lines. YAML has other escapes, and allows tabs only within texts."""
     if is_too_deep(plain):
         raise MappingError("is nested too deeply", uri=name, line=1)
     try:
@@ -86,7 +86,7 @@ def _as_yaml(plain: str, name: str) -> str:
         string = json.dumps(json.loads(found[0]), ensure_ascii=False)
         if half := re.search(r"[\ud800-\udfff]", string):
             line = plain.count("\n", 0, found.start()) + 1
-            what = f"has {ascii(half[0])[1:-1]}, half of a surrogate pair, which is no character"
+            what = f"has {ascii(half[0])[1:-1]}, half of a surrogate pair, which is not a character"
             raise MappingError(what, uri=name, line=line)
         made += [plain[place : found.start()].replace("\t", " "), _NOT_PLAIN.sub(_escape, string)]
         place = found.end()

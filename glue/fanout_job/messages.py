@@ -1,4 +1,4 @@
-"""One CloudEvents 1.0 JSON message for each changed row, or several, as the user's `transform` says."""
+"""Makes CloudEvents 1.0 JSON messages from changed rows: one per row, unless the user's `transform` differs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fanout_job.objects import put
 from fanout_job.settings import Settings
 
 Transform = Callable[[Change], Payload | list[Payload] | None]
-"""The user's row-level ETL. None or an empty list sends nothing, a dict one message, a list one message an element."""
+"""The user's row-level ETL. Sends nothing for None or [], one message for a dict, one per element for a list."""
 
 
 class Message(NamedTuple):
@@ -24,21 +24,21 @@ class Message(NamedTuple):
     id: str
     body: str
     size: int
-    """Bytes of the body in UTF-8, which is what the targets' limits count."""
+    """Bytes of the body in UTF-8, to which the targets' limits apply."""
     kind: str
     group: str = ""
-    """Under MessageOrder=key, the same for all messages of a key and for no other; else empty."""
+    """With MessageOrder=key, a hash of the row's key; otherwise empty."""
     position: tuple[int, ...] = ()
-    """Under MessageOrder=key, what messages of a group are sent in the order of."""
+    """With MessageOrder=key, the sort key of the messages within a group."""
 
 
 def encode(value: Any) -> bytes:
-    """Write JSON. Decimals become number literals with all their digits.
+    """Return JSON. Decimals become number literals with all digits.
 
     Raises
     ------
     TypeError
-        On what JSON has no form for, which only the user's transform can bring.
+        JSON cannot represent a value. Only values of the user's transform can cause this.
     """
     return orjson.dumps(value, default=_literal)
 
@@ -52,9 +52,9 @@ def _literal(value: Any) -> orjson.Fragment:
 
 
 def sendable(body: bytes) -> bytes:
-    """Write U+FFFE and U+FFFF, which SQS refuses in a message, as JSON escapes: the same text to a JSON reader.
+    """Escape U+FFFE and U+FFFF, which SQS rejects in a message. A JSON parser reads the same text.
 
-    The other characters it refuses, control characters, are always escaped in JSON.
+    SQS also rejects control characters, but JSON always escapes them.
     """
     if b"\xef\xbf" in body:
         return body.replace(b"\xef\xbf\xbe", b"\\ufffe").replace(b"\xef\xbf\xbf", b"\\uffff")
@@ -62,7 +62,7 @@ def sendable(body: bytes) -> bytes:
 
 
 class Draft(NamedTuple):
-    """What becomes one message: the row's part of the envelope, and the payload."""
+    """The variable parts of one message: the row's part of the envelope, and the payload."""
 
     id: str
     operation: str
@@ -71,12 +71,12 @@ class Draft(NamedTuple):
     """The row's keys as compact JSON."""
     sequence: str | None
     position: tuple[int, ...]
-    """What the messages of one key are ordered by: sequence number, time, place in the manifest."""
+    """Sort key of the messages of one key: sequence number, time, position in the manifest."""
     payload: Any
 
 
 class MessageMaker:
-    """Turns a provider's changes into messages, and messages that are too large into claim checks.
+    """Turns a provider's changes into messages, with claim checks for messages that are too large.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class MessageMaker:
     transform : callable
         The user's row-level ETL.
     limit : int
-        Bytes a message may have.
+        Maximum bytes of a message.
     s3 : boto3 S3 client
         For claim checks, written to `claim-check/` in the data bucket.
     """
@@ -95,7 +95,7 @@ class MessageMaker:
         self.ordered = settings.message_order == "key"
 
     def drafts(self, change: Change, index: int, line: int) -> list[Draft]:
-        """Return what the user's transform makes of a row; `index` and `line` are its place in the manifest.
+        """Return the drafts for a row, by the user's transform; `index` and `line` are its position in the manifest.
 
         Raises
         ------
@@ -105,9 +105,9 @@ class MessageMaker:
             payloads = self.transform(change)
             several = [payloads] if type(payloads) is dict else list(payloads or ())
             if not all(type(payload) is dict for payload in several):
-                raise TypeError("transform returns None, a dict or a list of dicts")
+                raise TypeError("transform must return None, a dict or a list of dicts")
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            # Its text may hold the row: only its type and place are told.
+            # Its text may contain the row, so the message has only its type and line.
             raise TransformError(f"transform raised {type(error).__name__} at {place_of(error)}") from None
         id_, operation, moment, sequence = change.id, change.operation, change.time, change.sequence
         try:
@@ -123,7 +123,7 @@ class MessageMaker:
         ]
 
     def message(self, draft: Draft) -> Message:
-        """Return the message, by claim check if it would be too large.
+        """Return the message, with a claim check if it would be too large.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class MessageMaker:
         try:
             body = sendable(encode(event))
         except TypeError:
-            raise TransformError("the payload has no JSON form, or is nested too deeply for one") from None
+            raise TransformError("the payload cannot be written as JSON, or is nested too deeply") from None
         if len(body) > self.limit:
             del event["data"]
             event["dataref"] = self.claim_check(id_, encode(payload))
@@ -162,7 +162,7 @@ class MessageMaker:
         return Message(id_, body.decode(), len(body), event["type"], group, position)
 
     def claim_check(self, id_: str, data: bytes) -> str:
-        """Store the data under a name that a repetition finds again, and return its URI (CloudEvents `dataref`)."""
+        """Store the data, under the same key in a repeated run, and return its URI (CloudEvents `dataref`)."""
         name = hashlib.sha256(id_.encode()).hexdigest()
         key = f"claim-check/provider={self.settings.provider}/{name}.json"
         put(self.s3, self.settings.data_bucket, key, data)

@@ -1,4 +1,4 @@
-"""The standard model: what every row of the table is, whoever its source is."""
+"""The standard model: the columns of the table, the same for all providers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pyarrow import DataType, Schema  # type: ignore[import-untyped]
 
 PROVENANCE = {"_source": "string", "_row": "integer", "_run": "string"}
-"""Columns of every row: the URI of its object, its place in it (from 1), and the run that wrote it."""
+"""Additional columns of every row: the URI of its object, its number in it (from 1), and the run that wrote it."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Field:
         point), "boolean", "date", or "timestamp" (microseconds, UTC).
     description : str
     required : bool
-        Whether a row without it is a bad row.
+        Whether a row without a value is bad.
     """
 
     type: str
@@ -41,7 +41,7 @@ class Field:
         Raises
         ------
         ValueError
-            It is none of the types above.
+            The type is not one of those above.
         """
         import pyarrow as pa
 
@@ -56,20 +56,20 @@ class Field:
             "timestamp": pa.timestamp("us", tz="UTC"),
         }
         if self.type not in plain:
-            raise ValueError(f"{self.type!r} is none of the model's types: {', '.join(plain)}, decimal(P,S)")
+            raise ValueError(f"{self.type!r} is not one of the model's types: {', '.join(plain)}, decimal(P,S)")
         return plain[self.type]
 
 
 @dataclass(frozen=True)
 class Model:
-    """The table's name, and its columns by name."""
+    """The name of the table, and its columns by name."""
 
     name: str
     fields: Dict[str, Field]
 
     @cached_property
     def schema(self) -> Schema:
-        """The schema of every file: the model's columns, and where each row comes from."""
+        """The schema of every file: the columns of the model and PROVENANCE."""
         import pyarrow as pa
 
         columns = [pa.field(name, field.arrow, not field.required) for name, field in self.fields.items()]
@@ -77,9 +77,9 @@ class Model:
         return pa.schema(columns)
 
     def output_key(self, provider: str, source_key: str) -> str:
-        """Return the key of the file that a source object becomes: the same for the same source, whenever it is read.
+        """Return the key of the output file of a source object. It depends only on the source's key.
 
-        The source's name is there for people; the hash of the whole key tells apart what would look alike.
+        It contains the source's name for readability, and a hash of the whole key to make it unique.
         """
         name = source_key.rpartition(f"provider={provider}/")[2]
         readable = re.sub(r"[^0-9A-Za-z.=-]+", "-", name).strip("-.")[-120:]
@@ -87,5 +87,5 @@ class Model:
         return f"{self.folder(provider)}{readable}-{digest}.parquet".replace("/-", "/")
 
     def folder(self, provider: str) -> str:
-        """Return the prefix of a provider's files."""
+        """Return the prefix of a provider's output files."""
         return f"standard/model={self.name}/provider={provider}/"

@@ -1,4 +1,4 @@
-"""Objects on S3: the manifest that names them, how they are spread over tasks, and reading them to their end."""
+"""Objects on S3: reads the manifest, distributes its objects over tasks, and reads the objects."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from fanout_job.errors import ManifestError, ObjectChangedError, StorageError
 log = logging.getLogger("fanout_job")
 
 CHUNK_BYTES = 2**19
-"""What one read takes from S3."""
+"""Size of one read from S3."""
 
 PREFETCH_OBJECTS = 8
-"""Objects opened ahead, so that S3's latency is not paid once an object."""
+"""Number of objects to open ahead, so that S3's latency does not add up over objects."""
 
 OBJECT_OVERHEAD_BYTES = 2**16
-"""What opening an object costs, in bytes read instead: many small objects must not end up in one task."""
+"""Cost of opening an object, in bytes that could be read instead. Prevents a task with too many small objects."""
 
 
 def s3_client() -> Any:
-    """Return a client that retries by itself and has a connection for each object opened ahead."""
+    """Return a client with retries and with a connection for each object that is opened ahead."""
     return aws_client(
         "s3",
         config=Config(
@@ -53,12 +53,12 @@ def s3_client() -> Any:
 
 
 def read_manifest(s3: Any, uri: str, provider: str) -> list[PlannedObject]:
-    """Return the objects this run is to process, in the manifest's order.
+    """Return the objects of the manifest, in its order.
 
     Raises
     ------
     ManifestError, StorageError
-        If it is no manifest of this provider, or cannot be read.
+        The manifest is invalid, is of another provider, or cannot be read.
     """
     bucket, key = split_uri(uri)
     try:
@@ -85,14 +85,14 @@ def grouped(objects: Sequence[PlannedObject], groups: int) -> list[list[PlannedO
 
 
 def code_of(error: BotoCoreError | ClientError) -> str:
-    """Return the service's error code, or the client's own name for what went wrong."""
+    """Return the service's error code, or the name of the client's exception."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "unknown"))
     return type(error).__name__
 
 
 class ObjectReader:
-    """Reads one object from start to end; takes up again where a connection broke."""
+    """Reads one object from start to end. After a broken connection, resumes at the same byte."""
 
     RESUMABLE = (BotoConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError)
     TRIES = 5
@@ -100,7 +100,7 @@ class ObjectReader:
     def __init__(self, s3: Any, obj: PlannedObject) -> None:
         self.s3, self.obj, self.offset = s3, obj, 0
         self.version_id: str | None = None
-        """Of what was planned, once another version has taken its place."""
+        """Version of the planned object, if it is no longer the current version."""
         self.body: Any = None
 
     def read(self) -> bytes:
@@ -109,9 +109,9 @@ class ObjectReader:
         Raises
         ------
         ObjectChangedError
-            If what is there now is not what was planned (HTTP 404, 412, 416).
+            The object is not the planned one any more (HTTP 404, 412, 416).
         StorageError
-            If S3 refuses, or keeps breaking off.
+            S3 rejects the request, or the connection breaks repeatedly.
         """
         for attempt in range(self.TRIES):
             try:
@@ -122,8 +122,8 @@ class ObjectReader:
             except self.RESUMABLE as error:
                 self.body = None
                 reason = type(error).__name__
-                time.sleep(random.random() * 0.2 * 2**attempt)  # noqa: S311 - spreads load, guards nothing
-        raise StorageError(f"reading broke off {self.TRIES} times ({reason})", uri=self.obj.uri)
+                time.sleep(random.random() * 0.2 * 2**attempt)  # noqa: S311 - jitter, not cryptography
+        raise StorageError(f"the connection broke {self.TRIES} times ({reason})", uri=self.obj.uri)
 
     def _open(self) -> Any:
         try:
@@ -146,8 +146,8 @@ class ObjectReader:
         return self.s3.get_object(Bucket=self.obj.bucket, Key=self.obj.key, IfMatch=self.obj.etag, **extra)["Body"]
 
     def finds_planned_version(self) -> bool:
-        """Look for what was planned among the object's versions, if its bucket keeps any. A listing names no
-        versions, so this is asked only when the object has changed.
+        """Search the object's versions for the planned one. Needed only after a change of the object, because the
+        listing of the plan has no versions.
         """
         if self.version_id:
             return False
@@ -160,12 +160,12 @@ class ObjectReader:
                     self.version_id = version["VersionId"]
                     return True
         except ClientError as error:
-            log.warning("%s: its versions cannot be listed (%s)", self.obj.uri, code_of(error))
+            log.warning("%s: cannot list its versions (%s)", self.obj.uri, code_of(error))
         return False
 
 
 class _NothingLeft:
-    """The body of an object whose connection broke after its last byte."""
+    """The empty rest of an object whose connection broke after the last byte."""
 
     def read(self, amount: int) -> bytes:
         return b""
@@ -177,8 +177,8 @@ def opened_ahead(
     pool: ThreadPoolExecutor,
     arrived: Callable[[Future[bytes]], bytes] = Future.result,
 ) -> Iterator[tuple[ObjectReader, Iterator[bytes]]]:
-    """Yield each object's reader with its chunks, while the next objects' first chunks, and this one's next, are on
-    their way.
+    """Yield each object's reader with its chunks. Prefetches the first chunks of the next objects, and the next chunk
+    of this one.
     """
     waiting: deque[tuple[ObjectReader, Future[bytes]]] = deque()
 

@@ -1,7 +1,7 @@
-"""A run from its arguments to its result: what every job does, whatever its work is.
+"""A run from its arguments to its result, the same for every job.
 
-A job is a script with two entry points, `handler` for Lambda and `main` for Glue. Each hands the job's work,
-a function of a `Run`, to this module, which writes `result.json`. Nothing is committed without it.
+A job is a script with two entry points, `handler` for Lambda and `main` for Glue. Each passes the job's work,
+a function of a `Run`, to this module, which writes `result.json`. A run without this file is not committed.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from fanout_job.task import Tally
 log = logging.getLogger("fanout_job")
 
 DEADLINE_MARGIN_SECONDS = 5.0
-"""What the Lambda run keeps of the Lambda's time to record its result."""
+"""Time that a Lambda run reserves at its end to record its result."""
 
 
 @dataclass
 class Run:
-    """What a job's work gets: for whom it runs, its objects, and where it tells what it did."""
+    """The argument of a job's work: its settings and objects, and the counts and notes for its result."""
 
     settings: Settings
     engine: Engine
@@ -44,7 +44,7 @@ class Run:
     """The `time.monotonic()` at which the Lambda run must be done."""
     tally: Tally = field(default_factory=Tally)
     notes: dict[str, Any] = field(default_factory=dict)
-    """What else the result is to say, by name."""
+    """Additional values for the result, by name."""
 
     def objects(self) -> list[PlannedObject]:
         """Return the objects of the manifest.
@@ -56,15 +56,14 @@ class Run:
         return read_manifest(s3_client(), self.settings.manifest, self.settings.provider)
 
     def each_object(self, work: Work) -> list[Any]:
-        """Return what `work` makes of each object of the manifest, in the manifest's order.
+        """Call `work` for each object of the manifest, and return its results in the manifest's order.
 
-        The engine spreads the objects over its processes, counts them, and deals with what is bad as OnBadRecord
-        says.
+        The engine distributes the objects over its processes, counts them, and handles bad input by OnBadRecord.
 
         Raises
         ------
         RunFailedError
-            After all objects were worked on, if any of them failed.
+            An object failed. Raised after all objects were processed.
         """
         if self.engine == "glue":
             made, tally = each_on_spark(self.settings, self.objects(), work)
@@ -86,11 +85,13 @@ class Run:
 
 
 def in_lambda(event: Mapping[str, Any], context: Any, work: Callable[[Run], None]) -> dict[str, Any]:
-    """Run in Lambda: in the Lambda that the state machine invokes with provider, run_id, manifest and run_dir.
+    """Run in Lambda.
 
     Parameters
     ----------
-    event, context
+    event
+        From the state machine: provider, run_id, manifest and run_dir.
+    context
         Lambda's.
     work : callable
         The job's work.
@@ -106,7 +107,7 @@ def in_lambda(event: Mapping[str, Any], context: Any, work: Callable[[Run], None
 
 
 def on_glue(argv: Sequence[str], work: Callable[[Run], None]) -> None:
-    """Run on Glue, or wherever there is PySpark.
+    """Run on Glue, or in any PySpark.
 
     Parameters
     ----------
@@ -119,40 +120,40 @@ def on_glue(argv: Sequence[str], work: Callable[[Run], None]) -> None:
 
 
 def do(work: Callable[[Run], None], this: Run) -> dict[str, Any]:
-    """Do the work of a run, record its result beside the manifest, and return the result.
+    """Do the work of a run, write its result to the run folder, and return the result.
 
     Raises
     ------
     JobError
-        If any of it failed, after the result was recorded.
+        The run failed. Raised after the result was recorded.
     """
     start_logging(this.settings)
     started, workers = time.monotonic(), 0
     failed: JobError | None = None
     try:
-        with suppress(RunFailedError):  # what failed is in the tally
+        with suppress(RunFailedError):  # the tally has the failures
             work(this)
         workers = spark_workers() if this.engine == "glue" else 1
     except JobError as error:
         failed = error
-    except Exception as error:  # noqa: BLE001 - the result is recorded whatever happens, Spark's own errors included
+    except Exception as error:  # noqa: BLE001 - records a result for any error, including Spark's
         failed = unexpected(error)
     if failed:
         this.tally.failures.append(failed.as_failure())
     result = result_of(this, workers, time.monotonic() - started)
     bucket, key = split_uri(result_uri(this.settings.run_dir))
     put(s3_client(), bucket, key, result.to_json())
-    told = plain(result)
-    log.info("run %s: %s", result.status, json.dumps({k: v for k, v in told.items() if not k.startswith("failure")}))
+    shown = plain(result)
+    log.info("run %s: %s", result.status, json.dumps({k: v for k, v in shown.items() if not k.startswith("failure")}))
     if result.failure is not None:
         for failure in result.failures:
             log.error("%s: %s", failure.type, failure.text)
         raise failed or RunFailedError(result.failure.in_one_line(result.failure_count)) from None
-    return dict(told)
+    return dict(shown)
 
 
 def result_of(this: Run, workers: int, seconds: float) -> JobResult:
-    """Return the result of a run: what the ledger stores and the state machine sees."""
+    """Return the result of a run."""
     tally, failures = this.tally, in_order(this.tally.failures)
     return JobResult(
         run_id=this.settings.run_id,

@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("fanout_job")
 
 MAX_BATCH = 10
-"""Entries of a batch request to SQS, SNS or EventBridge."""
+"""Maximum entries of a batch request to SQS, SNS and EventBridge."""
 
 IN_FLIGHT = 64
-"""Requests a task keeps under way."""
+"""Number of concurrent requests of a task."""
 
 LANE_MESSAGES = 100
-"""Messages that wait for a lane, and as many that it looks through for its next request."""
+"""Size of a lane's queue, and maximum number of waiting messages that a lane searches for its next request."""
 
 MAX_TRIES = 10
-"""Tries for a batch, backed off with full jitter up to BACKOFF_CAP_SECONDS: about a minute of trouble on average."""
+"""Attempts per batch, with exponential backoff and full jitter: about a minute on average."""
 
 BACKOFF_CAP_SECONDS = 20.0
 REQUEST_TIMEOUT_SECONDS = 20.0
 
 
 def batches(messages: Iterable[Message], limit: int) -> Iterator[list[Message]]:
-    """Group messages by MAX_BATCH, and within the bytes a request may have."""
+    """Group messages into batches of at most MAX_BATCH messages and `limit` bytes."""
     batch: list[Message] = []
     size = 0
     for message in messages:
@@ -67,11 +67,11 @@ class Sender:
         URL of the service.
     region : str
     credentials : botocore credentials
-        Asked again for each request, so that they are refreshed in time.
+        Read again for each request, so that they are refreshed in time.
     acknowledged : callable
-        Called with each list of messages the target has acknowledged.
+        Called with each list of acknowledged messages.
     deadline : float or None
-        `time.monotonic()` after which nothing more is tried.
+        `time.monotonic()` after which no request is sent.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Sender:
         Raises
         ------
         SendError, SendRefusedError, DeadlineError
-            After which some messages may have been sent, and some not.
+            Some messages may have been sent.
         """
         shared = batches(messages, self.target.limit)
 
@@ -105,10 +105,10 @@ class Sender:
         await self._together(lambda session: [worker(session) for _ in range(IN_FLIGHT)])
 
     async def send_in_order(self, messages: Iterator[Message]) -> None:
-        """Send all messages, those of one group one after the other as they come.
+        """Send all messages, and those of each group in the given order.
 
-        A group belongs to one lane, a lane has one request under way, and no request holds two messages of a
-        group: so a message whose neighbour fails and is tried again cannot overtake it.
+        A group belongs to one lane, a lane has one request at a time, and no request has two messages of a group. So
+        no message is sent before an earlier message of its group is acknowledged.
         """
         lanes: list[asyncio.Queue[Message | None]] = [asyncio.Queue(LANE_MESSAGES) for _ in range(IN_FLIGHT)]
 
@@ -160,33 +160,33 @@ class Sender:
                     if said.accepted:
                         self.acknowledged(said.accepted)
                     if said.refused:
-                        raise SendRefusedError(f"{self.target.service} refused a message for good: {said.refused}")
+                        raise SendRefusedError(f"{self.target.service} rejected a message permanently: {said.refused}")
                     if not said.again:
                         return
                     batch, reason = said.again, "failed entries"
                 else:
                     reason = error_code(status, answer)
                     if status < 500 and status not in (408, 429) and not is_passing(reason):
-                        raise SendRefusedError(f"{self.target.service} refused a request: {reason}")
+                        raise SendRefusedError(f"{self.target.service} rejected a request: {reason}")
             except (aiohttp.ClientError, BotoCoreError, OSError, ValueError, KeyError, TypeError) as error:
                 reason = type(error).__name__
             log.debug("sending %d messages again: %s", len(batch), reason)
             pause = min(BACKOFF_CAP_SECONDS, self.backoff * 2**attempt, left)
-            await asyncio.sleep(random.random() * pause)  # noqa: S311 - spreads load, guards nothing
+            await asyncio.sleep(random.random() * pause)  # noqa: S311 - jitter, not cryptography
         raise SendError(
-            f"{self.target.service} did not take {len(batch)} messages in {MAX_TRIES} tries: {reason}",
-            cause=f"{self.target.service} did not take messages in {MAX_TRIES} tries: {reason}",
+            f"{self.target.service} did not accept {len(batch)} messages in {MAX_TRIES} attempts: {reason}",
+            cause=f"{self.target.service} did not accept messages in {MAX_TRIES} attempts: {reason}",
         )
 
     def signed(self, headers: dict[str, str], body: bytes) -> dict[str, str]:
-        """Return the headers with a Signature Version 4 of this moment."""
+        """Return the headers with a Signature Version 4."""
         request = AWSRequest("POST", self.endpoint, headers, body)
         SigV4Auth(self.credentials.get_frozen_credentials(), self.target.service, self.region).add_auth(request)
         return dict(request.headers)
 
 
 def one_of_each_group(waiting: deque[Message], limit: int) -> list[Message]:
-    """Take a batch off `waiting` that has at most one message of a group: the first one waiting."""
+    """Remove a batch from `waiting` with at most one message per group, the first one of it."""
     batch: list[Message] = []
     passed: list[Message] = []
     groups: set[str] = set()

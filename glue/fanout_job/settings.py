@@ -1,4 +1,4 @@
-"""What one run needs to know, from Glue's arguments or from a Lambda's event and environment."""
+"""The settings of one run, from Glue's arguments or from Lambda's event and environment."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from fanout_job.errors import SettingsError
 
 @dataclass(frozen=True)
 class Settings:
-    """What one run needs to know. Glue gives `--name value` arguments; Lambda environment variables NAME and
-    an event.
+    """The settings of one run. On Glue they are `--name value` arguments, in Lambda environment variables NAME and
+    fields of the event.
     """
 
     provider: str
     run_id: str
     manifest: str
-    """S3 URI; "none" where Glue's own bookmark says what is new."""
+    """S3 URI; "none" if Glue's job bookmark selects the new objects."""
     run_dir: str
-    """S3 URI ending in "/": where the run's result is expected."""
+    """S3 URI, ending in "/", of the folder for the run's result."""
     env: str
     data_bucket: str
     queue_url: str = ""
-    """SQS queue URL, or the ARN of an SNS topic or of an EventBridge event bus; empty for a job that sends nothing."""
+    """SQS queue URL, or ARN of an SNS topic or an EventBridge event bus; empty if the job sends no messages."""
     job: str = "change_log"
-    """The script that runs, without .py."""
+    """Name of the script, without .py."""
     change_log_dir: str = ""
     message_order: str = "none"
     on_bad_record: str = "fail"
     bookmark_mode: str = "manifest"
     """See `contract.manifest.BookmarkMode`."""
     max_message_bytes: str = ""
-    """The queue's MaximumMessageSize where it is below the service's own limit."""
+    """The queue's MaximumMessageSize, if it is below the service's limit."""
     log_level: str = "INFO"
     JOB_NAME: str = ""
 
@@ -56,17 +56,17 @@ class Settings:
 
     @classmethod
     def required(cls) -> list[str]:
-        """Return the names of the arguments without which no run starts."""
+        """Return the names of the required arguments."""
         return [*cls.PER_RUN, "env", "data_bucket"]
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], spelled: Callable[[str], str] = "--{}".format) -> Settings:
-        """Build from plain values. `spelled` names an argument the way the caller knows it.
+        """Build from plain values. `spelled` returns the caller's name of an argument.
 
         Raises
         ------
         SettingsError
-            Naming every missing argument, or the one with a wrong value and the values it may have.
+            Names every missing argument, or an argument with an invalid value and the valid values.
         """
         given = {name: str(values[name]) for name in cls.names() if values.get(name) not in (None, "")}
         required = cls.required() + (["change_log_dir"] if given.get("bookmark_mode") == "glue" else [])
@@ -86,7 +86,7 @@ class Settings:
 
     @classmethod
     def from_arguments(cls, argv: Sequence[str]) -> Settings:
-        """Build from Glue's argv, by awsglue's own reader where there is one."""
+        """Build from Glue's argv, with awsglue's parser if it is installed."""
         present = [n for n in cls.names() if any(a == f"--{n}" or a.startswith(f"--{n}=") for a in argv)]
         try:
             read = importlib.import_module("awsglue.utils").getResolvedOptions
@@ -96,7 +96,7 @@ class Settings:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-        """Build from the state machine's event, which names the run, and the function's environment, which says how."""
+        """Build from the state machine's event, for this run, and the environment, the same for all runs."""
         per_run = {name: event.get(name) for name in cls.PER_RUN}
         standing = {name: environ.get(name.upper()) for name in cls.names() if name not in per_run}
         return cls.from_values(
@@ -105,7 +105,7 @@ class Settings:
 
 
 def _is_uri(text: str) -> bool:
-    """Whether it is the S3 URI of an object or a folder."""
+    """Whether a text is the S3 URI of an object or a folder."""
     try:
         return bool(split_uri(text)[1])
     except ValueError:
@@ -113,7 +113,7 @@ def _is_uri(text: str) -> bool:
 
 
 def plain_arguments(argv: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """Read `--name value` and `--name=value` where awsglue is not there."""
+    """Read `--name value` and `--name=value` if awsglue is not installed."""
     values: dict[str, str] = {}
     arguments = iter(argv[1:])
     for argument in arguments:

@@ -1,4 +1,4 @@
-"""The change-log job on Spark: objects spread over tasks, or all messages of a key brought into one."""
+"""The change-log job on Spark: distributes objects over tasks, or brings all messages of a key into one task."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from pyspark import RDD
 
 Reading = Callable[[Delivery, Iterable[Any]], Iterator[Message]]
-"""Gives the messages of what one partition holds."""
+"""Returns the messages of one partition."""
 
 
 def send_changes(this: Run, transform: Transform, etl: FrameEtl | None) -> None:
-    """Send what is new of the change log: what the manifest names or, under BookmarkMode=glue, Glue's bookmark."""
+    """Send the changes in the objects of the manifest or, with BookmarkMode=glue, of Glue's job bookmark."""
     settings = this.settings
     target_of(settings)
-    if settings.bookmark_mode == "glue" and settings.manifest == NO_MANIFEST:  # a replay has a manifest in either mode
+    if settings.bookmark_mode == "glue" and settings.manifest == NO_MANIFEST:  # a replay always has a manifest
         if etl is not None:
-            raise FrameEtlError("`etl` works on what a manifest names. Set BookmarkMode=manifest, or use `transform`.")
+            raise FrameEtlError("`etl` needs a manifest. Set BookmarkMode=manifest, or use `transform`.")
         this.tally += send_bookmarked(settings, this.argv, transform)
         return
     groups = task_groups(this.objects())
@@ -48,7 +48,7 @@ def send_changes(this: Run, transform: Transform, etl: FrameEtl | None) -> None:
 
 
 def send_rdd(sources: RDD[Any], settings: Settings, transform: Transform, read: Reading) -> Tally:
-    """Send the messages that `read` finds in each partition, which is a task of its own."""
+    """Send the messages of each partition, as returned by `read`. Each partition is one task."""
     if settings.message_order == "key":
         return send_by_key(sources, settings, transform, read)
 
@@ -63,7 +63,7 @@ def send_rdd(sources: RDD[Any], settings: Settings, transform: Transform, read: 
 
 
 def send_by_key(sources: RDD[Any], settings: Settings, transform: Transform, read: Reading) -> Tally:
-    """Bring all messages of a key into one task, sorted, and send them from there; nothing, if any row is missing."""
+    """Bring all messages of a key into one task, sort and send them. Sends nothing if any row failed."""
     buckets = sources.getNumPartitions()
 
     def to_buckets(part: Iterable[Any]) -> Iterator[tuple[tuple[int, tuple[int, ...]], Any]]:
@@ -71,7 +71,7 @@ def send_by_key(sources: RDD[Any], settings: Settings, transform: Transform, rea
         task = Delivery(settings, transform)
         with guarded(task):
             for message in read(task, part):
-                # A plain tuple, which costs less than a Message to pickle and to sort.
+                # A plain tuple is faster to pickle and to sort than a Message.
                 yield (int(message.group[:8], 16) % buckets, message.position), tuple(message)
         for bucket in range(buckets):
             yield (bucket, ()), task.tally
@@ -97,15 +97,14 @@ def send_by_key(sources: RDD[Any], settings: Settings, transform: Transform, rea
 
 
 def send_bookmarked(settings: Settings, argv: Sequence[str], transform: Transform) -> Tally:
-    """Read what Glue's own job bookmark has not seen: the article's way (docs/glue-bookmarks.md).
+    """Send the objects that Glue's job bookmark has not seen: the article's design (docs/glue-bookmarks.md).
 
-    A DynamicFrame keeps neither the lines nor the objects they came from. So errors name neither, a record without an
-    event id gets a hash of itself as its id, and Glue's schema inference decides whether `{"M": {}}` stays apart
-    from null.
+    A DynamicFrame has no object names and no line numbers. So errors name neither, and the id of a record without an
+    event id is a hash of the record. Glue's schema inference may turn `{"M": {}}` into null.
     """
     context = importlib.import_module("awsglue.context").GlueContext(spark_context())
     job = importlib.import_module("awsglue.job").Job(context)
-    # Whether bookmarks are on is one of Glue's own arguments. Without them every run would read everything again.
+    # One of Glue's own arguments turns bookmarks on. Without bookmarks, every run would read all objects again.
     job.init(settings.JOB_NAME, importlib.import_module("awsglue.utils").getResolvedOptions(list(argv), ["JOB_NAME"]))
     source = f"{settings.change_log_dir.rstrip('/')}/provider={settings.provider}/"
     frame = context.create_dynamic_frame.from_options(
@@ -118,7 +117,7 @@ def send_bookmarked(settings: Settings, argv: Sequence[str], transform: Transfor
         raise RecordError(
             f"Glue could not read {frame.errorsCount()} records", cause="Glue could not read some records", uri=source
         )
-    # toJSON leaves out the nulls by which inference pads a struct; DynamoDB's own null is {"NULL": true}.
+    # toJSON omits the nulls that schema inference adds to a struct; DynamoDB's own null is {"NULL": true}.
     tally = send_rdd(frame.toDF().toJSON(), settings, transform, lambda task, lines: task.frame_messages(lines))
     if not tally.failures:
         job.commit()

@@ -1,4 +1,4 @@
-"""From source objects to files of the standard model: the work of `glue/standardize.py` and `fanout mapping check`."""
+"""Converts source objects to files of the standard model, for `glue/standardize.py` and `fanout mapping check`."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from fanout_job.standardizer import Record, Standardizer, Transform
 from fanout_job.task import Source
 
 ROW_GROUP_BYTES = 2**25
-"""Rows gathered in memory before they are written; a row group of the file."""
+"""Minimum size of a row group: rows collected in memory before they are written."""
 UPLOADS = 3
-"""How often a file is put that somebody, or an upload of this run whose answer was lost, wrote meanwhile."""
+"""Attempts to upload a file that another run, or an upload of this run with a lost response, wrote meanwhile."""
 WRITTEN_MEANWHILE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "404", "NoSuchKey"})
-"""S3's answers to a put that depends on what was there before."""
+"""S3's error codes for a conditional put of an object that has changed."""
 
 
 def convert(this: Run, model: Model, transform: Transform | None) -> None:
-    """Turn each object of the run's manifest into one file of the model, by the provider's mapping.
+    """Convert each object of the run's manifest to one file of the model, by the provider's mapping.
 
     Raises
     ------
@@ -44,12 +44,12 @@ def convert(this: Run, model: Model, transform: Transform | None) -> None:
     """
     mapping, version = read_mapping(this)
     this.notes |= {"model": model.name, "mapping": version}
-    Standardizer(mapping, model, transform)  # what is wrong with the mapping is told before anything is read
+    Standardizer(mapping, model, transform)  # checks the mapping before any object is read
     this.each_object(lambda source: convert_object(source, mapping, model, transform))
 
 
 def read_mapping(this: Run) -> tuple[Mapping, dict[str, str]]:
-    """Return the provider's mapping, and where it lies in which version.
+    """Return the provider's mapping, and its key and version.
 
     Raises
     ------
@@ -71,10 +71,10 @@ def read_mapping(this: Run) -> tuple[Mapping, dict[str, str]]:
 
 
 def convert_object(source: Source, mapping: Mapping, model: Model, transform: Transform | None) -> None:
-    """Write the file of one object, in one upload, whatever was there before.
+    """Write the file of one object in one upload, which replaces an earlier file.
 
-    Rows before a damage are written, if bad input is put into the quarantine. Otherwise the file stays as it was, and
-    also if there are no such rows.
+    If an object is corrupt and OnBadRecord=quarantine, the rows before the damage are written. Without such rows, or
+    with OnBadRecord=fail, the earlier file remains.
 
     Raises
     ------
@@ -97,17 +97,17 @@ def convert_object(source: Source, mapping: Mapping, model: Model, transform: Tr
             damage = error
         writer.close()
         if damage is not None and not writer.rows:
-            raise damage  # the rows of an earlier version are better than none
+            raise damage  # keeps the rows of an earlier version
         upload(source, file, model.output_key(settings.provider, source.object.key))
     if damage is not None:
         raise damage
 
 
 def upload(source: Source, file: IO[bytes], key: str) -> None:
-    """Put a file where the source's rows belong, unless the source has changed meanwhile.
+    """Upload the output file of a source, unless the source has changed meanwhile.
 
-    A run that was given up and is still going must not replace the rows of a newer source by those of an older one:
-    the file is replaced only if nobody has written it since the source was last seen to be as planned.
+    A run that lost its lease but still runs must not replace the rows of a newer source with those of an older one. So
+    the upload requires that no other run has written the file since the last check of the source.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def upload(source: Source, file: IO[bytes], key: str) -> None:
 
 
 def etag_of(s3: Any, bucket: str, key: str) -> str | None:
-    """Return the ETag of an object, without its quotes; None if it is not there.
+    """Return the ETag of an object without quotes; None if the object does not exist.
 
     Raises
     ------
@@ -150,15 +150,15 @@ def etag_of(s3: Any, bucket: str, key: str) -> str | None:
 def check(
     mapping: Mapping, model: Model, sample: IO[bytes], name: str, transform: Transform | None = None
 ) -> Iterator[tuple[int, Record | RecordError]]:
-    """Yield each row of a sample, with its number, as it would come out, or what is wrong with it.
+    """Yield each row of a sample: its number, and the converted row or its error.
 
     Parameters
     ----------
     mapping, model, transform
     sample : binary file
-        As it would lie on S3: plain or gzip.
+        With the same bytes as on S3: plain or gzip.
     name : str
-        Of the sample; one that ends in ".gz" has to be gzip.
+        Name of the sample in errors. If it ends in ".gz", the sample must be gzip.
 
     Raises
     ------
@@ -192,7 +192,7 @@ class Writer:
     file : binary file
     model : Model
     provenance : dict
-        `_source` and `_run`, the same for all rows.
+        Values of `_source` and `_run`, the same for all rows.
     """
 
     def __init__(self, file: IO[bytes], model: Model, provenance: dict[str, str]) -> None:
@@ -208,7 +208,7 @@ class Writer:
         self.parquet.close()
 
     def write(self, rows: pa.Table) -> None:
-        """Take rows in."""
+        """Add rows."""
         count = rows.num_rows
         columns = {name: pa.repeat(pa.scalar(value), count) for name, value in self.provenance.items()}
         columns |= {name: rows[name] for name in rows.column_names}
@@ -219,12 +219,12 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has been taken in as a row group."""
+        """Write the added rows as a row group."""
         if self.waiting:
             self.parquet.write_table(pa.concat_tables(self.waiting))
             self.waiting, self.size = [], 0
 
     def close(self) -> None:
-        """End the file."""
+        """Complete the file."""
         self.flush()
         self.parquet.close()

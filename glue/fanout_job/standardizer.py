@@ -1,4 +1,4 @@
-"""A provider's bytes as rows of the model: read by the mapping's format, converted, transformed, checked."""
+"""Turns a provider's bytes into rows of the model: reads, converts, transforms and checks them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from fanout_job.model import Field, Model
 from fanout_job.xml_source import xml_blocks
 
 Record = dict[str, Any]
-"""A row by field of the model, in Python's values: str, int, float, Decimal, bool, date, datetime or None."""
+"""A row: field of the model -> str, int, float, Decimal, bool, date, datetime or None."""
 
 Transform = Callable[[Record], Record | None]
-"""The user's own code for what a mapping cannot say."""
+"""The user's code for anything that a mapping cannot express."""
 
 
-EXTRA = Field("string", "What the mapping lists under `extra`, for `transform` to read")
+EXTRA = Field("string", "Additional field of the mapping (`extra`) for `transform`")
 
 
 @dataclass
 class Column:
-    """How one field of the model comes about: from a source field, or from a value for all rows."""
+    """How to make one field of the model: from a source field, or from a constant value."""
 
     name: str
     field: Field
@@ -45,7 +45,7 @@ class Standardizer:
     Raises
     ------
     MappingError
-        The mapping does not go with the model.
+        The mapping does not fit the model.
     """
 
     def __init__(self, mapping: Mapping, model: Model, transform: Transform | None = None) -> None:
@@ -58,31 +58,31 @@ class Standardizer:
     def _column(self, name: str) -> Column:
         field, rule = self.model.fields.get(name, EXTRA), self.mapping.rule(name)
         if not knows_zone(rule.timezone or "UTC"):
-            what = f"{name}: {rule.timezone!r} is not a time zone that Arrow knows; use a name such as Europe/Berlin"
+            what = f"{name}: {rule.timezone!r} is not a time zone that Arrow supports; use a name such as Europe/Berlin"
             raise MappingError(what, uri=self.mapping.name, line=rule.line)
         column = Column(name, field, rule.source, conversion(field.arrow, rule))
         if rule.value is not None:
             try:
                 column.constant = column.convert(pa.array([rule.value], pa.string()))[0]
             except (pa.ArrowInvalid, ValueError):
-                what = f"{name}'s value is no {field.type}"
+                what = f"{name}'s value is not a valid {field.type}"
                 raise MappingError(what, uri=self.mapping.name, line=rule.line) from None
         return column
 
     def rows(self, pieces: Iterator[bytes], bad: Bad) -> Iterator[pa.Table]:
-        """Yield tables of the model's columns and `_row`, which have a row at least.
+        """Yield tables with the model's columns and `_row`. Each table has at least one row.
 
         Parameters
         ----------
         pieces
-            The object's bytes, unpacked.
+            The object's decompressed bytes.
         bad : callable
-            Gets each row that does not fit.
+            Called with each bad row.
 
         Raises
         ------
         CorruptObjectError
-            The object cannot be read, or has no record, and the mapping does not allow that.
+            The object cannot be read, or has no record and the mapping does not allow that.
         """
         records = 0
 
@@ -102,7 +102,7 @@ class Standardizer:
     def _without_records(self) -> str:
         how = self.mapping.format_of
         reason = f": it has no element {how.record!r}" if isinstance(how, Xml) else ""
-        return f"has no record{reason}; if the provider may send such objects, say empty: allowed in its mapping"
+        return f"has no record{reason}; if the provider may send such objects, set empty: allowed in its mapping"
 
     def _blocks(self, pieces: Iterator[bytes], bad: Bad) -> Iterator[Block]:
         how = self.mapping.format_of
@@ -130,7 +130,7 @@ class Standardizer:
         return table.filter(pa.array([n not in absent for n in range(len(table))])) if absent else table
 
     def _mapped(self, block: Block) -> tuple[dict[str, pa.Array], dict[int, RecordError]]:
-        """Return the columns as the mapping makes them, and what is wrong with which row."""
+        """Return the columns made by the mapping, and the errors by row index."""
         count = len(block.numbers)
         made: dict[str, pa.Array] = {name: pa.nulls(count, field.arrow) for name, field in self.model.fields.items()}
         wrong: dict[int, RecordError] = {}
@@ -140,7 +140,7 @@ class Standardizer:
                 continue
             made[column.name], places = converted(block.columns[column.source], column.field.arrow, column.convert)
             for place in places:
-                what = f"{column.name} (from {column.source!r}) is no {column.field.type}"
+                what = f"{column.name} (from {column.source!r}) is not a valid {column.field.type}"
                 wrong.setdefault(place, RowError(what))
         return made, wrong
 
@@ -154,7 +154,7 @@ class Standardizer:
     def _transformed(
         self, transform: Transform, made: dict[str, pa.Array], wrong: dict[int, RecordError]
     ) -> tuple[dict[str, pa.Array], set[int]]:
-        """Return the columns as the user's transform leaves them, and the places of the rows that it leaves out."""
+        """Return the columns after the user's transform, and the indexes of the rows that it drops."""
         rows: list[Record] = [{} for _ in range(len(next(iter(made.values()))))]
         left_out: set[int] = set()
         for place, record in enumerate(pa.table(made).to_pylist()):
@@ -165,13 +165,13 @@ class Standardizer:
                 if changed is None:
                     left_out.add(place)
                 elif unknown := changed.keys() - made.keys():
-                    wrong[place] = RowError(f"transform returned {', '.join(sorted(unknown))}: no field of the model")
+                    wrong[place] = RowError(f"transform returned {', '.join(sorted(unknown))}: not in the model")
                 else:
                     for name, field in self.model.fields.items():
                         pa.scalar(changed.get(name), field.arrow)
                     rows[place] = changed
             except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-                # Its text may hold the row: only its type and place are told.
+                # Its text may contain the row, so the message has only its type and line.
                 what = f"transform, or what it returned, raised {type(error).__name__} at {place_of(error)}"
                 wrong[place] = RowError(what)
         made = {n: pa.array([r.get(n) for r in rows], field.arrow) for n, field in self.model.fields.items()}

@@ -1,4 +1,4 @@
-"""Where messages go: requests to SQS, SNS and EventBridge, and what their answers say."""
+"""Targets of messages: requests to SQS, SNS and EventBridge, and their responses."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ from fanout_job.settings import Settings
 
 
 class Answer(NamedTuple):
-    """What a target's answer says about a batch: accepted, to be sent again, or refused for good."""
+    """The result of a batch: messages that were accepted, messages to send again, and a permanent rejection."""
 
     accepted: list[Message]
     again: list[Message]
     refused: str | None
-    """The error code, if one entry was."""
+    """Error code of an entry that was permanently rejected, or None."""
 
 
 class Target(Protocol):
-    """Where messages go: knows one service's requests and answers, and nothing of retries, signatures or
+    """A target of messages: the request and response format of one service, without retries, signatures and
     connections.
     """
 
     service: str
-    """For the signature and the endpoint."""
+    """Name of the service for the signature and the endpoint."""
     region: str | None
-    """None: the region of the job."""
+    """None means the Region of the job."""
     ordered: bool
-    """FIFO."""
+    """Whether the target is FIFO."""
     limit: int
-    """Bytes of a message, and of a batch."""
+    """Maximum bytes of a message, and of a batch."""
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
-        """Return headers and body of the request that sends a batch."""
+        """Return headers and body of the request for a batch."""
         ...
 
     def read_answer(self, answer: bytes, batch: Sequence[Message]) -> Answer:
-        """Read the answer to a request, which came with HTTP 200.
+        """Parse the response to a request, which had status 200.
 
         Raises
         ------
         ValueError, KeyError, TypeError
-            If it cannot be read; the batch counts as not sent.
+            The response is invalid. The batch counts as not sent.
         """
         ...
 
 
 def sorted_out(batch: Sequence[Message], accepted: Iterable[str], refused: Iterable[str]) -> Answer:
-    """Sort a batch by the entry ids in an answer. Whatever the answer does not name as accepted is sent again."""
+    """Split a batch by the entry ids in a response. Messages that it does not name as accepted are sent again."""
     taken = set(accepted)
     return Answer(
         [message for n, message in enumerate(batch) if str(n) in taken],
@@ -76,7 +76,7 @@ class QueueTarget(Target):
         self.limit = 2**20
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
-        """Return headers and body of one request for the batch."""
+        """Return headers and body of the request for a batch."""
         entries: list[dict[str, str]] = [{"Id": str(n), "MessageBody": m.body} for n, m in enumerate(batch)]
         if self.ordered:
             for entry, message in zip(entries, batch, strict=True):
@@ -86,7 +86,7 @@ class QueueTarget(Target):
         return headers, orjson.dumps({"QueueUrl": self.url, "Entries": entries})
 
     def read_answer(self, answer: bytes, batch: Sequence[Message]) -> Answer:
-        """Read which entries were accepted."""
+        """Return the result of each entry."""
         said = orjson.loads(answer)
         failed = said.get("Failed") or ()
         return sorted_out(
@@ -111,7 +111,7 @@ class TopicTarget(Target):
         self.limit = 2**18
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
-        """Return headers and body of one request for the batch."""
+        """Return headers and body of the request for a batch."""
         form = {"Action": "PublishBatch", "Version": "2010-03-31", "TopicArn": self.arn}
         for n, message in enumerate(batch):
             entry = f"PublishBatchRequestEntries.member.{n + 1}."
@@ -123,7 +123,7 @@ class TopicTarget(Target):
         return {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}, urlencode(form).encode()
 
     def read_answer(self, answer: bytes, batch: Sequence[Message]) -> Answer:
-        """Read which entries were accepted."""
+        """Return the result of each entry."""
         try:
             said = ElementTree.fromstring(answer)  # noqa: S314 - AWS's own answer, over its own connection
         except ElementTree.ParseError:
@@ -150,11 +150,11 @@ class EventBusTarget(Target):
 
     def __init__(self, arn: str) -> None:
         self.arn, self.region = arn, arn.split(":")[3]
-        # Source and detail type count too; both are short.
+        # Source and detail type also count toward the limit; both are short.
         self.limit = 2**18 - 2**10
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
-        """Return headers and body of one request for the batch."""
+        """Return headers and body of the request for a batch."""
         entries = [
             {"EventBusName": self.arn, "Source": "glue-fanout", "DetailType": m.kind, "Detail": m.body} for m in batch
         ]
@@ -162,7 +162,7 @@ class EventBusTarget(Target):
         return headers, orjson.dumps({"Entries": entries})
 
     def read_answer(self, answer: bytes, batch: Sequence[Message]) -> Answer:
-        """Read which entries were accepted."""
+        """Return the result of each entry."""
         entries = orjson.loads(answer)["Entries"]
         codes = [str(entry["ErrorCode"]) for entry in entries if "EventId" not in entry]
         return sorted_out(
@@ -173,7 +173,7 @@ class EventBusTarget(Target):
 
 
 def deduplication_id(id_: str) -> str:
-    """Return the message's id, or its hash if FIFO does not allow it (128 characters, no space, ASCII)."""
+    """Return the message's id, or its hash if FIFO does not allow the id (128 characters, no space, ASCII)."""
     if re.fullmatch(r"[!-~]{1,128}", id_):
         return id_
     return hashlib.sha256(id_.encode()).hexdigest()
@@ -185,7 +185,7 @@ def target_of(settings: Settings) -> Target:
     Raises
     ------
     SettingsError
-        If the form is none of these, or the order asked for and the target do not go together.
+        The target is none of these, or MessageOrder=key and a FIFO target are not used together.
     """
     address = settings.queue_url
     target: Target
@@ -200,7 +200,7 @@ def target_of(settings: Settings) -> Target:
             "--queue_url is neither the URL of an SQS queue nor the ARN of an SNS topic or an EventBridge event bus"
         )
     if target.ordered != (settings.message_order == "key"):
-        raise SettingsError("--message_order key and a FIFO target (its name ends in .fifo) go together, or not at all")
+        raise SettingsError("--message_order key requires a FIFO target (a name that ends in .fifo), and the reverse")
     if settings.max_message_bytes:
         target.limit = min(target.limit, int(settings.max_message_bytes))
     return target

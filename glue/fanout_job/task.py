@@ -1,4 +1,4 @@
-"""What one Spark task does with its objects, and the Lambda run with all: read them, deal with what is bad, count."""
+"""A task: reads the objects of one Spark task or of a Lambda run, handles bad input, and counts."""
 
 from __future__ import annotations
 
@@ -39,45 +39,45 @@ Made = TypeVar("Made")
 PROGRESS_SECONDS = 5.0
 
 MAX_QUARANTINED_LINES = 100
-"""Bad lines copied one by one from an object; beyond this the whole object is copied, once."""
+"""Maximum bad lines to copy from an object one by one. With more, the whole object is copied once."""
 
 
 REPLACED = frozenset({"PreconditionFailed", "NoSuchKey", "404", "412"})
-"""S3's answers to a copy whose source is not what was read any more."""
+"""S3's error codes for a copy of an object that has changed since it was read."""
 
 
 @dataclass
 class Tally:
-    """What was done. Adds up over tasks."""
+    """Counts and failures of a task. Tallies can be added."""
 
     objects: int = 0
     bytes: int = 0
-    """As stored, compressed."""
+    """Bytes as stored, usually compressed."""
     rows: int = 0
     messages: int = 0
     quarantined: int = 0
-    """Lines and objects copied to the quarantine."""
+    """Number of bad lines and objects in the quarantine."""
     failures: list[Failure] = field(default_factory=list)
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(**{name: count + vars(other)[name] for name, count in vars(self).items()})
 
     def to_json(self) -> str:
-        """Write it, for a column of text."""
+        """Return JSON, for a column of text."""
         return json.dumps({**vars(self), "failures": plain(self.failures)})
 
     @classmethod
     def from_json(cls, text: str) -> Tally:
-        """Read it."""
+        """Parse JSON."""
         values = json.loads(text)
         return cls(**{**values, "failures": [read(Failure, one) for one in values["failures"]]})
 
 
 class Task:
-    """Reads objects, deals with what is bad, and keeps count.
+    """Reads objects, handles bad input, and counts.
 
-    A bad object or row never stops the task: the other objects are read whatever happens to it, so that both engines
-    come to the same however the objects are spread over tasks.
+    A bad object or row never stops the task, which reads all other objects. So both engines have the same results, no
+    matter how the objects are distributed over tasks.
     """
 
     def __init__(self, settings: Settings, deadline: float | None = None) -> None:
@@ -87,7 +87,7 @@ class Task:
         self.started = self.reported = time.monotonic()
 
     def each(self, objects: Iterable[PlannedObject], work: Callable[[Source], Iterable[Made]]) -> Iterator[Made]:
-        """Yield what `work` makes of each object, one after the other."""
+        """Yield the results of `work` for each object in turn."""
         pool = ThreadPoolExecutor(PREFETCH_OBJECTS, thread_name_prefix="s3")
         try:
             for reader, chunks in opened_ahead(self.s3, objects, pool, self.arrived):
@@ -103,11 +103,11 @@ class Task:
                 except ObjectChangedError as error:
                     self.tally.failures.append(error.as_failure())
         finally:
-            # Not waiting for reads that hang: the Lambda run must still record its result.
+            # Does not wait for reads that hang, because a Lambda run must still record its result.
             pool.shutdown(wait=False, cancel_futures=True)
 
     def done(self, obj: PlannedObject) -> None:
-        """Count an object."""
+        """Count a processed object."""
         self.tally.objects += 1
         self.tally.bytes += obj.size
         self.log_progress()
@@ -115,7 +115,7 @@ class Task:
     # ---- bad input
 
     def bad_object(self, source: Source, error: CorruptObjectError) -> None:
-        """Fail, or copy the object to the quarantine. Its rows up to the damage are good, and have been taken."""
+        """Fail, or copy the object to the quarantine. The rows before the damage were good and are processed."""
         error.uri, error.line = source.object.uri, error.line or source.number + 1
         if self.settings.on_bad_record == "fail":
             self.tally.failures.append(error.as_failure())
@@ -124,7 +124,7 @@ class Task:
             self.done(source.object)
 
     def quarantine_object(self, source: Source, error: BadInputError) -> None:
-        """Copy a bad object within S3, in the version that was read.
+        """Copy the version of a bad object that was read to the quarantine.
 
         Raises
         ------
@@ -143,13 +143,13 @@ class Task:
                 )
                 break
             except (BotoCoreError, ClientError) as failed:
-                # Overwritten or deleted since it was read, perhaps; a versioned bucket still has it.
+                # If the object was overwritten or deleted since, a versioned bucket still has the planned version.
                 if code_of(failed) not in REPLACED or not source.reader.finds_planned_version():
                     raise StorageError(f"cannot be copied to the quarantine ({code_of(failed)})", uri=obj.uri) from None
         self.quarantine_note(key, error)
 
     def quarantine_note(self, key: str, error: BadInputError) -> None:
-        """Write beside a copy why it is there, and count it."""
+        """Write the reason next to a copy in the quarantine, and count it."""
         note = {
             "run_id": self.settings.run_id,
             "provider": self.settings.provider,
@@ -161,13 +161,13 @@ class Task:
 
     @property
     def quarantine_prefix(self) -> str:
-        """Where the run's bad input is copied to."""
+        """Prefix of the run's bad input."""
         return f"quarantine/provider={self.settings.provider}/{self.settings.run_id}/"
 
     # ---- time
 
     def log_progress(self, every: float = PROGRESS_SECONDS, what: str = "progress") -> None:
-        """Log counts and rate, unless that was done within the last `every` seconds."""
+        """Log counts and rate, at most once in `every` seconds."""
         now = time.monotonic()
         if now - self.reported >= every:
             self.reported = now
@@ -190,7 +190,7 @@ class Task:
             raise DeadlineError from None
 
     def check_deadline(self) -> None:
-        """Stop in time to record the result.
+        """Stop at the deadline, while there is time to record the result.
 
         Raises
         ------
@@ -209,7 +209,7 @@ class Source:
     reader : ObjectReader
     object : PlannedObject
     number : int
-        Of the last line, or row, that was read; counted from 1.
+        Number of the last line, or row, that was read; from 1.
     """
 
     def __init__(self, task: Task, reader: ObjectReader, chunks: Iterator[bytes]) -> None:
@@ -217,7 +217,7 @@ class Source:
         self.number = self.bad = 0
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the object's bytes, unpacked if it is gzip, in pieces of at most PIECE_BYTES.
+        """Yield the object's bytes, decompressed if it is gzip, in pieces of at most PIECE_BYTES.
 
         Raises
         ------
@@ -228,9 +228,9 @@ class Source:
             yield piece
 
     def rows(self, parse: Callable[[bytes, int], Made]) -> Iterator[Made]:
-        """Yield what `parse` makes of each line and its number. Blank lines are passed over.
+        """Yield the result of `parse` for each line and its number. Skips blank lines.
 
-        A line on which `parse` raises RecordError is dealt with as OnBadRecord says.
+        If `parse` raises RecordError, OnBadRecord decides how the line is handled.
         """
         for lines in split_lines(self.pieces()):
             for line in lines:
@@ -248,12 +248,12 @@ class Source:
                     yield made
 
     def bad_row(self, error: RecordError, content: bytes | None) -> None:
-        """Fail, or copy a bad row to the quarantine: its object, once, for a row too long to hold or one too many.
+        """Fail, or copy a bad row to the quarantine. Copies the whole object if a row is too long, or one too many.
 
         Raises
         ------
         RecordError
-            This one, if bad input is to fail the run.
+            This error, with OnBadRecord=fail.
         """
         task = self.task
         if task.settings.on_bad_record == "fail":
@@ -270,19 +270,19 @@ class Source:
             task.quarantine_note(key, error)
 
     def named(self, error: RecordError) -> RecordError:
-        """Give an error its place, unless it has one."""
+        """Return the error with its object and line."""
         error.uri, error.line = self.object.uri, error.line or self.number
         return error
 
 
 @contextmanager
 def guarded(task: Task) -> Iterator[None]:
-    """Turn whatever goes wrong in a task into a value of its tally.
+    """Record any error of a task in its tally.
 
-    An error that left a Spark task would make Spark repeat the task, and so do its work again.
+    An error that leaves a Spark task would make Spark repeat the task, and send its messages again.
     """
     thresholds = gc.get_threshold()
-    # Every row makes some dozens of objects, all free of cycles: the default thresholds cost a tenth of the time.
+    # Each row makes dozens of objects without cycles. The default thresholds would take a tenth of the time.
     gc.set_threshold(100_000, 50, 100)
     try:
         yield

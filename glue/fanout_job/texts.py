@@ -1,4 +1,4 @@
-"""An object's bytes as text: pieces that are worth parsing, and any encoding as UTF-8."""
+"""Prepares an object's bytes for a parser: pieces of sufficient size, and UTF-8 from any encoding."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from itertools import chain
 from fanout_job.errors import CorruptObjectError
 
 LEAST_BYTES = 2**16
-"""Pieces are at least this long: a parser that looks again at what it has not finished then takes linear time."""
+"""Minimum size of a piece, so that a parser that rescans an incomplete value takes linear time."""
 
 NOT_FOR_FILES = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
-"""Codecs that Python counts among the text encodings, and in which no file is written."""
+"""Text encodings of Python that are not used for files."""
 
 
 def joined(pieces: Iterator[bytes], least: int = LEAST_BYTES) -> Iterator[bytes]:
-    """Yield the same bytes in pieces of at least `least` bytes, but for the last one. None is empty."""
+    """Yield the same bytes in pieces of at least `least` bytes, except for the last one. No piece is empty."""
     waiting: list[bytes] = []
     size = 0
     for piece in pieces:
@@ -35,10 +35,10 @@ def text_codec(name: str) -> codecs.CodecInfo:
     Raises
     ------
     LookupError
-        Python has none of this name.
+        Python has no text encoding of this name.
     """
     try:
-        "".encode(name)  # refuses codecs that are no text encodings, such as base64
+        "".encode(name)  # rejects codecs that are not text encodings, such as base64
         codec = codecs.lookup(name)
     except ValueError:
         raise LookupError(name) from None
@@ -48,21 +48,21 @@ def text_codec(name: str) -> codecs.CodecInfo:
 
 
 def as_utf8(pieces: Iterator[bytes], encoding: str, errors: str = "surrogateescape") -> Iterator[bytes]:
-    """Yield text of any encoding as UTF-8.
+    """Yield text in any encoding as UTF-8.
 
     Parameters
     ----------
     pieces : iterator of bytes
     encoding : str
-        As Python names it. UTF-8 and ASCII are passed on as they are.
+        Python's name of the encoding. UTF-8 and, unless `errors` is "strict", ASCII are yielded unchanged.
     errors : str
-        "strict", or "surrogateescape": bytes that the encoding does not have become bytes that UTF-8 does not have,
-        and so a bad row later on.
+        "strict", or "surrogateescape", which turns bytes that are invalid in the encoding into bytes that are invalid
+        in UTF-8. The row is then bad.
 
     Raises
     ------
     CorruptObjectError
-        The bytes are not text of this encoding.
+        The bytes are not text in this encoding.
     """
     codec = text_codec(encoding)
     if codec.name == "utf-8" or (codec.name == "ascii" and errors != "strict"):

@@ -1,7 +1,7 @@
-"""How a mapping says that times are written: strptime's directives, as far as they give one instant and no other.
+"""Formats of times in a mapping: those of strptime's directives that result in exactly one instant.
 
-Python's own strptime reads `%Z` and forgets it, takes "202431" by `%Y%m%d` for March 1, does not check the day of the
-week, and changes from version to version.
+Python's own strptime ignores `%Z`, reads "202431" with `%Y%m%d` as March 1, does not check the day of the week, and
+differs between versions.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from functools import lru_cache
 MONTHS: tuple[str, ...] = ("january", "february", "march", "april", "may", "june")
 MONTHS += ("july", "august", "september", "october", "november", "december")
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-WHAT = "a format of Python's strptime that gives one time"
+WHAT = "a format of Python's strptime that results in exactly one time"
 MAX_LENGTH = 100
-"""Characters of a format."""
+"""Maximum characters of a format."""
 
 DIGITS = {"Y": 4, "m": 2, "d": 2, "j": 3, "y": 2, "H": 2, "I": 2, "M": 2, "S": 2, "f": 6}
-"""Directive -> its digits; fewer are read where nothing else can be meant."""
+"""Directive -> its digits. Fewer are accepted if the text remains unambiguous."""
 
 WORDS = {
     "b": "|".join(month[:3] for month in MONTHS),
@@ -31,10 +31,10 @@ WORDS = {
 }
 
 ONE_OF = ("Yy", "mbB", "HI", "aA", "zZ")
-"""Directives that say the same thing, of which a format has one at most."""
+"""Alternative directives, of which a format has at most one."""
 
 NEEDS = {"M": "HI", "S": "M", "f": "S", "I": "p", "p": "I", "m": "d", "b": "d", "B": "d", "d": "mbB"}
-"""Directive -> those of which it needs one beside it."""
+"""Directive -> directives of which it needs at least one."""
 
 
 class TimeFormat:
@@ -47,7 +47,7 @@ class TimeFormat:
     Raises
     ------
     ValueError
-        Says what the format should have been. A time that it describes would not be one instant.
+        The format does not result in exactly one instant. The message describes valid formats.
     """
 
     def __init__(self, form: str) -> None:
@@ -75,7 +75,7 @@ class TimeFormat:
             raise ValueError(f"{WHAT}: it has more than one of %j and the month and day")
         for directive, needed in NEEDS.items():
             if directive in there and not there & set(needed):
-                raise ValueError(f"{WHAT}: %{directive} needs {_listed(needed)} beside it")
+                raise ValueError(f"{WHAT}: %{directive} also needs {_listed(needed)}")
         for place, part in enumerate(self.parts):
             if part in ("%z", "%f") and self._begins_with_digit(place + 1):
                 raise ValueError(f"{WHAT}: a digit may not follow {part}")
@@ -85,7 +85,7 @@ class TimeFormat:
         return part.isdigit() or (part[:1] == "%" and part[1:] in DIGITS)
 
     def _pattern(self, place: int) -> str:
-        """Return the regular expression of a part. Digits that stand side by side have to be complete."""
+        """Return the regular expression of a part. Adjacent numbers must have all their digits."""
         part = self.parts[place]
         if part[0] != "%" or part == "%%":
             return r"\s+" if part.isspace() and part.isascii() else re.escape(part[-1])
@@ -98,7 +98,7 @@ class TimeFormat:
         return rf"(?P<{name}>\d{{{digits if (tight and name != 'f') or name in 'Yy' else f'1,{digits}'}}})"
 
     def read(self, text: str) -> datetime | None:
-        """Return what a text says, or None. It has an offset if the text has one, and no zone otherwise."""
+        """Return the time of a text, or None if the text does not fit. It has an offset only if the text has one."""
         found = self.pattern.fullmatch(text)
         if found is None:
             return None
@@ -116,11 +116,11 @@ def _listed(directives: str) -> str:
 
 
 def _moment(said: dict[str, str]) -> datetime:
-    """Return the moment of a text's parts; raises ValueError if there is no such moment."""
+    """Return the moment of a text's parts. Raises ValueError if it does not exist."""
     number = {name: int(said[name]) for name in DIGITS if name in said}
-    year = number["Y"] if "Y" in number else number["y"] + (1900 if number["y"] >= 69 else 2000)  # as POSIX has it
+    year = number["Y"] if "Y" in number else number["y"] + (1900 if number["y"] >= 69 else 2000)  # rule of POSIX
     if "j" in number:
-        date = datetime(year, 1, 1) + timedelta(days=number["j"] - 1)  # noqa: DTZ001 - the mapping says which zone
+        date = datetime(year, 1, 1) + timedelta(days=number["j"] - 1)  # noqa: DTZ001 - the mapping sets the zone
         if date.year != year:
             raise ValueError("no such day of the year")
         month, day = date.month, date.day
@@ -150,5 +150,5 @@ def _zone(offset: str) -> timezone:
 
 @lru_cache(maxsize=256)
 def time_format(form: str) -> TimeFormat:
-    """Return a format, made once."""
+    """Return a format from the cache."""
     return TimeFormat(form)

@@ -1,4 +1,4 @@
-"""XML, read by expat, element by element. Entities are refused, and nothing is ever fetched."""
+"""Reads XML with expat, element by element. Rejects entities, and never fetches anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fanout_job.texts import as_utf8, joined, text_codec
 
 MAX_DEPTH = 200
 MAX_SHOWN = 40
-"""Characters of an encoding's name that an error repeats."""
+"""Maximum characters of an encoding's name in an error."""
 
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -28,7 +28,7 @@ MARKS = {
     "<".encode("utf-16-le"): "utf-16-le",
     "<".encode("utf-16-be"): "utf-16-be",
 }
-"""First bytes -> encoding. Those of UTF-32 begin like those of UTF-16, so they come first."""
+"""First bytes -> encoding. UTF-32 is before UTF-16, because it begins with the same bytes."""
 
 DECLARATION = re.compile(rb"""<\?xml\s[^>]*?\bencoding\s*=\s*["']([^"'>]*)["']""")
 
@@ -41,7 +41,7 @@ def xml_blocks(pieces: Iterator[bytes], how: Xml, wanted: Sequence[str], bad: Ba
     Raises
     ------
     CorruptObjectError
-        It is not well-formed, declares entities, or is nested too deeply. The records before that were good.
+        The XML is not well-formed, declares entities, or is nested too deeply. Earlier records were good.
     """
     gathered, records = Gathering(wanted), Records(how, wanted)
     parts = chain(in_utf8(pieces), [b""])
@@ -66,12 +66,12 @@ def xml_blocks(pieces: Iterator[bytes], how: Xml, wanted: Sequence[str], bad: Ba
 
 
 def in_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield a document in UTF-8, whatever its encoding: expat itself reads few encodings of several bytes.
+    """Yield a document as UTF-8, because expat supports few multibyte encodings.
 
     Raises
     ------
     CorruptObjectError
-        Python does not know the encoding, or the document is not written in it.
+        Python does not support the encoding, or the document is not in this encoding.
     """
     pieces = joined(pieces)
     head = next(pieces, b"")
@@ -79,12 +79,12 @@ def in_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def encoding_of(head: bytes) -> str:
-    """Return the encoding of a document by its first bytes: a byte order mark, its declaration, or else UTF-8.
+    """Return the encoding of a document, from its byte order mark or declaration; the default is UTF-8.
 
     Raises
     ------
     CorruptObjectError
-        Python does not know it.
+        Python does not support the declared encoding.
     """
     for mark, encoding in MARKS.items():
         if head.startswith(mark):
@@ -101,14 +101,14 @@ def encoding_of(head: bytes) -> str:
 
 
 class Records:
-    """Picks records out of a stream of elements.
+    """Extracts records from a stream of elements.
 
     Parameters
     ----------
     how : Xml
     wanted : sequence of str
-        Paths from the record's element: names of elements with slashes, an attribute after `@` at the end, or "." for
-        the record's own text.
+        Paths from the record's element: names of elements separated by slashes, optionally with `@` and an attribute
+        at the end, or "." for the record's own text.
     """
 
     def __init__(self, how: Xml, wanted: Sequence[str]) -> None:
@@ -118,16 +118,16 @@ class Records:
         self.record_name = self.expanded(how.record)
         self.depth = 0
         self.path: list[str] | None = None
-        """Names from the record's element down to where the reader is; None outside of a record."""
+        """Names of the open elements within the record; None outside of a record."""
         self.texts: list[str | None] = []
         self.open: list[list[str] | None] = []
-        """For each element of the path the pieces of its text, if it is wanted."""
+        """For each element of the path, the pieces of its text, or None if the text is not wanted."""
         self.wrong: str | None = None
         self.number = self.characters = self.silent = self.size = 0
         self.found: list[tuple[int, list[str | None], str | None]] = []
         self.parser = expat.ParserCreate("utf-8", " ")
         if hasattr(self.parser, "SetReparseDeferralEnabled"):
-            self.parser.SetReparseDeferralEnabled(False)  # pieces are long enough, and limits the same everywhere
+            self.parser.SetReparseDeferralEnabled(False)  # keeps limits the same in all versions of expat
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._finish
@@ -137,20 +137,19 @@ class Records:
         self.parser.SkippedEntityHandler = self._refuse
 
     def path_of(self, path: str) -> tuple[str, ...]:
-        """Return a path as the parser names things."""
+        """Return a path with the parser's names."""
         steps = [] if path == "." else path.split("/")
         return tuple("@" + self.expanded(s[1:], False) if s.startswith("@") else self.expanded(s) for s in steps)
 
     def expanded(self, name: str, element: bool = True) -> str:
-        """Return a name with its namespace. An attribute without a prefix has none."""
+        """Return a name with its namespace. An attribute without a prefix has no namespace."""
         prefix, _, local = name.rpartition(":")
         uri = self.how.namespaces.get(prefix) if prefix or element else None
         return f"{uri} {local}" if uri else name
 
     def feed(self, piece: bytes) -> None:
-        """Read on. An empty piece ends the document, which has to be whole then. No bytes at all hold no record.
-
-        Since expat 2.6 the parser may defer tags up to the end.
+        """Parse the next piece. An empty piece ends the document, which must then be complete. An empty document has
+        no records.
         """
         self.size += len(piece)
         self.silent += len(piece)
@@ -169,14 +168,14 @@ class Records:
             ) from None
 
     def taken(self) -> list[tuple[int, list[str | None], str | None]]:
-        """Return the records found since the last time: number, texts, and what is wrong, if anything is."""
+        """Return the records found since the last call: number, texts, and the error or None."""
         found, self.found = self.found, []
         return found
 
-    # ---- what expat calls
+    # ---- handlers for expat
 
     def _refuse(self, *what: Any) -> int:
-        raise CorruptObjectError("declares or uses entities, which are refused")
+        raise CorruptObjectError("declares or uses entities, which are not allowed")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self.silent = 0

@@ -97,8 +97,8 @@ HOSTILE = {
     },
     "lines": {"a line that is no JSON": (b'{"o": "1"', "row 1: is not JSON: Expecting ',' delimiter")},
     "namespaces": {
-        "an entity bomb": (BOMB, "row 1: declares or uses entities, which are refused"),
-        "an external entity": (FETCH, "row 1: declares or uses entities, which are refused"),
+        "an entity bomb": (BOMB, "row 1: declares or uses entities, which are not allowed"),
+        "an external entity": (FETCH, "row 1: declares or uses entities, which are not allowed"),
         "deep nesting": (b"<a>" * 10_000, "row 1: is nested too deeply"),
         "no end": (b"<Orders>", "row 1: is not XML: no element found"),
         "another document": (b"<Error><Code>AccessDenied</Code></Error>", "row 1: has no record: it has no element"),
@@ -225,8 +225,8 @@ def test_standard_36_a_bad_row_fails_the_run_and_is_named_and_other_sources_are_
     uri = f"s3://{DATA}/change_log/provider={PROVIDER}/a.csv"
     assert outcome.result["failure"] == {
         "type": "RowError",
-        "message": "quantity (from 'qty') is no integer",
-        "cause": "quantity (from 'qty') is no integer",
+        "message": "quantity (from 'qty') is not a valid integer",
+        "cause": "quantity (from 'qty') is not a valid integer",
         "advice": RowError.advice,
         "object": uri,
         "line": 2,
@@ -254,7 +254,7 @@ def test_standard_36_under_quarantine_the_good_rows_are_written_and_the_bad_one_
     ("mapping", "message"),
     [
         (None, "the provider has no mapping: s3://data has neither mappings/acme.yaml nor mappings/acme.json"),
-        (b"csv:\nfields:\n  id: a", "s3://data/mappings/acme.yaml, line 3: 'id' is no field of the model orders"),
+        (b"csv:\nfields:\n  id: a", "s3://data/mappings/acme.yaml, line 3: 'id' is not a field of the model orders"),
         (b"csv: [", "s3://data/mappings/acme.yaml, line 1: is not YAML"),
     ],
 )

@@ -48,7 +48,7 @@ def test_only_failing_providers_are_grouped() -> None:
 
 
 def test_a_provider_that_is_called_like_a_word_of_the_message_changes_nothing() -> None:
-    message = "is zstd, which Glue's Python does not bring; write gzip or plain JSON lines"
+    message = "is zstd, which Glue's Python does not support; write gzip or plain JSON lines"
     found = group([failing("zstd", bad("zstd", 1, message)), failing("is", bad("is", 1, message))])
 
     assert [(cause.cause, cause.providers) for cause in found] == [(f"RecordError: {message}", ("zstd", "is"))]

@@ -82,7 +82,7 @@ def test_an_invalid_mapping_is_rejected_with_its_line_and_not_uploaded(ctx: Any,
     rules = tmp_path / "shop.yaml"
     rules.write_text("csv:\nfields:\n  hue: c\n")
 
-    with pytest.raises(UsageError, match=r"shop\.yaml, line 3.*no field of the model"):
+    with pytest.raises(UsageError, match=r"shop\.yaml, line 3.*not a field of the model"):
         mapping.put_mapping(ctx, "acme", rules)
     assert mapping._stored(ctx.obj.stack, "") == []
 

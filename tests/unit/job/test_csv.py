@@ -65,8 +65,8 @@ def test_a_dialect_is_read_exactly(how: str, data: bytes, expected: list[Row]) -
     ("how", "data", "expected"),
     [
         (PLAIN, b"a,b\n1,x\n2\n3,y,z\n4,w\n", ["row 2: has 1 fields, not 2", "row 3: has 3 fields, not 2"]),
-        (PLAIN, b"a,b\n1,\xff\n", ["row 1: note (from 'b') is no string"]),
-        (mapping("encoding: cp1252"), b"a,b\n1,\x81\n", ["row 1: note (from 'b') is no string"]),
+        (PLAIN, b"a,b\n1,\xff\n", ["row 1: note (from 'b') is not a valid string"]),
+        (mapping("encoding: cp1252"), b"a,b\n1,\x81\n", ["row 1: note (from 'b') is not a valid string"]),
         (PLAIN, b"a,b\n,x\n", ["row 1: id has no value, and the model requires one"]),
     ],
 )

@@ -84,12 +84,12 @@ def test_a_format_needs_no_options(text: str, how: object) -> None:
         ("- a", "m.yaml, line 1: the mapping is not a map of names to values"),
         ("csv:\nfields:\n  id: [", "m.yaml, line 3: is not YAML: did not find expected node content"),
         ("csv:\nfields: {id: a}\nmore: 1", "m.yaml, line 3: the mapping has no 'more'"),
-        ("fields: {id: a}", "m.yaml, line 1: has no format; say one of csv, json, json_lines, xml"),
-        ("csv:\njson:\nfields: {id: a}", "m.yaml, line 1: has csv and json; say one of csv"),
+        ("fields: {id: a}", "m.yaml, line 1: has no format; set one of csv, json, json_lines, xml"),
+        ("csv:\njson:\nfields: {id: a}", "m.yaml, line 1: has csv and json; set one of csv"),
         ("csv:\nfields:", "m.yaml, line 1: has no fields"),
         ("csv:\nfields:\n  id: a\n  id: b", "m.yaml, line 4: fields has 'id' twice"),
-        ("csv:\nfields:\n  id: {}", "m.yaml, line 3: fields.id has to have either 'from' or 'value'"),
-        ("csv:\nfields:\n  id: {from: a, value: b}", "m.yaml, line 3: fields.id has to have either"),
+        ("csv:\nfields:\n  id: {}", "m.yaml, line 3: fields.id needs either 'from' or 'value'"),
+        ("csv:\nfields:\n  id: {from: a, value: b}", "m.yaml, line 3: fields.id needs either"),
         ("csv:\nfields:\n  id: {from: a, form: b}", "m.yaml, line 3: fields.id has no 'form'; it may have"),
         ("csv:\nfields:\n  id: {from: [a]}", "m.yaml, line 3: fields.id.from is not a single value"),
         ("csv:\nfields:\n  id: {from: a, factor: x}", "m.yaml, line 3: fields.id.factor is 'x', not a number"),
@@ -100,14 +100,14 @@ def test_a_format_needs_no_options(text: str, how: object) -> None:
         ("csv:\nfields:\n  id: {from: a, timezone: Mars}", "m.yaml, line 3: fields.id.timezone is not a time zone"),
         ("csv:\nfields:\n  id: {from: a, format: '%Q'}", "m.yaml, line 3: fields.id.format is not a format of Python"),
         ("csv:\n  skip: -1\nfields: {id: a}", "m.yaml, line 2: csv.skip is '-1', not a whole number"),
-        ("csv:\n  delimiter: ;;\nfields: {id: a}", "m.yaml, line 2: csv.delimiter is not one character of ASCII"),
+        ("csv:\n  delimiter: ;;\nfields: {id: a}", "m.yaml, line 2: csv.delimiter is not one ASCII character"),
         ("csv:\n  encoding: klingon\nfields: {id: a}", "m.yaml, line 2: csv.encoding is not a text encoding"),
         ("csv:\n  encoding: base64\nfields: {id: a}", "m.yaml, line 2: csv.encoding is not a text encoding"),
         ("xml: {}\nfields: {id: a}", "m.yaml, line 1: xml lacks 'record'"),
         ("a: &x 1\nb: *x", "m.yaml, line 2: has an alias"),
         ("csv:\nfields: {[a]: b}", "m.yaml, line 2: fields has a name that is not a text"),
         ("{a: " * 100, "m.yaml, line 1: is nested too deeply"),
-        ("a: \x01", "m.yaml, line 1: is not YAML: it has a character that no text has"),
+        ("a: \x01", "m.yaml, line 1: is not YAML: it has an invalid character"),
         ("#" * (2**20 + 1), "m.yaml, line 1: has more than 262144 bytes"),
     ],
 )
@@ -129,10 +129,10 @@ def test_the_error_of_invalid_json_names_its_line() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ("id: a\n  ID: b", "m.yaml, line 4: 'ID' is no field of the model things, which has id, count, price"),
+        ("id: a\n  ID: b", "m.yaml, line 4: 'ID' is not a field of the model things, which has id, count, price"),
         ("id: a\nextra:\n  note: b", "m.yaml, line 5: 'note' is a field of the model things"),
         ("note: a", "m.yaml, line 1: fields lacks id, which the model requires"),
-        ("id: a\n  count: {value: few}", "m.yaml, line 4: count's value is no integer"),
+        ("id: a\n  count: {value: few}", "m.yaml, line 4: count's value is not a valid integer"),
     ],
 )
 def test_a_mapping_that_does_not_match_the_model_is_rejected(fields: str, message: str) -> None:
@@ -170,7 +170,7 @@ def test_a_transform_can_change_drop_and_reject_rows() -> None:
     assert first == {"id": "1", "count": 10, "note": "x y"}
     assert [str(row).partition(" at ")[0] for row in others] == [
         "sample, row 2: transform, or what it returned, raised TypeError",
-        "sample, row 4: count (from 'b') is no integer",
+        "sample, row 4: count (from 'b') is not a valid integer",
         "sample, row 5: transform, or what it returned, raised ZeroDivisionError",
     ]
 
@@ -181,16 +181,16 @@ def test_the_values_that_a_transform_returns_must_match_the_model() -> None:
     found = rows(TRANSFORMED, DATA.splitlines()[0] + b"\n1,1,x,y", transform=lambda record: {"note": "y"})
     assert found == ["sample, row 1: id has no value, and the model requires one"]
     found = rows(TRANSFORMED, DATA.splitlines()[0] + b"\n1,1,x,y", transform=lambda record: record | {"nte": "y"})
-    assert found == ["sample, row 1: transform returned nte: no field of the model"]
+    assert found == ["sample, row 1: transform returned nte: not in the model"]
 
 
 def test_an_invalid_string_makes_a_bad_row_before_the_transform() -> None:
     found = rows(TRANSFORMED, b"a,b,c,d\n1,1,\xff,y\n2,2,x,y", transform=lambda record: record)
-    assert found == ["sample, row 1: first (from 'c') is no string", {"id": "2", "count": 2}]
+    assert found == ["sample, row 1: first (from 'c') is not a valid string", {"id": "2", "count": 2}]
 
 
 def test_the_error_of_an_unknown_type_names_the_types_of_a_model() -> None:
-    with pytest.raises(ValueError, match=r"'number' is none of the model's types: string, integer"):
+    with pytest.raises(ValueError, match=r"'number' is not one of the model's types: string, integer"):
         _ = Model("m", {"a": Field("number", "")}).schema
 
 

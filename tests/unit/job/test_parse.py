@@ -120,8 +120,8 @@ def without(record: dict[str, Any], name: str) -> dict[str, Any]:
         *(
             (line(stream(NewImage={"a": {"N": number}})), says)
             for number, says in [
-                ("1E+99999999999999999999", "a number that is none"),
-                ("1" * 5_000, "a number that is none"),
+                ("1E+99999999999999999999", "an N that is not a number"),
+                ("1" * 5_000, "an N that is not a number"),
                 ("9" * 39, "outside DynamoDB's range"),
                 ("0." + "1" * 39, "outside DynamoDB's range"),
                 ("1E+126", "outside DynamoDB's range"),

@@ -60,7 +60,7 @@ WITHOUT_RECORDS = [
 def test_standard_56_a_document_without_a_record_is_bad_unless_the_mapping_allows_it(
     how: str, data: bytes, message: str
 ) -> None:
-    with pytest.raises(CorruptObjectError, match=f"sample: {message}.*say empty: allowed in its mapping"):
+    with pytest.raises(CorruptObjectError, match=f"sample: {message}.*set empty: allowed in its mapping"):
         rows(how, data)
     assert rows(f"empty: allowed\n{how}", data) == []
 

@@ -54,7 +54,7 @@ def test_standard_61_a_file_written_by_hive_is_read() -> None:
 @pytest.mark.parametrize("option", ["delimiter", "quote", "escape"])
 @pytest.mark.parametrize("sign", ["§", "“", "é", "\r", "\n", "\0", "", ";;", "😀"])
 def test_standard_61_a_sign_that_arrow_cannot_read_is_refused_with_the_mapping(option: str, sign: str) -> None:
-    with pytest.raises(MappingError, match=rf"m.yaml, line 2: csv.{option} is not one character of ASCII"):
+    with pytest.raises(MappingError, match=rf"m.yaml, line 2: csv.{option} is not one ASCII character"):
         Mapping.parse(f"csv:\n  {option}: {json.dumps(sign, ensure_ascii=False)}\nfields: {{id: a}}".encode(), "m.yaml")
 
 
@@ -66,14 +66,16 @@ def test_standard_61_a_delimiter_that_is_also_quote_or_escape_is_rejected(option
 
 @pytest.mark.parametrize("sign", ["0", "+", "-", "e", "", "..", "\n"])
 def test_standard_61_a_sign_that_numbers_contain_is_rejected_as_a_separator(sign: str) -> None:
-    with pytest.raises(MappingError, match=r"m.yaml, line 1: thousands is not one character that is no digit"):
+    with pytest.raises(MappingError, match=r"m.yaml, line 1: thousands is not one character other than a digit"):
         Mapping.parse(f"thousands: {json.dumps(sign)}\ncsv:\nfields: {{id: a}}".encode(), "m.yaml")
 
 
 @pytest.mark.parametrize("signs", ["thousands: '.'", "decimal: ',', thousands: ','"])
 def test_standard_61_one_sign_for_decimals_and_thousands_is_refused(signs: str) -> None:
     mapping = Mapping.parse(f"csv:\nfields:\n  id: a\n  price: {{from: b, {signs}}}".encode(), "m.yaml")
-    with pytest.raises(MappingError, match=r"m.yaml, line 4: price: '[.,]' is both the decimal and the thousands sign"):
+    with pytest.raises(
+        MappingError, match=r"m.yaml, line 4: price: '[.,]' is both the decimal and the thousands separator"
+    ):
         Standardizer(mapping, MODEL)
 
 
@@ -186,8 +188,8 @@ def test_standard_62_a_run_reads_a_number_across_a_chunk_border_whole() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b'{1:2,"r":[]}', "is not JSON: no name where one belongs"),
-        (b'{"r":[{"id":"1"}],}', "is not JSON: no name where one belongs"),
+        (b'{1:2,"r":[]}', "is not JSON: a name is missing"),
+        (b'{"r":[{"id":"1"}],}', "is not JSON: a name is missing"),
         (b'{"x":[1 2],"r":[]}', "is not JSON: Expecting ',' delimiter"),
         (b'{"x":[1}],"r":[]}', "is not JSON: Expecting ',' delimiter"),
         (b'{"x":1.2.3,"r":[]}', "is not JSON: no ',' between two members"),
@@ -228,7 +230,7 @@ DIGITS = "9" * 4_300
         (f"price: {{from: a, factor: {DIGITS}}}", "fields.price.factor is '999"),
         (f"price: {{from: a, factor: 1e{DIGITS}}}", "fields.price.factor is '1e999"),
         ("price: {from: a, factor: sNaN}", "fields.price.factor is 'sNaN', not a number"),
-        ("day: {from: a, format: '%d %d'}", "fields.day.format is not a format of Python's strptime that gives one"),
+        ("day: {from: a, format: '%d %d'}", "fields.day.format is not a format of Python's strptime that results in"),
         ("day: {from: a, format: [" + "'%Y-%m-%d', " * 1_000 + "]}", "fields.day.format is not a list of at most 20"),
         (f"day: {{from: a, timezone: {'x' * 100_000}}}", "fields.day.timezone is not a time zone"),
         (f"{'x' * 500}: {{from: a, {'y' * 500}: b}}", "fields.xxx"),
@@ -245,11 +247,11 @@ def test_standard_63_a_hostile_mapping_is_refused_with_its_line(line: str, messa
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (f"count: {{value: {DIGITS}}}", "count's value is no integer"),
-        (f"price: {{value: {DIGITS}}}", "price's value is no decimal(12,2)"),
-        ("price: {value: 1e-1000000000}", "price's value is no decimal(12,2)"),
-        ("ratio: {value: 1e1000000000}", "ratio's value is no float"),
-        ("moment: {value: 9999-12-31T23:59:59-05:00}", "moment's value is no timestamp"),
+        (f"count: {{value: {DIGITS}}}", "count's value is not a valid integer"),
+        (f"price: {{value: {DIGITS}}}", "price's value is not a valid decimal(12,2)"),
+        ("price: {value: 1e-1000000000}", "price's value is not a valid decimal(12,2)"),
+        ("ratio: {value: 1e1000000000}", "ratio's value is not a valid float"),
+        ("moment: {value: 9999-12-31T23:59:59-05:00}", "moment's value is not a valid timestamp"),
         (f"note: n.{DIGITS}", "note: '999"),
     ],
 )

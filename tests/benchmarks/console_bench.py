@@ -1,4 +1,4 @@
-"""How long the console's overview takes with 10,000 providers, measured in a real Chromium on the laptop cloud.
+"""Measures the console's overview with 10,000 providers, in a real Chromium on the laptop cloud.
 
     python tests/benchmarks/console_bench.py
 
@@ -26,7 +26,7 @@ from tests.template.reading import TEMPLATE  # noqa: E402
 USABLE_SECONDS, FILTER_MILLISECONDS = 2.0, 200.0
 SHOWN = f"{PROVIDERS:,} of {PROVIDERS:,} providers shown"
 TYPED = ("provider-00", "provider-001", "provider-0012", "line 7", "nothing like it", "")
-"""Each leaves another number of providers than the one before it."""
+"""Each text matches a different number of providers than the text before it."""
 FILTERED = """async (text) => {
   const input = document.querySelector('#search'), shown = document.querySelector('#shown');
   const set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set;
@@ -41,11 +41,11 @@ FILTERED = """async (text) => {
   await new Promise(requestAnimationFrame);
   return performance.now() - began;
 }"""
-"""Types a text and waits until the frame after the table shows what matches; gives milliseconds."""
+"""Enters a text, waits for the frame after the table shows the matches, and returns the milliseconds."""
 
 
 def opened(seen: Browser) -> float:
-    """Open the overview anew; seconds until all providers are in the table and can be searched."""
+    """Open the overview; return the seconds until all providers are in the table and can be searched."""
     seen.open("/")
     seen.sees(SHOWN, "#shown", seconds=120)
     seen.page.locator("#providers .ag-row").first.wait_for()
@@ -58,7 +58,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, LaptopCloud(TEMPLATE, workdir=folder) as cloud:
         seed(cloud, datetime.now(UTC))
         with served(cloud.workdir / "cloud.json") as address, browser(address) as seen:
-            seen.sees(SHOWN, "#shown", seconds=120)  # the first look also starts the config API's Lambda
+            seen.sees(SHOWN, "#shown", seconds=120)  # the first visit also starts the config API's Lambda
             opening = [opened(seen) for _ in range(5)]
             filtering = [float(seen.page.evaluate(FILTERED, text)) for _ in range(3) for text in TYPED]
             faults = seen.faults
@@ -76,7 +76,7 @@ def main() -> int:
         print(f"{name} with {PROVIDERS:,} providers: {figures[name]}")
     (ROOT / "docs/bench/console.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     met = all(figures[name]["worst"] <= figures[name]["target"] for name in ("usable_seconds", "filter_milliseconds"))
-    print("\n".join(faults) or "no error in the browser, no request to anywhere else")
+    print("\n".join(faults) or "no error in the browser, no request to another host")
     return 0 if met and not faults else 1
 
 

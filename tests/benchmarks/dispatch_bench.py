@@ -3,12 +3,12 @@
     python tests/benchmarks/dispatch_bench.py [--full] [--latency-ms 40] [--out docs/bench]
 
 For 100, 1,000 and 10,000 due providers it runs the serial loop of the article (one `start_execution` after the other)
-and our dispatcher's tick in the same process with real boto3 clients, over real HTTP, against one stub in a process of
-its own that answers each request after 40 ms and counts the names it started. The serial loop over 10,000 takes seven
-minutes, so without --full it is extrapolated from the one over 1,000; the table, the plot and the JSON say so. Our tick
-keeps to the default token bucket, which is what bounds it at 10,000.
+and a tick of the dispatcher, in the same process, with real boto3 clients over HTTP. A stub in another process responds
+to each request after 40 ms and counts the started names. The serial loop over 10,000 providers takes seven minutes, so
+without --full it is extrapolated from 1,000; the table, the plot and the JSON mark this. The dispatcher's token bucket
+limits the tick with 10,000 providers.
 
-The evaluation runs in a fresh process, which reports its own peak RSS.
+The evaluation runs in a new process, which reports its own peak RSS.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ async def _serve(latency: float) -> None:
 
 @contextmanager
 def stub(latency_ms: float) -> Iterator[str]:
-    """Run the stub in a process of its own; gives its address."""
+    """Run the stub in another process; yield its URL."""
     process = subprocess.Popen(
         [sys.executable, __file__, "--serve", "--latency-ms", str(latency_ms)], stdout=subprocess.PIPE, text=True
     )
@@ -106,13 +106,13 @@ def stub(latency_ms: float) -> Iterator[str]:
 
 
 def started_at(endpoint: str) -> int:
-    """How many different executions the stub has started since it was last asked."""
+    """Return the number of different executions that the stub has started since the last call."""
     import requests
 
     return int(requests.get(f"{endpoint}/count", timeout=5).json()["started"])
 
 
-# ---------------------------------------------------------------------------------------------------- what is compared
+# ---------------------------------------------------------------------------------------------------- the comparison
 
 
 @dataclass
@@ -122,7 +122,7 @@ class Comparison:
     due: int
     serial_seconds: float
     serial_measured: int
-    """How many starts of the serial loop were measured; fewer than due: the rest is extrapolated."""
+    """Number of measured starts of the serial loop. If it is less than `due`, the rest is extrapolated."""
     seconds: float
     ratio: float
 
@@ -132,7 +132,7 @@ class Comparison:
 
 
 def serial(endpoint: str, count: int) -> float:
-    """The article's loop, with boto3 as it comes."""
+    """Run the article's loop, with boto3's defaults; return its seconds."""
     import boto3
 
     from fanout.schedule import execution_input
@@ -147,7 +147,7 @@ def serial(endpoint: str, count: int) -> float:
 
 
 def dispatcher_of(world: World, **others: Any) -> Dispatcher:
-    """The dispatcher of a world in memory, with its own threads and pauses, and some ports of others."""
+    """Return a dispatcher with the in-memory ports of a world, real threads and pauses, and other ports if given."""
     from fanout.dispatcher import Dispatcher
 
     ports: dict[str, Any] = {
@@ -161,7 +161,7 @@ def dispatcher_of(world: World, **others: Any) -> Dispatcher:
 
 
 def tick(endpoint: str, count: int) -> float:
-    """One tick of ours, over the same number of due providers: entries, ledger, decisions, starts, report."""
+    """Run one tick over as many due providers: entries, ledger, decisions, starts, report; return its seconds."""
     import boto3
 
     from fanout.adapters import StepFunctions
@@ -182,7 +182,7 @@ def tick(endpoint: str, count: int) -> float:
 
 
 def compare(endpoint: str, count: int, full: bool, earlier: list[Comparison]) -> Comparison:
-    """Both ways over the same number of providers; the stub's own count has to agree with them."""
+    """Run both over the same number of providers, and check their starts against the stub's count."""
     sample = next((row for row in earlier if row.due == SERIAL_SAMPLE and not row.extrapolated), None)
     if count > SERIAL_SAMPLE and sample and not full:
         measured, serial_seconds = sample.due, sample.serial_seconds * count / sample.due
@@ -200,7 +200,7 @@ def compare(endpoint: str, count: int, full: bool, earlier: list[Comparison]) ->
 
 
 def evaluate(entries: int) -> dict[str, float]:
-    """Evaluate entries of which none is due: the answer's bytes to the tick's report. Run in a fresh process."""
+    """Measure a tick without any due entry, from the response's bytes to the report. Runs in a new process."""
     from contract.times import format_http_date
     from fanout.config_client import HttpConfigApi
     from tests.harness.transport import Reply, session
@@ -275,7 +275,7 @@ def plot(rows: list[Comparison], latency_ms: float, path: Path) -> None:
 
 
 def token_bucket() -> dict[str, int]:
-    """The figures that the tick kept to."""
+    """Return the limits of the tick's starts."""
     from fanout.starts import START_BURST, STARTS_PER_SECOND
 
     return {"start_burst": START_BURST, "max_starts_per_second": STARTS_PER_SECOND}
@@ -287,7 +287,7 @@ def print_table(rows: list[Comparison], evaluation: dict[str, float]) -> None:
         note = f" ({row.serial_measured:,} measured)" if row.extrapolated else ""
         print(f"{row.due:>7,}  {f'{row.serial_seconds:,.1f} s{note}':>24}  {row.seconds:>8.2f} s  {row.ratio:>6.1f}x")
     bucket = token_bucket()
-    print(f"The tick keeps to {bucket['start_burst']:,} starts at once and {bucket['max_starts_per_second']} a second.")
+    print(f"The tick starts a burst of {bucket['start_burst']:,}, then {bucket['max_starts_per_second']} a second.")
     print(
         f"\n{evaluation['entries']:,} entries ({evaluation['answer_mb']} MB), none due: {evaluation['seconds']} s "
         f"({evaluation['cpu_seconds']} s of CPU), peak RSS {evaluation['peak_rss_mb']} MB "

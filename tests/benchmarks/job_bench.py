@@ -1,11 +1,11 @@
-"""Measures the job, and the article's way beside it, against a queue that takes 15 ms to answer.
+"""Measures the job, compared with the article's design, against a queue that responds in 15 ms.
 
     python tests/benchmarks/job_bench.py [--rows N] [--out DIR]
 
-One process stands in for SQS and S3 (sqs_stub.py), so the figures say what the job's own code can do, on this
-machine. The variants on Spark share one session that is already warm; what starting costs is in the crossing
-point, where every run is a process of its own. The slow variants send a sample of the rows, as many as the table
-says. Results depend on a quiet machine: the stub needs a part of it too.
+One process simulates SQS and S3 (sqs_stub.py), so the figures measure the job's code on this machine. The variants on
+Spark share one warm session. The crossing point of the engines includes the start, because there each run is a new
+process. The slow variants send a sample of the rows; the table has its size. Run this on an idle machine, because the
+stub needs CPU too.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ from tests.benchmarks.sqs_stub import RunningStub, running_stub  # noqa: E402
 LATENCY_MS = 15
 OBJECTS = 100
 MEASURED_BY_SAMPLE = {"article": (1, 300), "batch": (10, 6_000), "batch + 16 threads": (30, 50_000)}
-"""Of how many objects, and how many rows of them at most."""
+"""Number of objects, and maximum number of their rows, that a slow variant sends."""
 CROSSING_ROWS = (1_000, 10_000, 100_000, 400_000)
-"""Tried on both engines, as far as there are so many rows."""
+"""Numbers of rows for both engines. Those above --rows are skipped."""
 
 
 def settings_of(name: str, stub: RunningStub) -> Settings:
@@ -75,7 +75,7 @@ def arguments_of(name: str, stub: RunningStub) -> dict[str, str]:
 
 
 def delivered(stub: RunningStub, rows: int, work: Callable[[], Any]) -> dict[str, Any]:
-    """Time some work, and prove that it delivered each row once."""
+    """Time some work, and check that it delivered each row once."""
     stub.get("reset")
     start = time.perf_counter()
     work()
@@ -85,24 +85,24 @@ def delivered(stub: RunningStub, rows: int, work: Callable[[], Any]) -> dict[str
     return {"rows": rows, "seconds": round(seconds, 3), "per_second": round(rows / seconds, 1)}
 
 
-# ---- the article's way, and two steps on from it
+# ---- the article's design, and two improvements of it
 
 
 def article(spark: Any, files: list[str], stub: RunningStub, rows: int) -> None:
-    """Infer a schema, collect the rows, send one message a call."""
+    """Infer a schema, collect the rows, send one message per call."""
     sqs = boto3.client("sqs")
     for row in spark.read.json(files).limit(rows).toJSON().collect():
         sqs.send_message(QueueUrl=stub.queue_url, MessageBody=with_id(row))
 
 
 def with_id(row: str) -> str:
-    """Give a row the id by which the stub counts, as the job's messages have one."""
+    """Add the id that the job's messages have and the stub counts."""
     start = row.index('"eventID":"') + 11
     return f'{{"id":"{row[start : row.index(chr(34), start)]}","data":{row}}}'
 
 
 def batch(spark: Any, files: list[str], stub: RunningStub, rows: int, threads: int = 1) -> None:
-    """Send from the partitions, ten rows a call."""
+    """Send from the partitions, ten rows per call."""
     url, endpoint = stub.queue_url, stub.endpoint
 
     def send(part: Iterable[str]) -> None:
@@ -119,7 +119,7 @@ def batch(spark: Any, files: list[str], stub: RunningStub, rows: int, threads: i
             for _ in pool.map(send_one, list(tens)):
                 pass
 
-    # limit() gathers the rows into one partition; both cores take part.
+    # limit() collects the rows into one partition; repartition uses both cores.
     spark.read.json(files).limit(rows).repartition(2).toJSON().foreachPartition(send)
 
 
@@ -127,7 +127,7 @@ def batch(spark: Any, files: list[str], stub: RunningStub, rows: int, threads: i
 
 
 def count_rows(objects: list[PlannedObject]) -> int:
-    """Read and parse objects as plainly as can be: the bare limit."""
+    """Read and parse objects with the least code, to measure the limit."""
     s3: Any = boto3.client("s3")
     rows = 0
     for obj in objects:
@@ -140,7 +140,7 @@ def count_rows(objects: list[PlannedObject]) -> int:
 
 
 def bare_limit(objects: list[PlannedObject]) -> int:
-    """Read and parse in two processes, which are there already."""
+    """Read and parse in two processes that are already started."""
     with ProcessPoolExecutor(2) as pool:
         list(pool.map(count_rows, [objects[:1], objects[1:2]]))
         start = time.perf_counter()
@@ -168,10 +168,10 @@ def spark_reads(sc: Any, settings: Settings, objects: list[PlannedObject]) -> in
     return sum(sc.parallelize(groups, len(groups)).mapPartitions(read).collect())
 
 
-# ---- the job, each run in a process of its own
+# ---- the job, each run in a new process
 
 
-SMALL = """
+IN_LAMBDA = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 import change_log
@@ -186,7 +186,7 @@ def cold(engine: str, name: str, stub: RunningStub) -> None:
     """Run the job as its platform starts it."""
     arguments = arguments_of(name, stub)
     environment = {**os.environ, **{key.upper(): value for key, value in arguments.items()}}
-    argv = [sys.executable, "-c", SMALL, str(ROOT / "glue"), json.dumps(arguments)]
+    argv = [sys.executable, "-c", IN_LAMBDA, str(ROOT / "glue"), json.dumps(arguments)]
     if engine == "glue":
         argv = [sys.executable, str(ROOT / "glue" / "change_log.py")]
         argv += [part for key, value in arguments.items() for part in (f"--{key}", value)]
@@ -194,7 +194,7 @@ def cold(engine: str, name: str, stub: RunningStub) -> None:
 
 
 def crossing(points: list[dict[str, Any]]) -> dict[str, float] | None:
-    """Return where Spark begins to be faster, between two of the points, by straight lines."""
+    """Return the size from which Spark is faster, by linear interpolation between two points."""
     for before, after in pairwise(points):
         first = before["glue"] - before["lambda"]
         second = after["glue"] - after["lambda"]
@@ -211,10 +211,10 @@ def crossing(points: list[dict[str, Any]]) -> dict[str, float] | None:
 
 
 def measure(folder: Path, rows: int) -> dict[str, Any]:
-    """Run everything; return the figures."""
+    """Run all variants; return the figures."""
     from pyspark.sql import SparkSession
 
-    print(f"making change logs below {folder}", flush=True)
+    print(f"making change logs in {folder}", flush=True)
     names = {"all": (rows, OBJECTS), "4 objects": (rows // 3, 4), "2000 objects": (rows // 3, 2_000)}
     for name, (count, objects) in names.items():
         make_change_log(folder, name.replace(" ", "-"), count, objects)
@@ -249,22 +249,26 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
             note(name, delivered(stub, sample, partial(work, session, files[:count], stub, sample)))
         sc = session.sparkContext
         note(
-            "ours on Spark",
+            "glue-fanout on Spark",
             delivered(stub, rows, lambda: on_spark(settings)),
         )
         note(
-            "ours, Lambda run",
+            "glue-fanout in Lambda",
             delivered(stub, rows, lambda: in_one_process(settings)),
         )
 
         parsing = figures["parsing"] = {}
         assert bare_limit(objects) == rows
         seconds = bare_limit.seconds  # type: ignore[attr-defined]
-        parsing["bare limit"] = {"rows": rows, "seconds": round(seconds, 3), "per_second": round(rows / seconds, 1)}
+        parsing["limit"] = {"rows": rows, "seconds": round(seconds, 3), "per_second": round(rows / seconds, 1)}
         start = time.perf_counter()
         assert spark_reads(sc, settings, objects) == rows
         seconds = time.perf_counter() - start
-        parsing["ours on Spark"] = {"rows": rows, "seconds": round(seconds, 3), "per_second": round(rows / seconds, 1)}
+        parsing["glue-fanout on Spark"] = {
+            "rows": rows,
+            "seconds": round(seconds, 3),
+            "per_second": round(rows / seconds, 1),
+        }
 
         for name in ("4 objects", "2000 objects"):
             several = settings_of(name.replace(" ", "-"), stub)
@@ -279,7 +283,7 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
                 run = delivered(stub, count, lambda e=engine, n=count: cold(e, f"rows-{n}", stub))
                 point[engine] = run["seconds"]
             points.append(point)
-            print(f"  {count:,} rows: Lambda run {point['lambda']} s, Spark {point['glue']} s", flush=True)
+            print(f"  {count:,} rows: Lambda {point['lambda']} s, Spark {point['glue']} s", flush=True)
         figures["engines"] = {"points": points, "crossing": crossing(points)}
     figures["targets"] = targets(figures)
     return figures
@@ -296,23 +300,27 @@ def in_one_process(settings: Settings) -> None:
 
 
 def checked(this: Run, send: Callable[[Run, Transform, None], None]) -> None:
-    """A run with failures measures nothing."""
+    """Send, and check that there are no failures."""
     send(this, transform, None)
     assert not this.tally.failures, this.tally.failures
 
 
 def targets(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Hold the ratios, each of figures of this one run, against what the job has to keep up."""
+    """Compare the ratios, each from figures of this run, with their targets."""
     variants, parsing, objects = figures["variants"], figures["parsing"], figures["objects"]
-    ours = variants["ours on Spark"]["per_second"]
+    ours = variants["glue-fanout on Spark"]["per_second"]
     found = {
-        "times the article's way": (ours / variants["article"]["per_second"], 500, True),
-        "share of the bare limit": (
-            parsing["ours on Spark"]["per_second"] / parsing["bare limit"]["per_second"],
+        "messages/s, ratio to the article's design": (ours / variants["article"]["per_second"], 500, True),
+        "share of the limit": (
+            parsing["glue-fanout on Spark"]["per_second"] / parsing["limit"]["per_second"],
             0.90,
             True,
         ),
-        "2,000 objects to 4": (objects["2000 objects"]["seconds"] / objects["4 objects"]["seconds"], 2.5, False),
+        "seconds of 2,000 objects, ratio to 4 objects": (
+            objects["2000 objects"]["seconds"] / objects["4 objects"]["seconds"],
+            2.5,
+            False,
+        ),
     }
     return {
         name: {"measured": round(value, 3), "target": limit, "met": value >= limit if at_least else value <= limit}
@@ -330,9 +338,9 @@ def table(figures: dict[str, Any]) -> str:
     lines += ["", "| reading and parsing only | rows | seconds | rows/s |", "|---|--:|--:|--:|"]
     for name, found in figures["parsing"].items():
         lines.append(f"| {name} | {found['rows']:,} | {found['seconds']:.1f} | {found['per_second']:,.0f} |")
-    lines += ["", "| the same rows in | seconds |", "|---|--:|"]
+    lines += ["", "| objects with the same rows | seconds |", "|---|--:|"]
     lines += [f"| {name} | {found['seconds']:.1f} |" for name, found in figures["objects"].items()]
-    lines += ["", "| rows, a cold process each | MB of gzip | Lambda run, s | Spark, s |", "|--:|--:|--:|--:|"]
+    lines += ["", "| rows, in a new process | MB of gzip | Lambda, s | Spark, s |", "|--:|--:|--:|--:|"]
     for point in figures["engines"]["points"]:
         size = point["bytes"] / 1e6
         lines.append(f"| {point['rows']:,} | {size:.2f} | {point['lambda']:.1f} | {point['glue']:.1f} |")
@@ -341,12 +349,12 @@ def table(figures: dict[str, Any]) -> str:
         "",
         f"The engines cross at {cross['rows']:,} rows, {cross['bytes'] / 1e6:.1f} MB." if cross else "No crossing.",
     ]
-    lines += targets_table(figures, "asked for")
+    lines += targets_table(figures, "target value")
     return "\n".join(lines)
 
 
 def plot(figures: dict[str, Any], path: Path) -> None:
-    """Draw the variants, and the two engines over rows."""
+    """Plot the variants, and the seconds of the two engines by rows."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -357,12 +365,12 @@ def plot(figures: dict[str, Any], path: Path) -> None:
     rates = [figures["variants"][name]["per_second"] for name in names]
     bars = left.barh(names, rates, color=["#9aa5b1", "#9aa5b1", "#9aa5b1", "#1f6feb", "#2da44e"])
     left.bar_label(bars, [f"{rate:,.0f}" for rate in rates], padding=3)
-    left.set(xscale="log", xlabel=f"messages/s, queue answering in {LATENCY_MS} ms", xlim=(10, max(rates) * 6))
+    left.set(xscale="log", xlabel=f"messages/s, queue responds in {LATENCY_MS} ms", xlim=(10, max(rates) * 6))
     left.invert_yaxis()
     points = figures["engines"]["points"]
     rows = [point["rows"] for point in points]
-    for engine, label, colour in (("lambda", "Lambda run", "#2da44e"), ("glue", "Spark", "#1f6feb")):
-        right.plot(rows, [point[engine] for point in points], marker="o", label=label, color=colour)
+    for engine, label, color in (("lambda", "Lambda", "#2da44e"), ("glue", "Spark", "#1f6feb")):
+        right.plot(rows, [point[engine] for point in points], marker="o", label=label, color=color)
     if cross := figures["engines"]["crossing"]:
         right.axvline(cross["rows"], linestyle=":", color="#57606a", label=f"{cross['rows']:,} rows")
     right.set(xlabel="rows", ylabel="seconds, process start included")

@@ -1,6 +1,4 @@
-"""Makes a change log to measure with: DynamoDB Streams records, as gzip JSON lines, and the manifest of a run
-over them.
-"""
+"""Makes a change log for benchmarks: DynamoDB Streams records as gzip JSON lines, and the manifest of a run."""
 
 from __future__ import annotations
 
@@ -24,14 +22,14 @@ PLANNED_AT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 
 
 def manifest_of(run_id: str, objects: list[StoredObject], provider: str = PROVIDER) -> Manifest:
-    """The manifest of a run that is measured."""
+    """Return the manifest of a run."""
     return Manifest(
         provider=provider, run_id=run_id, generation=1, created_at=PLANNED_AT, bucket="bench", objects=tuple(objects)
     )
 
 
 def image(chance: random.Random, number: int) -> dict[str, object]:
-    """Return a DynamoDB-typed item with all types in it now and then."""
+    """Return a random DynamoDB-typed item. All types occur."""
     item: dict[str, object] = {
         "pk": {"S": f"ITEM#{number:09d}"},
         "sk": {"S": f"V#{chance.randrange(100)}"},
@@ -78,7 +76,7 @@ def write_object(path: Path, first: int, rows: int, seed: int) -> None:
 
 
 def make_change_log(folder: Path, name: str, rows: int, objects: int) -> str:
-    """Write a bucket "bench" below `folder`: the objects, and a manifest of them, whose S3 URI is returned."""
+    """Write a bucket "bench" in `folder`, with the objects and their manifest; return the manifest's S3 URI."""
     per_object = [rows // objects + (n < rows % objects) for n in range(objects)]
     firsts = [sum(per_object[:n]) for n in range(objects)]
     keys = [f"{name}/provider={PROVIDER}/part-{n:05d}.json.gz" for n in range(objects)]

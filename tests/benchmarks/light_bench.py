@@ -1,11 +1,11 @@
-"""How light runs share the functions of an account: started as functions become free, and all at once.
+"""Measures how light runs share the concurrent functions of an account: started as functions become free, or at once.
 
     python tests/benchmarks/light_bench.py --providers 200 --functions 10
 
-Each way is one tick on a laptop cloud of its own whose account runs so many functions at once: real handlers, the real
-state machine, real messages. "All at once" is the same dispatcher, told that there is no limit, so that runs without a
-function wait in the retries of their executions. Writes docs/bench/light.json and light.md. Two cores run everything
-here, so only the ratios mean something.
+Each variant is one tick on a new laptop cloud with this concurrency limit: real handlers, the real state machine, real
+messages. "All at once" is the same dispatcher without a known limit, so runs without a function wait in the retries of
+their executions. Writes docs/bench/light.json and light.md. Everything shares the machine's cores, so only the ratios
+are meaningful.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MOST_THROTTLED = 1.0
 
 
 class Usage:
-    """Counts the invocations of all functions: how many run, for how long, and which were throttled."""
+    """Records the concurrent and the throttled invocations of all functions."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,13 +65,13 @@ class Usage:
         FunctionRunner.call = call  # type: ignore[method-assign]
 
     def forget(self) -> None:
-        """Begin to count anew."""
+        """Delete all records."""
         with self._lock:
             self.changes.clear()
             self.throttled.clear()
 
     def mean(self, begin: float, end: float) -> float:
-        """Functions that ran on average between two moments."""
+        """Return the average number of running functions between two moments."""
         area, running, before = 0.0, 0, begin
         for at, change in sorted(self.changes):
             moment = min(max(at, begin), end)
@@ -80,7 +80,7 @@ class Usage:
 
 
 def one_tick(plan: Plan, functions: int, limit: int, usage: Usage) -> dict[str, Any]:
-    """One tick over the plan's providers; the dispatcher reads a limit of `limit` functions."""
+    """Run one tick over the plan's providers; the dispatcher reads `limit` as its concurrency limit."""
     with (
         tempfile.TemporaryDirectory(prefix="light-bench-") as folder,
         LaptopCloud(ROOT / "template.yaml", None, folder, STACK_NAME, concurrency=functions) as cloud,
@@ -104,7 +104,7 @@ def one_tick(plan: Plan, functions: int, limit: int, usage: Usage) -> dict[str, 
         wrong = [name for name, found in compare(expected_ids(s3, bucket, prefix), messages).items() if not found.ok]
         statuses = Counter(execution["status"] for execution in executions)
         if wrong or statuses != {"SUCCEEDED": report["due"]}:
-            raise SystemExit(f"{statuses}, {report['faults']}; other messages than rows: {wrong[:5]}")
+            raise SystemExit(f"{statuses}, {report['faults']}; messages differ from rows: {wrong[:5]}")
         return {
             "seconds": round(seconds, 1),
             "functions_used_while_providers_waited": round(usage.mean(begin, last_start) / functions, 3),
@@ -114,15 +114,15 @@ def one_tick(plan: Plan, functions: int, limit: int, usage: Usage) -> dict[str, 
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The figures as Markdown."""
+    """Return the figures as Markdown."""
     lines = [
-        "# Light runs and the account's functions",
+        "# Light runs and the account's concurrent functions",
         "",
-        f"Made by `make bench-light` on {figures['machine']}: one tick over {figures['providers']} light providers",
-        f"in an account with {figures['functions']} concurrent functions, on the laptop cloud. The machine's cores are",
-        "shared, so only ratios mean something.",
+        f"`make bench-light` ran one tick over {figures['providers']} light providers on {figures['machine']},",
+        f"on the laptop cloud, in an account with {figures['functions']} concurrent functions. All share the cores,",
+        "so only the ratios are meaningful.",
         "",
-        "| light runs start | seconds | functions used while providers wait | throttled tries per run |",
+        "| light runs start | seconds | functions used while providers wait | throttled attempts per run |",
         "|---|---:|---:|---:|",
     ]
     for name in ("as functions become free", "all at once"):
@@ -133,11 +133,13 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Measure both ways; the exit status is 1 when a target is missed."""
+    """Measure both variants; return 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--providers", type=int, default=200, help="light providers (default: %(default)s)")
-    parser.add_argument("--functions", type=int, default=10, help="of the account (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench", help="where light.json and light.md go")
+    parser.add_argument(
+        "--functions", type=int, default=10, help="concurrent functions of the account (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench", help="folder for light.json and light.md")
     given = parser.parse_args()
     plan, usage = generated_plan(given.providers, given.providers * 20), Usage()
     figures: dict[str, Any] = {
@@ -153,7 +155,7 @@ def main() -> int:
     figures["met"] = {
         "ratio": figures["ratio"] <= MOST_OF_ALL_AT_ONCE,
         "functions used": ours["functions_used_while_providers_waited"] >= LEAST_USED,
-        "throttled tries": ours["throttled_tries_per_run"] <= MOST_THROTTLED,
+        "throttled attempts": ours["throttled_tries_per_run"] <= MOST_THROTTLED,
     }
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "light.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the jobs' benchmarks share: their command line, Spark's environment, and the report that they write."""
+"""The common parts of the jobs' benchmarks: command line, environment of Spark, and report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Figures = dict[str, Any]
 
 
 def targets_table(figures: Figures, bound: str) -> list[str]:
-    """The targets as lines of a Markdown table; `bound` says what a target is, such as "at most"."""
+    """Return the targets as lines of a Markdown table; `bound` is the heading of their column, such as "at most"."""
     lines = ["", f"| target | measured | {bound} | met |", "|---|--:|--:|---|"]
     for name, found in figures["targets"].items():
         lines.append(f"| {name} | {found['measured']:,} | {found['target']:,} | {'yes' if found['met'] else 'NO'} |")
@@ -33,22 +33,24 @@ def report(
     table: Callable[[Figures], str],
     plot: Callable[[Figures, Path], None] | None = None,
 ) -> int:
-    """Measure, print, write; return 0 if the targets are met.
+    """Measure, print and write; return 0 if the targets are met.
 
     Parameters
     ----------
     name
-        Of the files that are written: NAME.json, NAME.md and, with `plot`, NAME.png.
+        Name of the output files: NAME.json, NAME.md and, with `plot`, NAME.png.
     about
         The benchmark's docstring.
     rows, what
-        How many rows, unless the command line says otherwise, and of what.
+        Default number of rows, and their description.
     measure
-        Gets a folder for what it makes and the number of rows.
+        Called with a folder for its files and the number of rows.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=rows, help=f"rows of {what}")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "bench", help=f"where {name}.json and others go")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "docs" / "bench", help=f"folder for {name}.json and the other files"
+    )
     given = parser.parse_args()
     from laptop_cloud.aws.spark_jvm import spark_environment
 
@@ -59,7 +61,7 @@ def report(
             "AWS_SECRET_ACCESS_KEY": "bench",
             "AWS_DEFAULT_REGION": "us-east-1",
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "glue")]),
-            "SPARK_JVM_OPTIONS": "-Xmx1g",  # what is measured runs long enough for the JVM's second compiler
+            "SPARK_JVM_OPTIONS": "-Xmx1g",  # these runs are long enough for the JVM's second compiler
         }
     )
     with tempfile.TemporaryDirectory(prefix=f"{name}-bench-") as folder:

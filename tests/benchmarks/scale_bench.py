@@ -1,10 +1,10 @@
-"""How far one tick goes: the dispatcher's real rules over ports in memory, without AWS and without a network.
+"""Measures the limits of one tick: the dispatcher's real rules with in-memory ports, without AWS and a network.
 
     python tests/benchmarks/scale_bench.py
 
-Writes docs/bench/scale.json, scale.md and scale.png. Judges counts and ratios, never absolute times. Dollars are those
-of `tools/cost.py`. Calls at the ports cost nothing here, so seconds are the dispatcher's own CPU; a run ends by the
-change that its commit would make in ledger and config API.
+Writes docs/bench/scale.json, scale.md and scale.png. Checks counts and ratios. Dollars are computed by `tools/cost.py`.
+Calls of the ports take no time here, so seconds are the dispatcher's own CPU time. A run ends with the changes that its
+commit would make in the ledger and the config API.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OUT = ROOT / "docs/bench"
 
 @dataclass
 class Row:
-    """One tick, or the mean of many like it."""
+    """The figures of one tick, or the mean of many ticks."""
 
     scenario: str
     ticks: int
@@ -58,7 +58,7 @@ class Row:
 
 
 class Counting:
-    """A world whose ledger counts the items that it reads and writes."""
+    """A world that counts the items that it reads from the ledger."""
 
     def __init__(self, **settings: Any) -> None:
         self.world = World(settings={"discovery": "events", **settings})
@@ -75,11 +75,11 @@ class Counting:
         ledger.get_many = counted  # type: ignore[method-assign]
 
     def seconds(self) -> float:
-        """The bucket's clock: the world's time."""
+        """Return the world's time, for the token bucket."""
         return self.world.clock.now.timestamp() + self.world.slept
 
     def providers(self, count: int, last_success: datetime, heavy: bool = False) -> list[str]:
-        """Register providers that had a success then."""
+        """Register providers with this last success; return their names."""
         entry = {"frequency": "15", "last_success": format_http_date(last_success), "status": "succeeded"}
         names = [f"provider-{number:07d}" for number in range(count)]
         self.world.config_api.providers = dict.fromkeys(names, entry)
@@ -90,13 +90,13 @@ class Counting:
         return names
 
     def end(self, name: str, tick: datetime) -> None:
-        """What the commit of a run changes."""
+        """Make the changes of a run's commit."""
         self.world.ledger.items[name] = ProviderState(provider=name, version=1, last_success=tick, last_claim=tick)
         self.world.config_api.providers[name] = {"frequency": "15", "last_success": format_http_date(tick)}
         self.world.pending.items.pop(name, None)
 
     def tick(self, scenario: str) -> tuple[TickReport, Row]:
-        """One tick and what it took."""
+        """Run one tick; return its report and figures."""
         faults, before = self.world.faults, self.items
         faults.calls.clear()
         begin, cpu = time.perf_counter(), time.process_time()
@@ -121,7 +121,7 @@ class Counting:
 
 
 def dollars(seconds: float, entries: int, reads: int, writes: int) -> float:
-    """What one such tick costs: the dispatcher, also while it waits for slots, its pages of entries, its ledger."""
+    """Return the cost of one tick: the dispatcher, also while it waits for slots, pages of entries, and the ledger."""
     pages = math.ceil(entries / PAGE)
     return (
         PRICES["scheduler_invocation"]
@@ -133,7 +133,7 @@ def dollars(seconds: float, entries: int, reads: int, writes: int) -> float:
 
 
 def mean(rows: list[Row]) -> Row:
-    """The mean of the rows; memory is the most."""
+    """Return the mean of the rows, and their maximum memory."""
     first = asdict(rows[0])
     figures = {
         name: max(getattr(row, name) for row in rows)
@@ -146,18 +146,18 @@ def mean(rows: list[Row]) -> Row:
 
 
 def a_day(count: int, share: float) -> list[Row]:
-    """So many providers at 15 minutes, a share of which has pending objects at each tick, for a day."""
+    """Run a day with `count` providers at 15 minutes; a share of them has pending objects at each tick."""
     chance = random.Random(0)
     counting = Counting()
     names = counting.providers(count, BEGIN - TICK)
     rows, ran = [], 0
     for _ in range(96):
-        told = chance.sample(names, round(count * share))
-        for name in told:
+        announced = chance.sample(names, round(count * share))
+        for name in announced:
             counting.world.tell(name, size=1000)
         report, row = counting.tick(f"{count:,} providers at 15 minutes, {share:.0%} with pending objects at each tick")
         running = [json.loads(given)["provider"] for given in counting.world.executions.started.values()]
-        if report.deferred or not set(told) <= set(running):
+        if report.deferred or not set(announced) <= set(running):
             raise SystemExit(f"{report.deferred} deferred; not all that have pending objects ran in their tick")
         for name in running:
             counting.end(name, counting.world.clock.now)
@@ -174,7 +174,7 @@ def a_day(count: int, share: float) -> list[Row]:
 
 
 def all_at_once(count: int) -> Row:
-    """So many light providers, all due at once and all with pending objects."""
+    """Run one tick with `count` light providers, all due and all with pending objects."""
     counting = Counting()
     for name in counting.providers(count, BEGIN - TICK):
         counting.world.tell(name)
@@ -185,7 +185,7 @@ def all_at_once(count: int) -> Row:
 
 
 class LightRuns:
-    """Light runs of so many seconds in an account with so many functions; those that find none wait for one."""
+    """Simulates light runs in an account with limited functions. Runs without a function wait for one."""
 
     def __init__(self, count: int, functions: int, seconds: int, limit: float) -> None:
         self.counting = Counting(concurrent_functions=lambda: limit)
@@ -199,10 +199,10 @@ class LightRuns:
         self.without_a_function = 0
         self.ended = BEGIN
         self.world.executions.on_start = lambda execution, given: self.waiting.append(execution)
-        self.world.on_sleep = self.pass_by
+        self.world.on_sleep = self.advance
 
-    def pass_by(self, pause: float) -> None:
-        """Let time pass, in which runs begin and end."""
+    def advance(self, pause: float) -> None:
+        """Advance the time, and start and end runs."""
         for _ in range(round(pause / REUSE_FUNCTION_SECONDS)):
             while self.waiting and len(self.left) < self.functions - 1:  # one is the dispatcher's
                 self.left[self.waiting.pop(0)] = round(self.seconds / REUSE_FUNCTION_SECONDS)
@@ -217,19 +217,19 @@ class LightRuns:
                 self.ended = self.world.clock.now
 
     def play(self) -> float:
-        """Tick until all are done; minutes that it took."""
+        """Run ticks until all runs ended; return the minutes."""
         tick, deferred = BEGIN, 1
         while deferred:
             self.world.clock.now = max(self.world.clock.now, tick)
             deferred = self.world.tick(tick).deferred
             tick += TICK
             while self.left or self.waiting:
-                self.pass_by(1)
+                self.advance(1)
         return (self.ended - BEGIN).total_seconds() / 60
 
 
 def metered(count: int, functions: int, seconds: int = 4) -> dict[str, float]:
-    """So many light runs, all due at once: started as functions become free, and beside that all started at once."""
+    """Compare light runs that start as functions become free with light runs that all start at once."""
     ours = LightRuns(count, functions, seconds, limit=functions)
     all_at_once = LightRuns(count, functions, seconds, limit=math.inf)
     minutes, least = ours.play(), all_at_once.play()
@@ -250,7 +250,7 @@ def metered(count: int, functions: int, seconds: int = 4) -> dict[str, float]:
 
 
 def heavy(count: int, slots: int, minutes: int) -> tuple[dict[str, Any], dict[str, float]]:
-    """So many heavy runs of so many minutes, all due at once, over so many slots."""
+    """Run `count` heavy runs of `minutes` minutes, all due at once, with `slots` slots."""
     counting = Counting(max_concurrent_runs=slots, sweep_minutes=10**6)
     world = counting.world
     for name in counting.providers(count, BEGIN - TICK, heavy=True):
@@ -260,7 +260,7 @@ def heavy(count: int, slots: int, minutes: int) -> tuple[dict[str, Any], dict[st
     ended = BEGIN
 
     def claimed(name: str, given: str) -> None:
-        """What the claim of a run that is planned for Glue leaves in the ledger."""
+        """Make the changes of the claim of a Glue run in the ledger."""
         provider, now = json.loads(given)["provider"], world.clock.now
         began[name] = now
         lease = Lease(
@@ -276,13 +276,13 @@ def heavy(count: int, slots: int, minutes: int) -> tuple[dict[str, Any], dict[st
 
     world.executions.on_start = claimed
 
-    def pass_by(seconds: float) -> None:
+    def advance(seconds: float) -> None:
         nonlocal used, waited, ended
         running = sum(status == "RUNNING" for status in world.executions.statuses.values())
         if len(began) < count:
             used, waited = used + running * seconds, waited + seconds
         if running > slots:
-            raise SystemExit(f"{running} heavy runs over {slots} slots")
+            raise SystemExit(f"{running} heavy runs with {slots} slots")
         world.clock.now += timedelta(seconds=seconds)
         for name, moment in began.items():
             over = world.clock.now - moment >= timedelta(minutes=minutes)
@@ -291,17 +291,17 @@ def heavy(count: int, slots: int, minutes: int) -> tuple[dict[str, Any], dict[st
                 counting.end(json.loads(world.executions.started[name])["provider"], BEGIN)
                 ended = world.clock.now
 
-    world.on_sleep = pass_by
+    world.on_sleep = advance
     first, rows = BEGIN, []
     while len(began) < count or "RUNNING" in world.executions.statuses.values():
         if world.clock.now >= first or len(began) < count:
-            rows.append(counting.tick(f"{count} heavy runs of {minutes} minutes over {slots} slots")[1])
+            rows.append(counting.tick(f"{count} heavy runs of {minutes} minutes with {slots} slots")[1])
             first += TICK
         while world.clock.now < first and "RUNNING" in world.executions.statuses.values():
-            pass_by(REUSE_GLUE_SECONDS)
+            advance(REUSE_GLUE_SECONDS)
     done = (ended - BEGIN).total_seconds() / 60
     busy = used / waited / slots
-    print(f"  all done {done:.1f} minutes after the tick, slots {busy:.0%} used while providers waited")
+    print(f"  all ended {done:.1f} minutes after the tick, slots {busy:.0%} used while providers waited")
     if done > 25 or busy < 0.9:
         raise SystemExit("too slow, or slots were empty while providers waited")
     row = mean(rows)
@@ -310,23 +310,23 @@ def heavy(count: int, slots: int, minutes: int) -> tuple[dict[str, Any], dict[st
 
 
 def lost_races(writes_a_second: float, milliseconds: float = 10, rounds: int = 20_000) -> dict[str, float]:
-    """How often a claim or commit loses its optimistic lock to pending_count written into its item. A model in memory.
+    """Simulate how often a claim or commit fails if pending counts are written into its ledger item.
 
-    The pending_count come at random moments; an update reads, takes so long, and writes, and is tried `TRIES` times.
+    Pending counts are written at random moments. An update takes `milliseconds` and has `TRIES` attempts.
     """
     chance = random.Random(1)
     collision = 1 - math.exp(-writes_a_second * milliseconds / 1000)
     lost = sum(all(chance.random() < collision for _ in range(TRIES)) for _ in range(rounds))
     return {
-        "marks_a_second": writes_a_second,
+        "pending_counts_a_second": writes_a_second,
         "milliseconds_between_read_and_write": milliseconds,
-        "tries_that_lose": collision,
+        "attempts_that_conflict": collision,
         "updates_that_fail": lost / rounds,
     }
 
 
 def in_a_process_of_its_own(which: str) -> Any:
-    """So that memory is that scenario's alone."""
+    """Run a scenario in a new process, so that its memory is measured alone."""
     done = subprocess.run(
         [sys.executable, __file__, which], stdout=subprocess.PIPE, text=True, check=True, env=dict(os.environ)
     )
@@ -345,7 +345,7 @@ SCENARIOS: dict[str, Any] = {
 
 
 def million() -> Row:
-    """A million providers for one tick, 5 % of which have pending objects."""
+    """Run one tick with a million providers; 5% of them have pending objects."""
     counting = Counting()
     for name in counting.providers(1_000_000, BEGIN - TICK)[::20]:
         counting.world.tell(name)
@@ -353,8 +353,10 @@ def million() -> Row:
 
 
 def table(rows: list[Row]) -> str:
-    """All scenarios as a Markdown table."""
-    heads = "| scenario | ticks | CPU seconds | MB | entries | reads | writes | started | deferred | idle | $ a year |"
+    """Return all scenarios as a Markdown table."""
+    heads = (
+        "| scenario | ticks | CPU seconds | MB | entries | reads | writes | started | deferred | idle | $ per year |"
+    )
     lines = [heads, "|---|" + "---:|" * 10]
     for row in rows:
         cells = (
@@ -373,7 +375,7 @@ def table(rows: list[Row]) -> str:
 
 
 def plot(day: list[Row], path: Path) -> None:
-    """The ticks of the day: CPU seconds and starts."""
+    """Plot CPU seconds and starts of the ticks of a day."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -392,7 +394,7 @@ def plot(day: list[Row], path: Path) -> None:
 
 
 def main() -> int:
-    """Run all scenarios, or one of them in this process and print it as JSON."""
+    """Run all scenarios, or run one in this process and print it as JSON."""
     if len(sys.argv) > 1:
         print(json.dumps(SCENARIOS[sys.argv[1]]()))
         return 0
@@ -443,8 +445,8 @@ it is unchanged, and is attempted {TRIES} times.
 
 | pending counts written into the item, per second | attempts that conflict | claims and commits that fail |
 |---:|---:|---:|
-| {first["marks_a_second"]:.0f} | {first["tries_that_lose"]:.1%} | {first["updates_that_fail"]:.1%} |
-| {second["marks_a_second"]:.0f} | {second["tries_that_lose"]:.1%} | {second["updates_that_fail"]:.1%} |
+| {first["pending_counts_a_second"]:.0f} | {first["attempts_that_conflict"]:.1%} | {first["updates_that_fail"]:.1%} |
+| {second["pending_counts_a_second"]:.0f} | {second["attempts_that_conflict"]:.1%} | {second["updates_that_fail"]:.1%} |
 | any, into a separate item | 0.0% | 0.0% |
 """
     (OUT / "scale.md").write_text(text, encoding="utf-8")

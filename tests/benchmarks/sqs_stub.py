@@ -1,14 +1,13 @@
-"""A stand-in for SQS and S3 that is fast enough to measure against.
+"""A stub of SQS and S3 that is fast enough for benchmarks.
 
-One process on one port. Requests with an `X-Amz-Target` of SQS (SendMessage, SendMessageBatch) are answered
-after a fixed latency, with partial failures and throttling at given rates; all others are S3: GET, HEAD and PUT of
-objects, path-style, out of a folder. It keeps the messages' CloudEvents ids, and their order, so that whoever
-measures can prove that all rows arrived.
+One process on one port. It responds to requests with an `X-Amz-Target` of SQS (SendMessage, SendMessageBatch) after a
+fixed latency, with partial failures and throttling at given rates. All other requests are S3: GET, HEAD and PUT of
+objects in a folder, path-style. It records the CloudEvents ids of the messages in order, so that a benchmark can check
+that all rows arrived.
 
     python tests/benchmarks/sqs_stub.py --latency-ms 15 --fail-rate 0.01 --objects DIR
 
-prints its port. GET /stats answers counts, GET /ids the ids in the order of their acknowledgement, POST
-/reset forgets both.
+prints its port. GET /stats returns counts, GET /ids the ids in the order of acknowledgement. POST /reset deletes both.
 """
 
 from __future__ import annotations
@@ -34,34 +33,34 @@ from urllib.parse import unquote
 import orjson
 
 ETAG = "0"
-"""Of all objects."""
+"""ETag of all objects."""
 
 EVENT_ID = re.compile(r'"id":"([^"]*)"')
 
 
 @dataclass
-class Behaviour:
-    """How the stub answers."""
+class Behavior:
+    """Settings of the stub's responses."""
 
     latency: float = 0.0
-    """Seconds an SQS request takes."""
+    """Seconds per SQS request."""
     fail_rate: float = 0.0
-    """Chance of an entry to come back in Failed[]."""
+    """Probability of an entry in Failed[]."""
     throttle_rate: float = 0.0
-    """Chance of a request to be throttled (HTTP 400)."""
+    """Probability that a request is throttled (HTTP 400)."""
     error_rate: float = 0.0
-    """Chance of a request to meet HTTP 503."""
+    """Probability that a request gets HTTP 503."""
     hold_in_flight: int = 0
-    """No SQS request is answered until so many are under way at once; then all are, and none is held any more."""
+    """Hold all SQS requests until this many are in flight, then respond to all and hold no more."""
     hold_after: int = 0
-    """No SQS request is answered once so many messages have been taken, until POST /reset."""
+    """After this many messages, hold all SQS requests until POST /reset."""
     objects: Path | None = None
     seed: int = 0
 
 
 @dataclass
 class Received:
-    """What has arrived."""
+    """Counts and ids of received messages."""
 
     requests: int = 0
     messages: int = 0
@@ -79,18 +78,18 @@ class Received:
 
 
 class Stub:
-    """The state of one stub, and its answers."""
+    """The state and the responses of one stub."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
-        self.behaviour, self.received = behaviour, Received()
-        self.random = random.Random(behaviour.seed)
+    def __init__(self, behavior: Behavior) -> None:
+        self.behavior, self.received = behavior, Received()
+        self.random = random.Random(behavior.seed)
         self.held: list[Callable[[], None]] = []
-        self.hold_in_flight, self.hold_after = behaviour.hold_in_flight, behaviour.hold_after
+        self.hold_in_flight, self.hold_after = behavior.hold_in_flight, behavior.hold_after
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[float, bytes]:
         """Return the seconds to wait, and the response."""
         if target := headers.get("x-amz-target"):
-            return self.behaviour.latency, self.sqs(target.rpartition(".")[2], body)
+            return self.behavior.latency, self.sqs(target.rpartition(".")[2], body)
         if path == "/stats":
             return 0, response(200, orjson.dumps(self.received.stats()))
         if path == "/ids":
@@ -102,12 +101,12 @@ class Stub:
         return 0, self.s3(method, path.partition("?")[0], headers, body)
 
     def sqs(self, action: str, body: bytes) -> bytes:
-        received, behaviour = self.received, self.behaviour
+        received, behavior = self.received, self.behavior
         received.requests += 1
-        if behaviour.throttle_rate and self.random.random() < behaviour.throttle_rate:
+        if behavior.throttle_rate and self.random.random() < behavior.throttle_rate:
             received.throttled += 1
             return response(400, b'{"__type":"com.amazonaws.sqs#RequestThrottled","message":"slow down"}')
-        if behaviour.error_rate and self.random.random() < behaviour.error_rate:
+        if behavior.error_rate and self.random.random() < behavior.error_rate:
             received.errors += 1
             return response(503, b"{}")
         request = orjson.loads(body)
@@ -116,7 +115,7 @@ class Stub:
             return response(200, b'{"MessageId":"m","MD5OfMessageBody":"d41d8cd98f00b204e9800998ecf8427e"}')
         taken, failed = [], []
         for entry in request["Entries"]:
-            if behaviour.fail_rate and self.random.random() < behaviour.fail_rate:
+            if behavior.fail_rate and self.random.random() < behavior.fail_rate:
                 failed.append({"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"})
             else:
                 self.take(entry)
@@ -134,8 +133,8 @@ class Stub:
             self.received.groups.append(entry["MessageGroupId"])
 
     def s3(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
-        assert self.behaviour.objects is not None, f"no objects are served, but {method} {path} was asked for"
-        file = self.behaviour.objects / unquote(path).lstrip("/")
+        assert self.behavior.objects is not None, f"no objects are served, but {method} {path} was asked for"
+        file = self.behavior.objects / unquote(path).lstrip("/")
         if method == "PUT":
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(body)
@@ -155,7 +154,7 @@ def response(
 
 
 class Connection(asyncio.Protocol):
-    """HTTP/1.1 with keep-alive, as far as AWS's clients use it."""
+    """The part of HTTP/1.1 with keep-alive that AWS's clients use."""
 
     def __init__(self, stub: Stub) -> None:
         self.stub, self.buffer = stub, bytearray()
@@ -205,17 +204,17 @@ class Connection(asyncio.Protocol):
             self.transport.write(answer)
 
 
-async def serve(behaviour: Behaviour, port: int) -> None:
+async def serve(behavior: Behavior, port: int) -> None:
     """Serve until cancelled; print the port first."""
     loop = asyncio.get_running_loop()
-    stub = Stub(behaviour)
+    stub = Stub(behavior)
     server = await loop.create_server(lambda: Connection(stub), "127.0.0.1", port, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 class RunningStub:
-    """A stub in a process of its own."""
+    """A stub in another process."""
 
     def __init__(self, port: int) -> None:
         self.endpoint = f"http://127.0.0.1:{port}"
@@ -223,16 +222,16 @@ class RunningStub:
         self.fifo_url = f"{self.endpoint}/000000000000/changes.fifo"
 
     def get(self, path: str) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.endpoint}/{path}") as answer:  # noqa: S310 - our own process
+        with urllib.request.urlopen(f"{self.endpoint}/{path}") as answer:  # noqa: S310 - the stub's process
             found: dict[str, Any] = json.load(answer)
             return found
 
 
 @contextmanager
-def running_stub(**behaviour: Any) -> Iterator[RunningStub]:
-    """Start a stub in a process of its own, so that it does not share the GIL with what is measured."""
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in behaviour.items()]
-    from tests.harness.children import Child  # here, because this file is a program, too
+def running_stub(**behavior: Any) -> Iterator[RunningStub]:
+    """Start a stub in another process, so that it does not share the GIL with the measured code."""
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in behavior.items()]
+    from tests.harness.children import Child  # here, because this file is also a program
 
     with Child([sys.executable, __file__, *options], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -243,12 +242,12 @@ def running_stub(**behaviour: Any) -> Iterator[RunningStub]:
 
 
 def etag_of(body: bytes) -> str:
-    """Return the ETag S3 gives an object written in one piece."""
+    """Return the ETag that S3 assigns to an object written in one part."""
     return hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
 def main() -> None:
-    """Serve."""
+    """Start the stub."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency-ms", type=float, default=0)
@@ -259,7 +258,7 @@ def main() -> None:
     parser.add_argument("--hold-after", type=int, default=0)
     parser.add_argument("--objects", type=Path)
     given = parser.parse_args()
-    behaviour = Behaviour(
+    behavior = Behavior(
         given.latency_ms / 1000,
         given.fail_rate,
         given.throttle_rate,
@@ -268,7 +267,7 @@ def main() -> None:
         given.hold_after,
         given.objects,
     )
-    asyncio.run(serve(behaviour, given.port))
+    asyncio.run(serve(behavior, given.port))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""Measures the standardizing job over a gigabyte of CSV, beside plain Spark and beside pyarrow's own CSV reader.
+"""Measures the standardize job over a gigabyte of CSV, compared with plain Spark and with pyarrow's CSV reader.
 
     python tests/benchmarks/standardize_bench.py [--rows N] [--out DIR]
 
-Every variant is a process of its own and starts cold. Ours read from S3 and write to it, for which one process on this
-machine stands in (sqs_stub.py); plain Spark and pyarrow read and write files, which spares them that work. The figures
-that decide are ratios of CPU time in this one run, because seconds depend on what else the machine does: the Lambda run
-to pyarrow, with one core each, and ours on Spark to plain Spark, with two.
+Each variant is a new process. The job reads from and writes to a stub of S3 (sqs_stub.py); plain Spark and pyarrow read
+and write files, which is less work. The targets are ratios of CPU time in this run, because seconds depend on the load
+of the machine: Lambda to pyarrow, with one core each, and the job on Spark to plain Spark, with two.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ fields:
   delivery_date: due
 """
 
-SMALL = """
+IN_LAMBDA = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 import standardize
@@ -104,14 +103,14 @@ frame.write.option("compression", "zstd").parquet(sys.argv[2])
 
 
 def make_sources(folder: Path, rows: int) -> int:
-    """Write the sources: made-up orders, each id once; return their bytes."""
+    """Write the sources: random orders with unique ids; return their size in bytes."""
     dice = random.Random(1)
 
     def row() -> str:
         moment = f"2026-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}"
         hour = f"{dice.randint(0, 23):02}:{dice.randint(0, 59):02}:{dice.randint(0, 59):02}"
         text = f"customer-{dice.randint(1, 99_999)},{dice.choice(['DE', 'US', 'FR', 'GB'])}"
-        text += f",product {dice.randint(1, 5_000)} of the catalogue,{dice.randint(1, 99)}"
+        text += f",product {dice.randint(1, 5_000)} of the catalog,{dice.randint(1, 99)}"
         money = f"{dice.randint(1, 99_999) / 100:.2f},EUR,{dice.randint(1, 99_999) / 1_000:.3f}"
         return f",{moment}T{hour}Z,{text},{money},{dice.choice(['true', 'false', ''])},{moment}\n"
 
@@ -144,9 +143,9 @@ def plan(folder: Path, name: str) -> dict[str, str]:
 
 
 class Family:
-    """A process and what it starts: the CPU seconds that they take together, and the most memory of any one of them.
+    """Measures a process and its descendants: their total CPU seconds, and the peak memory of each program.
 
-    Looks five times a second, so a process that lives for less than that may be missed.
+    Samples five times per second, so it may miss shorter processes.
     """
 
     def __init__(self, parent: int) -> None:
@@ -181,12 +180,12 @@ class Family:
                     self.memory[name] = max(self.memory.get(name, 0), peak)
 
     def most(self, kind: str) -> int:
-        """Return the most memory, in bytes, of any one process whose program's name begins so."""
+        """Return the peak memory, in bytes, of a process whose program name begins with `kind`."""
         return max((peak for name, peak in self.memory.items() if name.startswith(kind)), default=0)
 
 
 def measured(argv: list[str], environment: dict[str, str] | None = None) -> dict[str, Any]:
-    """Run a process; return its seconds, CPU seconds, and the most memory of a Python process and of the JVM, in MB."""
+    """Run a process; return its seconds, CPU seconds, and the peak memory of a Python process and of the JVM in MB."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -204,9 +203,9 @@ def measured(argv: list[str], environment: dict[str, str] | None = None) -> dict
 
 
 def measure(folder: Path, rows: int) -> dict[str, Any]:
-    """Run everything; return the figures."""
+    """Run all variants; return the figures."""
     sources = folder / "bench" / "change_log" / f"provider={PROVIDER}"
-    print(f"making {rows:,} rows below {folder}", flush=True)
+    print(f"making {rows:,} rows in {folder}", flush=True)
     size = make_sources(sources, rows)
     (folder / "bench" / "mappings").mkdir()
     (folder / "bench" / "mappings" / f"{PROVIDER}.yaml").write_text(MAPPING)
@@ -236,8 +235,8 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
     spark = [sys.executable, "-c", SPARK, str(sources), str(folder / "spark")]
     note("plain Spark", lambda: measured(spark), folder / "spark")
     with running_stub(objects=folder) as stub:
-        note("ours, Lambda run", lambda: ours("lambda", folder, stub), folder / "bench" / "standard")
-        note("ours on Spark", lambda: ours("glue", folder, stub), folder / "bench" / "standard")
+        note("glue-fanout in Lambda", lambda: ours("lambda", folder, stub), folder / "bench" / "standard")
+        note("glue-fanout on Spark", lambda: ours("glue", folder, stub), folder / "bench" / "standard")
     figures["targets"] = targets(figures["variants"])
     return figures
 
@@ -247,7 +246,7 @@ def ours(engine: str, folder: Path, stub: RunningStub) -> dict[str, Any]:
     arguments = plan(folder, engine)
     environment = {key.upper(): value for key, value in arguments.items()} | {"AWS_ENDPOINT_URL": stub.endpoint}
     if engine == "lambda":
-        return measured([sys.executable, "-c", SMALL, str(ROOT / "glue"), json.dumps(arguments)], environment)
+        return measured([sys.executable, "-c", IN_LAMBDA, str(ROOT / "glue"), json.dumps(arguments)], environment)
     argv = [sys.executable, str(ROOT / "glue" / "standardize.py")]
     submit = "--master local[2] --conf spark.ui.enabled=false --conf spark.log.level=ERROR pyspark-shell"
     environment["PYSPARK_SUBMIT_ARGS"] = submit
@@ -255,14 +254,14 @@ def ours(engine: str, folder: Path, stub: RunningStub) -> dict[str, Any]:
 
 
 def targets(variants: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Hold the ratios against what the job has to keep up."""
-    small, glue = variants["ours, Lambda run"], variants["ours on Spark"]
+    """Compare the ratios with their targets."""
+    in_lambda, glue = variants["glue-fanout in Lambda"], variants["glue-fanout on Spark"]
     plain, spark = variants["pyarrow, to Parquet"], variants["plain Spark"]
     found = {
-        "CPU of the Lambda run to pyarrow's": (small["cpu_seconds"] / plain["cpu_seconds"], 2),
-        "CPU of ours on Spark to plain Spark's": (glue["cpu_seconds"] / spark["cpu_seconds"], 1),
-        "MB of the Lambda run": (small["python_mb"], 512),
-        "MB of a Spark task's Python": (glue["python_mb"], 512),
+        "CPU in Lambda, ratio to pyarrow": (in_lambda["cpu_seconds"] / plain["cpu_seconds"], 2),
+        "CPU on Spark, ratio to plain Spark": (glue["cpu_seconds"] / spark["cpu_seconds"], 1),
+        "MB in Lambda": (in_lambda["python_mb"], 512),
+        "MB of a Python process on Spark": (glue["python_mb"], 512),
     }
     return {
         name: {"measured": round(value, 2), "target": limit, "met": value <= limit}
@@ -273,8 +272,12 @@ def targets(variants: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def table(figures: dict[str, Any]) -> str:
     """Return the figures as a Markdown table."""
     head = f"{figures['rows']:,} rows of CSV, {figures['bytes'] / 1e9:.2f} GB in {figures['objects']} objects. "
-    head += "Seconds depend on what else the machine does, CPU seconds hardly."
-    lines = [head, "", "| variant | seconds | rows/s | CPU seconds | peak MB of a Python process | of the JVM |"]
+    head += "Seconds depend on the load of the machine, CPU seconds hardly."
+    lines = [
+        head,
+        "",
+        "| variant | seconds | rows/s | CPU seconds | peak MB of a Python process | peak MB of the JVM |",
+    ]
     lines.append("|---|--:|--:|--:|--:|--:|")
     for name, found in figures["variants"].items():
         rate = f"{found['rows_per_second']:,}"

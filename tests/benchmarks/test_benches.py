@@ -1,4 +1,4 @@
-"""The benchmarks run, and their files say what they measured; the figures are those of a few rows and providers."""
+"""The benchmarks run with a few rows and providers, and write their figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 def measured(name: str, *arguments: str, out: Path) -> dict[str, Any]:
-    """Run a benchmark; what it has measured. Its status is 1 where it misses its targets, as on a busy machine."""
+    """Run a benchmark and return its figures. Its status is 1 if it misses its targets, as on a busy machine."""
     command = [sys.executable, str(HERE / f"{name}_bench.py"), *arguments, "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
@@ -24,7 +24,7 @@ def measured(name: str, *arguments: str, out: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_dispatchers_benchmark_writes_what_it_measured(tmp_path: Path) -> None:
+def test_the_dispatchers_benchmark_writes_its_figures(tmp_path: Path) -> None:
     found = measured("dispatch", "--due", "3", "20", out=tmp_path)
 
     assert [(start["due"], start["serial_measured"]) for start in found["starts"]] == [(3, 3), (20, 20)]
@@ -34,7 +34,7 @@ def test_the_dispatchers_benchmark_writes_what_it_measured(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_the_jobs_benchmark_writes_what_it_measured(tmp_path: Path) -> None:
+def test_the_jobs_benchmark_writes_its_figures(tmp_path: Path) -> None:
     found = measured("job", "--rows", "6000", out=tmp_path)
 
     rows = {name: variant["rows"] for name, variant in found["variants"].items()}
@@ -42,25 +42,25 @@ def test_the_jobs_benchmark_writes_what_it_measured(tmp_path: Path) -> None:
         "article": 60,
         "batch": 600,
         "batch + 16 threads": 1800,
-        "ours on Spark": 6000,
-        "ours, Lambda run": 6000,
+        "glue-fanout on Spark": 6000,
+        "glue-fanout in Lambda": 6000,
     }
     assert [point["rows"] for point in found["engines"]["points"]] == [1000]
-    assert "| ours on Spark | 6,000 |" in (tmp_path / "job.md").read_text(encoding="utf-8")
+    assert "| glue-fanout on Spark | 6,000 |" in (tmp_path / "job.md").read_text(encoding="utf-8")
     assert (tmp_path / "job.png").stat().st_size > 1000
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_the_standardizing_jobs_benchmark_writes_what_it_measured(tmp_path: Path) -> None:
+def test_the_standardize_benchmark_writes_its_figures(tmp_path: Path) -> None:
     found = measured("standardize", "--rows", "2000", out=tmp_path)
 
     assert found["rows"] == 2000
     assert all(variant["rows_per_second"] > 0 for variant in found["variants"].values())
-    assert "| ours on Spark |" in (tmp_path / "standardize.md").read_text(encoding="utf-8")
+    assert "| glue-fanout on Spark |" in (tmp_path / "standardize.md").read_text(encoding="utf-8")
 
 
-def test_the_benchmark_of_scale_plays_its_scenarios() -> None:
+def test_the_scale_benchmark_runs_its_heavy_scenario() -> None:
     command = [sys.executable, str(HERE / "scale_bench.py"), "heavy"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
@@ -71,7 +71,7 @@ def test_the_benchmark_of_scale_plays_its_scenarios() -> None:
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_light_runs_writes_what_it_measured(tmp_path: Path) -> None:
+def test_the_benchmark_of_light_runs_writes_its_figures(tmp_path: Path) -> None:
     found = measured("light", "--providers", "12", "--functions", "5", out=tmp_path)
 
     ours, all_at_once = found["as functions become free"], found["all at once"]
@@ -80,7 +80,7 @@ def test_the_benchmark_of_light_runs_writes_what_it_measured(tmp_path: Path) -> 
     assert "| as functions become free |" in (tmp_path / "light.md").read_text(encoding="utf-8")
 
 
-def test_the_benchmark_of_scale_finds_metered_runs_no_slower() -> None:
+def test_the_scale_benchmark_finds_metered_runs_as_fast_as_runs_started_at_once() -> None:
     command = [sys.executable, str(HERE / "scale_bench.py"), "metered"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 

@@ -31,9 +31,9 @@ BUCKET = "s3://bucket/runs"
 
 
 def seed(cloud: LaptopCloud, now: datetime) -> None:
-    """10,000 providers that have run an hour ago at most; some fail, some run, some are due.
+    """Add 10,000 providers: some fail, some run, some are due, and the others wait.
 
-    Written into moto's tables at once: 20,000 puts over HTTP would take minutes and are not what is measured.
+    Writes directly into moto's tables, because 20,000 puts over HTTP would take minutes.
     """
     from moto.dynamodb.models import dynamodb_backends
 
@@ -89,7 +89,7 @@ def test_status_over_10_000_providers_takes_at_most_3_seconds(tmp_path: Path) ->
             assert done.returncode == 1, done.stderr
 
     counts = json.loads(done.stdout)["counts"]
-    print(f"fanout status over {PROVIDERS:,} providers: {min(taken):.2f} s at best of", [round(t, 2) for t in taken])
+    print(f"fanout status over {PROVIDERS:,} providers: {min(taken):.2f} s, minimum of", [round(t, 2) for t in taken])
     assert counts == {
         "failing": FAILING,
         "running": LIVE,

@@ -57,7 +57,7 @@ def test_the_readme_has_the_yearly_costs_of_the_cost_page() -> None:
 def test_the_readme_has_the_speeds_of_the_last_benchmarks() -> None:
     bench = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "docs/bench").glob("*.json")}
     (start,) = [found for found in bench["dispatch"]["starts"] if found["due"] == 1000]
-    article, ours = (bench["job"]["variants"][name]["per_second"] for name in ("article", "ours on Spark"))
+    article, ours = (bench["job"]["variants"][name]["per_second"] for name in ("article", "glue-fanout on Spark"))
     entries = bench["dispatch"]["evaluation"]
     figures = [
         f"| {start['serial_seconds']:.1f} s | {start['seconds']:.2f} s | {start['ratio']:.0f}x |",

@@ -84,7 +84,7 @@ def test_data_20_an_object_overwritten_after_the_plan_fails_the_run_and_is_not_s
     job.put("b.json.gz", packed(numbered(2, "new")))
     outcome = job.run_manifest(job.plan(planned), on_bad_record="quarantine")
     failed(outcome, "ObjectChangedError", "b.json.gz")
-    assert "the next run makes a new plan" in outcome.result["failure"]["advice"]
+    assert "next run makes a new plan" in outcome.result["failure"]["advice"]
     assert outcome.ids == ["a-0", "a-1"]
 
 

@@ -17,13 +17,6 @@ from tests.tools.prose import Text, findings, markdown, rules, sentences, texts
 LONGEST_SENTENCE = 45
 """In words."""
 MEAN_SENTENCE = 20
-NOT_YET = (
-    "docs/bench",
-    "docs/guarantees.md",
-    "glue",
-    "tests/benchmarks",
-)
-"""Files whose words are still being changed. Entries without findings must be removed from this list."""
 PROSE = (".md", ".py", ".toml", ".yaml", ".yml")
 FILES = ("Makefile", "samconfig.toml", "statemachine/change_log.asl.json", "template.yaml")
 ABOUT_WORDS = {"words.toml", "test_words.py"}
@@ -33,11 +26,6 @@ GUIDES = [page for page in PAGES if page.parent.name != "bench" and page.name !=
 
 def ids(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
-
-
-def listed(path: Path) -> str | None:
-    """The entry of NOT_YET that covers a file."""
-    return next((entry for entry in NOT_YET if ids(path) == entry or ids(path).startswith(f"{entry}/")), None)
 
 
 def prose_of(folder: Path) -> Iterator[Path]:
@@ -54,12 +42,8 @@ def everything() -> list[Path]:
 
 def test_every_text_uses_the_words_of_the_field() -> None:
     known = rules()
-    found: dict[str | None, list[str]] = {entry: [] for entry in (None, *NOT_YET)}
-    for path in everything():
-        found[listed(path)] += [finding for text in texts(path) for finding in findings(text, known)]
 
-    assert found.pop(None) == []
-    assert [entry for entry, lines in found.items() if not lines] == [], "remove entries without findings from NOT_YET"
+    assert [finding for path in everything() for text in texts(path) for finding in findings(text, known)] == []
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=ids)

@@ -101,5 +101,5 @@ def test_settings_of_the_environment_for_the_metadata_service_are_kept(
 def test_missing_credentials_are_a_transient_fault(metadata_service: MetadataService) -> None:
     metadata_service.busy_for = 1_000
 
-    with pytest.raises(TransientError, match="no AWS credentials"):
+    with pytest.raises(TransientError, match="No AWS credentials"):
         credentials()

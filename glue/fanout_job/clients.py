@@ -25,7 +25,7 @@ def aws_client(service: str, **options: Any) -> Any:
     Parameters
     ----------
     service : str
-        "s3", "sqs", "sns" or "events".
+        "s3", or the service of a target.
     options
         As for `boto3.client`.
     """

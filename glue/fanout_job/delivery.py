@@ -76,11 +76,11 @@ class Delivery(Task):
                 yield from made
 
     def send(self, messages: Iterator[Message]) -> None:
-        """Send messages. A FIFO target gets the messages of each group in the given order."""
+        """Send messages, each group's in the order they come under MessageOrder=key."""
         meta = aws_client(self.target.service, region_name=self.target.region).meta
         endpoint = meta.endpoint_url.rstrip("/") + "/"
         sender = Sender(self.target, endpoint, meta.region_name, credentials(), self.acknowledged, self.deadline)
-        asyncio.run(sender.send_in_order(messages) if self.target.ordered else sender.send(messages))
+        asyncio.run(sender.send_in_order(messages) if self.maker.ordered else sender.send(messages))
 
     def acknowledged(self, messages: list[Message]) -> None:
         """Count messages that the target has acknowledged."""

@@ -69,7 +69,7 @@ def send_changes(this: Run, transform: Transform, etl: FrameEtl | None) -> None:
         raise FrameEtlError
     task = Delivery(this.settings, transform, this.deadline)
     with guarded(task):
-        if not task.target.ordered:
+        if not task.maker.ordered:
             task.send(task.messages(objects))
         else:
             spool = Spool()

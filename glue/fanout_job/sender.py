@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fanout_job")
 
-MAX_BATCH = 10
-"""Maximum entries of a batch request to SQS, SNS and EventBridge."""
-
 IN_FLIGHT = 64
 """Number of concurrent requests of a task."""
 
@@ -43,12 +40,12 @@ BACKOFF_CAP_SECONDS = 20.0
 REQUEST_TIMEOUT_SECONDS = 20.0
 
 
-def batches(messages: Iterable[Message], limit: int) -> Iterator[list[Message]]:
-    """Group messages into batches of at most MAX_BATCH messages and `limit` bytes."""
+def batches(messages: Iterable[Message], limit: int, entries: int) -> Iterator[list[Message]]:
+    """Group messages within the bytes and the entries that a request may have."""
     batch: list[Message] = []
     size = 0
     for message in messages:
-        if len(batch) == MAX_BATCH or (batch and size + message.size > limit):
+        if len(batch) == entries or (batch and size + message.size > limit):
             yield batch
             batch, size = [], 0
         batch.append(message)
@@ -96,7 +93,7 @@ class Sender:
         SendError, SendRefusedError, DeadlineError
             Some messages may have been sent.
         """
-        shared = batches(messages, self.target.limit)
+        shared = batches(messages, self.target.limit, self.target.max_entries)
 
         async def worker(session: aiohttp.ClientSession) -> None:
             for batch in shared:
@@ -129,7 +126,8 @@ class Sender:
                     else:
                         waiting.append(message)
                 if waiting:
-                    await self.post(session, one_of_each_group(waiting, self.target.limit))
+                    limit, entries = self.target.limit, self.target.max_entries
+                    await self.post(session, one_of_each_group(waiting, limit, entries))
 
         await self._together(lambda session: [feed(), *(drain(session, lane) for lane in lanes)])
 
@@ -185,13 +183,13 @@ class Sender:
         return dict(request.headers)
 
 
-def one_of_each_group(waiting: deque[Message], limit: int) -> list[Message]:
-    """Remove a batch from `waiting` with at most one message per group, the first one of it."""
+def one_of_each_group(waiting: deque[Message], limit: int, entries: int) -> list[Message]:
+    """Take a batch off `waiting` that has at most one message of a group: the first one waiting."""
     batch: list[Message] = []
     passed: list[Message] = []
     groups: set[str] = set()
     size = 0
-    while waiting and len(batch) < MAX_BATCH:
+    while waiting and len(batch) < entries:
         message = waiting.popleft()
         if message.group in groups or (batch and size + message.size > limit):
             groups.add(message.group)

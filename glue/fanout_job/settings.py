@@ -28,7 +28,7 @@ class Settings:
     env: str
     data_bucket: str
     queue_url: str = ""
-    """SQS queue URL, or ARN of an SNS topic or an EventBridge event bus; empty if the job sends no messages."""
+    """URL of an SQS queue, or ARN of another target; empty for a job that sends nothing."""
     job: str = "change_log"
     """Name of the script, without .py."""
     change_log_dir: str = ""

@@ -1,4 +1,4 @@
-"""Targets of messages: requests to SQS, SNS and EventBridge, and their responses."""
+"""Message targets: for each service, its addresses, limits, requests and answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 import orjson
@@ -15,9 +15,11 @@ from fanout_job.errors import SettingsError
 from fanout_job.messages import Message
 from fanout_job.settings import Settings
 
+ARN = "arn:[a-z-]+:"
+
 
 class Answer(NamedTuple):
-    """The result of a batch: messages that were accepted, messages to send again, and a permanent rejection."""
+    """The answer to a batch: accepted messages, messages to send again, and whether one was refused for good."""
 
     accepted: list[Message]
     again: list[Message]
@@ -26,18 +28,30 @@ class Answer(NamedTuple):
 
 
 class Target(Protocol):
-    """A target of messages: the request and response format of one service, without retries, signatures and
-    connections.
+    """Where messages go: knows one service's requests and answers, but no retries, signatures or connections.
+
+    Parameters
+    ----------
+    address
+        Matches `addresses`.
     """
 
-    service: str
-    """Name of the service for the signature and the endpoint."""
-    region: str | None
-    """None means the Region of the job."""
-    ordered: bool
-    """Whether the target is FIFO."""
+    service: ClassVar[str]
+    """For the signature and the endpoint."""
+    addresses: ClassVar[str]
+    """A pattern. If it begins with `ARN`, the rest is also part of the pattern of the parameter TargetArn."""
+    iam_action: ClassVar[str]
+    """The permission to send."""
+    max_entries: ClassVar[int]
+    """The most messages in a request."""
     limit: int
-    """Maximum bytes of a message, and of a batch."""
+    """Maximum size of a message in bytes. Also the most bytes of messages in a request."""
+    region: str | None
+    """None: the region of the job."""
+    orders: tuple[str, ...]
+    """The values of MessageOrder that the address allows."""
+
+    def __init__(self, address: str) -> None: ...
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
         """Return headers and body of the request for a batch."""
@@ -68,17 +82,20 @@ class QueueTarget(Target):
     """An SQS queue, standard or FIFO: SendMessageBatch in the JSON protocol."""
 
     service = "sqs"
+    addresses = r"https?://.+"
+    iam_action = "sqs:SendMessage"
+    max_entries = 10
+    limit = 2**20
 
-    def __init__(self, url: str) -> None:
-        host = re.match(r"https?://sqs\.([a-z0-9-]+)\.amazonaws\.", url)
-        self.url, self.region = url, host[1] if host else None
-        self.ordered = url.endswith(".fifo")
-        self.limit = 2**20
+    def __init__(self, address: str) -> None:
+        host = re.match(r"https?://sqs\.([a-z0-9-]+)\.amazonaws\.", address)
+        self.url, self.region = address, host[1] if host else None
+        self.fifo, self.orders = fifo(address)
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
         """Return headers and body of the request for a batch."""
         entries: list[dict[str, str]] = [{"Id": str(n), "MessageBody": m.body} for n, m in enumerate(batch)]
-        if self.ordered:
+        if self.fifo:
             for entry, message in zip(entries, batch, strict=True):
                 entry["MessageGroupId"] = message.group
                 entry["MessageDeduplicationId"] = deduplication_id(message.id)
@@ -104,11 +121,14 @@ class TopicTarget(Target):
     """An SNS topic, standard or FIFO: PublishBatch in the query protocol."""
 
     service = "sns"
+    addresses = ARN + r"sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+(\.fifo)?"
+    iam_action = "sns:Publish"
+    max_entries = 10
+    limit = 2**18
 
-    def __init__(self, arn: str) -> None:
-        self.arn, self.region = arn, arn.split(":")[3]
-        self.ordered = arn.endswith(".fifo")
-        self.limit = 2**18
+    def __init__(self, address: str) -> None:
+        self.arn, self.region = address, address.split(":")[3]
+        self.fifo, self.orders = fifo(address)
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
         """Return headers and body of the request for a batch."""
@@ -117,7 +137,7 @@ class TopicTarget(Target):
             entry = f"PublishBatchRequestEntries.member.{n + 1}."
             form[entry + "Id"] = str(n)
             form[entry + "Message"] = message.body
-            if self.ordered:
+            if self.fifo:
                 form[entry + "MessageGroupId"] = message.group
                 form[entry + "MessageDeduplicationId"] = deduplication_id(message.id)
         return {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}, urlencode(form).encode()
@@ -146,12 +166,15 @@ class EventBusTarget(Target):
     """An EventBridge event bus: PutEvents, with the CloudEvents envelope as the event's detail."""
 
     service = "events"
-    ordered = False
+    addresses = ARN + r"events:[a-z0-9-]+:[0-9]{12}:event-bus/.+"
+    iam_action = "events:PutEvents"
+    max_entries = 10
+    limit = 2**18 - 2**10
+    """Source and detail type count too; both are short."""
+    orders = ("none",)
 
-    def __init__(self, arn: str) -> None:
-        self.arn, self.region = arn, arn.split(":")[3]
-        # Source and detail type also count toward the limit; both are short.
-        self.limit = 2**18 - 2**10
+    def __init__(self, address: str) -> None:
+        self.arn, self.region = address, address.split(":")[3]
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
         """Return headers and body of the request for a batch."""
@@ -172,6 +195,14 @@ class EventBusTarget(Target):
         )
 
 
+TARGETS: tuple[type[Target], ...] = (QueueTarget, TopicTarget, EventBusTarget)
+
+
+def fifo(address: str) -> tuple[bool, tuple[str, ...]]:
+    """Whether a queue or topic is FIFO, and the values of MessageOrder that it therefore allows."""
+    return (True, ("key",)) if address.endswith(".fifo") else (False, ("none",))
+
+
 def deduplication_id(id_: str) -> str:
     """Return the message's id, or its hash if FIFO does not allow the id (128 characters, no space, ASCII)."""
     if re.fullmatch(r"[!-~]{1,128}", id_):
@@ -185,22 +216,19 @@ def target_of(settings: Settings) -> Target:
     Raises
     ------
     SettingsError
-        The target is none of these, or MessageOrder=key and a FIFO target are not used together.
+        No target has such an address, or the target does not allow this message order.
     """
-    address = settings.queue_url
-    target: Target
-    if re.match(r"https?://", address):
-        target = QueueTarget(address)
-    elif re.match(r"arn:aws[a-z-]*:sns:[^:]+:\d+:[^:]+$", address):
-        target = TopicTarget(address)
-    elif re.match(r"arn:aws[a-z-]*:events:[^:]+:\d+:event-bus/", address):
-        target = EventBusTarget(address)
-    else:
+    kind = next((kind for kind in TARGETS if re.fullmatch(kind.addresses, settings.queue_url)), None)
+    if kind is None:
         raise SettingsError(
-            "--queue_url is neither the URL of an SQS queue nor the ARN of an SNS topic or an EventBridge event bus"
+            "--queue_url is neither the URL of an SQS queue nor the ARN of another target in docs/etl.md"
         )
-    if target.ordered != (settings.message_order == "key"):
-        raise SettingsError("--message_order key requires a FIFO target (a name that ends in .fifo), and the reverse")
+    target = kind(settings.queue_url)
+    if settings.message_order not in target.orders:
+        raise SettingsError(
+            f"--message_order is {settings.message_order}, but this target allows only {' or '.join(target.orders)}; "
+            "a queue or topic for key has a name that ends in .fifo"
+        )
     if settings.max_message_bytes:
         target.limit = min(target.limit, int(settings.max_message_bytes))
     return target

@@ -34,7 +34,10 @@ LANE_MESSAGES = 100
 """Size of a lane's queue, and maximum number of waiting messages that a lane searches for its next request."""
 
 MAX_TRIES = 10
-"""Attempts per batch, with exponential backoff and full jitter: about a minute on average."""
+"""Tries for a batch, backed off with full jitter up to BACKOFF_CAP_SECONDS: about a minute of trouble on average. If a
+try succeeds for a part of the batch, half of the tries before it no longer count: a target that throttles single
+messages takes a large batch in many parts.
+"""
 
 BACKOFF_CAP_SECONDS = 20.0
 REQUEST_TIMEOUT_SECONDS = 20.0
@@ -143,7 +146,8 @@ class Sender:
 
     async def post(self, session: aiohttp.ClientSession, batch: list[Message]) -> None:
         """Send one batch until all of it is acknowledged."""
-        for attempt in range(MAX_TRIES):
+        tries = 0
+        while tries < MAX_TRIES:
             left = REQUEST_TIMEOUT_SECONDS if self.deadline is None else self.deadline - time.monotonic()
             if left <= 0:
                 raise DeadlineError
@@ -162,6 +166,7 @@ class Sender:
                     if not said.again:
                         return
                     batch, reason = said.again, "failed entries"
+                    tries = tries // 2 if said.accepted else tries
                 else:
                     reason = error_code(status, answer)
                     if status < 500 and status not in (408, 429) and not is_passing(reason):
@@ -169,8 +174,9 @@ class Sender:
             except (aiohttp.ClientError, BotoCoreError, OSError, ValueError, KeyError, TypeError) as error:
                 reason = type(error).__name__
             log.debug("sending %d messages again: %s", len(batch), reason)
-            pause = min(BACKOFF_CAP_SECONDS, self.backoff * 2**attempt, left)
-            await asyncio.sleep(random.random() * pause)  # noqa: S311 - jitter, not cryptography
+            pause = min(BACKOFF_CAP_SECONDS, self.backoff * 2**tries, left)
+            tries += 1
+            await asyncio.sleep(random.random() * pause)  # noqa: S311 - spreads load, guards nothing
         raise SendError(
             f"{self.target.service} did not accept {len(batch)} messages in {MAX_TRIES} attempts: {reason}",
             cause=f"{self.target.service} did not accept messages in {MAX_TRIES} attempts: {reason}",

@@ -234,6 +234,19 @@ def test_the_timeout_of_a_request_is_at_most_the_time_left(clock: Clock) -> None
     assert allowed == [REQUEST_TIMEOUT_SECONDS, REQUEST_TIMEOUT_SECONDS, 50 - 2 * REQUEST_TIMEOUT_SECONDS]
 
 
+def test_a_target_that_takes_one_entry_per_try_gets_the_whole_batch(answering: Any) -> None:
+    endpoint, handler = answering(200, b'{"Successful":[{"Id":"0"}]}')
+    acknowledged: list[Message] = []
+
+    async def send() -> None:
+        async with aiohttp.ClientSession() as session:
+            await sender(endpoint, "http://q", acknowledged).post(session, messages(3 * MAX_TRIES))
+
+    asyncio.run(send())
+    assert [m.id for m in acknowledged] == [f"e-{n}" for n in range(3 * MAX_TRIES)]
+    assert handler.requests == 3 * MAX_TRIES
+
+
 def test_a_request_that_hangs_does_not_outlast_the_deadline(answering: Any) -> None:
     """The server answers only after the end of the test."""
     over = threading.Event()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 import orjson
@@ -75,6 +76,16 @@ def sorted_out(batch: Sequence[Message], accepted: Iterable[str], refused: Itera
         [message for n, message in enumerate(batch) if str(n) in taken],
         [message for n, message in enumerate(batch) if str(n) not in taken],
         next(iter(refused), None),
+    )
+
+
+def by_position(entries: Sequence[dict[str, Any]], proof: str, batch: Sequence[Message]) -> Answer:
+    """Sort a batch by an answer that has an entry for each message, in order. An accepted one has the field `proof`."""
+    codes = [str(entry["ErrorCode"]) for entry in entries if proof not in entry]
+    return sorted_out(
+        batch,
+        (str(n) for n, entry in enumerate(entries) if proof in entry),
+        (code for code in codes if not is_passing(code)),
     )
 
 
@@ -185,17 +196,45 @@ class EventBusTarget(Target):
         return headers, orjson.dumps({"Entries": entries})
 
     def read_answer(self, answer: bytes, batch: Sequence[Message]) -> Answer:
-        """Return the result of each entry."""
-        entries = orjson.loads(answer)["Entries"]
-        codes = [str(entry["ErrorCode"]) for entry in entries if "EventId" not in entry]
-        return sorted_out(
-            batch,
-            (str(n) for n, entry in enumerate(entries) if "EventId" in entry),
-            (code for code in codes if not is_passing(code)),
-        )
+        """Read which entries were accepted."""
+        return by_position(orjson.loads(answer)["Entries"], "EventId", batch)
 
 
-TARGETS: tuple[type[Target], ...] = (QueueTarget, TopicTarget, EventBusTarget)
+class StreamTarget(Target):
+    """A Kinesis data stream: PutRecords, with a CloudEvent as the data of a record.
+
+    The order of messages with the same group holds, although PutRecords keeps no order among the records of a request:
+    the sender never puts two of them into one request (`one_of_each_group`).
+    """
+
+    service = "kinesis"
+    addresses = ARN + r"kinesis:[a-z0-9-]+:[0-9]{12}:stream/[A-Za-z0-9_.-]{1,128}"
+    iam_action = "kinesis:PutRecords"
+    max_entries = 500
+    limit = 2**20 - 128
+    """A stream accepts 1 MiB per record, unless its owner raised that, including the partition key, and 10 MiB per
+    request. Requests stay below because many of them are in memory at once.
+    """
+    orders = ("none", "key")
+
+    def __init__(self, address: str) -> None:
+        self.arn, self.region = address, address.split(":")[3]
+
+    def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
+        """Return headers and body of one request for the batch. Without groups, messages spread over all shards."""
+        records = [
+            {"PartitionKey": m.group or deduplication_id(m.id), "Data": base64.b64encode(m.body.encode()).decode()}
+            for m in batch
+        ]
+        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "Kinesis_20131202.PutRecords"}
+        return headers, orjson.dumps({"StreamARN": self.arn, "Records": records})
+
+    def read_answer(self, answer: bytes, batch: Sequence[Message]) -> Answer:
+        """Read which records were accepted."""
+        return by_position(orjson.loads(answer)["Records"], "SequenceNumber", batch)
+
+
+TARGETS: tuple[type[Target], ...] = (QueueTarget, TopicTarget, EventBusTarget, StreamTarget)
 
 
 def fifo(address: str) -> tuple[bool, tuple[str, ...]]:
@@ -235,7 +274,7 @@ def target_of(settings: Settings) -> Target:
 
 
 _passing_code = re.compile(
-    "Throttl|TooManyRequests|SlowDown|Unavailable|InternalError|InternalFailure|InternalException|Expired|Timeout|Kms.*Throttl"
+    "Throttl|ThroughputExceeded|TooManyRequests|SlowDown|Unavailable|InternalError|InternalFailure|InternalException|Expired|Timeout|Kms.*Throttl"
 ).search
 
 

@@ -206,7 +206,7 @@ def decide(provider: str, entry: ProviderEntry, state: ProviderState | None, fac
     if entry.paused:
         return Decision.PAUSED
     success = last_success(entry, state)
-    if success is not None and facts.tick - success < entry.period:
+    if success is not None and facts.tick < entry.next_turn(success):
         return Decision.WAITING
     if success is not None and (checked := facts.checked_at(provider)) is not None and success >= checked:
         return Decision.IDLE
@@ -236,7 +236,7 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
     if success is None:
         due_since = pending.since if pending else None
     else:
-        due_since = max(success + entry.period, facts.work_since(provider) or success)
+        due_since = max(entry.next_turn(success), facts.work_since(provider) or success)
         late_by = facts.tick - due_since if decision in (Decision.DUE, Decision.BACKING_OFF) else None
     found = _finding(provider, state, facts, decision, due_since, success)
     lease = state.lease
@@ -247,7 +247,7 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
         since=found.since,
         failure=found.failure,
         why=found.why,
-        next_due=_next_due(provider, state, facts, decision, success + entry.period if success else None),
+        next_due=_next_due(provider, state, facts, decision, entry.next_turn(success) if success else None),
         last_success=success,
         late_by=late_by or None,
         failures=state.failures,

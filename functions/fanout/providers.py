@@ -77,7 +77,16 @@ def _status(value: object) -> object:
     return None if value == "new" else value
 
 
-class ProviderEntry(BaseModel):
+class EntryOptions(BaseModel):
+    """Fields of an entry that are optional and mean the same to the dispatcher and to the built-in config API."""
+
+    paused: bool | None = Field(default=None, description="if true, no tick starts the provider")
+    group: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="the providers of a group share MaxRunsPerGroup"
+    )
+
+
+class ProviderEntry(EntryOptions):
     """One provider in the config API's answer. Unknown fields are kept.
 
     A provider that never ran has no `last_success` and no `status`; 1970 and "new" mean the same.
@@ -88,13 +97,15 @@ class ProviderEntry(BaseModel):
     frequency: Annotated[float, BeforeValidator(_minutes), Field(ge=1, le=MAX_FREQUENCY_MINUTES, allow_inf_nan=False)]
     last_success: Annotated[datetime | None, BeforeValidator(_date)] = None
     status: Annotated[Literal["running", "succeeded", "failed"] | None, BeforeValidator(_status)] = None
-    paused: bool | None = None
-    group: Annotated[str, Field(min_length=1, max_length=64)] | None = None
 
     @property
     def period(self) -> timedelta:
         """The frequency as a duration."""
         return timedelta(minutes=self.frequency)
+
+    def next_turn(self, success: datetime) -> datetime:
+        """The time from which the provider may run again after a success."""
+        return success + self.period
 
 
 def parse_entry(name: object, raw: object, now: datetime) -> ProviderEntry:

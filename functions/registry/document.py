@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFun
 from contract.nesting import MAX_DEPTH, is_too_deep
 from contract.times import format_http_date
 from fanout.errors import InvalidProviderError, InvalidRequestError
-from fanout.providers import MAX_FREQUENCY_MINUTES, NEVER, check_name, describe, parse_entry
+from fanout.providers import MAX_FREQUENCY_MINUTES, NEVER, EntryOptions, check_name, describe, parse_entry
 
 Entry = dict[str, Any]
 
@@ -36,7 +36,7 @@ class EntryTooLargeError(InvalidRequestError):
     """The entry is too large."""
 
 
-class EntryPatch(BaseModel):
+class EntryPatch(EntryOptions):
     """Fields of an entry to change. null removes a field; unknown fields are kept as given."""
 
     model_config = ConfigDict(strict=True, extra="allow")
@@ -45,10 +45,6 @@ class EntryPatch(BaseModel):
     last_success: HttpDate | None = Field(default=None, description="RFC 1123 date of the last success; 1970: never")
     status: Literal["new", "running", "succeeded", "failed"] | None = Field(
         default=None, description="status of the last run; new: there was none"
-    )
-    paused: bool | None = Field(default=None, description="if true, no tick starts the provider")
-    group: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
-        default=None, description="the providers of a group share MaxRunsPerGroup"
     )
     run_id: str | None = Field(default=None, description="execution that sent the last report")
     error: str | None = Field(default=None, description="error of the last run, if it failed")

@@ -122,6 +122,17 @@ class Facts:
         pending = self.pending_of(provider)
         return (pending.since if pending else None) or self.checked_at(provider)
 
+    def first_work(self, provider: str, success: datetime) -> datetime | None:
+        """Since when there is work to do after a success: pending objects, or the first full check since then.
+
+        None if that is unknown, or if there is a backlog: it does not wait, whatever arrives later.
+        """
+        if provider in self.backlogs:
+            return None
+        if self.checked_at(provider) is None:
+            return self.work_since(provider)
+        return sweep_time(provider, success, self.sweep) + self.sweep
+
 
 @dataclass(frozen=True)
 class Health:
@@ -210,6 +221,8 @@ def decide(provider: str, entry: ProviderEntry, state: ProviderState | None, fac
         return Decision.WAITING
     if success is not None and (checked := facts.checked_at(provider)) is not None and success >= checked:
         return Decision.IDLE
+    if success is not None and facts.tick < _next_turn(provider, entry, success, facts):
+        return Decision.WAITING
     if state is not None and state.retry_at is not None and state.retry_at > facts.tick:
         return Decision.BACKING_OFF
     return Decision.DUE
@@ -233,10 +246,12 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
     state = state or ProviderState(provider=provider)
     decision, success = decide(provider, entry, state, facts), last_success(entry, state)
     pending, late_by = facts.pending_of(provider), None
+    turn = None
     if success is None:
         due_since = pending.since if pending else None
     else:
-        due_since = max(entry.next_turn(success), facts.work_since(provider) or success)
+        turn = _next_turn(provider, entry, success, facts)
+        due_since = max(turn, facts.work_since(provider) or success)
         late_by = facts.tick - due_since if decision in (Decision.DUE, Decision.BACKING_OFF) else None
     found = _finding(provider, state, facts, decision, due_since, success)
     lease = state.lease
@@ -247,7 +262,7 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
         since=found.since,
         failure=found.failure,
         why=found.why,
-        next_due=_next_due(provider, state, facts, decision, entry.next_turn(success) if success else None),
+        next_due=_next_due(provider, state, facts, decision, turn),
         last_success=success,
         late_by=late_by or None,
         failures=state.failures,
@@ -324,14 +339,19 @@ def _is_newest(failed: FailedExecution, state: ProviderState) -> bool:
     return not known and failed.started_at > (state.last_claim or _EPOCH)
 
 
+def _next_turn(provider: str, entry: ProviderEntry, success: datetime, facts: Facts) -> datetime:
+    """The time from which the provider may run again after a success."""
+    return entry.next_turn(success, facts.first_work(provider, success) if entry.at else None)
+
+
 def _next_due(
-    provider: str, state: ProviderState, facts: Facts, decision: Decision, due: datetime | None
+    provider: str, state: ProviderState, facts: Facts, decision: Decision, turn: datetime | None
 ) -> datetime | None:
-    """The first tick that may start the provider; `due` is the time at which its frequency has passed."""
+    """The tick from which the provider may be started; `turn` is its next turn after its last success."""
     if decision is Decision.PAUSED:
         return None
     if decision is Decision.IDLE and (checked := facts.checked_at(provider)) is not None:
-        return checked + facts.sweep
+        return max(checked + facts.sweep, turn or checked)
     if decision is Decision.BACKING_OFF and state.retry_at is not None:
-        return max(state.retry_at, due or state.retry_at)
-    return due
+        return max(state.retry_at, turn or state.retry_at)
+    return turn

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from contract.nesting import MAX_DEPTH, is_too_deep
 from contract.times import parse_http_date
@@ -25,6 +25,7 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """A last success at this time means that there was none."""
 
 _name = re.compile(NAME_PATTERN)
+_time_of_day = re.compile(r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
 _number = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
 
 
@@ -73,6 +74,12 @@ def _date(value: object) -> datetime | None:
     return None if moment == NEVER else moment
 
 
+def _at(value: str) -> str:
+    if _time_of_day.fullmatch(value):
+        return value
+    raise ValueError("must be a time of day in UTC with two digits for hour and minute, such as '06:00'")
+
+
 def _status(value: object) -> object:
     return None if value == "new" else value
 
@@ -83,6 +90,9 @@ class EntryOptions(BaseModel):
     paused: bool | None = Field(default=None, description="if true, no tick starts the provider")
     group: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None, description="the providers of a group share MaxRunsPerGroup"
+    )
+    at: Annotated[str, AfterValidator(_at), Field(json_schema_extra={"pattern": _time_of_day.pattern})] | None = Field(
+        default=None, description="time of day in UTC, such as 06:00, from which the frequency is counted"
     )
 
 
@@ -103,9 +113,18 @@ class ProviderEntry(EntryOptions):
         """The frequency as a duration."""
         return timedelta(minutes=self.frequency)
 
-    def next_turn(self, success: datetime) -> datetime:
-        """The time from which the provider may run again after a success."""
-        return success + self.period
+    def next_turn(self, success: datetime, work_since: datetime | None = None) -> datetime:
+        """The time from which the provider may run again after a success.
+
+        Without `at`, that is one period later. With `at`, it is a time of its schedule: the first one after the success
+        and not before there was work.
+        """
+        if self.at is None:
+            return success + self.period
+        earliest = max(success + timedelta.resolution, work_since or success)
+        hours, minutes = map(int, self.at.split(":"))
+        start = NEVER + timedelta(hours=hours, minutes=minutes)
+        return start - (start - earliest) // self.period * self.period
 
 
 def parse_entry(name: object, raw: object, now: datetime) -> ProviderEntry:

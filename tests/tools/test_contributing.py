@@ -26,7 +26,7 @@ def test_the_guide_explains_the_most_frequent_additions() -> None:
     assert steps == {
         "template parameter": 4,
         "`fanout` command": 3,
-        "message target": 5,
+        "message target": 6,
         "source format": 5,
         "due rule": 5,
     }

@@ -76,7 +76,7 @@ class Delivery(Task):
                 yield from made
 
     def send(self, messages: Iterator[Message]) -> None:
-        """Send messages, each group's in the order they come under MessageOrder=key."""
+        """Send messages. With MessageOrder=key, the messages of each group are sent in the given order."""
         meta = aws_client(self.target.service, region_name=self.target.region).meta
         endpoint = meta.endpoint_url.rstrip("/") + "/"
         sender = Sender(self.target, endpoint, meta.region_name, credentials(), self.acknowledged, self.deadline)

@@ -44,7 +44,7 @@ REQUEST_TIMEOUT_SECONDS = 20.0
 
 
 def batches(messages: Iterable[Message], limit: int, entries: int) -> Iterator[list[Message]]:
-    """Group messages within the bytes and the entries that a request may have."""
+    """Group messages into batches of at most `limit` bytes and `entries` messages."""
     batch: list[Message] = []
     size = 0
     for message in messages:
@@ -190,7 +190,7 @@ class Sender:
 
 
 def one_of_each_group(waiting: deque[Message], limit: int, entries: int) -> list[Message]:
-    """Take a batch off `waiting` that has at most one message of a group: the first one waiting."""
+    """Remove a batch from `waiting` with at most one message per group, the first one of it."""
     batch: list[Message] = []
     passed: list[Message] = []
     groups: set[str] = set()

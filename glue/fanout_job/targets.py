@@ -1,4 +1,4 @@
-"""Message targets: for each service, its addresses, limits, requests and answers."""
+"""Targets of messages: for each service, its addresses, limits, requests and responses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARN = "arn:[a-z-]+:"
 
 
 class Answer(NamedTuple):
-    """The answer to a batch: accepted messages, messages to send again, and whether one was refused for good."""
+    """The result of a batch: messages that were accepted, messages to send again, and a permanent rejection."""
 
     accepted: list[Message]
     again: list[Message]

@@ -35,6 +35,7 @@ PROFILE ?=
 FUNCTION ?=
 EVENT ?=
 CONFIG_ENV ?= default
+STACK ?=
 ARGS ?=
 HISTORIES ?=
 TARGET ?=
@@ -59,7 +60,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.13" >&2; exit 1;
 @"$(PYTHON)" tools/environment.py $(1) $(2) || { echo "$(PYTHON) could not set up $(1)" >&2; exit 1; }
 endef
 
-.PHONY: help setup run up check test lint format docs build validate deploy invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak shuffle busy mutants cost security sbom lock release clean distclean
+.PHONY: help setup run up check test lint format docs build validate deploy smoke invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak shuffle busy mutants cost security sbom lock release clean distclean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +109,9 @@ validate: $(VENV)/.dev $(SAM_VENV)/.installed $(CHECKOV_VENV)/.installed ## Lint
 deploy: $(VENV)/.dev $(SAM_VENV)/.installed ## Build and deploy to AWS with your credentials: CONFIG_ENV=default|dev|prod
 	@$(SAM) build --config-env $(CONFIG_ENV)
 	@$(SAM) deploy --config-env $(CONFIG_ENV) $(ARGS)
+
+smoke: $(VENV)/.dev ## Check a deployed stack from the tick to the messages, in about a minute: STACK=name, or the laptop cloud of `make up`
+	@$(PY) -m tests.cloud $(if $(STACK),--stack "$(STACK)") $(ARGS)
 
 # With a container runtime, in Lambda's image. Without one, in a local process that uses the laptop cloud of `make up`.
 invoke: $(VENV)/.dev $(SAM_VENV)/.installed ## Invoke one function with one event: FUNCTION=DispatchFunction EVENT=events/dispatch/good.json

@@ -45,7 +45,10 @@ TOGETHER = {
 }
 """Files of tests that share something -> what they share."""
 ALONE = "tests/faults/test_random_histories.py"
-ORDER = ("integration/job", "end_to_end/test_kills", "end_to_end", "integration", "laptop_cloud", "demo", "faults", "")
+ORDER = (
+    *("integration/job", "end_to_end/test_kills", "end_to_end", "cloud"),
+    *("integration", "laptop_cloud", "demo", "faults", ""),
+)
 """Folders in the order of their tests' duration, longest first; the parts of `ALONE` balance the workers at the end."""
 
 # deadline=None: the machines that run this differ, and a time limit per example would make tests flaky.

@@ -103,8 +103,14 @@ class DynamoLedger:
             with _unavailable(LedgerUnavailableError, f"writing the ledger item of {state.provider}"):
                 self._client.put_item(TableName=self._table, Item=_item(state), **condition)
         except LedgerUnavailableError as error:
-            if _code(error.__cause__) == "ConditionalCheckFailedException":
+            code = _code(error.__cause__)
+            if code == "ConditionalCheckFailedException":
                 raise LedgerConflictError(f"{state.provider}: the ledger item changed since it was read") from error
+            if code == "ValidationException":  # an item over 400 KB, for example: a retry cannot help
+                raise LedgerItemError(
+                    f"DynamoDB rejected the ledger item of {state.provider}, which may have up to 400 KB: "
+                    f"{error.__cause__}"
+                ) from error
             raise
 
     def attention(self) -> list[ProviderState]:

@@ -52,7 +52,7 @@ class LeaseLostError(TerminalError):
 
 
 class LedgerItemError(TerminalError):
-    """A provider's item in the run ledger is invalid."""
+    """A provider's item in the run ledger is invalid, or larger than DynamoDB allows."""
 
     advice = "Undo manual changes, or delete the item, after which the whole change log is processed again."
 

@@ -104,6 +104,8 @@ class LedgerStore(Protocol):
         ------
         LedgerConflictError
             The stored item has another version.
+        LedgerItemError
+            The item is larger than the database allows.
         """
         ...
 

@@ -219,6 +219,15 @@ class TestDynamoDB:
         with pytest.raises(LedgerItemError, match="item of bad is invalid .failures"):
             store.get("bad")
 
+    def test_an_item_that_is_too_large_is_an_error_that_no_retry_can_help(self, client: Any) -> None:
+        store = table(client)
+        large = LEASE.model_copy(update={"run_dir": "x" * 401 * 1024})
+
+        with pytest.raises(LedgerItemError, match="ledger item of large, which may have up to 400 KB: .*Item size"):
+            store.put(ProviderState(provider="large", lease=large))
+
+        assert store.get("large") == ProviderState(provider="large")
+
     def test_unprocessed_keys_are_requested_again(self, client: Any) -> None:
         store = table(client)
         for n in range(6):

@@ -114,8 +114,8 @@ def parameters() -> Iterator[str]:
     template = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
     known = dict(template["Parameters"])
     yield "# Template parameters and outputs\n"
-    yield "For operators who deploy the stack. Set parameters with `sam deploy --parameter-overrides NAME=VALUE` or in"
-    yield "`samconfig.toml`. Every parameter has a default.\n"
+    yield "For operators who deploy the stack. Set parameters in `samconfig.toml`, see"
+    yield "[change a parameter](../operations.md#change-a-parameter). Every parameter has a default.\n"
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     for group in groups:
         yield f"\n## {group['Label']['default']}\n"

@@ -20,7 +20,7 @@ def main() -> None:
 
 def pages() -> dict[Path, str]:
     """Return the content of every generated file."""
-    from tools import bill, contract_schema, decisions, guarantees, openapi
+    from tools import bill, contract_schema, decisions, guarantees, limits, openapi
 
     made: dict[str, Callable[[], Iterable[str]]] = {
         "cli.md": command_line,
@@ -31,7 +31,12 @@ def pages() -> dict[Path, str]:
     found = {
         ROOT / "docs/reference" / name: f"{GENERATED}\n\n" + "\n".join(page()) + "\n" for name, page in made.items()
     }
-    sections = {"cost.md": bill.page, "decisions.md": decisions.page, "guarantees.md": guarantees.page}
+    sections = {
+        "cost.md": bill.page,
+        "decisions.md": decisions.page,
+        "guarantees.md": guarantees.page,
+        **dict.fromkeys(("limits.md", "security.md"), limits.page),
+    }
     for name, renew in sections.items():
         found[ROOT / "docs" / name] = renew((ROOT / "docs" / name).read_text(encoding="utf-8"))
     for name in contract_schema.DOCUMENTS:

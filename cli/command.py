@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -162,9 +163,14 @@ def _outcome(invoke: Callable[[Any], Exit | None], ctx: Any) -> Exit:
         return Exit.INTERRUPTED
 
 
-def iam(*actions: str) -> str:
+_PERMISSIONS = json.loads(Path(__file__).with_name("permissions.json").read_text(encoding="utf-8"))
+"""Command -> resource -> IAM actions. A test records the calls of every command and compares them."""
+
+
+def iam(command: str) -> str:
     """The IAM actions that a command needs, for its help text and the reference."""
-    return "IAM actions: " + "; ".join(actions)
+    needs = _PERMISSIONS.get(command, {}).items()
+    return "IAM actions: " + "; ".join(", ".join(a) + (f" on {resource}" if resource else "") for resource, a in needs)
 
 
 def utc_now() -> datetime:

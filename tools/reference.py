@@ -78,7 +78,7 @@ def command_line() -> Iterator[str]:
         yield f"```\n{path} {words} [OPTIONS]\n```\n".replace("  ", " ")
         yield from _options(p for p in command.params if p not in command.shared)
     yield "\n## Permissions of an operator\n"
-    yield "Every command needs cloudformation:DescribeStacks; for a prod stack also kms:Decrypt on its key.\n"
+    yield "Recorded from the calls of each command. Every command also needs cloudformation:DescribeStacks.\n"
     needs = [(path, command.epilog.removeprefix("IAM actions: ")) for path, command in commands if command.epilog]
     yield from _table(("command", "IAM actions"), needs)
     yield "\nNext: [operations](../operations.md), [read a failed run](../how-to/read-a-failed-run.md)."

@@ -20,7 +20,6 @@ from ..command import Command, Context, Operator, Provider, Yes, iam, moment, ut
 from ..errors import Exit
 from ..output import Page, counted
 
-READ, WRITE = "dynamodb:GetItem on the run ledger", "dynamodb:PutItem on the run ledger"
 app = typer.Typer()
 bookmark = typer.Typer(
     help="Show, set or reset a provider's bookmark: how much of its change log was processed.", no_args_is_help=True
@@ -50,13 +49,13 @@ class AuditReport:
     gone: tuple[StoredObject, ...]
 
 
-@bookmark.command(cls=Command, epilog=iam(READ))
+@bookmark.command(cls=Command, epilog=iam("bookmark show"))
 def show(ctx: Context, provider: Provider) -> None:
     """Show a provider's bookmark."""
     ctx.obj.show(report_of(ctx.obj.stack.ledger.get(check_name(provider))), _show)
 
 
-@bookmark.command("set", cls=Command, epilog=iam(READ, WRITE))
+@bookmark.command("set", cls=Command, epilog=iam("bookmark set"))
 def set_to(
     ctx: Context,
     provider: Provider,
@@ -71,7 +70,7 @@ def set_to(
     _change(ctx.obj, provider, question, lambda state: set_bookmark(state, since), yes=yes)
 
 
-@bookmark.command(cls=Command, epilog=iam(READ, WRITE))
+@bookmark.command(cls=Command, epilog=iam("bookmark reset"))
 def reset(ctx: Context, provider: Provider, yes: Yes = False) -> None:
     """Reset a provider's bookmark: every object is processed again, and all messages are sent again."""
     question = f"Process every object of {provider} again, and send all its messages again?"
@@ -80,7 +79,7 @@ def reset(ctx: Context, provider: Provider, yes: Yes = False) -> None:
 
 @app.command(
     cls=Command,
-    epilog=iam(READ, "lambda:GetFunctionConfiguration", "s3:ListBucket and GetObject on both buckets"),
+    epilog=iam("audit"),
 )
 def audit(ctx: Context, provider: Provider) -> Exit:
     """List the objects that no run processed, and deleted ones. Exit status 1 if objects were missed for good."""

@@ -19,11 +19,7 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 
 
 @app.command(
     cls=Command,
-    epilog=iam(
-        "those of status, runs, trace, cost, run and replay",
-        "logs:FilterLogEvents, scheduler:GetSchedule",
-        "sqs:GetQueueUrl, GetQueueAttributes and ReceiveMessage; to redrive, sqs:StartMessageMoveTask",
-    ),
+    epilog=iam("console"),
 )
 def console(ctx: Context, port: Port = PORT, read_only: ReadOnly = False) -> None:
     """Serve a web page with the status, runs, logs and cost of all providers. Stop it with Ctrl-C."""

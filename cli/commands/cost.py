@@ -80,7 +80,7 @@ class Spending:
     prices_as_of: str = PRICES_AS_OF
 
 
-@app.command(cls=Command, epilog=iam("secretsmanager:GetSecretValue", "s3:ListBucket and GetObject on the data bucket"))
+@app.command(cls=Command, epilog=iam("cost"))
 def cost(ctx: Context, days: Annotated[int, typer.Option(min=1, help="Days to look back.")] = 7) -> None:
     """Show the measured cost of runs by provider, and a forecast. `make cost` estimates a whole bill."""
     until = utc_now()

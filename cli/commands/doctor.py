@@ -70,12 +70,7 @@ class DoctorReport:
 
 @app.command(
     cls=Command,
-    epilog=iam(
-        "those of status",
-        "states:DescribeStateMachine, scheduler:GetSchedule, glue:GetJob, sqs:GetQueueAttributes",
-        "lambda:GetAccountSettings, servicequotas:ListServiceQuotas",
-        "s3:ListBucket, GetObject and GetBucketNotification on both buckets",
-    ),
+    epilog=iam("doctor"),
 )
 def doctor(ctx: Context) -> Exit:
     """Check the deployment: settings, permissions, quotas, secret, schedule, script, clock, events, providers.

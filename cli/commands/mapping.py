@@ -23,7 +23,6 @@ mapping = typer.Typer(
     help="Check, put, get or list the mappings from providers' files to the standard model.", no_args_is_help=True
 )
 app.add_typer(mapping, name="mapping")
-READ = "s3:ListBucket on the data bucket", "s3:GetObject and GetObjectVersion on its mappings/"
 
 KINDS = (".yaml", ".json")
 """Suffixes of a mapping's key. If a provider has both, the job reads the first."""
@@ -95,7 +94,7 @@ def check(
     return Exit.UNHEALTHY if errors else Exit.OK
 
 
-@mapping.command("put", cls=Command, epilog=iam(*READ, "s3:PutObject on its mappings/"))
+@mapping.command("put", cls=Command, epilog=iam("mapping put"))
 def put_mapping(ctx: Context, provider: Provider, file: File, job: Job = "standardize") -> None:
     """Check a mapping against the model and upload it. The provider's next run uses it."""
     if file.suffix not in KINDS:
@@ -111,7 +110,7 @@ def put_mapping(ctx: Context, provider: Provider, file: File, job: Job = "standa
     ctx.obj.show(StoredMapping(provider, key, made.get("VersionId")), _show_stored)
 
 
-@mapping.command("get", cls=Command, epilog=iam(*READ))
+@mapping.command("get", cls=Command, epilog=iam("mapping get"))
 def get_mapping(
     ctx: Context,
     provider: Provider,
@@ -141,7 +140,7 @@ def read_mapping(stack: Deployment, provider: str, version: str | None = None) -
     return None
 
 
-@mapping.command("list", cls=Command, epilog=iam(READ[0]))
+@mapping.command("list", cls=Command, epilog=iam("mapping list"))
 def list_mappings(ctx: Context) -> None:
     """List the providers that have a mapping."""
     ctx.obj.show(MappingsReport(tuple(_stored(ctx.obj.stack, ""))), _show_list)

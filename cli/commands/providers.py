@@ -27,7 +27,6 @@ providers = typer.Typer(
     help="List, add, change, pause, remove, discover, import or export providers.", no_args_is_help=True
 )
 app.add_typer(providers, name="providers")
-KEY = "secretsmanager:GetSecretValue"
 Fields = Annotated[
     list[str] | None,
     typer.Option("--field", metavar="NAME=JSON", help="Another field, such as owner='\"sales\"'. May be repeated."),
@@ -51,13 +50,13 @@ class ChangesReport:
     dry_run: bool
 
 
-@providers.command("list", cls=Command, epilog=iam(KEY))
+@providers.command("list", cls=Command, epilog=iam("providers list"))
 def list_providers(ctx: Context) -> None:
     """List all providers with their entries."""
     ctx.obj.show({"providers": dict(sorted(ctx.obj.stack.config_api.entries().items()))}, _show_list)
 
 
-@providers.command(cls=Command, epilog=iam(KEY))
+@providers.command(cls=Command, epilog=iam("providers add"))
 def add(
     ctx: Context,
     provider: Provider,
@@ -70,7 +69,7 @@ def add(
     _show_change(ctx.obj, provider, "added", entry)
 
 
-@providers.command("set", cls=Command, epilog=iam(KEY))
+@providers.command("set", cls=Command, epilog=iam("providers set"))
 def change(
     ctx: Context, provider: Provider, frequency: Frequency = None, group: Group = None, field: Fields = None
 ) -> None:
@@ -81,19 +80,19 @@ def change(
     _show_change(ctx.obj, provider, "changed", call(ctx.obj.stack, "PATCH", provider, changes))
 
 
-@providers.command(cls=Command, epilog=iam(KEY))
+@providers.command(cls=Command, epilog=iam("providers pause"))
 def pause(ctx: Context, provider: Provider) -> None:
     """Pause a provider: no tick starts it. A run in progress continues."""
     _show_change(ctx.obj, provider, "paused", call(ctx.obj.stack, "PATCH", provider, {"paused": True}))
 
 
-@providers.command(cls=Command, epilog=iam(KEY))
+@providers.command(cls=Command, epilog=iam("providers resume"))
 def resume(ctx: Context, provider: Provider) -> None:
     """Resume a paused provider. Its next run processes everything that arrived in the meantime."""
     _show_change(ctx.obj, provider, "resumed", call(ctx.obj.stack, "PATCH", provider, {"paused": None}))
 
 
-@providers.command(cls=Command, epilog=iam(KEY))
+@providers.command(cls=Command, epilog=iam("providers remove"))
 def remove(ctx: Context, provider: Provider, yes: Yes = False) -> None:
     """Remove a provider from the list. Its change log, bookmark and records stay, so adding it again resumes it."""
     call(ctx.obj.stack, "GET", provider)  # fails before the question if the provider does not exist
@@ -102,7 +101,7 @@ def remove(ctx: Context, provider: Provider, yes: Yes = False) -> None:
     _show_change(ctx.obj, provider, "removed", None)
 
 
-@providers.command(cls=Command, epilog=iam(KEY, "s3:ListBucket on the change log"))
+@providers.command(cls=Command, epilog=iam("providers discover"))
 def discover(
     ctx: Context,
     frequency: Annotated[float, MINUTES] = DEFAULT_FREQUENCY,
@@ -138,7 +137,7 @@ def is_name(name: object) -> TypeGuard[str]:
     return True
 
 
-@providers.command("import", cls=Command, epilog=iam(KEY))
+@providers.command("import", cls=Command, epilog=iam("providers import"))
 def import_providers(
     ctx: Context,
     file: Annotated[str, typer.Argument(help="JSON file as `export` writes it; - for standard input.")],
@@ -155,7 +154,7 @@ def import_providers(
     ctx.obj.show(ChangesReport(tuple(wanted), () if replace else existing, (), dry_run), _show_changes)
 
 
-@providers.command("export", cls=Command, epilog=iam(KEY))
+@providers.command("export", cls=Command, epilog=iam("providers export"))
 def export_providers(
     ctx: Context,
     file: Annotated[str, typer.Argument(help="File to write; - for standard output.")] = "-",

@@ -28,7 +28,7 @@ class PutReport:
     bytes: int
 
 
-@app.command(cls=Command, epilog=iam("s3:PutObject on the change log"))
+@app.command(cls=Command, epilog=iam("put"))
 def put(
     ctx: Context,
     provider: Provider,

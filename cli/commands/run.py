@@ -35,11 +35,6 @@ BY_HAND, REPLAY = "-m", "-r"
 BUSY = "Already Running"
 """The last state of an execution that did nothing because another run holds the lease."""
 
-IAM = (
-    "states:StartExecution, DescribeExecution and GetExecutionHistory",
-    "dynamodb:GetItem on the run ledger",
-    "s3:ListBucket and GetObject on both buckets",
-)
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Start the run, but don't wait for its end.")]
 
 
@@ -67,14 +62,14 @@ class ReplayPlan:
     last: str | None
 
 
-@app.command(cls=Command, epilog=iam("secretsmanager:GetSecretValue", *IAM))
+@app.command(cls=Command, epilog=iam("run"))
 def run(ctx: Context, provider: Provider, no_wait: NoWait = False) -> Exit:
     """Start a run of a provider now, whether it is due or not, and follow it to its end."""
     check_listed(ctx.obj.stack, provider)
     return _start_and_follow(ctx.obj, provider, None, no_wait=no_wait)
 
 
-@app.command(cls=Command, epilog=iam("lambda:GetFunctionConfiguration", *IAM))
+@app.command(cls=Command, epilog=iam("replay"))
 def replay(
     ctx: Context,
     provider: Provider,

@@ -47,9 +47,7 @@ class RunsReport:
 
 @app.command(
     cls=Command,
-    epilog=iam(
-        "dynamodb:GetItem on the run ledger", "states:ListExecutions", "s3:ListBucket and GetObject on the data bucket"
-    ),
+    epilog=iam("runs"),
 )
 def runs(
     ctx: Context, provider: Provider, limit: Annotated[int, typer.Option(min=1, help="The most runs to show.")] = 20

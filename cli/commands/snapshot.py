@@ -17,7 +17,7 @@ app = typer.Typer()
 
 @app.command(
     cls=Command,
-    epilog=iam("s3:GetObject on the export, s3:PutObject on the change log", "dynamodb:DescribeTable on the table"),
+    epilog=iam("snapshot"),
 )
 def snapshot(
     ctx: Context,

@@ -19,11 +19,6 @@ from ..output import Page, counted
 from ..overview import look
 
 app = typer.Typer()
-IAM = iam(
-    "secretsmanager:GetSecretValue; lambda:GetFunctionConfiguration",
-    "dynamodb:BatchGetItem and Query on the run ledger",
-    "states:ListExecutions and DescribeExecution",
-)
 LateAfter = Annotated[
     int, typer.Option("--late-after", min=1, help="Minutes without a run after which a due provider counts as late.")
 ]
@@ -64,7 +59,7 @@ class FailedReport:
     causes: tuple[Cause, ...]
 
 
-@app.command(cls=Command, epilog=IAM)
+@app.command(cls=Command, epilog=iam("status"))
 def status(
     ctx: Context,
     every: Annotated[
@@ -84,7 +79,7 @@ def status(
     return Exit.OK if overview.healthy else Exit.UNHEALTHY
 
 
-@app.command(cls=Command, epilog=IAM)
+@app.command(cls=Command, epilog=iam("failed"))
 def failed(ctx: Context, late_after: LateAfter = LATE_MINUTES) -> Exit:
     """Show failing providers, grouped by cause. Exit status 1 if there are any."""
     overview = look(ctx.obj.stack, timedelta(minutes=late_after))

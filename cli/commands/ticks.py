@@ -27,7 +27,7 @@ class TicksReport:
     ticks: tuple[dict[str, Any], ...]
 
 
-@app.command(cls=Command, epilog=iam("logs:FilterLogEvents"))
+@app.command(cls=Command, epilog=iam("ticks"))
 def ticks(
     ctx: Context,
     hours: Annotated[int, typer.Option(min=1, max=24, help="Hours to look back.")] = 3,

@@ -106,11 +106,7 @@ class Trace:
 
 @app.command(
     cls=Command,
-    epilog=iam(
-        "states:DescribeExecution and GetExecutionHistory; glue:GetJob and GetJobRun",
-        "logs:FilterLogEvents, DescribeLogStreams and GetLogEvents",
-        "dynamodb:GetItem on the run ledger; s3:ListBucket and GetObject on the data bucket",
-    ),
+    epilog=iam("trace"),
 )
 def trace(
     ctx: Context,

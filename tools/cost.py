@@ -34,9 +34,13 @@ SECONDS = {
     "update_status": UPDATE_SECONDS,
     "config_api": 0.05,
     "object_events": 0.5,
+    "init": 1.0,
 }
 """Duration in seconds. `glue_row` was measured on two cores with 15 ms latency to the queue. `lambda_row` is the lambda
-engine's rate, rounded down to one Lambda vCPU (1,769 MB). The others are estimates, rounded up."""
+engine's rate, rounded down to one Lambda vCPU (1,769 MB). The others are estimates, rounded up. Each call pays for a
+new environment ("init"), which is the worst case: since August 1, 2025, Lambda bills the INIT phase of functions in ZIP
+packages. Source: "AWS Lambda standardizes billing for INIT Phase", AWS Compute Blog.
+"""
 
 DISPATCH_SECONDS = 900
 """Timeout of the dispatcher, which runs that long while providers wait for slots; a test compares."""
@@ -116,11 +120,7 @@ def our_run(rows: float, engine: Engine | None = None) -> Bill:
     engine = engine or our_engine(rows)
     bill: Bill = defaultdict(float)
     bill["Step Functions"] = (1 + TRANSITIONS[engine]) * PRICES["step_functions_transition"]
-    bill["Lambda"] = (
-        lambda_dollars(SECONDS["claim"], MEMORY_MB["claim"])
-        + lambda_dollars(SECONDS["update_status"], MEMORY_MB["update_status"])
-        + 2 * lambda_dollars(SECONDS["config_api"], MEMORY_MB["config_api"])
-    )
+    bill["Lambda"] = _call("claim") + _call("update_status") + 2 * _call("config_api")
     bill["API Gateway"] = 2 * PRICES["api_gateway_request"]
     # A ledger item has 1 to 2 KB and a copy in the index. Claim, plan, end and report write both. The entry is written
     # twice.
@@ -132,7 +132,7 @@ def our_run(rows: float, engine: Engine | None = None) -> Bill:
         bill["S3"] += 2 * PRICES["s3_list_or_put"] + 4 * PRICES["s3_get"]
         bill["SQS"] = queue_dollars(round(rows))
     if engine == "lambda":
-        bill["Lambda"] += lambda_dollars(SECONDS["lambda_start"] + rows * SECONDS["lambda_row"], MEMORY_MB["lambda"])
+        bill["Lambda"] += _call("lambda", SECONDS["lambda_start"] + rows * SECONDS["lambda_row"])
     if engine == "glue":
         bill["Glue"] = glue_dollars(SECONDS["glue_start"] + rows * SECONDS["glue_row"], 2)
     return bill
@@ -151,7 +151,7 @@ def object_event() -> Bill:
     """Cost of one new object: its event, the batch, and updating, reading and clearing the pending count."""
     bill: Bill = defaultdict(float)
     bill["SQS"] = 3 * PRICES["sqs_request"]
-    bill["Lambda"] = lambda_dollars(SECONDS["object_events"], MEMORY_MB["object_events"])
+    bill["Lambda"] = _call("object_events")
     bill["DynamoDB"] = 4 * PRICES["dynamodb_write"] + PRICES["dynamodb_read"]
     return bill
 
@@ -184,14 +184,19 @@ def _our_tick(load: Load) -> Bill:
     seconds = SECONDS["dispatch"] + load.providers * SECONDS["dispatch_provider"]
     bill: Bill = defaultdict(float)
     bill["Scheduler"] = PRICES["scheduler_invocation"]
-    bill["Lambda"] = lambda_dollars(seconds, MEMORY_MB["dispatch"]) + pages * lambda_dollars(
-        SECONDS["config_api"] + load.providers / pages * SECONDS["dispatch_provider"], MEMORY_MB["config_api"]
-    )
+    of_a_page = SECONDS["config_api"] + load.providers / pages * SECONDS["dispatch_provider"]
+    bill["Lambda"] = _call("dispatch", seconds) + pages * _call("config_api", of_a_page)
     bill["API Gateway"] = pages * PRICES["api_gateway_request"]
     bill["DynamoDB"] = (1 + due + load.providers * 300 / 8192) * PRICES["dynamodb_read"]
     bill["Secrets Manager"] = PRICES["secret_request"]
     bill["CloudWatch"] = LOG_BYTES["tick"] / 1e9 * PRICES["log_gb"] + PRICES["xray_trace"]
     return bill
+
+
+def _call(function: str, seconds: float | None = None) -> float:
+    """The price of one call of a function in a new environment."""
+    duration = SECONDS[function] if seconds is None else seconds
+    return lambda_dollars(SECONDS["init"] + duration, MEMORY_MB[function])
 
 
 def _times(bill: Bill, factor: float) -> Bill:

@@ -97,23 +97,25 @@ class Deployment:
         Raises
         ------
         AccessError
-            The laptop cloud is not running.
+            The laptop cloud is not running, or its file is damaged.
         """
         if where.cloud_file is None:
             session = boto3.session.Session(region_name=where.region, profile_name=where.profile)
             return cls(session, where.stack, None)
         try:
             cloud = json.loads(where.cloud_file.read_text(encoding="utf-8"))
+            keys = {name: cloud[name] for name in ("access_key_id", "secret_access_key")}
+            endpoint, region = cloud["endpoint"], cloud["region"]
         except FileNotFoundError:
             raise AccessError(
                 f"{where.cloud_file} not found; start the laptop cloud with `make up` and keep it running"
             ) from None
-        session = boto3.session.Session(
-            aws_access_key_id="operator",
-            aws_secret_access_key="laptop",  # noqa: S106 - moto accepts any
-            region_name=cloud["region"],
-        )
-        return cls(session, None, cloud["endpoint"])
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise AccessError(
+                f"{where.cloud_file} is damaged ({error}); stop the laptop cloud, and start it again with `make up`"
+            ) from None
+        session = boto3.session.Session(**{f"aws_{name}": value for name, value in keys.items()}, region_name=region)
+        return cls(session, None, endpoint)
 
     @property
     def is_local(self) -> bool:

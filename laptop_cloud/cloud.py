@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import threading
@@ -12,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Unpack
 
+from laptop_cloud import state
 from laptop_cloud.aws import schedule
-from laptop_cloud.aws.account import OPERATOR, REGION
+from laptop_cloud.aws.account import ANY_SECRET, OPERATOR, REGION
 from laptop_cloud.aws.services import Services, Settings
 from laptop_cloud.errors import LaptopCloudError, NotRunningError, ResourceError
 from laptop_cloud.stack import deployment
@@ -36,7 +36,8 @@ class LaptopCloud:
         Overrides of its parameters.
     workdir
         Folder for the state file cloud.json and for logs/, which gets a file for each function and job run. Files of
-        an earlier run are removed.
+        an earlier run are removed. While the cloud runs, this process and its children create files that only their
+        owner can read.
     stack_name
         The value of `AWS::StackName`.
     settings
@@ -46,6 +47,8 @@ class LaptopCloud:
     ----------
     endpoint
         URL for `aws --endpoint-url`.
+    access_key_id
+        Access key id of callers outside the stack; each start makes another.
     outputs
         The template's outputs.
     stack_name, workdir
@@ -67,13 +70,14 @@ class LaptopCloud:
         **settings: Unpack[Settings],
     ) -> None:
         self.workdir = Path(workdir).resolve()
-        self.endpoint = ""
+        self.endpoint = self.access_key_id = ""
         self.outputs: dict[str, str] = {}
         self._template_path = Path(template)
         self._parameters = dict(parameters or {})
         self.stack_name = stack_name
         self._settings = settings
         self._lock: IO[str] | None = None
+        self._umask = 0
         self._services: Services | None = None
         self._stack: Stack | None = None
 
@@ -88,10 +92,10 @@ class LaptopCloud:
         if not _only_one.acquire(blocking=False):
             raise LaptopCloudError("A laptop cloud is already running in this process: moto's state is global.")
         try:
-            self._lock_workdir()
+            self._lock, self._umask = state.lock(self.workdir), os.umask(state.PRIVATE)
             template = Template.load(self._template_path, self._parameters, self.stack_name)
             self._services = Services(self.workdir, **self._settings)
-            self.endpoint = self._services.endpoint
+            self.endpoint, self.access_key_id = self._services.endpoint, self._services.access_key_id(OPERATOR)
             self._stack = Stack(self._services, template)
             deployment.create(self._stack)
             self._write_state()
@@ -128,6 +132,7 @@ class LaptopCloud:
             self._services = self._stack = None
         if self._lock is not None:
             (self.workdir / "cloud.json").unlink(missing_ok=True)
+            os.umask(self._umask)
             self._lock.close()
             self._lock = None
         if _only_one.locked():
@@ -232,33 +237,22 @@ class LaptopCloud:
             time.sleep(0.1)
         return self.executions()
 
-    def _lock_workdir(self) -> None:
-        """Lock the folder; the operating system releases the lock however this process ends."""
-        self.workdir.mkdir(parents=True, exist_ok=True)
-        lock = (self.workdir / "lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise LaptopCloudError(
-                f"Another laptop cloud uses {self.workdir}. Stop it, or choose another folder with --workdir."
-            ) from None
-        self._lock = lock
-
     def _write_state(self) -> None:
         """Set the outputs, and write cloud.json, by which other processes find this cloud."""
         services, stack = self._running()
         self.outputs = stack.outputs()
         functions = [item for item in stack.template.resources.values() if item.type == "AWS::Lambda::Function"]
-        state = {
+        written = {
             "pid": os.getpid(),
             "endpoint": self.endpoint,
+            "access_key_id": self.access_key_id,
+            "secret_access_key": ANY_SECRET,
             "region": REGION,
             "outputs": self.outputs,
             "resources": {logical_id: made.ref for logical_id, made in stack.made.items()},
             "functions": {item.logical_id: services.function(self.physical_id(item.logical_id)) for item in functions},
         }
-        (self.workdir / "cloud.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        state.write_state(self.workdir, written)
 
     def _running(self) -> tuple[Services, Stack]:
         if self._services is None or self._stack is None:

@@ -7,15 +7,14 @@ source folder, with the packages of this environment.
 from __future__ import annotations
 
 import importlib.machinery
-import json
-import os
 import sys
 import uuid
 from pathlib import Path
 from typing import Any
 
 from laptop_cloud.aws.sandbox import Answer, Function, Sandbox
-from laptop_cloud.errors import NotRunningError, ResourceError
+from laptop_cloud.errors import ResourceError
+from laptop_cloud.state import running_state
 
 BUILT = Path(".aws-sam/build")
 
@@ -53,19 +52,3 @@ def runs_here(built: Path) -> bool:
     suffixes = tuple(suffix for suffix in importlib.machinery.EXTENSION_SUFFIXES if suffix != ".so")
     compiled = [path.name for path in built.rglob("*.so") if ".cpython-" in path.name]
     return all(name.endswith(suffixes) for name in compiled)
-
-
-def running_state(workdir: Path) -> dict[str, Any]:
-    """Read the cloud.json of the laptop cloud that is running in `workdir`.
-
-    Raises
-    ------
-    NotRunningError
-        The file does not exist, or the process that wrote it has ended.
-    """
-    try:
-        state: dict[str, Any] = json.loads((workdir / "cloud.json").read_text(encoding="utf-8"))
-        os.kill(state["pid"], 0)
-    except (FileNotFoundError, ProcessLookupError):
-        raise NotRunningError(f"No laptop cloud is running in {workdir}. Start one with `up`.") from None
-    return state

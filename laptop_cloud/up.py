@@ -61,7 +61,8 @@ def keep_up(
 
 def describe(cloud: LaptopCloud) -> str:
     """Describe a running cloud: its endpoint, the environment for the AWS CLI, and the outputs of its stack."""
-    variables = " ".join(f"{name}={value}" for name, value in process_environment(cloud.endpoint).items())
+    environment = process_environment(cloud.endpoint, cloud.access_key_id)
+    variables = " ".join(f"{name}={value}" for name, value in environment.items())
     outputs = "\n".join(f"  {name:<24} {value}" for name, value in cloud.outputs.items())
     return f"""
 The laptop cloud is running at {cloud.endpoint}. In another terminal:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -18,12 +17,14 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from moto.apigateway.models import apigateway_backends
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from laptop_cloud.aws.account import ACCOUNT_ID, REGION
+from laptop_cloud.aws.local_server import LocalServer
 
 RESOURCE = "/{proxy+}"
+MAX_BODY = 10 * 2**20
+"""Quota of API Gateway: 10 MB. Source: API Gateway Developer Guide, "Quotas for configuring and running a REST API"."""
 Invoke = Callable[[str, dict[str, Any]], tuple[Any, int | None]]
 """Function ARN and event -> the function's result, and API Gateway's HTTP status if the invocation failed."""
 
@@ -39,11 +40,6 @@ class Proxy:
     """Gateway responses: type -> definition, as in x-amazon-apigateway-gateway-responses."""
 
 
-class _QuietHandler(WSGIRequestHandler):
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Print nothing: requests are visible in the functions' logs."""
-
-
 class ApiGateway:
     """Listens for one REST API on 127.0.0.1, and reads stages and keys again for each request."""
 
@@ -51,16 +47,13 @@ class ApiGateway:
         self._proxy = proxy
         self._gateway = apigateway_backends[ACCOUNT_ID][REGION]
         self._invoke = invoke
-        self._server: BaseWSGIServer = make_server(
-            "127.0.0.1", 0, self._application, threaded=True, request_handler=_QuietHandler
-        )
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, name=f"api-{proxy.api_id}", daemon=True).start()
+        self._server = LocalServer(self._application)
+        self.url = self._server.url
+        self._server.start(f"api-{proxy.api_id}")
 
     def stop(self) -> None:
         """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     def _application(self, environ: dict[str, Any], start_response: Any) -> Any:
         return self.answer(Request(environ))(environ, start_response)
@@ -76,7 +69,10 @@ class ApiGateway:
         key_id = self._key_id(stage, request.headers.get("x-api-key"))
         if self._proxy.key_required and key_id is None:
             return self._gateway_response("INVALID_API_KEY", 403, "Forbidden")
+        if (request.content_length or 0) > MAX_BODY:
+            return self._gateway_response("REQUEST_TOO_LARGE", 413, "Request Too Long")
         event = self._event(request, stage, path, key_id)
+        self._server.admit(request.environ["werkzeug.socket"])
         answer, failure = self._invoke(self._proxy.function_arn, event)
         if failure or not isinstance(answer, dict) or "statusCode" not in answer:  # a malformed proxy response
             return self._gateway_response("DEFAULT_5XX", failure or 502, "Internal server error")

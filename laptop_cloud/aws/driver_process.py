@@ -128,7 +128,7 @@ def _is_in(path: str, folders: list[str]) -> bool:
 
 
 def _log_to(path: str) -> None:
-    log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)

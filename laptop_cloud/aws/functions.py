@@ -114,7 +114,7 @@ class FunctionRunner:
             environment=variables,
             timeout=int(made.timeout),
             memory=int(made.memory_size),
-            principal=self._services.principal(made.role),
+            access_key_id=self._services.access_key_id(self._services.principal(made.role)),
             log_group=self._services.log_groups.get(made.function_name, f"/aws/lambda/{made.function_name}"),
             version=str(made.version),
         )

@@ -126,7 +126,8 @@ class JobRunner:
         script = self._scripts / f"{run.job_run_id}.py"
         script.write_bytes(self._services.read_object(job.command["ScriptLocation"]))
         modules = self._extra_modules(run)
-        environment = process_environment(self._services.endpoint, self._services.principal(job.role))
+        access_key_id = self._services.access_key_id(self._services.principal(job.role))
+        environment = process_environment(self._services.endpoint, access_key_id)
         minutes = float(run.timeout or _DEFAULT_TIMEOUT_MINUTES)
         driver, log = self._drivers.take(), self._logs / f"{run.job_run_id}.log"
         timer = threading.Timer(minutes * self._minute, self._end_early, args=(run.job_run_id, "TIMEOUT"))

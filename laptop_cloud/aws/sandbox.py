@@ -43,8 +43,8 @@ class Function:
     """Seconds."""
     memory: int
     """MiB; visible to the handler, but not enforced."""
-    principal: str
-    """Access key id under which its calls are made."""
+    access_key_id: str
+    """Of its calls."""
     log_group: str
     version: str = "$LATEST"
 
@@ -60,7 +60,7 @@ class Function:
             "TZ": ":UTC",
             "PYTHONPATH": str(self.code),
             "PYTHONUNBUFFERED": "1",
-            **process_environment(endpoint, self.principal),
+            **process_environment(endpoint, self.access_key_id),
             "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
             "AWS_LAMBDA_FUNCTION_NAME": self.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory),

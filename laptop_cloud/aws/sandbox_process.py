@@ -153,7 +153,7 @@ def share_botocore_loader() -> None:
 def become(request: dict[str, Any], own_socket: int) -> None:
     """Turn a new fork into a function's process, with its own session, output, environment, folder and path."""
     os.setsid()  # Ctrl-C in the terminal must not reach it
-    log = os.open(request["log"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    log = os.open(request["log"], os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     for there, here in ((log, 1), (log, 2), (own_socket, SOCKET)):
         os.dup2(there, here)
         os.set_inheritable(here, True)

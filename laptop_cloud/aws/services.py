@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
+import secrets
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -17,8 +17,7 @@ from moto.core.config import default_user_config
 from moto.dynamodb.models import dynamodb_backends
 from moto.events.models import events_backends
 from moto.moto_api._internal.models import moto_api_backend
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from werkzeug.serving import make_server
+from moto.moto_server import werkzeug_app
 
 from laptop_cloud.aws import event_bus, job_runs, repairs
 from laptop_cloud.aws.account import ACCOUNT_ID, OPERATOR, REGION, aws_client
@@ -26,11 +25,13 @@ from laptop_cloud.aws.api_gateway import ApiGateway, Proxy
 from laptop_cloud.aws.event_sources import EventSource, QueuePoller
 from laptop_cloud.aws.functions import FunctionRunner
 from laptop_cloud.aws.job_runs import JobRunner
+from laptop_cloud.aws.local_server import LocalServer
 from laptop_cloud.aws.logs import LogWriter
 from laptop_cloud.aws.repairs.hooks import Hooks, connect
 from laptop_cloud.aws.spark_driver import Drivers
 from laptop_cloud.aws.stream_sources import StreamPoller
 from laptop_cloud.errors import LaptopCloudError
+from laptop_cloud.state import empty_folder
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 """WSGI."""
@@ -63,7 +64,7 @@ class Services:
     endpoint
         URL for `aws --endpoint-url`.
     roles
-        Role ARN -> its logical id, which is the access key id of its calls.
+        Role ARN -> its logical id, the principal of its calls.
     log_groups
         Function name -> its log group, if the template sets one.
     api_urls
@@ -84,24 +85,21 @@ class Services:
         self._clients: dict[tuple[str, str], Any] = {}
         self._clients_lock = threading.Lock()
         for stale in ("logs", "functions"):
-            shutil.rmtree(workdir / stale, ignore_errors=True)
-            (workdir / stale).mkdir(parents=True)
+            empty_folder(workdir / stale)
         _configure_moto()
-        self._prepared = _Prepared(DomainDispatcherApplication(create_backend_app))
+        self._prepared = _Prepared(werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app))
         application: Application = self._prepared
         if "around" in settings:
             application = settings["around"](application)
-        port = settings.get("port", 0)
+        port, self._key = settings.get("port", 0), secrets.token_urlsafe(24)
         try:
-            self._server = make_server(
-                "127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler
-            )
+            self._server = LocalServer(application, port, self._key)
         except SystemExit:  # raised by werkzeug if the port is in use
             raise LaptopCloudError(f"Port {port} is in use. Choose another with --port; 0 is any free port.") from None
 
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        os.environ["MOTO_PORT"] = str(self._server.server_port)  # for moto's Step Functions interpreter
-        threading.Thread(target=self._server.serve_forever, name="aws", daemon=True).start()
+        self.endpoint = self._server.url
+        os.environ["MOTO_PORT"] = str(self._server.port)  # for moto's Step Functions interpreter
+        self._server.start("aws")
         log_writer, logs = LogWriter(), workdir / "logs"
         self._functions = FunctionRunner(self, workdir, log_writer, settings.get("concurrency", 10))
         self._drivers = settings.get("drivers") or Drivers(logs / "spark-drivers.log")
@@ -113,7 +111,7 @@ class Services:
             self._jobs.start,
             self._jobs.stop_run,
             self._execution_changed,
-            self.principal,
+            lambda role: self.access_key_id(self.principal(role)),
             lambda: self._functions.concurrency,
         )
         connect(hooks)
@@ -129,8 +127,7 @@ class Services:
         if self._owns_drivers:
             self._drivers.stop()
         connect(None)
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
         moto_api_backend.reset()
         default_user_config.update(_moto_defaults)
 
@@ -139,8 +136,12 @@ class Services:
         key = (service, principal)
         with self._clients_lock:
             if key not in self._clients:
-                self._clients[key] = aws_client(service, self.endpoint, principal)
+                self._clients[key] = aws_client(service, self.endpoint, self.access_key_id(principal))
             return self._clients[key]
+
+    def access_key_id(self, principal: str) -> str:
+        """Return the access key id with which a principal calls this account."""
+        return f"{principal}.{self._key}"
 
     def before_requests(self, service: str, prepare: Callable[[], None]) -> None:
         """Call `prepare` once, before the next request to a service."""
@@ -184,7 +185,7 @@ class Services:
             poller.hurry()
 
     def principal(self, role: str) -> str:
-        """Return the access key id of a role's calls: its logical id, or the name of a role outside the template."""
+        """Return the principal of a role's calls: its logical id, or the name of a role outside the template."""
         by_name = {arn.rpartition("/")[2]: logical_id for arn, logical_id in self.roles.items()}
         name = role.rpartition("/")[2]
         return by_name.get(name) or name or "unknown"
@@ -243,5 +244,6 @@ def _configure_moto() -> None:
     default_user_config["lambda"] = {"use_docker": False}
     os.environ.pop("AWS_PROFILE", None)  # boto3 fails if the profile does not exist
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+    werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]
     job_runs.use_real_runs()
     repairs.apply_all()

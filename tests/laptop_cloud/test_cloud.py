@@ -89,7 +89,7 @@ def test_no_process_outlives_the_command(tmp_path: Path, how: signal.Signals) ->
         started: set[int] = set()
         eventually(lambda: (tmp_path / "cloud.json").exists() or up.poll() is not None, "the laptop cloud")
         state = running_state(tmp_path)
-        glue = aws_client("glue", state["endpoint"])
+        glue = aws_client("glue", state["endpoint"], state["access_key_id"])
         glue.start_job_run(JobName="job-test", Arguments={"--mode": "sleep"})
 
         # The function that the schedule invokes, and a driver with its JVM.

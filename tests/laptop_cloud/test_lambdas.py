@@ -42,7 +42,7 @@ def test_a_handler_sees_only_its_own_variables(cloud: LaptopCloud, monkeypatch: 
     assert environment["COLOR"] == "test-green"
     assert environment["QUEUE_URL"] == cloud.outputs["QueueUrl"]
     assert environment["AWS_ENDPOINT_URL"] == cloud.endpoint
-    assert environment["AWS_ACCESS_KEY_ID"] == "EchoFunctionRole"
+    assert environment["AWS_ACCESS_KEY_ID"] == cloud.access_key_id.replace("operator.", "EchoFunctionRole.")
     assert "SOMETHING_OF_OURS" not in environment
     assert "HOME" not in environment
 

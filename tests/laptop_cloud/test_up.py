@@ -15,7 +15,7 @@ from laptop_cloud.errors import LaptopCloudError
 def test_the_description_has_the_endpoint_the_environment_and_every_output(cloud: LaptopCloud) -> None:
     described = up.describe(cloud)
     assert f"AWS_ENDPOINT_URL={cloud.endpoint} " in described
-    assert "AWS_ACCESS_KEY_ID=operator AWS_SECRET_ACCESS_KEY=laptop" in described
+    assert f"AWS_ACCESS_KEY_ID={cloud.access_key_id} AWS_SECRET_ACCESS_KEY=" in described
     assert "list-stack-resources --stack-name laptop\n" in described
     for name, value in cloud.outputs.items():
         assert f"  {name:<24} {value}\n" in described

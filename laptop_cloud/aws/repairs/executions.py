@@ -42,12 +42,12 @@ def step_functions_clients() -> None:
 
     def client_for(region: str, service: str, state_credentials: Any = None) -> Any:
         role = getattr(state_credentials, "role_arn", "")
-        principal = hooks().principal(role)
-        key = (region, service, principal, os.environ.get("MOTO_PORT", ""))
+        access_key_id = hooks().access_key_id(role)
+        key = (region, service, access_key_id, os.environ.get("MOTO_PORT", ""))
         with lock:
             if key not in clients:
                 client = real_client_for(region, service, state_credentials)
-                client._request_signer._credentials.access_key = principal
+                client._request_signer._credentials.access_key = access_key_id
                 clients[key] = client
             return clients[key]
 

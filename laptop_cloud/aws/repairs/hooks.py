@@ -19,7 +19,7 @@ class Hooks:
     """Stops a run by its id; returns whether it was running."""
     execution_changed: Callable[[Any], None]
     """The status of an execution has changed."""
-    principal: Callable[[str], str]
+    access_key_id: Callable[[str], str]
     """Role ARN -> the access key id of the role's calls."""
     concurrency: Callable[[], int]
     """Returns the maximum of concurrent invocations in the account."""

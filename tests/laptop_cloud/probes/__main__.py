@@ -43,7 +43,7 @@ def main(kind: str) -> None:
         job_runs.use_real_runs()
         repairs.apply_all()
         recorded = (HOOKS.invoke_function, HOOKS.job_run_started, HOOKS.stop_job_run, HOOKS.execution_changed)
-        connect(Hooks(*recorded, HOOKS.principal, HOOKS.concurrency))
+        connect(Hooks(*recorded, HOOKS.access_key_id, HOOKS.concurrency))
     ThreadedMotoServer("127.0.0.1", port, verbose=False).start()
     SERVER.endpoint = f"http://127.0.0.1:{port}"
     client("iam").create_role(RoleName="machine", AssumeRolePolicyDocument="{}")

@@ -39,7 +39,7 @@ class Recorder:
     def execution_changed(self, execution: Any) -> None:
         self.statuses.append(execution.status)
 
-    def principal(self, role_arn: str) -> str:
+    def access_key_id(self, role_arn: str) -> str:
         return role_arn.rpartition("/")[2] or "none"
 
     def concurrency(self) -> int:

@@ -23,7 +23,7 @@ MAX_BAND_MILLISECONDS = 900_000
 MAX_FILES_IN_BAND = 1000
 
 SERVICE = "glue"
-"""Access key id of Glue's own calls: a job's role needs no permissions for its bookmark."""
+"""Principal of Glue's own calls: a job's role needs no permissions for its bookmark."""
 
 
 class VersionMismatchException(Exception):  # noqa: N818 - AWS's name
@@ -129,8 +129,9 @@ class BookmarkStore:
     """
 
     def __init__(self, s3: Any = None, glue: Any = None) -> None:
-        secret = os.environ.get("AWS_SECRET_ACCESS_KEY", "laptop")
-        session = boto3.session.Session(aws_access_key_id=SERVICE, aws_secret_access_key=secret)
+        _, _, key = os.environ.get("AWS_ACCESS_KEY_ID", "").rpartition(".")
+        secret = os.environ.get("AWS_SECRET_ACCESS_KEY", "")
+        session = boto3.session.Session(aws_access_key_id=f"{SERVICE}.{key}", aws_secret_access_key=secret)
         self._s3 = s3 or session.client("s3")
         self._glue = glue or session.client("glue")
 

@@ -15,7 +15,7 @@ from laptop_cloud import state
 from laptop_cloud.aws import schedule
 from laptop_cloud.aws.account import ANY_SECRET, OPERATOR, REGION
 from laptop_cloud.aws.services import Services, Settings
-from laptop_cloud.errors import LaptopCloudError, NotRunningError, ResourceError
+from laptop_cloud.errors import BusyError, LaptopCloudError, NotRunningError, ResourceError
 from laptop_cloud.stack import deployment
 from laptop_cloud.stack.stack import Stack
 from laptop_cloud.stack.template import STACK_NAME, Template
@@ -210,13 +210,24 @@ class LaptopCloud:
         Returns
         -------
         What a function returned, or the ARN of the execution that was started of a state machine.
+
+        Raises
+        ------
+        BusyError
+            All concurrent invocations of the account are in use.
+        LaptopCloudError
+            The function failed.
         """
         target = fired["Target"]
         payload = schedule.fill_in(target.get("Input", "{}"), at)
         if ":states:" in target["Arn"]:
             states = self.client("stepfunctions")
             return states.start_execution(stateMachineArn=target["Arn"], input=payload)["executionArn"]
-        answer = self.client("lambda").invoke(FunctionName=target["Arn"], Payload=payload.encode())
+        functions = self.client("lambda")
+        try:
+            answer = functions.invoke(FunctionName=target["Arn"], Payload=payload.encode())
+        except functions.exceptions.TooManyRequestsException:
+            raise BusyError(f"{target['Arn']}: all concurrent invocations of the account are in use.") from None
         result = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
             raise LaptopCloudError(f"{target['Arn']} failed: {json.dumps(result)}")

@@ -33,5 +33,9 @@ class DriverError(LaptopCloudError):
     """A Spark driver did not start."""
 
 
+class BusyError(LaptopCloudError):
+    """All concurrent invocations of the account are in use."""
+
+
 class NotRunningError(LaptopCloudError):
     """No laptop cloud is running."""

@@ -14,7 +14,7 @@ from laptop_cloud.aws import schedule
 from laptop_cloud.aws.account import process_environment
 from laptop_cloud.aws.schedule import Ticker
 from laptop_cloud.cloud import LaptopCloud
-from laptop_cloud.errors import LaptopCloudError
+from laptop_cloud.errors import BusyError
 
 
 def keep_up(
@@ -94,7 +94,10 @@ def _firing(cloud: LaptopCloud, fired: dict[str, Any], report: Callable[[Any], s
     def fire(at: datetime) -> None:
         try:
             _say(f"{at:%H:%M:%S} {report(cloud.fire(fired, at))}")
-        except LaptopCloudError as error:  # as on AWS, a failed tick does not end the schedule
+        except BusyError:
+            raise
+        # As on AWS, a failed tick does not end the schedule, whatever failed.
+        except Exception as error:  # noqa: BLE001 - see above
             _say(f"{at:%H:%M:%S} the tick failed: {error}")
 
     return fire

@@ -8,12 +8,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from laptop_cloud.aws import functions
 from laptop_cloud.cloud import LaptopCloud
+from laptop_cloud.errors import BusyError
 from tests.harness.waiting import HANG_SECONDS, eventually
 
 from .conftest import FIXTURES
@@ -60,6 +62,8 @@ def test_above_the_account_s_concurrency_lambda_throttles_every_function(cloud: 
     with running(cloud, "One", "Two"), pytest.raises(client.exceptions.TooManyRequestsException) as throttled:
         invoke(cloud, "Three", {})
     assert throttled.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+    with running(cloud, "One", "Two"), pytest.raises(BusyError, match="in use"):
+        cloud.fire({"Target": {"Arn": cloud.physical_id("Three")}}, datetime(2026, 11, 30, tzinfo=UTC))
     assert invoke(cloud, "Three", {})
 
 

@@ -1,4 +1,4 @@
-"""Formats of times: RFC 1123 in the config API, ISO 8601 with a `Z` everywhere else. Always UTC.
+"""Formats of times: RFC 1123 in the config API, ISO 8601 with a `Z` everywhere else. Always written in UTC.
 
 Also reads the time of DynamoDB's change records, whose precision differs.
 """
@@ -11,10 +11,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH_NUMBERS = {name: f"{number:02}" for number, name in enumerate(_MONTHS, 1)}
-_HTTP_DATE = re.compile(r"([A-Z][a-z]{2}), ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}:[0-9]{2}:[0-9]{2}) GMT")
+_MAIL_DATE = re.compile(
+    r"(?:(?P<day>[a-z]{3}) ?, ?)?(?P<number>[0-9]{1,2}) (?P<month>[a-z]{3}) (?P<year>[0-9]{4}) "
+    r"(?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?) (?:gmt|utc|ut|z|(?P<offset>[+-][0-9]{2}[0-5][0-9]))(?: ?\([ -~]*\))?"
+)
+_EXAMPLE = "'Tue, 08 Nov 2022 15:47:17 GMT'"
 
 _COMPACT = "%Y%m%dT%H%M%SZ"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,25 +26,32 @@ _MICROS = {"SECOND": 1_000_000, "MILLISECOND": 1_000, "MICROSECOND": 1}
 _PRECISION = "ApproximateCreationDateTimePrecision"
 
 
-def parse_http_date(text: str) -> datetime:
-    """Read an IMF-fixdate such as ``Tue, 08 Nov 2022 15:47:17 GMT`` (RFC 9110, 5.6.7), and nothing else.
+def parse_mail_date(text: str) -> datetime:
+    """Read a date of RFC 1123 or RFC 5322 that states its zone: ``GMT``, ``UTC``, ``UT``, ``Z``, or an offset.
 
-    `strptime` is not used: it accepts any week day, case and number of digits, depends on the locale, and is several
-    times slower.
+    Languages print such dates in different ways: ``Tue, 1 Dec 2026 09:00:00 GMT`` (Java), the same without the seconds
+    if they are zero (Kotlin), ``Tue, 01 Dec 2026 09:00:00 UTC`` or ``+0000`` (Go). Other names of zones are refused,
+    because they are ambiguous: CST is in America and in China. So is ``-0000``, which means an unknown zone.
+
+    `email.utils` is not used: it reads dates without a zone, with another weekday and with any text behind them.
 
     Raises
     ------
     ValueError
-        The text has another format or zone, or the wrong day of the week.
+        The text has another format, no zone or an ambiguous one, or the wrong day of the week.
     """
-    found = _HTTP_DATE.fullmatch(text)
-    month = _MONTH_NUMBERS.get(found[3]) if found else None
-    if found is None or month is None:
-        raise ValueError("must be an RFC 1123 date such as 'Tue, 08 Nov 2022 15:47:17 GMT'")
-    parsed = datetime.fromisoformat(f"{found[4]}-{month}-{found[2]}T{found[5]}+00:00")
-    if _DAYS[parsed.weekday()] != found[1]:
+    found = _MAIL_DATE.fullmatch(text.lower()) if text.isascii() else None
+    month = _MONTH_NUMBERS.get(found["month"]) if found else None
+    if found is None or month is None or found["offset"] == "-0000":
+        raise ValueError(f"must be an RFC 1123 date with its zone, as GMT, UTC or an offset, such as {_EXAMPLE}")
+    zone = found["offset"] or "+0000"
+    local = datetime.fromisoformat(f"{found['year']}-{month}-{found['number']:0>2}T{found['time']}")
+    if found["day"] is not None and _DAYS[local.weekday()] != found["day"]:
         raise ValueError("has the wrong day of the week for the date")
-    return parsed
+    try:
+        return datetime.fromisoformat(f"{local.isoformat()}{zone}").astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the years 1 to 9999") from None
 
 
 def format_http_date(moment: datetime) -> str:

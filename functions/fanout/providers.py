@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from contract.nesting import MAX_DEPTH, is_too_deep
-from contract.times import parse_http_date
+from contract.times import parse_mail_date
 from fanout.errors import ConfigApiAnswerError, InvalidProviderError
 
 NAME_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
@@ -70,7 +70,7 @@ def _date(value: object) -> datetime | None:
         return None
     if not isinstance(value, str):
         raise ValueError("must be an RFC 1123 date such as 'Tue, 08 Nov 2022 15:47:17 GMT', or null")
-    moment = parse_http_date(value)
+    moment = parse_mail_date(value)
     return None if moment == NEVER else moment
 
 

@@ -94,6 +94,8 @@ def read_json(text: str) -> Entry:
 def checked(provider: str, entry: Entry, now: datetime) -> Entry:
     """Validate an entry as the dispatcher does; return it without nulls and with the fields of `NEVER_RAN`.
 
+    A last success in another form of RFC 1123 is returned in the form of HTTP, which every client reads.
+
     Raises
     ------
     InvalidProviderError
@@ -104,7 +106,8 @@ def checked(provider: str, entry: Entry, now: datetime) -> Entry:
     _validate(EntryDocument, provider, entry)
     present = {name: value for name, value in entry.items() if value is not None}
     present |= {name: value for name, value in NEVER_RAN.items() if name not in present}
-    parse_entry(check_name(provider), present, now)
+    last_success = parse_entry(check_name(provider), present, now).last_success
+    present["last_success"] = format_http_date(last_success or NEVER)
     if len(json.dumps(present)) > MAX_ENTRY_BYTES:
         raise EntryTooLargeError(f"{provider}: the entry is longer than {MAX_ENTRY_BYTES} bytes")
     return present

@@ -20,6 +20,10 @@ from contract.times import change_micros, from_micros
 from fanout.errors import InvalidProviderError, InvalidRequestError, SettingsError
 from fanout.providers import check_name
 
+_NAME = re.compile(r'"(?:[^"\\]|\\.)+"|[^ ."]+')
+_ATTRIBUTE = re.compile(rf"(?P<path>(?:{_NAME.pattern})(?:\.(?:{_NAME.pattern}))*)(?: (?P<pattern>.+))?", re.DOTALL)
+"""Value of the template's parameter ProviderAttribute: the path, and a pattern."""
+
 
 @dataclass(frozen=True)
 class StreamRecord:
@@ -57,9 +61,12 @@ class ProviderAttribute:
     Attributes
     ----------
     path
-        An attribute, or attributes of maps joined by dots: ``tenant``, ``owner.tenant``.
+        An attribute, or attributes of maps joined by dots: ``tenant``, ``owner.tenant``. A name with spaces or dots is
+        in double quotes, as in JSON: ``owner."Tenant Id"``. Without quotes, ``tenant.id`` is the attribute of that name
+        in records that have no map ``tenant`` with ``id``.
     pattern
-        Finds the name in the value: the first group, or the whole match. None: the value is the name.
+        Finds the name in the value: the first group that matched, or the whole match if there are no groups. None: the
+        value is the name.
     """
 
     path: tuple[str, ...]
@@ -74,14 +81,21 @@ class ProviderAttribute:
         SettingsError
             There is no path, or the pattern is not a regular expression.
         """
-        path, _, pattern = text.strip().partition(" ")
+        found = _ATTRIBUTE.fullmatch(text.strip())
+        if found is None:
+            raise SettingsError(
+                "ProviderAttribute must name the attribute that has the provider's name; a name with dots or spaces "
+                'needs double quotes, such as "tenant.id"'
+            )
+        pattern = (found["pattern"] or "").strip()
         try:
-            compiled = re.compile(pattern.strip()) if pattern.strip() else None
+            path = tuple(json.loads(name) if name.startswith('"') else name for name in _NAME.findall(found["path"]))
+            compiled = re.compile(pattern) if pattern else None
         except re.error as error:
             raise SettingsError(f"ProviderAttribute: {pattern!r} is not a regular expression: {error}") from None
-        if not path:
-            raise SettingsError("ProviderAttribute must name the attribute that has the provider's name")
-        return cls(tuple(path.split(".")), compiled)
+        except ValueError:
+            raise SettingsError(f"ProviderAttribute: {found['path']} has a name that is not a JSON string") from None
+        return cls(path, compiled)
 
     def provider_of(self, images: Mapping[str, Any]) -> str:
         """The provider of a change: from its keys, else from the new image, else from the old image.
@@ -99,7 +113,8 @@ class ProviderAttribute:
             raise UnassignedError(f"has no {'.'.join(self.path)}, as text or number, in its keys or images")
         if self.pattern is not None:
             found = self.pattern.search(value)
-            value = (found[1] if found.re.groups else found[0]) if found else None
+            groups = () if found is None else found.groups() if found.re.groups else (found[0],)
+            value = next((group for group in groups if group is not None), None)
             if value is None:
                 raise UnassignedError(f"has a {'.'.join(self.path)} that does not match the pattern")
         try:
@@ -108,13 +123,16 @@ class ProviderAttribute:
             raise UnassignedError(str(error)) from None
 
     def _value(self, image: Any) -> str | None:
-        for name in self.path[:-1]:
-            image = (
-                image[name].get("M") if isinstance(image, Mapping) and isinstance(image.get(name), Mapping) else None
-            )
-        typed = image.get(self.path[-1]) if isinstance(image, Mapping) else None
-        value = (typed.get("S") or typed.get("N")) if isinstance(typed, Mapping) else None
-        return value if isinstance(value, str) else None
+        """The attribute's value, also if its name has dots but no quotes."""
+        return _text_at(image, self.path) or _text_at(image, (".".join(self.path),))
+
+
+def _text_at(image: Any, path: tuple[str, ...]) -> str | None:
+    for name in path[:-1]:
+        image = image[name].get("M") if isinstance(image, Mapping) and isinstance(image.get(name), Mapping) else None
+    typed = image.get(path[-1]) if isinstance(image, Mapping) else None
+    value = (typed.get("S") or typed.get("N")) if isinstance(typed, Mapping) else None
+    return value if isinstance(value, str) else None
 
 
 def stream_records(event: Mapping[str, Any], attribute: ProviderAttribute) -> Iterator[StreamRecord]:

@@ -24,6 +24,7 @@ from tests.harness.faults import Clock, Fault, Faults
 SAMPLES = sorted((Path(__file__).parents[2] / "data/stream_events").glob("*.json"))
 KEYS = {"ankcorn-all-view-types": "pk", "powertools-typescript-kinesis": "id"}
 """The samples' attribute that names a provider, where it is not Id."""
+GROUPS = "pk ^(?:ORG#([^#]+)|TEN#([^#]+))"
 LOG, ASIDE = "s3://log/change_log", "s3://data/unassigned"
 
 
@@ -214,6 +215,17 @@ def test_an_event_of_another_form_is_refused(records: Any) -> None:
         ("owner.tenant", {"Keys": {}, "NewImage": {"owner": {"M": {"tenant": {"S": "d"}}}}}, "d"),
         ("pk ^ORG#([^#]+)#", {"Keys": {"pk": {"S": "ORG#e#7"}}}, "e"),
         ("pk [a-z]+$", {"Keys": {"pk": {"S": "ORG#f"}}}, "f"),
+        ('"tenant.id"', {"Keys": {"tenant.id": {"S": "g"}, "tenant": {"M": {"id": {"S": "x"}}}}}, "g"),
+        ("tenant.id", {"Keys": {"tenant.id": {"S": "g"}, "tenant": {"S": "x"}}}, "g"),
+        ("tenant.id", {"Keys": {}, "NewImage": {"tenant.id": {"S": "x"}, "tenant": {"M": {"id": {"S": "g"}}}}}, "g"),
+        ('"Tenant Id"', {"Keys": {"Tenant Id": {"S": "h"}, "Tenant": {"S": "x"}}}, "h"),
+        ('"Tenant Id" ^ORG#([^#]+)', {"Keys": {"Tenant Id": {"S": "ORG#i"}}}, "i"),
+        ('owner."a.b c".id', {"Keys": {}, "NewImage": {"owner": {"M": {"a.b c": {"M": {"id": {"S": "j"}}}}}}}, "j"),
+        (r'"say \"x\""', {"Keys": {'say "x"': {"S": "k"}}}, "k"),
+        (r'"K\u00fcrzel"', {"Keys": {"Kürzel": {"S": "l"}}}, "l"),
+        ("Kürzel", {"Keys": {"Kürzel": {"S": "l"}}}, "l"),
+        (GROUPS, {"Keys": {"pk": {"S": "ORG#m#1"}}}, "m"),
+        (GROUPS, {"Keys": {"pk": {"S": "TEN#n"}}}, "n"),
     ],
 )
 def test_a_provider_is_named_by_the_keys_else_by_the_new_else_by_the_old_image(
@@ -222,7 +234,7 @@ def test_a_provider_is_named_by_the_keys_else_by_the_new_else_by_the_old_image(
     assert ProviderAttribute.parse(attribute).provider_of(images) == provider
 
 
-@pytest.mark.parametrize("text", ["", " ", "pk ["])
+@pytest.mark.parametrize("text", ["", " ", "pk [", ".", "a.", ".a", "a..b", '"a', '""', 'a"b"', r'"\x"'])
 def test_a_provider_attribute_that_cannot_be_used_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="ProviderAttribute"):
         ProviderAttribute.parse(text)

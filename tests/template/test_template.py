@@ -159,3 +159,24 @@ def test_a_job_may_write_its_own_kind_of_files_and_no_other(job: str, written: s
     places = [s["Resource"] for s in statements["Statement"] if s["Sid"] == "Files"]
 
     assert places == ([f"arn:aws:s3:::DataBucket/{written}/*"] if written else [])
+
+
+@pytest.mark.fault(55)
+@pytest.mark.parametrize(
+    ("order", "redrive", "seconds"),
+    [("none", {"deadLetterTargetArn": "ChangesDeadLetterQueue", "maxReceiveCount": 5}, 86400), ("key", None, 3600)],
+)
+def test_no_message_leaves_an_ordered_queue_and_the_age_of_the_oldest_raises_an_alarm(
+    order: str, redrive: dict[str, Any] | None, seconds: int
+) -> None:
+    template = template_with(MessageOrder=order, Profile="prod")
+    names = Names(template, None)
+    queue, alarm = (resolve(template.resources[i].properties, names) for i in ("ChangesQueue", "QueueAgeAlarm"))
+    found = queue.get("RedrivePolicy")
+
+    assert (found and found | {"deadLetterTargetArn": found["deadLetterTargetArn"].rpartition(":")[2]}) == redrive
+    assert queue.get("FifoQueue") is (True if order == "key" else None)
+    assert alarm["MetricName"] == "ApproximateAgeOfOldestMessage"
+    assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "GreaterThanThreshold")
+    assert (int(alarm["Threshold"]), int(alarm["EvaluationPeriods"]), int(alarm["Period"])) == (seconds, 1, 300)
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": "ChangesQueue"}]

@@ -130,7 +130,7 @@ def test_without_the_key_every_path_is_rejected(
         assert ask(port, {**headers, **without_key}, method, path, form).status == 403
 
 
-def test_a_client_with_an_old_key_is_told_so_whatever_its_protocol(cloud: LaptopCloud) -> None:
+def test_a_client_with_an_old_key_gets_the_reason_in_its_protocol(cloud: LaptopCloud) -> None:
     for service, operation, arguments in (
         ("sqs", "list_queues", {}),
         ("s3", "list_buckets", {}),

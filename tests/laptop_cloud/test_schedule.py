@@ -63,7 +63,7 @@ QUARTER = timedelta(minutes=15)
         (AT + QUARTER, QUARTER, AT + QUARTER),
         # The machine slept for nine hours, or the clock jumped ahead: the newest missed tick runs, and only once.
         (AT + timedelta(hours=9, minutes=7), timedelta(minutes=3), AT + timedelta(hours=9)),
-        # The clock was set back by a day: the schedule goes on after the usual pause.
+        # The clock was set back by a day: the schedule continues after the usual pause.
         (AT - timedelta(days=1), timedelta(minutes=14), None),
         (AT - timedelta(days=1), timedelta(minutes=15, seconds=2), AT - timedelta(days=1)),
         # The clock runs behind a little.
@@ -77,7 +77,7 @@ def test_a_clock_that_jumps_and_a_machine_that_slept_miss_no_more_than_one_pause
 
 
 @pytest.mark.fault(66)
-def test_a_tick_for_which_no_function_is_free_is_repeated_and_the_schedule_goes_on() -> None:
+def test_a_tick_for_which_no_function_is_free_is_repeated_and_the_schedule_continues() -> None:
     tried: list[datetime] = []
     enough = threading.Event()
 

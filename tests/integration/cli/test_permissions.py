@@ -24,7 +24,7 @@ from tests.template.reading import ROOT
 from tools.reference import _commands
 
 TABLE = ROOT / "cli/permissions.json"
-"""Command -> resource -> actions. RECORD=1 with this file's tests writes it anew: read the difference."""
+"""Command -> resource -> actions. RECORD=1 with this file's tests records it again: read the difference."""
 Actions = dict[str, set[tuple[str, str]]]
 """Command -> (action, resource; empty for an action that is not restricted to one)."""
 

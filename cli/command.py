@@ -27,7 +27,9 @@ from .output import View, as_json, page, safe
 CLOUD_FILE = Path(".local/cloud.json")
 CLOUD_FILE_VARIABLE = "FANOUT_CLOUD_FILE"
 
-_AGO = re.compile(r"(\d+)(m|h|d)")
+_AGO = re.compile(r"([0-9]+)(m|h|d)")
+YEARS = range(1970, 9001)
+"""Years of the times that an operator may give. A calculation with a time near a border of `datetime` would fail."""
 _UNIT = {"m": "minutes", "h": "hours", "d": "days"}
 
 Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="Name of a provider.")]
@@ -188,14 +190,21 @@ def moment(text: str, now: datetime) -> datetime:
     """
     if text == "now":
         return now
+    try:
+        found = _read(text, now)
+        if found.year not in YEARS:
+            raise ValueError(f"the year must be from {YEARS[0]} to {YEARS[-1]}")
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"{safe(text[:100])!r} is not a valid time ({safe(str(error)[:200])}); write 2026-11-22T07:30:00Z, "
+            "2026-11-22, now, or an age such as 30m, 6h or 2d"
+        ) from None
+    return found
+
+
+def _read(text: str, now: datetime) -> datetime:
     if ago := _AGO.fullmatch(text):
         return now - timedelta(**{_UNIT[ago[2]]: int(ago[1])})
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         text += "T00:00:00Z"
-    try:
-        return parse_iso(text)
-    except ValueError as error:
-        raise UsageError(
-            f"{text!r} is not a valid time ({error}); write 2026-11-22T07:30:00Z, 2026-11-22, now, or an age such as "
-            "30m, 6h or 2d"
-        ) from None
+    return parse_iso(text)

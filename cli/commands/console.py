@@ -43,7 +43,7 @@ def serve(op: Operator, port: int, *, read_only: bool = False) -> tuple[str, Any
     from waitress.server import create_server
 
     from ..console.app import Console
-    from ..console.guard import Guard
+    from ..console.guard import IDLE_SECONDS, MAX_BODY, Guard
 
     try:
         listening = socket.create_server(("127.0.0.1", port))
@@ -52,4 +52,7 @@ def serve(op: Operator, port: int, *, read_only: bool = False) -> tuple[str, Any
     guard = Guard(listening.getsockname()[1])
     page = Console(op, guard, read_only=read_only)
     page.watch.start()
-    return guard.address, create_server(page.app.server, sockets=[listening], threads=8)
+    limits = {"max_request_body_size": MAX_BODY, "channel_timeout": IDLE_SECONDS, "cleanup_interval": IDLE_SECONDS}
+    server = create_server(page.app.server, sockets=[listening], threads=8, **limits)
+    guard.protect_connections(server)
+    return guard.address, server

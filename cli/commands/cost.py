@@ -81,7 +81,7 @@ class Spending:
 
 
 @app.command(cls=Command, epilog=iam("cost"))
-def cost(ctx: Context, days: Annotated[int, typer.Option(min=1, help="Days to look back.")] = 7) -> None:
+def cost(ctx: Context, days: Annotated[int, typer.Option(min=1, max=3650, help="Days to look back.")] = 7) -> None:
     """Show the measured cost of runs by provider, and a forecast. `make cost` estimates a whole bill."""
     until = utc_now()
     since = until - timedelta(days=days)

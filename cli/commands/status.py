@@ -20,7 +20,10 @@ from ..overview import look
 
 app = typer.Typer()
 LateAfter = Annotated[
-    int, typer.Option("--late-after", min=1, help="Minutes without a run after which a due provider counts as late.")
+    int,
+    typer.Option(
+        "--late-after", min=1, max=525600, help="Minutes without a run after which a due provider counts as late."
+    ),
 ]
 LATE_MINUTES = int(LATE_AFTER.total_seconds() // 60)
 

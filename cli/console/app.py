@@ -55,7 +55,6 @@ class Console:
             title="glue-fanout console",
             update_title="",
             suppress_callback_exceptions=True,
-            csrf_token_name=guard.token_cookie,
         )
         self.app.index_string = self.app.index_string.replace("<html>", '<html lang="en">')
         self.app.layout = self._shell

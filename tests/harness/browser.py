@@ -105,16 +105,16 @@ class Browser:
 
 
 @contextmanager
-def browser(address: str) -> Iterator[Browser]:
-    """A browser in which the operator has opened the printed address."""
+def browser(address: str, *flags: str) -> Iterator[Browser]:
+    """A browser, with further flags, in which the operator has opened the printed address."""
     from playwright.sync_api import sync_playwright
 
     executable = chromium()
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        launched = playwright.chromium.launch(executable_path=executable, args=[*FLAGS, *flags])
         page = launched.new_page(viewport={"width": 1600, "height": 900})
         page.set_default_timeout(HANG_SECONDS * 1000)
-        found = Browser(page, address.partition("/?")[0])
+        found = Browser(page, address.partition("/#")[0])
         page.on("console", lambda said: found.faults.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: found.faults.append(str(error)))
         page.on("response", lambda r: found.faults.append(f"{r.status} {r.url}") if r.status >= 400 else None)

@@ -1,4 +1,23 @@
-// Runs in the browser without a request: ages of times, links in the grid, search and filter.
+// Runs in the browser: the key of each request, ages of times, links in the grid, search and filter.
+
+// The printed address has the key in its fragment. It moves to the storage of this origin, and leaves the address.
+const given = new URLSearchParams(location.hash.slice(1)).get("key");
+if (given) {
+  localStorage.setItem("key", given);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+window.addEventListener("hashchange", () => location.reload());
+
+const fetched = window.fetch;
+window.fetch = async (resource, options = {}) => {
+  if (new URL(resource, location.href).origin !== location.origin) return fetched(resource, options);
+  const headers = new Headers(options.headers);
+  headers.set("X-Fanout-Key", localStorage.getItem("key") || "");
+  const answer = await fetched(resource, { ...options, headers });
+  if (answer.status === 403) document.body.textContent = await answer.clone().text();
+  return answer;
+};
+
 var dagfuncs = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
 var dagcomponents = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
 

@@ -124,7 +124,9 @@ def live(watch: Watch, now: datetime) -> Part:
 
 
 def last_ticks(watch: Watch, now: datetime) -> Part:
-    """The reports of the latest ticks as a table."""
+    """The reports of the latest ticks as a table; None before the stack was first read."""
+    if watch.overview is None:
+        return None
     names = ("due", "started", "idle", "deferred", "failed_starts", "live")
     heads = ("Tick", *(f">{name.replace('_', ' ').capitalize()}" for name in names), "Faults")
     rows = [

@@ -43,6 +43,7 @@ dagcomponents.Condition = ({ value }) => React.createElement("span", { className
 window.dash_clientside = window.dash_clientside || {};
 window.dash_clientside.console = {
   narrow: async function (search, conditions, rows, changed, ticks) {
+    if (!rows) return "";  // before the first look at the stack
     const api = await dash_ag_grid.getApiAsync("providers");
     if ((api.getGridOption("quickFilterText") || "") !== (search || "")) api.setGridOption("quickFilterText", search || "");
     const wanted = (conditions || []).map((filter) => ({ filterType: "text", type: "equals", filter }));

@@ -323,7 +323,9 @@ def test_the_worst_condition_is_first_and_then_the_provider_that_waits_longest()
 def test_before_the_first_look_the_filters_have_no_numbers() -> None:
     overview = importlib.import_module("cli.console.overview")
 
-    assert overview.counts(watch().Watch(Operator(Where(None)))) == [condition.value for condition in Condition]
+    unseen = watch().Watch(Operator(Where(None)))
+    assert overview.counts(unseen) == [condition.value for condition in Condition]
+    assert overview.last_ticks(unseen, datetime(2026, 11, 30, tzinfo=UTC)) is None
 
 
 def rows(**named: int) -> dict[str, dict[str, Any]]:

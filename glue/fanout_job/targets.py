@@ -52,7 +52,7 @@ class Target(Protocol):
     orders: tuple[str, ...]
     """The values of MessageOrder that the address allows."""
 
-    def __init__(self, address: str) -> None: ...
+    def __init__(self, address: str, provider: str) -> None: ...
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
         """Return headers and body of the request for a batch."""
@@ -90,7 +90,11 @@ def by_position(entries: Sequence[dict[str, Any]], proof: str, batch: Sequence[M
 
 
 class QueueTarget(Target):
-    """An SQS queue, standard or FIFO: SendMessageBatch in the JSON protocol."""
+    """An SQS queue, standard or FIFO: SendMessageBatch in the JSON protocol.
+
+    A standard queue gets the provider as the message group, which makes it a fair queue: the backlog of one provider
+    does not delay the messages of others. Source: "Amazon SQS fair queues", Amazon SQS Developer Guide.
+    """
 
     service = "sqs"
     addresses = r"https?://.+"
@@ -98,7 +102,8 @@ class QueueTarget(Target):
     max_entries = 10
     limit = 2**20
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, provider: str) -> None:
+        self._provider = provider
         host = re.match(r"https?://sqs\.([a-z0-9-]+)\.amazonaws\.", address)
         self.url, self.region = address, host[1] if host else None
         self.fifo, self.orders = fifo(address)
@@ -106,9 +111,9 @@ class QueueTarget(Target):
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
         """Return headers and body of the request for a batch."""
         entries: list[dict[str, str]] = [{"Id": str(n), "MessageBody": m.body} for n, m in enumerate(batch)]
-        if self.fifo:
-            for entry, message in zip(entries, batch, strict=True):
-                entry["MessageGroupId"] = message.group
+        for entry, message in zip(entries, batch, strict=True):
+            entry["MessageGroupId"] = message.group if self.fifo else self._provider
+            if self.fifo:
                 entry["MessageDeduplicationId"] = deduplication_id(message.id)
         headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "AmazonSQS.SendMessageBatch"}
         return headers, orjson.dumps({"QueueUrl": self.url, "Entries": entries})
@@ -137,7 +142,7 @@ class TopicTarget(Target):
     max_entries = 10
     limit = 2**18
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, provider: str) -> None:  # noqa: ARG002 - only SQS has fair queues
         self.arn, self.region = address, address.split(":")[3]
         self.fifo, self.orders = fifo(address)
 
@@ -184,7 +189,7 @@ class EventBusTarget(Target):
     """Source and detail type count too; both are short."""
     orders = ("none",)
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, provider: str) -> None:  # noqa: ARG002 - only SQS has fair queues
         self.arn, self.region = address, address.split(":")[3]
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
@@ -217,7 +222,7 @@ class StreamTarget(Target):
     """
     orders = ("none", "key")
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, provider: str) -> None:  # noqa: ARG002 - only SQS has fair queues
         self.arn, self.region = address, address.split(":")[3]
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
@@ -262,7 +267,7 @@ def target_of(settings: Settings) -> Target:
         raise SettingsError(
             "--queue_url is neither the URL of an SQS queue nor the ARN of another target in docs/etl.md"
         )
-    target = kind(settings.queue_url)
+    target = kind(settings.queue_url, settings.provider)
     if settings.message_order not in target.orders:
         raise SettingsError(
             f"--message_order is {settings.message_order}, but this target allows only {' or '.join(target.orders)}; "

@@ -109,11 +109,11 @@ def test_every_error_that_is_retried_or_caught_exists(states: dict[str, dict[str
 @pytest.mark.parametrize(
     "target",
     [
-        QueueTarget("https://sqs.eu-west-1.amazonaws.com/1/changes"),
-        QueueTarget("https://sqs.eu-west-1.amazonaws.com/1/changes.fifo"),
-        TopicTarget("arn:aws:sns:eu-west-1:123456789012:changes"),
-        TopicTarget("arn:aws:sns:eu-west-1:123456789012:changes.fifo"),
-        EventBusTarget("arn:aws:events:eu-west-1:123456789012:event-bus/changes"),
+        QueueTarget("https://sqs.eu-west-1.amazonaws.com/1/changes", "acme"),
+        QueueTarget("https://sqs.eu-west-1.amazonaws.com/1/changes.fifo", "acme"),
+        TopicTarget("arn:aws:sns:eu-west-1:123456789012:changes", "acme"),
+        TopicTarget("arn:aws:sns:eu-west-1:123456789012:changes.fifo", "acme"),
+        EventBusTarget("arn:aws:events:eu-west-1:123456789012:event-bus/changes", "acme"),
     ],
     ids=["queue", "FIFO queue", "topic", "FIFO topic", "event bus"],
 )

@@ -55,7 +55,7 @@ def test_other_kinesis_arns_are_no_targets(end: str) -> None:
 
 
 def test_the_partition_key_is_the_group_or_without_groups_the_id() -> None:
-    headers, body = StreamTarget(STREAM).request([message("a", group="g"), message("b"), message("c" * 129)])
+    headers, body = StreamTarget(STREAM, "acme").request([message("a", group="g"), message("b"), message("c" * 129)])
     asked = json.loads(body)
     keys = [record["PartitionKey"] for record in asked["Records"]]
     assert headers["X-Amz-Target"] == "Kinesis_20131202.PutRecords"
@@ -70,7 +70,7 @@ def test_the_partition_key_is_the_group_or_without_groups_the_id() -> None:
 )
 def test_failed_records_are_sent_again_unless_their_error_is_unknown(code: str, refused: str | None) -> None:
     answer = {"FailedRecordCount": 1, "Records": [{"ErrorCode": code}, {"SequenceNumber": "1", "ShardId": "s"}]}
-    read = StreamTarget(STREAM).read_answer(json.dumps(answer).encode(), [message("a"), message("b"), message("c")])
+    read = StreamTarget(STREAM, "acme").read_answer(json.dumps(answer).encode(), [message("a"), message("b"), message("c")])
     assert [m.id for m in read.accepted] == ["b"]
     assert [m.id for m in read.again] == ["a", "c"], "a record without an entry in the answer is sent again"
     assert read.refused == refused
@@ -105,7 +105,7 @@ def received() -> dict[str, list[dict[str, Any]]]:
 
 def put(batch: list[Message]) -> Any:
     """Send the records of the target's request with boto3, which reports what the service rejects."""
-    records = json.loads(StreamTarget(STREAM).request(batch)[1])["Records"]
+    records = json.loads(StreamTarget(STREAM, "acme").request(batch)[1])["Records"]
     records = [{**record, "Data": base64.b64decode(record["Data"])} for record in records]
     return boto3.client("kinesis").put_records(StreamARN=STREAM, Records=records)
 

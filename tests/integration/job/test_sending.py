@@ -49,7 +49,9 @@ def messages(count: int, groups: int = 0) -> list[Message]:
 def sender(endpoint: str, url: str, acknowledged: list[Message], deadline: float | None = None) -> Sender:
     credentials = boto3.Session().get_credentials()
     assert credentials is not None
-    return Sender(QueueTarget(url), endpoint, "us-east-1", credentials, acknowledged.extend, deadline, backoff=0.001)
+    return Sender(
+        QueueTarget(url, "acme"), endpoint, "us-east-1", credentials, acknowledged.extend, deadline, backoff=0.001
+    )
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_in_order_messages_of_a_group_keep_their_order_even_if_entries_fail(
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=120), st.integers(0, 2**32))
 def test_messages_of_a_key_keep_their_order_with_any_failures_and_latencies(keys: list[int], seed: int) -> None:
     """In any interleaving of answers, messages of a key are accepted in the order of their sequence numbers."""
-    target, chance = QueueTarget("http://q.fifo"), random.Random(seed)
+    target, chance = QueueTarget("http://q.fifo", "acme"), random.Random(seed)
     made = [Message(str(n), "{}", 2, "t", f"{key:08x}", (n,)) for n, key in enumerate(keys)]
     taken: list[Message] = []
     lane_sender = Sender(target, "http://q/", "us-east-1", None, lambda accepted: None)  # type: ignore[arg-type]
@@ -272,7 +274,7 @@ def test_requests_are_signed_by_botocore_with_the_current_credentials() -> None:
             return ReadOnlyCredentials(f"AKIA{self.served}", "secret", "token")
 
     credentials: Any = Refreshing()
-    signer = Sender(QueueTarget("http://q"), "http://q/", "eu-west-1", credentials, lambda accepted: None)
+    signer = Sender(QueueTarget("http://q", "acme"), "http://q/", "eu-west-1", credentials, lambda accepted: None)
     first, second = signer.signed({}, b"{}"), signer.signed({}, b"{}")
     assert "Credential=AKIA1/" in first["Authorization"]
     assert "Credential=AKIA2/" in second["Authorization"]

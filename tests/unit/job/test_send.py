@@ -66,7 +66,7 @@ def test_an_ordered_batch_has_only_the_first_message_of_each_group(waiting: list
 def test_only_entries_that_the_queue_names_as_successful_count_as_sent() -> None:
     batch = [message(str(n)) for n in range(4)]
     answer = {"Successful": [{"Id": "0"}], "Failed": [{"Id": "2", "SenderFault": False, "Code": "InternalError"}]}
-    taken = QueueTarget("http://q").read_answer(json.dumps(answer).encode(), batch)
+    taken = QueueTarget("http://q", "acme").read_answer(json.dumps(answer).encode(), batch)
     assert [m.id for m in taken.accepted] == ["0"]
     assert [m.id for m in taken.again] == ["1", "2", "3"], "an entry that the answer does not mention is sent again"
     assert taken.refused is None
@@ -75,13 +75,22 @@ def test_only_entries_that_the_queue_names_as_successful_count_as_sent() -> None
 @pytest.mark.parametrize(("code", "refused"), [("InvalidMessageContents", True), ("RequestThrottled", False)])
 def test_a_sender_fault_is_permanent_unless_it_is_throttling(code: str, refused: bool) -> None:
     answer = {"Failed": [{"Id": "0", "SenderFault": True, "Code": code}]}
-    assert bool(QueueTarget("http://q").read_answer(json.dumps(answer).encode(), [message()]).refused) == refused
+    assert (
+        bool(QueueTarget("http://q", "acme").read_answer(json.dumps(answer).encode(), [message()]).refused) == refused
+    )
 
 
 def test_a_fifo_queue_gets_group_and_deduplication_id() -> None:
-    _, body = QueueTarget("http://q.fifo").request([message("id-1", group="abc")])
+    _, body = QueueTarget("http://q.fifo", "acme").request([message("id-1", group="abc")])
     [entry] = json.loads(body)["Entries"]
     assert (entry["MessageGroupId"], entry["MessageDeduplicationId"]) == ("abc", "id-1")
+
+
+def test_a_standard_queue_gets_the_provider_as_the_group_so_that_it_is_fair() -> None:
+    _, body = QueueTarget("http://q", "acme").request([message("id-1"), message("id-2")])
+    entries = json.loads(body)["Entries"]
+    assert [entry["MessageGroupId"] for entry in entries] == ["acme", "acme"]
+    assert not [entry for entry in entries if "MessageDeduplicationId" in entry]
 
 
 @pytest.mark.parametrize("id_", ["a" * 129, "with space", "ü", ""])
@@ -90,7 +99,7 @@ def test_ids_that_fifo_queues_do_not_allow_are_hashed(id_: str) -> None:
 
 
 def test_a_topic_gets_form_data_and_answers_in_xml() -> None:
-    target = TopicTarget("arn:aws:sns:eu-west-1:123456789012:t.fifo")
+    target = TopicTarget("arn:aws:sns:eu-west-1:123456789012:t.fifo", "acme")
     _, body = target.request([message("a"), message("b")])
     form = parse_qs(body.decode())
     assert form["PublishBatchRequestEntries.member.2.MessageDeduplicationId"] == ["b"]
@@ -105,7 +114,7 @@ def test_a_topic_gets_form_data_and_answers_in_xml() -> None:
 
 
 def test_an_event_bus_answers_by_position() -> None:
-    target = EventBusTarget("arn:aws:events:eu-west-1:123456789012:event-bus/b")
+    target = EventBusTarget("arn:aws:events:eu-west-1:123456789012:event-bus/b", "acme")
     answer = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException"}, {"EventId": "x"}]}
     taken = target.read_answer(json.dumps(answer).encode(), [message("a"), message("b")])
     assert ([m.id for m in taken.accepted], [m.id for m in taken.again]) == (["b"], ["a"])

@@ -240,7 +240,7 @@ def test_every_point_of_the_page_names_an_existing_test_or_says_where_to_look() 
     defined = {
         name
         for path in (ROOT / "tests").rglob("test_*.py")
-        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for name in re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     rows = [row for row in text.splitlines() if re.match(r"\| \d+ \|", row)]
     named = set(re.findall(r"`(test_\w+)`", text))

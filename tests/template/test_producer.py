@@ -95,3 +95,20 @@ def test_with_a_producer_planning_uses_the_time_in_its_keys() -> None:
 def test_a_stream_without_an_attribute_and_the_arn_of_a_table_are_rejected(parameters: dict[str, str]) -> None:
     with pytest.raises(LaptopCloudError):
         made(**parameters)
+
+
+@pytest.mark.parametrize("stream", [STREAM, KINESIS])
+def test_a_producer_may_use_the_keys_of_its_stream_and_of_your_change_log(stream: str) -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+    resources = made(
+        SourceStreamArn=stream, ProviderAttribute="tenant", ChangeLogDir="s3://own/changes", SourceKeyArns=key
+    )
+    role = resources["ProducerFunctionRole"]
+
+    assert "UseKeysPolicy" in role["ManagedPolicyArns"]
+    (decrypt,) = resources["UseKeysPolicy"]["PolicyDocument"]["Statement"]
+    assert (decrypt["Action"], decrypt["Resource"]) == ("kms:Decrypt", [key])
+    assert statements(role)["KeyOfChangeLog"]["Action"] == "kms:GenerateDataKey"
+    assert statements(role)["KeyOfChangeLog"]["Resource"] == [key]
+    without = made(SourceStreamArn=stream, ProviderAttribute="tenant")
+    assert "KeyOfChangeLog" not in statements(without["ProducerFunctionRole"])

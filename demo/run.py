@@ -202,8 +202,8 @@ class Stage:
         faults = []
         for number, runs in enumerate(self._tick_runs, 1):
             for run in runs:
-                should_fail = number == 1 and run.provider == self._plan.corrupt
-                if (run.status == "FAILED") != should_fail:
+                is_corrupt = number == 1 and run.provider == self._plan.corrupt
+                if run.status != ("FAILED" if is_corrupt else "SUCCEEDED"):
                     faults.append(f"tick {number}: the run of {run.provider} ended as {run.status}")
             wanted = set(self._plan.providers) if number == 1 else self._plan.pending
             started = {run.provider for run in runs}

@@ -17,7 +17,7 @@ SEE_THE_RUN = "Look at the run with `fanout trace RUN`."
 class Failure:
     """One error. Nothing in it shows a row's content."""
 
-    type: Annotated[str, About("name of the error's class, or of AWS's error")]
+    type: Annotated[str, About("name of the error's class, or AWS's code of the error")]
     message: Annotated[str, About("what is wrong, without object and line")]
     cause: Annotated[
         str,
@@ -30,7 +30,7 @@ class Failure:
     object: Annotated[str | None, About("s3 URI of the object concerned")] = None
     line: Annotated[int | None, About("line or row of the object, counted from 1")] = None
     unit: Annotated[Literal["line", "row"], About("what `line` counts: lines, or rows that may have several")] = "line"
-    transient: Annotated[bool, About("whether a later run may succeed although nothing was changed")] = False
+    transient: Annotated[bool, About("whether a later run may succeed without any change")] = False
 
     @property
     def place(self) -> str:

@@ -76,15 +76,15 @@ class Replay:
 class Manifest:
     """The objects of one run."""
 
-    version: Annotated[Literal[1], About("of this format", required=True)] = VERSION
+    version: Annotated[Literal[1], About("version of this format", required=True)] = VERSION
     provider: str
     run_id: str
-    generation: Annotated[int, About("of the bookmark from which the run was planned")]
+    generation: Annotated[int, About("generation of the bookmark from which the run was planned")]
     created_at: datetime
-    bucket: Annotated[str, About("of all objects")]
+    bucket: Annotated[str, About("bucket of all objects")]
     objects: Annotated[tuple[StoredObject, ...], About("oldest first")]
     backlog: Annotated[int, About("new objects left for the next run")] = 0
-    pending_count: Annotated[int, About("of the provider's pending objects, counted before the listing")] = 0
+    pending_count: Annotated[int, About("the provider's pending count, read before the listing")] = 0
     replay: Annotated[Replay | None, About("the range, if the run is a replay")] = None
     carried: Annotated[
         tuple[StoredObject, ...] | None,

@@ -23,7 +23,7 @@ MAX_FAILURES = 20
 class JobResult:
     """The result of a job."""
 
-    version: Annotated[Literal[1], About("of this format", required=True)] = VERSION
+    version: Annotated[Literal[1], About("version of this format", required=True)] = VERSION
     run_id: str
     provider: str
     job: Annotated[str, About("the script that ran, without .py")]

@@ -155,7 +155,7 @@ def run(
         now = datetime.now(UTC)
         for number in range(ROUNDS):
             writer.write(changes // ROUNDS)
-            say(f"{writer.made} changes of {len(writer.expected)} items were made")
+            say(f"{writer.made} changes to {len(writer.expected)} items were written")
             ticked = cloud.tick(now + timedelta(minutes=number * FREQUENCY_MINUTES))
             say(f"tick {number + 1}: {ticked['due']} due, {ticked['started']} started")
             cloud.wait(RUNS_TIMEOUT)

@@ -209,7 +209,7 @@ def _notify(queue: str, bucket: str, prefix: str) -> str:
     said = shlex.quote(json.dumps({"QueueConfigurations": [one]}))
     return (
         f"run `aws s3api put-bucket-notification-configuration --bucket {bucket} --notification-configuration {said}` "
-        "(it replaces the bucket's other notifications, so add those to it)"
+        "(the command replaces the bucket's other notifications, so add them to the JSON document)"
     )
 
 
@@ -274,7 +274,7 @@ def _enough(quota: float, wanted: int, what: str) -> str:
             f"the account allows {quota:.0f} {what}, but MaxConcurrentRuns is {wanted}",
             "request an increase in Service Quotas, or lower MaxConcurrentRuns",
         )
-    return f"{quota:.0f} {what}, MaxConcurrentRuns is {wanted}"
+    return f"up to {quota:.0f} {what}; MaxConcurrentRuns is {wanted}"
 
 
 CHECKS: dict[str, Callable[[Deployment], str]] = {

@@ -29,7 +29,11 @@ providers = typer.Typer(
 app.add_typer(providers, name="providers")
 Fields = Annotated[
     list[str] | None,
-    typer.Option("--field", metavar="NAME=JSON", help="Another field, such as owner='\"sales\"'. May be repeated."),
+    typer.Option(
+        "--field",
+        metavar="NAME=JSON",
+        help="Another field with its value in JSON, such as owner='\"sales\"'. May be repeated.",
+    ),
 ]
 MINUTES = typer.Option("--frequency", min=1, max=MAX_FREQUENCY_MINUTES, help="Minutes between two runs.")
 Frequency = Annotated[float | None, MINUTES]
@@ -197,7 +201,7 @@ def _in_operators_words(error: ConfigApiAnswerError, method: str, provider: str)
         return UsageError(f"this config API does not support {method}; change {provider} at its source")
     if status < 500:
         return UsageError(f"the config API rejected {provider} (HTTP {status}): {_detail(error.answer)}")
-    return AccessError(f"the config API answered HTTP {status} to {method} of {provider}; try again")
+    return AccessError(f"{provider}: the config API answered HTTP {status} to the {method} request; try again")
 
 
 def _detail(answer: str) -> str:

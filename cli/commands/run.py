@@ -86,7 +86,7 @@ def replay(
     now = utc_now()
     start, end = moment(start_text, now), moment(end_text, now)
     if start > end:
-        raise UsageError("--from must be before --to")
+        raise UsageError("--from must not be later than --to")
     wanted = Replay(start, end)
     plan = plan_replay(ctx.obj.stack, provider, wanted)
     if dry_run or not plan.objects:

@@ -50,7 +50,9 @@ class RunsReport:
     epilog=iam("runs"),
 )
 def runs(
-    ctx: Context, provider: Provider, limit: Annotated[int, typer.Option(min=1, help="The most runs to show.")] = 20
+    ctx: Context,
+    provider: Provider,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of runs to show.")] = 20,
 ) -> None:
     """List a provider's runs, the newest first: start, status, engine, rows, messages, seconds, cost, error."""
     ctx.obj.show(history(ctx.obj.stack, provider, limit), _show)

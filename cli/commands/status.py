@@ -68,7 +68,7 @@ def status(
     every: Annotated[
         bool, typer.Option("--all", help="Show every provider, not only unhealthy and running ones.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="The most providers to show.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of providers to show.")] = 50,
     late_after: LateAfter = LATE_MINUTES,
 ) -> Exit:
     """Show which providers are invalid, stuck, failing, late or running. Exit status 1 if any needs attention."""

@@ -31,7 +31,7 @@ class TicksReport:
 def ticks(
     ctx: Context,
     hours: Annotated[int, typer.Option(min=1, max=24, help="Hours to look back.")] = 3,
-    limit: Annotated[int, typer.Option(min=1, help="The most ticks to show.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of ticks to show.")] = 20,
 ) -> Exit:
     """List the latest ticks: how many providers were due, started or deferred. Exit status 1 if the last had faults."""
     now = utc_now()

@@ -98,7 +98,7 @@ class StartRefusedError(TerminalError):
 
 
 class ForeignObjectError(TerminalError):
-    """An object of the change log has the name that another one needs."""
+    """An object of the change log has the name that the producer needs for another one."""
 
     advice = "Move the object away. Lambda delivers the batch again, and the producer then writes its records."
 

@@ -152,7 +152,7 @@ def write_once(objects: ObjectStore, prefix: str, records: Sequence[StreamRecord
         uri, lying = _lying(objects, uri)
         ids = [record.id for record in lying]
         if left[0].id not in ids:
-            raise ForeignObjectError(f"{uri} does not contain the record in its name")
+            raise ForeignObjectError(f"{uri} exists, but does not contain the record after which it is named")
         left = [record for record in left if record.id not in ids]
         last = max(place for place, id_ in enumerate(ids) if id_ in ours)
         if not left and last + 1 < len(lying):

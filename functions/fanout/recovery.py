@@ -82,7 +82,7 @@ def orphaned_runs(leases: Mapping[str, Lease], executions: LiveExecutions, now: 
             if status not in ("RUNNING", "PENDING_REDRIVE"):
                 orphaned[provider] = f"its execution is {status or 'missing'}"
     except TransientError as error:
-        note(f"orphaned runs are searched for again at the next tick: {error}")
+        note(f"the search for orphaned runs failed; the next tick repeats it: {error}")
     return orphaned
 
 

@@ -24,13 +24,13 @@ class Plan(Frozen):
     """The plan of a run, made once by its claim."""
 
     job: str = Field(default="", description="name of the job")
-    generation: int = Field(description="of the bookmark from which the run was planned")
+    generation: int = Field(description="generation of the bookmark from which the run was planned")
     engine: Engine
-    reason: str = Field(description="for the choice of the engine")
+    reason: str = Field(description="why this engine was chosen")
     workers: int = 0
     objects: int | None = Field(default=None, description="number in the manifest; None: Glue's own bookmark decides")
     bytes: int = 0
-    pending_count: int = Field(default=0, description="of the provider's pending objects, counted before the listing")
+    pending_count: int = Field(default=0, description="the provider's pending count, read before the listing")
 
 
 class Lease(Frozen):
@@ -85,7 +85,7 @@ class RunRecord(Frozen):
     workers: int = 0
     dollars: float = 0
     backlog: int = Field(default=0, description="objects that were left for the next run")
-    pending_count: int = Field(default=0, description="of the provider's pending objects, from the plan")
+    pending_count: int = Field(default=0, description="the provider's pending count in the plan")
     failure: Failure | None = None
     failure_count: int = Field(default=0, description="number of failures; the job's result has the first ones")
 

@@ -43,7 +43,11 @@ def nodes_of(text: bytes, name: str) -> yaml.Node:
     try:
         for event in yaml.parse(plain, LOADER):
             if isinstance(event, yaml.AliasEvent):
-                raise MappingError("has an alias (*); repeat the value instead", uri=name, line=_line(event.start_mark))
+                raise MappingError(
+                    "has an alias (*), which mappings do not support; repeat the value",
+                    uri=name,
+                    line=_line(event.start_mark),
+                )
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise MappingError("is nested too deeply", uri=name, line=_line(event.start_mark))

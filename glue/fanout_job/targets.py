@@ -142,7 +142,7 @@ class TopicTarget(Target):
     max_entries = 10
     limit = 2**18
 
-    def __init__(self, address: str, provider: str) -> None:  # noqa: ARG002 - only SQS has fair queues
+    def __init__(self, address: str, provider: str) -> None:
         self.arn, self.region = address, address.split(":")[3]
         self.fifo, self.orders = fifo(address)
 
@@ -189,7 +189,7 @@ class EventBusTarget(Target):
     """Source and detail type count too; both are short."""
     orders = ("none",)
 
-    def __init__(self, address: str, provider: str) -> None:  # noqa: ARG002 - only SQS has fair queues
+    def __init__(self, address: str, provider: str) -> None:
         self.arn, self.region = address, address.split(":")[3]
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
@@ -222,7 +222,7 @@ class StreamTarget(Target):
     """
     orders = ("none", "key")
 
-    def __init__(self, address: str, provider: str) -> None:  # noqa: ARG002 - only SQS has fair queues
+    def __init__(self, address: str, provider: str) -> None:
         self.arn, self.region = address, address.split(":")[3]
 
     def request(self, batch: Sequence[Message]) -> tuple[dict[str, str], bytes]:
@@ -265,13 +265,13 @@ def target_of(settings: Settings) -> Target:
     kind = next((kind for kind in TARGETS if re.fullmatch(kind.addresses, settings.queue_url)), None)
     if kind is None:
         raise SettingsError(
-            "--queue_url is neither the URL of an SQS queue nor the ARN of another target in docs/etl.md"
+            "--queue_url must be the URL of an SQS queue, or the ARN of a target that docs/etl.md lists"
         )
     target = kind(settings.queue_url, settings.provider)
     if settings.message_order not in target.orders:
         raise SettingsError(
             f"--message_order is {settings.message_order}, but this target allows only {' or '.join(target.orders)}; "
-            "a queue or topic for key has a name that ends in .fifo"
+            "order by key needs a queue or topic whose name ends in .fifo"
         )
     if settings.max_message_bytes:
         target.limit = min(target.limit, int(settings.max_message_bytes))

@@ -116,20 +116,25 @@ def one_tick(plan: Plan, functions: int, limit: int, usage: Usage) -> dict[str, 
 def table(figures: dict[str, Any]) -> str:
     """Return the figures as Markdown."""
     lines = [
-        "# Light runs and the account's concurrent functions",
+        "# Lambda runs in an account with few concurrent functions",
         "",
-        f"`make bench-light` ran one tick over {figures['providers']} light providers on {figures['machine']},",
-        f"on the laptop cloud, in an account with {figures['functions']} concurrent functions. All share the cores,",
-        "so only the ratios are meaningful.",
+        f"A new AWS account may have a limit of {figures['functions']} concurrent Lambda functions. `make bench-light`",
+        f"runs one tick over {figures['providers']} due providers with small inputs under this limit, on the laptop",
+        f"cloud with {figures['machine']}. It compares two ways to start their runs:",
         "",
-        "| light runs start | seconds | functions used while providers wait | throttled attempts per run |",
+        "- **As functions become free**: the dispatcher starts a run when a function is free for it. This is what it",
+        "  [does](../dispatch.md#order-and-concurrency).",
+        "- **All at once**: Lambda throttles the runs for which no function is free, and their executions retry.",
+        "",
+        "| start of runs | total seconds | functions in use while runs wait | throttled attempts per run |",
         "|---|---:|---:|---:|",
     ]
     for name in ("as functions become free", "all at once"):
         found = figures[name]
         used = f"{found['functions_used_while_providers_waited']:.0%}" if name != "all at once" else "–"
         lines.append(f"| {name} | {found['seconds']} | {used} | {found['throttled_tries_per_run']} |")
-    return "\n".join([*lines, "", f"Ratio of the seconds: {figures['ratio']}."])
+    share = f"Starting runs as functions become free took {figures['ratio']:.0%} of the time of starting all at once."
+    return "\n".join([*lines, "", f"{share} All runs share the cores, so only the ratios are meaningful."])
 
 
 def main() -> int:

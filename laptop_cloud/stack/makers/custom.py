@@ -94,7 +94,7 @@ def _response(stack: Stack, token: str, request: Properties, timeout: int) -> st
     if failures:
         raise ResourceError(f"the function {token} failed without a response: {failures[0]}")
     raise ResourceError(
-        f"no response within {timeout} s (ServiceTimeout). The function {token} must put one to the ResponseURL."
+        f"no response within {timeout} s (ServiceTimeout); the function {token} must PUT one to the ResponseURL"
     )
 
 

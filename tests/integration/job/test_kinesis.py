@@ -70,7 +70,9 @@ def test_the_partition_key_is_the_group_or_without_groups_the_id() -> None:
 )
 def test_failed_records_are_sent_again_unless_their_error_is_unknown(code: str, refused: str | None) -> None:
     answer = {"FailedRecordCount": 1, "Records": [{"ErrorCode": code}, {"SequenceNumber": "1", "ShardId": "s"}]}
-    read = StreamTarget(STREAM, "acme").read_answer(json.dumps(answer).encode(), [message("a"), message("b"), message("c")])
+    read = StreamTarget(STREAM, "acme").read_answer(
+        json.dumps(answer).encode(), [message("a"), message("b"), message("c")]
+    )
     assert [m.id for m in read.accepted] == ["b"]
     assert [m.id for m in read.again] == ["a", "c"], "a record without an entry in the answer is sent again"
     assert read.refused == refused

@@ -20,19 +20,8 @@ from .harness import PROVIDER, Harness
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## A row's way through the code")[2].partition("\n## ")[0]
-NOT_COUNTED = {
-    "run",
-    "engines",
-    "lambda_run",
-    "objects",
-    "providers",
-    "settings",
-    "logs",
-    "clients",
-    "manifests",
-    "errors",
-}
-"""Modules that handle batches, objects, names or settings, not single rows."""
+NOT_COUNTED = set(re.findall(r"`(\w+)`", SECTION.partition("are not counted")[2].partition("\n\n")[0]))
+"""Modules that handle batches, objects, names, settings or documents, not single rows."""
 
 
 def stream_record(number: int) -> dict[str, Any]:
@@ -49,9 +38,9 @@ def stream_record(number: int) -> dict[str, Any]:
 
 @contextmanager
 def traced() -> Iterator[set[str]]:
-    """Collect the modules of functions/ and glue/ whose functions this thread calls."""
+    """Collect the modules of functions/, glue/ and contract/ whose functions this thread calls."""
     passed: set[str] = set()
-    code = (ROOT / "functions", ROOT / "glue")
+    code = (ROOT / "functions", ROOT / "glue", ROOT / "contract")
 
     def watch(frame: FrameType, event: str, argument: Any) -> None:
         path = Path(frame.f_code.co_filename)
@@ -69,8 +58,11 @@ def from_stream_to_queue(number: int, queue: str) -> list[str]:
     """Write a record into the change log, run the job over it, and return the ids of the messages."""
     objects = MemoryObjects(Faults(Clock()))
     attribute = ProviderAttribute.parse("tenant")
-    producer = Producer(objects, "s3://log/change_log", "s3://log/unassigned", attribute, Clock())
+    said: list[str] = []
+    unassigned = "s3://log/unassigned"
+    producer = Producer(objects, "s3://log/change_log", unassigned, attribute, Clock(), said.append)
     producer.produce({"Records": [stream_record(number)]})
+    assert said == []
     ((uri, (body, _)),) = objects.stored.items()
     outcome = Harness("lambda", queue).run({uri.rpartition("/")[2]: body})
     assert outcome.error is None

@@ -144,6 +144,6 @@ def test_a_name_that_is_rebound_to_this_machine_gets_nothing(cloud: LaptopCloud)
 
 
 @pytest.mark.fault(65)
-def test_a_browser_without_the_key_is_told_which_address_to_open(cloud: LaptopCloud) -> None:
+def test_a_browser_without_the_key_shows_which_address_to_open(cloud: LaptopCloud) -> None:
     with served(cloud.workdir / "cloud.json") as printed, browser(printed.partition("#")[0]) as opened:
         opened.sees("the key is missing or old; open the address that `fanout console` printed last", "body")

@@ -2,22 +2,25 @@
 
 Runs read only the lookback window. An object that appears later, or whose key breaks the order that `KeyTimeFormat`
 promises, is processed by no run. Only an audit finds such objects, and objects that were deleted after a run. It lists
-all objects of the provider and reads two objects for each of its runs.
+all objects of the provider and reads two objects for each of its runs: the record, which only the functions can write,
+and the manifest, if it still has the hash that the record states.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from contract.manifest import StoredObject
 from contract.uris import runs_dir, split_uri
 from fanout.claims import listing
-from fanout.endings import proven, read_result
-from fanout.errors import ResultMissingError
+from fanout.errors import ManifestChangedError
 from fanout.ledger import ProviderState
 from fanout.manifests import ObjectStore, read_manifest
 from fanout.settings import ClaimSettings
+
+from .history import read_record
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Audit:
     missed
         Not processed, and older than the bookmark's start, so that no run will process them. A replay of their
         LastModified sends them, and so does a bookmark that is set back to the first of them. Includes objects before
-        a bookmark that was set forward by hand, and objects whose manifests were deleted.
+        a bookmark that was set forward by hand, and objects whose manifests were deleted or changed.
     waiting
         Not processed; the next runs will process them.
     gone
@@ -44,7 +47,7 @@ class Audit:
 def audit(objects: ObjectStore, settings: ClaimSettings, state: ProviderState) -> Audit:
     """Compare a provider's objects with those that its runs, including replays, have processed."""
     found = _in_order(listing(objects, settings, state.provider, None))
-    taken = _taken(objects, runs_dir(settings.data_bucket, state.provider))
+    taken = _taken(objects, runs_dir(settings.data_bucket, state.provider), state)
     unsent = [o for o in found if o.identity not in taken]
     there = {o.key for o in found}
     since = state.bookmark.since
@@ -59,20 +62,19 @@ def _in_order(objects: Iterable[StoredObject]) -> list[StoredObject]:
     return sorted(objects, key=lambda o: (o.last_modified, o.key))
 
 
-def _taken(objects: ObjectStore, runs: str) -> dict[tuple[str, str], StoredObject]:
-    """The objects, by identity, of every manifest whose job proved that it processed all of it."""
+def _taken(objects: ObjectStore, runs: str, state: ProviderState) -> dict[tuple[str, str], StoredObject]:
+    """The objects, by identity, of the manifest of every run that succeeded."""
     bucket = split_uri(runs)[0]
-    taken: dict[tuple[str, str], StoredObject] = {}
+    # A committed run may have no record, if S3 was down for longer than its retries. The bookmark has the recent ones.
+    manifests = {run.run_dir: run.manifest_hash for run in state.bookmark.recent}
     for stored in objects.list(runs):
-        if not stored.key.endswith("/result.json"):
-            continue
-        run_dir = f"s3://{bucket}/{stored.key.removesuffix('result.json')}"
-        manifest = read_manifest(objects, run_dir)
-        if manifest is None:
-            continue
-        try:
-            proven(read_result(objects, run_dir), manifest.run_id, manifest)
-        except ResultMissingError:
-            continue
-        taken |= {o.identity: o for o in manifest.objects}
+        run_dir, slash, name = f"s3://{bucket}/{stored.key}".rpartition("/")
+        record = read_record(objects, run_dir + slash) if name == "record.json" else None
+        if record is not None and record.status == "succeeded" and record.manifest_hash:
+            manifests[run_dir + slash] = record.manifest_hash
+    taken: dict[tuple[str, str], StoredObject] = {}
+    for run_dir, expected in sorted(manifests.items()):
+        with suppress(ManifestChangedError):
+            manifest = read_manifest(objects, run_dir, expected)
+            taken |= {o.identity: o for o in manifest.objects} if manifest else {}
     return taken

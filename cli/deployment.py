@@ -70,10 +70,10 @@ class Records(S3Objects):
         super().__init__(client)
         self._known: dict[str, bytes] = {}
 
-    def read(self, uri: str) -> bytes | None:
+    def read(self, uri: str, at_most: int | None = None) -> bytes | None:
         """See `ObjectStore.read`."""
-        body = self._known.get(uri) or super().read(uri)
-        if body is not None and uri.endswith("/record.json"):
+        body = self._known.get(uri) or super().read(uri, at_most)
+        if body is not None and at_most is None and uri.endswith("/record.json"):
             self._known[uri] = body
         return body
 

@@ -7,6 +7,12 @@ from datetime import datetime
 
 from contract.times import compact, parse_compact
 
+RESERVED = frozenset(
+    {"aws", "claim-check", "claim_check", "library", "mappings"}
+    | {"output", "quarantine", "runs", "standard", "unassigned"}
+)
+"""Prefixes of the data bucket that have a purpose, so that they cannot contain a change log. `claim_check` is not used,
+but would be confused with `claim-check`."""
 _RUN_DIR = re.compile(r"([0-9]{8}T[0-9]{6}Z)_(.+)/")
 
 

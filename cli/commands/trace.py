@@ -12,16 +12,16 @@ import typer
 from botocore.exceptions import ClientError
 from rich.filesize import decimal as size
 
-from contract.document import ContractError
 from contract.failure import Failure
 from contract.result import JobResult
 from contract.uris import manifest_uri
 from fanout.endings import read_result
+from fanout.errors import ManifestChangedError
 from fanout.ledger import ProviderState, lease_of
 from fanout.manifests import read_manifest
 from fanout.providers import check_name
 from fanout.run_state import RunState, run_state
-from fanout.runs import RunRecord
+from fanout.runs import Plan, RunRecord
 
 from ..command import Command, Context, iam, utc_now
 from ..deployment import Deployment
@@ -69,6 +69,8 @@ class ManifestPart:
     bytes: int
     backlog: int
     first: tuple[str, ...]
+    changed: bool = False
+    """Whether it is not the manifest that the claim wrote. Then the numbers are 0."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def gather(stack: Deployment, run: str, provider: str | None, log_lines: int) ->
         provider=provider,
         execution=_execution_part(execution, history) if execution else None,
         claim=_last_state(history, "claim"),
-        manifest=_manifest(stack, folder) if folder else None,
+        manifest=_manifest(stack, folder, record or (lease.plan if lease else None)) if folder else None,
         job_run=job_run,
         result=read_result(stack.objects, folder.uri) if folder else None,
         record=record,
@@ -242,11 +244,13 @@ def _last_state(history: Iterable[dict[str, Any]], key: str) -> dict[str, Any] |
     return found[-1] if found else None
 
 
-def _manifest(stack: Deployment, folder: RunFolder) -> ManifestPart | None:
+def _manifest(stack: Deployment, folder: RunFolder, planned: RunRecord | Plan | None) -> ManifestPart | None:
+    if planned is None or not planned.manifest_hash:
+        return None
     try:
-        manifest = read_manifest(stack.objects, folder.uri)
-    except ContractError:
-        manifest = None
+        manifest = read_manifest(stack.objects, folder.uri, planned.manifest_hash)
+    except ManifestChangedError:
+        return ManifestPart(manifest_uri(folder.uri), 0, 0, 0, (), changed=True)
     if manifest is None:
         return None
     first = tuple(f"s3://{manifest.bucket}/{stored.key}" for stored in manifest.objects[:SHOWN_OBJECTS])
@@ -309,7 +313,8 @@ def facts_of(found: Trace) -> list[tuple[str, object]]:
         facts += [("claim", f"{found.claim.get('decision')}{reason}")]
     if found.manifest:
         m = found.manifest
-        facts += [("manifest", f"{counted(m.objects, 'object')}, {size(m.bytes)}, backlog of {m.backlog:,}: {m.uri}")]
+        what = f"{counted(m.objects, 'object')}, {size(m.bytes)}, backlog of {m.backlog:,}"
+        facts += [("manifest", f"{'not the one that the claim wrote' if m.changed else what}: {m.uri}")]
         facts += [("", uri) for uri in m.first]
     if found.job_run:
         facts += [("job run", ", ".join(f"{k} {v}" for k, v in found.job_run.items()))]

@@ -27,6 +27,7 @@ from fanout.errors import (
     StartThrottledError,
     StorageUnavailableError,
     TransientError,
+    UnreadableObjectError,
 )
 from fanout.ledger import ProviderState
 from fanout.pending import Pending
@@ -259,6 +260,10 @@ def _readable(items: Iterable[dict[str, Any]]) -> list[ProviderState]:
     return states
 
 
+_UNREADABLE = frozenset({"AccessDenied", "InvalidObjectState"})
+"""S3's answers for an object that it does not return to this role, also after a retry. InvalidObjectState: archived."""
+
+
 class S3Objects:
     """Change log, manifests, results and records on S3."""
 
@@ -277,16 +282,19 @@ class S3Objects:
                     etag = found["ETag"].strip('"')
                     yield StoredObject(found["Key"], found["Size"], etag, found["LastModified"])
 
-    def read(self, uri: str) -> bytes | None:
+    def read(self, uri: str, at_most: int | None = None) -> bytes | None:
         """See `ObjectStore.read`."""
         bucket, key = split_uri(uri)
         try:
             with _unavailable(StorageUnavailableError, f"reading {uri}"):
-                body: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+                body: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read(at_most)
                 return body
         except StorageUnavailableError as error:
-            if _code(error.__cause__) == "NoSuchKey":
+            code = _code(error.__cause__)
+            if code == "NoSuchKey":
                 return None
+            if code in _UNREADABLE or code.startswith("KMS."):
+                raise UnreadableObjectError(f"reading {uri}: {code}") from error
             raise
 
     def create(self, uri: str, body: bytes) -> bool:

@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
+from contract.document import ContractError
 from contract.manifest import NO_MANIFEST, Manifest, Replay, StoredObject
 from contract.uris import manifest_uri, run_dir, split_uri
 from fanout import ledger
-from fanout.errors import FanoutError, InvalidRequestError
+from fanout.errors import FanoutError, InvalidRequestError, ManifestChangedError
 from fanout.ledger import BACKOFF, Backoff, LedgerStore, PartitionBusyError, ProviderState, Reporter
-from fanout.manifests import ObjectStore, first_key, read_manifest, select, select_replay
+from fanout.manifests import ObjectStore, first_key, manifest_hash, read_manifest, select, select_replay
 from fanout.pending import PendingStore
 from fanout.providers import check_name, describe
 from fanout.runs import Engine, Lease, Plan, Report
@@ -176,8 +177,9 @@ class Claims:
             job, generation = self.settings.job, state.bookmark.generation
             return Plan(job=job, generation=generation, engine="glue", reason=reason, workers=MIN_WORKERS, objects=None)
         manifest = self._select(state, request)
-        if manifest.objects and not self.objects.create(manifest_uri(lease.run_dir), manifest.to_json()):
-            manifest = read_manifest(self.objects, lease.run_dir) or manifest
+        body = manifest.to_json()
+        if manifest.objects and not self.objects.create(manifest_uri(lease.run_dir), body):
+            manifest, body = self._written_first(lease, request)
         engine, reason, workers = self._engine(manifest)
         return Plan(
             job=self.settings.job,
@@ -189,7 +191,26 @@ class Claims:
             objects=len(manifest.objects),
             bytes=manifest.bytes,
             pending_count=manifest.pending_count,
+            manifest_hash=manifest_hash(body) if manifest.objects else "",
         )
+
+    def _written_first(self, lease: Lease, request: ClaimRequest) -> tuple[Manifest, bytes]:
+        """Read the manifest that an earlier call for this run wrote before its plan was in the ledger.
+
+        Raises
+        ------
+        ManifestChangedError
+            The object in its place is not this run's manifest.
+        """
+        uri = manifest_uri(lease.run_dir)
+        body = self.objects.read(uri) or b""
+        try:
+            manifest = Manifest.from_json(body)
+        except ContractError:
+            manifest = None
+        if manifest is None or (manifest.provider, manifest.run_id) != (request.provider, request.run_id):
+            raise ManifestChangedError(f"{uri} is not a manifest of this run, which has only begun")
+        return manifest, body
 
     def _select(self, state: ProviderState, request: ClaimRequest) -> Manifest:
         begun = self.clock()
@@ -224,11 +245,16 @@ class Claims:
     def _known(self, state: ProviderState) -> dict[str, StoredObject]:
         """Return the objects in the manifests of the lookback window, by key. The latest run decides about a key.
 
-        So content that was overwritten and then restored is new. The objects of a deleted manifest are sent again.
+        So content that was overwritten and then restored is new. The objects of a deleted or changed manifest are sent
+        again: an object that was added to a manifest must not be taken for processed.
         """
         last: dict[str, StoredObject] = {}
         for run in state.bookmark.recent:
-            manifest = read_manifest(self.objects, run.run_dir)
+            try:
+                manifest = read_manifest(self.objects, run.run_dir, run.manifest_hash)
+            except ManifestChangedError as error:
+                self.log(f"{state.provider}: the objects of run {run.run_id} are sent again: {error}. {error.advice}")
+                continue
             last |= {stored.key: stored for stored in manifest.known} if manifest else {}
         return last
 

@@ -100,6 +100,8 @@ class Endings:
         ------
         ResultMissingError
             The job left no result, or one that does not cover the manifest.
+        ManifestChangedError
+            The manifest is not the one that the claim wrote.
         LeaseLostError
             Another run took over; nothing was committed.
         """
@@ -203,13 +205,13 @@ class Endings:
         return True
 
     def _finish(self, state: ProviderState, tell: bool = True) -> None:
-        """After the run has ended in the ledger: clear the pending count, store the record, send the report."""
+        """After the run has ended in the ledger: store the record, clear the pending count, send the report."""
         run = state.last_run
         try:
-            if run is not None and run.status == "succeeded" and run.pending_count and not run.backlog:
-                self.pending.clear(state.provider, run.pending_count, run.started_at)
             if run is not None and run.run_dir:
                 self.objects.create(record_uri(run.run_dir), run.model_dump_json().encode())
+            if run is not None and run.status == "succeeded" and run.pending_count and not run.backlog:
+                self.pending.clear(state.provider, run.pending_count, run.started_at)
             if tell:
                 self.push_report(state)
         except FanoutError as error:
@@ -227,7 +229,7 @@ class Endings:
             return None, {}
         manifest = None
         if plan.objects is not None:
-            manifest = read_manifest(self.objects, lease.run_dir)
+            manifest = read_manifest(self.objects, lease.run_dir, plan.manifest_hash)
             if manifest is None:
                 uri = manifest_uri(lease.run_dir)
                 raise ResultMissingError(f"the manifest {uri} is gone; the next run plans its objects again")

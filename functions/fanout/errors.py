@@ -63,6 +63,15 @@ class ResultMissingError(TerminalError):
     advice = "Look at the job run's log with `fanout trace RUN`; the next run processes the same objects again."
 
 
+class ManifestChangedError(TerminalError):
+    """A manifest is not the one that the run's claim wrote."""
+
+    advice = (
+        "Find the writer with CloudTrail or the bucket's versions: only the claim function writes manifests. The next "
+        "run plans the objects again."
+    )
+
+
 class ReplayTooLargeError(TerminalError):
     """A replay covers more objects or bytes than one run may take."""
 
@@ -98,9 +107,15 @@ class StartRefusedError(TerminalError):
 
 
 class ForeignObjectError(TerminalError):
-    """An object of the change log has the name that the producer needs for another one."""
+    """An object has the name of one of the producer's objects, but is damaged or from another writer."""
 
-    advice = "Move the object away. Lambda delivers the batch again, and the producer then writes its records."
+    advice = "Find the writer and move the object away. The producer has written its records beside the object."
+
+
+class UnreadableObjectError(TerminalError):
+    """S3 refuses to return an object: it is archived, its KMS key cannot be used, or the role has no access."""
+
+    advice = "Restore the object, or grant the role access to it and its key."
 
 
 class ConfigApiUnavailableError(TransientError):

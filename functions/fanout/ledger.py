@@ -30,7 +30,7 @@ class Bookmark(Frozen):
     watermark: datetime | None = Field(default=None, description="newest LastModified ever committed")
     recent: tuple[RunRef, ...] = ()
 
-    def after(self, manifest: Manifest | None, run_dir: str, lookback: timedelta) -> Bookmark:
+    def after(self, manifest: Manifest | None, lease: Lease, lookback: timedelta) -> Bookmark:
         """The bookmark after all objects of the manifest were acknowledged.
 
         `since` only moves forward: the manifests of earlier times are no longer in the list, so a larger lookback
@@ -42,7 +42,12 @@ class Bookmark(Frozen):
         # Not later than the planning: the listing may lack an object that was written while it ran.
         horizon = min(newest, manifest.created_at) - lookback
         since = max(horizon, self.since or horizon)
-        this = RunRef(run_id=manifest.run_id, run_dir=run_dir, newest=max(o.last_modified for o in manifest.known))
+        this = RunRef(
+            run_id=lease.run_id,
+            run_dir=lease.run_dir,
+            newest=max(o.last_modified for o in manifest.known),
+            manifest_hash=lease.plan.manifest_hash if lease.plan else "",
+        )
         runs = (this,) if manifest.carried is not None else (*self.recent, this)
         return Bookmark(
             generation=self.generation + 1,
@@ -285,7 +290,7 @@ def commit(
     return state.model_copy(
         update={
             "lease": None,
-            "bookmark": state.bookmark.after(manifest, lease.run_dir, lookback),
+            "bookmark": state.bookmark.after(manifest, lease, lookback),
             "failures": 0,
             "failing_since": None,
             "retry_at": None,

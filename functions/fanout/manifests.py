@@ -8,6 +8,7 @@ content it is not, unless a run may have processed other content in between (doc
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Protocol
 from contract.manifest import Manifest, Replay, StoredObject
 from contract.times import format_iso
 from contract.uris import manifest_uri
-from fanout.errors import ReplayTooLargeError
+from fanout.errors import ManifestChangedError, ReplayTooLargeError
 
 KEY_TIME_SLACK = timedelta(days=1)
 """How much later than the time in its key an object may be written, if keys are time-ordered."""
@@ -38,8 +39,14 @@ class ObjectStore(Protocol):
         """List the objects under a prefix in the order of their keys, from the first key after `start_after`."""
         ...
 
-    def read(self, uri: str) -> bytes | None:
-        """Return the object's content; None if there is no object."""
+    def read(self, uri: str, at_most: int | None = None) -> bytes | None:
+        """Return the object's content, or its first `at_most` bytes; None if there is no object.
+
+        Raises
+        ------
+        UnreadableObjectError
+            S3 refuses to return this object; a repeated call cannot help.
+        """
         ...
 
     def create(self, uri: str, body: bytes) -> bool:
@@ -154,13 +161,28 @@ def keeps_order(key_time_format: str) -> bool:
     return keys == sorted(keys)
 
 
-def read_manifest(objects: ObjectStore, run_dir: str) -> Manifest | None:
+def manifest_hash(body: bytes) -> str:
+    """Identify a manifest's content. The ledger has it, so that a manifest can be trusted when it is read."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def read_manifest(objects: ObjectStore, run_dir: str, expected: str) -> Manifest | None:
     """Read a run's manifest; None if there is none.
+
+    Parameters
+    ----------
+    expected
+        Hash of the manifest that the claim planned, from the run's plan, record or bookmark.
 
     Raises
     ------
-    ContractError
-        The manifest is invalid.
+    ManifestChangedError
+        The object is not the manifest that the claim planned.
     """
-    body = objects.read(manifest_uri(run_dir))
-    return None if body is None else Manifest.from_json(body)
+    uri = manifest_uri(run_dir)
+    body = objects.read(uri)
+    if body is None:
+        return None
+    if manifest_hash(body) != expected:
+        raise ManifestChangedError(f"{uri} is not the manifest that the run's claim wrote")
+    return Manifest.from_json(body)

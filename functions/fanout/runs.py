@@ -31,6 +31,7 @@ class Plan(Frozen):
     objects: int | None = Field(default=None, description="number in the manifest; None: Glue's own bookmark decides")
     bytes: int = 0
     pending_count: int = Field(default=0, description="the provider's pending count, read before the listing")
+    manifest_hash: str = Field(default="", description="SHA-256 of the manifest; empty without a manifest")
 
 
 class Lease(Frozen):
@@ -61,6 +62,11 @@ class RunRef(Frozen):
     run_id: str
     run_dir: str
     newest: datetime = Field(description="newest LastModified in its manifest")
+    manifest_hash: str = Field(description="SHA-256 of its manifest, from the plan")
+
+
+PLANNED = {"job", "generation", "engine", "reason", "pending_count", "manifest_hash"}
+"""Fields that a run's record copies from its plan."""
 
 
 class RunRecord(Frozen):
@@ -86,6 +92,7 @@ class RunRecord(Frozen):
     dollars: float = 0
     backlog: int = Field(default=0, description="objects that were left for the next run")
     pending_count: int = Field(default=0, description="the provider's pending count in the plan")
+    manifest_hash: str = Field(default="", description="SHA-256 of the manifest, from the plan")
     failure: Failure | None = None
     failure_count: int = Field(default=0, description="number of failures; the job's result has the first ones")
 
@@ -103,7 +110,7 @@ class RunRecord(Frozen):
     ) -> RunRecord:
         """Make the record of the run that holds a lease; `figures` has its job's figures by field name."""
         plan = lease.plan
-        planned = plan.model_dump(include={"job", "generation", "engine", "reason", "pending_count"}) if plan else {}
+        planned = plan.model_dump(include=PLANNED) if plan else {}
         return cls(
             run_id=lease.run_id,
             status=status,

@@ -11,9 +11,10 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from contract.manifest import BookmarkMode
+from contract.uris import RESERVED, split_uri
 from fanout.errors import SettingsError
 from fanout.manifests import is_data, keeps_order
 
@@ -107,6 +108,14 @@ class ClaimSettings(RunSettings, ChangeLogSettings):
     def _ordered(cls, value: str) -> str:
         if not keeps_order(value):
             raise ValueError("later times must sort after earlier ones, as with %Y/%m/%d/%H/")
+        return value
+
+    @field_validator("data_bucket")
+    @classmethod
+    def _apart(cls, value: str, info: ValidationInfo) -> str:
+        bucket, key = split_uri(info.data.get("change_log_dir", "s3://none"))
+        if bucket == value and (first := key.partition("/")[0]) in RESERVED:
+            raise ValueError(f"its prefix {first}/ cannot contain the change log; rename Job, or change ChangeLogDir")
         return value
 
 

@@ -146,6 +146,7 @@ _OF_VALUES: dict[str, Callable[..., Any]] = {
     "Fn::Split": lambda separator, text: text.split(separator),
     "Fn::Select": lambda index, items: items[int(index)],
     "Fn::Equals": lambda left, right: left == right or str(left) == str(right),
+    "Fn::Contains": lambda values, one: str(one) in map(str, values),
     "Fn::And": lambda *held: all(held),
     "Fn::Or": lambda *held: any(held),
     "Fn::Not": lambda held: not held,

@@ -46,9 +46,9 @@ class UnreliableObjects:
         self._after()
         return new
 
-    def read(self, uri: str) -> bytes | None:
+    def read(self, uri: str, at_most: int | None = None) -> bytes | None:
         self._before()
-        return self.stored.get(uri)
+        return self.stored[uri][:at_most] if uri in self.stored else None
 
     def list(self, prefix: str, start_after: str = "") -> Any:
         raise AssertionError("the producer lists nothing")

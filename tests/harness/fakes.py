@@ -18,6 +18,7 @@ from fanout.errors import (
     LedgerUnavailableError,
     StartThrottledError,
     StorageUnavailableError,
+    UnreadableObjectError,
 )
 from fanout.ledger import ProviderState
 from fanout.pending import Pending
@@ -147,6 +148,8 @@ class MemoryObjects:
     stored: Stored = field(default_factory=Stored)
     sizes: dict[str, int] = field(default_factory=dict)
     """URI -> size that a listing shows instead of the real one."""
+    unreadable: set[str] = field(default_factory=set)
+    """URIs of objects that S3 does not return."""
 
     def add(self, uri: str, body: bytes, last_modified: datetime) -> None:
         """Put an object as another writer would, with a given LastModified."""
@@ -174,10 +177,13 @@ class MemoryObjects:
         key = uri.split("/", 3)[3]
         return StoredObject(key, self.sizes.get(uri, len(body)), etag(body), time)
 
-    def read(self, uri: str) -> bytes | None:
-        return self.faults.call(
-            "objects.read", StorageUnavailableError, lambda: self.stored[uri][0] if uri in self.stored else None
-        )
+    def read(self, uri: str, at_most: int | None = None) -> bytes | None:
+        def get() -> bytes | None:
+            if uri in self.unreadable:
+                raise UnreadableObjectError(f"reading {uri}: InvalidObjectState")
+            return self.stored[uri][0][:at_most] if uri in self.stored else None
+
+        return self.faults.call("objects.read", StorageUnavailableError, get)
 
     def create(self, uri: str, body: bytes) -> bool:
         def write() -> bool:

@@ -19,7 +19,6 @@ from fanout.dispatcher import REUSE_FUNCTION_SECONDS, REUSE_GLUE_SECONDS, Dispat
 from fanout.endings import Ending, Endings
 from fanout.errors import FanoutError, StorageUnavailableError
 from fanout.ledger import Backoff, ProviderState
-from fanout.manifests import read_manifest
 from fanout.recovery import Recovery
 from fanout.settings import ClaimSettings, DispatchSettings
 from fanout.starts import TokenBucket
@@ -186,9 +185,10 @@ class World:
 
     def _send(self, claim: Claim, stop_after: int | None) -> tuple[int, int]:
         """Send the rows; return the numbers of objects and messages."""
-        manifest = read_manifest(self.objects, claim.run_dir)
-        if manifest is None:
+        body = self.objects.read(claim.manifest)
+        if body is None:
             raise JobFailedError("the manifest is gone")
+        manifest = Manifest.from_json(body)
         messages = 0
         for stored in manifest.objects:
             for row in self._rows(manifest.bucket, stored):

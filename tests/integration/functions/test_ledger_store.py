@@ -34,7 +34,10 @@ FULL = ProviderState(
     provider="full",
     lease=LEASE,
     bookmark=Bookmark(
-        generation=7, since=NOW, watermark=NOW, recent=(RunRef(run_id="r", run_dir="s3://data/r/", newest=NOW),)
+        generation=7,
+        since=NOW,
+        watermark=NOW,
+        recent=(RunRef(run_id="r", run_dir="s3://data/r/", newest=NOW, manifest_hash="0f"),),
     ),
     failures=3,
     last_success=NOW,

@@ -66,6 +66,9 @@ class Deployed:
         ending = Ending(outcome=outcome, provider=PROVIDER, run_id=claim.run_id, result=result)  # type: ignore[arg-type]
         return self.endings.succeed(ending) if outcome == "succeeded" else self.endings.fail(ending)
 
+    def manifest(self, claim: Claim) -> Manifest | None:
+        return read_manifest(self.objects, claim.run_dir, self.record(claim).manifest_hash)
+
     def record(self, claim: Claim) -> RunRecord:
         return RunRecord.model_validate_json(self.objects.read(record_uri(claim.run_dir)) or b"")
 
@@ -82,7 +85,7 @@ def test_a_run_from_claim_to_commit_and_the_next_one_finds_nothing(deployed: Dep
     claim, outcome = deployed.run("run-1")
     record = deployed.end(claim, "succeeded")
 
-    manifest, result = read_manifest(deployed.objects, claim.run_dir), read_result(deployed.objects, claim.run_dir)
+    manifest, result = deployed.manifest(claim), read_result(deployed.objects, claim.run_dir)
     assert (manifest_uri(claim.run_dir), type(manifest), type(result)) == (claim.manifest, Manifest, JobResult)
     assert outcome.ids == ["a-0", "a-1", "b-0"]
     assert (record.objects, record.rows, record.messages, record.engine) == (2, 3, 3, deployed.job.engine)
@@ -138,8 +141,9 @@ def test_a_replay_has_a_manifest_of_its_range(deployed: Deployed) -> None:
     time = stored.last_modified.isoformat()
     again = deployed.claim("run-2", replay={"from": time, "to": time})
     outcome = deployed.job.run_claim(again.manifest, again.run_id, again.run_dir)
+    deployed.end(again, "succeeded")
 
-    manifest = read_manifest(deployed.objects, again.run_dir)
+    manifest = deployed.manifest(again)
     assert manifest is not None
     assert manifest.replay is not None
     assert (manifest.replay.start, manifest.replay.end) == (stored.last_modified, stored.last_modified)

@@ -254,29 +254,33 @@ class TestBookmark:
     def test_since_never_moves_back(self) -> None:
         bookmark = Bookmark(since=NOW, watermark=NOW + HOUR)
 
-        after = bookmark.after(manifest(NOW), "s3://d/", 5 * HOUR)
+        after = bookmark.after(manifest(NOW), lease(run_dir="s3://d/"), 5 * HOUR)
 
         assert (after.since, after.watermark) == (NOW, NOW + HOUR)
 
     def test_since_stays_before_the_time_of_planning_because_a_listing_may_miss_new_objects(
         self,
     ) -> None:
-        after = Bookmark().after(manifest(NOW + HOUR, planned=NOW), "s3://d/", timedelta(0))
+        after = Bookmark().after(manifest(NOW + HOUR, planned=NOW), lease(run_dir="s3://d/"), timedelta(0))
 
         assert after.since == NOW
 
     def test_only_runs_within_the_window_stay_in_the_bookmark(self) -> None:
-        old = Bookmark().after(manifest(NOW), "s3://old/", HOUR)
-        new = old.after(manifest(NOW + 3 * HOUR), "s3://new/", HOUR)
+        old = Bookmark().after(manifest(NOW), lease(run_dir="s3://old/"), HOUR)
+        new = old.after(manifest(NOW + 3 * HOUR), lease(run_dir="s3://new/"), HOUR)
 
         assert [run.run_dir for run in old.recent] == ["s3://old/"]
         assert [run.run_dir for run in new.recent] == ["s3://new/"]
 
     def test_a_manifest_that_includes_earlier_manifests_replaces_them(self) -> None:
         carried = manifest(NOW).objects
-        bookmark = Bookmark().after(manifest(NOW), "s3://1/", HOUR).after(manifest(NOW), "s3://2/", HOUR)
+        bookmark = (
+            Bookmark()
+            .after(manifest(NOW), lease(run_dir="s3://1/"), HOUR)
+            .after(manifest(NOW), lease(run_dir="s3://2/"), HOUR)
+        )
 
-        after = bookmark.after(manifest(NOW - HOUR / 2, carried=carried), "s3://3/", HOUR)
+        after = bookmark.after(manifest(NOW - HOUR / 2, carried=carried), lease(run_dir="s3://3/"), HOUR)
 
         assert [(run.run_dir, run.newest) for run in after.recent] == [("s3://3/", NOW)]
 
@@ -284,7 +288,9 @@ class TestBookmark:
     def test_a_run_without_objects_increments_only_the_generation(self, planned: Manifest | None) -> None:
         bookmark = Bookmark(since=NOW, watermark=NOW)
 
-        assert bookmark.after(planned, "s3://d/", HOUR) == Bookmark(generation=1, since=NOW, watermark=NOW)
+        assert bookmark.after(planned, lease(run_dir="s3://d/"), HOUR) == Bookmark(
+            generation=1, since=NOW, watermark=NOW
+        )
 
     def test_before_the_first_report_no_success_was_reported(self) -> None:
         assert ProviderState(provider="a").last_reported_success is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from aws_lambda_powertools import Metrics
@@ -34,10 +35,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     metrics.set_default_dimensions(env=bootstrap.producer_settings().env)
     done = bootstrap.producer().produce(event)
     _measure(done)
-    counts = {"records": done.records, "objects": done.objects, "unassigned": done.unassigned, "again": done.failed}
-    logger.info("batch written" if done.failed is None else "batch will be redelivered", extra=counts)
+    logger.info("batch written" if done.failed is None else "batch will be redelivered", extra=asdict(done))
     return batch_response([] if done.failed is None else [done.failed])
 
 
 def _measure(done: Production) -> None:
     metrics.add_metric("Unassigned", MetricUnit.Count, done.unassigned)
+    metrics.add_metric("ForeignObjects", MetricUnit.Count, done.foreign)

@@ -7,20 +7,23 @@ by the first record after the smaller batch, and next to it a hidden object with
 records.
 
 So a record is in two objects only if Lambda starts at a record where it never started before (docs/producer.md says
-when), and a record is left out only if it was read in an object. See docs/decisions.md, D38 and D39.
+when), and a record is left out only if it was read in an object. If the object with a record's name is damaged or was
+written by another writer, the records are written beside it, so that one provider's object never stops the shard. See
+docs/decisions.md, D38 and D39.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fanout.errors import FanoutError, ForeignObjectError, StorageUnavailableError
+from fanout.errors import FanoutError, ForeignObjectError, StorageUnavailableError, UnreadableObjectError
 from fanout.manifests import KEY_TIME_SLACK, ObjectStore
 from fanout.stream_records import ProviderAttribute, StreamRecord, restored, stream_records
 
@@ -32,6 +35,10 @@ MAX_RECORD_AGE = KEY_TIME_SLACK - timedelta(hours=2)
 the slack. Lambda stops retrying a record two hours before this age (MaximumRecordAgeInSeconds), so the keys of a batch
 stay the same at every delivery."""
 PARALLEL = 32
+MAX_BYTES = 2**26
+"""No object of the producer has more text: Lambda delivers batches of 6 MB at most, and escapes make them longer."""
+MAX_STORED_BYTES = 2**24
+"""The same for the compressed object."""
 _SEQUENCE_DIGITS = 40
 """The most digits of a sequence number of DynamoDB. Padded to this length, the numbers sort as text."""
 
@@ -55,12 +62,15 @@ class Production:
         Sequence number of the first record to redeliver; None if the whole batch was written.
     records, objects, unassigned
         Numbers of records, of groups that were written, and of records without a provider.
+    foreign
+        Number of objects that have a name of the producer, but are damaged or from another writer.
     """
 
     failed: str | None
     records: int
     objects: int
     unassigned: int
+    foreign: int
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class Producer:
     clock
         Gives the current time, aware.
     log
-        Receives a line for each object that could not be written.
+        Receives a line for each object that could not be written, and for each that is damaged or foreign.
     parallel
         Objects written at once.
     """
@@ -110,18 +120,24 @@ class Producer:
             group.positions.append(place)
         with ThreadPoolExecutor(self.parallel) as pool:
             written = list(pool.map(self._written, groups.values()))
-        begin = _beginning(list(zip(groups.values(), written, strict=True)))
+        begin = _beginning(
+            [(group, foreign is not None) for group, foreign in zip(groups.values(), written, strict=True)]
+        )
         failed = None if begin is None else records[begin].sequence
         unassigned = len(groups[None].records) if None in groups else 0
-        return Production(failed, len(records), sum(written), unassigned)
+        done = [foreign for foreign in written if foreign is not None]
+        return Production(failed, len(records), len(done), unassigned, sum(done))
 
-    def _written(self, group: _Group) -> bool:
+    def _written(self, group: _Group) -> int | None:
+        """Write a group; return the number of objects in its way, or None if it must be redelivered."""
         try:
-            write_once(self.objects, group.prefix, group.records, self.clock())
+            errors = write_once(self.objects, group.prefix, group.records, self.clock())
         except FanoutError as error:
             self.log(f"{len(group.records)} records in {group.prefix} will be redelivered: {error}. {error.advice}")
-            return False
-        return True
+            return None
+        for foreign in errors:
+            self.log(f"{foreign}. {foreign.advice}")
+        return len(errors)
 
 
 def _beginning(groups: Sequence[tuple[_Group, bool]]) -> int | None:
@@ -134,47 +150,73 @@ def _beginning(groups: Sequence[tuple[_Group, bool]]) -> int | None:
     return begin
 
 
-def write_once(objects: ObjectStore, prefix: str, records: Sequence[StreamRecord], now: datetime) -> None:
+def write_once(objects: ObjectStore, prefix: str, records: Sequence[StreamRecord], now: datetime) -> list[FanoutError]:
     """Write the records that are in no object yet: into one object, or several if earlier deliveries left gaps.
+
+    If an object with the name of the first record is damaged or does not contain it, the records are written beside it,
+    under a numbered name. A redelivered batch finds the same names.
+
+    Returns
+    -------
+    An error for each object in the way.
 
     Raises
     ------
     StorageUnavailableError
         S3 refused a request.
-    ForeignObjectError
-        An object has the name of the first record, but does not contain it.
     """
     left, ours = list(records), {record.id for record in records}
+    errors: list[FanoutError] = []
+    in_the_way = 0
     while left:
-        uri = prefix + key_of(left[0], now)
+        uri = prefix + key_of(left[0], now, in_the_way)
         if objects.create(uri, packed([record.line for record in left])):
-            return
-        uri, lying = _lying(objects, uri)
+            break
+        try:
+            uri, lying = _lying(objects, prefix, uri, left[0])
+        except (ForeignObjectError, UnreadableObjectError) as error:
+            errors.append(error)
+            in_the_way += 1
+            continue
+        in_the_way = 0
         ids = [record.id for record in lying]
-        if left[0].id not in ids:
-            raise ForeignObjectError(f"{uri} exists, but does not contain the record after which it is named")
         left = [record for record in left if record.id not in ids]
         last = max(place for place, id_ in enumerate(ids) if id_ in ours)
         if not left and last + 1 < len(lying):
             name = prefix + key_of(lying[last + 1], now)
             objects.create(_hidden(name), uri.encode())
             objects.create(name, packed([]))
+    return errors
 
 
-def _lying(objects: ObjectStore, uri: str) -> tuple[str, list[StreamRecord]]:
-    """Read an object, or the one to which it is a signpost; return its URI and records."""
-    lines = gzip.decompress(_read(objects, uri)).splitlines()
-    if not lines:
-        uri = _read(objects, _hidden(uri)).decode()
-        lines = gzip.decompress(_read(objects, uri)).splitlines()
-    return uri, [restored(line) for line in lines]
+def _lying(objects: ObjectStore, prefix: str, uri: str, first: StreamRecord) -> tuple[str, list[StreamRecord]]:
+    """Read an object, or the one to which it is a signpost; return its URI and records.
 
-
-def _read(objects: ObjectStore, uri: str) -> bytes:
-    body = objects.read(uri)
+    Raises
+    ------
+    ForeignObjectError
+        The object was not written by this function, or was damaged since: it does not contain the first record.
+    UnreadableObjectError
+        S3 refuses to return the object.
+    """
+    body = objects.read(uri, MAX_STORED_BYTES)
     if body is None:
         raise StorageUnavailableError(f"{uri} was deleted while it was read")
-    return body
+    try:
+        lines = unpacked(body)
+        if not lines:
+            uri, signpost = (objects.read(_hidden(uri), MAX_STORED_BYTES) or b"").decode(), uri
+            if not uri.startswith(prefix):
+                raise ForeignObjectError(f"{signpost} is empty, and no hidden object names the one with its records")
+            lines = unpacked(objects.read(uri, MAX_STORED_BYTES) or b"")
+        lying = [restored(line) for line in lines]
+    except (ValueError, RecursionError, zlib.error) as error:
+        raise ForeignObjectError(
+            f"{uri} is damaged or was not written by the producer ({type(error).__name__})"
+        ) from error
+    if first.id not in (record.id for record in lying):
+        raise ForeignObjectError(f"{uri} does not contain the record in its name")
+    return uri, lying
 
 
 def _hidden(uri: str) -> str:
@@ -183,14 +225,36 @@ def _hidden(uri: str) -> str:
     return f"{folder}/_{name}.signpost"
 
 
-def key_of(first: StreamRecord, now: datetime) -> str:
-    """The key, after the provider's prefix, of the object that begins with a record."""
+def key_of(first: StreamRecord, now: datetime, in_the_way: int = 0) -> str:
+    """The key, after the provider's prefix, of the object that begins with a record.
+
+    Parameters
+    ----------
+    in_the_way
+        How many names of this record have an object that is damaged or foreign.
+    """
     recent = first.time is not None and abs(now - first.time) <= MAX_RECORD_AGE
     hour = (first.time if recent and first.time else now).astimezone(UTC)
     event = hashlib.sha256(first.id.encode("utf-8", "backslashreplace")).hexdigest()[:16]
-    return f"{hour:{KEY_TIME_FORMAT}}{first.sequence.zfill(_SEQUENCE_DIGITS)}-{event}.json.gz"
+    number = f"-{in_the_way}" if in_the_way else ""
+    return f"{hour:{KEY_TIME_FORMAT}}{first.sequence.zfill(_SEQUENCE_DIGITS)}-{event}{number}.json.gz"
 
 
 def packed(lines: Sequence[bytes]) -> bytes:
     """Compress lines with gzip, without the current time: the same bytes for the same lines."""
     return gzip.compress(b"".join(line + b"\n" for line in lines), compresslevel=6, mtime=0)
+
+
+def unpacked(body: bytes) -> list[bytes]:
+    """The lines of a packed object.
+
+    Raises
+    ------
+    ValueError, zlib.error
+        The object is damaged, or no batch is as large as its content.
+    """
+    reader = zlib.decompressobj(wbits=31)  # gzip
+    text = reader.decompress(body, MAX_BYTES)
+    if not reader.eof or reader.unused_data:
+        raise ValueError("not one gzip member with the records of a batch")
+    return text.splitlines()

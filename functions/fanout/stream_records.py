@@ -190,12 +190,25 @@ def _is_text(value: Any) -> bool:
 
 
 def restored(line: bytes) -> StreamRecord:
-    """Read a record from its line; its provider is not in the line."""
-    written = json.loads(line)
-    if "dynamodb" not in written:
-        return StreamRecord(written["sequence"], written["eventID"], line, None, change_time(written["record"]))
-    sequence = written.get("kinesisSequenceNumber") or written["dynamodb"]["SequenceNumber"]
-    return StreamRecord(str(sequence), written["eventID"], line, None, change_time(written))
+    """Read a record from its line; its provider is not in the line.
+
+    Raises
+    ------
+    ValueError
+        The line was not written by the producer.
+    """
+    try:
+        written = json.loads(line)
+        if "dynamodb" in written:
+            change, sequence = written, written.get("kinesisSequenceNumber") or written["dynamodb"]["SequenceNumber"]
+        else:
+            change, sequence = written["record"], written["sequence"]
+        name, time = written["eventID"], change_time(change)
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError("not a line of the producer") from None
+    if not (_is_text(name) and _is_text(sequence) and sequence.isascii() and sequence.isdigit()):
+        raise ValueError("not a line of the producer")
+    return StreamRecord(sequence, name, line, None, time)
 
 
 def json_line(value: Mapping[str, Any]) -> bytes:

@@ -71,7 +71,7 @@ def emitted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         module.metrics.set_default_dimensions(env="dev")
     dispatch._measure(TickReport(scheduled_at=MOMENT.isoformat()))
     dispatch.metrics.flush_metrics()
-    producer._measure(Production(failed=None, records=1, objects=1, unassigned=1))
+    producer._measure(Production(failed=None, records=1, objects=1, unassigned=1, foreign=1))
     producer.metrics.flush_metrics()
     for engine in ENGINES:
         update_status._measure(
@@ -129,7 +129,7 @@ def test_every_alarm_notifies_the_one_topic_and_is_in_the_runbook(alarms: dict[s
     told = re.findall(r"^### (\w+Alarm)\n+(?=[^#\s])", RUNBOOK, re.MULTILINE)  # a heading with text below it
     topics = [properties["AlarmActions"] for properties in alarms.values()]
 
-    assert len(alarms) == 13
+    assert len(alarms) == 14
     assert sorted(told) == sorted(alarms), "docs/operations.md has a section for each alarm, and for no other"
     assert topics == [topics[0]] * len(alarms)
     assert topics[0][0].endswith("AlarmTopic")

@@ -8,12 +8,13 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from contract.uris import split_uri
 from fanout.adapters import S3Objects
 from fanout.claims import ClaimRequest, Claims
-from fanout.errors import StorageUnavailableError
+from fanout.errors import StorageUnavailableError, UnreadableObjectError
 from fanout.manifests import ObjectStore
 from tests.harness.fakes import MemoryObjects
 from tests.harness.faults import Clock, Faults
@@ -106,6 +107,7 @@ def test_an_object_is_read_and_a_missing_one_gives_none(case: Case) -> None:
     case.add("s3://data/runs/x?y#z/1", b"body")
 
     assert case.store.read("s3://data/runs/x?y#z/1") == b"body"
+    assert case.store.read("s3://data/runs/x?y#z/1", 2) == b"bo"
     assert case.store.read("s3://data/runs/2") is None
 
 
@@ -128,6 +130,16 @@ class TestS3:
         ):
             with pytest.raises(StorageUnavailableError, match="NoSuchBucket"):
                 call()
+
+    @pytest.mark.parametrize("code", ["AccessDenied", "InvalidObjectState", "KMS.DisabledException"])
+    def test_an_object_that_s3_refuses_to_return_is_a_lasting_error(self, code: str) -> None:
+        class Refusing:
+            def get_object(self, **request: Any) -> Any:
+                raise ClientError({"Error": {"Code": code}, "ResponseMetadata": {}}, "GetObject")
+
+        with pytest.raises(UnreadableObjectError, match=f"s3://data/x: {code}") as told:
+            S3Objects(Refusing()).read("s3://data/x")
+        assert told.value.transient is False
 
     @pytest.mark.fault(20)
     def test_in_a_versioned_bucket_the_current_versions_are_listed_and_deleted_objects_are_not(self, s3: Any) -> None:

@@ -28,7 +28,7 @@ class Producer:
         self.failed = failed
 
     def produce(self, event: dict[str, Any]) -> Production:
-        return Production(failed=self.failed, records=len(event["Records"]), objects=1, unassigned=0)
+        return Production(failed=self.failed, records=len(event["Records"]), objects=1, unassigned=0, foreign=0)
 
 
 def test_only_the_messages_that_could_not_be_counted_are_redelivered(monkeypatch: pytest.MonkeyPatch) -> None:

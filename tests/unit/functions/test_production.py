@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 from collections import Counter
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,46 +12,17 @@ from typing import Any
 import pytest
 
 from fanout.errors import InvalidRequestError, SettingsError
-from fanout.manifests import is_data, keeps_order
-from fanout.production import KEY_TIME_FORMAT, MAX_RECORD_AGE, Producer
+from fanout.manifests import keeps_order
+from fanout.production import KEY_TIME_FORMAT, MAX_RECORD_AGE
 from fanout.stream_records import ProviderAttribute
 from fanout_job.changes import parse_change
-from tests.harness.fakes import MemoryObjects
-from tests.harness.faults import Clock, Fault, Faults
+from tests.harness.faults import Clock, Fault
+from tests.harness.shelf import ASIDE, LOG, Shelf
 
 SAMPLES = sorted((Path(__file__).parents[2] / "data/stream_events").glob("*.json"))
 KEYS = {"ankcorn-all-view-types": "pk", "powertools-typescript-kinesis": "id"}
 """The samples' attribute that names a provider, where it is not Id."""
 GROUPS = "pk ^(?:ORG#([^#]+)|TEN#([^#]+))"
-LOG, ASIDE = "s3://log/change_log", "s3://data/unassigned"
-
-
-@dataclass
-class Shelf:
-    """A producer and the objects that it writes."""
-
-    attribute: str = "pk ^ORG#([^#]+)#"
-    clock: Clock = field(default_factory=Clock)
-    said: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.faults = Faults(self.clock)
-        self.objects = MemoryObjects(self.faults)
-        attribute = ProviderAttribute.parse(self.attribute)
-        self.producer = Producer(self.objects, LOG, ASIDE, attribute, self.clock, self.said.append, parallel=1)
-
-    def change(self, number: int, org: str, **body: Any) -> dict[str, Any]:
-        keys = {"pk": {"S": f"ORG#{org}#1"}}
-        moment = int(self.clock().timestamp())
-        known = {"Keys": keys, "SequenceNumber": str(number), "ApproximateCreationDateTime": moment}
-        return {"eventID": f"id-{number}", "eventName": "INSERT", "dynamodb": {**known, **body}}
-
-    def deliver(self, *changes: dict[str, Any]) -> str | None:
-        return self.producer.produce({"Records": list(changes)}).failed
-
-    def lines(self, below: str) -> list[dict[str, Any]]:
-        found = [uri for uri in self.objects.stored.in_order() if uri.startswith(below) and is_data(uri)]
-        return [json.loads(line) for uri in found for line in gzip.decompress(self.objects.stored[uri][0]).splitlines()]
 
 
 def test_a_batch_becomes_one_object_for_each_provider() -> None:
@@ -150,16 +119,6 @@ def test_records_redelivered_from_another_position_are_repeated_with_the_same_id
     shelf.deliver(shelf.change(2, "a"), shelf.change(3, "a"))
 
     assert [line["eventID"] for line in shelf.lines(LOG)] == ["id-1", "id-2", "id-2", "id-3"]
-
-
-def test_a_foreign_object_under_a_producers_key_is_kept_and_stops_the_shard() -> None:
-    shelf = Shelf()
-    shelf.deliver(shelf.change(1, "a"))
-    (uri,) = shelf.objects.stored
-    shelf.objects.add(uri, gzip.compress(json.dumps(shelf.change(9, "a")).encode()), shelf.clock())
-
-    assert shelf.deliver(shelf.change(1, "a")) == "1"
-    assert uri in shelf.said[0]
 
 
 @pytest.mark.fault(35)

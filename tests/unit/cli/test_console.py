@@ -104,8 +104,8 @@ class Visitor:
         own = {"X-Fanout-Key": self.key, "Origin": OWN}
         return {**own, **{name.replace("_", "-"): value for name, value in changed.items()}}
 
-    def confirm(self, order: Mapping[str, str], **headers: str) -> TestResponse:
-        """The request that the page sends when the operator confirms a change."""
+    def confirm(self, order: Mapping[str, str], button: str = "yes", **headers: str) -> TestResponse:
+        """The request that the page sends when the operator confirms a change, or cancels it with the button "no"."""
         callbacks: Any = self.get("/_dash-dependencies").json
         (one,) = [c for c in callbacks if {"id": "yes", "property": "n_clicks"} in c["inputs"]]
         names = [part.rpartition(".") for part in one["output"].strip(".").split("...")]
@@ -114,7 +114,7 @@ class Visitor:
             "outputs": [{"id": name, "property": prop} for name, _, prop in names],
             "inputs": [{"id": name, "property": "n_clicks", "value": 1} for name in ("yes", "no")],
             "state": [{"id": "order", "property": "data", "value": dict(order)}],
-            "changedPropIds": ["yes.n_clicks"],
+            "changedPropIds": [f"{button}.n_clicks"],
         }
         headers = self._headers(headers)
         return self._client.post("/_dash-update-component", base_url=OWN, json=body, headers=headers)

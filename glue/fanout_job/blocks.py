@@ -10,6 +10,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from fanout_job.errors import RecordError
+from fanout_job.paths import Source
 
 Bad = Callable[[RecordError, bytes | None], None]
 """Handles a bad row: its error, which has the row number, and its text, or None if the text is too long."""
@@ -30,16 +31,16 @@ class Block:
     ----------
     numbers : int64 array
         Row numbers in the source, from 1.
-    columns : dict of str to array
+    columns : dict of Source to array
         Source field -> its text, as UTF-8 that is not validated yet. Null if a row has no such field.
     """
 
     numbers: pa.Array
-    columns: dict[str, pa.Array]
+    columns: dict[Source, pa.Array]
 
     def row(self, index: int) -> bytes:
         """Return the fields of a row as readable JSON."""
-        texts = {name: column[index].as_py() for name, column in self.columns.items()}
+        texts = {source.name: column[index].as_py() for source, column in self.columns.items()}
         shown = {n: t.decode(errors="backslashreplace") if isinstance(t, bytes) else t for n, t in texts.items()}
         return json.dumps(shown, indent=2).encode()
 
@@ -47,7 +48,7 @@ class Block:
 class Gathering:
     """Collects single rows into blocks."""
 
-    def __init__(self, wanted: Sequence[str]) -> None:
+    def __init__(self, wanted: Sequence[Source]) -> None:
         self.wanted = wanted
         self.numbers: list[int] = []
         self.rows: list[Sequence[str | None]] = []
@@ -70,7 +71,7 @@ class Gathering:
             columns = zip(*self.rows, strict=True) if self.wanted else ()
             yield Block(
                 pa.array(self.numbers, pa.int64()),
-                {name: texts_of(column) for name, column in zip(self.wanted, columns, strict=True)},
+                {source: texts_of(column) for source, column in zip(self.wanted, columns, strict=True)},
             )
             self.numbers, self.rows, self.characters = [], [], 0
 

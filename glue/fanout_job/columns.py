@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 
@@ -14,6 +14,9 @@ from fanout_job.mapping import Rule
 from fanout_job.time_formats import time_format
 
 Convert = Callable[[pa.Array], pa.Array]
+
+Join = Callable[[Sequence[pa.Array]], pa.Array]
+"""Converts the columns of one field's sources to one column. It raises ValueError if a value does not fit."""
 
 PLAIN_DIRECTIVES = {"%Y", "%m", "%d", "%H", "%M", "%S"}
 """Directives that Arrow and `time_formats` read alike, provided that Arrow writes the same text again."""
@@ -32,43 +35,50 @@ FIRST_MOMENT, LAST_MOMENT = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31
 """Range that Python, Spark and Athena support. Arrow also reads years 0 and 10000."""
 
 
-def converted(text: pa.Array, kind: pa.DataType, convert: Convert, first: int = 0) -> tuple[pa.Array, list[int]]:
-    """Return a converted column, and the indexes of the bad values, which are null in it.
+def converted(
+    texts: Sequence[pa.Array], kind: pa.DataType, convert: Join, first: int = 0
+) -> tuple[pa.Array, list[int]]:
+    """Return the column of a field, and the indexes of the bad values, which are null in it.
 
     A column without bad values, the usual case, takes one call of `convert`. Other columns are halved until each bad
     value is isolated.
     """
+    count = len(texts[0])
     try:
-        return convert(text), []
+        return convert(texts), []
     except (pa.ArrowInvalid, ValueError):
-        if len(text) == 1:
+        if count == 1:
             return pa.nulls(1, kind), [first]
-    middle = len(text) // 2
-    left, bad_left = converted(text[:middle], kind, convert, first)
-    right, bad_right = converted(text[middle:], kind, convert, first + middle)
+    middle = count // 2
+    left, bad_left = converted([text[:middle] for text in texts], kind, convert, first)
+    right, bad_right = converted([text[middle:] for text in texts], kind, convert, first + middle)
     return pa.concat_arrays([left, right]), bad_left + bad_right
 
 
-def conversion(kind: pa.DataType, rule: Rule) -> Convert:
-    """Return the function that converts a column by a rule. It raises ValueError if a value does not fit."""
+def conversion(kind: pa.DataType, rule: Rule) -> Join:
+    """Return the function that converts the columns of a field's sources by a rule."""
     read = _reader(kind, rule)
     no_value = pa.array(rule.nulls or (), pa.string())
 
-    def meaning(text: pa.Array) -> pa.Array:
-        if rule.nulls:
-            absent = pc.equal(text, "") if rule.nulls == ("",) else pc.is_in(text, no_value)
-            # An array of nulls, because Arrow 22 mixes up a sliced column's texts if it gets a single null.
-            text = pc.if_else(absent, pa.nulls(len(text), pa.string()), text)
+    def present(text: pa.Array) -> pa.Array:
+        if not rule.nulls:
+            return text
+        absent = pc.equal(text, "") if rule.nulls == ("",) else pc.is_in(text, no_value)
+        # An array of nulls, because Arrow 22 mixes up a sliced column's texts if it gets a single null.
+        return pc.if_else(absent, pa.nulls(len(text), pa.string()), text)
+
+    def meaning(texts: Sequence[pa.Array]) -> pa.Array:
+        text = present(texts[0]) if len(texts) == 1 else pc.coalesce(*map(present, texts))
         return read(text if rule.values is None else _replaced(text, rule.values))
 
-    def convert(column: pa.Array) -> pa.Array:
-        text = column.cast(pa.string())  # validates the UTF-8
+    def convert(columns: Sequence[pa.Array]) -> pa.Array:
+        texts = [column.cast(pa.string()) for column in columns]  # validates the UTF-8
         if rule.trim or kind == pa.string():
-            return meaning(pc.utf8_trim_whitespace(text) if rule.trim else text)
+            return meaning([pc.utf8_trim_whitespace(text) for text in texts] if rule.trim else texts)
         try:
-            return meaning(text)
+            return meaning(texts)
         except (pa.ArrowInvalid, ValueError):  # blanks around numbers and dates are rare
-            return meaning(pc.utf8_trim_whitespace(text))
+            return meaning([pc.utf8_trim_whitespace(text) for text in texts])
 
     return convert
 

@@ -14,7 +14,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from fanout_job.errors import CorruptObjectError
-from fanout_job.mapping import Csv
+from fanout_job.mapping_formats import Csv
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from pyarrow import csv as arrow_csv
 from fanout_job.blocks import Bad, Block, counted
 from fanout_job.csv_quotes import well_quoted
 from fanout_job.errors import CorruptObjectError, RowError
-from fanout_job.mapping import Csv
+from fanout_job.mapping_formats import Csv
+from fanout_job.paths import Source
 from fanout_job.texts import as_utf8, joined
 
 BLOCK_BYTES = 2**21
@@ -26,8 +27,18 @@ MAX_HEADER_BYTES = 2**18
 CARRIAGE_RETURN = ord("\r")
 
 
-def csv_blocks(pieces: Iterator[bytes], how: Csv, wanted: Sequence[str], bad: Bad) -> Iterator[Block]:
+def csv_blocks(
+    pieces: Iterator[bytes], how: Csv, wanted: Sequence[Source], required: Sequence[Sequence[str]], bad: Bad
+) -> Iterator[Block]:
     """Yield the rows of a CSV object.
+
+    Parameters
+    ----------
+    pieces, how, bad
+    wanted
+        The columns to read. A column that the header lacks is empty.
+    required
+        Names of columns: of each list, the header must have at least one.
 
     Raises
     ------
@@ -37,11 +48,14 @@ def csv_blocks(pieces: Iterator[bytes], how: Csv, wanted: Sequence[str], bad: Ba
     names, rest = header_of(as_utf8(joined(pieces), how.encoding), how)
     if names is None:
         return
-    check_header(names, wanted)
+    check_header(names, wanted, required)
+    there = [source for source in wanted if source.name in names]
     numbering = Numbering(bad)
     try:
-        for batch in opened(well_quoted(rest, how, BLOCK_BYTES), how, names, wanted, numbering.reject):
-            yield Block(numbering.numbers(batch.num_rows), dict(zip(wanted, batch.columns, strict=True)))
+        for batch in opened(well_quoted(rest, how, BLOCK_BYTES), how, names, there, numbering.reject):
+            columns = dict(zip(there, batch.columns, strict=True))
+            absent = pa.nulls(batch.num_rows, pa.binary())
+            yield Block(numbering.numbers(batch.num_rows), {source: columns.get(source, absent) for source in wanted})
     except CorruptObjectError as error:
         error.line = error.line or numbering.next
         raise
@@ -54,17 +68,18 @@ def csv_blocks(pieces: Iterator[bytes], how: Csv, wanted: Sequence[str], bad: Ba
     numbering.finish()
 
 
-def check_header(names: list[str], wanted: Sequence[str]) -> None:
-    """Raise CorruptObjectError unless the header has each wanted column exactly once."""
-    for name in wanted:
-        if name not in names:
-            raise CorruptObjectError(f"its header has no column {name!r}", line=1)
-        if names.count(name) > 1:
-            raise CorruptObjectError(f"its header has the column {name!r} twice", line=1)
+def check_header(names: list[str], wanted: Sequence[Source], required: Sequence[Sequence[str]]) -> None:
+    """Raise CorruptObjectError if the header lacks a required column, or has a wanted one twice."""
+    for group in required:
+        if not set(group) & set(names):
+            raise CorruptObjectError(f"its header has no column {' or '.join(map(repr, group))}", line=1)
+    for source in wanted:
+        if names.count(source.name) > 1:
+            raise CorruptObjectError(f"its header has the column {source.name!r} twice", line=1)
 
 
 def opened(
-    pieces: Iterator[bytes], how: Csv, names: list[str], wanted: Sequence[str], reject: Callable[[Any], str]
+    pieces: Iterator[bytes], how: Csv, names: list[str], wanted: Sequence[Source], reject: Callable[[Any], str]
 ) -> Iterable[pa.RecordBatch]:
     """Return Arrow's reader: batches of the wanted columns as bytes, not converted or validated."""
     reader: Iterable[pa.RecordBatch] = arrow_csv.open_csv(
@@ -80,7 +95,7 @@ def opened(
             invalid_row_handler=reject,
         ),
         arrow_csv.ConvertOptions(
-            include_columns=[str(names.index(name)) for name in wanted],
+            include_columns=[str(names.index(source.name)) for source in wanted],
             column_types={str(n): pa.binary() for n in range(len(names))},
             strings_can_be_null=False,
         ),

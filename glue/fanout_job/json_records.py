@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from fanout_job.errors import RowError
 from fanout_job.json_faults import described
+from fanout_job.paths import Source, Step
 
 MAX_PLACE_DIGITS = 9
 """Maximum digits of an array index. No record is long enough for more elements."""
@@ -24,12 +26,12 @@ class Decoder:
 
     Parameters
     ----------
-    wanted : sequence of str
-        Paths of the fields that are read.
+    wanted : iterable of str
+        Names of the members that are read.
     """
 
-    def __init__(self, wanted: Sequence[str]) -> None:
-        self.names = {step for path in wanted for step in path.split(".")}
+    def __init__(self, wanted: Iterable[str]) -> None:
+        self.names = set(wanted)
         self.quoted = [json.dumps(name, ensure_ascii=False) for name in self.names]
         self.escaped = any("\\" in name or "/" in name for name in self.quoted)
         """Whether a wanted name can be written with escapes other than `\\u`."""
@@ -76,27 +78,69 @@ def place_in(error: ValueError) -> str:
     return f" at character {described(error)[1] + 1}" if isinstance(error, json.JSONDecodeError) else ""
 
 
-def fields_of(wanted: Sequence[str]) -> Callable[[Any], list[str | None]]:
-    """Return a function that extracts the wanted fields of a record. A path consists of keys and array indexes."""
-    paths = [(name, name.split(".")) for name in wanted]
-
-    def fields(record: Any) -> list[str | None]:
-        if not isinstance(record, dict):
-            raise RowError("is JSON, but not an object")
-        return [leaf(record, name, steps) for name, steps in paths]
-
-    return fields
+def json_reader(source: Source) -> Callable[[Any], str | None]:
+    """Return a function that reads the field of a decoded value from there."""
+    return partial(text_at, source=source, steps=source.path.steps)
 
 
-def leaf(value: Any, name: str, steps: list[str]) -> str | None:
-    """Return the text at a path; None if the path does not exist."""
-    for step in steps:
-        if isinstance(value, dict):
-            value = value.get(step)
-        elif isinstance(value, list) and step.isdecimal() and len(step) <= MAX_PLACE_DIGITS:
-            value = value[int(step)] if int(step) < len(value) else None
-        else:
+def text_at(value: Any, source: Source, steps: Sequence[Step]) -> str | None:
+    """Return the text of a field; None if it does not exist.
+
+    Raises
+    ------
+    RowError
+        The path leads to an array or object, or to several values.
+    """
+    for place, step in enumerate(steps):
+        if step.every or step.where is not None:
+            texts = [leaf(one, source.name) for one in _values(value, steps[place:])]
+            return source.pick([text for text in texts if text is not None])
+        value = below(value, step.name)
+        if value is None:
             return None
+    return leaf(value, source.name)
+
+
+def below(value: Any, name: str) -> Any:
+    """Return the member of an object, or the element of an array; None if it does not exist."""
+    if isinstance(value, dict):
+        return value.get(name)
+    if isinstance(value, list) and name.isdecimal() and len(name) <= MAX_PLACE_DIGITS:
+        return value[int(name)] if int(name) < len(value) else None
+    return None
+
+
+def _values(value: Any, steps: Sequence[Step]) -> list[Any]:
+    found = [value]
+    for step in steps:
+        if step.every:
+            found = [inner for one in found for inner in members(one)]
+            continue
+        found = [below(one, step.name) for one in found]
+        if step.where is not None:
+            key, text = step.where
+            listed = [inner for one in found for inner in (one if isinstance(one, list) else [one])]
+            found = [one for one in listed if isinstance(one, dict) and _is(one.get(key), text)]
+    return found
+
+
+def members(value: Any) -> Iterable[Any]:
+    """Return the elements of an array, or the values of an object's members."""
+    return value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+
+
+def _is(value: Any, text: str) -> bool:
+    return (("true" if value else "false") if isinstance(value, bool) else value) == text
+
+
+def leaf(value: Any, name: str) -> str | None:
+    """Return a single value as text.
+
+    Raises
+    ------
+    RowError
+        The value is an array or an object.
+    """
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -1,9 +1,9 @@
-"""Reads a JSON document of any size value by value: the records at a path, and skips all other values."""
+"""Reads a JSON document of any size value by value, and skips values."""
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from typing import Any
 
@@ -28,8 +28,8 @@ class Text:
     Parameters
     ----------
     pieces : iterator of bytes
-    wanted : sequence of str
-        Paths of the fields that are read from records.
+    wanted : iterable of str
+        Names of the members that are read.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Text:
         A wanted name that an object in the last value has twice.
     """
 
-    def __init__(self, pieces: Iterator[bytes], wanted: Sequence[str] = ()) -> None:
+    def __init__(self, pieces: Iterator[bytes], wanted: Iterable[str] = ()) -> None:
         self.pieces, self.bytes_decoder = pieces, codecs.getincrementaldecoder("utf-8")()
         self.decoder = Decoder(wanted)
         self.text, self.place, self.ended = "", 0, False
@@ -171,41 +171,3 @@ class Text:
     def _may_continue(self, end: int) -> bool:
         """Whether a value is a number that may continue in the next piece."""
         return self.text[self.place] in NUMBER and NUMBER.issuperset(self.text[end:])
-
-
-def records_of(text: Text, path: list[str]) -> Iterator[Any]:
-    """Yield the records, and check that the document is complete. An empty text has no records."""
-    if not text.next_sign():
-        return
-    if path:
-        yield from member(text, path)
-    else:
-        yield from records_at(text)
-    if text.next_sign():
-        raise CorruptObjectError("has more after its end; if it has one record per line, use json_lines")
-
-
-def records_at(text: Text) -> Iterator[Any]:
-    """Yield the elements of an array, or a single value that is not an array."""
-    if text.next_sign() == "[":
-        for _ in text.items("[", "]"):
-            yield text.value()
-    else:
-        yield text.value()
-
-
-def member(text: Text, path: list[str]) -> Iterator[Any]:
-    """Yield the records at a path of an object, and read the rest of the object."""
-    found = False
-    for _ in text.items("{", "}"):
-        name = text.name()
-        text.expect(":")
-        if name != path[0]:
-            text.skip()
-            continue
-        if found:
-            raise CorruptObjectError(f"has {path[0]!r} twice")
-        found = True
-        yield from member(text, path[1:]) if len(path) > 1 else records_at(text)
-    if not found:
-        raise CorruptObjectError(f"has no {path[0]!r}")

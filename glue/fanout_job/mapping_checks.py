@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import zoneinfo
 
+from fanout_job.paths import Path, parsed_path
 from fanout_job.texts import text_codec
 from fanout_job.time_formats import time_format
 
 MAX_FORMATS = 20
 """Maximum formats of one field, because each format is tried on each text."""
+
+MAX_PLACE_DIGITS = 100
+"""Maximum digits of a step in a JSON path. A step of digits is an array index or a name."""
 
 NOT_A_SIGN = frozenset("\r\n\0")
 
@@ -55,3 +59,49 @@ def empty_documents(word: str) -> None:
     """Check the value of `empty`."""
     if word not in ("allowed", "bad"):
         raise ValueError("'allowed' or 'bad'")
+
+
+def record_path(text: str) -> None:
+    """Check the path of a JSON document's records."""
+    path = parsed_path(text) if text else None
+    if path and (path.outside or any(step.where for step in path.steps)):
+        raise ValueError("a path to the records such as data/orders or data/*/lines")
+
+
+def header_path(text: str) -> None:
+    """Check the path of column names in a JSON document."""
+    if text != "first" and not parsed_path(text).absolute:
+        raise ValueError("'first' or a path from the document such as /meta/columns/*/name")
+
+
+def element_path(text: str) -> None:
+    """Check the name of an XML record element, which may have the names of its parents before it."""
+    path = parsed_path(text)
+    if path.outside or not path.steps or any(s.every or s.where or s.name.startswith("@") for s in path.steps):
+        raise ValueError("the name of an element such as line, or order/line")
+
+
+def take(word: str) -> None:
+    """Check the value of `take`."""
+    if word not in ("first", "last"):
+        raise ValueError("'first' or 'last'")
+
+
+def json_path(path: Path) -> None:
+    """Check a path in a JSON document."""
+    for step in path.steps:
+        if step.name.isdecimal() and len(step.name) > MAX_PLACE_DIGITS:
+            raise ValueError("a path: it has a number that is neither a name nor an array index")
+
+
+def xml_path(path: Path, namespaces: dict[str, str]) -> None:
+    """Check a path in an XML document."""
+    for place, step in enumerate(path.steps):
+        if step.every or step.key:
+            raise ValueError("a path in XML, which has neither * nor key()")
+        if step.name.startswith("@") and place < len(path.steps) - 1:
+            raise ValueError("a path in XML: an attribute may only be its last step")
+        for name in (step.name, step.where[0] if step.where else ""):
+            prefix = name.removeprefix("@").rpartition(":")[0]
+            if prefix and prefix not in namespaces:
+                raise ValueError(f"a path: xml.namespaces has no prefix {prefix!r}")

@@ -10,12 +10,14 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from fanout_job.blocks import Bad, Block
-from fanout_job.columns import Convert, conversion, converted, knows_zone
+from fanout_job.columns import Join, conversion, converted, knows_zone
 from fanout_job.csv_source import csv_blocks
 from fanout_job.errors import CorruptObjectError, MappingError, RecordError, RowError, place_of
 from fanout_job.json_source import json_blocks, json_line_blocks
-from fanout_job.mapping import Csv, Json, JsonLines, Mapping, Xml
+from fanout_job.mapping import Mapping
+from fanout_job.mapping_formats import Csv, Json, JsonLines, Xml
 from fanout_job.model import Field, Model
+from fanout_job.paths import Source
 from fanout_job.xml_source import xml_blocks
 
 Record = dict[str, Any]
@@ -30,12 +32,15 @@ EXTRA = Field("string", "Additional field of the mapping (`extra`) for `transfor
 
 @dataclass
 class Column:
-    """How to make one field of the model: from a source field, or from a constant value."""
+    """How to make one field of the model: from source fields, of which the first with a value counts, or
+    from a constant value.
+    """
 
     name: str
     field: Field
-    source: str | None
-    convert: Convert
+    sources: tuple[Source, ...]
+    optional: bool
+    convert: Join
     constant: pa.Scalar | None = None
 
 
@@ -53,17 +58,17 @@ class Standardizer:
         self.mapping, self.model, self.transform = mapping, model, transform
         names = [*mapping.fields, *(mapping.extra if transform is not None else ())]
         self.columns = [self._column(name) for name in names]
-        self.wanted = list(dict.fromkeys(column.source for column in self.columns if column.source is not None))
+        self.wanted = list(dict.fromkeys(source for column in self.columns for source in column.sources))
 
     def _column(self, name: str) -> Column:
         field, rule = self.model.fields.get(name, EXTRA), self.mapping.rule(name)
         if not knows_zone(rule.timezone or "UTC"):
             what = f"{name}: {rule.timezone!r} is not a time zone that Arrow supports; use a name such as Europe/Berlin"
             raise MappingError(what, uri=self.mapping.name, line=rule.line)
-        column = Column(name, field, rule.source, conversion(field.arrow, rule))
+        column = Column(name, field, rule.sources, rule.optional, conversion(field.arrow, rule))
         if rule.value is not None:
             try:
-                column.constant = column.convert(pa.array([rule.value], pa.string()))[0]
+                column.constant = column.convert([pa.array([rule.value], pa.string())])[0]
             except (pa.ArrowInvalid, ValueError):
                 what = f"{name}'s value is not a valid {field.type}"
                 raise MappingError(what, uri=self.mapping.name, line=rule.line) from None
@@ -108,11 +113,12 @@ class Standardizer:
         how = self.mapping.format_of
         match how:
             case Csv():
-                return csv_blocks(pieces, how, self.wanted, bad)
+                required = [[s.name for s in column.sources] for column in self.columns if not column.optional]
+                return csv_blocks(pieces, how, self.wanted, [names for names in required if names], bad)
             case Json():
-                return json_blocks(pieces, how.records, self.wanted, bad)
+                return json_blocks(pieces, how, self.wanted, bad)
             case JsonLines():
-                return json_line_blocks(pieces, self.wanted, bad)
+                return json_line_blocks(pieces, how, self.wanted, bad)
             case Xml():
                 return xml_blocks(pieces, how, self.wanted, bad)
 
@@ -135,12 +141,14 @@ class Standardizer:
         made: dict[str, pa.Array] = {name: pa.nulls(count, field.arrow) for name, field in self.model.fields.items()}
         wrong: dict[int, RecordError] = {}
         for column in self.columns:
-            if column.source is None:
+            if not column.sources:
                 made[column.name] = pa.repeat(column.constant, count)
                 continue
-            made[column.name], places = converted(block.columns[column.source], column.field.arrow, column.convert)
+            texts = [block.columns[source] for source in column.sources]
+            made[column.name], places = converted(texts, column.field.arrow, column.convert)
+            names = " or ".join(repr(source.name) for source in column.sources)
             for place in places:
-                what = f"{column.name} (from {column.source!r}) is not a valid {column.field.type}"
+                what = f"{column.name} (from {names}) is not a valid {column.field.type}"
                 wrong.setdefault(place, RowError(what))
         return made, wrong
 

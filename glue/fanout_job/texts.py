@@ -11,6 +11,17 @@ from fanout_job.errors import CorruptObjectError
 LEAST_BYTES = 2**16
 """Minimum size of a piece, so that a parser that rescans an incomplete value takes linear time."""
 
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8",
+    "<".encode("utf-16-le"): "utf-16-le",
+    "<".encode("utf-16-be"): "utf-16-be",
+}
+"""First bytes -> encoding. UTF-32 is before UTF-16, because it begins with the same bytes."""
+
 NOT_FOR_FILES = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
 """Text encodings of Python that are not used for files."""
 
@@ -75,3 +86,8 @@ def as_utf8(pieces: Iterator[bytes], encoding: str, errors: str = "surrogateesca
                 yield text.encode(errors="surrogatepass")
     except UnicodeError:
         raise CorruptObjectError(f"is not {encoding} text") from None
+
+
+def marked_encoding(head: bytes) -> str | None:
+    """Return the encoding of a text from its first bytes, or None."""
+    return next((encoding for mark, encoding in MARKS.items() if head.startswith(mark)), None)

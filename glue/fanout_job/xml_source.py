@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 from xml.parsers import expat
 
-from fanout_job.blocks import MAX_RECORD_BYTES, Bad, Block, Gathering
+from fanout_job.blocks import MAX_RECORD_BYTES, Bad, Block
 from fanout_job.errors import CorruptObjectError, RowError
-from fanout_job.mapping import Xml
-from fanout_job.texts import as_utf8, joined, text_codec
+from fanout_job.mapping_formats import Xml
+from fanout_job.parents import Rows
+from fanout_job.paths import Parent, Path, Source, parsed_path
+from fanout_job.texts import as_utf8, joined, marked_encoding, text_codec
+from fanout_job.xml_tree import Element, State, Trie, xml_reader, xml_text
 
 MAX_DEPTH = 200
 MAX_SHOWN = 40
 """Maximum characters of an encoding's name in an error."""
-
-MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-    codecs.BOM_UTF8: "utf-8",
-    "<".encode("utf-16-le"): "utf-16-le",
-    "<".encode("utf-16-be"): "utf-16-be",
-}
-"""First bytes -> encoding. UTF-32 is before UTF-16, because it begins with the same bytes."""
 
 DECLARATION = re.compile(rb"""<\?xml\s[^>]*?\bencoding\s*=\s*["']([^"'>]*)["']""")
 
 NIL = "http://www.w3.org/2001/XMLSchema-instance nil"
 
 
-def xml_blocks(pieces: Iterator[bytes], how: Xml, wanted: Sequence[str], bad: Bad) -> Iterator[Block]:
+def xml_blocks(pieces: Iterator[bytes], how: Xml, wanted: Sequence[Source], bad: Bad) -> Iterator[Block]:
     """Yield the records of an XML object.
 
     Raises
@@ -43,26 +35,17 @@ def xml_blocks(pieces: Iterator[bytes], how: Xml, wanted: Sequence[str], bad: Ba
     CorruptObjectError
         The XML is not well-formed, declares entities, or is nested too deeply. Earlier records were good.
     """
-    gathered, records = Gathering(wanted), Records(how, wanted)
-    parts = chain(in_utf8(pieces), [b""])
-    piece = damage = None
-    while piece != b"":
-        try:
-            piece = next(parts)
+    records = Records(how, wanted, bad)
+    try:
+        for piece in chain(in_utf8(pieces), [b""]):
             records.feed(piece)
-        except CorruptObjectError as error:
-            piece, damage = b"", error
-        for number, texts, wrong in records.taken():
-            if wrong is None:
-                gathered.add(number, texts)
-            else:
-                content = json.dumps(dict(zip(wanted, texts, strict=True)), indent=2).encode()
-                bad(RowError(wrong, line=number), content)
-        if gathered.full or not piece:
-            yield from gathered.taken()
-    if damage is not None:
-        damage.line = damage.line or records.number + 1
-        raise damage
+            yield from records.rows.taken()
+    except CorruptObjectError as error:
+        yield from records.rows.rest()
+        error.line = error.line or records.number + 1
+        raise
+    records.rows.close(records.open[0][0])
+    yield from records.rows.rest()
 
 
 def in_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -86,9 +69,8 @@ def encoding_of(head: bytes) -> str:
     CorruptObjectError
         Python does not support the declared encoding.
     """
-    for mark, encoding in MARKS.items():
-        if head.startswith(mark):
-            return encoding
+    if marked := marked_encoding(head):
+        return marked
     declared = DECLARATION.match(head)
     if declared is None:
         return "utf-8"
@@ -100,52 +82,70 @@ def encoding_of(head: bytes) -> str:
     return name
 
 
+def expanded(name: str, namespaces: dict[str, str]) -> str:
+    """Return a name of the mapping as expat reports it. An attribute without a prefix has no namespace."""
+    attribute, name = name.startswith("@"), name.removeprefix("@")
+    prefix, _, local = name.rpartition(":")
+    uri = None if attribute and not prefix else namespaces.get(prefix)
+    return ("@" if attribute else "") + (f"{uri} {local}" if uri else name)
+
+
+def expanded_path(path: Path, namespaces: dict[str, str]) -> Path:
+    """Return a path with the names that expat reports."""
+    steps = [
+        replace(
+            step,
+            name=expanded(step.name, namespaces),
+            where=step.where and (expanded(step.where[0], namespaces), step.where[1]),
+        )
+        for step in path.steps
+    ]
+    return replace(path, steps=tuple(steps))
+
+
 class Records:
     """Extracts records from a stream of elements.
 
     Parameters
     ----------
     how : Xml
-    wanted : sequence of str
-        Paths from the record's element: names of elements separated by slashes, optionally with `@` and an attribute
-        at the end, or "." for the record's own text.
+    wanted : sequence of Source
+    bad : callable
+        Called with each bad row.
     """
 
-    def __init__(self, how: Xml, wanted: Sequence[str]) -> None:
-        self.how = how
-        self.places = {self.path_of(path): place for place, path in enumerate(wanted)}
-        self.wanted = wanted
-        self.record_name = self.expanded(how.record)
-        self.depth = 0
-        self.path: list[str] | None = None
-        """Names of the open elements within the record; None outside of a record."""
-        self.texts: list[str | None] = []
-        self.open: list[list[str] | None] = []
-        """For each element of the path, the pieces of its text, or None if the text is not wanted."""
-        self.wrong: str | None = None
-        self.number = self.characters = self.silent = self.size = 0
-        self.found: list[tuple[int, list[str | None], str | None]] = []
-        self.parser = expat.ParserCreate("utf-8", " ")
-        if hasattr(self.parser, "SetReparseDeferralEnabled"):
-            self.parser.SetReparseDeferralEnabled(False)  # keeps limits the same in all versions of expat
-        self.parser.buffer_text = True
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._finish
-        self.parser.CharacterDataHandler = self._text
-        self.parser.EntityDeclHandler = self._refuse
-        self.parser.ExternalEntityRefHandler = self._refuse
-        self.parser.SkippedEntityHandler = self._refuse
+    def __init__(self, how: Xml, wanted: Sequence[Source], bad: Bad) -> None:
+        self.bad = bad
+        paths = [expanded_path(source.path, how.namespaces) for source in wanted]
+        self.rows = Rows(wanted, paths, xml_text, bad)
+        self.wanted, self.blank = wanted, list[str | None]([None]) * len(wanted)
+        self.readers = [(place, xml_reader(source, path.steps)) for place, source, path in self.rows.own]
+        self.own, self.parent, document = Trie(), Trie(), Trie()
+        for path in paths:
+            (document if path.absolute else self.parent if path.up else self.own).add(path.steps)
+        self.record_names = [expanded(step.name, how.namespaces) for step in parsed_path(how.record).steps]
+        self.record: Element | None = None
+        self.open: list[tuple[Element, State]] = [(Element(""), State([document]))]
+        """The open elements that paths may lead to, from the document on."""
+        self.names: list[str] = []
+        """Names of the open elements outside of records."""
+        self.unwanted = 0
+        """Number of open elements within a record that no path leads through."""
+        self.number = self.depth = self.characters = self.silent = self.size = 0
+        self.parser = self._parser()
 
-    def path_of(self, path: str) -> tuple[str, ...]:
-        """Return a path with the parser's names."""
-        steps = [] if path == "." else path.split("/")
-        return tuple("@" + self.expanded(s[1:], False) if s.startswith("@") else self.expanded(s) for s in steps)
-
-    def expanded(self, name: str, element: bool = True) -> str:
-        """Return a name with its namespace. An attribute without a prefix has no namespace."""
-        prefix, _, local = name.rpartition(":")
-        uri = self.how.namespaces.get(prefix) if prefix or element else None
-        return f"{uri} {local}" if uri else name
+    def _parser(self) -> Any:
+        parser = expat.ParserCreate("utf-8", " ")
+        if hasattr(parser, "SetReparseDeferralEnabled"):
+            parser.SetReparseDeferralEnabled(False)  # keeps limits the same in all versions of expat
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._finish
+        parser.CharacterDataHandler = self._text
+        parser.EntityDeclHandler = self._refuse
+        parser.ExternalEntityRefHandler = self._refuse
+        parser.SkippedEntityHandler = self._refuse
+        return parser
 
     def feed(self, piece: bytes) -> None:
         """Parse the next piece. An empty piece ends the document, which must then be complete. An empty document has
@@ -167,11 +167,6 @@ class Records:
                 f"is not XML: {reason} in line {error.lineno}", cause=f"is not XML: {reason}"
             ) from None
 
-    def taken(self) -> list[tuple[int, list[str | None], str | None]]:
-        """Return the records found since the last call: number, texts, and the error or None."""
-        found, self.found = self.found, []
-        return found
-
     # ---- handlers for expat
 
     def _refuse(self, *what: Any) -> int:
@@ -182,42 +177,91 @@ class Records:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise CorruptObjectError("is nested too deeply")
-        if self.path is None:
-            if name != self.record_name:
+        if self.unwanted:
+            self.unwanted += 1
+            return
+        state = self.open[-1][1]
+        if self.record is None:
+            self.names.append(name)
+            begins = name == self.record_names[-1] and self.names[-len(self.record_names) :] == self.record_names
+            if not begins and not self.rows.outer:
                 return
-            self.path, self.texts, self.wrong, self.characters = [], [None] * len(self.wanted), None, 0
+            self._push(name, attributes, state.below(name, self.own if begins else self.parent), begins)
+        elif name in state.names:
+            self._push(name, attributes, state.below(name))
         else:
-            self.path.append(name)
-        for attribute, value in attributes.items():
-            self._keep((*self.path, "@" + attribute), value)
-        taken = tuple(self.path) in self.places and attributes.get(NIL) not in ("true", "1")
-        self.open.append([] if taken else None)
+            self.unwanted = 1
+
+    def _push(self, name: str, attributes: dict[str, str], state: State, begins: bool = False) -> None:
+        element = Element(name)
+        if begins:
+            self.record = element
+        if attributes and state.attributes:
+            element.attributes = {key: attributes[key] for key in state.attributes if key in attributes}
+            element.size += sum(map(len, element.attributes.values()))
+        if state.text and attributes.get(NIL) not in ("true", "1"):
+            element.pieces = []
+        self.open.append((element, state))
+        self._count(element.size)
+
+    def _count(self, characters: int) -> None:
+        self.characters += characters
+        if self.characters > MAX_RECORD_BYTES:
+            raise CorruptObjectError(
+                f"has a record of more than {MAX_RECORD_BYTES} characters, including its parents' fields"
+            )
 
     def _text(self, text: str) -> None:
         self.silent = 0
-        if self.open and (pieces := self.open[-1]) is not None:
-            self.characters += len(text)
-            if self.characters > MAX_RECORD_BYTES:
-                raise CorruptObjectError(f"has a record of more than {MAX_RECORD_BYTES} characters")
-            pieces.append(text)
+        element = self.open[-1][0]
+        if element.pieces is not None and not self.unwanted:
+            element.pieces.append(text)
+            element.size += len(text)
+            self._count(len(text))
 
     def _finish(self, name: str) -> None:
         self.silent = 0
         self.depth -= 1
-        if self.path is None:
+        if self.unwanted:
+            self.unwanted -= 1
             return
-        if (pieces := self.open.pop()) is not None:
-            self._keep(tuple(self.path), "".join(pieces))
-        if self.path:
-            self.path.pop()
-            return
-        self.number += 1
-        self.found.append((self.number, self.texts, self.wrong))
-        self.path = None
+        if self.record is None:
+            self.names.pop()
+            if not self.rows.outer:
+                return
+        element, _ = self.open.pop()
+        if element.pieces is not None:
+            element.text = "".join(element.pieces)
+        if element is self.record:
+            self.names.pop()
+            self._complete(element)
+        elif self.record is None:
+            self.rows.close(element)
+        parent, state = self.open[-1]
+        if element is not self.record and not element.has_records and element.name in state.names:
+            parent.setdefault(element.name, []).append(element)
+            parent.size += element.size
+        else:
+            self.characters -= element.size
+        if element is self.record:
+            self.record = None
 
-    def _keep(self, path: tuple[str, ...], text: str) -> None:
-        place = self.places.get(path)
-        if place is not None:
-            if self.texts[place] is not None:
-                self.wrong = f"has {self.wanted[place]!r} more than once"
-            self.texts[place] = text
+    def _complete(self, record: Element) -> None:
+        self.number += 1
+        record.closed = True
+        texts = self.blank.copy()
+        try:
+            for place, read in self.readers:
+                texts[place] = read(record)
+        except RowError as error:
+            error.line = self.number
+            shown = {source.name: text for source, text in zip(self.wanted, texts, strict=True)}
+            self.bad(error, json.dumps(shown, indent=2).encode())
+            return
+        parents: list[Parent] = []
+        if self.rows.outer:
+            for parent, _ in self.open:
+                parent.has_records = True
+                parents.append(parent)
+        parents.append(record)
+        self.rows.add(self.number, texts, parents)

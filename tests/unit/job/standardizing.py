@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 from fanout_job import standard
+from fanout_job.json_text import Text
+from fanout_job.json_tree import Document
 from fanout_job.mapping import Mapping
 from fanout_job.model import Field, Model
+from fanout_job.paths import Source, parsed_path
 from fanout_job.standardizer import Transform
 
 MODEL = Model(
@@ -25,6 +29,17 @@ MODEL = Model(
 )
 
 Row = dict[str, Any] | str
+
+
+def sources(*names: str) -> list[Source]:
+    """Return source fields."""
+    return [Source(name) for name in names]
+
+
+def records(pieces: Iterator[bytes], path: str) -> list[Any]:
+    """Return the records of a JSON document."""
+    document = Document(Text(pieces), set(), lambda parent: None)
+    return [chain[-1].content for chain in document.records(parsed_path(path).steps)]
 
 
 def rows(mapping: str, data: bytes, name: str = "sample", transform: Transform | None = None) -> list[Row]:

@@ -12,10 +12,11 @@ import pytest
 from fanout_job.blocks import MAX_RECORD_BYTES
 from fanout_job.errors import CorruptObjectError, MappingError
 from fanout_job.json_source import json_blocks
-from fanout_job.json_text import Text, records_of
 from fanout_job.mapping import Mapping
+from fanout_job.mapping_formats import Json
+from fanout_job.paths import Source
 from fanout_job.standardizer import Standardizer
-from tests.unit.job.standardizing import MODEL, column, rows
+from tests.unit.job.standardizing import MODEL, column, records, rows, sources
 from tests.unit.job.test_standard_faults import orders
 
 # ---- 61: signs
@@ -140,7 +141,7 @@ def test_standard_62_a_list_of_records_that_occurs_twice_makes_a_bad_object() ->
     with pytest.raises(CorruptObjectError, match="has 'r' twice"):
         rows(HOW, b"{" + RECORDS + b',"\\u0072":[]}')
     with pytest.raises(CorruptObjectError, match="has 'd' twice"):
-        rows(HOW.replace("r}", "d.r}"), b'{"d":{' + RECORDS + b'},"d":{}}')
+        rows(HOW.replace("r}", "d/r}"), b'{"d":{' + RECORDS + b'},"d":{}}')
 
 
 @pytest.mark.fault(62)
@@ -151,14 +152,14 @@ def test_standard_62_a_list_of_records_that_occurs_twice_makes_a_bad_object() ->
 @pytest.mark.parametrize("kind", ["json", "json_lines"])
 def test_standard_62_a_mapped_name_that_an_object_has_twice_makes_a_bad_row(record: str, kind: str) -> None:
     data = f'[{record},{{"id":"3"}}]' if kind == "json" else f'{record}\n{{"id":"3"}}'
-    bad, good = rows(f"{kind}:\nfields: {{id: id, note: n.x}}", data.encode())
+    bad, good = rows(f"{kind}:\nfields: {{id: id, note: n/x}}", data.encode())
     assert str(bad) in ("sample, row 1: has 'id' twice in one object", "sample, row 1: has 'x' twice in one object")
     assert good == {"id": "3"}
 
 
 def test_standard_62_a_name_in_several_objects_is_not_a_duplicate() -> None:
     data = b'{"id":"1","l":[{"id":"2"},{"id":"3"}],"t":"\\"id\\" \\"id\\"","o":1,"o":2}'
-    assert rows("json_lines:\nfields: {id: id, note: l.1.id}", data) == [{"id": "1", "note": "3"}]
+    assert rows("json_lines:\nfields: {id: id, note: l/1/id}", data) == [{"id": "1", "note": "3"}]
 
 
 VALUES = [1.5, -0.25, 1e30, 12345678901234567890, True, None, '\u00fc\U0001f600 \\ " ]', [[]], {"a": {}}, 0, -1, 2e-7]
@@ -173,7 +174,7 @@ def test_standard_62_a_value_across_a_chunk_border_is_read_whole(size: int, asci
     def pieces() -> Iterator[bytes]:
         yield from (data[start : start + size] for start in range(0, len(data), size))
 
-    assert list(records_of(Text(pieces()), ["d", "r"])) == json.loads(data, parse_float=str, parse_int=str)["d"]["r"]
+    assert records(pieces(), "d/r") == json.loads(data, parse_float=str, parse_int=str)["d"]["r"]
 
 
 def test_standard_62_a_run_reads_a_number_across_a_chunk_border_whole() -> None:
@@ -181,8 +182,8 @@ def test_standard_62_a_run_reads_a_number_across_a_chunk_border_whole() -> None:
     data = start + b"x" * (2**19 - len(start) - 8) + b'","v":1.5,' + RECORDS + b"}"
     assert data[2**19 - 1 : 2**19 + 1] == b".5"
     pieces = iter([data[place : place + 2**19] for place in range(0, len(data), 2**19)])
-    [block] = json_blocks(pieces, "r", ["id", "q"], lambda error, content: None)
-    assert block.columns["q"].to_pylist() == ["1.5", "-2"]
+    [block] = json_blocks(pieces, Json("r"), sources("id", "q"), lambda error, content: None)
+    assert block.columns[Source("q")].to_pylist() == ["1.5", "-2"]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_standard_62_surrogate_pairs_in_a_mapping_of_json_are_characters() -> No
         "fields": {"id": "\U0001f600", "note": {"from": "n", "values": {"\U0001f4a9": "\u007f"}}},
     }
     mapping = Mapping.parse(json.dumps(document, indent="\t").encode(), "m.json")
-    assert mapping.fields["id"].source == "\U0001f600"
+    assert mapping.fields["id"].source == ("\U0001f600",)
     assert mapping.fields["note"].values == {"\U0001f4a9": "\u007f"}
     with pytest.raises(MappingError, match=r"m.json, line 2: has \\ud83d, half of a surrogate pair"):
         Mapping.parse(b'{"csv": {},\n"fields": {"id": "\\ud83d"}}', "m.json")
@@ -252,7 +253,7 @@ def test_standard_63_a_hostile_mapping_is_refused_with_its_line(line: str, messa
         ("price: {value: 1e-1000000000}", "price's value is not a valid decimal(12,2)"),
         ("ratio: {value: 1e1000000000}", "ratio's value is not a valid float"),
         ("moment: {value: 9999-12-31T23:59:59-05:00}", "moment's value is not a valid timestamp"),
-        (f"note: n.{DIGITS}", "note: '999"),
+        (f"note: n/{DIGITS}", "note: 'n/999"),
     ],
 )
 def test_standard_63_a_hostile_value_is_refused_with_its_line(line: str, message: str) -> None:

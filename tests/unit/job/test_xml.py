@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from fanout_job.errors import CorruptObjectError, MappingError
 from fanout_job.mapping import Mapping, Xml
+from fanout_job.paths import Source
 from fanout_job.xml_source import MAX_DEPTH, xml_blocks
-from tests.unit.job.standardizing import Row, rows
+from tests.unit.job.standardizing import Row, rows, sources
 
 PLAIN = "xml: {record: thing}\nfields: {id: '@id', price: cost/@amount, note: text/b}\n"
 ONE = {"id": "1", "price": Decimal("12.50"), "note": "a"}
@@ -94,7 +95,9 @@ def test_the_error_of_a_forbidden_or_unreadable_document_says_why(data: bytes, m
 
 
 def test_a_prefix_without_a_namespace_in_the_mapping_is_named() -> None:
-    with pytest.raises(MappingError, match=r"m.yaml, line 2: note: xml.namespaces has no prefix 'q'"):
+    with pytest.raises(
+        MappingError, match=r"m.yaml, line 2: note: 'q:text' is not a path: xml.namespaces has no prefix 'q'"
+    ):
         rows(PLAIN.replace("text/b", "q:text"), b"<a/>")
 
 
@@ -112,13 +115,16 @@ def test_records_equal_those_of_another_parser_for_any_chunks(
         for name, text in children.items():
             ElementTree.SubElement(record, name).text = text
     data = ElementTree.tostring(root, "utf-8")
-    wanted = ["@p", "@q", "@r", "p", "q", "r"]
+    wanted = sources("@p", "@q", "@r", "p", "q", "r")
     pieces = iter([data[start : start + size] for start in range(0, len(data), size)])
     blocks = list(xml_blocks(pieces, Xml("thing"), wanted, lambda error, content: None))
     found = [[block.columns[name][n].as_py() for name in wanted] for block in blocks for n in range(len(block.numbers))]
     parsed = ElementTree.parse(io.BytesIO(data))  # noqa: S314 - made above
     expected = [
-        [thing.get(w[1:]) if w[0] == "@" else None if (e := thing.find(w)) is None else e.text or "" for w in wanted]
+        [
+            thing.get(w[1:]) if w[0] == "@" else None if (e := thing.find(w)) is None else e.text or ""
+            for w in (source.name for source in wanted)
+        ]
         for thing in parsed.iter("thing")
     ]
     assert found == expected
@@ -129,10 +135,10 @@ def test_every_record_is_read_for_any_chunk_size(size: int) -> None:
     records = [b'<thing id="%d"><text><b>%d</b></text></thing>' % (n, n) for n in range(100)]
     data = b"<all>" + b"".join(records) + b"</all>"
     pieces = iter([data[start : start + size] for start in range(0, len(data), size)])
-    blocks = list(xml_blocks(pieces, Xml("thing"), ["@id", "text/b"], lambda error, content: None))
+    blocks = list(xml_blocks(pieces, Xml("thing"), sources("@id", "text/b"), lambda error, content: None))
     expected = [str(n) for n in range(100)]
-    assert [text for block in blocks for text in block.columns["@id"].to_pylist()] == expected
-    assert [text for block in blocks for text in block.columns["text/b"].to_pylist()] == expected
+    assert [text for block in blocks for text in block.columns[Source("@id")].to_pylist()] == expected
+    assert [text for block in blocks for text in block.columns[Source("text/b")].to_pylist()] == expected
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 4_096])
@@ -141,7 +147,7 @@ def test_the_records_before_damage_are_read_for_any_chunk_size(size: int) -> Non
     pieces = iter([data[start : start + size] for start in range(0, len(data), size)])
     found = []
     with pytest.raises(CorruptObjectError, match="is not XML: unclosed token in line 1"):
-        found.extend(block for block in xml_blocks(pieces, Xml("thing"), ["@id"], lambda error, content: None))
+        found.extend(block for block in xml_blocks(pieces, Xml("thing"), sources("@id"), lambda error, content: None))
     assert sum(len(block.numbers) for block in found) == 20
 
 

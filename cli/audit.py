@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 
-from contract.manifest import StoredObject
+from contract.manifest import Replay, StoredObject
 from contract.uris import runs_dir, split_uri
 from fanout.claims import listing
 from fanout.errors import ManifestChangedError
@@ -21,6 +22,14 @@ from fanout.manifests import ObjectStore, read_manifest
 from fanout.settings import ClaimSettings
 
 from .history import read_record
+
+
+@dataclass(frozen=True)
+class IgnoredObject:
+    """An object that is not data, and the reason (`fanout.data_objects`)."""
+
+    stored: StoredObject
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -37,16 +46,22 @@ class Audit:
         Not processed; the next runs will process them.
     gone
         Processed and then deleted. Their messages or files remain.
+    ignored
+        Not data, each with the reason.
     """
 
     missed: tuple[StoredObject, ...]
     waiting: tuple[StoredObject, ...]
     gone: tuple[StoredObject, ...]
+    ignored: tuple[IgnoredObject, ...]
 
 
 def audit(objects: ObjectStore, settings: ClaimSettings, state: ProviderState) -> Audit:
     """Compare a provider's objects with those that its runs, including replays, have processed."""
-    found = _in_order(listing(objects, settings, state.provider, None))
+    ignored: list[IgnoredObject] = []
+    found = _in_order(
+        listing(objects, settings, state.provider, None, lambda *one: ignored.append(IgnoredObject(*one)))
+    )
     taken = _taken(objects, runs_dir(settings.data_bucket, state.provider), state)
     unsent = [o for o in found if o.identity not in taken]
     there = {o.key for o in found}
@@ -55,7 +70,38 @@ def audit(objects: ObjectStore, settings: ClaimSettings, state: ProviderState) -
         missed=tuple(o for o in unsent if since is not None and o.last_modified < since),
         waiting=tuple(o for o in unsent if since is None or o.last_modified >= since),
         gone=tuple({o.key: o for o in _in_order(taken.values()) if o.key not in there}.values()),
+        ignored=tuple(sorted(ignored, key=lambda one: (one.stored.last_modified, one.stored.key))),
     )
+
+
+def ranges_of(
+    listed: Iterable[StoredObject], missed: Iterable[StoredObject], max_objects: int, max_bytes: int
+) -> list[Replay]:
+    """Ranges of LastModified that contain the missed objects, and others only with exactly the same LastModified.
+
+    Parameters
+    ----------
+    listed
+        All data objects of the provider.
+    max_objects, max_bytes
+        Limits of one replay. Objects with the same LastModified are never in two ranges.
+    """
+    wanted = {stored.identity for stored in missed}
+    ranges: list[Replay] = []
+    objects = size = 0
+    extends = False
+    for time, alike in groupby(_in_order(listed), key=lambda stored: stored.last_modified):
+        group = list(alike)
+        if not any(stored.identity in wanted for stored in group):
+            extends = False
+            continue
+        objects, size = objects + len(group), size + sum(stored.size for stored in group)
+        if extends and objects <= max_objects and size <= max_bytes:
+            ranges[-1] = Replay(ranges[-1].start, time)
+            continue
+        ranges.append(Replay(time, time))
+        objects, size, extends = len(group), sum(stored.size for stored in group), True
+    return ranges
 
 
 def _in_order(objects: Iterable[StoredObject]) -> list[StoredObject]:

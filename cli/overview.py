@@ -26,6 +26,8 @@ from fanout.health import (
     evaluate,
     evaluate_invalid,
     may_be_due,
+    missing_providers,
+    unlisted,
     worst_first,
 )
 from fanout.ledger import LedgerStore, ProviderState
@@ -48,12 +50,14 @@ class Overview:
     at: datetime
     providers: int
     counts: dict[str, int]
+    missing_providers: int
+    """How many providers the config API's list lost; see `fanout.health.missing_providers`."""
     health: tuple[Health, ...] = field(repr=False)
 
     @property
     def healthy(self) -> bool:
-        """Whether no provider needs an operator."""
-        return not any(self.counts.get(condition) for condition in UNHEALTHY)
+        """Whether nothing needs an operator."""
+        return not self.missing_providers and not any(self.counts.get(condition) for condition in UNHEALTHY)
 
 
 def look(stack: Deployment, late_after: timedelta = LATE_AFTER) -> Overview:
@@ -98,7 +102,8 @@ def survey(
         attention = pool.submit(ledger.attention)
         listed = provider_list.entries()
     entries, faults = parse_entries(listed, now)
-    held = {state.provider: state for state in attention.result() if state.lease}
+    noted = {state.provider: state for state in attention.result()}
+    held = {name: state for name, state in noted.items() if state.lease}
     leases = {name: state.lease for name, state in held.items() if state.lease}
     facts = Facts(
         tick=now,
@@ -106,7 +111,7 @@ def survey(
         pending=pending,
         sweep=sweep,
         held=held,
-        backlogs=frozenset(state.provider for state in attention.result() if state.has_backlog),
+        backlogs=frozenset(name for name, state in noted.items() if state.has_backlog),
         orphaned=orphaned_runs(
             leases, executions, now, note=lambda text: None
         ),  # a run that is not known to be orphaned is alive
@@ -114,19 +119,20 @@ def survey(
     )
     possible, _ = may_be_due(entries, facts)
     ended = [name for name, entry in entries.items() if entry.status in ("failed", "running") and name not in held]
-    states = {**ledger.get_many(dict.fromkeys([*possible, *ended])), **held}
+    states = {**ledger.get_many(dict.fromkeys([*possible, *ended])), **noted}
     found = {name: evaluate(name, entry, states.get(name), facts) for name, entry in entries.items()}
     due = [name for name, health in found.items() if health.decision is Decision.DUE]
     if failed := _newest_failed(due, failed_executions()) if due else {}:
         facts = replace(facts, failed_executions=failed)
         found |= {name: evaluate(name, entries[name], states.get(name), facts) for name in failed}
-    invalid = [evaluate_invalid(name, fault.as_failure()) for name, fault in faults.items()]
-    counts = Counter(health.condition for health in (*invalid, *found.values()))
+    others = [evaluate_invalid(name, fault.as_failure()) for name, fault in faults.items()] + unlisted(listed, facts)
+    counts = Counter(health.condition for health in (*others, *found.values()))
     return Overview(
         now,
         len(listed),
         {condition.value: counts[condition] for condition in Condition if counts[condition]},
-        tuple(worst_first([*invalid, *found.values()])),
+        missing_providers(ledger.list_size(), len(listed)),
+        tuple(worst_first([*others, *found.values()])),
     )
 
 

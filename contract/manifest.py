@@ -84,6 +84,7 @@ class Manifest:
     bucket: Annotated[str, About("bucket of all objects")]
     objects: Annotated[tuple[StoredObject, ...], About("oldest first")]
     backlog: Annotated[int, About("new objects left for the next run")] = 0
+    ignored: Annotated[int, About("objects in the lookback window that are not data")] = 0
     pending_count: Annotated[int, About("the provider's pending count, read before the listing")] = 0
     replay: Annotated[Replay | None, About("the range, if the run is a replay")] = None
     carried: Annotated[

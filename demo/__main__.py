@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--template", type=Path, default="template.yaml", help="the SAM template (%(default)s)")
     run.add_argument("--workdir", type=Path, default=RUN_WORKDIR, help="folder for state, logs, report (%(default)s)")
     run.add_argument("--job", choices=["change_log", "standardize"], default="change_log", help="the job of each run")
-    run.add_argument("--change-log", type=Path, help="your own change log: a folder with provider=NAME/**/*.json.gz")
+    run.add_argument("--change-log", type=Path, help="your own change log: a folder with provider=NAME/**")
     run.add_argument("--files", type=Path, help="for --job standardize: your own files, a folder with provider=NAME/**")
     run.add_argument("--mappings", type=Path, help="for --job standardize: a folder with mappings, NAME.yaml")
     run.add_argument("--table", action="store_true", help="change a table's items, and follow the changes to messages")

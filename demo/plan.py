@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -27,6 +26,10 @@ class Plan:
     """Provider whose only object is corrupt at the first tick."""
     lambda_max_bytes: int = 0
     """Override of the template's LambdaMaxBytes, chosen so that both engines are used."""
+    ignored: tuple[Part, ...] = ()
+    """Objects that are not data: they are put into the bucket too, where the stack ignores them."""
+    refused: tuple[str, ...] = ()
+    """Why folders are left out."""
     job: str = "change_log"
     """The template's Job."""
 
@@ -75,26 +78,72 @@ def generated_plan(providers: int, rows: int, seed: int = 1) -> Plan:
     return with_threshold(Plan(first, second, corrupt=names[-1]))
 
 
+@dataclass(frozen=True)
+class Files:
+    """The files of a user's folder, by the rules of the stack.
+
+    Attributes
+    ----------
+    data
+        Provider -> its files that are data.
+    ignored
+        Files that are not data.
+    refused
+        Why the files of some folders are left out: the names of the folders can't be names of providers.
+    """
+
+    data: dict[str, list[Path]]
+    ignored: tuple[Path, ...]
+    refused: tuple[str, ...]
+
+    @classmethod
+    def of(cls, folder: Path) -> Files:
+        """Find the files of every provider=NAME/ folder.
+
+        Raises
+        ------
+        DemoError
+            There are none, or no folder has a name that is allowed.
+        """
+        from fanout.data_objects import why_ignored
+        from fanout.providers import is_name, refusal
+
+        data: dict[str, list[Path]] = {}
+        ignored, refused = [], []
+        for root in sorted(path for path in folder.glob("provider=*") if path.is_dir()):
+            name = root.name.removeprefix("provider=")
+            if not is_name(name):
+                refused.append(f"{ascii(root.name)[1:-1]} is left out: {refusal(name)}")
+                continue
+            for path in sorted(path for path in root.rglob("*") if path.is_file()):
+                if why_ignored(path.relative_to(root).as_posix()):
+                    ignored.append(path)
+                else:
+                    data.setdefault(name, []).append(path)
+        if not data:
+            why = "; ".join(refused) or "It needs files in folders provider=NAME/."
+            raise DemoError(f"No data found in {folder}, {len(ignored)} files ignored. {why}")
+        return cls(data, tuple(ignored), tuple(refused))
+
+
 def own_plan(folder: Path) -> Plan:
-    """Read the user's change log: every provider=NAME/**/*.json.gz in `folder`.
+    """Read the user's change log: all files in the provider=NAME/ folders of `folder`.
 
     Raises
     ------
     DemoError
-        There are no such files, or a file is not gzip.
+        There are no such files.
     """
-    first: dict[str, list[Part]] = {}
-    for path in sorted(folder.glob("provider=*/**/*.json.gz")):
-        key = path.relative_to(folder).as_posix()
+    from demo.verify import lines_of
+
+    def part(path: Path) -> Part:
         body = path.read_bytes()
-        try:
-            rows = sum(1 for line in gzip.decompress(body).split(b"\n") if line.strip())
-        except (OSError, EOFError) as error:
-            raise DemoError(f"{path} cannot be read as gzip: {error}") from error
-        first.setdefault(key.split("/")[0].removeprefix("provider="), []).append(Part(key, body, rows))
-    if not first:
-        raise DemoError(f"No change log found in {folder}. It needs files provider=NAME/**/*.json.gz.")
-    return with_threshold(Plan(first))
+        key = path.relative_to(folder).as_posix()
+        return Part(key, body, sum(1 for line in lines_of(body) if line.strip()))
+
+    files = Files.of(folder)
+    first = {name: [part(path) for path in paths] for name, paths in files.data.items()}
+    return with_threshold(Plan(first, ignored=tuple(map(part, files.ignored)), refused=files.refused))
 
 
 def with_threshold(plan: P) -> P:

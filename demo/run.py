@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,7 +39,7 @@ TICK_TIMEOUT_PER_PROVIDER = 5.0
 CORRUPT_BYTES = 40
 """Size of the corrupt object, less than one row."""
 
-SHOWN_FAILURES = 5
+SHOWN_FAILURES = SHOWN_IGNORED = 5
 SHOWN_PROVIDERS = 12
 """Maximum of providers in the summary: those that differ from their input, then those with the most rows."""
 
@@ -99,9 +99,14 @@ class Stage:
         plan, now = self._plan, datetime.now(UTC).replace(microsecond=0)
         for provider, parts in plan.first.items():
             self._put(parts, corrupt=provider == plan.corrupt)
+        self._put(list(plan.ignored))
         self._register()
         rows = sum(part.rows for parts in plan.first.values() for part in parts)
         self._screen.say(f"{len(plan.first)} providers with {rows} rows in s3://{self._bucket}/{self._prefix}/")
+        for text in plan.refused:
+            self._screen.say(text)
+        if plan.ignored:
+            self._screen.say(f"{len(plan.ignored)} files are not data and will be ignored: {_names(plan.ignored)}")
         if plan.corrupt:
             self._screen.say(f"the object of {plan.corrupt} is corrupt: its run will fail, other runs are not affected")
         self._tick("tick 1", now)
@@ -163,6 +168,7 @@ class Stage:
 
     def _report(self) -> dict[str, Any]:
         faults, figures = self._verify()
+        faults += self._plan.refused
         faults += self._unexpected_outcomes()
         totals = {key: sum(found[key] for found in figures.values()) for key in next(iter(figures.values()), {})}
         runs = {"executions": sum(len(runs) for runs in self._tick_runs), "job_runs": len(self._cloud.job_runs())}
@@ -170,7 +176,7 @@ class Stage:
             "ok": not faults,
             "faults": faults,
             "providers": {name: {**self._outcome(name), **found} for name, found in figures.items()},
-            "totals": {"providers": len(figures), **totals, **runs},
+            "totals": {"providers": len(figures), **totals, **runs, "ignored": len(self._plan.ignored)},
             "lambda_max_bytes": self._plan.lambda_max_bytes,
             "ticks": self._ticks,
         }
@@ -179,7 +185,9 @@ class Stage:
         """Compare the output with the input; returns the faults, and each provider's figures."""
         from demo.verify import compare, expected_ids
 
-        comparison = compare(expected_ids(self._cloud.client("s3"), self._bucket, self._prefix), self._messages)
+        ignored = {part.key for part in self._plan.ignored}
+        expected = expected_ids(self._cloud.client("s3"), self._bucket, self._prefix, ignored)
+        comparison = compare(expected, self._messages)
         faults = [f"{name}: {found.difference}" for name, found in comparison.items() if not found.ok]
         return faults, {
             name: {"rows": found.rows, "messages": found.messages, "distinct_ids": found.distinct}
@@ -212,6 +220,11 @@ class Stage:
                 if run.provider not in wanted and run.rows:
                     faults.append(f"tick {number}: {run.provider} had no new objects, but processed {run.rows} rows")
         return faults
+
+
+def _names(parts: Sequence[Part]) -> str:
+    """Return the keys of the first objects."""
+    return ", ".join(part.key for part in parts[:SHOWN_IGNORED]) + (", …" if len(parts) > SHOWN_IGNORED else "")
 
 
 def _row(name: str, due: bool, run: Run | None) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from demo import DemoError
 from demo.orders import STYLES, Row, orders
-from demo.plan import Plan, with_threshold
+from demo.plan import Files, Plan, with_threshold
 from demo.run import Stage
 from demo.sample_data import Part
 
@@ -89,16 +89,17 @@ def own_plan(files: Path, mappings: Path) -> StandardPlan:
     first: dict[str, list[Part]] = {}
     expected: dict[str, list[Row]] = {}
     found = _mappings(mappings)
-    for path in sorted(path for path in files.glob("provider=*/**/*") if path.is_file()):
-        key, name = path.relative_to(files).as_posix(), path.relative_to(files).parts[0].removeprefix("provider=")
+    there = Files.of(files)
+    for name, path in ((name, path) for name, paths in there.data.items() for path in paths):
+        key = path.relative_to(files).as_posix()
         mapping = next((mappings / f"{name}{kind}" for kind in (".yaml", ".json") if f"{name}{kind}" in found), None)
         if mapping is None:
             raise DemoError(f"{name} has files, but no mapping. Add {mappings / name}.yaml.")
         expected[key] = list(_good_rows(mapping, path))
         first.setdefault(name, []).append(Part(key, path.read_bytes(), len(expected[key])))
-    if not first:
-        raise DemoError(f"No files found in {files}. Put them into folders provider=NAME/.")
-    return with_threshold(StandardPlan(first, mappings=found, expected=expected))
+    ignored = tuple(Part(path.relative_to(files).as_posix(), path.read_bytes(), 0) for path in there.ignored)
+    plan = StandardPlan(first, ignored=ignored, refused=there.refused, mappings=found, expected=expected)
+    return with_threshold(plan)
 
 
 def _good_rows(mapping: Path, sample: Path) -> list[Row]:

@@ -6,8 +6,9 @@ import gzip
 import hashlib
 import json
 import threading
+import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -91,19 +92,34 @@ def drain(
     return bodies
 
 
-def expected_ids(s3: Any, bucket: str, prefix: str) -> dict[str, list[str]]:
+def lines_of(body: bytes) -> list[bytes]:
+    """Return the lines of an object, gzip or not. A damaged one has none: its run fails, and names it."""
+    try:
+        return (gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body).split(b"\n")
+    except (OSError, EOFError, zlib.error):
+        return []
+
+
+def expected_ids(s3: Any, bucket: str, prefix: str, ignored: Container[str] = ()) -> dict[str, list[str]]:
     """Return the ids that the rows of a change log must have, by provider.
 
     The id of a stream record is its event id. The id of any other row is the first 32 hex digits of
     sha256("bucket/key#etag"), a dash, and the line number, from 1. Keys start with {prefix}/provider=NAME/.
+
+    Parameters
+    ----------
+    ignored
+        Keys, after the prefix, of objects that are not data.
     """
     found: dict[str, list[str]] = defaultdict(list)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/provider=")
     for entry in (entry for page in pages for entry in page.get("Contents", [])):
+        if entry["Key"].removeprefix(f"{prefix}/") in ignored:
+            continue
         provider = entry["Key"].removeprefix(f"{prefix}/provider=").split("/")[0]
         body = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
         address = f"{bucket}/{entry['Key']}#{entry['ETag'].strip(chr(34))}"
-        found[provider] += row_ids(gzip.decompress(body).split(b"\n"), address)
+        found[provider] += row_ids(lines_of(body), address)
     return dict(found)
 
 
@@ -113,7 +129,10 @@ def row_ids(lines: Iterable[bytes], address: str) -> list[str]:
     ids = []
     for number, line in enumerate(lines, 1):
         if line.strip():
-            own = json.loads(line).get("eventID")
+            try:
+                own = json.loads(line).get("eventID")
+            except (ValueError, AttributeError):  # no change record: the run fails, and names the line
+                own = None
             ids.append(str(own) if own else f"{fingerprint}-{number}")
     return ids
 

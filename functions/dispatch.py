@@ -64,6 +64,9 @@ _METRICS = {
     "NeverSucceeded": "never_succeeded",
     "Reconciled": "reconciled",
     "ReleasedLeases": "released_leases",
+    "Unlisted": "unlisted",
+    "MissingProviders": "missing_providers",
+    "LateData": "late_data",
     "LiveRuns": "live",
 }
 """Metric -> field of the report."""

@@ -82,5 +82,6 @@ def _measure(record: RunRecord) -> None:
     metrics.add_metric("Rows", MetricUnit.Count, record.rows)
     metrics.add_metric("Messages", MetricUnit.Count, record.messages)
     metrics.add_metric("Quarantined", MetricUnit.Count, record.quarantined)
+    metrics.add_metric("Ignored", MetricUnit.Count, record.ignored)
     metrics.add_metric("RunSeconds", MetricUnit.Seconds, record.seconds)
     metrics.add_metric("RunDollars", MetricUnit.NoUnit, record.dollars)

@@ -15,6 +15,7 @@ from contract.times import format_iso
 from fanout.ledger import ProviderState, set_bookmark, update
 from fanout.providers import check_name
 
+from ..audit import IgnoredObject
 from ..audit import audit as compare
 from ..command import Command, Context, Operator, Provider, Yes, iam, moment, utc_now
 from ..errors import Exit
@@ -47,6 +48,7 @@ class AuditReport:
     missed: tuple[StoredObject, ...]
     waiting: tuple[StoredObject, ...]
     gone: tuple[StoredObject, ...]
+    ignored: tuple[IgnoredObject, ...]
 
 
 @bookmark.command(cls=Command, epilog=iam("bookmark show"))
@@ -82,10 +84,10 @@ def reset(ctx: Context, provider: Provider, yes: Yes = False) -> None:
     epilog=iam("audit"),
 )
 def audit(ctx: Context, provider: Provider) -> Exit:
-    """List the objects that no run processed, and deleted ones. Exit status 1 if objects were missed for good."""
+    """List objects that no run processed, deleted ones, and ignored ones. Exit status 1 if any were missed for good."""
     stack = ctx.obj.stack
     found = compare(stack.objects, stack.planning, stack.ledger.get(check_name(provider)))
-    ctx.obj.show(AuditReport(provider, found.missed, found.waiting, found.gone), _show_audit)
+    ctx.obj.show(AuditReport(provider, found.missed, found.waiting, found.gone, found.ignored), _show_audit)
     return Exit.UNHEALTHY if found.missed else Exit.OK
 
 
@@ -123,12 +125,15 @@ def _show(report: BookmarkReport, page: Page) -> None:
 
 
 def _show_audit(report: AuditReport, page: Page) -> None:
-    page.line(f"{report.provider}: {counted(len(report.missed), 'object')} missed, {len(report.waiting):,} pending")
+    left = f"{len(report.waiting):,} pending, {len(report.ignored):,} ignored"
+    page.line(f"{report.provider}: {counted(len(report.missed), 'object')} missed, {left}")
+    if report.ignored:
+        rows = [(one.stored.last_modified, size(one.stored.size), one.stored.key, one.reason) for one in report.ignored]
+        page.table(("LAST MODIFIED", ">SIZE", "IGNORED", "REASON"), rows)
     if report.gone:
         page.line(f"{counted(len(report.gone), 'object')} were processed, then deleted; their messages remain")
         page.table(("LAST MODIFIED", ">SIZE", "DELETED"), [(o.last_modified, size(o.size), o.key) for o in report.gone])
     if report.missed:
-        rows = [(o.last_modified, size(o.size), o.key) for o in report.missed]
-        page.table(("LAST MODIFIED", ">SIZE", "MISSED"), rows)
-        first, last = report.missed[0].last_modified, report.missed[-1].last_modified
-        page.line(f"To send them: fanout replay {report.provider} --from {format_iso(first)} --to {format_iso(last)}")
+        lines = [(o.last_modified, size(o.size), o.key) for o in report.missed]
+        page.table(("LAST MODIFIED", ">SIZE", "MISSED"), lines)
+        page.line(f"To send them: fanout replay {report.provider} --late")

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fanout.costs import PRICES, PRICES_AS_OF, queue_dollars
-from fanout.providers import parse_entries
+from fanout.providers import is_name, parse_entries
 from fanout.runs import RunRecord
 
 from ..article import article_dollars
@@ -19,7 +19,6 @@ from ..command import Command, Context, iam, utc_now
 from ..deployment import Deployment
 from ..history import folders, read_record
 from ..output import Page, dollars, duration
-from .providers import is_name
 
 app = typer.Typer()
 PARALLEL = 16

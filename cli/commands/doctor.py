@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -16,14 +17,15 @@ from botocore.exceptions import ClientError
 
 from contract.uris import split_uri
 from fanout.errors import FanoutError
-from fanout.health import UNHEALTHY
-from fanout.providers import parse_entries
+from fanout.health import UNHEALTHY, missing_providers
+from fanout.providers import is_name, parse_entries, refusal
 
 from ..command import Command, Context, iam, utc_now
 from ..deployment import Deployment
 from ..errors import EXPECTED, Exit, as_operator_error
 from ..output import Page, counted
 from ..overview import look
+from .providers import folders
 
 app = typer.Typer()
 MAX_SKEW_SECONDS = 60.0
@@ -159,14 +161,39 @@ def _ledger(stack: Deployment) -> str:
 
 def _change_log(stack: Deployment) -> str:
     directory = stack.output("ChangeLogDir")
-    bucket, prefix = split_uri(directory.rstrip("/") + "/")
-    answer = stack.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix + "provider=", Delimiter="/", MaxKeys=100)
-    folders = len(answer.get("CommonPrefixes", ()))
-    if not folders:
+    found = folders(stack.client("s3"), directory)
+    if not found:
         raise CheckFailedError(
             f"no provider=NAME/ folder in {directory}", "write a change log there, or set ChangeLogDir", Outcome.WARN
         )
-    return f"{directory}, {counted(folders, 'provider')}{' or more' if answer.get('IsTruncated') else ''}"
+    refused = [name for name in found if not is_name(name)]
+    if refused:
+        raise CheckFailedError(
+            f"no run can process {len(refused)} of {counted(len(found), 'folder')}, such as {directory}/"
+            f"provider={refused[0]}/: {refusal(refused[0])}",
+            "copy the objects to the folder of a provider, then delete these folders",
+        )
+    listed = stack.config_api.entries()
+    if missing := [name for name in found if name not in listed]:
+        raise CheckFailedError(
+            f"{len(missing)} of {counted(len(found), 'folder')} are not in the list of providers, such as {missing[0]}",
+            "add them with fanout providers discover",
+            Outcome.WARN,
+        )
+    return f"{directory}, {counted(len(found), 'provider')}, {_sample(stack, directory)}"
+
+
+def _sample(stack: Deployment, directory: str) -> str:
+    """How many of the first objects are ignored; a warning if all of them are."""
+    bucket, prefix = split_uri(directory.rstrip("/") + "/provider=")
+    answer = stack.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)  # 1,000 objects
+    paths = [one["Key"].removeprefix(prefix).partition("/")[2] for one in answer.get("Contents", ())]
+    ignored = Counter(filter(None, map(stack.planning.why_ignored, paths)))
+    reasons = ", ".join(f"{count} {reason}" for reason, count in ignored.most_common())
+    said = f"{ignored.total()} of the first {counted(len(paths), 'object')} ignored" + (f" ({reasons})" * bool(ignored))
+    if paths and ignored.total() == len(paths):
+        raise CheckFailedError(said, "correct IgnorePattern, or the names of the objects", Outcome.WARN)
+    return said
 
 
 def _object_events(stack: Deployment) -> str:
@@ -186,6 +213,12 @@ def _object_events(stack: Deployment) -> str:
     events = {event for one in leading if _reaches(one, prefix) for event in one["Events"]}
     if f"{CREATED}*" in events or events >= WAYS_TO_CREATE:
         return f"s3://{bucket}/{prefix} sends an event for each new object to the queue"
+    if not leading and ("EventBridgeConfiguration" in configured or configured.get("TopicConfigurations")):
+        raise CheckFailedError(
+            f"s3://{bucket} sends events to EventBridge or SNS, not to the queue itself",
+            f"check that a rule or a subscription sends those of s3://{bucket}/{prefix} to {queue}",
+            Outcome.WARN,
+        )
     sent, left = ("only some", "the others") if leading else ("no", "new objects")
     raise CheckFailedError(
         f"s3://{bucket}/{prefix} sends {sent} events of new objects to the queue; {left} wait for the next full check, "
@@ -231,6 +264,11 @@ def _config_api(stack: Deployment) -> str:
     if faults := list(parse_entries(entries, utc_now())[1].values()):
         found = f"{len(faults)} of {counted(len(entries), 'entry', 'entries')} are invalid, such as {faults[0]}"
         raise CheckFailedError(found, faults[0].advice)
+    if missing := missing_providers(stack.ledger.list_size(), len(entries)):
+        raise CheckFailedError(
+            f"the list has {counted(len(entries), 'provider')}, and has lost {missing}",
+            "correct the list, or accept it with fanout providers accept",
+        )
     if not entries:
         raise CheckFailedError(
             "the list of providers is empty", "add providers with fanout providers add or discover", Outcome.WARN

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeGuard
+from typing import Annotated, Any
 
 import typer
 
 from contract.uris import split_uri
-from fanout.errors import ConfigApiAnswerError, FanoutError, InvalidProviderError
-from fanout.providers import MAX_FREQUENCY_MINUTES, check_name, parse_entries, parse_entry
+from fanout.errors import ConfigApiAnswerError, FanoutError
+from fanout.ledger import drop_backlog, update
+from fanout.providers import MAX_FREQUENCY_MINUTES, check_name, is_name, parse_entries, parse_entry, refusal
 
 from ..command import Command, Context, Operator, Provider, Yes, iam, utc_now
 from ..deployment import Deployment
@@ -52,6 +53,14 @@ class ChangesReport:
     existing: tuple[str, ...]
     rejected: tuple[str, ...]
     dry_run: bool
+
+
+@dataclass(frozen=True)
+class AcceptReport:
+    """Answer of `accept`: the number of listed providers, and the unlisted ones that were forgotten."""
+
+    listed: int
+    forgotten: tuple[str, ...]
 
 
 @providers.command("list", cls=Command, epilog=iam("providers list"))
@@ -132,13 +141,34 @@ def folders(s3: Any, change_log_dir: str) -> list[str]:
     return [f["Prefix"].removeprefix(prefix)[:-1] for page in pages for f in page.get("CommonPrefixes", ())]
 
 
-def is_name(name: object) -> TypeGuard[str]:
-    """Whether a name is allowed: only then can S3 have objects of that provider."""
-    try:
-        check_name(name)
-    except InvalidProviderError:
-        return False
-    return True
+@providers.command(cls=Command, epilog=iam("providers accept"))
+def accept(
+    ctx: Context,
+    provider: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only this unlisted provider. Defaults to the whole list.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Accept that the list is shorter, or that unlisted providers have pending objects, which are then forgotten."""
+    stack = ctx.obj.stack
+    listed, waiting = stack.config_api.entries(), stack.pending.waiting()
+    backlogs = [state.provider for state in stack.ledger.attention() if state.has_backlog]
+    unlisted = [name for name in sorted({*waiting, *backlogs}) if name not in listed]
+    if provider is not None:
+        unlisted = [name for name in unlisted if provider in (name, f"provider={name}")]
+        if not unlisted:
+            raise UsageError(f"{provider} is not an unlisted provider with pending objects; `fanout status` shows them")
+    names = f": {', '.join(unlisted)}" if unlisted else ""
+    whole = f"the list with {counted(len(listed), 'provider')} and " if provider is None else ""
+    ctx.obj.confirm(f"Accept {whole}{counted(len(unlisted), 'unlisted provider')}{names}?", yes=yes)
+    for name in unlisted:
+        if name in waiting:
+            stack.pending.clear(name, waiting[name].pending_count, utc_now())
+        if name in backlogs:
+            update(stack.ledger, name, drop_backlog)
+    if provider is None:
+        stack.ledger.put_list_size(len(listed))
+    ctx.obj.show(AcceptReport(len(listed), tuple(unlisted)), _show_accepted)
 
 
 @providers.command("import", cls=Command, epilog=iam("providers import"))
@@ -290,4 +320,10 @@ def _show_changes(report: ChangesReport, page: Page) -> None:
     page.line(f"{len(report.added):,} {verb}: {', '.join(report.added) or 'none'}")
     page.line(f"{len(report.existing):,} existed already")
     for name in report.rejected:
-        page.line(f"skipped provider={name}: the name is not allowed")
+        page.line(f"skipped provider={name}: {refusal(name)}")
+
+
+def _show_accepted(report: AcceptReport, page: Page) -> None:
+    page.line(f"accepted a list of {counted(report.listed, 'provider')}")
+    for name in report.forgotten:
+        page.line(f"forgot the pending objects of {name}")

@@ -10,7 +10,6 @@ import typer
 from rich.filesize import decimal as size
 
 from contract.uris import split_uri
-from fanout.manifests import is_data
 from fanout.providers import check_name
 
 from ..command import Command, Context, Provider, iam
@@ -40,8 +39,8 @@ def put(
 ) -> None:
     """Write a file into a provider's change log, for tests and demonstrations. The next run processes it."""
     key = name or file.name
-    if not is_data(key):
-        raise UsageError(f"runs would ignore {key}; choose another key with --as, without '_' or '.' at its beginning")
+    if reason := ctx.obj.stack.planning.why_ignored(key):
+        raise UsageError(f"runs would ignore {key} ({reason}); choose another key with --as")
     bucket, prefix = split_uri(ctx.obj.stack.output("ChangeLogDir").rstrip("/") + f"/provider={check_name(provider)}/")
     body = file.read_bytes()
     ctx.obj.stack.client("s3").put_object(Bucket=bucket, Key=prefix + key, Body=body)

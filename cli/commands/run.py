@@ -13,15 +13,17 @@ from typing import Annotated, Any
 import typer
 from rich.filesize import decimal as size
 
-from contract.manifest import Replay
+from contract.manifest import Replay, StoredObject
 from contract.times import format_iso
 from fanout.claims import MAX_OBJECTS, listing
+from fanout.ledger import sent_late, update
 from fanout.manifests import select_replay
 from fanout.providers import check_name
 from fanout.run_state import RunState, run_state
 from fanout.runs import RunRecord
 from fanout.schedule import execution_name
 
+from ..audit import audit, ranges_of
 from ..command import Command, Context, Operator, Provider, Yes, iam, moment, utc_now
 from ..deployment import Deployment
 from ..errors import Exit, UsageError
@@ -69,20 +71,37 @@ def run(ctx: Context, provider: Provider, no_wait: NoWait = False) -> Exit:
     return _start_and_follow(ctx.obj, provider, None, no_wait=no_wait)
 
 
+@dataclass(frozen=True)
+class LateReport:
+    """The objects that arrived too late for any run, and the ranges of LastModified in which they are sent."""
+
+    provider: str
+    objects: tuple[StoredObject, ...]
+    ranges: tuple[Replay, ...]
+
+
 @app.command(cls=Command, epilog=iam("replay"))
 def replay(
     ctx: Context,
     provider: Provider,
     start_text: Annotated[
-        str, typer.Option("--from", help="Oldest LastModified: ISO 8601 time, date, or age such as 30m, 6h or 2d.")
-    ],
+        str | None,
+        typer.Option("--from", help="Oldest LastModified: ISO 8601 time, date, or age such as 30m, 6h or 2d."),
+    ] = None,
     end_text: Annotated[str, typer.Option("--to", help="Newest LastModified, inclusive.")] = "now",
+    late: Annotated[
+        bool, typer.Option("--late", help="Instead of a range, send the objects that arrived too late for any run.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, but send nothing.")] = False,
     yes: Yes = False,
     no_wait: NoWait = False,
 ) -> Exit:
     """Send a range of a provider's objects again, with the same message ids. The bookmark does not change."""
     check_name(provider)
+    if late == (start_text is not None) or (late and no_wait):
+        raise UsageError("use either --from, or --late without --no-wait")
+    if start_text is None:
+        return _send_late(ctx.obj, provider, dry_run=dry_run, yes=yes)
     now = utc_now()
     start, end = moment(start_text, now), moment(end_text, now)
     if start > end:
@@ -94,6 +113,27 @@ def replay(
         return Exit.OK
     ctx.obj.confirm(f"Send {counted(plan.objects, 'object')} ({size(plan.bytes)}) of {provider} again?", yes=yes)
     return _start_and_follow(ctx.obj, provider, {"from": format_iso(start), "to": format_iso(end)}, no_wait=no_wait)
+
+
+def _send_late(op: Operator, provider: str, *, dry_run: bool, yes: bool) -> Exit:
+    """Send what `fanout audit` lists as missed, in as few replays as possible; then the late data are settled."""
+    stack = op.stack
+    state, settings = stack.ledger.get(provider), stack.planning
+    missed = audit(stack.objects, settings, state).missed
+    listed = listing(stack.objects, settings, provider, None)
+    ranges = ranges_of(listed, missed, MAX_OBJECTS, settings.max_bytes_per_run)
+    if dry_run or not missed:
+        op.show(LateReport(provider, missed, tuple(ranges)), _show_late)
+    if dry_run:
+        return Exit.OK
+    if missed:
+        op.confirm(f"Send {counted(len(missed), 'object')} of {provider} in {counted(len(ranges), 'run')}?", yes=yes)
+    for wanted in ranges:
+        given = {"from": format_iso(wanted.start), "to": format_iso(wanted.end)}
+        if (outcome := _start_and_follow(op, provider, given, no_wait=False)) is not Exit.OK:
+            return outcome
+    update(stack.ledger, provider, lambda now: sent_late(now, state.late))
+    return Exit.OK
 
 
 def check_listed(stack: Deployment, provider: str) -> None:
@@ -114,7 +154,7 @@ def check_listed(stack: Deployment, provider: str) -> None:
 def plan_replay(stack: Deployment, provider: str, wanted: Replay) -> ReplayPlan:
     """Find the objects that a replay of a range would send again."""
     settings = stack.planning
-    found = listing(stack.objects, settings, provider, wanted.start)
+    found = listing(stack.objects, settings, provider, None)
     chosen = select_replay(found, wanted, MAX_OBJECTS, settings.max_bytes_per_run).objects
     return ReplayPlan(
         provider=provider,
@@ -205,6 +245,13 @@ def watch(states: Any, arn: str, entered: Callable[[str], None], poll_seconds: f
 
 def _show_run(report: RunReport, page: Page) -> None:
     page.line(f"{report.run_id}: {report.status}: {report.explanation}")
+
+
+def _show_late(report: LateReport, page: Page) -> None:
+    page.line(f"{report.provider}: {counted(len(report.objects), 'object')} arrived too late for any run")
+    if report.objects:
+        rows = [(o.last_modified, size(o.size), o.key) for o in report.objects]
+        page.table(("LAST MODIFIED", ">SIZE", "LATE"), rows)
 
 
 def _show_plan(plan: ReplayPlan, page: Page) -> None:

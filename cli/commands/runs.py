@@ -20,7 +20,7 @@ from ..overview import is_run_of
 from .run import REPLAY
 
 app = typer.Typer()
-COLUMNS = ("STARTED", "STATUS", "ENGINE", ">ROWS", ">MESSAGES", ">SECONDS", ">DOLLARS", "RUN", "ERROR")
+COLUMNS = ("STARTED", "STATUS", "ENGINE", ">ROWS", ">MESSAGES", ">IGNORED", ">SECONDS", ">DOLLARS", "RUN", "ERROR")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def runs(
     provider: Provider,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of runs to show.")] = 20,
 ) -> None:
-    """List a provider's runs, the newest first: start, status, engine, rows, messages, seconds, cost, error."""
+    """List a provider's runs, the newest first: start, status, engine, figures, cost and error."""
     ctx.obj.show(history(ctx.obj.stack, provider, limit), _show)
 
 
@@ -93,9 +93,10 @@ def row(line: RunLine) -> tuple[object, ...]:
     """A run's values, in the order of `COLUMNS`."""
     status, record = line.status + (" (replay)" if line.replay else ""), line.record
     if record is None:
-        return line.started_at, status, *(None,) * 5, line.run_id, error_of(line)
-    figures = record.engine, record.rows, record.messages, f"{record.seconds:.1f}", dollars(record.dollars)
-    return line.started_at, status, *figures, line.run_id, error_of(line)
+        return line.started_at, status, *(None,) * 6, line.run_id, error_of(line)
+    counts = record.rows, record.messages, record.ignored
+    figures = f"{record.seconds:.1f}", dollars(record.dollars)
+    return line.started_at, status, record.engine, *counts, *figures, line.run_id, error_of(line)
 
 
 def error_of(line: RunLine) -> str | None:

@@ -38,6 +38,7 @@ class StatusReport:
     healthy: bool
     providers: int
     counts: dict[str, int]
+    missing_providers: int
     shown: tuple[Health, ...]
     not_shown: int
 
@@ -71,12 +72,18 @@ def status(
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of providers to show.")] = 50,
     late_after: LateAfter = LATE_MINUTES,
 ) -> Exit:
-    """Show which providers are invalid, stuck, failing, late or running. Exit status 1 if any needs attention."""
+    """Show which providers need attention, and which are running. Exit status 1 if any needs attention."""
     overview = look(ctx.obj.stack, timedelta(minutes=late_after))
     notable = [h for h in overview.health if every or h.condition in (*UNHEALTHY, Condition.RUNNING)]
     shown = tuple(notable if every else notable[:limit])
     report = StatusReport(
-        overview.at, overview.healthy, overview.providers, overview.counts, shown, len(notable) - len(shown)
+        overview.at,
+        overview.healthy,
+        overview.providers,
+        overview.counts,
+        overview.missing_providers,
+        shown,
+        len(notable) - len(shown),
     )
     ctx.obj.show(report, _show_status)
     return Exit.OK if overview.healthy else Exit.UNHEALTHY
@@ -92,10 +99,10 @@ def failed(ctx: Context, late_after: LateAfter = LATE_MINUTES) -> Exit:
 
 
 def group(providers: Iterable[Health]) -> list[Cause]:
-    """The failing, stuck and invalid providers by cause, the most frequent cause first."""
+    """The unhealthy providers by cause, the most frequent cause first; not those that are late, which have no error."""
     groups: dict[str, list[Health]] = defaultdict(list)
     for health in providers:
-        if health.condition in (Condition.FAILING, Condition.STUCK, Condition.INVALID):
+        if health.condition in UNHEALTHY and health.condition is not Condition.LATE:
             groups[(health.failure or UNKNOWN).kind].append(health)
     found = []
     for cause, alike in groups.items():
@@ -104,9 +111,19 @@ def group(providers: Iterable[Health]) -> list[Cause]:
     return sorted(found, key=lambda cause: (-len(cause.providers), cause.cause))
 
 
+def shrank(missing: int) -> str:
+    """What is wrong with a list that shrank, and what to do."""
+    return (
+        f"The config API's list has lost {counted(missing, 'provider')}. Correct it, or accept it with "
+        "`fanout providers accept`."
+    )
+
+
 def _show_status(report: StatusReport, page: Page) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items()) or "none"
     page.line(f"{counted(report.providers, 'provider')}: {counts}")
+    if report.missing_providers:
+        page.line(shrank(report.missing_providers))
     if report.shown:
         rows = [
             (h.provider, h.condition, h.since, h.last_success, h.next_due, h.failures or None, h.run_id, h.details)

@@ -19,7 +19,7 @@ from fanout.endings import read_result
 from fanout.errors import ManifestChangedError
 from fanout.ledger import ProviderState, lease_of
 from fanout.manifests import read_manifest
-from fanout.providers import check_name
+from fanout.providers import check_name, is_name
 from fanout.run_state import RunState, run_state
 from fanout.runs import Plan, RunRecord
 
@@ -30,7 +30,6 @@ from ..failure import COLUMNS, facts_of_failure, failure_of, rows_of_failures
 from ..history import RunFolder, find_folder, read_record
 from ..logs import of_function, of_job_run, short
 from ..output import Page, counted, dollars
-from .providers import is_name
 
 app = typer.Typer()
 SHOWN_OBJECTS = 5
@@ -68,6 +67,7 @@ class ManifestPart:
     objects: int
     bytes: int
     backlog: int
+    ignored: int
     first: tuple[str, ...]
     changed: bool = False
     """Whether it is not the manifest that the claim wrote. Then the numbers are 0."""
@@ -250,11 +250,12 @@ def _manifest(stack: Deployment, folder: RunFolder, planned: RunRecord | Plan | 
     try:
         manifest = read_manifest(stack.objects, folder.uri, planned.manifest_hash)
     except ManifestChangedError:
-        return ManifestPart(manifest_uri(folder.uri), 0, 0, 0, (), changed=True)
+        return ManifestPart(manifest_uri(folder.uri), 0, 0, 0, 0, (), changed=True)
     if manifest is None:
         return None
     first = tuple(f"s3://{manifest.bucket}/{stored.key}" for stored in manifest.objects[:SHOWN_OBJECTS])
-    return ManifestPart(manifest_uri(folder.uri), len(manifest.objects), manifest.bytes, manifest.backlog, first)
+    figures = len(manifest.objects), manifest.bytes, manifest.backlog, manifest.ignored
+    return ManifestPart(manifest_uri(folder.uri), *figures, first)
 
 
 def _job_run(stack: Deployment, history: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -313,7 +314,7 @@ def facts_of(found: Trace) -> list[tuple[str, object]]:
         facts += [("claim", f"{found.claim.get('decision')}{reason}")]
     if found.manifest:
         m = found.manifest
-        what = f"{counted(m.objects, 'object')}, {size(m.bytes)}, backlog of {m.backlog:,}"
+        what = f"{counted(m.objects, 'object')}, {size(m.bytes)}, backlog of {m.backlog:,}, {m.ignored:,} ignored"
         facts += [("manifest", f"{'not the one that the claim wrote' if m.changed else what}: {m.uri}")]
         facts += [("", uri) for uri in m.first]
     if found.job_run:

@@ -11,6 +11,7 @@ from dash import dcc, html
 
 from contract.times import parse_iso
 
+from ..commands.status import shrank
 from ..output import counted, duration
 from .parts import CONDITIONS, Part, named, problem, table, text, when
 from .watch import Watch
@@ -117,6 +118,8 @@ def live(watch: Watch, now: datetime) -> Part:
         return html.P("Loading all providers …", className="empty")
     if now - watch.overview.at > STALE:
         return html.P(f"The figures are {duration(now - watch.overview.at)} old. Loading …")
+    if watch.overview.missing_providers:
+        return problem("The list of providers shrank", shrank(watch.overview.missing_providers))
     if not watch.overview.providers:
         return html.P("The list of providers is empty. Add one with `fanout providers add NAME`.", className="empty")
     healthy = "all healthy" if watch.overview.healthy else "some need attention"

@@ -10,6 +10,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 from rich.filesize import decimal as size
 
+from fanout.health import Condition
 from fanout.providers import check_name
 from fanout.run_state import RunState
 
@@ -122,7 +123,9 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
     last = next((line for line in history if line.status is not RunState.RUNNING), None)
     failure = last.record.failure if last and last.record else None
     why = runs.error_of(last) if last else None
+    late = health.failure if health.condition is Condition.LATE_DATA else None
     return [
+        problem("Late data", late.message, late.advice) if late else None,
         problem("The last run failed", why, failure.advice if failure else None) if why else None,
         section("Status", facts(standing, now)),
         section("Runs", _charts(history), _history(history, provider, now)),

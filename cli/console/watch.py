@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import quote
 
 from fanout.health import Condition, Health
+from fanout.providers import is_name
 
 from ..command import Operator, utc_now
 from ..commands.cost import Spending, Spent, measure, periods, spending
-from ..commands.providers import is_name
 from ..deployment import Deployment
 from ..errors import EXPECTED, as_operator_error
 from ..failure import brief
@@ -33,6 +33,9 @@ TICKS_SINCE = timedelta(hours=3)
 WEEK = timedelta(days=7)
 MEASURED_UNASKED = 500
 """The most providers whose runs are read without a request: each costs a listing, and a read for each run."""
+
+WITHOUT_ENTRY = (Condition.INVALID, Condition.UNLISTED)
+"""Conditions of providers without a valid entry in the config API, which have no page."""
 
 Row = dict[str, Any]
 """One provider for the browser: times in milliseconds since 1970; missing values are left out."""
@@ -187,7 +190,7 @@ def row(h: Health, dollars: float | None) -> Row:
     made = {
         "id": h.provider,
         "provider": safe(h.provider),
-        "href": None if h.condition is Condition.INVALID else f"/provider/{quote(h.provider, safe='')}",
+        "href": None if h.condition in WITHOUT_ENTRY else f"/provider/{quote(h.provider, safe='')}",
         "status": h.condition.value,
         "objects": pending.objects if pending else None,
         "waiting": _milliseconds(pending.since if pending else None),

@@ -30,10 +30,12 @@ from fanout.errors import (
     UnreadableObjectError,
 )
 from fanout.ledger import ProviderState
-from fanout.pending import Pending
+from fanout.pending import MAX_KEYS, Pending
 from fanout.providers import describe
 
 ATTENTION_INDEX = "attention"
+_LIST = {"provider": {"S": "#list"}}
+"""Key of the item with the size of the list of providers. A provider's name cannot contain a #."""
 SHARDS = 16
 """Number of partition keys of the index; one partition accepts 1,000 writes per second."""
 _BATCH_GET_LIMIT = 100
@@ -118,6 +120,17 @@ class DynamoLedger:
         """See `LedgerStore.attention`."""
         return _readable(_indexed(self._client, self._table, "run"))
 
+    def list_size(self) -> int:
+        """See `LedgerStore.list_size`."""
+        with _unavailable(LedgerUnavailableError, "reading the size of the list of providers"):
+            item = self._client.get_item(TableName=self._table, Key=_LIST, ConsistentRead=True).get("Item", {})
+        return int(item["providers"]["N"]) if "providers" in item else 0
+
+    def put_list_size(self, providers: int) -> None:
+        """See `LedgerStore.put_list_size`."""
+        with _unavailable(LedgerUnavailableError, "writing the size of the list of providers"):
+            self._client.put_item(TableName=self._table, Item={**_LIST, "providers": {"N": str(providers)}})
+
 
 class DynamoPending:
     """The pending counts: one counter item per provider, beside its ledger item in the same table and index."""
@@ -126,20 +139,26 @@ class DynamoPending:
         self._client = client
         self._table = table
 
-    def add(self, provider: str, objects: int, size: int, now: datetime) -> None:
-        """See `PendingStore.add`."""
+    def add(self, provider: str, objects: int, size: int, now: datetime, keys: frozenset[str] = frozenset()) -> None:
+        """See `PendingStore.add`. A second write without the keys if too many are stored."""
+        counts = "ADD pending_count :objects, objects :objects, #bytes :bytes"
+        rest = "SET #since = if_not_exists(#since, :now), attention = :shard"
+        values = {
+            ":objects": {"N": str(objects)},
+            ":bytes": {"N": str(size)},
+            ":now": {"S": format_iso(now)},
+            ":shard": {"S": _shard("pending", provider)},
+        }
         with _unavailable(LedgerUnavailableError, f"counting pending objects of {provider}"):
-            self._update(
-                provider,
-                "ADD pending_count :objects, objects :objects, #bytes :bytes "
-                "SET #since = if_not_exists(#since, :now), attention = :shard",
-                {
-                    ":objects": {"N": str(objects)},
-                    ":bytes": {"N": str(size)},
-                    ":now": {"S": format_iso(now)},
-                    ":shard": {"S": _shard("pending", provider)},
-                },
-            )
+            few = "attribute_not_exists(announced) OR size(announced) < :most"
+            more = {":keys": {"SS": sorted(keys)}, ":most": {"N": str(MAX_KEYS)}}
+            if not keys or not self._update(provider, f"{counts}, announced :keys {rest}", {**values, **more}, few):
+                self._update(provider, f"{counts} {rest}", values)
+
+    def forget(self, provider: str, keys: frozenset[str]) -> None:
+        """See `PendingStore.forget`."""
+        with _unavailable(LedgerUnavailableError, f"updating the pending objects of {provider}"):
+            self._update(provider, "DELETE announced :keys", {":keys": {"SS": sorted(keys)}})
 
     def of(self, provider: str) -> Pending:
         """See `PendingStore.of`."""
@@ -153,7 +172,7 @@ class DynamoPending:
         with _unavailable(LedgerUnavailableError, f"clearing the pending count of {provider}"):
             if self._update(
                 provider,
-                "SET objects = :none, #bytes = :none REMOVE #since, attention",
+                "SET objects = :none, #bytes = :none REMOVE #since, attention, announced",
                 values,
                 condition="pending_count = :pending_count",
             ):
@@ -179,8 +198,8 @@ class DynamoPending:
                 TableName=self._table,
                 Key=_pending_key(provider),
                 UpdateExpression=expression,
-                ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
+                **({"ExpressionAttributeNames": names} if names else {}),
                 **conditional,
             )
         except ClientError as error:
@@ -221,7 +240,8 @@ def _pending_key(provider: str) -> dict[str, Any]:
 
 def _pending(item: dict[str, Any]) -> Pending:
     figures = {name: int(item[name]["N"]) for name in ("pending_count", "objects", "bytes") if name in item}
-    return Pending(**figures, since=parse_iso(item["since"]["S"]) if "since" in item else None)
+    since = parse_iso(item["since"]["S"]) if "since" in item else None
+    return Pending(**figures, since=since, keys=frozenset(item.get("announced", {}).get("SS", ())))
 
 
 _serializer = TypeSerializer()

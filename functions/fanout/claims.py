@@ -15,11 +15,12 @@ from contract.manifest import NO_MANIFEST, Manifest, Replay, StoredObject
 from contract.uris import manifest_uri, run_dir, split_uri
 from fanout import ledger
 from fanout.errors import FanoutError, InvalidRequestError, ManifestChangedError
+from fanout.late import Announced, error_of
 from fanout.ledger import BACKOFF, Backoff, LedgerStore, PartitionBusyError, ProviderState, Reporter
 from fanout.manifests import ObjectStore, first_key, manifest_hash, read_manifest, select, select_replay
-from fanout.pending import PendingStore
+from fanout.pending import Pending, PendingStore
 from fanout.providers import check_name, describe
-from fanout.runs import Engine, Lease, Plan, Report
+from fanout.runs import Engine, LateData, Lease, Plan, Report
 from fanout.settings import ClaimSettings
 
 BYTES_PER_WORKER = 256 * 2**20
@@ -154,9 +155,14 @@ class Claims:
         plan = lease.plan
         if plan is None:
             self._report_running(provider, lease)
-            proposed = self._plan(state, lease, request)
+            counted = self.settings.discovery == "events" and not request.replay
+            # Before the listing: events that arrive later raise the count, so their objects stay pending after the
+            # commit.
+            pending = self.pending.of(provider) if counted else Pending()
+            proposed = self._plan(state, lease, request, pending)
             state = ledger.update(self.store, provider, lambda s: ledger.plan(s, lease, proposed), read=state)
             plan = (state.lease and state.lease.plan) or proposed
+            self._forget(provider, pending.keys)
         return Claim.of(provider, lease, plan)
 
     def _lease(self, request: ClaimRequest, now: datetime) -> Lease:
@@ -170,17 +176,19 @@ class Claims:
             replay=request.replay is not None,
         )
 
-    def _plan(self, state: ProviderState, lease: Lease, request: ClaimRequest) -> Plan:
+    def _plan(self, state: ProviderState, lease: Lease, request: ClaimRequest, pending: Pending) -> Plan:
         """Plan the run. If two calls for one run race, both use the manifest that was written first."""
         if self.settings.bookmark_mode == "glue" and request.replay is None:
             reason = "Glue's own bookmark decides what is new"
             job, generation = self.settings.job, state.bookmark.generation
             return Plan(job=job, generation=generation, engine="glue", reason=reason, workers=MIN_WORKERS, objects=None)
-        manifest = self._select(state, request)
+        manifest, late = self._select(state, request, pending)
         body = manifest.to_json()
         if manifest.objects and not self.objects.create(manifest_uri(lease.run_dir), body):
             manifest, body = self._written_first(lease, request)
         engine, reason, workers = self._engine(manifest)
+        reason += f"; {manifest.ignored} ignored, which are not data" if manifest.ignored else ""
+        reason += f"; {error_of(state.provider, late).args[0]}" if late else ""
         return Plan(
             job=self.settings.job,
             # The manifest's generation: if the bookmark was set by hand since, the plan is invalid.
@@ -190,9 +198,19 @@ class Claims:
             workers=workers,
             objects=len(manifest.objects),
             bytes=manifest.bytes,
+            ignored=manifest.ignored,
             pending_count=manifest.pending_count,
             manifest_hash=manifest_hash(body) if manifest.objects else "",
+            late=late,
         )
+
+    def _forget(self, provider: str, keys: frozenset[str]) -> None:
+        """Remove the announced keys of a planned run. Comparing them again at the next claim would do no harm."""
+        try:
+            if keys:
+                self.pending.forget(provider, keys)
+        except FanoutError as error:
+            self.log(f"{provider}: the announced objects are compared again at the next claim: {error}")
 
     def _written_first(self, lease: Lease, request: ClaimRequest) -> tuple[Manifest, bytes]:
         """Read the manifest that an earlier call for this run wrote before its plan was in the ledger.
@@ -212,24 +230,37 @@ class Claims:
             raise ManifestChangedError(f"{uri} is not a manifest of this run, which has only begun")
         return manifest, body
 
-    def _select(self, state: ProviderState, request: ClaimRequest) -> Manifest:
-        begun = self.clock()
-        # Before the listing: events that arrive later raise the count, so their objects stay pending after the commit.
-        counted = self.settings.discovery == "events" and not request.replay
-        pending_count = self.pending.of(state.provider).pending_count if counted else 0
+    def _select(
+        self, state: ProviderState, request: ClaimRequest, pending: Pending
+    ) -> tuple[Manifest, LateData | None]:
+        begun, late = self.clock(), None
         bounds = self.max_objects, self.settings.max_bytes_per_run
         carried: tuple[StoredObject, ...] | None = None
+        ignored = 0
+
+        def count_ignored(stored: StoredObject, reason: str) -> None:
+            nonlocal ignored
+            oldest = request.replay.start if request.replay else state.bookmark.since
+            ignored += oldest is None or stored.last_modified >= oldest
+
         if request.replay is not None:
-            found = listing(self.objects, self.settings, state.provider, request.replay.start)
+            # All keys: those of late objects may be before the first key that other runs list.
+            found = listing(self.objects, self.settings, state.provider, None, count_ignored)
             selection = select_replay(found, request.replay, *bounds)
         else:
             since, known = state.bookmark.since, self._known(state)
-            found = listing(self.objects, self.settings, state.provider, since)
-            selection = select(found, since, lambda stored: is_known(stored, known, state.untracked_at), *bounds)
+            found = listing(self.objects, self.settings, state.provider, since, count_ignored)
+
+            def processed(stored: StoredObject) -> bool:
+                return is_known(stored, known, state.untracked_at)
+
+            announced = Announced(pending.keys, since, processed)
+            selection = select(announced.watch(found), since, processed, *bounds)
+            late = self._late(state, announced, begun)
             # Limits the ledger item (400 KB at most) and the reads of a claim, whatever lookback and frequency are.
             if len(state.bookmark.recent) >= self.max_recent:
                 carried = tuple(o for o in known.values() if since is None or o.last_modified >= since)
-        return Manifest(
+        manifest = Manifest(
             provider=state.provider,
             run_id=request.run_id,
             generation=state.bookmark.generation,
@@ -237,10 +268,22 @@ class Claims:
             bucket=split_uri(self.settings.change_log_dir)[0],
             objects=selection.objects,
             backlog=selection.backlog,
-            pending_count=pending_count,
+            ignored=ignored,
+            pending_count=pending.pending_count,
             replay=request.replay,
             carried=carried,
         )
+        return manifest, late
+
+    def _late(self, state: ProviderState, announced: Announced, now: datetime) -> LateData | None:
+        """The announced objects that no run will take, those included that are before the first key of the listing."""
+        begin = first_listed(self.settings, state.provider, state.bookmark.since)
+        bucket = split_uri(self.settings.change_log_dir)[0]
+        for key in sorted(key for key in announced.not_listed if key <= begin):
+            stored = next(self.objects.list(f"s3://{bucket}/{key}"), None)
+            if stored is not None and stored.key == key:  # else it was deleted
+                announced.add(stored)
+        return announced.late(now)
 
     def _known(self, state: ProviderState) -> dict[str, StoredObject]:
         """Return the objects in the manifests of the lookback window, by key. The latest run decides about a key.
@@ -300,10 +343,32 @@ def is_known(stored: StoredObject, known: Mapping[str, StoredObject], untracked_
 
 
 def listing(
-    objects: ObjectStore, settings: ClaimSettings, provider: str, since: datetime | None
+    objects: ObjectStore,
+    settings: ClaimSettings,
+    provider: str,
+    since: datetime | None,
+    on_ignored: Callable[[StoredObject, str], None] = lambda stored, reason: None,
 ) -> Iterator[StoredObject]:
-    """List the objects of a provider's change log that may be newer than a time; all of them if it is None."""
-    root = f"{settings.change_log_dir.rstrip('/')}/provider={provider}/"
+    """List the data objects of a provider's change log that may be newer than a time; all of them if it is None.
+
+    Parameters
+    ----------
+    on_ignored
+        Receives each object that is not data, and the reason.
+    """
+    root = _root(settings, provider)
     prefix = split_uri(root)[1]
-    begin = first_key(prefix, since, settings.key_time_format)
-    return (o for o in objects.list(root, begin) if settings.is_data(o.key.removeprefix(prefix)))
+    for stored in objects.list(root, first_listed(settings, provider, since)):
+        if reason := settings.why_ignored(stored.key.removeprefix(prefix)):
+            on_ignored(stored, reason)
+        else:
+            yield stored
+
+
+def first_listed(settings: ClaimSettings, provider: str, since: datetime | None) -> str:
+    """The key after which the listing of a provider's objects begins; empty for all keys."""
+    return first_key(split_uri(_root(settings, provider))[1], since, settings.key_time_format)
+
+
+def _root(settings: ClaimSettings, provider: str) -> str:
+    return f"{settings.change_log_dir.rstrip('/')}/provider={provider}/"

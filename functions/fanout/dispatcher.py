@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from contract.times import format_iso, parse_iso
 from fanout.errors import FanoutError, InvalidRequestError, TransientError
-from fanout.health import Decision, Facts, Health, evaluate, may_be_due
+from fanout.health import Decision, Facts, Health, evaluate, may_be_due, missing_providers, unlisted
 from fanout.ledger import LedgerStore, ProviderState
 from fanout.pending import PendingStore
 from fanout.providers import ProviderEntry, parse_entries
@@ -100,6 +100,12 @@ class TickReport:
         Of those due or backing off: the longest time that a provider has been due with something to do.
     oldest_pending_minutes
         Of those due or backing off: how long the oldest pending object has waited for a run.
+    unlisted
+        Providers with pending objects or a backlog that the config API does not list. They are not in `providers`.
+    missing_providers
+        How many providers the list lost, if it lost half of them or more and an operator has not accepted it.
+    late_data
+        Providers with objects that arrived too late for any run.
     live
         Runs that held a lease when the tick began, also of providers that are not in the list.
     released_leases, pushed_reports, reconciled
@@ -123,12 +129,17 @@ class TickReport:
     released_leases: int = 0
     pushed_reports: int = 0
     live: int = 0
+    unlisted: int = 0
+    missing_providers: int = 0
+    late_data: int = 0
     never_succeeded: int = 0
     oldest_overdue_minutes: float = 0
     oldest_pending_minutes: float = 0
     started_providers: list[str] = field(default_factory=list)
     deferred_providers: list[str] = field(default_factory=list)
     invalid_providers: list[str] = field(default_factory=list)
+    unlisted_providers: list[str] = field(default_factory=list)
+    late_data_providers: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def fault(self, text: str) -> None:
@@ -194,7 +205,8 @@ class Dispatcher:
         report = TickReport(scheduled_at=format_iso(scheduled_at))
         attention = self.store.attention()
         held = self._held(attention, report)
-        entries = self._entries(scheduled_at, report)
+        listed = self.provider_list.entries()
+        entries = self._entries(listed, scheduled_at, report)
         facts = Facts(
             tick=scheduled_at,
             now=self.clock(),
@@ -203,6 +215,7 @@ class Dispatcher:
             held=held,
             backlogs=frozenset(state.provider for state in attention if state.has_backlog),
         )
+        self._left_out(listed, facts, attention, report)
         waiting, stale = self._candidates(entries, facts, report)
         starting = _Starting(
             Slots(self.settings.max_concurrent_runs, self._function_slots(report)),
@@ -263,13 +276,29 @@ class Dispatcher:
         report.released_leases, report.live = len(released), len(leases) - len(released)
         return {name: state for name, state in held.items() if name not in released}
 
-    def _entries(self, tick: datetime, report: TickReport) -> dict[str, ProviderEntry]:
+    def _entries(self, listed: Mapping[str, object], tick: datetime, report: TickReport) -> dict[str, ProviderEntry]:
         present = max(tick, self.clock())  # successes after the time of a late tick are not in the future
-        listed = self.provider_list.entries()
         valid, faults = parse_entries(listed, present)
         _note(report.invalid_providers, *map(str, faults.values()))
         report.providers, report.invalid = len(listed), len(faults)
         return valid
+
+    def _left_out(
+        self, listed: Mapping[str, object], facts: Facts, attention: list[ProviderState], report: TickReport
+    ) -> None:
+        """Report what no run processes: providers that are not in the list, a list that shrank, and late data."""
+        left_out = unlisted(listed, facts)
+        late = [state.provider for state in attention if state.late]
+        report.unlisted, report.late_data = len(left_out), len(late)
+        _note(report.unlisted_providers, *(health.provider for health in left_out))
+        _note(report.late_data_providers, *late)
+        try:
+            before = self.store.list_size()
+            report.missing_providers = missing_providers(before, len(listed))
+            if not report.missing_providers and before != len(listed):
+                self.store.put_list_size(len(listed))
+        except TransientError as error:
+            report.fault(f"whether the list of providers shrank is checked at the next tick: {error}")
 
     def _candidates(
         self, entries: Mapping[str, ProviderEntry], facts: Facts, report: TickReport

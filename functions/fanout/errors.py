@@ -45,6 +45,21 @@ class InvalidProviderError(TerminalError):
     advice = "Correct the provider's entry in the config API."
 
 
+class UnlistedProviderError(TerminalError):
+    """A provider has pending objects, but the config API does not list it."""
+
+    advice = (
+        "Add it with `fanout providers add`, or put its objects into the folder of a provider. If it should not run, "
+        "use `fanout providers accept`."
+    )
+
+
+class LateDataError(TerminalError):
+    """Objects arrived too late for any run."""
+
+    advice = "Send them with `fanout replay PROVIDER --late`. If it repeats, raise LookbackMinutes."
+
+
 class LeaseLostError(TerminalError):
     """Another run holds the lease, so this run was not committed."""
 

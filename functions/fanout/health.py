@@ -7,17 +7,19 @@ pending objects, its ledger item need not be read: `decide` without a ledger ite
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from contract.failure import Failure
+from fanout.errors import UnlistedProviderError
 from fanout.failures import not_claimed, orphaned
+from fanout.late import error_of
 from fanout.ledger import ProviderState, is_live
 from fanout.pending import Pending
-from fanout.providers import ProviderEntry
+from fanout.providers import ProviderEntry, is_name, refusal
 from fanout.run_state import RunState, run_state
 from fanout.runs import Lease
 
@@ -43,9 +45,11 @@ class Condition(StrEnum):
     """How a provider is doing, the worst first."""
 
     INVALID = "invalid"
+    UNLISTED = "unlisted"
     STUCK = "stuck"
     FAILING = "failing"
     LATE = "late"
+    LATE_DATA = "late data"
     RUNNING = "running"
     DUE = "due"
     WAITING = "waiting"
@@ -53,7 +57,7 @@ class Condition(StrEnum):
     PAUSED = "paused"
 
 
-UNHEALTHY = (Condition.INVALID, Condition.STUCK, Condition.FAILING, Condition.LATE)
+UNHEALTHY = tuple(Condition)[: tuple(Condition).index(Condition.LATE_DATA) + 1]
 """Conditions in which an operator has to act."""
 
 
@@ -306,20 +310,55 @@ def _finding(
     if state.failures or decision is Decision.BACKING_OFF:
         run = (last.failure, None, last.run_id, RunState(last.status)) if last else ()
         return _Finding(Condition.FAILING, state.failing_since, *run)
+    late_data = (
+        _Finding(Condition.LATE_DATA, state.late.found_at, error_of(provider, state.late).as_failure())
+        if state.late
+        else None
+    )
     if decision is not Decision.DUE:
-        return _Finding(Condition(decision.value), success)
+        return late_data or _Finding(Condition(decision.value), success)
     if failed and _is_newest(failed, state):
         failure, failed_run = not_claimed(failed.run_id), run_state(None, None, failed.status, facts.now)
         return _Finding(Condition.FAILING, failed.started_at, failure, None, failed.run_id, failed_run)
     if due_since is not None and facts.tick - due_since > facts.late_after:
         minutes = int((facts.tick - due_since).total_seconds() // 60)
         return _Finding(Condition.LATE, due_since, why=f"due for {minutes} minutes without a run")
-    return _Finding(Condition.DUE, due_since, why="no successful run yet" if success is None else None)
+    return late_data or _Finding(Condition.DUE, due_since, why="no successful run yet" if success is None else None)
 
 
 def evaluate_invalid(provider: str, failure: Failure) -> Health:
     """The health of a provider whose entry in the config API is invalid."""
     return Health(provider, Condition.INVALID, Decision.INVALID, failure=failure)
+
+
+def unlisted(listed: Container[str], facts: Facts) -> list[Health]:
+    """The providers that have pending objects or a backlog, but are not in the config API's list.
+
+    Folders whose name is not allowed are among them, with the rule.
+    """
+    waiting = {**dict.fromkeys(facts.backlogs), **(facts.pending or {})}
+    return [_unlisted(name, pending) for name, pending in sorted(waiting.items()) if name not in listed]
+
+
+def _unlisted(name: str, pending: Pending | None) -> Health:
+    if is_name(name):
+        shown, cause, why = name, "not in the config API's list", f"{name} is not in the config API's list"
+    else:
+        shown, cause = f"provider={name}", "no run can process a folder of this name"
+        why = f"no run can process this folder: {refusal(name)}"
+    failure, since = UnlistedProviderError(why, cause=cause).as_failure(), pending.since if pending else None
+    return Health(shown, Condition.UNLISTED, Decision.INVALID, since=since, failure=failure, pending=pending)
+
+
+def missing_providers(before: int, listed: int) -> int:
+    """How many providers the config API's list lost, if it lost half of them or more; else 0.
+
+    Parameters
+    ----------
+    before
+        How many it had when it had last not shrunk.
+    """
+    return before - listed if before > 0 and 2 * listed <= before else 0
 
 
 def worst_first(found: Iterable[Health]) -> list[Health]:

@@ -17,7 +17,8 @@ from contract.failure import Failure
 from contract.manifest import Manifest
 from fanout.errors import LeaseLostError, LedgerConflictError
 from fanout.failures import orphaned
-from fanout.runs import Frozen, Lease, Plan, Report, RunRecord, RunRef
+from fanout.late import merged
+from fanout.runs import Frozen, LateData, Lease, Plan, Report, RunRecord, RunRef
 
 
 class Bookmark(Frozen):
@@ -73,17 +74,18 @@ class ProviderState(Frozen):
     pending_report: Report | None = Field(default=None, description="what the config API has not been sent yet")
     last_report: Report | None = Field(default=None, description="the last report of an ended run that was sent")
     has_backlog: bool = Field(default=False, description="objects are left for the next run that no event announces")
+    late: LateData | None = Field(default=None, description="objects that arrived too late and were not sent yet")
     untracked_at: datetime | None = Field(
         default=None, description="when a run last ended that left nothing in the bookmark: it failed, or was a replay"
     )
 
     @property
     def attention(self) -> bool:
-        """Whether the item has a lease, a pending report or a backlog.
+        """Whether the item has a lease, a pending report, a backlog or late data.
 
         Every tick reads such items, which are in a sparse index, whatever the entries and pending objects say.
         """
-        return self.lease is not None or self.pending_report is not None or self.has_backlog
+        return any((self.lease, self.pending_report, self.has_backlog, self.late))
 
     @property
     def last_reported_success(self) -> bool:
@@ -116,6 +118,14 @@ class LedgerStore(Protocol):
 
     def attention(self) -> list[ProviderState]:
         """All items with `attention`; eventually consistent."""
+        ...
+
+    def list_size(self) -> int:
+        """How many providers the config API listed when its list had last not shrunk; 0 at first."""
+        ...
+
+    def put_list_size(self, providers: int) -> None:
+        """Store how many providers the config API lists."""
         ...
 
 
@@ -226,7 +236,7 @@ def claim(state: ProviderState, lease: Lease, now: datetime, backoff: Backoff) -
 
 
 def plan(state: ProviderState, lease: Lease, planned: Plan) -> ProviderState:
-    """Write the plan into the lease. A plan that is already there is kept.
+    """Write the plan into the lease, and keep the late objects that it found. A plan that is already there is kept.
 
     Raises
     ------
@@ -238,7 +248,8 @@ def plan(state: ProviderState, lease: Lease, planned: Plan) -> ProviderState:
         raise LeaseLostError(f"{state.provider}: run {lease.run_id} lost its lease while it was planned")
     if held.plan is not None:
         return state
-    return state.model_copy(update={"lease": held.model_copy(update={"plan": planned})})
+    late = merged(state.late, planned.late)
+    return state.model_copy(update={"lease": held.model_copy(update={"plan": planned}), "late": late})
 
 
 def holds(state: ProviderState, lease: Lease) -> bool:
@@ -371,4 +382,14 @@ def set_bookmark(state: ProviderState, since: datetime | None) -> ProviderState:
     The generation changes too, so that a run that was planned before cannot commit.
     """
     bookmark = Bookmark(generation=state.bookmark.generation + 1, since=since)
-    return state.model_copy(update={"bookmark": bookmark, "has_backlog": True})
+    return state.model_copy(update={"bookmark": bookmark, "has_backlog": True, "late": None})
+
+
+def sent_late(state: ProviderState, late: LateData | None) -> ProviderState:
+    """These late objects were sent, unless a claim has found more since."""
+    return state.model_copy(update={"late": None}) if late and state.late == late else state
+
+
+def drop_backlog(state: ProviderState) -> ProviderState:
+    """The provider is not to run: its backlog waits until it runs again."""
+    return state.model_copy(update={"has_backlog": False}) if state.has_backlog else state

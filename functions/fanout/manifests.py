@@ -54,19 +54,6 @@ class ObjectStore(Protocol):
         ...
 
 
-def is_data(path: str) -> bool:
-    """Whether an object is data: neither a folder marker, nor hidden by the rule of Spark and Glue.
-
-    Parameters
-    ----------
-    path
-        The key after the provider's prefix. An object is hidden if a part of it begins with ``.``, or with ``_``
-        unless it is a partition (``_day=1/``). Examples: ``_SUCCESS``, ``_temporary/0/part-1``.
-    """
-    hidden = any(p.startswith(".") or (p.startswith("_") and "=" not in p) for p in path.split("/"))
-    return not path.endswith("/") and not hidden
-
-
 def select(
     listing: Iterable[StoredObject],
     since: datetime | None,

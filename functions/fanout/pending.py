@@ -10,18 +10,17 @@ costs one more run at most. The sweep (`fanout.schedule.sweep_time`) finds objec
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
-from urllib.parse import unquote_plus
+from typing import Protocol
 
 from contract.uris import split_uri
-from fanout.errors import FanoutError, InvalidProviderError
-from fanout.providers import check_name
-from fanout.settings import ChangeLogSettings
+from fanout.errors import FanoutError
+from fanout.providers import is_name
+from fanout.s3_events import NewObject, new_objects
+from fanout.settings import ChangeLogSettings, ObjectEventsSettings
 
 
 @dataclass(frozen=True)
@@ -36,19 +35,26 @@ class Pending:
         Announced since the count was last cleared. An estimate: events may be delivered twice.
     since
         When the oldest of them was announced; None if there are none.
+    keys
+        Keys of the first announced objects, which no claim has compared with its listing yet.
     """
 
     pending_count: int = 0
     objects: int = 0
     bytes: int = 0
     since: datetime | None = None
+    keys: frozenset[str] = frozenset()
 
 
 class PendingStore(Protocol):
     """Port: the pending counts of all providers. Separate items, so that counting never fails a claim or a commit."""
 
-    def add(self, provider: str, objects: int, size: int, now: datetime) -> None:
-        """Add announced objects, of `size` bytes together."""
+    def add(self, provider: str, objects: int, size: int, now: datetime, keys: frozenset[str] = frozenset()) -> None:
+        """Add announced objects, of `size` bytes together. Their keys are added unless `MAX_KEYS` are stored."""
+        ...
+
+    def forget(self, provider: str, keys: frozenset[str]) -> None:
+        """Remove keys that a claim has compared with its listing."""
         ...
 
     def of(self, provider: str) -> Pending:
@@ -64,12 +70,19 @@ class PendingStore(Protocol):
         ...
 
 
+MAX_KEYS = 100
+"""With so many keys stored, no more are added to a provider's pending objects."""
+REFUSED_AT_ONCE = 20
+"""The most folders with refused names that one batch adds to the pending objects; the others are only counted."""
+
+
 @dataclass
 class _Batch:
     """One provider's share of a batch of messages."""
 
     objects: int = 0
     bytes: int = 0
+    keys: set[str] = field(default_factory=set)
     messages: set[str] = field(default_factory=set)
 
 
@@ -90,17 +103,19 @@ class ObjectEvents:
     """
 
     store: PendingStore
-    settings: ChangeLogSettings
+    settings: ObjectEventsSettings
     clock: Callable[[], datetime]
     log: Callable[[str], None]
 
-    def count(self, messages: Mapping[str, str]) -> tuple[set[str], Counter[str]]:
+    def count(self, messages: Mapping[str, object]) -> tuple[set[str], Counter[str]]:
         """Raise the pending counts of the providers in a batch of messages, once per provider.
+
+        A folder whose name is not allowed is counted too: no run can process it, and so it is reported as unlisted.
 
         Parameters
         ----------
         messages
-            Message id -> body, a notification of S3.
+            Message id -> body, about new objects.
 
         Returns
         -------
@@ -108,51 +123,48 @@ class ObjectEvents:
         """
         batches: dict[str, _Batch] = {}
         counts: Counter[str] = Counter()
+        refused = 0
         for message, body in messages.items():
-            for found in events(body, self.settings):
+            for found in announced(body, self.settings):
                 if isinstance(found, str):
                     counts[found] += 1
                     continue
-                batch = batches.setdefault(found[0], _Batch())
+                provider, stored = found
+                if not is_name(provider):
+                    counts["not a provider's name"] += 1
+                    if provider not in batches and refused >= REFUSED_AT_ONCE:
+                        continue
+                    refused += provider not in batches
+                batch = batches.setdefault(provider, _Batch())
                 batch.objects += 1
-                batch.bytes += found[1]
+                batch.bytes += stored.size
+                batch.keys |= {stored.key} if len(batch.keys) < MAX_KEYS else set()
                 batch.messages.add(message)
         again: set[str] = set()
         for provider, batch in batches.items():
             try:
-                self.store.add(provider, batch.objects, batch.bytes, self.clock())
-                counts["counted"] += batch.objects
+                self.store.add(provider, batch.objects, batch.bytes, self.clock(), frozenset(batch.keys))
+                counts += Counter(counted=batch.objects if is_name(provider) else 0)
             except FanoutError as error:
                 self.log(f"{provider}: its object events will be redelivered: {error}")
                 again |= batch.messages
         return again, counts
 
 
-def events(body: str, settings: ChangeLogSettings) -> Iterator[tuple[str, int] | str]:
-    """Read an S3 event message: provider and size of each new object, or the reason why an event is ignored.
+def announced(body: object, settings: ChangeLogSettings) -> Iterator[tuple[str, NewObject] | str]:
+    """Read a message about new objects: the provider of each, whose name may be invalid, and the object.
 
-    Keys are URL-encoded, with ``+`` for a space. Source: "Event message structure", Amazon S3 user guide.
+    For an event that is not counted, the reason.
     """
-    try:
-        records: Iterable[Any] = json.loads(body).get("Records", ())  # s3:TestEvent, which S3 sends first, has none
-    except (ValueError, AttributeError):
-        yield "not a message of S3"
-        return
     bucket, prefix = split_uri(settings.change_log_dir.rstrip("/") + "/provider=")
-    for record in records:
-        try:
-            name, stored = record["s3"]["bucket"]["name"], record["s3"]["object"]
-            key, size = unquote_plus(stored["key"], errors="strict"), int(stored.get("size", 0))
-        except (KeyError, TypeError, ValueError, AttributeError):
-            yield "not an event of S3"
+    for found in new_objects(body):
+        if isinstance(found, str):
+            yield found
             continue
-        provider, _, path = key.removeprefix(prefix).partition("/")
-        if name != bucket or not key.startswith(prefix) or not path:
+        provider, _, path = found.key.removeprefix(prefix).partition("/")
+        if found.bucket != bucket or not found.key.startswith(prefix) or not path:
             yield "not in the change log"
-        elif not settings.is_data(path):
-            yield "hidden"
+        elif ignored := settings.why_ignored(path):
+            yield f"ignored: {ignored}"
         else:
-            try:
-                yield check_name(provider), max(0, size)
-            except InvalidProviderError:
-                yield "not a provider's name"
+            yield provider, found

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeGuard
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -46,11 +46,24 @@ def check_name(name: object) -> str:
     """
     if isinstance(name, str) and _name.fullmatch(name) and ".." not in name:
         return name
-    shown = ascii(name)[:80]
-    raise InvalidProviderError(
-        f"provider name {shown} is not allowed: use 1 to 64 ASCII letters, digits, '.', '_' or '-', "
+    raise InvalidProviderError(refusal(name))
+
+
+def refusal(name: object) -> str:
+    """Why a name that is not allowed is refused."""
+    return (
+        f"provider name {ascii(name)[:80]} is not allowed: use 1 to 64 ASCII letters, digits, '.', '_' or '-', "
         "a letter or digit first and last, and no '..'"
     )
+
+
+def is_name(name: object) -> TypeGuard[str]:
+    """Whether a provider's name is allowed."""
+    try:
+        check_name(name)
+    except InvalidProviderError:
+        return False
+    return True
 
 
 def _minutes(value: object) -> float:

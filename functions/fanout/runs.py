@@ -20,6 +20,16 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class LateData(Frozen):
+    """Objects of a provider that arrived too late for any run."""
+
+    found_at: datetime = Field(description="when a claim found the first of them")
+    objects: int
+    first: tuple[str, ...] = Field(description="the first keys")
+    oldest: datetime = Field(description="oldest LastModified")
+    newest: datetime = Field(description="newest LastModified")
+
+
 class Plan(Frozen):
     """The plan of a run, made once by its claim."""
 
@@ -30,8 +40,10 @@ class Plan(Frozen):
     workers: int = 0
     objects: int | None = Field(default=None, description="number in the manifest; None: Glue's own bookmark decides")
     bytes: int = 0
+    ignored: int = Field(default=0, description="objects in the lookback window that are not data")
     pending_count: int = Field(default=0, description="the provider's pending count, read before the listing")
     manifest_hash: str = Field(default="", description="SHA-256 of the manifest; empty without a manifest")
+    late: LateData | None = Field(default=None, description="announced objects that no run will take")
 
 
 class Lease(Frozen):
@@ -65,7 +77,7 @@ class RunRef(Frozen):
     manifest_hash: str = Field(description="SHA-256 of its manifest, from the plan")
 
 
-PLANNED = {"job", "generation", "engine", "reason", "pending_count", "manifest_hash"}
+PLANNED = {"job", "generation", "engine", "reason", "ignored", "pending_count", "manifest_hash"}
 """Fields that a run's record copies from its plan."""
 
 
@@ -87,6 +99,7 @@ class RunRecord(Frozen):
     rows: int = 0
     messages: int = 0
     quarantined: int = 0
+    ignored: int = Field(default=0, description="objects in the lookback window that are not data, from the plan")
     seconds: float = 0
     workers: int = 0
     dollars: float = 0

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from contract.manifest import BookmarkMode
 from contract.uris import RESERVED, split_uri
+from fanout.data_objects import why_ignored
 from fanout.errors import SettingsError
-from fanout.manifests import is_data, keeps_order
+from fanout.manifests import keeps_order
 
 
 class Settings(BaseModel):
@@ -72,15 +72,15 @@ class ChangeLogSettings(Settings):
 
     ignore_pattern: str = ""
 
-    def is_data(self, path: str) -> bool:
-        """Whether an object is data, by its key after the provider's prefix."""
-        name = path.rpartition("/")[2]
-        return is_data(path) and not any(fnmatchcase(name, pattern) for pattern in self.ignore_pattern.split())
+    def why_ignored(self, path: str) -> str | None:
+        """The reason why an object is not data, by its key after the provider's prefix; None if it is data."""
+        return why_ignored(path, self.ignore_pattern)
 
 
 class ObjectEventsSettings(ChangeLogSettings):
     """Settings of `object_events`."""
 
+    env: str
     run_ledger_table: str
 
 

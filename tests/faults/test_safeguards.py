@@ -164,11 +164,10 @@ def test_without_the_count_in_the_manifest_a_repeated_claim_clears_pending_objec
 ) -> None:
     plan = Claims._plan
 
-    def forgetful(self: Claims, state: Any, lease: Lease, request: Any) -> Any:
+    def forgetful(self: Claims, state: Any, lease: Lease, request: Any, pending: Any) -> Any:
         """Remembers the count of the repeated claim instead of that of the manifest."""
-        return plan(self, state, lease, request).model_copy(
-            update={"pending_count": self.pending.of(state.provider).pending_count}
-        )
+        update = {"pending_count": self.pending.of(state.provider).pending_count}
+        return plan(self, state, lease, request, pending).model_copy(update=update)
 
     class Repeated(Histories):
         """Begins with a claim that is repeated after it wrote its manifest, and an object that was added in between."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
 
@@ -21,7 +21,7 @@ from fanout.errors import (
     UnreadableObjectError,
 )
 from fanout.ledger import ProviderState
-from fanout.pending import Pending
+from fanout.pending import MAX_KEYS, Pending
 from fanout.runs import Report
 from tests.harness.faults import Faults
 
@@ -36,6 +36,7 @@ class MemoryLedger:
     faults: Faults
     items: dict[str, ProviderState] = field(default_factory=dict)
     on_put: Callable[[ProviderState, ProviderState], None] = lambda before, after: None
+    listed: int = 0
 
     def get(self, provider: str) -> ProviderState:
         return self.faults.call("ledger.get", LedgerUnavailableError, lambda: self._stored(provider))
@@ -70,6 +71,12 @@ class MemoryLedger:
             "ledger.attention", LedgerUnavailableError, lambda: [s for s in self.items.values() if s.attention]
         )
 
+    def list_size(self) -> int:
+        return self.faults.call("ledger.list_size", LedgerUnavailableError, lambda: self.listed)
+
+    def put_list_size(self, providers: int) -> None:
+        self.faults.call("ledger.put_list_size", LedgerUnavailableError, lambda: setattr(self, "listed", providers))
+
     def _stored(self, provider: str) -> ProviderState:
         return self.items.get(provider) or ProviderState(provider=provider)
 
@@ -82,14 +89,25 @@ class MemoryPending:
     items: dict[str, Pending] = field(default_factory=dict)
     on_clear: Callable[[str], None] = lambda provider: None
 
-    def add(self, provider: str, objects: int, size: int, now: datetime) -> None:
+    def add(self, provider: str, objects: int, size: int, now: datetime, keys: frozenset[str] = frozenset()) -> None:
         def write() -> None:
             before = self.items.get(provider, Pending())
             self.items[provider] = Pending(
-                before.pending_count + objects, before.objects + objects, before.bytes + size, before.since or now
+                before.pending_count + objects,
+                before.objects + objects,
+                before.bytes + size,
+                before.since or now,
+                before.keys | keys if len(before.keys) < MAX_KEYS else before.keys,
             )
 
         self.faults.call("pending.add", LedgerUnavailableError, write)
+
+    def forget(self, provider: str, keys: frozenset[str]) -> None:
+        def write() -> None:
+            before = self.items.get(provider, Pending())
+            self.items[provider] = replace(before, keys=before.keys - keys)
+
+        self.faults.call("pending.forget", LedgerUnavailableError, write)
 
     def of(self, provider: str) -> Pending:
         return self.faults.call("pending.of", LedgerUnavailableError, lambda: self.items.get(provider, Pending()))
@@ -101,7 +119,7 @@ class MemoryPending:
                 self.items[provider] = Pending(before.pending_count)
                 self.on_clear(provider)
             elif before.pending_count > pending_count and before.since is not None and before.since < claimed_at:
-                self.items[provider] = Pending(before.pending_count, since=claimed_at)
+                self.items[provider] = Pending(before.pending_count, since=claimed_at, keys=before.keys)
 
         self.faults.call("pending.clear", LedgerUnavailableError, write)
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from fanout.manifests import is_data
+from fanout.data_objects import why_ignored
 from fanout.production import Producer
 from fanout.stream_records import ProviderAttribute
 from tests.harness.fakes import MemoryObjects
@@ -40,5 +40,9 @@ class Shelf:
         return self.producer.produce({"Records": list(changes)}).failed
 
     def lines(self, below: str) -> list[dict[str, Any]]:
-        found = [uri for uri in self.objects.stored.in_order() if uri.startswith(below) and is_data(uri)]
+        found = [
+            uri
+            for uri in self.objects.stored.in_order()
+            if uri.startswith(below) and not why_ignored(uri.removeprefix("s3://"))
+        ]
         return [json.loads(line) for uri in found for line in gzip.decompress(self.objects.stored[uri][0]).splitlines()]

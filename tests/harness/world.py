@@ -130,9 +130,10 @@ class World:
         """The URI of an object of a provider's change log."""
         return f"{CHANGE_LOG}/provider={provider}/{key}"
 
-    def tell(self, provider: str, objects: int = 1, size: int = 1) -> None:
-        """Deliver an event of new objects."""
-        self.pending.add(provider, objects, size, self.clock())
+    def tell(self, provider: str, objects: int = 1, size: int = 1, keys: tuple[str, ...] = ()) -> None:
+        """Deliver an event of new objects; with `keys`, of these."""
+        full = frozenset(f"log/provider={provider}/{key}" for key in keys)
+        self.pending.add(provider, len(keys) or objects, size, self.clock(), full)
 
     def change(self, provider: str, key: str, *rows: str, last_modified: datetime | None = None) -> None:
         """Add an object of the change log; a row is its message's id."""

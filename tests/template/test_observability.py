@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import dispatch
+import object_events
 import producer
 import update_status
 from fanout.dispatcher import TickReport
@@ -66,11 +67,13 @@ def alarms(resources: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, dict[s
 @pytest.fixture
 def emitted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> set[tuple[str, frozenset[str]]]:
     """Metric name and dimension names of all metrics that the handlers can emit."""
-    for module in (dispatch, producer, update_status):
+    for module in (dispatch, object_events, producer, update_status):
         monkeypatch.setattr(module.metrics.provider, "service", "glue-fanout")
         module.metrics.set_default_dimensions(env="dev")
     dispatch._measure(TickReport(scheduled_at=MOMENT.isoformat()))
     dispatch.metrics.flush_metrics()
+    object_events._measure(Counter())
+    object_events.metrics.flush_metrics()
     producer._measure(Production(failed=None, records=1, objects=1, unassigned=1, foreign=1))
     producer.metrics.flush_metrics()
     for engine in ENGINES:
@@ -129,7 +132,7 @@ def test_every_alarm_notifies_the_one_topic_and_is_in_the_runbook(alarms: dict[s
     told = re.findall(r"^### (\w+Alarm)\n+(?=[^#\s])", RUNBOOK, re.MULTILINE)  # a heading with text below it
     topics = [properties["AlarmActions"] for properties in alarms.values()]
 
-    assert len(alarms) == 14
+    assert len(alarms) == 17
     assert sorted(told) == sorted(alarms), "docs/operations.md has a section for each alarm, and for no other"
     assert topics == [topics[0]] * len(alarms)
     assert topics[0][0].endswith("AlarmTopic")

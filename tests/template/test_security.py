@@ -142,6 +142,7 @@ def test_services_that_write_directly_may_use_the_key(prod: dict[str, tuple[str,
     assert principals == [
         "events.amazonaws.com",
         "s3.amazonaws.com",
+        "sns.amazonaws.com",
         "cloudwatch.amazonaws.com",
         "logs.us-east-1.amazonaws.com",
     ]

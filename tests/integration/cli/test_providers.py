@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from cli.command import utc_now
+from fanout.adapters import DynamoLedger, DynamoPending
 from registry.document import NEVER_RAN
 from tests.integration.cli.conftest import Fanout
 
@@ -73,6 +77,35 @@ def test_discover_adds_the_folders_that_are_not_in_the_list(fanout: Fanout) -> N
     assert "found" in done["added"]
     assert listed(fanout)["found"] == {"frequency": 45, **NEVER_RAN}
     assert fanout.json("providers", "discover", "--yes")["added"] == []
+
+
+@pytest.mark.fault(39)
+def test_unlisted_providers_and_a_list_that_shrank_are_shown_until_they_are_accepted(fanout: Fanout) -> None:
+    fanout("providers", "add", "here")
+    ledger = DynamoLedger(fanout.cloud.client("dynamodb"), fanout.cloud.outputs["RunLedgerTable"])
+    pending = DynamoPending(fanout.cloud.client("dynamodb"), fanout.cloud.outputs["RunLedgerTable"])
+    ledger.put_list_size(10)
+    pending.add("gone", 2, 20, utc_now())
+    pending.add("Tenant Ö", 1, 10, utc_now())
+
+    shown = fanout.json("status")
+    text = fanout("status").out
+    one = fanout.json("providers", "accept", "Tenant Ö", "--yes")
+    unknown = fanout("providers", "accept", "here", "--yes")
+    before = fanout.json("status")
+    all_ = fanout.json("providers", "accept", "--yes")
+    after = fanout.json("status")
+
+    found = {health["provider"]: health["failure"]["message"] for health in shown["shown"]}
+    assert (shown["healthy"], shown["missing_providers"]) == (False, 9)
+    assert found["gone"] == "gone is not in the config API's list"
+    assert "use 1 to 64 ASCII letters" in found["provider=Tenant Ö"]
+    assert "The config API's list has lost 9 providers" in text
+    assert one["forgotten"] == ["Tenant Ö"]
+    assert unknown.status == 2
+    assert "provider=Tenant Ö" not in {health["provider"] for health in before["shown"]}
+    assert "gone" in all_["forgotten"]
+    assert (after["missing_providers"], after["counts"].get("unlisted", 0)) == (0, 0)
 
 
 def test_an_export_can_be_imported(fanout: Fanout) -> None:

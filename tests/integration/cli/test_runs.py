@@ -182,9 +182,44 @@ def test_objects_before_a_bookmark_that_was_set_forward_are_skipped_and_found_by
     assert fanout("bookmark", "set", provider, "2030-01-01T00:00:00Z", "--yes").status == 0
 
     assert audited() == (1, ["one.json.gz"], [])
-    assert f"fanout replay {provider} --from" in fanout("audit", provider).out
+    assert f"fanout replay {provider} --late" in fanout("audit", provider).out
     assert "no new objects" in fanout.json("run", provider)["explanation"]
     assert fanout.messages() == []
+
+
+@pytest.mark.fault(44)
+def test_one_command_sends_the_objects_that_arrived_too_late(fanout: Fanout, provider: str) -> None:
+    fanout.drop(provider, "one.json.gz", 2)
+    fanout.drop(provider, "two.json.gz", 3)
+    assert fanout("bookmark", "set", provider, "2030-01-01T00:00:00Z", "--yes").status == 0
+    fanout.messages()
+
+    dry = fanout.json("replay", provider, "--late", "--dry-run")
+    refused = fanout("replay", provider, "--late", "--from", "1h")
+    sent = fanout("replay", provider, "--late", "--yes")
+
+    assert [one["key"].rpartition("/")[2] for one in dry["objects"]] == ["one.json.gz", "two.json.gz"]
+    assert (refused.status, fanout("replay", provider).status) == (2, 2)
+    assert sent.status == 0, sent.error
+    assert len(messages(fanout)) == 5
+    assert fanout("audit", provider).status == 0
+    assert "0 objects arrived too late" in fanout("replay", provider, "--late").out
+
+
+def test_the_audit_lists_ignored_objects_with_the_reason(fanout: Fanout, provider: str) -> None:
+    fanout.drop(provider, "one.json.gz", 2)
+    bucket, _, prefix = fanout.cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
+    key = f"{prefix}/provider={provider}/one.json.gz.md5"
+    fanout.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
+    refused = fanout("put", provider, str(fanout.folder / "object"), "--as", "two.tmp")
+
+    (ignored,) = fanout.json("audit", provider)["ignored"]
+    record = fanout.json("run", provider)["record"]
+
+    assert (ignored["stored"]["key"], ignored["reason"]) == (key, "checksum")
+    assert (record["objects"], record["ignored"]) == (1, 1)
+    assert "runs would ignore two.tmp (temporary name of an upload)" in refused.error
+    assert ", 1 ignored: s3://" in fanout("trace", record["run_id"]).out
 
 
 def test_cost_is_measured_from_the_records(fanout: Fanout, provider: str) -> None:
@@ -199,8 +234,45 @@ def test_cost_is_measured_from_the_records(fanout: Fanout, provider: str) -> Non
     assert report["dollars_a_year"] is None, "the first run was a moment ago"
 
 
+def _remove_other_folders(fanout: Fanout, provider: str) -> None:
+    """Delete the objects of other tests' providers, which are not in the list."""
+    s3 = fanout.cloud.client("s3")
+    bucket, _, prefix = fanout.cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/provider="):
+        for one in page.get("Contents", ()):
+            if not one["Key"].startswith(f"{prefix}/provider={provider}/"):
+                s3.delete_object(Bucket=bucket, Key=one["Key"])
+
+
+@pytest.mark.fault(39, 40)
+def test_doctor_names_folders_that_no_run_processes(fanout: Fanout, provider: str) -> None:
+    s3, (bucket, _, prefix) = (
+        fanout.cloud.client("s3"),
+        fanout.cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/"),
+    )
+
+    def change_log() -> tuple[str, str]:
+        (check,) = [one for one in fanout("doctor", "--json").json["checks"] if one["name"] == "change log"]
+        return check["outcome"], check["found"]
+
+    keys = [f"{prefix}/provider={name}/1" for name in ("never-listed", "Tenant Ölhafen")]
+    s3.put_object(Bucket=bucket, Key=keys[0], Body=b"x")
+    unlisted = change_log()
+    s3.put_object(Bucket=bucket, Key=keys[1], Body=b"x")
+    refused = change_log()
+    for key in keys:
+        s3.delete_object(Bucket=bucket, Key=key)
+
+    assert unlisted[0] == "warn"
+    assert "not in the list of providers" in unlisted[1]
+    assert refused[0] == "fail"
+    assert "use 1 to 64 ASCII letters, digits" in refused[1]
+
+
 def test_all_checks_of_doctor_pass_on_the_laptop_cloud(fanout: Fanout, provider: str) -> None:
     fanout.drop(provider, "one.json.gz", 1)
+    _remove_other_folders(fanout, provider)
+    assert fanout("providers", "accept", "--yes").status == 0
 
     report = fanout("doctor", "--json")
 

@@ -36,6 +36,12 @@ class Items:
     states: dict[str, ProviderState] = field(default_factory=dict)
     read: list[str] = field(default_factory=list)
 
+    def list_size(self) -> int:
+        return 0
+
+    def put_list_size(self, providers: int) -> None:
+        raise AssertionError("an overview changes nothing")
+
     def attention(self) -> list[ProviderState]:
         return [state for state in self.states.values() if state.attention]
 

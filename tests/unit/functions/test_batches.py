@@ -12,12 +12,14 @@ import object_events
 import producer
 from fanout.errors import InvalidRequestError
 from fanout.production import Production
-from fanout.settings import ProducerSettings
+from fanout.settings import ObjectEventsSettings, ProducerSettings
 from tests.unit.functions.test_config_api import Context
 
 
 class ObjectEvents:
     """Accepts the messages whose body is "good"."""
+
+    settings = ObjectEventsSettings(env="dev", run_ledger_table="ledger", change_log_dir="s3://data/change_log")
 
     def count(self, messages: Mapping[str, str]) -> tuple[set[str], Counter[str]]:
         return {name for name, body in messages.items() if body != "good"}, Counter(counted=1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contract.manifest import Replay, StoredObject
 from fanout.errors import ReplayTooLargeError
-from fanout.manifests import first_key, is_data, keeps_order, select, select_replay
+from fanout.manifests import first_key, keeps_order, select, select_replay
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 
@@ -102,20 +102,6 @@ def test_a_replay_too_large_for_one_run_is_rejected_with_the_range_that_fits() -
 
     with pytest.raises(ReplayTooLargeError, match="2026-11-22T07:32:00Z"):
         select_replay(listing, replay, 3, 10)
-
-
-@pytest.mark.parametrize(
-    "path", ["part-1.gz", "2026/11/22/07/x.gz", "_day=1/part", "a_b/c.d", "a/__x=1/part", "x y/ü.gz"]
-)
-def test_all_files_that_spark_reads_are_data(path: str) -> None:
-    assert is_data(path)
-
-
-@pytest.mark.parametrize(
-    "path", ["folder/", "_SUCCESS", "a/.part.crc", "_temporary/0/part-1", ".staging/part", "2026/_tmp/part"]
-)
-def test_folder_markers_and_files_that_spark_hides_are_not_data(path: str) -> None:
-    assert not is_data(path)
 
 
 def test_without_a_key_format_or_a_bookmark_a_listing_begins_at_the_beginning() -> None:

@@ -112,7 +112,7 @@ def group(providers: Iterable[Health]) -> list[Cause]:
 
 
 def shrank(missing: int) -> str:
-    """What is wrong with a list that shrank, and what to do."""
+    """Describe a list that shrank, and what to do about it."""
     return (
         f"The config API's list has lost {counted(missing, 'provider')}. Correct it, or accept it with "
         "`fanout providers accept`."

@@ -146,7 +146,8 @@ class Histories(RuleBasedStateMachine):
         provider, identity = self.untold.pop(which % len(self.untold))
         for _ in range(times):
             self.calm = self.calm and fault is None
-            process = Process(lambda: self.world.tell(provider, size=len(self.rows[identity]) * 6))
+            keys = (identity[0].removeprefix(f"log/provider={provider}/"),)
+            process = Process(lambda keys=keys: self.world.tell(provider, 1, len(self.rows[identity]) * 6, keys))  # type: ignore[misc]
             while not process.ended:
                 process.resume(fault)
             if not process.faulted:

@@ -15,7 +15,7 @@ from fanout import ledger
 from fanout.adapters import DynamoLedger
 from fanout.errors import LedgerConflictError, LedgerItemError, LedgerUnavailableError
 from fanout.ledger import Backoff, Bookmark, LedgerStore, ProviderState
-from fanout.runs import Lease, Plan, Report, RunRecord, RunRef
+from fanout.runs import LateData, Lease, Plan, Report, RunRecord, RunRef
 from tests.harness.fakes import MemoryLedger
 from tests.harness.faults import Clock, Faults
 
@@ -57,6 +57,7 @@ FULL = ProviderState(
         failure_count=31,
     ),
     pending_report=Report(run_id="r0", status="failed", error="why"),
+    late=LateData(found_at=NOW, objects=2, first=("log/provider=full/1",), oldest=NOW, newest=NOW),
 )
 
 
@@ -112,7 +113,7 @@ def test_a_plan_without_a_manifest_is_read_as_it_was_written(store: LedgerStore)
 
 def test_a_removed_lease_and_report_are_removed_from_the_item(store: LedgerStore) -> None:
     store.put(FULL)
-    freed = FULL.model_copy(update={"version": 1, "lease": None, "pending_report": None})
+    freed = FULL.model_copy(update={"version": 1, "lease": None, "pending_report": None, "late": None})
 
     store.put(freed)
 
@@ -161,6 +162,17 @@ def test_many_items_are_read_and_missing_ones_are_omitted(store: LedgerStore) ->
 
     assert sorted(store.get_many(names)) == names[::2]
     assert store.get_many([]) == {}
+
+
+def test_the_size_of_the_list_is_stored_beside_the_items(store: LedgerStore) -> None:
+    assert store.list_size() == 0
+
+    store.put_list_size(50)
+    store.put_list_size(0)
+    store.put_list_size(7)
+
+    assert store.list_size() == 7
+    assert store.attention() == []
 
 
 def test_only_items_that_need_attention_are_found_by_it(store: LedgerStore) -> None:

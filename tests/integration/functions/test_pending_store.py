@@ -12,7 +12,7 @@ from moto import mock_aws
 from fanout.adapters import DynamoPending
 from fanout.errors import LedgerUnavailableError
 from fanout.ledger import ProviderState
-from fanout.pending import Pending, PendingStore
+from fanout.pending import MAX_KEYS, Pending, PendingStore
 from fanout.runs import Report
 from tests.harness.fakes import MemoryPending
 from tests.harness.faults import Clock, Faults
@@ -83,6 +83,48 @@ def test_the_count_never_goes_down(store: PendingStore) -> None:
     assert store.of("a").pending_count == 3
 
 
+def test_keys_are_added_to_a_set_and_forgotten(store: PendingStore) -> None:
+    store.add("a", 2, 100, NOW, frozenset({"k1", "k2"}))
+    store.add("a", 2, 20, LATER, frozenset({"k2", "k3"}))
+    assert store.of("a") == Pending(4, 4, 120, NOW, frozenset({"k1", "k2", "k3"}))
+
+    store.forget("a", frozenset({"k1", "k3", "unknown"}))
+    assert store.waiting() == {"a": Pending(4, 4, 120, NOW, frozenset({"k2"}))}
+
+    store.forget("a", frozenset({"k2"}))
+    assert store.of("a") == Pending(4, 4, 120, NOW)
+
+
+def test_later_keys_stay_when_earlier_objects_are_cleared(store: PendingStore) -> None:
+    store.add("a", 1, 1, NOW, frozenset({"k1"}))
+    store.add("a", 1, 1, LATER, frozenset({"k2"}))
+
+    store.clear("a", 1, LATER)
+    assert store.of("a").keys == {"k1", "k2"}
+
+    store.clear("a", 2, LATER)
+    assert store.of("a") == Pending(2)
+
+
+def test_with_many_keys_objects_are_only_counted(store: PendingStore) -> None:
+    store.add("a", MAX_KEYS, 1, NOW, frozenset(f"k{n}" for n in range(MAX_KEYS)))
+
+    store.add("a", 1, 1, LATER, frozenset({"one more"}))
+
+    found = store.of("a")
+    assert (found.pending_count, len(found.keys)) == (MAX_KEYS + 1, MAX_KEYS)
+
+
+@pytest.mark.fault(40)
+@pytest.mark.parametrize("name", ["", "Tenant \u00d6lhafen", "a#pending", "\n", "x" * 900])
+def test_folders_with_refused_names_are_stored_too(store: PendingStore, name: str) -> None:
+    store.add(name, 1, 1, NOW, frozenset({"k"}))
+
+    assert store.waiting().keys() == {name}
+    store.clear(name, 1, NOW)
+    assert store.waiting() == {}
+
+
 def test_pending_providers_are_found_in_every_shard(store: PendingStore) -> None:
     for n in range(100):
         store.add(f"p{n}", 1, 1, NOW)
@@ -113,6 +155,7 @@ def test_an_error_of_the_service_is_transient() -> None:
             lambda: pending.add("a", 1, 1, NOW),
             lambda: pending.of("a"),
             lambda: pending.clear("a", 1, NOW),
+            lambda: pending.forget("a", frozenset({"k"})),
             pending.waiting,
         ):
             with pytest.raises(LedgerUnavailableError):

@@ -27,7 +27,7 @@ EXPORT = [
     "AWSDynamoDB/01690000000000-abcdef01/manifest-summary.checksum",
     "AWSDynamoDB/01690000000000-abcdef01/manifest-summary.json",
 ]
-"""What a DynamoDB export writes beside its data."""
+"""Files that a DynamoDB export writes beside its data."""
 DATA = "AWSDynamoDB/01690000000000-abcdef01/data/abc.json.gz"
 
 
@@ -143,3 +143,29 @@ def test_every_path_is_data_or_has_a_reason(path: str) -> None:
     assert reason is None or reason in {HIDDEN, FOLDER_MARKER, EXPORT_FILE, TEMPORARY, CHECKSUM, SYSTEM_FILE}
     if path.endswith((".gz", ".json", ".csv", ".xml", ".parquet")) and not set(path) & set("._~/") - {"."}:
         assert reason is None or path.startswith((".", "manifest-"))
+
+
+PARTS = st.sampled_from(
+    ["a", "day=1", "_tmp", ".x", "data", "x.gz", "x.tmp", "x.md5", "manifest-files.json", "Thumbs.db"]
+)
+
+
+@given(st.lists(st.lists(PARTS, min_size=1, max_size=4).map("/".join), unique=True, max_size=30))
+def test_what_a_run_processes_and_ignores_adds_up_to_the_listing(paths: list[str]) -> None:
+    world = World()
+    world.provider("a")
+    world.provider("b")
+    for number, path in enumerate(paths):
+        world.change("a", path, f"a-{number}")
+    world.change("b", "1", "b-1")
+
+    world.tick()
+    world.run_all()
+
+    record, audit = world.state("a").last_run, world.audit("a")
+    assert record is not None
+    data = [path for path in paths if why_ignored(path) is None]
+    assert (record.status, record.objects, record.ignored) == ("succeeded", len(data), len(paths) - len(data))
+    assert len(audit.ignored) == record.ignored
+    assert (audit.missed, audit.waiting) == ((), ())
+    assert sorted(world.sent) == sorted(["b-1", *(f"a-{paths.index(path)}" for path in data)])

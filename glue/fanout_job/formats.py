@@ -14,6 +14,14 @@ MAX_LINE_BYTES = 16 * 2**20
 PIECE_BYTES = 2**20
 """Maximum size of a decompressed piece. It bounds the memory of a task, even for a malicious object."""
 
+FIRST_STEP_BYTES, LAST_STEP_BYTES = 2**8, 2**16
+"""Size of the first part of a gzip member that zlib gets, and maximum size of a part."""
+
+EXPANDED_BYTES, MAX_EXPANSION = 2**28, 400
+"""An object may decompress to EXPANDED_BYTES, or to MAX_EXPANSION times its compressed size if that is more. It bounds
+the time of a task, even for a malicious object: gzip allows a factor of 1,000, and change logs have about 10.
+"""
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -51,24 +59,35 @@ def unmarked(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield from pieces
 
 
-def gunzipped(data: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress gzip with any number of members. `zlib.decompress(b, 31)` would silently stop after the first."""
-    member = zlib.decompressobj(31)
-    while data or (data := next(chunks, b"")):
+def gunzipped(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Decompress gzip with any number of members. `zlib.decompress(b, 31)` would silently stop after the first.
+
+    zlib copies the input after the end of a member. So each member gets small parts of the input first, and larger ones
+    as long as it continues: the bytes copied stay proportional to the input, even for members of one byte.
+    """
+    data, member, step = memoryview(head), zlib.decompressobj(31), FIRST_STEP_BYTES
+    taken = made = 0
+    while data or (data := memoryview(next(chunks, b""))):
         if member.eof:
-            data = data.lstrip(b"\0")
+            padding = bytes(data[:LAST_STEP_BYTES])
+            data = data[len(padding) - len(padding.lstrip(b"\0")) :]
             if not data:
                 continue
-            while len(data) < 2 and (more := next(chunks, b"")):
-                data += more
-            if not data.startswith(GZIP_MAGIC):
+            if len(data) < len(GZIP_MAGIC):
+                data = memoryview(bytes(data) + next(chunks, b""))
+            if data[:2] != GZIP_MAGIC:
                 raise CorruptObjectError("has bytes after the end of its gzip data")
-            member = zlib.decompressobj(31)
+            member, step = zlib.decompressobj(31), FIRST_STEP_BYTES
+        part = data[:step]
         try:
-            piece = member.decompress(data, PIECE_BYTES)
+            piece = member.decompress(part, PIECE_BYTES)
         except zlib.error:
             raise CorruptObjectError("is corrupt gzip") from None
-        data = member.unused_data if member.eof else member.unconsumed_tail
+        used = len(part) - len(member.unused_data if member.eof else member.unconsumed_tail)
+        data, step = data[used:], min(2 * step, LAST_STEP_BYTES)
+        taken, made = taken + used, made + len(piece)
+        if made > max(EXPANDED_BYTES, MAX_EXPANSION * taken):
+            raise CorruptObjectError(f"decompresses to more than {MAX_EXPANSION} times its size")
         if piece:
             yield piece
     if not member.eof:
@@ -84,25 +103,20 @@ def split_lines(pieces: Iterable[bytes], limit: int = MAX_LINE_BYTES) -> Iterato
 
     No piece may be longer than `limit`, so lines within a piece need no length check.
     """
-    tail = b""
+    held = bytearray()  # extending it does not copy it, so a line of many small pieces takes linear time
     too_long = False
     for piece in pieces:
-        lines: list[bytes | None] = list(piece.split(b"\n"))
-        if too_long:
-            if len(lines) == 1:
-                continue
-            lines[0], too_long = None, False
-        elif tail:
-            first = tail + (lines[0] or b"")
-            lines[0] = first if len(first) <= limit else None
+        first, *lines = piece.split(b"\n")
+        if not too_long:
+            held.extend(first)
+            if len(held) > limit:
+                held, too_long = bytearray(), True
+        if not lines:
+            continue
         rest = lines.pop()
-        if rest is None or len(rest) > limit:
-            tail, too_long = b"", True
-        else:
-            tail = rest
-        if lines:
-            yield lines
+        yield [None if too_long else bytes(held), *lines]
+        held, too_long = bytearray(rest), len(rest) > limit
     if too_long:
         yield [None]
-    elif tail:
-        yield [tail]
+    elif held:
+        yield [bytes(held)]

@@ -22,6 +22,9 @@ from fanout_job.texts import as_utf8, joined, marked_encoding
 SEPARATOR = "\0"
 """Between the column names of a header."""
 
+INDENTED_CHARACTERS = 2**16
+"""Maximum length of a bad record that is copied to the quarantine with indents."""
+
 
 class Records:
     """Turns records into rows.
@@ -71,7 +74,10 @@ class Records:
             self.rows.add(self.number, texts, found)
         except RowError as error:
             error.line = self.number
-            self.bad(error, json.dumps(found[-1].content, indent=2).encode())
+            text = json.dumps(found[-1].content)
+            # Indents a record for its reader, but not a large one, which indents could make many times larger.
+            indents = len(text) <= INDENTED_CHARACTERS
+            self.bad(error, (json.dumps(found[-1].content, indent=2) if indents else text).encode())
 
     def _header(self, found: Chain) -> list[str]:
         if self.path is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from typing import Any
@@ -12,11 +13,14 @@ from fanout_job.blocks import MAX_RECORD_BYTES
 from fanout_job.errors import CorruptObjectError
 from fanout_job.json_records import Decoder, reason_of
 
-SKIPPED_CHARACTERS = 2**20
-"""Maximum length of a value that is skipped as a whole. Longer values are skipped in parts."""
+LEAST_SKIPPED, MOST_SKIPPED = 2**10, 2**20
+"""Length of the text in which the end of a skipped value is searched: at first, and at most. Longer values are skipped
+in parts.
+"""
 
-NUMBER = frozenset("0123456789+-.eE")
-"""Characters of a number."""
+BLANKS = re.compile(r"[ \t\r\n]*+")
+NUMBER = re.compile(r"[0-9+\-.eE]*+")
+"""The characters of a number."""
 
 TOO_DEEP = "is nested too deeply"
 TOO_LONG = f"is not JSON, or has a value of more than {MAX_RECORD_BYTES} characters"
@@ -42,7 +46,9 @@ class Text:
         self.decoder = Decoder(wanted)
         self.text, self.place, self.ended = "", 0, False
         self.repeated: str | None = None
-        self.tried: str | None = None
+        self.start = 0
+        """Position of the text in the document."""
+        self.tried, self.many = 0, MOST_SKIPPED
 
     def more(self, least: int = 1) -> bool:
         """Read at least `least` more characters, or all that remain; return whether there were any."""
@@ -55,14 +61,14 @@ class Text:
                 count += len(parts[-1])
         except UnicodeDecodeError:
             raise CorruptObjectError("is not UTF-8 text") from None
+        self.start += self.place
         self.text, self.place = "".join(parts), 0
         return count > 0
 
     def next_sign(self, taken: str = "") -> str:
         """Return the next character that is not blank, or "" at the end. Consume it if it is one of `taken`."""
         while True:
-            while self.place < len(self.text) and self.text[self.place] in " \t\r\n":
-                self.place += 1
+            self.place = _end(BLANKS, self.text, self.place)
             if self.place < len(self.text):
                 sign = self.text[self.place]
                 self.place += sign in taken
@@ -94,43 +100,73 @@ class Text:
         self.repeated, self.place = self.decoder.repeated(text), end
         return value
 
-    def skip(self, depth: int = 0) -> None:
-        """Skip one value of any length."""
+    def skip(self, depth: int = 0, most: int = MOST_SKIPPED) -> None:
+        """Skip one value of any length.
+
+        Each level of a value that is too long to be skipped as a whole tries this with half as much text. So nested
+        values take linear time.
+        """
         if depth > MAX_DEPTH:
             raise CorruptObjectError(TOO_DEEP)
-        if found := self._whole(SKIPPED_CHARACTERS):
-            if is_too_deep(self.text[self.place : found[1]]):
-                raise CorruptObjectError(TOO_DEEP)
-            self.place = found[1]
-            return
-        match self.next_sign():
-            case "[":
-                for _ in self.items("[", "]"):
-                    if not self._skip_many("[", "]"):
-                        self.skip(depth + 1)
-            case "{":
-                for _ in self.items("{", "}"):
-                    if not self._skip_many("{", "}"):
+        sign = self.next_sign()
+        if sign not in ("[", "{"):
+            self.value()
+        elif not self._skip_whole(most):
+            inner = max(most // 2, LEAST_SKIPPED)
+            closing = "]" if sign == "[" else "}"
+            for _ in self.items(sign, closing):
+                if not self._skip_many(sign, closing):
+                    if sign == "{":
                         self.name()
                         self.expect(":")
-                        self.skip(depth + 1)
-            case _:
-                self.value()
+                    self.skip(depth + 1, inner)
+
+    def _skip_whole(self, most: int) -> bool:
+        """Skip an array or object if it ends within `most` characters."""
+        size = LEAST_SKIPPED
+        while True:
+            if len(self.text) - self.place < size and not self.ended:
+                self.more(size)
+            text = self.text[self.place : self.place + size]
+            try:
+                end = self.decoder.raw_decode(text)[1]
+            except RecursionError:
+                raise CorruptObjectError(TOO_DEEP) from None
+            except ValueError as error:
+                if len(text) < size:  # the document has no more text
+                    raise CorruptObjectError(TOO_DEEP if is_too_deep(text) else reason_of(error)) from None
+                if size >= most:
+                    return False
+                size *= 2
+                continue
+            if is_too_deep(text[:end]):
+                raise CorruptObjectError(TOO_DEEP)
+            self.place += end
+            return True
 
     def _skip_many(self, opening: str, closing: str) -> bool:
-        """Skip the items in memory up to the last comma, if they are complete. Tries this once per piece."""
-        if self.tried is self.text:
-            return False
-        self.tried = self.text
-        end = self.text.rfind(",", self.place)
+        """Skip the next items up to a comma, if they are complete.
+
+        Tries twice as much text after a success, and half as much after a failure, so that all tries together take
+        linear time.
+        """
+        while self.start + self.place >= self.tried:
+            end = self.text.rfind(",", self.place, self.place + self.many)
+            text = self.text[self.place : max(end, self.place)]
+            if text.strip() and self._is_valid(opening + text + closing):
+                self.place, self.many = end, min(2 * self.many, MOST_SKIPPED)
+                return True
+            if self.many == LEAST_SKIPPED:
+                self.tried = self.start + self.place + LEAST_SKIPPED
+            self.many = max(self.many // 2, LEAST_SKIPPED)
+        return False
+
+    def _is_valid(self, text: str) -> bool:
         try:
-            self.decoder.decode(opening + self.text[self.place : max(end, self.place)] + closing)
+            self.decoder.decode(text)
         except (ValueError, RecursionError):
             return False
-        if end <= self.place or is_too_deep(self.text[self.place : end]):
-            return False
-        self.place = end
-        return True
+        return not is_too_deep(text)
 
     def items(self, opening: str, closing: str) -> Iterator[None]:
         """Yield once for each item of an array or object. The caller must consume the item."""
@@ -170,4 +206,11 @@ class Text:
 
     def _may_continue(self, end: int) -> bool:
         """Whether a value is a number that may continue in the next piece."""
-        return self.text[self.place] in NUMBER and NUMBER.issuperset(self.text[end:])
+        # Looks only at the characters of a number: the rest of the text may have thousands of numbers.
+        return _end(NUMBER, self.text, self.place) > self.place and _end(NUMBER, self.text, end) == len(self.text)
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    """Return the end of a match that starts at `start`."""
+    found = pattern.match(text, start)
+    return found.end() if found else start

@@ -132,6 +132,8 @@ class Records:
         self.unwanted = 0
         """Number of open elements within a record that no path leads through."""
         self.number = self.depth = self.characters = self.silent = self.size = 0
+        self.held = bytearray()
+        """Bytes that the parser has not got yet."""
         self.parser = self._parser()
 
     def _parser(self) -> Any:
@@ -151,12 +153,18 @@ class Records:
         """Parse the next piece. An empty piece ends the document, which must then be complete. An empty document has
         no records.
         """
+        final = not piece
         self.size += len(piece)
-        self.silent += len(piece)
+        self.held += piece
+        # The parser reads a tag from its start again with each piece. So the pieces of a long tag double in size.
+        if not final and len(self.held) < min(self.silent, MAX_RECORD_BYTES - self.silent):
+            return
+        self.silent += len(self.held)
         if self.silent > MAX_RECORD_BYTES:
             raise CorruptObjectError(f"has a tag of more than {MAX_RECORD_BYTES} bytes")
         if self.size:
-            self._parse(piece, not piece)
+            piece, self.held = bytes(self.held), bytearray()
+            self._parse(piece, final)
 
     def _parse(self, piece: bytes, final: bool) -> None:
         try:

@@ -27,10 +27,11 @@ def transform(change: Change) -> Payload | list[Payload] | None:
     Parameters
     ----------
     change : Change
-        The row: `operation` ("insert", "modify" or "remove"), `keys`, `new` and `old` (plain dicts; None if
-        the record has no such image, which depends on the stream's view type), `data` (a dict of table, keys, new
-        and old), `table`, `time`, `sequence`, `id`, `expired` (deleted by TTL). Numbers are `int`, or `Decimal` if
-        they have a fraction, an exponent or more than 18 digits; binary values are base64 strings; sets are lists.
+        The row: `operation` ("insert", "modify" or "remove"; "upsert" for a record of an export with only a new
+        image, which may be either of the first two), `keys`, `new` and `old` (plain dicts; None if the record has no
+        such image, which depends on the view type), `data` (a dict of table, keys, new and old), `table`, `time`,
+        `sequence`, `id`, `expired` (deleted by TTL). Numbers are `int`, or `Decimal` if they have a fraction, an
+        exponent or more than 18 digits; binary values are base64 strings; sets are lists.
 
     Returns
     -------

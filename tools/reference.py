@@ -224,10 +224,13 @@ def messages() -> Iterator[str]:
         ("`specversion`", "`1.0`"),
         (
             "`id`",
-            "event id of the stream record, or a hash of object and line; `-0`, `-1` … if `transform` returns several",
+            "event id of the stream, or a hash of key, line number and line; `-0`, `-1` … if a row has many messages",
         ),
         ("`source`", "`/glue-fanout/{Env}/{Job}/{provider}`"),
-        ("`type`", "`dynamodb.insert`, `dynamodb.modify` or `dynamodb.remove`"),
+        (
+            "`type`",
+            "`dynamodb.insert`, `.modify`, `.remove`; `.upsert` if an export has only a new image: an insert or update",
+        ),
         ("`time`", "time of the change, RFC 3339"),
         ("`subject`", "keys of the row as compact JSON"),
         ("`provider`", "provider name"),

@@ -21,9 +21,11 @@ class Change:
     """One changed row, in plain values."""
 
     id: str
-    """The same each time the row is read: the stream's event id, or else derived from object and line."""
+    """The same each time the row is read: the stream's event id, or else a hash of the object's key, the line's number
+    and the line.
+    """
     operation: str
-    """insert, modify or remove."""
+    """insert, modify or remove; upsert (an insert or a modify) if the record does not say which of the two it is."""
     time: str | None
     """RFC 3339, UTC; None if the record has no time."""
     micros: int
@@ -137,7 +139,11 @@ def _from_stream(record: Payload, fallback_id: str) -> Change:
 
 
 def _from_export(record: Payload, fallback_id: str) -> Change:
-    """Read a record of an incremental export: new image only = insert, both = update, no new image = delete."""
+    """Read a record of an incremental export: both images = update, no new image = delete.
+
+    A record with only a new image is an insert, or an update if the export's view is NEW_IMAGE. Records do not name the
+    view. Source: "DynamoDB table export output format", DynamoDB developer guide.
+    """
     metadata = record["Metadata"]
     written = metadata.get("WriteTimestampMicros") if type(metadata) is dict else None
     if type(written) is dict:
@@ -147,7 +153,7 @@ def _from_export(record: Payload, fallback_id: str) -> Change:
     if type(written) is not int:
         raise RecordError("has no Metadata.WriteTimestampMicros that can be read")
     new, old = _image(record, "NewImage"), _image(record, "OldImage")
-    operation = "remove" if new is None else "insert" if old is None else "modify"
+    operation = "remove" if new is None else "upsert" if old is None else "modify"
     keys = _image(record, "Keys") or _no_keys()
     return Change(fallback_id, operation, _rfc3339(written), written, keys, new, old, None, None, False)
 

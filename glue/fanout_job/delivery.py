@@ -47,10 +47,11 @@ class Delivery(Task):
 
     def made_of(self, source: Source, make: Callable[[Draft], Any]) -> Iterator[tuple[Draft, Any]]:
         """Yield the same for one object."""
-        id_stem, index = fingerprint(source.object), source.object.index
+        key, index = source.object.key, source.object.index
 
         def parse(line: bytes, number: int) -> list[tuple[Draft, Any]]:
-            change = parse_change(line, f"{id_stem}-{number}")
+            change = parse_change(line, "")
+            change.id = change.id or row_id(key, number, line)
             return [(draft, make(draft)) for draft in self.maker.drafts(change, index, number)]
 
         for made in source.rows(parse):
@@ -88,6 +89,9 @@ class Delivery(Task):
         self.log_progress()
 
 
-def fingerprint(obj: PlannedObject) -> str:
-    """Return a hash of the object's key and ETag, so that a row keeps its id when a run is repeated."""
-    return hashlib.sha256(f"{obj.bucket}/{obj.key}#{obj.etag}".encode()).hexdigest()[:32]
+def row_id(key: str, number: int, line: bytes) -> str:
+    """Return the id of a row whose record has none: a hash of the object's key, the line's number and the line.
+
+    The ETag is not part of it: the same bytes get another one with SSE-KMS, or if they are uploaded in several parts.
+    """
+    return hashlib.sha256(b"%b\n%d\n%b" % (key.encode(), number, line)).hexdigest()[:32]

@@ -174,7 +174,7 @@ def test_a_long_tag_is_parsed_a_bounded_number_of_times() -> None:
         records.feed(piece)
 
     found = [text for block in records.rows.rest() for text in block.columns[Source("@a")].to_pylist()]
-    assert found == [b"x" * 8_000_000, b"1"]
+    assert found == ["x" * 8_000_000, "1"]
     assert sum(parsed) == len(document)
     assert len(parsed) <= 8, "the parser reads a tag from its start again with each piece"
 

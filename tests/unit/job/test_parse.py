@@ -65,9 +65,10 @@ def test_a_stream_time_written_as_a_float_is_exact() -> None:
     assert parse_change(raw, "x").time == "2015-04-09T00:00:00Z"
 
 
+@pytest.mark.fault(50)
 @pytest.mark.parametrize(
     ("new", "old", "operation"),
-    [(True, False, "insert"), (True, True, "modify"), (False, True, "remove"), (False, False, "remove")],
+    [(True, False, "upsert"), (True, True, "modify"), (False, True, "remove"), (False, False, "remove")],
 )
 def test_the_operation_of_an_export_record_follows_from_its_images(new: bool, old: bool, operation: str) -> None:
     change = parse_change(line(export(new, old)), "object-3")

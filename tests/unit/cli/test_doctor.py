@@ -27,10 +27,11 @@ class Bucket:
 
     def __init__(self, *queues: dict[str, Any]) -> None:
         self._queues = list(queues)
+        self.others: dict[str, Any] = {}
 
     def get_bucket_notification_configuration(self, Bucket: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
         assert Bucket == "theirs"
-        return {"ResponseMetadata": {}, **({"QueueConfigurations": self._queues} if self._queues else {})}
+        return {**self.others, **({"QueueConfigurations": self._queues} if self._queues else {})}
 
 
 class Stack(Deployment):
@@ -117,3 +118,17 @@ def test_with_the_stack_s_own_bucket_only_the_setting_has_to_change() -> None:
 
 def test_with_glue_s_bookmarks_polling_is_required() -> None:
     assert check(Stack("poll", mode="glue")).endswith("BookmarkMode=glue requires it")
+
+
+@pytest.mark.parametrize(
+    "others", [{"EventBridgeConfiguration": {}}, {"TopicConfigurations": [{"TopicArn": "arn:topic", "Events": ["x"]}]}]
+)
+def test_a_bucket_that_sends_its_events_elsewhere_gives_a_warning(others: dict[str, Any]) -> None:
+    stack = Stack("events")
+    stack._clients["s3"].others = others
+
+    with pytest.raises(CheckFailedError, match="to EventBridge or SNS, not to the queue itself") as caught:
+        check(stack)
+
+    assert caught.value.outcome is Outcome.WARN
+    assert f"s3://theirs/log/ to {QUEUE}" in caught.value.advice

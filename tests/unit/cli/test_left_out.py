@@ -1,4 +1,4 @@
-"""What the command line and the console say about providers, lists and objects that no run processes."""
+"""Statements of the command line and the console about providers, lists and objects that no run processes."""
 
 from __future__ import annotations
 

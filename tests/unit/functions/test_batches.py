@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -59,3 +60,15 @@ def test_a_batch_is_retried_from_the_record_that_failed(
     monkeypatch.setattr("fanout.bootstrap.producer", lambda: Producer(failed))
 
     assert producer.handler({"Records": [{}]}, Context()) == {"batchItemFailures": again}
+
+
+def test_unreadable_messages_are_a_metric(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    counted = Counter({"not a message of S3": 2, "not an event of S3": 3, "not in the change log": 4, "counted": 5})
+    events = ObjectEvents()
+    monkeypatch.setattr(events, "count", lambda messages: (set(), counted))
+    monkeypatch.setattr("fanout.bootstrap.object_events", lambda: events)
+
+    object_events.handler({"Records": []}, Context())
+
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "CloudWatchMetrics" in line]
+    assert (line["UnreadableEvents"], line["env"]) == ([5], "dev")

@@ -312,3 +312,12 @@ def test_every_function_of_the_template_is_in_the_table_of_roles(source: dict[st
 
     assert len(working) == 10
     assert named == working | {"TickRole"}
+
+
+def test_topics_and_rules_of_the_account_may_send_object_events() -> None:
+    statements = properties_of("prod")["ObjectEventsQueuePolicy"][1]["PolicyDocument"]["Statement"]
+    (allowed,) = [one for one in statements if one["Sid"] == "TopicsAndRules"]
+
+    assert allowed["Principal"] == {"Service": ["sns.amazonaws.com", "events.amazonaws.com"]}
+    assert allowed["Action"] == "sqs:SendMessage"
+    assert allowed["Condition"] == {"ArnLike": {"aws:SourceArn": "arn:aws:*:*:123456789012:*"}}

@@ -62,7 +62,7 @@ class Stack:
     @property
     def ledger(self) -> Any:
         none: dict[str, ProviderState] = {}
-        return SimpleNamespace(attention=list, get_many=lambda names: none)
+        return SimpleNamespace(attention=list, get_many=lambda names: none, list_size=lambda: 0)
 
 
 def operator(json_wanted: bool) -> Operator:

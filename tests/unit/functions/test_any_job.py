@@ -20,6 +20,8 @@ PRODUCER = {FUNCTIONS / name for name in ("producer.py", "fanout/production.py",
 RAILS = sorted(set(FUNCTIONS.rglob("*.py")) - PRODUCER)
 OF_FORMATS = {"csv", "xml", "gzip", "yaml", "pyarrow", "pandas", "pyspark", "awsglue"}
 OF_JOBS = {"fanout_job", *(path.stem for path in (FUNCTIONS.parent / "glue").glob("*.py"))}
+OF_S3 = {"eventName"}
+"""Words of S3's events that records of changes have too."""
 WORDS = re.compile(
     r"\b(csv|xml|gzip|parquet|jsonl|cloudevents?|dataref|newimage|oldimage|eventname|mapping file|standardize)\b",
     re.IGNORECASE,
@@ -42,7 +44,8 @@ def test_no_module_imports_a_format_or_a_job(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RAILS, ids=lambda path: path.relative_to(FUNCTIONS).as_posix())
 def test_no_module_mentions_a_format_a_model_or_a_message(path: Path) -> None:
-    assert WORDS.findall(path.read_text(encoding="utf-8")) == []
+    allowed = OF_S3 if path.name == "s3_events.py" else set()
+    assert set(WORDS.findall(path.read_text(encoding="utf-8"))) <= allowed
 
 
 def test_no_module_that_runs_jobs_imports_the_producer() -> None:

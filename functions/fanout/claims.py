@@ -12,8 +12,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator
 
 from contract.document import ContractError
 from contract.manifest import NO_MANIFEST, Manifest, Replay, StoredObject
+from contract.rates import lambda_seconds
 from contract.uris import manifest_uri, run_dir, split_uri
 from fanout import ledger
+from fanout.engines import WORKER_SECONDS, choose_engine
 from fanout.errors import FanoutError, InvalidRequestError, ManifestChangedError
 from fanout.late import Announced, error_of
 from fanout.ledger import BACKOFF, Backoff, LedgerStore, PartitionBusyError, ProviderState, Reporter
@@ -22,9 +24,6 @@ from fanout.pending import Pending, PendingStore
 from fanout.providers import check_name, describe
 from fanout.runs import Engine, LateData, Lease, Plan, Report
 from fanout.settings import ClaimSettings
-
-BYTES_PER_WORKER = 256 * 2**20
-"""Compressed bytes that one G.1X worker (4 vCPU) reads, parses and sends in a few minutes."""
 
 MIN_WORKERS = 2
 """The fewest workers of a Glue job run; one of them is the driver."""
@@ -186,7 +185,7 @@ class Claims:
         body = manifest.to_json()
         if manifest.objects and not self.objects.create(manifest_uri(lease.run_dir), body):
             manifest, body = self._written_first(lease, request)
-        engine, reason, workers = self._engine(manifest)
+        engine, reason, workers = self._engine(manifest, state)
         reason += f"; {manifest.ignored} ignored, which are not data" if manifest.ignored else ""
         reason += f"; {error_of(state.provider, late).args[0]}" if late else ""
         return Plan(
@@ -301,17 +300,15 @@ class Claims:
             last |= {stored.key: stored for stored in manifest.known} if manifest else {}
         return last
 
-    def _engine(self, manifest: Manifest) -> tuple[Engine, str, int]:
+    def _engine(self, manifest: Manifest, state: ProviderState) -> tuple[Engine, str, int]:
         """Choose the engine; return it with the reason and the number of workers."""
-        size, s = manifest.bytes, self.settings
         if not manifest.objects:
             return "none", "no new objects", 0
-        if 0 < s.lambda_max_bytes >= size:
-            return "lambda", f"{size} bytes are at most LambdaMaxBytes = {s.lambda_max_bytes}", 1
-        workers = min(max(math.ceil(size / BYTES_PER_WORKER), MIN_WORKERS), s.max_workers)
-        if s.lambda_max_bytes == 0:
-            return "glue", "LambdaMaxBytes = 0 sends all runs to Glue", workers
-        return "glue", f"{size} bytes are more than LambdaMaxBytes = {s.lambda_max_bytes}", workers
+        seconds = lambda_seconds(self.settings.job, ((o.key, o.size) for o in manifest.objects))
+        engine, reason = choose_engine(manifest.bytes, seconds, self.settings.lambda_max_bytes, state.last_run)
+        if engine == "lambda":
+            return engine, reason, 1
+        return engine, reason, min(max(math.ceil(seconds / WORKER_SECONDS), MIN_WORKERS), self.settings.max_workers)
 
     def _report_running(self, provider: str, lease: Lease) -> None:
         """Show the run as running in the config API. No rule uses this, so a failure stops nothing."""

@@ -320,8 +320,7 @@ class Dispatcher:
             if health.decision is Decision.DUE:
                 name, entry = health.provider, entries[health.provider]
                 state = states.get(name) or ProviderState(provider=name)
-                pending = health.pending.bytes if health.pending else 0
-                heavy = is_heavy(state, self.settings.lambda_max_bytes, pending)
+                heavy = is_heavy(state, self.settings.job, self.settings.lambda_max_bytes, health.pending)
                 turns = overdue(entry, state, facts.tick, facts.work_since(name))
                 candidates.append(Candidate(name, turns, heavy, entry.group))
         running = [name for name, status in shown.items() if status == "running"]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from contract.failure import SEE_THE_RUN, Failure
+from contract.failure import NEXT_ON_GLUE, SEE_THE_RUN, Failure
 from fanout.errors import FanoutError
 
 RUN_AGAIN = (
@@ -15,8 +15,8 @@ RUN_AGAIN = (
 )
 ADVICE = {
     "States.Timeout": "If it repeats, lower MaxBytesPerRun, so that a run has less to do.",
-    "Sandbox.Timedout": "If it repeats, lower LambdaMaxBytes, so that runs of this size use Glue.",
-    "Runtime.ExitError": "If it repeats, lower LambdaMaxBytes, so that runs of this size use Glue.",
+    "Sandbox.Timedout": NEXT_ON_GLUE,
+    "Runtime.ExitError": NEXT_ON_GLUE,
     "Glue.ConcurrentRunsExceededException": "Lower MaxConcurrentRuns, or ask for a higher Glue quota.",
     "Glue.ResourceNumberLimitExceededException": "Lower MaxConcurrentRuns, or ask for a higher Glue quota.",
     "Lambda.TooManyRequestsException": "Ask for more concurrent Lambda functions in Service Quotas.",

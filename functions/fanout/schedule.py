@@ -11,8 +11,11 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from contract.rates import pending_lambda_seconds
 from contract.times import compact, format_iso
+from fanout.engines import choose_engine
 from fanout.ledger import ProviderState
+from fanout.pending import Pending
 from fanout.providers import ProviderEntry
 
 LISTED_AFTER = timedelta(minutes=1)
@@ -39,17 +42,17 @@ def overdue(entry: ProviderEntry, state: ProviderState, tick: datetime, since: d
     return (tick - turn) / entry.period
 
 
-def is_heavy(state: ProviderState, lambda_max_bytes: int, waiting_bytes: int = 0) -> bool:
+def is_heavy(state: ProviderState, job: str, lambda_max_bytes: int, pending: Pending | None = None) -> bool:
     """Whether the provider's next run is expected on Glue, and so needs one of the Glue slots.
 
-    An estimate, from the pending bytes or, if none are known, from the last run. A run that was expected in Lambda but
-    is too large for it runs on Glue, and its execution retries while Glue is full.
+    An estimate, from the pending objects or, if none are known, from the last run. A run that was expected in Lambda
+    but is too large for it runs on Glue, and its execution retries while Glue is full.
     """
-    if lambda_max_bytes == 0:
+    last, known = state.last_run, pending or Pending()
+    if not known.bytes and last is not None and last.engine == "glue":
         return True
-    if waiting_bytes:
-        return waiting_bytes > lambda_max_bytes
-    return state.last_run is not None and state.last_run.engine == "glue"
+    seconds = pending_lambda_seconds(job, known.objects, known.bytes)
+    return choose_engine(known.bytes, seconds, lambda_max_bytes, last)[0] == "glue"
 
 
 @dataclass(frozen=True)

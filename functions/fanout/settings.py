@@ -122,6 +122,7 @@ class ClaimSettings(RunSettings, ChangeLogSettings):
 class DispatchSettings(RunSettings):
     """Settings of the dispatcher."""
 
+    job: str
     state_machine_arn: str
     max_concurrent_runs: int = Field(ge=1)
     lambda_max_bytes: int = Field(ge=0)

@@ -6,7 +6,7 @@ import logging
 import traceback
 from pathlib import Path
 
-from contract.failure import ExplainedError
+from contract.failure import NEXT_ON_GLUE, ExplainedError
 
 log = logging.getLogger("fanout_job")
 
@@ -114,7 +114,7 @@ class SendRefusedError(JobError):
 class DeadlineError(TransientError):
     """The run's Lambda function has no time left."""
 
-    advice = "Lower LambdaMaxBytes, so that runs of this size use Glue."
+    advice = NEXT_ON_GLUE
 
 
 class FrameEtlError(JobError):

@@ -399,6 +399,58 @@ class TestCost:
 
         assert (claim.decision, claim.workers) == expected
 
+    @pytest.mark.fault(51)
+    @pytest.mark.parametrize(
+        ("job", "count", "size", "suffix", "expected"),
+        [
+            ("change_log", 10_000, 1_000, ".json.gz", ("lambda", 1)),  # 261 s
+            ("change_log", 1, 200_000_000, ".json.gz", ("lambda", 1)),  # 222 s
+            ("standardize", 1, 200_000_000, ".csv", ("lambda", 1)),  # 8 s
+            ("standardize", 1, 200_000_000, ".xml", ("lambda", 1)),  # 60 s
+            ("standardize", 1, 200_000_000, ".xml.gz", ("glue", 2)),  # 593 s
+            ("standardize", 700, 1_000, ".csv", ("lambda", 1)),  # 438 s
+            ("standardize", 800, 1_000, ".csv", ("glue", 2)),  # 500 s
+            ("standardize", 10_000, 1_000, ".csv", ("glue", 10)),  # 6,250 s
+            ("rows_per_day", 800, 1_000, ".json", ("glue", 2)),  # 501 s
+        ],
+    )
+    def test_what_would_not_finish_in_half_of_lambdas_time_goes_to_glue(
+        self, job: str, count: int, size: int, suffix: str, expected: tuple[str, int]
+    ) -> None:
+        world = World(settings={"lambda_max_bytes": 200_000_000, "job": job, "max_objects": 10_000})
+        for n in range(count):
+            uri = world.uri("a", f"{n:05}{suffix}")
+            world.objects.add(uri, b"", world.clock())
+            world.objects.sizes[uri] = size
+
+        claim = world.claim("a", "run1")
+
+        assert (claim.decision, claim.workers, claim.objects) == (*expected, count)
+        assert "more than half of its 900 s" in claim.reason or claim.decision == "lambda"
+
+    @pytest.mark.fault(51)
+    @pytest.mark.parametrize(
+        ("error", "engine"),
+        [
+            ("Sandbox.Timedout", "glue"),
+            ("Runtime.ExitError", "glue"),
+            ("States.Timeout", "glue"),
+            ("KeyError", "lambda"),
+        ],
+    )
+    def test_after_a_run_that_lambda_did_not_finish_the_next_one_is_on_glue(self, error: str, engine: str) -> None:
+        world = World()
+        world.change("a", "1", "r1")
+        assert world.claim("a", "run1").decision == "lambda"
+        world.fail_without_claim("a", "run1", error)
+
+        again = world.run("a", "run2")
+
+        assert again.decision == engine
+        assert engine == "lambda" or again.reason == f"the last run did not finish in Lambda: {error}"
+        world.change("a", "2", "r2")
+        assert world.run("a", "run3").decision == "lambda"
+
     def test_the_number_of_workers_grows_with_the_bytes_up_to_max_workers(self) -> None:
         world = World(settings={"lambda_max_bytes": 0, "max_workers": 3, "max_bytes_per_run": 10**12})
         for n in range(5):

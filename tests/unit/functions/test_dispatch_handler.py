@@ -158,6 +158,7 @@ def deployment(aws: str, forks: Forks, config_api: tuple[ConfigApi, str]) -> Ite
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "ENV": "test",
+        "JOB": "change_log",
         "POWERTOOLS_SERVICE_NAME": "glue-fanout",
         "POWERTOOLS_LOG_LEVEL": "DEBUG",
         "STATE_MACHINE_ARN": machine,

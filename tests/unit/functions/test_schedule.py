@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fanout.health import Decision, Facts, decide
 from fanout.ledger import ProviderState
+from fanout.pending import Pending
 from fanout.providers import ProviderEntry
 from fanout.runs import RunRecord
 from fanout.schedule import (
@@ -79,7 +80,22 @@ def test_the_expected_engine_depends_on_the_pending_bytes_or_else_on_the_last_ru
 ) -> None:
     last = engine and RunRecord(run_id="r", status="succeeded", started_at=NOW, ended_at=NOW, engine=engine)
 
-    assert is_heavy(state(last_run=last), limit, waiting) is heavy
+    pending = Pending(objects=1, bytes=waiting) if waiting else None
+    assert is_heavy(state(last_run=last), "change_log", limit, pending) is heavy
+
+
+@pytest.mark.fault(51)
+@pytest.mark.parametrize(
+    ("job", "objects", "heavy"),
+    [
+        ("change_log", 17_000, False),
+        ("change_log", 18_000, True),
+        ("standardize", 700, False),
+        ("standardize", 800, True),
+    ],
+)
+def test_many_small_pending_objects_make_a_heavy_run(job: str, objects: int, heavy: bool) -> None:
+    assert is_heavy(state(), job, 20_000_000, Pending(objects=objects, bytes=objects * 1000)) is heavy
 
 
 @given(candidates_of_both_lanes, st.integers(0, 5))

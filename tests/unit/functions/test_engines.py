@@ -1,0 +1,63 @@
+"""The constants of the estimate equal what they are derived from."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from contract import rates
+from contract.rates import lambda_seconds, pending_lambda_seconds
+from fanout import engines
+from fanout_job.errors import DeadlineError
+from fanout_job.objects import PREFETCH_OBJECTS
+from tests.template.reading import ROOT, written
+
+
+def bench(name: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads((ROOT / "docs/bench" / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.fault(51)
+def test_the_rates_are_those_of_the_benchmarks() -> None:
+    job: object = bench("job")["engines"]
+    largest = job["points"][-1]  # type: ignore[index]
+    standardize = bench("standardize")
+    seconds = standardize["variants"]["ours, small run"]["seconds"]  # type: ignore[index]
+
+    assert pytest.approx(largest["bytes"] / largest["small"], rel=0.03) == rates.CHANGE_LOG_BYTES_PER_SECOND
+    assert pytest.approx(standardize["bytes"] / seconds, rel=0.03) == rates.CSV_BYTES_PER_SECOND
+    assert rates.OPENED_AHEAD == PREFETCH_OBJECTS
+    assert written()["Resources"]["LambdaRunFunction"]["Properties"]["Timeout"] == engines.LAMBDA_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("job", "key", "seconds"),
+    [
+        ("change_log", "a.json.gz", 27_000_000 / 900_000 + 0.025),
+        ("standardize", "a.csv", 1.625),
+        ("standardize", "A.CSV.GZ", 10.625),
+        ("standardize", "a.tsv", 1.625),
+        ("standardize", "a.xml", 8.625),
+        ("standardize", "a.xml.gz", 80.625),
+        ("standardize", "a", 8.625),
+        ("own", "a.csv", 30.625),
+    ],
+)
+def test_the_estimate_is_bytes_at_the_rate_of_the_format_and_a_cost_per_object(
+    job: str, key: str, seconds: float
+) -> None:
+    assert lambda_seconds(job, [(key, 27_000_000)]) == pytest.approx(seconds)
+    assert lambda_seconds(job, [(key, 27_000_000)] * 3) == pytest.approx(3 * seconds)
+
+
+def test_without_names_the_format_is_taken_for_a_slow_one() -> None:
+    assert pending_lambda_seconds("standardize", 2, 27_000_000) == pytest.approx(8 + 2 * 0.625)
+    assert pending_lambda_seconds("change_log", 10_000, 900_000) == pytest.approx(251)
+
+
+@pytest.mark.fault(51)
+def test_the_advice_after_a_timeout_is_that_the_next_run_uses_glue() -> None:
+    assert DeadlineError.__name__ in engines.UNFINISHED
+    assert "next run uses Glue" in DeadlineError.advice

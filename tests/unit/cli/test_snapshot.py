@@ -17,7 +17,7 @@ from fanout.production import Producer
 from fanout.stream_records import ProviderAttribute
 from fanout_job.changes import parse_change
 from tests.harness.fakes import MemoryObjects
-from tests.harness.faults import Clock, Fault, Faults
+from tests.harness.faults import Clock, Crash, Fault, Faults
 
 FOLDER = "s3://exports/AWSDynamoDB/0169-a1/"
 TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/things"
@@ -97,6 +97,39 @@ def test_a_repeated_snapshot_writes_nothing_and_an_interrupted_one_can_be_comple
     assert (again.there, again.written) == (1, 2)
     assert (third.there, third.written) == (3, 0)
     assert dict(objects.stored) == before
+
+
+@pytest.mark.fault(55)
+@pytest.mark.parametrize("crash", [None, 0, 1, 2, 3])
+def test_every_portion_has_its_own_object_also_after_a_crash_between_two(
+    objects: MemoryObjects, clock: Clock, monkeypatch: pytest.MonkeyPatch, crash: int | None
+) -> None:
+    monkeypatch.setattr("cli.snapshot.MAX_HELD_BYTES", 1)  # each item is a portion: 64 MB would take seconds
+    exported(objects, [item(1), item(2), item(3), item(4)], clock())
+    if crash is not None:
+        objects.faults.plan("objects.create", *[None] * crash, Fault.CRASH_AFTER)
+        with pytest.raises(Crash):
+            snapshot(objects, clock)
+
+    written = snapshot(objects, clock)
+
+    there = 0 if crash is None else crash + 1
+    assert (written.items, written.written, written.there) == (4, 4 - there, there)
+    assert sorted(one["dynamodb"]["Keys"]["id"]["S"] for one in lines(objects, LOG)) == ["i1", "i2", "i3", "i4"]
+    names = [uri.rpartition("-")[2] for uri in objects.stored if uri.startswith(LOG)]
+    assert sorted(names) == ["00000.json.gz", "00001.json.gz", "00002.json.gz", "00003.json.gz"]
+
+
+@pytest.mark.fault(55)
+def test_an_item_of_a_snapshot_has_no_sequence_number_and_so_precedes_every_change_of_its_key(
+    objects: MemoryObjects, clock: Clock
+) -> None:
+    exported(objects, [item(1)], clock())
+    snapshot(objects, clock)
+
+    (record,) = lines(objects, LOG)
+    assert "SequenceNumber" not in record["dynamodb"]
+    assert parse_change(json.dumps(record), "").sequence is None
 
 
 @pytest.mark.parametrize(

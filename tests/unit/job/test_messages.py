@@ -180,6 +180,44 @@ def test_messages_of_one_key_share_a_group_and_are_ordered_by_sequence_number() 
     assert made_by.message(made_by.drafts(other, 0, 1)[0]).group != messages[0].group
 
 
+@pytest.mark.fault(55)
+def test_several_messages_of_one_row_keep_the_order_in_which_transform_returns_them() -> None:
+    made_by = maker(order="key", transform=lambda change: [{"n": n} for n in range(12)])
+    first = parse_change(line(stream(SequenceNumber="1") | {"eventID": "first"}), "x")
+    second = parse_change(line(stream(SequenceNumber="2") | {"eventID": "second"}), "x")
+
+    drafts = [*made_by.drafts(second, 0, 1), *made_by.drafts(first, 0, 2)]
+    messages = sorted((made_by.message(draft) for draft in reversed(drafts)), key=lambda message: message.position)
+
+    events = [json.loads(message.body) for message in messages]
+    assert [(event["sequence"], event["data"]["n"]) for event in events] == [(s, n) for s in "12" for n in range(12)]
+    assert len({event["id"] for event in events}) == 24
+    assert len({message.group for message in messages}) == 1
+
+
+@pytest.mark.fault(55)
+def test_without_a_sequence_number_time_decides_and_then_the_place_in_the_manifest() -> None:
+    made_by = maker(order="key")
+
+    def position(micros: int, index: int, number: int) -> Any:
+        record = kinesis()
+        record["dynamodb"] |= {
+            "ApproximateCreationDateTime": micros,
+            "ApproximateCreationDateTimePrecision": "MICROSECOND",
+        }
+        return made_by.drafts(parse_change(line(record), "x"), index, number)[0].position
+
+    second = 1_700_000_000_000_000
+    expected = [
+        position(second, 5, 9),
+        position(second + 1, 0, 1),
+        position(second + 1, 0, 2),
+        position(second + 1, 1, 1),
+    ]
+    assert sorted(expected) == expected
+    assert len(set(expected)) == 4
+
+
 def test_without_a_time_there_is_no_time() -> None:
     [event] = sent(parse_change(line(stream(ApproximateCreationDateTime=None)), "x"))
     assert "time" not in event

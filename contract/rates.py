@@ -11,8 +11,7 @@ CHANGE_LOG_BYTES_PER_SECOND = 900_000
 """Compressed bytes of a change log that a Lambda run reads and sends. Source: docs/bench/job.json, the largest of
 `engines.points`: 18,831,756 bytes in 20.8 s."""
 CSV_BYTES_PER_SECOND = 27_000_000
-"""Bytes of CSV that `standardize` converts. Source: docs/bench/standardize.json, "ours, small run": 1,079,756,428 bytes
-in 39.05 s."""
+"""Bytes of CSV that `standardize` converts in Lambda. Source: docs/bench/standardize.json, 1,079,756,428 in 39 s."""
 SLOW_FORMAT = 8
 """How many times slower XML is than CSV, by measurement. JSON has not been measured and is taken for as slow."""
 GZIP = 10

@@ -15,8 +15,8 @@ from fanout_job.errors import CorruptObjectError
 from fanout_job.formats import decompressed, gunzipped, split_lines
 from fanout_job.json_text import Text
 from fanout_job.json_tree import Document
-from fanout_job.paths import Source, parsed_path
 from fanout_job.mapping import Xml
+from fanout_job.paths import Source, parsed_path
 from fanout_job.texts import joined
 
 CHUNK = 2**19

@@ -69,7 +69,7 @@ class TokenBucket:
             self._fill()
             self._tokens = min(self._tokens, 0.0)
             if self._filled_at - self._slowed_at >= 1:
-                self._rate = max(self._rate / 2, self._full_rate / 64)
+                self._rate /= 2  # stays above a 40th of the full rate, because it recovers by a 20th in each second
                 self._slowed_at = self._filled_at
 
     def _fill(self) -> None:

@@ -109,7 +109,7 @@ def test_the_rate_stays_above_zero_under_endless_throttling() -> None:
         clock.sleep(1)
     bucket.throttled()
 
-    assert 0.1 < bucket.reserve() <= 1
+    assert bucket.reserve() == pytest.approx(1 / 3.2), "a twentieth of the full rate"
 
 
 # -------------------------------------------------------------------------------------------------------------- starter
@@ -293,12 +293,24 @@ def test_the_report_is_returned_although_a_call_hangs() -> None:
         return LAST_ANSWER_SECONDS + 0.3
 
     try:
-        started = Starter(start, TokenBucket(100, 100), time_left).run(["hangs", "answers"])
+        run = Starter(start, TokenBucket(100, 100), time_left)
+        started = run.run(["hangs", "answers"])
     finally:
         release.set()
 
     assert started.new == ["answers"]
     assert started.unanswered == ["hangs"]
+    assert run.stopped, "no further call is started after the report"
+
+
+def test_it_does_not_wait_for_a_token_that_leaves_too_little_time() -> None:
+    clock = FakeTime()
+    bucket = TokenBucket(rate=0.2, burst=1, clock=clock)
+    run = Starter(lambda name: True, bucket, lambda: LAST_START_SECONDS + 2, sleep=clock.sleep, pool=InlinePool)
+
+    started = run.run(["a", "b"])
+
+    assert (started.new, clock.now, run.stopped) == (["a"], 0.0, True)
 
 
 @pytest.mark.parametrize("error", [Crash("gone"), KeyError("a defect")])

@@ -42,8 +42,14 @@ def test_every_figure_of_a_result_is_in_the_record(outcome: str) -> None:
     world.change("a", "1", "r1")
     claim = world.claim("a", "run1")
     figures: dict[str, Any] = {
-        **{"objects": 1, "bytes": 2, "rows": 3, "messages": 4, "quarantined": 5},
-        **{"seconds": 6.5, "workers": 7, "engine": "glue"},
+        "objects": 1,
+        "bytes": 2,
+        "rows": 3,
+        "messages": 4,
+        "quarantined": 5,
+        "seconds": 6.5,
+        "workers": 7,
+        "engine": "glue",
     }
     world.leave(claim, result_of(claim, **figures))
 

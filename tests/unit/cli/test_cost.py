@@ -20,7 +20,7 @@ from cli.commands.cost import (
     spending,
     spent,
 )
-from fanout.costs import PRICES, glue_dollars, queue_dollars
+from fanout.costs import PRICES, glue_dollars
 from fanout.runs import RunRecord
 from tests.template.reading import ROOT
 
@@ -36,14 +36,14 @@ def test_a_provider_s_runs_are_added_up() -> None:
     runs = [
         record("glue", dollars=0.02, rows=10, messages=25),
         record("none"),
-        record("lambda", status="failed", dollars=0.001),
+        record("lambda", status="failed", dollars=0.001, messages=30),
     ]
 
     found = spent("a", runs)
 
     assert (found.runs, found.failed, found.rows) == (3, 1, 10)
     assert found.engines == pytest.approx(0.021)
-    assert found.messages == queue_dollars(25)
+    assert found.messages == pytest.approx(6 * 0.4e-6), "3 requests for 25 messages, and 3 for the 30 of a failed run"
     assert found.orchestration == pytest.approx((5 + 3 + 5) * PRICES["step_functions_transition"])
     assert found.dollars == pytest.approx(found.engines + found.messages + found.orchestration)
 
@@ -58,6 +58,18 @@ def test_the_forecast_covers_only_the_time_since_the_first_run() -> None:
     assert young.dollars_a_year == pytest.approx(YEAR_DAYS / FORECAST_DAYS)
     assert old.dollars_a_year == pytest.approx(YEAR_DAYS / 7)
     assert young.dollars_a_month == pytest.approx(YEAR_DAYS / FORECAST_DAYS / 12)
+
+
+def test_the_forecast_covers_the_time_since_the_first_run_of_the_oldest_provider() -> None:
+    providers = [
+        Spent(name, 1, 0, 0, engines=1.0, messages=0, orchestration=0, first_run=NOW - timedelta(days=days))
+        for name, days in (("young", 3), ("old", 6))
+    ]
+
+    found = spending(providers, NOW - timedelta(days=7), NOW, {})
+
+    assert (found.measured_days, found.dollars) == (6.0, 2.0)
+    assert found.dollars_a_year == pytest.approx(121.75), "2 dollars in 6 of 365.25 days"
 
 
 @pytest.mark.parametrize("age", [timedelta(minutes=1), timedelta(days=FORECAST_DAYS) - timedelta(minutes=1)])

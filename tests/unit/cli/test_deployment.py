@@ -126,3 +126,22 @@ def test_failed_executions_of_all_kinds_are_listed_and_the_list_is_used_again(mo
         )
     )
     assert states.asked == ["FAILED", "TIMED_OUT", "ABORTED"]
+
+
+def test_the_config_api_key_is_read_once_and_again_after_it_was_refused() -> None:
+    class Secrets:
+        def __init__(self) -> None:
+            self.reads = 0
+
+        def get_secret_value(self, SecretId: str) -> dict[str, str]:  # noqa: N803 - boto3
+            assert SecretId == "arn:secret"
+            self.reads += 1
+            return {"SecretString": f"key {self.reads}"}
+
+    stack = Deployment(boto3.session.Session(region_name="us-east-1"), "stack", None)
+    stack.outputs = {"ConfigApiKeySecretArn": "arn:secret"}
+    stack._clients["secretsmanager"] = Secrets()
+
+    assert [stack.config_api_key(refused) for refused in (False, False, True, False)] == ["key 1", "key 1"] + [
+        "key 2"
+    ] * 2

@@ -116,3 +116,14 @@ def test_the_status_is_503_when_the_database_does_not_answer(
 )
 def test_status_phrases_are_those_of_rfc_9110_in_every_version_of_python(status: int, title: str) -> None:
     assert phrase(HTTPStatus(status)) == title
+
+
+@pytest.mark.parametrize("path", ["/providers", "/providers/a"])
+def test_every_answer_must_be_validated_before_a_cache_repeats_it(path: str, table: ProviderTable) -> None:
+    call("PUT", "/providers/a", '{"frequency": 5}')
+
+    first = call("GET", path)
+    again = call("GET", path, **{"If-None-Match": first["multiValueHeaders"]["ETag"][0]})
+
+    assert (first["statusCode"], again["statusCode"]) == (200, 304)
+    assert [answer["multiValueHeaders"]["Cache-Control"] for answer in (first, again)] == [["no-cache"]] * 2

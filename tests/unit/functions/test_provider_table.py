@@ -161,3 +161,15 @@ def test_pages_have_each_entry_once_and_stay_small(table: ProviderTable, dynamo:
 
 def test_an_empty_table_is_one_empty_page(table: ProviderTable) -> None:
     assert (table.page().document, table.page().next) == ("{}", None)
+
+
+def test_the_etag_of_a_page_changes_when_a_page_follows_it(dynamo: MemoryDynamo) -> None:
+    table = ProviderTable(dynamo, "providers", page_size=1)
+    table.put("a", {"frequency": 5}, NOW)
+    last = table.page()
+    table.put("b", {"frequency": 5}, NOW)
+
+    followed = table.page()
+
+    assert (followed.document, last.next, followed.next) == (last.document, None, "a")
+    assert followed.etag != last.etag

@@ -168,6 +168,31 @@ def test_a_deletion_succeeds_and_removes_nothing(s3: Any, cloudformation: CloudF
     assert s3.list_objects_v2(Bucket="data")["KeyCount"] == 2
 
 
+def test_a_deletion_publishes_nothing_and_so_needs_neither_bucket_nor_job(
+    s3: Any, cloudformation: CloudFormation
+) -> None:
+    event = {**REQUEST, "ResponseURL": cloudformation.url, "RequestType": "Delete", "ResourceProperties": {}}
+
+    answer = library.handler(event, None)
+
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", "not-published")
+    assert s3.list_objects_v2(Bucket="data")["KeyCount"] == 0
+
+
+def test_a_long_reason_is_cut_so_that_cloudformation_accepts_the_answer(
+    s3: Any, cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> bytes:
+        raise ValueError("x" * 10_000)
+
+    monkeypatch.setattr(library, "script_of", broken)
+
+    answer = library.handler({**REQUEST, "ResponseURL": cloudformation.url}, None)
+
+    assert answer["Reason"].startswith("the job was not published: ValueError: xxx")
+    assert (len(answer["Reason"]), len(json.dumps(answer)) < 4096) == (1000, True)
+
+
 @pytest.mark.parametrize(
     "properties",
     [{"Bucket": "no-such-bucket", "Prefix": "library/", "Job": "change_log"}, {"Job": "change_log"}, {}, None, "x"],

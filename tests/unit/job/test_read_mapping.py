@@ -1,0 +1,90 @@
+"""Which mapping a standardize run reads, and that a Lambda run stops between the rows of an object."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from contract.manifest import PlannedObject
+from fanout_job import standard
+from fanout_job.errors import DeadlineError, MappingError, StorageError
+from fanout_job.task import Task, guarded
+from tests.unit.job.records import SETTINGS
+from tests.unit.job.standardizing import MODEL
+from tests.unit.job.test_standard_files import CSV, MemoryS3
+
+YAML, JSON = "mappings/acme.yaml", "mappings/acme.json"
+BODIES = {YAML: b"csv:\nfields: {id: yaml}", JSON: b'{"csv": {}, "fields": {"id": "json"}}'}
+
+
+class Mappings:
+    """S3 with mappings; a key without an object has an error."""
+
+    def __init__(self, *keys: str, **errors: str) -> None:
+        self.bodies = {key: BODIES[key] for key in keys}
+        self.errors = {YAML: errors.get("yaml", "NoSuchKey"), JSON: errors.get("json", "NoSuchKey")}
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        if Key not in self.bodies:
+            raise ClientError({"Error": {"Code": self.errors[Key]}}, "GetObject")
+        return {"Body": io.BytesIO(self.bodies[Key]), "ETag": f'"etag of {Key}"', "VersionId": None}
+
+
+def read(s3: Mappings, monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, str]]:
+    """The column from which the mapping takes `id`, and the mapping's version."""
+    monkeypatch.setattr(standard, "s3_client", lambda: s3)
+    mapping, version = standard.read_mapping(SimpleNamespace(settings=SETTINGS))  # type: ignore[arg-type]
+    return str(mapping.fields["id"].source), version
+
+
+@pytest.mark.parametrize(("there", "taken"), [((YAML, JSON), YAML), ((YAML,), YAML), ((JSON,), JSON)])
+def test_the_yaml_mapping_is_read_before_the_json_mapping(
+    there: tuple[str, ...], taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    column, version = read(Mappings(*there), monkeypatch)
+
+    assert column == taken.rpartition(".")[2]
+    assert version == {"key": taken, "version": f"etag of {taken}"}
+
+
+def test_without_a_mapping_the_error_names_both_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MappingError, match=rf"s3://data has neither {YAML} nor {JSON}"):
+        read(Mappings(), monkeypatch)
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "SlowDown", "KMS.DisabledException"])
+def test_a_mapping_that_cannot_be_read_is_not_taken_for_a_missing_one(
+    code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StorageError, match=rf"cannot be read \({code}\)") as caught:
+        read(Mappings(JSON, yaml=code), monkeypatch)
+    assert caught.value.uri == f"s3://data/{YAML}"
+
+
+def test_a_run_whose_time_is_up_stops_before_it_writes_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The object is small, so that its only piece was read in time."""
+    s3, key = MemoryS3(), "in/a.csv"
+    s3.put_object("data", key, b"a,b\nx,1\n")
+    task = Task(SETTINGS)
+    task.s3 = s3
+    checks: list[int] = []
+
+    def check() -> None:
+        checks.append(len(checks))
+        if len(checks) > 1:
+            raise DeadlineError
+
+    monkeypatch.setattr(task, "check_deadline", check)
+
+    def work(source: Any) -> list[None]:
+        standard.convert_object(source, CSV, MODEL, None)
+        return [None]
+
+    with guarded(task):
+        list(task.each([PlannedObject("data", key, 8, s3.objects[key][1], 0)], work))
+    assert [failure.type for failure in task.tally.failures] == ["DeadlineError"]
+    assert set(s3.objects) == {key}, "there is no output file"

@@ -1,4 +1,4 @@
-"""What the adapters ask of DynamoDB: reads before a conditional write are consistent."""
+"""Reads before a conditional write of DynamoDB are consistent."""
 
 from __future__ import annotations
 

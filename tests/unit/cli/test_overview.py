@@ -214,3 +214,14 @@ def test_failed_executions_are_not_listed_while_no_provider_is_due() -> None:
 )
 def test_which_executions_are_of_a_provider(run_id: str, provider: str, ours: bool) -> None:
     assert is_run_of(run_id, provider) is ours
+
+
+@pytest.mark.parametrize("status", ["failed", "running"])
+def test_an_entry_shown_as_running_or_failed_is_checked_against_the_ledger(status: str) -> None:
+    """The config API missed the report of the run's end."""
+    items = Items({"a": ProviderState(provider="a", failures=3, failing_since=NOW - HOUR)})
+
+    overview = survey(Entries({"a": entry(0.5 * HOUR, status)}), items, Statuses(), NOW, HOUR)
+
+    assert items.read == ["a"]
+    assert [(health.condition, health.failures) for health in overview.health] == [(Condition.FAILING, 3)]

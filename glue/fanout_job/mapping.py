@@ -32,13 +32,20 @@ class Spelling:
     decimal: str | None = checked(checks.number_sign)
     """Decimal separator. Defaults to "."."""
     thousands: str | None = checked(checks.number_sign)
-    """Thousands separator. Defaults to none."""
+    """Thousands separator. Defaults to none. A space also matches no-break and narrow spaces."""
+    unit: tuple[str, ...] | None = checked(checks.units)
+    """Texts that may precede or follow a number and are ignored, such as €, EUR or %."""
+    negative: tuple[str, ...] | None = checked(checks.negatives)
+    """Other ways to write negative numbers: "parentheses" for (1.50), "trailing" for 1.50-."""
     nulls: tuple[str, ...] | None = None
     """Texts that mean no value. Defaults to the empty text, in JSON to none."""
     format: tuple[str, ...] | None = checked(checks.formats)
-    """Formats of dates and timestamps, with strptime directives; tried in this order. Defaults to ISO 8601."""
+    """Formats of dates and timestamps, with strptime directives or a name, tried in this order. Default: ISO 8601."""
     timezone: str | None = checked(checks.time_zone)
     """Time zone of timestamps without an offset, such as Europe/Berlin. Defaults to UTC."""
+    ambiguous: str | None = checked(checks.ambiguous)
+    """Which of the two times is meant in the hour that the end of daylight saving time repeats: "earlier" or "later".
+    By default, such times are bad."""
     trim: bool = False
     """Whether to remove blanks around texts. Blanks around all other values are always ignored."""
 

@@ -6,7 +6,7 @@ import zoneinfo
 
 from fanout_job.paths import Path, parsed_path
 from fanout_job.texts import text_codec
-from fanout_job.time_formats import time_format
+from fanout_job.time_formats import NUMERIC_FORMATS, time_format
 
 MAX_FORMATS = 20
 """Maximum formats of one field, because each format is tried on each text."""
@@ -42,7 +42,8 @@ def formats(forms: tuple[str, ...]) -> None:
     if len(forms) > MAX_FORMATS:
         raise ValueError(f"a list of at most {MAX_FORMATS} formats")
     for form in forms:
-        time_format(form)
+        if form not in NUMERIC_FORMATS:
+            time_format(form)
 
 
 def time_zone(name: str) -> None:
@@ -105,3 +106,23 @@ def xml_path(path: Path, namespaces: dict[str, str]) -> None:
             prefix = name.removeprefix("@").rpartition(":")[0]
             if prefix and prefix not in namespaces:
                 raise ValueError(f"a path: xml.namespaces has no prefix {prefix!r}")
+
+
+def ambiguous(word: str) -> None:
+    """Check the value of `ambiguous`."""
+    if word not in ("earlier", "later"):
+        raise ValueError("'earlier' or 'later'")
+
+
+def units(texts: tuple[str, ...]) -> None:
+    """Check the texts that may precede or follow a number."""
+    if not all(
+        text and not text.isspace() and not any(sign.isdigit() or sign in "+-.,()" for sign in text) for text in texts
+    ):
+        raise ValueError("a list of texts without digits, signs, points, commas and parentheses")
+
+
+def negatives(words: tuple[str, ...]) -> None:
+    """Check the value of `negative`."""
+    if not set(words) <= {"parentheses", "trailing"}:
+        raise ValueError("'parentheses' or 'trailing'")

@@ -10,7 +10,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from fanout_job.blocks import Bad, Block
-from fanout_job.columns import Join, conversion, converted, knows_zone
+from fanout_job.columns import Convert, conversion, knows_zone
 from fanout_job.csv_source import csv_blocks
 from fanout_job.errors import CorruptObjectError, MappingError, RecordError, RowError, place_of
 from fanout_job.json_source import json_blocks, json_line_blocks
@@ -40,7 +40,7 @@ class Column:
     field: Field
     sources: tuple[Source, ...]
     optional: bool
-    convert: Join
+    convert: Convert
     constant: pa.Scalar | None = None
 
 
@@ -67,11 +67,11 @@ class Standardizer:
             raise MappingError(what, uri=self.mapping.name, line=rule.line)
         column = Column(name, field, rule.sources, rule.optional, conversion(field.arrow, rule))
         if rule.value is not None:
-            try:
-                column.constant = column.convert([pa.array([rule.value], pa.string())])[0]
-            except (pa.ArrowInvalid, ValueError):
+            values, bad = column.convert([pa.array([rule.value], pa.string())])
+            column.constant = values[0]
+            if bad:
                 what = f"{name}'s value is not a valid {field.type}"
-                raise MappingError(what, uri=self.mapping.name, line=rule.line) from None
+                raise MappingError(what, uri=self.mapping.name, line=rule.line)
         return column
 
     def rows(self, pieces: Iterator[bytes], bad: Bad) -> Iterator[pa.Table]:
@@ -144,8 +144,7 @@ class Standardizer:
             if not column.sources:
                 made[column.name] = pa.repeat(column.constant, count)
                 continue
-            texts = [block.columns[source] for source in column.sources]
-            made[column.name], places = converted(texts, column.field.arrow, column.convert)
+            made[column.name], places = column.convert([block.columns[source] for source in column.sources])
             names = " or ".join(repr(source.name) for source in column.sources)
             for place in places:
                 what = f"{column.name} (from {names}) is not a valid {column.field.type}"

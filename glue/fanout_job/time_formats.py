@@ -13,11 +13,22 @@ from functools import lru_cache
 MONTHS: tuple[str, ...] = ("january", "february", "march", "april", "may", "june")
 MONTHS += ("july", "august", "september", "october", "november", "december")
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-WHAT = "a format of Python's strptime that results in exactly one time"
+WHAT = "a format of Python's strptime that results in exactly one time, or one of epoch, epoch_ms, excel, rfc2822"
+NUMERIC_FORMATS = ("epoch", "epoch_ms", "excel")
+"""Names of formats that are numbers: seconds and milliseconds since 1970, and Excel's days since 1900."""
+
+RFC_2822 = "rfc2822"
+"""Name of the format of dates in e-mail, HTTP and RSS."""
+
+US_ZONES = {"est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7}
+"""Zones of RFC 822 -> hours."""
+
+SAMPLE = datetime(2024, 11, 23, 14, 5, 6, 123456, UTC)
+
 MAX_LENGTH = 100
 """Maximum characters of a format."""
 
-DIGITS = {"Y": 4, "m": 2, "d": 2, "j": 3, "y": 2, "H": 2, "I": 2, "M": 2, "S": 2, "f": 6}
+DIGITS = {"Y": 4, "m": 2, "d": 2, "j": 3, "y": 2, "H": 2, "I": 2, "M": 2, "S": 2, "f": 9}
 """Directive -> its digits. Fewer are accepted if the text remains unambiguous."""
 
 WORDS = {
@@ -29,6 +40,12 @@ WORDS = {
     "z": r"z|[+-]\d\d(?::?\d\d)?",
     "Z": "utc|gmt|ut|z",
 }
+
+RFC_2822_PATTERN = re.compile(
+    rf"(?:(?P<a>{WORDS['a']}),\s*)?(?P<d>\d{{1,2}})\s+(?P<b>{WORDS['b']})\s+(?P<Y>\d{{4}})\s+(?P<H>\d\d):(?P<M>\d\d)"
+    rf"(?::(?P<S>\d\d))?\s+(?P<z>[+-]\d{{4}}|{WORDS['Z']}|{'|'.join(US_ZONES)})",
+    re.IGNORECASE | re.ASCII,
+)
 
 ONE_OF = ("Yy", "mbB", "HI", "aA", "zZ")
 """Alternative directives, of which a format has at most one."""
@@ -51,12 +68,18 @@ class TimeFormat:
     """
 
     def __init__(self, form: str) -> None:
+        if form == RFC_2822:
+            self.pattern, self.has_offset = RFC_2822_PATTERN, True
+            return
         if len(form) > MAX_LENGTH:
             raise ValueError(f"{WHAT}: it has more than {MAX_LENGTH} characters")
         self.parts = re.findall(r"%.|%\Z|[^%]", form, re.DOTALL)
         self.directives = [part[1:] for part in self.parts if part[0] == "%" and part != "%%"]
         self._check()
         self.pattern = re.compile("".join(map(self._pattern, range(len(self.parts)))), re.IGNORECASE | re.ASCII)
+        self.has_offset = "z" in self.directives or "Z" in self.directives
+        if self.read(SAMPLE.strftime(form)) is None:
+            raise ValueError(f"{WHAT}: no time fits it")
 
     def _check(self) -> None:
         known = {*DIGITS, *WORDS}
@@ -102,7 +125,7 @@ class TimeFormat:
         found = self.pattern.fullmatch(text)
         if found is None:
             return None
-        said = {name: value.lower() for name, value in found.groupdict().items()}
+        said = {name: value.lower() for name, value in found.groupdict().items() if value is not None}
         try:
             moment = _moment(said)
         except (ValueError, OverflowError):
@@ -133,13 +156,15 @@ def _moment(said: dict[str, str]) -> datetime:
         if not 1 <= number["I"] <= 12:
             raise ValueError("no such hour")
         hour = number["I"] % 12 + (12 if said["p"] == "pm" else 0)
-    micros = int(said.get("f", "0").ljust(6, "0"))
+    micros = int(said.get("f", "0").ljust(6, "0")[:6])
     zone = UTC if "Z" in said else _zone(said["z"]) if "z" in said else None
     return datetime(year, month, day, hour, number.get("M", 0), number.get("S", 0), micros, zone)
 
 
 def _zone(offset: str) -> timezone:
-    if offset == "z":
+    if offset in US_ZONES:
+        return timezone(timedelta(hours=US_ZONES[offset]))
+    if offset[0] not in "+-":
         return UTC
     digits = offset[1:].replace(":", "").ljust(4, "0")
     minutes = int(digits[:2]) * 60 + int(digits[2:])

@@ -44,6 +44,10 @@ class Block:
         shown = {n: t.decode(errors="backslashreplace") if isinstance(t, bytes) else t for n, t in texts.items()}
         return json.dumps(shown, indent=2).encode()
 
+    def filtered(self, keep: pa.Array) -> Block:
+        """Return the rows for which `keep` is true."""
+        return Block(self.numbers.filter(keep), {source: text.filter(keep) for source, text in self.columns.items()})
+
 
 class Gathering:
     """Collects single rows into blocks."""

@@ -31,6 +31,8 @@ class Dialect:
         A field that the next piece may continue.
     last
         A valid last field of the object.
+    field
+        One complete field with its delimiter or line end.
     plain : bytes
         If not empty, text without this character needs no check.
     """
@@ -39,6 +41,7 @@ class Dialect:
     known: re.Pattern[bytes]
     unfinished: re.Pattern[bytes]
     last: re.Pattern[bytes]
+    field: re.Pattern[bytes]
     plain: bytes
 
 
@@ -61,6 +64,7 @@ def dialect_of(how: Csv) -> Dialect | None:
         _compiled(fields),
         _compiled((f"{body}[{q}{e}]?|" if how.quote else "") + f"(?:{unquoted})?{e}{'?' if escape else ''}"),
         _compiled((f"{body}{q}|" if how.quote else "") + f"(?:{unquoted})?"),
+        _compiled(f"(?:{quoted}{unquoted})?[{ends}]"),
         b"" if how.quote is None or escape else how.quote.encode(),
     )
 

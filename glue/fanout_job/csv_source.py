@@ -6,13 +6,16 @@ import csv
 import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
 from itertools import chain
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 from pyarrow import csv as arrow_csv
 
 from fanout_job.blocks import Bad, Block, counted
+from fanout_job.csv_lines import without_lines
 from fanout_job.csv_quotes import well_quoted
 from fanout_job.errors import CorruptObjectError, RowError
 from fanout_job.mapping_formats import Csv
@@ -48,14 +51,13 @@ def csv_blocks(
     names, rest = header_of(as_utf8(joined(pieces), how.encoding), how)
     if names is None:
         return
-    check_header(names, wanted, required)
-    there = [source for source in wanted if source.name in names]
+    columns = Columns(names, how, wanted)
+    columns.check(required)
     numbering = Numbering(bad)
+    lines = without_lines(well_quoted(rest, how, BLOCK_BYTES), how)
     try:
-        for batch in opened(well_quoted(rest, how, BLOCK_BYTES), how, names, there, numbering.reject):
-            columns = dict(zip(there, batch.columns, strict=True))
-            absent = pa.nulls(batch.num_rows, pa.binary())
-            yield Block(numbering.numbers(batch.num_rows), {source: columns.get(source, absent) for source in wanted})
+        for batch in opened(lines, how, len(columns.names), columns.read, numbering.reject):
+            yield from columns.blocks(batch, numbering.numbers(batch.num_rows), bad)
     except CorruptObjectError as error:
         error.line = error.line or numbering.next
         raise
@@ -68,25 +70,66 @@ def csv_blocks(
     numbering.finish()
 
 
-def check_header(names: list[str], wanted: Sequence[Source], required: Sequence[Sequence[str]]) -> None:
-    """Raise CorruptObjectError if the header lacks a required column, or has a wanted one twice."""
-    for group in required:
-        if not set(group) & set(names):
-            raise CorruptObjectError(f"its header has no column {' or '.join(map(repr, group))}", line=1)
-    for source in wanted:
-        if names.count(source.name) > 1:
-            raise CorruptObjectError(f"its header has the column {source.name!r} twice", line=1)
+class Columns:
+    """The columns of one object.
+
+    Parameters
+    ----------
+    names : list of str
+        The header.
+    how : Csv
+    wanted : sequence of Source
+    """
+
+    def __init__(self, names: list[str], how: Csv, wanted: Sequence[Source]) -> None:
+        self.how, self.wanted = how, wanted
+        surplus = how.trailing_delimiter and names[-1] != ""
+        self.names = [*names, ""] if surplus else names
+        self.keys = [self._key(name) for name in self.names]
+        self.there = [source for source in wanted if self._key(source.name) in self.keys]
+        self.read = [self.keys.index(self._key(source.name)) for source in self.there]
+        if surplus:
+            self.read.append(len(names))
+
+    def _key(self, name: str) -> str:
+        return " ".join(name.split()).casefold() if self.how.loose_names else name
+
+    def check(self, required: Sequence[Sequence[str]]) -> None:
+        """Raise CorruptObjectError if the header lacks a required column, or has a wanted one twice."""
+        for group in required:
+            if not {self._key(name) for name in group} & set(self.keys):
+                raise CorruptObjectError(f"its header has no column {' or '.join(map(repr, group))}", line=1)
+        for source in self.wanted:
+            if self.keys.count(self._key(source.name)) > 1:
+                raise CorruptObjectError(f"its header has the column {source.name!r} twice", line=1)
+
+    def blocks(self, batch: pa.RecordBatch, numbers: pa.Array, bad: Bad) -> Iterator[Block]:
+        """Yield the rows of a batch, without repeated headers and without rows with text after their last delimiter."""
+        texts = dict(zip(self.there, batch.columns, strict=False))
+        absent = pa.nulls(batch.num_rows, pa.binary())
+        block = Block(numbers, {source: texts.get(source, absent) for source in self.wanted})
+        keep = pa.repeat(True, batch.num_rows)
+        if len(self.read) > len(self.there):
+            empty = pc.equal(batch.columns[-1], b"")
+            for place in pc.indices_nonzero(pc.invert(empty)).to_pylist():
+                bad(RowError("has text after its last delimiter", line=numbers[place].as_py()), block.row(place))
+            keep = pc.and_(keep, empty)
+        if self.how.repeated_header and texts:
+            same = [
+                pc.equal(text, self.names[place].encode())
+                for text, place in zip(texts.values(), self.read, strict=False)
+            ]
+            keep = pc.and_(keep, pc.invert(reduce(pc.and_, same)))
+        yield block if pc.all(keep).as_py() else block.filtered(keep)
 
 
 def opened(
-    pieces: Iterator[bytes], how: Csv, names: list[str], wanted: Sequence[Source], reject: Callable[[Any], str]
+    pieces: Iterator[bytes], how: Csv, count: int, read: Sequence[int], reject: Callable[[Any], str]
 ) -> Iterable[pa.RecordBatch]:
-    """Return Arrow's reader: batches of the wanted columns as bytes, not converted or validated."""
+    """Return Arrow's reader: batches of the columns at the places `read` as bytes, not converted or validated."""
     reader: Iterable[pa.RecordBatch] = arrow_csv.open_csv(
         Bytes(pieces),
-        arrow_csv.ReadOptions(
-            use_threads=False, block_size=BLOCK_BYTES, column_names=[str(n) for n in range(len(names))]
-        ),
+        arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=[str(n) for n in range(count)]),
         arrow_csv.ParseOptions(
             delimiter=how.delimiter,
             quote_char=how.quote or False,
@@ -95,8 +138,8 @@ def opened(
             invalid_row_handler=reject,
         ),
         arrow_csv.ConvertOptions(
-            include_columns=[str(names.index(source.name)) for source in wanted],
-            column_types={str(n): pa.binary() for n in range(len(names))},
+            include_columns=[str(place) for place in read],
+            column_types={str(n): pa.binary() for n in range(count)},
             strings_can_be_null=False,
         ),
     )
@@ -155,6 +198,10 @@ def header_of(pieces: Iterator[bytes], how: Csv) -> tuple[list[str] | None, Iter
         head += piece
     lines = head.splitlines(keepends=True)
     del lines[: how.skip]
+    if how.comment is not None:
+        comment = how.comment.encode()
+        while lines and lines[0].startswith(comment):
+            del lines[0]
     names: list[str] | None = list(how.columns)
     if not names:
         escape = how.escape if how.escape != how.quote else None

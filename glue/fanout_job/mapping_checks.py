@@ -126,3 +126,15 @@ def negatives(words: tuple[str, ...]) -> None:
     """Check the value of `negative`."""
     if not set(words) <= {"parentheses", "trailing"}:
         raise ValueError("'parentheses' or 'trailing'")
+
+
+def line_start(text: str) -> None:
+    """Check the beginning of a line."""
+    if not text or NOT_A_SIGN & set(text):
+        raise ValueError("a text without line breaks and NUL")
+
+
+def line_starts(texts: tuple[str, ...]) -> None:
+    """Check the beginnings of lines."""
+    for text in texts:
+        line_start(text)

@@ -28,6 +28,16 @@ class Csv:
     """Names of the columns, if the file has no header."""
     skip: int = 0
     """Number of lines before the header."""
+    loose_names: bool = False
+    """Whether upper and lower case and the number of blanks in column names do not matter."""
+    comment: str | None = checked(checks.line_start)
+    """Beginning of lines that are not data."""
+    footer: tuple[str, ...] = checked(checks.line_starts, ())
+    """Beginning of the first line of a footer. At most 100 lines may follow it."""
+    repeated_header: bool = False
+    """Whether the header may occur again among the rows."""
+    trailing_delimiter: bool = False
+    """Whether each row ends with a delimiter that the header may lack."""
 
     nulls: ClassVar[tuple[str, ...]] = ("",)
 

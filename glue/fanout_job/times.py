@@ -84,8 +84,10 @@ def _dates(text: pa.Array, rule: Rule) -> pa.Array:
 
 def _days(text: pa.Array, form: str, rule: Rule) -> pa.Array:
     if form in EPOCHS:
-        return _midnight(pc.local_timestamp(_numeric(text, form).cast(pa.timestamp("us", rule.timezone or "UTC"))))
-    return _midnight(_serial(text)) if form == "excel" else _parsed(text, form, _day)
+        return _midnight(
+            pc.local_timestamp(_numeric(_pointed(text, rule), form).cast(pa.timestamp("us", rule.timezone or "UTC")))
+        )
+    return _midnight(_serial(_pointed(text, rule))) if form == "excel" else _parsed(text, form, _day)
 
 
 def _midnight(moments: pa.Array) -> pa.Array:
@@ -116,9 +118,9 @@ def _iso(text: pa.Array) -> pa.Array:
 
 def _moments(text: pa.Array, form: str, rule: Rule) -> pa.Array:
     if form in EPOCHS:
-        return _numeric(text, form)
+        return _numeric(_pointed(text, rule), form)
     if form == "excel":
-        return _in_zone(_serial(text), rule)
+        return _in_zone(_serial(_pointed(text, rule)), rule)
     naive = _parsed(text, form, _in_utc)
     return naive.cast(MOMENTS) if time_format(form).has_offset else _in_zone(naive, rule)
 
@@ -136,6 +138,10 @@ def _in_zone(naive: pa.Array, rule: Rule) -> pa.Array:
     if rule.ambiguous is None:
         there = pc.and_(there, pc.equal(first, last))
     return _where(there, last if rule.ambiguous == "later" else first).cast(MOMENTS)
+
+
+def _pointed(text: pa.Array, rule: Rule) -> pa.Array:
+    return text if rule.decimal in (None, ".") else pc.replace_substring(text, rule.decimal, ".")
 
 
 def _numeric(text: pa.Array, form: str) -> pa.Array:

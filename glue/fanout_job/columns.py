@@ -1,7 +1,7 @@
 """Converts columns of text to a model's types, exactly, and finds the rows that don't fit (docs/decisions.md, D29).
 
-The readers of a type return null for a text that does not fit, so that bad values cost no more than a few passes over
-the column.
+The readers of a type return null for a text that does not fit, so that bad values take only a few more vectorized
+operations.
 """
 
 from __future__ import annotations

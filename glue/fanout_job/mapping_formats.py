@@ -51,8 +51,8 @@ class JsonLines:
     """One JSON value per line: a record, or an object that contains records."""
 
     records: str = checked(checks.record_path, "")
-    """Path to the records: to an array, whose elements are the records, or to one record. `*` means every element
-    of an array or every member of an object."""
+    """Path to the records: to an array, whose elements are the records, or to one record. `*` means every element of
+    an array or every member of an object."""
     columns: tuple[str, ...] = ()
     """Names of the values, if each record is an array."""
     header: str | None = checked(checks.header_path)

@@ -41,7 +41,7 @@ class Trie:
 
 
 class State:
-    """The wanted parts of an element: its attributes, its text, and the states of its children by their names."""
+    """The wanted parts of an element: attributes, text, and children by their names."""
 
     def __init__(self, tries: Sequence[Trie]) -> None:
         self.tries = tuple(dict.fromkeys(tries))

@@ -15,7 +15,7 @@ ONE, TWO = {"id": "1", "note": "x"}, {"id": "2", "note": "y"}
 @pytest.mark.parametrize(
     ("options", "data", "expected"),
     [
-        ("comment: '#'", "# made by\na,b\n1,x\n# half-way, really\n2,y\n#end", [ONE, TWO]),
+        ("comment: '#'", "# made by\na,b\n1,x\n# in the middle, really\n2,y\n#end", [ONE, TWO]),
         ("comment: '#'", 'a,b\n1,"x\n# not a comment"\n2,y\n', [{"id": "1", "note": "x\n# not a comment"}, TWO]),
         ("comment: '#'", "a,b\r\n1,x\r\n# c\r\n2,y\r\n", [ONE, TWO]),
         ("comment: '#', quote: null", 'a,b\n1,x\n# "\n2,y\n', [ONE, TWO]),

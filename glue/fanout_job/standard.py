@@ -10,6 +10,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError
 from pyarrow import parquet
 
+from fanout_job.archives import unpacked
 from fanout_job.errors import (
     BadInputError,
     CorruptObjectError,
@@ -19,7 +20,7 @@ from fanout_job.errors import (
     RowError,
     StorageError,
 )
-from fanout_job.formats import PIECE_BYTES, decompressed
+from fanout_job.formats import PIECE_BYTES
 from fanout_job.mapping import Mapping
 from fanout_job.model import Model
 from fanout_job.objects import code_of, s3_client
@@ -85,7 +86,7 @@ def convert_object(source: Source, mapping: Mapping, model: Model, transform: Tr
     damage: BadInputError | None = None
     with tempfile.TemporaryFile() as file, Writer(file, model, provenance) as writer:
         try:
-            for rows in Standardizer(mapping, model, transform).rows(source.pieces(), source.bad_row):
+            for rows in Standardizer(mapping, model, transform).rows(source.pieces(unpacked), source.bad_row):
                 source.number = rows["_row"][-1].as_py()
                 source.task.tally.rows += rows.num_rows
                 source.task.check_deadline()
@@ -156,7 +157,7 @@ def check(
     ----------
     mapping, model, transform
     sample : binary file
-        With the same bytes as on S3: plain or gzip.
+        With the same bytes as on S3, compressed or not.
     name : str
         Name of the sample in errors. If it ends in ".gz", the sample must be gzip.
 
@@ -170,7 +171,7 @@ def check(
         error.uri = name
         wrong.append((error.line or 0, error))
 
-    pieces = decompressed(iter(lambda: sample.read(PIECE_BYTES), b""), name)
+    pieces = unpacked(iter(lambda: sample.read(PIECE_BYTES), b""), name)
     try:
         for rows in Standardizer(mapping, model, transform).rows(pieces, bad):
             numbers = rows["_row"].to_pylist()

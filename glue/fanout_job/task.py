@@ -216,14 +216,14 @@ class Source:
         self.task, self.reader, self.object, self.chunks = task, reader, reader.obj, chunks
         self.number = self.bad = 0
 
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the object's bytes, decompressed if it is gzip, in pieces of at most PIECE_BYTES.
+    def pieces(self, opened: Callable[[Iterator[bytes], str], Iterator[bytes]] = decompressed) -> Iterator[bytes]:
+        """Yield the object's bytes in pieces of at most PIECE_BYTES, as `opened` decompresses them.
 
         Raises
         ------
         CorruptObjectError, ObjectChangedError, StorageError, DeadlineError
         """
-        for piece in decompressed(self.chunks, self.object.key):
+        for piece in opened(self.chunks, self.object.key):
             self.task.check_deadline()
             yield piece
 

@@ -79,7 +79,7 @@ class ExplainedError(Exception):
 
     transient: ClassVar[bool] = False
     """Whether the same call, or the next run, may succeed although nothing was changed."""
-    advice: ClassVar[str] = SEE_THE_RUN
+    advice: str = SEE_THE_RUN
     """Action for the operator."""
     unit: Literal["line", "row"] = "line"
 

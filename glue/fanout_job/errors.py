@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 from contract.failure import NEXT_ON_GLUE, ExplainedError
 
@@ -12,6 +14,7 @@ log = logging.getLogger("fanout_job")
 
 NEXT_RUN = "Nothing to do: the next run makes a new plan and sends the same ids."
 CORRECT_INPUT = "Correct the object, or set OnBadRecord=quarantine and run the provider again."
+STANDARD_LIBRARY = sys.stdlib_module_names - {"__main__"}
 CORRECT_JOB = "Correct the job's script and deploy again. The run's log shows the line of the error."
 
 
@@ -52,6 +55,15 @@ class BadInputError(JobError):
 
 class CorruptObjectError(BadInputError):
     """The object's bytes are not in the expected format."""
+
+
+class UnreadableObjectError(BadInputError):
+    """S3 does not return the object, and will not until its storage class, key or permissions are changed."""
+
+    advice = (
+        "Let the job's role read the object (s3:GetObject, kms:Decrypt, bucket policy, owner, requester pays). The "
+        "next run reads it. If it was quarantined, send it with `fanout replay`."
+    )
 
 
 class RecordError(BadInputError):
@@ -133,13 +145,45 @@ class RunFailedError(JobError):
     """One or more tasks of the run failed."""
 
 
-def unexpected(error: Exception) -> UnexpectedError:
-    """Log the traceback of a defect, and return a typed error without the original text, which may contain a row."""
+def unexpected(error: Exception, code: object = None) -> UnexpectedError:
+    """Log the traceback of a defect, and return a typed error without the original text, which may contain a row.
+
+    Parameters
+    ----------
+    error
+    code
+        The user's function that was called, or whose result was used.
+    """
     log.error("unexpected %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
-    return UnexpectedError(f"{type(error).__name__} at {place_of(error)}")
+    return UnexpectedError(f"{type(error).__name__} at {place_of(error, code)}")
 
 
-def place_of(error: BaseException) -> str:
-    """Return the file and line at which an error was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
+def place_of(error: BaseException, code: object = None) -> str:
+    """Return the file and line at which an error was raised and, if that is in a library, the user's file and line.
+
+    Parameters
+    ----------
+    error
+    code
+        The user's function whose result raised the error. It is named if the user's code did not raise it.
+    """
+    frames = [
+        (frame.f_code.co_filename, line, frame.f_globals) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    own = [_shown(file, line) for file, line, names in frames if _is_users(file, names)]
+    raised = _shown(*frames[-1][:2]) if frames else "an unknown place"
+    if own:
+        return raised if _is_users(frames[-1][0], frames[-1][2]) else f"{raised}, from {own[-1]}"
+    made_by = getattr(code, "__code__", None)
+    return _shown(made_by.co_filename, made_by.co_firstlineno) if made_by else raised
+
+
+def _shown(file: str, line: int) -> str:
+    return f"{Path(file).name}:{line}"
+
+
+def _is_users(file: str, names: dict[str, Any]) -> bool:
+    """Whether code is a job's script or a module beside it: neither in a package, nor installed, nor Python's own."""
+    name = str(names.get("__name__"))
+    installed = any(part in file for part in ("site-packages", "dist-packages"))
+    return not names.get("__package__") and not file.startswith("<") and not installed and name not in STANDARD_LIBRARY

@@ -108,7 +108,9 @@ class MessageMaker:
                 raise TypeError("transform must return None, a dict or a list of dicts")
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything
             # Its text may contain the row, so the message has only its type and line.
-            raise TransformError(f"transform raised {type(error).__name__} at {place_of(error)}") from None
+            raise TransformError(
+                f"transform raised {type(error).__name__} at {place_of(error, self.transform)}"
+            ) from None
         id_, operation, moment, sequence = change.id, change.operation, change.time, change.sequence
         try:
             subject = encode(change.keys).decode()

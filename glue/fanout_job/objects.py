@@ -20,12 +20,13 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from urllib3.exceptions import HTTPError as Urllib3Error
 
 from contract.document import ContractError
 from contract.manifest import Manifest, PlannedObject
 from contract.uris import split_uri
 from fanout_job.clients import aws_client
-from fanout_job.errors import ManifestError, ObjectChangedError, StorageError
+from fanout_job.errors import JobError, ManifestError, ObjectChangedError, StorageError, UnreadableObjectError
 
 log = logging.getLogger("fanout_job")
 
@@ -91,10 +92,56 @@ def code_of(error: BotoCoreError | ClientError) -> str:
     return type(error).__name__
 
 
+RESTORE = (
+    "Restore the object with `aws s3api restore-object`. The next run reads it. If it was quarantined, send it with "
+    "`fanout replay`."
+)
+NOT_OF_THE_OBJECT = frozenset(
+    {
+        "AccountProblem",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "KMS.ThrottlingException",
+        "OperationAborted",
+        "RequestTimeTooSkewed",
+        "RequestTimeout",
+        "SignatureDoesNotMatch",
+        "ThrottlingException",
+        "TokenRefreshRequired",
+    }
+)
+"""S3's error codes of status 400 and 403 that have another cause than the object. Source: "Error responses", Amazon S3
+API reference.
+"""
+
+
+def refusal(error: ClientError, uri: str) -> JobError:
+    """Return the error for a rejected read. An object that stays unreadable is bad; other causes are transient."""
+    code, text = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if status not in (400, 401, 403, 405) or code in NOT_OF_THE_OBJECT:
+        return StorageError(f"cannot be read ({code})", uri=uri)
+    if code == "InvalidObjectState":
+        archived = UnreadableObjectError(f"is archived ({code})", uri=uri)
+        archived.advice = RESTORE
+        return archived
+    encrypted = code.startswith("KMS.") or "kms:" in text.lower() or "encryption" in text.lower()
+    what = "cannot be decrypted" if encrypted else "access is denied" if status != 400 else "S3 rejects the request"
+    return UnreadableObjectError(f"{what} ({code})", uri=uri)
+
+
 class ObjectReader:
     """Reads one object from start to end. After a broken connection, resumes at the same byte."""
 
-    RESUMABLE = (BotoConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError)
+    RESUMABLE = (
+        BotoConnectionError,
+        HTTPClientError,
+        IncompleteReadError,
+        ResponseStreamingError,
+        Urllib3Error,  # botocore does not translate TLS errors within a body
+        OSError,
+    )
     TRIES = 5
 
     def __init__(self, s3: Any, obj: PlannedObject) -> None:
@@ -110,8 +157,10 @@ class ObjectReader:
         ------
         ObjectChangedError
             The object is not the planned one any more (HTTP 404, 412, 416).
+        UnreadableObjectError
+            S3 rejects the request because of the object: it is archived, encrypted, or access is denied.
         StorageError
-            S3 rejects the request, or the connection breaks repeatedly.
+            S3 fails, or the connection breaks repeatedly.
         """
         for attempt in range(self.TRIES):
             try:
@@ -123,6 +172,8 @@ class ObjectReader:
                 self.body = None
                 reason = type(error).__name__
                 time.sleep(random.random() * 0.2 * 2**attempt)  # noqa: S311 - jitter, not cryptography
+            except BotoCoreError as error:
+                raise StorageError(f"cannot be read ({code_of(error)})", uri=self.obj.uri) from None
         raise StorageError(f"the connection broke {self.TRIES} times ({reason})", uri=self.obj.uri)
 
     def _open(self) -> Any:
@@ -137,7 +188,7 @@ class ObjectReader:
             if status in (404, 412, 416):
                 what = "deleted" if status == 404 else "overwritten"
                 raise ObjectChangedError(f"was {what} after the run was planned", uri=self.obj.uri) from None
-            raise StorageError(f"cannot be read ({code_of(error)})", uri=self.obj.uri) from None
+            raise refusal(error, self.obj.uri) from None
 
     def _get(self) -> Any:
         extra = {"VersionId": self.version_id} if self.version_id else {}

@@ -179,7 +179,7 @@ class Standardizer:
                     rows[place] = changed
             except Exception as error:  # noqa: BLE001 - the user's code may raise anything
                 # Its text may contain the row, so the message has only its type and line.
-                what = f"transform, or what it returned, raised {type(error).__name__} at {place_of(error)}"
+                what = f"transform, or what it returned, raised {type(error).__name__} at {place_of(error, transform)}"
                 wrong[place] = RowError(what)
         made = {n: pa.array([r.get(n) for r in rows], field.arrow) for n, field in self.model.fields.items()}
         return made, left_out

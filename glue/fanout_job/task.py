@@ -26,6 +26,7 @@ from fanout_job.errors import (
     ObjectChangedError,
     RecordError,
     StorageError,
+    UnreadableObjectError,
     unexpected,
 )
 from fanout_job.formats import MAX_LINE_BYTES, decompressed, split_lines
@@ -98,10 +99,17 @@ class Task:
                 except RecordError as error:
                     self.tally.failures.append(source.named(error).as_failure())
                     self.done(source.object)
-                except CorruptObjectError as error:
+                except (CorruptObjectError, UnreadableObjectError) as error:
                     self.bad_object(source, error)
                 except ObjectChangedError as error:
                     self.tally.failures.append(error.as_failure())
+                except JobError as error:
+                    error.uri = error.uri or source.object.uri
+                    raise
+                except Exception as error:  # noqa: BLE001 - a defect at one object must not hide the other ones
+                    defect = unexpected(error, work)
+                    defect.uri, defect.line = source.object.uri, source.number or None
+                    self.tally.failures.append(defect.as_failure())
         finally:
             # Does not wait for reads that hang, because a Lambda run must still record its result.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -114,13 +122,21 @@ class Task:
 
     # ---- bad input
 
-    def bad_object(self, source: Source, error: CorruptObjectError) -> None:
-        """Fail, or copy the object to the quarantine. The rows before the damage were good and are processed."""
-        error.uri, error.line = source.object.uri, error.line or source.number + 1
+    def bad_object(self, source: Source, error: CorruptObjectError | UnreadableObjectError) -> None:
+        """Fail, or copy the object to the quarantine. The rows before the damage were good and are processed.
+
+        An object that cannot be read cannot be copied either: only its note is written.
+        """
+        error.uri = source.object.uri
+        if isinstance(error, CorruptObjectError) or source.number:
+            error.line = error.line or source.number + 1
         if self.settings.on_bad_record == "fail":
             self.tally.failures.append(error.as_failure())
         else:
-            self.quarantine_object(source, error)
+            if isinstance(error, UnreadableObjectError):
+                self.quarantine_note(self.quarantine_prefix + source.object.key, error)
+            else:
+                self.quarantine_object(source, error)
             self.done(source.object)
 
     def quarantine_object(self, source: Source, error: BadInputError) -> None:

@@ -128,7 +128,7 @@ def test_data_20_quarantine_copies_the_version_that_was_planned(job: Harness, ch
     assert job.read(f"quarantine/provider={PROVIDER}/run-1/{planned.key}") == b"no gzip"
 
 
-@pytest.mark.fault(21)
+@pytest.mark.fault(21, 43)
 def test_data_21_bad_objects_are_all_counted_and_up_to_twenty_are_named(job: Harness) -> None:
     outcome = job.run({f"{n:02}.json": b"bad" for n in range(23)} | {"good.json.gz": GOOD})
     result = outcome.result

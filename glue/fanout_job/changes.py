@@ -11,6 +11,7 @@ import orjson
 
 from contract.times import change_micros, from_micros
 from fanout_job.errors import RecordError
+from fanout_job.foreign import after_record
 
 Payload = dict[str, Any]
 """The `data` of one message."""
@@ -83,11 +84,7 @@ def parse_change(line: bytes | str, fallback_id: str) -> Change:
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        hint = (
-            "; Firehose needs AppendDelimiterToRecord"
-            if "after document" in error.msg or "trailing" in error.msg
-            else ""
-        )
+        hint = after_record(line, error.pos) if "after document" in error.msg or "trailing" in error.msg else ""
         reason = f"not JSON: {error.msg}"
         raise RecordError(f"{reason} at column {error.pos + 1}{hint}", cause=reason + hint) from None
     if type(record) is not dict:

@@ -12,7 +12,8 @@ import orjson
 from contract.manifest import PlannedObject
 from fanout_job.changes import parse_change
 from fanout_job.clients import aws_client, credentials
-from fanout_job.errors import RecordError
+from fanout_job.errors import CorruptObjectError, RecordError
+from fanout_job.foreign import text_format
 from fanout_job.messages import Draft, Message, MessageMaker, Transform
 from fanout_job.objects import put
 from fanout_job.sender import Sender
@@ -47,10 +48,17 @@ class Delivery(Task):
 
     def made_of(self, source: Source, make: Callable[[Draft], Any]) -> Iterator[tuple[Draft, Any]]:
         """Yield the same for one object."""
-        key, index = source.object.key, source.object.index
+        key, index, first = source.object.key, source.object.index, True
 
         def parse(line: bytes, number: int) -> list[tuple[Draft, Any]]:
-            change = parse_change(line, "")
+            nonlocal first
+            was_first, first = first, False
+            try:
+                change = parse_change(line, "")
+            except RecordError:
+                if was_first and (what := text_format(line)):
+                    raise CorruptObjectError(what, line=number) from None
+                raise
             change.id = change.id or row_id(key, number, line)
             return [(draft, make(draft)) for draft in self.maker.drafts(change, index, number)]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from fanout_job.errors import CorruptObjectError
+from fanout_job.foreign import HEAD_BYTES, binary_format
 
 MAX_LINE_BYTES = 16 * 2**20
 """Maximum length of a line. An item has at most 400 KB, so a change with both images as typed JSON is well below."""
@@ -24,7 +25,6 @@ the time of a task, even for a malicious object: gzip allows a factor of 1,000, 
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP_MAGIC = b"\x1f\x8b"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 def decompressed(chunks: Iterator[bytes], key: str) -> Iterator[bytes]:
@@ -35,19 +35,36 @@ def decompressed(chunks: Iterator[bytes], key: str) -> Iterator[bytes]:
     Raises
     ------
     CorruptObjectError
-        Corrupt or truncated gzip, bytes other than zeros after a member, a `.gz` name without gzip data, or zstd.
+        Corrupt or truncated gzip, bytes other than zeros after a member, a `.gz` name without gzip data, or another
+        binary format.
     """
     head = next(chunks, b"")
-    while len(head) < 4 and (more := next(chunks, b"")):
+    while len(head) < HEAD_BYTES and (more := next(chunks, b"")):
         head += more
     if head.startswith(GZIP_MAGIC):
-        yield from unmarked(gunzipped(head, chunks))
-    elif head.startswith(ZSTD_MAGIC):
-        raise CorruptObjectError("is zstd, which Glue's Python does not support; write gzip or plain JSON lines")
+        yield from unmarked(plain_content(gunzipped(head, chunks)))
+    elif what := binary_format(head):
+        raise CorruptObjectError(what)
     elif head and key.endswith(".gz"):
         raise CorruptObjectError("is named .gz but is not gzip")
     else:
         yield from unmarked(chain([head], chunks))
+
+
+def plain_content(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes, unless they are gzip again or of another binary format.
+
+    Raises
+    ------
+    CorruptObjectError
+    """
+    head = next(pieces, b"")
+    if head.startswith(GZIP_MAGIC):
+        raise CorruptObjectError("is gzip within gzip; compress once")
+    if what := binary_format(head[:HEAD_BYTES]):
+        raise CorruptObjectError(f"is gzip of an object that {what}")
+    yield head
+    yield from pieces
 
 
 def unmarked(pieces: Iterator[bytes]) -> Iterator[bytes]:

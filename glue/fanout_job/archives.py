@@ -18,9 +18,9 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from fanout_job.errors import CorruptObjectError
-from fanout_job.formats import PIECE_BYTES, ZSTD_MAGIC, decompressed, unmarked
+from fanout_job.formats import PIECE_BYTES, decompressed, unmarked
 
-BZIP2_MAGIC, XZ_MAGIC, OLE_MAGIC = b"BZh", b"\xfd7zXZ\0", b"\xd0\xcf\x11\xe0"
+BZIP2_MAGIC, XZ_MAGIC, ZSTD_MAGIC, OLE_MAGIC = b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\xd0\xcf\x11\xe0"
 ZIP_FILE, ZIP_DIRECTORY, ZIP_DESCRIPTOR = b"PK\3\4", b"PK\1\2", b"PK\7\x08"
 ZIP_EMPTY = b"PK\5\6"
 LOCAL_HEADER = struct.Struct("<4sHHHHHIIIHH")

@@ -26,7 +26,7 @@ from .history import read_record
 
 @dataclass(frozen=True)
 class IgnoredObject:
-    """An object that is not data, and the reason (`fanout.data_objects`)."""
+    """An object that is not data, and the reason (`fanout.manifests.why_ignored`)."""
 
     stored: StoredObject
     reason: str

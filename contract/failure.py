@@ -13,7 +13,7 @@ MAX_CHARACTERS = 1_000
 SEE_THE_RUN = "Look at the run with `fanout trace RUN`."
 
 NEXT_ON_GLUE = "Nothing to do: the provider's next run uses Glue. If runs in Lambda fail again, lower LambdaMaxBytes."
-"""Advice for a Lambda run that ran out of time or memory (`fanout.engines.choose_engine`)."""
+"""Advice for a Lambda run that ran out of time or memory (`fanout.schedule.choose_engine`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,7 +105,7 @@ class Files:
         DemoError
             There are none, or no folder has a name that is allowed.
         """
-        from fanout.data_objects import why_ignored
+        from fanout.manifests import why_ignored
         from fanout.providers import is_name, refusal
 
         data: dict[str, list[Path]] = {}

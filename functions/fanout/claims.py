@@ -15,14 +15,22 @@ from contract.manifest import NO_MANIFEST, Manifest, Replay, StoredObject
 from contract.rates import lambda_seconds
 from contract.uris import manifest_uri, run_dir, split_uri
 from fanout import ledger
-from fanout.engines import WORKER_SECONDS, choose_engine
 from fanout.errors import FanoutError, InvalidRequestError, ManifestChangedError
-from fanout.late import Announced, error_of
 from fanout.ledger import BACKOFF, Backoff, LedgerStore, PartitionBusyError, ProviderState, Reporter
-from fanout.manifests import ObjectStore, first_key, manifest_hash, read_manifest, select, select_replay
+from fanout.manifests import (
+    Announced,
+    ObjectStore,
+    first_key,
+    late_error,
+    manifest_hash,
+    read_manifest,
+    select,
+    select_replay,
+)
 from fanout.pending import Pending, PendingStore
 from fanout.providers import check_name, describe
 from fanout.runs import Engine, LateData, Lease, Plan, Report
+from fanout.schedule import WORKER_SECONDS, choose_engine
 from fanout.settings import ClaimSettings
 
 MIN_WORKERS = 2
@@ -187,7 +195,7 @@ class Claims:
             manifest, body = self._written_first(lease, request)
         engine, reason, workers = self._engine(manifest, state)
         reason += f"; {manifest.ignored} ignored, which are not data" if manifest.ignored else ""
-        reason += f"; {error_of(state.provider, late).args[0]}" if late else ""
+        reason += f"; {late_error(state.provider, late).args[0]}" if late else ""
         return Plan(
             job=self.settings.job,
             # The manifest's generation: if the bookmark was set by hand since, the plan is invalid.

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from contract.failure import Failure
 from fanout.errors import UnlistedProviderError
 from fanout.failures import not_claimed, orphaned
-from fanout.late import error_of
 from fanout.ledger import ProviderState, is_live
+from fanout.manifests import late_error
 from fanout.pending import Pending
 from fanout.providers import ProviderEntry, is_name, refusal
 from fanout.run_state import RunState, run_state
@@ -311,7 +311,7 @@ def _finding(
         run = (last.failure, None, last.run_id, RunState(last.status)) if last else ()
         return _Finding(Condition.FAILING, state.failing_since, *run)
     late_data = (
-        _Finding(Condition.LATE_DATA, state.late.found_at, error_of(provider, state.late).as_failure())
+        _Finding(Condition.LATE_DATA, state.late.found_at, late_error(provider, state.late).as_failure())
         if state.late
         else None
     )

@@ -17,7 +17,7 @@ from contract.failure import Failure
 from contract.manifest import Manifest
 from fanout.errors import LeaseLostError, LedgerConflictError
 from fanout.failures import orphaned
-from fanout.late import merged
+from fanout.manifests import merged
 from fanout.runs import Frozen, LateData, Lease, Plan, Report, RunRecord, RunRef
 
 

@@ -1,27 +1,75 @@
-"""Selects the objects that a run processes. The manifest itself is defined in `contract.manifest`.
+"""Selects the objects that a run processes: those that are data, and new. `contract.manifest` defines the manifest.
 
 Objects do not appear in the order of their LastModified: a multipart upload has the time at which it *began*. So a run
 lists from the newest processed object minus the lookback window, and leaves out the objects in the manifests of that
 window. An object is identified by key and ETag: after it was overwritten with other content, it is new; with the same
 content it is not, unless a run may have processed other content in between (docs/decisions.md, D5).
+
+Late objects are those that S3 announces although their LastModified is before the lookback window: replicas, which keep
+the LastModified of their source, results of batch replication, and objects whose key is before the first key that a run
+lists (KeyTimeFormat). A claim compares the announced keys with its listing. `fanout replay PROVIDER --late` sends them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Protocol
 
 from contract.manifest import Manifest, Replay, StoredObject
 from contract.times import format_iso
 from contract.uris import manifest_uri
-from fanout.errors import ManifestChangedError, ReplayTooLargeError
+from fanout.errors import LateDataError, ManifestChangedError, ReplayTooLargeError
+from fanout.runs import LateData
 
 KEY_TIME_SLACK = timedelta(days=1)
 """How much later than the time in its key an object may be written, if keys are time-ordered."""
+
+
+HIDDEN = "hidden name"
+FOLDER_MARKER = "folder marker"
+EXPORT_FILE = "file that a DynamoDB export writes beside its data"
+TEMPORARY = "temporary name of an upload"
+CHECKSUM = "checksum"
+SYSTEM_FILE = "file of an operating system"
+IGNORE_PATTERN = "IgnorePattern"
+
+_NAMES = (
+    (FOLDER_MARKER, re.compile(r".*_\$folder\$")),  # written by Hadoop
+    # Source: "DynamoDB table export output format", DynamoDB developer guide. `_started` is a hidden name.
+    (EXPORT_FILE, re.compile(r"manifest-(files|summary)\.(json|checksum|md5)")),
+    (TEMPORARY, re.compile(r"~.*|.*~|.*\.(filepart|part|partial|tmp|temp|crdownload|swp)")),
+    (CHECKSUM, re.compile(r".*\.(md5|sha1|sha224|sha256|sha384|sha512|crc|crc32|crc32c|crc64|crc64nvme|checksum)")),
+    (CHECKSUM, re.compile(r"(md5|sha1|sha256|sha512|check)sums?(\.txt)?")),
+    (SYSTEM_FILE, re.compile(r"thumbs\.db|desktop\.ini|ehthumbs\.db")),  # .DS_Store is a hidden name
+)
+"""Reason -> names in lower case, the last part of a key."""
+
+
+def why_ignored(path: str, patterns: str = "") -> str | None:
+    """The reason why an object is not data; None if it is data.
+
+    Parameters
+    ----------
+    path
+        The key after the provider's prefix. An object is hidden if a part of it begins with ``.``, or with ``_``
+        unless it is a partition (``_day=1/``), as in Spark and Glue. Examples: ``_SUCCESS``, ``_temporary/0/part-1``.
+    patterns
+        The template's parameter IgnorePattern: patterns of names, separated by spaces.
+    """
+    if path.endswith("/"):
+        return FOLDER_MARKER
+    if any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in path.split("/")):
+        return HIDDEN
+    name = path.rpartition("/")[2]
+    if any(fnmatchcase(name, pattern) for pattern in patterns.split()):
+        return IGNORE_PATTERN
+    return next((reason for reason, names in _NAMES if names.fullmatch(name.lower())), None)
 
 
 @dataclass(frozen=True)
@@ -173,3 +221,74 @@ def read_manifest(objects: ObjectStore, run_dir: str, expected: str) -> Manifest
     if manifest_hash(body) != expected:
         raise ManifestChangedError(f"{uri} is not the manifest that the run's claim wrote")
     return Manifest.from_json(body)
+
+
+LATE_SHOWN = 20
+"""The most late objects that a provider's item in the ledger names."""
+
+
+class Announced:
+    """The announced objects of one claim.
+
+    Parameters
+    ----------
+    keys
+        Keys of objects that events announced since the last claim.
+    since
+        The bookmark's start: objects modified before it are old; None: every object is new.
+    processed
+        Whether a run of the lookback window has processed the object.
+    """
+
+    def __init__(
+        self, keys: Collection[str], since: datetime | None, processed: Callable[[StoredObject], bool]
+    ) -> None:
+        self._since = since
+        self._processed = processed
+        self._late: list[StoredObject] = []
+        self.not_listed = set(keys)
+        """Keys that were not in the listing: of deleted objects, or before the first key of the listing."""
+
+    def watch(self, listing: Iterable[StoredObject]) -> Iterator[StoredObject]:
+        """Pass a listing through, and find the late objects in it."""
+        for stored in listing:
+            if stored.key in self.not_listed:
+                self.not_listed.discard(stored.key)
+                if self._since is not None and stored.last_modified < self._since:
+                    self.add(stored)
+            yield stored
+
+    def add(self, stored: StoredObject) -> None:
+        """Add an object that no run takes, unless a run has processed it."""
+        if not self._processed(stored):
+            self._late.append(stored)
+
+    def late(self, now: datetime) -> LateData | None:
+        """The late objects; None if there are none."""
+        if not self._late:
+            return None
+        times = [stored.last_modified for stored in self._late]
+        keys = tuple(stored.key for stored in self._late[:LATE_SHOWN])
+        return LateData(found_at=now, objects=len(times), first=keys, oldest=min(times), newest=max(times))
+
+
+def merged(before: LateData | None, found: LateData | None) -> LateData | None:
+    """Add the late objects of one claim to those of earlier claims."""
+    if before is None or found is None:
+        return before or found
+    return LateData(
+        found_at=before.found_at,
+        objects=before.objects + found.objects,
+        first=tuple(dict.fromkeys([*before.first, *found.first]))[:LATE_SHOWN],
+        oldest=min(before.oldest, found.oldest),
+        newest=max(before.newest, found.newest),
+    )
+
+
+def late_error(provider: str, late: LateData) -> LateDataError:
+    """The late objects as an error, which says how to send them."""
+    what = "1 object" if late.objects == 1 else f"{late.objects} objects"
+    return LateDataError(
+        f"{what} arrived too late for any run, such as {late.first[0]}; send with `fanout replay {provider} --late`",
+        cause="objects arrived too late for any run",
+    )

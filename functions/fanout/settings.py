@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from contract.manifest import BookmarkMode
 from contract.uris import RESERVED, split_uri
-from fanout.data_objects import why_ignored
 from fanout.errors import SettingsError
-from fanout.manifests import keeps_order
+from fanout.manifests import keeps_order, why_ignored
 
 
 class Settings(BaseModel):

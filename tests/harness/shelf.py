@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from fanout.data_objects import why_ignored
+from fanout.manifests import why_ignored
 from fanout.production import Producer
 from fanout.stream_records import ProviderAttribute
 from tests.harness.fakes import MemoryObjects

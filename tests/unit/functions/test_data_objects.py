@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.data_objects import (
+from fanout.manifests import (
     CHECKSUM,
     EXPORT_FILE,
     FOLDER_MARKER,

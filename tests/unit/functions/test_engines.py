@@ -8,7 +8,7 @@ import pytest
 
 from contract import rates
 from contract.rates import lambda_seconds, pending_lambda_seconds
-from fanout import engines
+from fanout import schedule
 from fanout_job.errors import DeadlineError
 from fanout_job.objects import PREFETCH_OBJECTS
 from tests.template.reading import ROOT, written
@@ -31,7 +31,7 @@ def test_the_rates_are_those_of_the_benchmarks() -> None:
     assert pytest.approx(largest["bytes"] / largest["small"], rel=0.03) == rates.CHANGE_LOG_BYTES_PER_SECOND
     assert pytest.approx(standardize["bytes"] / seconds, rel=0.03) == rates.CSV_BYTES_PER_SECOND
     assert rates.OPENED_AHEAD == PREFETCH_OBJECTS
-    assert written()["Resources"]["LambdaRunFunction"]["Properties"]["Timeout"] == engines.LAMBDA_SECONDS
+    assert written()["Resources"]["LambdaRunFunction"]["Properties"]["Timeout"] == schedule.LAMBDA_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -61,5 +61,5 @@ def test_without_names_the_format_is_taken_for_a_slow_one() -> None:
 
 @pytest.mark.fault(51)
 def test_the_advice_after_a_timeout_is_that_the_next_run_uses_glue() -> None:
-    assert DeadlineError.__name__ in engines.UNFINISHED
+    assert DeadlineError.__name__ in schedule.UNFINISHED
     assert "next run uses Glue" in DeadlineError.advice

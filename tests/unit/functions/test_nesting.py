@@ -14,6 +14,8 @@ from fanout.providers import read_entries
     [
         ("[" * MAX_DEPTH + "]" * MAX_DEPTH, False),
         ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), True),
+        (("[" * MAX_DEPTH + "]" * MAX_DEPTH) * 2, False),
+        ("[" * MAX_DEPTH + "]" * MAX_DEPTH + "[" * (MAX_DEPTH + 1), True),
         ('{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH, False),
         ('{"a":' * (MAX_DEPTH + 1) + "1", True),
         ("[" + "{}," * 1_000 + "{}]", False),

@@ -73,6 +73,13 @@ def test_the_counts_of_a_batch_are_its_records_written_groups_and_records_withou
     assert ids(shelf) == ["id-5"]
 
 
+def test_a_batch_with_several_failed_groups_is_redelivered_from_the_first_of_them() -> None:
+    shelf = Shelf()
+    shelf.faults.plan("objects.create", None, Fault.FAIL_BEFORE, Fault.FAIL_BEFORE)
+
+    assert shelf.deliver(*(shelf.change(number, org) for number, org in enumerate("abcbc", 1))) == "2"
+
+
 def test_an_object_that_is_deleted_while_it_is_read_is_written_at_the_next_delivery() -> None:
     shelf = Shelf()
     shelf.deliver(shelf.change(1, "a"))

@@ -20,10 +20,18 @@ def test_an_xml_element_is_nil_if_its_attribute_says_so_in_either_form(nil: str,
     assert found == [{"id": "1"} if note is None else {"id": "1", "note": note}]
 
 
-def test_an_escaped_line_break_is_part_of_a_csv_value_without_quotes() -> None:
+@pytest.mark.parametrize("block", [None, 16, 24, 40])
+def test_an_escaped_line_break_is_part_of_a_csv_value_without_quotes_wherever_a_block_ends(
+    block: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if block is not None:
+        monkeypatch.setattr("fanout_job.csv_source.BLOCK_BYTES", block)
     mapping = "csv: {quote: null, escape: '\\'}\nfields: {id: a, note: b}\n"
+    numbers = range(1, 20)
 
-    assert rows(mapping, b"a,b\n1,x\\\ny\n2,z\n") == [{"id": "1", "note": "x\ny"}, {"id": "2", "note": "z"}]
+    found = rows(mapping, b"a,b\n" + b"".join(b"%d,x\\\ny\n" % number for number in numbers))
+
+    assert found == [{"id": str(number), "note": "x\ny"} for number in numbers]
 
 
 def test_bad_rows_are_reported_in_their_order_whichever_column_is_bad() -> None:

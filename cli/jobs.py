@@ -57,7 +57,7 @@ class StandardJob:
 
         try:
             mapping = Mapping.parse(file.read_bytes(), str(file))
-            mapping.check_fields(self.model)
+            mapping.check_fields(self.model, self.transform is not None)
         except MappingError as error:
             raise UsageError(str(error)) from None
         return mapping
@@ -75,7 +75,9 @@ class StandardJob:
 
         try:
             with sample.open("rb") as file:
-                for number, row in check(mapping, self.model, file, str(sample), self.transform):
+                for number, row in check(
+                    mapping, self.model, file, str(sample), self.transform, Path(mapping.name).stem
+                ):
                     yield number, row if isinstance(row, dict) else str(row)
         except JobError as error:
             raise UsageError(str(error)) from None

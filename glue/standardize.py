@@ -35,8 +35,9 @@ MODEL = Model(
 )
 
 # Code for anything that a mapping cannot express: a function `transform(record)`, or None. It gets each row as a dict
-# with the model's fields (str, int, float, Decimal, bool, date, datetime or None) and the mapping's `extra` fields, as
-# text. It returns the changed row, or None to drop it. None for `transform` is faster: it converts rows in blocks.
+# with the model's fields (str, int, float, Decimal, bool, date, datetime or None), the mapping's `extra` fields, as
+# text, and `_provider`, the provider's name. It returns the changed row, or None to drop it. None for `transform` is
+# faster: it converts rows in blocks.
 transform: Transform | None = None
 
 

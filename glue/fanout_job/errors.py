@@ -81,6 +81,12 @@ class RowError(RecordError):
     unit = "row"
 
 
+class CheckFailedError(RowError):
+    """The object fails a check of the mapping. None of its rows is written."""
+
+    advice = "Ask the provider for a correct object, or change the check in the provider's mapping."
+
+
 class TransformError(RecordError):
     """The user's transform failed on this row."""
 

@@ -68,6 +68,16 @@ class Rule(Spelling):
     """Text in the source -> text to use instead. A row with any other text is bad."""
     factor: Decimal | None = None
     """Factor for numbers, to convert their unit. The product is rounded half to even."""
+    required: bool = False
+    """Whether a row without a value is bad."""
+    min: str | None = None
+    """Least value of a number, date or time."""
+    max: str | None = None
+    """Greatest value."""
+    pattern: str | None = None
+    """Regular expression (RE2) that the whole text must match."""
+    unique: bool = False
+    """Whether each value may occur only once in an object."""
     line: int = 0
 
     short: ClassVar[str] = "from"
@@ -98,6 +108,12 @@ class Mapping(Spelling):
     xml: Xml | None = None
     empty: str = checked(checks.empty_documents, "bad")
     """Whether objects without any record are "allowed" or "bad"."""
+    failed_check: str = checked(checks.failed_check, "row")
+    """Whether a failed check makes the "row" or the "object" bad."""
+    min_rows: int = 0
+    """Least number of records of an object."""
+    max_rows: int | None = None
+    """Greatest number of records of an object."""
     name: str = ""
 
     @classmethod
@@ -141,8 +157,14 @@ class Mapping(Spelling):
             common["nulls"] = self.format_of.nulls
         return dataclasses.replace(own, **common)
 
-    def check_fields(self, model: Model) -> None:
+    def check_fields(self, model: Model, transformed: bool = False) -> None:
         """Check the mapping against the model.
+
+        Parameters
+        ----------
+        model
+        transformed
+            Whether a transform may fill the required fields that the mapping lacks.
 
         Raises
         ------
@@ -156,7 +178,7 @@ class Mapping(Spelling):
                 raise MappingError(what, uri=self.name, line=rule.line)
             self._check_rule(target)
         missing = [name for name, spec in model.fields.items() if spec.required and name not in self.fields]
-        if missing:
+        if missing and not transformed:
             raise MappingError(f"fields lacks {', '.join(missing)}, which the model requires", uri=self.name, line=1)
 
     def _check_rule(self, target: str) -> None:

@@ -138,3 +138,9 @@ def line_starts(texts: tuple[str, ...]) -> None:
     """Check the beginnings of lines."""
     for text in texts:
         line_start(text)
+
+
+def failed_check(word: str) -> None:
+    """Check the value of `failed_check`."""
+    if word not in ("row", "object"):
+        raise ValueError("'row' or 'object'")

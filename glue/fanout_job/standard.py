@@ -13,6 +13,7 @@ from pyarrow import parquet
 from fanout_job.archives import unpacked
 from fanout_job.errors import (
     BadInputError,
+    CheckFailedError,
     CorruptObjectError,
     MappingError,
     ObjectChangedError,
@@ -86,7 +87,9 @@ def convert_object(source: Source, mapping: Mapping, model: Model, transform: Tr
     damage: BadInputError | None = None
     with tempfile.TemporaryFile() as file, Writer(file, model, provenance) as writer:
         try:
-            for rows in Standardizer(mapping, model, transform).rows(source.pieces(unpacked), source.bad_row):
+            for rows in Standardizer(mapping, model, transform, settings.provider).rows(
+                source.pieces(unpacked), source.bad_row
+            ):
                 source.number = rows["_row"][-1].as_py()
                 source.task.tally.rows += rows.num_rows
                 source.task.check_deadline()
@@ -149,7 +152,12 @@ def etag_of(s3: Any, bucket: str, key: str) -> str | None:
 
 
 def check(
-    mapping: Mapping, model: Model, sample: IO[bytes], name: str, transform: Transform | None = None
+    mapping: Mapping,
+    model: Model,
+    sample: IO[bytes],
+    name: str,
+    transform: Transform | None = None,
+    provider: str = "",
 ) -> Iterator[tuple[int, Record | RecordError]]:
     """Yield each row of a sample: its number, and the converted row or its error.
 
@@ -160,6 +168,8 @@ def check(
         With the same bytes as on S3, compressed or not.
     name : str
         Name of the sample in errors. If it ends in ".gz", the sample must be gzip.
+    provider : str
+        The provider's name, for `transform`.
 
     Raises
     ------
@@ -173,13 +183,13 @@ def check(
 
     pieces = unpacked(iter(lambda: sample.read(PIECE_BYTES), b""), name)
     try:
-        for rows in Standardizer(mapping, model, transform).rows(pieces, bad):
+        for rows in Standardizer(mapping, model, transform, provider).rows(pieces, bad):
             numbers = rows["_row"].to_pylist()
             good = zip(numbers, rows.drop_columns(["_row"]).to_pylist(), strict=True)
             now = [one for one in wrong if one[0] <= numbers[-1]]
             wrong = [one for one in wrong if one[0] > numbers[-1]]
             yield from sorted([*good, *now], key=lambda one: one[0])
-    except CorruptObjectError as error:
+    except (CorruptObjectError, CheckFailedError) as error:
         error.uri, error.unit = name, RowError.unit
         raise
     yield from sorted(wrong, key=lambda one: one[0])

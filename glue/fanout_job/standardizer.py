@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -12,12 +13,13 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from fanout_job.blocks import Bad, Block
 from fanout_job.columns import Convert, conversion, knows_zone
 from fanout_job.csv_source import csv_blocks
-from fanout_job.errors import CorruptObjectError, MappingError, RecordError, RowError, place_of
+from fanout_job.errors import CheckFailedError, CorruptObjectError, MappingError, RecordError, RowError, place_of
 from fanout_job.json_source import json_blocks, json_line_blocks
-from fanout_job.mapping import Mapping
+from fanout_job.mapping import Mapping, Rule
 from fanout_job.mapping_formats import Csv, Json, JsonLines, Xml
 from fanout_job.model import Field, Model
 from fanout_job.paths import Source
+from fanout_job.row_checks import Failed, checks_of
 from fanout_job.xml_source import xml_blocks
 
 Record = dict[str, Any]
@@ -26,6 +28,9 @@ Record = dict[str, Any]
 Transform = Callable[[Record], Record | None]
 """The user's code for anything that a mapping cannot express."""
 
+
+PROVIDER = "_provider"
+"""Name of the field that has the provider's name in the records of a transform."""
 
 EXTRA = Field("string", "Additional field of the mapping (`extra`) for `transform`")
 
@@ -41,11 +46,20 @@ class Column:
     sources: tuple[Source, ...]
     optional: bool
     convert: Convert
+    checks: list[Failed] = dataclass_field(default_factory=list)
     constant: pa.Scalar | None = None
 
 
 class Standardizer:
-    """Turns a provider's bytes into rows of the model.
+    """Turns the bytes of one object into rows of the model.
+
+    Parameters
+    ----------
+    mapping : Mapping
+    model : Model
+    transform : callable, optional
+    provider : str
+        The provider's name, for the transform.
 
     Raises
     ------
@@ -53,8 +67,9 @@ class Standardizer:
         The mapping does not fit the model.
     """
 
-    def __init__(self, mapping: Mapping, model: Model, transform: Transform | None = None) -> None:
-        mapping.check_fields(model)
+    def __init__(self, mapping: Mapping, model: Model, transform: Transform | None = None, provider: str = "") -> None:
+        mapping.check_fields(model, transform is not None)
+        self.provider = provider
         self.mapping, self.model, self.transform = mapping, model, transform
         names = [*mapping.fields, *(mapping.extra if transform is not None else ())]
         self.columns = [self._column(name) for name in names]
@@ -66,6 +81,16 @@ class Standardizer:
             what = f"{name}: {rule.timezone!r} is not a time zone that Arrow supports; use a name such as Europe/Berlin"
             raise MappingError(what, uri=self.mapping.name, line=rule.line)
         column = Column(name, field, rule.sources, rule.optional, conversion(field.arrow, rule))
+        plain = conversion(field.arrow, Rule(source=("limit",), nulls=()))
+
+        def limit(text: str) -> pa.Scalar | None:
+            values, bad = plain([pa.array([text], pa.string())])
+            return None if bad else values[0]
+
+        try:
+            column.checks = checks_of(name, field.arrow, rule, limit)
+        except ValueError as error:
+            raise MappingError(f"{name} {error}", uri=self.mapping.name, line=rule.line) from None
         if rule.value is not None:
             values, bad = column.convert([pa.array([rule.value], pa.string())])
             column.constant = values[0]
@@ -98,11 +123,15 @@ class Standardizer:
 
         for block in self._blocks(pieces, counted):
             records += len(block.numbers)
+            if self.mapping.max_rows is not None and records > self.mapping.max_rows:
+                raise CheckFailedError(f"has more than {self.mapping.max_rows} rows")
             rows = self._standard(block, bad)
             if rows.num_rows:
                 yield rows
         if not records and self.mapping.empty != "allowed":
             raise CorruptObjectError(self._without_records())
+        if records < self.mapping.min_rows:
+            raise CheckFailedError(f"has {records} rows, fewer than {self.mapping.min_rows}")
 
     def _without_records(self) -> str:
         how = self.mapping.format_of
@@ -146,10 +175,24 @@ class Standardizer:
                 continue
             made[column.name], places = column.convert([block.columns[source] for source in column.sources])
             names = " or ".join(repr(source.name) for source in column.sources)
+            self._check(column, made[column.name], places, block, wrong)
             for place in places:
                 what = f"{column.name} (from {names}) is not a valid {column.field.type}"
                 wrong.setdefault(place, RowError(what))
         return made, wrong
+
+    def _check(
+        self, column: Column, values: pa.Array, bad: list[int], block: Block, wrong: dict[int, RecordError]
+    ) -> None:
+        """Add the rows that fail the column's checks. Raise CheckFailedError if the mapping says so."""
+        invalid = set(bad)
+        for check in column.checks:
+            for place, what in check(values):
+                if place in invalid:
+                    continue
+                if self.mapping.failed_check == "object":
+                    raise CheckFailedError(what, line=block.numbers[place].as_py())
+                wrong.setdefault(place, RowError(what))
 
     def _check_required(self, made: dict[str, pa.Array], wrong: dict[int, RecordError], left_out: set[int]) -> None:
         for name, field in self.model.fields.items():
@@ -168,10 +211,10 @@ class Standardizer:
             if place in wrong:
                 continue
             try:
-                changed = transform(record)
+                changed = transform(record | {PROVIDER: self.provider})
                 if changed is None:
                     left_out.add(place)
-                elif unknown := changed.keys() - made.keys():
+                elif unknown := changed.keys() - made.keys() - {PROVIDER}:
                     wrong[place] = RowError(f"transform returned {', '.join(sorted(unknown))}: not in the model")
                 else:
                     for name, field in self.model.fields.items():

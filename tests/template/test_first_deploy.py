@@ -207,10 +207,8 @@ def test_no_partition_and_no_domain_is_hard_coded() -> None:
 
     for text in texts:
         assert "arn:aws:" not in text
-        services = re.findall(r"[\w.]+\.amazonaws\.com", text)
-        assert set(services) == set(re.findall(r"(?<=Service: )[\w.]+\.amazonaws\.com", text)) | (
-            {"events.amazonaws.com", "cloudwatch.amazonaws.com"} & set(services)
-        )
+        domains, principals = re.compile(r"[\w.]+\.amazonaws\.com"), re.findall(r"Service: (\[[^]]*\]|\S+)", text)
+        assert set(domains.findall(text)) == set(domains.findall(" ".join(principals)))
 
 
 def test_resources_that_sam_adds_use_the_regions_partition(source: dict[str, Any]) -> None:

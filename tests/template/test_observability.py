@@ -132,7 +132,7 @@ def test_every_alarm_notifies_the_one_topic_and_is_in_the_runbook(alarms: dict[s
     told = re.findall(r"^### (\w+Alarm)\n+(?=[^#\s])", RUNBOOK, re.MULTILINE)  # a heading with text below it
     topics = [properties["AlarmActions"] for properties in alarms.values()]
 
-    assert len(alarms) == 17
+    assert len(alarms) == 18
     assert sorted(told) == sorted(alarms), "docs/operations.md has a section for each alarm, and for no other"
     assert topics == [topics[0]] * len(alarms)
     assert topics[0][0].endswith("AlarmTopic")

@@ -20,6 +20,7 @@ from cli.overview import Overview
 from fanout.errors import ConfigApiAccessError, InvalidProviderError, LedgerUnavailableError
 from fanout.health import Condition, Decision, Health
 from fanout.ledger import ProviderState
+from fanout.providers import refusal
 from fanout.runs import Lease
 from fanout.settings import ClaimSettings, DispatchSettings
 
@@ -83,7 +84,7 @@ def quotas(**by_name: float) -> Any:
 
 def overview(**counts: int) -> Overview:
     health = [Health(f"{name}-1", Condition(name), Decision.DUE) for name in counts]
-    return Overview(NOW, sum(counts.values()), counts, tuple(health))
+    return Overview(NOW, sum(counts.values()), counts, 0, tuple(health))
 
 
 class Stack(Deployment):
@@ -98,7 +99,7 @@ class Stack(Deployment):
         self.overview = parts.pop("overview", overview(waiting=3, idle=1))
         held = [ProviderState(provider="a", lease=lease("r")), ProviderState(provider="b")]
         answer = parts.pop("attention", held)
-        self.ledger = client(attention=answer)  # type: ignore[assignment]
+        self.ledger = client(attention=answer, list_size=parts.pop("list_size", 0))  # type: ignore[assignment]
         self.config_api = client(entries=parts.pop("entries", {"a": {"frequency": 15}}))  # type: ignore[assignment]
         self._clients = {
             "s3": dated(0),
@@ -114,8 +115,16 @@ class Stack(Deployment):
         }
 
 
+def change_log(*keys: str) -> Any:
+    """S3 with these keys under s3://data/change_log/provider=."""
+    folders = sorted({f"change_log/provider={key.partition('/')[0]}/" for key in keys})
+    return SimpleNamespace(
+        get_paginator=lambda _: client(paginate=[{"CommonPrefixes": [{"Prefix": folder} for folder in folders]}]),
+        list_objects_v2=lambda **_: {"Contents": [{"Key": f"change_log/provider={key}"} for key in keys]},
+    )
+
+
 SCRIPT = {"s3": client(head_object={"ContentLength": 12_345})}
-FOLDERS = [{"Prefix": "change_log/provider=a/"}, {"Prefix": "change_log/provider=b/"}]
 HEALTHY: dict[str, tuple[dict[str, Any], str]] = {
     "stack": ({}, "6 outputs, state machine arn:machine"),
     "clock": ({"s3": dated(-30)}, "within 30 s of AWS's clock"),
@@ -125,15 +134,15 @@ HEALTHY: dict[str, tuple[dict[str, Any], str]] = {
     "job script": (SCRIPT, "s3://data/library/x.py, 12,345 bytes"),
     "run ledger": ({}, "readable, 1 run in progress"),
     "change log": (
-        {"s3": client(list_objects_v2={"CommonPrefixes": FOLDERS, "IsTruncated": True})},
-        "s3://data/change_log, 2 providers or more",
+        {"s3": change_log("a/1.json.gz", "a/_SUCCESS")},
+        "s3://data/change_log, 1 provider, 1 of the first 2 objects ignored (1 hidden name)",
     ),
     "queue": ({}, "arn:q, about 7 messages"),
     "secret": ({}, "contains a key"),
     "config API": ({}, "available, 1 provider"),
     "providers": ({}, "3 waiting, 1 idle"),
-    "Glue quota": ({}, "200 concurrent Glue job runs, MaxConcurrentRuns is 50"),
-    "Lambda quota": ({}, "1000 concurrent Lambda invocations, MaxConcurrentRuns is 50"),
+    "Glue quota": ({}, "up to 200 concurrent Glue job runs; MaxConcurrentRuns is 50"),
+    "Lambda quota": ({}, "up to 1000 concurrent Lambda invocations; MaxConcurrentRuns is 50"),
 }
 FAIL, WARN = Outcome.FAIL, Outcome.WARN
 PROBLEMS: list[tuple[str, dict[str, Any], Outcome, str, str | None]] = [
@@ -179,10 +188,39 @@ PROBLEMS: list[tuple[str, dict[str, Any], Outcome, str, str | None]] = [
     ("run ledger", {"attention": LedgerUnavailableError("down")}, FAIL, "down", LedgerUnavailableError.advice),
     (
         "change log",
-        {"s3": client(list_objects_v2={})},
+        {"s3": change_log()},
         WARN,
         "no provider=NAME/ folder in s3://data/change_log",
         "write a change log there, or set ChangeLogDir",
+    ),
+    (
+        "change log",
+        {"s3": change_log("a/1.json", "Tenant Ölhafen/1.json")},
+        FAIL,
+        "no run can process 1 of 2 folders, such as s3://data/change_log/provider=Tenant Ölhafen/: "
+        + refusal("Tenant Ölhafen"),
+        "copy the objects to the folder of a provider, then delete these folders",
+    ),
+    (
+        "change log",
+        {"s3": change_log("a/1.json", "b/1.json")},
+        WARN,
+        "1 of 2 folders are not in the list of providers, such as b",
+        "add them with fanout providers discover",
+    ),
+    (
+        "change log",
+        {"s3": change_log("a/.x", "a/1.tmp")},
+        WARN,
+        "2 of the first 2 objects ignored (1 hidden name, 1 temporary name of an upload)",
+        "correct IgnorePattern, or the names of the objects",
+    ),
+    (
+        "config API",
+        {"list_size": 2},
+        FAIL,
+        "the list has 1 provider, and has lost 1",
+        "correct the list, or accept it with fanout providers accept",
     ),
     (
         "queue",

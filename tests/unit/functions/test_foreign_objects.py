@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fanout.manifests import is_data
+from fanout.manifests import why_ignored
 from fanout.production import MAX_BYTES, packed
 from tests.harness.faults import Crash, Fault
 from tests.harness.shelf import LOG, Shelf
@@ -99,7 +99,9 @@ def signpost(shelf: Shelf) -> tuple[str, str, str]:
     shelf.deliver(*batch)
     (uri,) = shelf.objects.stored
     shelf.deliver(*batch[:2])
-    hidden, sign = sorted(set(shelf.objects.stored) - {uri}, key=is_data)
+    hidden, sign = sorted(
+        set(shelf.objects.stored) - {uri}, key=lambda name: why_ignored(name.removeprefix("s3://")) is None
+    )
     return uri, sign, hidden
 
 

@@ -83,7 +83,7 @@ def test_a_batch_with_several_failed_groups_is_redelivered_from_the_first_of_the
 def test_an_object_that_is_deleted_while_it_is_read_is_written_at_the_next_delivery() -> None:
     shelf = Shelf()
     shelf.deliver(shelf.change(1, "a"))
-    read, shelf.objects.read = shelf.objects.read, lambda uri: None  # type: ignore[method-assign]
+    read, shelf.objects.read = shelf.objects.read, lambda uri, at_most=None: None  # type: ignore[method-assign]
 
     assert shelf.deliver(shelf.change(1, "a")) == "1"
     assert "was deleted while it was read" in shelf.said[0]

@@ -38,7 +38,8 @@ def read(s3: Mappings, monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, 
     """The column from which the mapping takes `id`, and the mapping's version."""
     monkeypatch.setattr(standard, "s3_client", lambda: s3)
     mapping, version = standard.read_mapping(SimpleNamespace(settings=SETTINGS))  # type: ignore[arg-type]
-    return str(mapping.fields["id"].source), version
+    (column,) = mapping.fields["id"].source  # type: ignore[misc]
+    return str(column), version
 
 
 @pytest.mark.parametrize(("there", "taken"), [((YAML, JSON), YAML), ((YAML,), YAML), ((JSON,), JSON)])

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from cli.errors import UsageError
 from cli.snapshot import Written
+from fanout.production import MAX_RECORD_AGE
 from fanout_job.changes import parse_change
 from tests.harness.fakes import MemoryObjects
 from tests.harness.faults import Clock, Crash, Fault, Faults
-from tests.unit.cli.test_snapshot import LOG, exported, item, lines, snapshot
+from tests.unit.cli.test_snapshot import FOLDER, LOG, exported, item, lines, snapshot
 
 ITEMS = [item(number, "ab"[number % 2]) for number in range(8)]
 OBJECTS = 4
@@ -83,3 +85,26 @@ def test_an_insert_of_a_snapshot_has_no_sequence_number_so_it_sorts_before_every
 
     found: list[dict[str, Any]] = lines(objects, LOG)
     assert {parse_change(json.dumps(line), "").sequence for line in found} == {None}
+
+
+def test_an_insert_has_the_region_of_its_table_and_an_id_of_32_digits(objects: MemoryObjects, clock: Clock) -> None:
+    snapshot(objects, clock)
+
+    found: list[dict[str, Any]] = lines(objects, LOG)
+    assert {(line["awsRegion"], len(line["eventID"])) for line in found} == {("us-east-1", 32)}
+
+
+def test_an_export_is_accepted_up_to_the_age_of_the_oldest_key(objects: MemoryObjects, clock: Clock) -> None:
+    clock.now += MAX_RECORD_AGE
+    assert snapshot(objects, clock).items == 8
+
+    clock.advance(seconds=1)
+    with pytest.raises(UsageError, match="export again"):
+        snapshot(objects, clock)
+
+
+def test_an_export_without_its_list_of_files_is_incomplete(objects: MemoryObjects, clock: Clock) -> None:
+    del objects.stored[FOLDER + "manifest-files.json"]
+
+    with pytest.raises(UsageError, match="should have 8 items, but its files have 0"):
+        snapshot(objects, clock)

@@ -7,9 +7,9 @@ from datetime import datetime
 
 import pytest
 
-from fanout.health import Facts, sweep_time
+from fanout.health import Condition, Decision, Facts, Health, sweep_time
 from fanout.pending import Pending
-from tests.unit.functions.test_health import CHECK, EVENTS, FACTS, MINUTE, NOW, SWEEP
+from tests.unit.functions.test_health import CHECK, EVENTS, FACTS, FAILURE, MINUTE, NOW, SWEEP
 
 SUCCESS = NOW - 3 * SWEEP
 PENDING = replace(EVENTS, pending={"p": Pending(1, 1, 1, NOW - 5 * MINUTE)})
@@ -45,3 +45,8 @@ def test_the_first_work_after_a_success_is_a_pending_object_or_the_next_full_che
 ) -> None:
     assert SUCCESS < FIRST_CHECK <= SUCCESS + SWEEP
     assert facts.first_work("p", SUCCESS) == since
+
+
+def test_details_are_the_failure_else_the_explanation() -> None:
+    assert Health("p", Condition.FAILING, Decision.DUE, failure=FAILURE, why="x").details == FAILURE.in_one_line()
+    assert Health("p", Condition.STUCK, Decision.RUNNING, why="its lease expired").details == "its lease expired"

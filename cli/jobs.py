@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from .errors import UsageError
 if TYPE_CHECKING:
     from fanout_job.mapping import Mapping
     from fanout_job.model import Model
+
+    from .suggest.matching import Suggestion
 
 GLUE = Path(__file__).parents[1] / "glue"
 
@@ -61,6 +63,25 @@ class StandardJob:
         except MappingError as error:
             raise UsageError(str(error)) from None
         return mapping
+
+    def suggestion(self, samples: Sequence[Path]) -> Suggestion:
+        """Suggest a mapping for samples of one provider.
+
+        Raises
+        ------
+        UsageError
+            A sample cannot be read.
+        """
+        from fanout_job.archives import unpacked
+        from fanout_job.errors import JobError
+
+        from .suggest.matching import suggest
+
+        try:
+            plain = [b"".join(unpacked(iter([path.read_bytes()]), str(path))) for path in samples]
+            return suggest(plain, self.model, samples[0].name)
+        except (JobError, ValueError, SyntaxError, StopIteration) as error:
+            raise UsageError(f"no mapping can be suggested from {samples[0]}: {error}") from None
 
     def rows(self, mapping: Mapping, sample: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
         """Yield each row of a sample with its number: the row that the job would write, or its error.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..deployment import Deployment
 from ..errors import Exit, UsageError
 from ..jobs import StandardJob
 from ..output import Page, counted
+from ..suggest.matching import Suggestion
 
 app = typer.Typer()
 mapping = typer.Typer(
@@ -29,6 +31,7 @@ KINDS = (".yaml", ".json")
 
 File = Annotated[Path, typer.Argument(help="Mapping in YAML or JSON.", exists=True, dir_okay=False)]
 Sample = Annotated[Path, typer.Argument(help="Example of the provider's files.", exists=True, dir_okay=False)]
+Samples = Annotated[list[Path], typer.Argument(help="Examples of a provider's files.", exists=True, dir_okay=False)]
 Job = Annotated[str, typer.Option("--job", help="Name of the script in glue/ that has the model.")]
 
 
@@ -44,12 +47,15 @@ class CheckReport:
         The first valid rows, as the job would write them.
     errors
         The error of each invalid row.
+    empty
+        Number of valid rows without a value, by field. A field that is empty in all rows probably has a wrong source.
     """
 
     rows: int
     bad: int
     shown: tuple[dict[str, Any], ...]
     errors: tuple[str, ...]
+    empty: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -83,15 +89,29 @@ def check(
     good = 0
     shown: list[dict[str, Any]] = []
     errors: list[str] = []
+    empty: Counter[str] = Counter()
     for _, row in standard.rows(standard.mapping(file), sample):
         if isinstance(row, str):
             errors.append(row)
             continue
         good += 1
+        empty.update(name for name, value in row.items() if value is None)
         if len(shown) < rows:
             shown.append(row)
-    ctx.obj.show(CheckReport(good, len(errors), tuple(shown), tuple(errors)), _show_check)
+    ctx.obj.show(CheckReport(good, len(errors), tuple(shown), tuple(errors), dict(empty)), _show_check)
     return Exit.UNHEALTHY if errors else Exit.OK
+
+
+@mapping.command("suggest", cls=Command)
+def suggest_mapping(
+    ctx: Context,
+    samples: Annotated[
+        list[Path], typer.Argument(help="Examples of the provider's files.", exists=True, dir_okay=False)
+    ],
+    job: Job = "standardize",
+) -> None:
+    """Print a first mapping for a provider's files: format, fields matched to the model, and comments on doubts."""
+    ctx.obj.show(StandardJob.load(job).suggestion(samples), _show_suggestion)
 
 
 @mapping.command("put", cls=Command, epilog=iam("mapping put"))
@@ -166,8 +186,15 @@ def _show_check(report: CheckReport, page: Page) -> None:
     if report.shown:
         page.line("")
     page.line(f"{counted(report.rows, 'valid row')}, {report.bad:,} invalid")
+    for name, count in report.empty.items():
+        page.line(f"{name}: empty in {'all' if count == report.rows else f'{count:,}'} valid rows")
     for error in report.errors:
         page.line(error, style="red")
+
+
+def _show_suggestion(report: Suggestion, page: Page) -> None:
+    for line in report.mapping.splitlines():
+        page.line(line)
 
 
 def _show_stored(report: StoredMapping, page: Page) -> None:

@@ -55,6 +55,7 @@ def test_a_check_shows_the_rows_that_the_job_would_write(ctx: Any, capsys: pytes
     report = answer(capsys)
     assert (report["rows"], report["bad"], len(report["shown"])) == (3, 0, 1)
     assert report["shown"][0]["unit_price"] == "1249.90"
+    assert report["empty"] == {"customer": 1, "weight_kg": 1, "gift": 1, "delivery_date": 1}
     assert report["shown"][0]["ordered_at"] == "2025-12-31T22:30:00Z"
 
 
@@ -76,6 +77,21 @@ def test_a_check_names_every_invalid_row_and_exits_with_status_1(
     (error,) = report["errors"]
     assert "quantity" in error
     assert "row 1" in error
+
+
+def test_a_suggested_mapping_passes_the_check(ctx: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    sample = ORDERS.parent / "documents" / "orders.json"
+    mapping.suggest_mapping(ctx, [sample])
+    suggested = tmp_path / "shop.yaml"
+    suggested.write_text(answer(capsys)["mapping"])
+    assert mapping.check(ctx, suggested, sample) == Exit.OK
+
+
+def test_no_mapping_is_suggested_for_a_workbook(ctx: Any, tmp_path: Path) -> None:
+    book = tmp_path / "book.xls"
+    book.write_bytes(b"\xd0\xcf\x11\xe0" + bytes(99))
+    with pytest.raises(UsageError, match=r"no mapping can be suggested from .*book.xls: is an office document"):
+        mapping.suggest_mapping(ctx, [book])
 
 
 def test_an_invalid_mapping_is_rejected_with_its_line_and_not_uploaded(ctx: Any, tmp_path: Path) -> None:

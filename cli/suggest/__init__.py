@@ -1,0 +1,1 @@
+"""Suggests a mapping from samples of a provider's files."""

@@ -39,7 +39,6 @@ ELSEWHERE: dict[tuple[str, str, str], str] = {
     ("doctor", "servicequotas:ListServiceQuotas", ""): "the laptop cloud has no quota",
     ("failed", "states:ListExecutions", ""): "of a provider that is due",
     ("run", "dynamodb:GetItem", "the run ledger"): "of a run that another run kept from starting",
-    ("replay", "dynamodb:GetItem", "the run ledger"): "of a run that another run kept from starting",
     ("mapping get", "s3:ListBucket", "the data bucket"): "without it, S3 answers 403 for a mapping that does not exist",
     ("doctor", "states:DescribeExecution", ""): "of a run whose lease is older than a minute",
     ("console", "sqs:DeleteMessage", ""): "StartMessageMoveTask, Amazon SQS Developer Guide: on the dead-letter queue",
@@ -146,6 +145,7 @@ def play(fanout: Fanout, recorder: Recorder, folder: Path) -> Actions:
     does("runs", provider)
     does("trace", run_id)
     does("replay", provider, "--from", "1h", "--yes")
+    does("replay", provider, "--late", "--yes", statuses=(0, 1))
     fanout.drop_bytes(provider, "bad.json.gz", b"not gzip")
     failed = json.loads(does("run", provider, "--json", statuses=(1,)))["run_id"]
     does("trace", failed, statuses=(0, 1))
@@ -166,6 +166,7 @@ def play(fanout: Fanout, recorder: Recorder, folder: Path) -> Actions:
     does("snapshot", table, "--provider-attribute", "pk ^ORG#([^#]+)#")
     pages = ("status", "ticks", "runs", "trace", "cost", "run", "replay", "mapping get")
     found["console"] = of_the_console(fanout, recorder, provider).union(*(found[command] for command in pages))
+    does("providers", "accept", "--yes")
     does("providers", "remove", provider, "--yes")
     fanout.messages()
     return found

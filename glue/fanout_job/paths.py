@@ -105,18 +105,18 @@ class Parent(Protocol):
 
     Attributes
     ----------
-    name
-    content
-        Its fields. They may be incomplete until it is closed.
-    closed
+    name, closed
     used
         Fields that rows have already taken from it, with their steps.
     """
 
     name: str
-    content: Any
     closed: bool
     used: dict[Source, Sequence[Step]] | None
+
+    @property
+    def content(self) -> Any:
+        """Its fields, which may be incomplete until it is closed."""
 
 
 @lru_cache(maxsize=4096)

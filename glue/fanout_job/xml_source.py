@@ -24,6 +24,9 @@ MAX_SHOWN = 40
 
 DECLARATION = re.compile(rb"""<\?xml\s[^>]*?\bencoding\s*=\s*["']([^"'>]*)["']""")
 
+TOO_LARGE = f"has a record of more than {MAX_RECORD_BYTES} characters, including its parents' fields"
+
+TRUE = ("true", "1")
 NIL = "http://www.w3.org/2001/XMLSchema-instance nil"
 
 
@@ -125,7 +128,7 @@ class Records:
             (document if path.absolute else self.parent if path.up else self.own).add(path.steps)
         self.record_names = [expanded(step.name, how.namespaces) for step in parsed_path(how.record).steps]
         self.record: Element | None = None
-        self.open: list[tuple[Element, State]] = [(Element(""), State([document]))]
+        self.open: list[tuple[Element, State]] = [(Element("", None), State([document]))]
         """The open elements that paths may lead to, from the document on."""
         self.names: list[str] = []
         """Names of the open elements outside of records."""
@@ -201,31 +204,32 @@ class Records:
             self.unwanted = 1
 
     def _push(self, name: str, attributes: dict[str, str], state: State, begins: bool = False) -> None:
-        element = Element(name)
+        element = Element(name, "" if state.text and (not attributes or attributes.get(NIL) not in TRUE) else None)
         if begins:
             self.record = element
         if attributes and state.attributes:
             element.attributes = {key: attributes[key] for key in state.attributes if key in attributes}
             element.size += sum(map(len, element.attributes.values()))
-        if state.text and attributes.get(NIL) not in ("true", "1"):
-            element.pieces = []
         self.open.append((element, state))
-        self._count(element.size)
-
-    def _count(self, characters: int) -> None:
-        self.characters += characters
+        self.characters += element.size
         if self.characters > MAX_RECORD_BYTES:
-            raise CorruptObjectError(
-                f"has a record of more than {MAX_RECORD_BYTES} characters, including its parents' fields"
-            )
+            raise CorruptObjectError(TOO_LARGE)
 
     def _text(self, text: str) -> None:
         self.silent = 0
         element = self.open[-1][0]
-        if element.pieces is not None and not self.unwanted:
+        if self.unwanted or element.text is None:
+            return
+        if element.pieces is not None:
             element.pieces.append(text)
-            element.size += len(text)
-            self._count(len(text))
+        elif element.text:
+            element.pieces = [element.text, text]
+        else:
+            element.text = text
+        element.size += len(text)
+        self.characters += len(text)
+        if self.characters > MAX_RECORD_BYTES:
+            raise CorruptObjectError(TOO_LARGE)
 
     def _finish(self, name: str) -> None:
         self.silent = 0
@@ -233,26 +237,29 @@ class Records:
         if self.unwanted:
             self.unwanted -= 1
             return
-        if self.record is None:
+        record = self.record
+        if record is None:
             self.names.pop()
             if not self.rows.outer:
                 return
         element, _ = self.open.pop()
         if element.pieces is not None:
             element.text = "".join(element.pieces)
-        if element is self.record:
+        parent, state = self.open[-1]
+        if element is record:
             self.names.pop()
             self._complete(element)
-        elif self.record is None:
+            self.record = None
+        elif record is None:
             self.rows.close(element)
-        parent, state = self.open[-1]
-        if element is not self.record and not element.has_records and element.name in state.names:
-            parent.setdefault(element.name, []).append(element)
+        if element is not record and name in state.names and not element.has_records:
+            if name in parent:
+                parent[name].append(element)
+            else:
+                parent[name] = [element]
             parent.size += element.size
         else:
             self.characters -= element.size
-        if element is self.record:
-            self.record = None
 
     def _complete(self, record: Element) -> None:
         self.number += 1

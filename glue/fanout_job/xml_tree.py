@@ -6,7 +6,7 @@ the tries' nodes that an element has reached, so that each element costs one dic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -64,15 +64,21 @@ class State:
 class Element(dict[str, list["Element"]]):
     """An element: name of a child -> the children with this name. Its fields are those of a parent (paths.Parent)."""
 
-    __slots__ = ("attributes", "closed", "content", "has_records", "name", "pieces", "size", "text", "used")
+    closed = has_records = False
+    used: dict[Source, Sequence[Step]] | None = None
+    attributes: Mapping[str, str] = {}
+    text: str | None = None
+    """Its own text; None if it is not wanted."""
+    pieces: list[str] | None = None
+    """The pieces of the text, if there are several."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.closed, self.has_records = name, False, False
-        self.content, self.size = self, ELEMENT_CHARACTERS
-        self.used: dict[Source, Sequence[Step]] | None = None
-        self.attributes: dict[str, str] = {}
-        self.pieces: list[str] | None = None
-        self.text: str | None = None
+    def __init__(self, name: str, text: str | None) -> None:
+        self.name, self.text, self.size = name, text, ELEMENT_CHARACTERS
+
+    @property
+    def content(self) -> Element:
+        """The element itself."""
+        return self
 
 
 def xml_reader(source: Source, steps: Sequence[Step]) -> Callable[[Element], str | None]:

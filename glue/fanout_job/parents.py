@@ -14,8 +14,11 @@ from fanout_job.paths import Parent, Path, Source, Step, located
 MAX_WAITING_CHARACTERS = 4 * MAX_RECORD_BYTES
 """Maximum text of the rows that wait for a parent's field."""
 
-ROW_CHARACTERS = 200
-"""Approximate memory of a row without its texts."""
+TEXT_CHARACTERS = 100
+"""Approximate memory of a text without its characters."""
+
+Pending = tuple[int, Source, Parent, Sequence[Step]]
+"""A field that has no value yet: its place in the row, and where it will be."""
 
 Read = Callable[[Any, Source, Sequence[Step]], str | None]
 """Reads a field from a parent or record, along the steps of its path."""
@@ -50,7 +53,7 @@ class Rows:
         self.own = [(place, source, path) for place, source, path in places if not path.outside]
         self.outer = [(place, source, path) for place, source, path in places if path.outside]
         self.gathered = Gathering(wanted)
-        self.waiting: deque[tuple[int, list[str | None], Sequence[Parent]]] = deque()
+        self.waiting: deque[tuple[int, list[str | None], list[Pending]]] = deque()
         self.characters = 0
 
     def add(self, number: int, texts: list[str | None], chain: Sequence[Parent]) -> None:
@@ -66,20 +69,30 @@ class Rows:
 
         Raises
         ------
+        RowError
+            The path of a field leads to several values.
         CorruptObjectError
             Too many rows wait for a field.
         """
-        if not self.outer:
+        pending: list[Pending] = []
+        for place, source, path in self.outer:
+            one = (place, source, *located(chain, path))
+            if not self._fill(texts, one):
+                pending.append(one)
+        if not pending and not self.waiting:
             self.gathered.add(number, texts)
             return
-        self.waiting.append((number, texts, chain))
-        self.characters += ROW_CHARACTERS + sum(map(len, filter(None, texts)))
+        self.waiting.append((number, texts, pending))  # without the record and the parents that are complete
+        self.characters += self._size(texts)
         if self.characters > MAX_WAITING_CHARACTERS:
             self._settle()
             if self.characters > MAX_WAITING_CHARACTERS:
                 what = f"has rows of more than {MAX_WAITING_CHARACTERS} characters before the end of their parent, "
                 names = ", ".join(repr(source.name) for _, source, _ in self.outer)
                 raise CorruptObjectError(f"{what}and no value yet for one of {names}")
+
+    def _size(self, texts: list[str | None]) -> int:
+        return TEXT_CHARACTERS * len(texts) + sum(len(texts[place] or "") for place, _, _ in self.own)
 
     def taken(self) -> Iterator[Block]:
         """Yield a full block of complete rows, if there is one."""
@@ -109,9 +122,9 @@ class Rows:
 
     def _settle(self) -> None:
         while self.waiting:
-            number, texts, chain = self.waiting[0]
+            number, texts, pending = self.waiting[0]
             try:
-                if not self._complete(texts, chain):
+                if not all(self._fill(texts, one) for one in pending):
                     return
                 self.gathered.add(number, texts)
             except RowError as error:
@@ -119,19 +132,19 @@ class Rows:
                 names = (source.name for source in self.wanted)
                 self.bad(error, json.dumps(dict(zip(names, texts, strict=True)), indent=2).encode())
             self.waiting.popleft()
-            self.characters -= ROW_CHARACTERS + sum(len(texts[place] or "") for place, _, _ in self.own)
+            self.characters -= self._size(texts)
 
-    def _complete(self, texts: list[str | None], chain: Sequence[Parent]) -> bool:
-        """Fill in the fields of the parents. Return False if a value may still follow."""
-        for place, source, path in self.outer:
-            parent, steps = located(chain, path)
-            if steps and steps[0].key:
-                texts[place] = parent.name
-                continue
-            text = self.read(parent.content, source, steps)
-            if not parent.closed and (text is None or source.take == "last" or source.join is not None):
+    def _fill(self, texts: list[str | None], field: Pending) -> bool:
+        """Fill in a field of a parent. Return False if its value may still follow."""
+        place, source, parent, steps = field
+        if steps and steps[0].key:
+            texts[place] = parent.name
+            return True
+        text = self.read(parent.content, source, steps)
+        if not parent.closed:
+            if text is None or source.take == "last" or source.join is not None:
                 return False
-            if not parent.closed and source not in (parent.used or ()):
+            if source not in (parent.used or ()):
                 parent.used = {**(parent.used or {}), source: steps}
-            texts[place] = text
+        texts[place] = text
         return True

@@ -264,19 +264,18 @@ class Records:
     def _complete(self, record: Element) -> None:
         self.number += 1
         record.closed = True
-        texts = self.blank.copy()
-        try:
-            for place, read in self.readers:
-                texts[place] = read(record)
-        except RowError as error:
-            error.line = self.number
-            shown = {source.name: text for source, text in zip(self.wanted, texts, strict=True)}
-            self.bad(error, json.dumps(shown, indent=2).encode())
-            return
         parents: list[Parent] = []
         if self.rows.outer:
             for parent, _ in self.open:
                 parent.has_records = True
                 parents.append(parent)
         parents.append(record)
-        self.rows.add(self.number, texts, parents)
+        texts = self.blank.copy()
+        try:
+            for place, read in self.readers:
+                texts[place] = read(record)
+            self.rows.add(self.number, texts, parents)
+        except RowError as error:
+            error.line = self.number
+            shown = {source.name: text for source, text in zip(self.wanted, texts, strict=True)}
+            self.bad(error, json.dumps(shown, indent=2).encode())

@@ -88,7 +88,7 @@ HOSTILE = {
         "another encoding": (b"id,na\xefme\n", "row 1: its header is not CSV in utf-8"),
         "quotes that are never closed": (b'id,created,name,description,qty,price,gift,due\n1,"', "ends within quotes"),
         "damaged gzip": (gzip.compress(b"id")[:-2], "row 1: is truncated gzip"),
-        "nothing at all": (b"", "row 1: has no record; if the provider may send such objects, say empty: allowed"),
+        "nothing at all": (b"", "row 1: has no record; if the provider may send such objects, set empty: allowed"),
     },
     "array": {
         "an array that is cut off": (b'{"result": {"orders": [{"number": 1,', "row 1: is not JSON"),

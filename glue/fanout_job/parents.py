@@ -11,7 +11,7 @@ from fanout_job.blocks import MAX_RECORD_BYTES, Bad, Block, Gathering
 from fanout_job.errors import CorruptObjectError, RowError
 from fanout_job.paths import Parent, Path, Source, Step, located
 
-MAX_WAITING_CHARACTERS = 4 * MAX_RECORD_BYTES
+MAX_WAITING_CHARACTERS = 8 * MAX_RECORD_BYTES
 """Maximum text of the rows that wait for a parent's field."""
 
 TEXT_CHARACTERS = 100

@@ -47,6 +47,8 @@ class Column:
     optional: bool
     convert: Convert
     checks: list[Failed] = dataclass_field(default_factory=list)
+    tried: str = ""
+    """The formats that were tried, for errors."""
     constant: pa.Scalar | None = None
 
 
@@ -81,6 +83,8 @@ class Standardizer:
             what = f"{name}: {rule.timezone!r} is not a time zone that Arrow supports; use a name such as Europe/Berlin"
             raise MappingError(what, uri=self.mapping.name, line=rule.line)
         column = Column(name, field, rule.sources, rule.optional, conversion(field.arrow, rule))
+        if rule.format:
+            column.tried = f" in the format {' or '.join(map(repr, rule.format))}"
         plain = conversion(field.arrow, Rule(source=("limit",), nulls=()))
 
         def limit(text: str) -> pa.Scalar | None:
@@ -177,7 +181,7 @@ class Standardizer:
             names = " or ".join(repr(source.name) for source in column.sources)
             self._check(column, made[column.name], places, block, wrong)
             for place in places:
-                what = f"{column.name} (from {names}) is not a valid {column.field.type}"
+                what = f"{column.name} (from {names}) is not a valid {column.field.type}{column.tried}"
                 wrong.setdefault(place, RowError(what))
         return made, wrong
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fanout_job.errors import MappingError
 from fanout_job.mapping import Mapping
-from tests.unit.job.standardizing import column
+from tests.unit.job.standardizing import column, rows
 
 BERLIN = "timezone: Europe/Berlin"
 NANOS = datetime(2024, 5, 6, 7, 8, 9, 123456, UTC)
@@ -137,6 +137,13 @@ def test_bad_values_make_only_their_own_rows_bad(field: str) -> None:
     [value] = column(field, [good[field]])
     assert found == [value, "bad", None, value, "bad"]
     assert column(field, [BAD[field]] * 3) == ["bad"] * 3
+
+
+def test_the_error_of_a_time_names_the_formats_that_were_tried() -> None:
+    how = "csv:\nfields: {id: a, day: {from: b, format: [excel, '%d.%m.%Y']}}"
+    assert rows(how, b"a,b\n1,x\n") == [
+        "sample, row 1: day (from 'b') is not a valid date in the format 'excel' or '%d.%m.%Y'"
+    ]
 
 
 @pytest.mark.parametrize(

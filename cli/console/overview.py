@@ -21,7 +21,7 @@ STALE = timedelta(seconds=30)
 SHOWN_TICKS = 6
 COLUMNS: tuple[tuple[str, str, int, str | None], ...] = (
     ("Provider", "provider", 160, "ProviderLink"),
-    ("Status", "status", 100, "Condition"),
+    ("Status", "status", 120, "Condition"),
     ("Details", "why", 260, None),
     ("Pending objects", "objects", 85, None),
     ("Pending since", "waiting", 145, "when"),

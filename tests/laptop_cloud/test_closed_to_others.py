@@ -271,7 +271,7 @@ def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
         '{"pid": null}',
         '{"pid": "x"}',
         f'{{"pid": {10**40}}}',
-        f'{{"pid": {os.getpid()}}}',
+        '{"pid": 1}',
         "\xff",
     ],
 )

@@ -95,7 +95,8 @@ def drain(
 def lines_of(body: bytes) -> list[bytes]:
     """Return the lines of an object, gzip or not. A damaged one has none: its run fails, and names it."""
     try:
-        return (gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body).split(b"\n")
+        plain = gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+        return plain.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except (OSError, EOFError, zlib.error):
         return []
 
@@ -103,8 +104,9 @@ def lines_of(body: bytes) -> list[bytes]:
 def expected_ids(s3: Any, bucket: str, prefix: str, ignored: Container[str] = ()) -> dict[str, list[str]]:
     """Return the ids that the rows of a change log must have, by provider.
 
-    The id of a stream record is its event id. The id of any other row is the first 32 hex digits of
-    sha256("bucket/key#etag"), a dash, and the line number, from 1. Keys start with {prefix}/provider=NAME/.
+    The id of a stream record is its event id. The id of any other row is the first 32 hex digits of a SHA-256 hash of
+    the object's key, the line number, from 1, and the line, with line feeds between them. Keys start with
+    {prefix}/provider=NAME/.
 
     Parameters
     ----------
@@ -118,14 +120,12 @@ def expected_ids(s3: Any, bucket: str, prefix: str, ignored: Container[str] = ()
             continue
         provider = entry["Key"].removeprefix(f"{prefix}/provider=").split("/")[0]
         body = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
-        address = f"{bucket}/{entry['Key']}#{entry['ETag'].strip(chr(34))}"
-        found[provider] += row_ids(lines_of(body), address)
+        found[provider] += row_ids(lines_of(body), entry["Key"])
     return dict(found)
 
 
-def row_ids(lines: Iterable[bytes], address: str) -> list[str]:
+def row_ids(lines: Iterable[bytes], key: str) -> list[str]:
     """Return the ids of an object's rows; empty lines are ignored."""
-    fingerprint = hashlib.sha256(address.encode()).hexdigest()[:32]
     ids = []
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -133,7 +133,8 @@ def row_ids(lines: Iterable[bytes], address: str) -> list[str]:
                 own = json.loads(line).get("eventID")
             except (ValueError, AttributeError):  # no change record: the run fails, and names the line
                 own = None
-            ids.append(str(own) if own else f"{fingerprint}-{number}")
+            hashed = hashlib.sha256(b"%b\n%d\n%b" % (key.encode(), number, line)).hexdigest()[:32]
+            ids.append(str(own) if own else hashed)
     return ids
 
 

@@ -21,8 +21,8 @@ OBJECT_EVENTS_WINDOW_SECONDS = 20
 PRODUCER_MEMORY_MB = 1024
 SHARDS = 4
 """Partitions of a new on-demand table, each with one shard. Source: "DynamoDB on-demand capacity mode"."""
-EMF_METRICS = 1
-ALARM_METRICS = 2
+EMF_METRICS = 2
+ALARM_METRICS = 3
 """Metrics that the producer adds to those of `tools.cost`; a test compares."""
 PRODUCER_SECONDS = {"batch": 0.3, "object": 0.003, "record": 0.0001}
 """Estimates, rounded up. The producer writes 32 objects in parallel and encodes each record as JSON."""

@@ -90,7 +90,7 @@ def test_a_folder_without_a_change_log_is_an_error(tmp_path: Path) -> None:
 
 
 def test_lines_that_are_no_change_records_have_ids_too() -> None:
-    ids = row_ids(lines_of(b'[1]\n\xff\n\n{"eventID": "e"}'), "bucket/key#etag")
+    ids = row_ids(lines_of(b'[1]\n\xff\n\n{"eventID": "e"}'), "log/key")
 
     assert len(set(ids)) == 3
     assert ids[2] == "e"

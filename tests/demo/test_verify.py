@@ -29,5 +29,5 @@ def test_each_difference_is_counted_and_not_ok() -> None:
 
 def test_the_id_of_a_row_is_its_event_id_or_made_from_object_and_line() -> None:
     lines = [b'{"eventID": "e"}', b"", b'{"Keys": {}}', b"  "]
-    fingerprint = hashlib.sha256(b"bucket/key#etag").hexdigest()[:32]
-    assert row_ids(lines, "bucket/key#etag") == ["e", f"{fingerprint}-3"]
+    made = hashlib.sha256(b'log/key\n3\n{"Keys": {}}').hexdigest()[:32]
+    assert row_ids(lines, "log/key") == ["e", made]

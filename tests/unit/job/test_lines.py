@@ -94,8 +94,10 @@ def test_lines_do_not_depend_on_the_chunks(parts: list[bytes], size: int) -> Non
 
 @given(st.lists(st.binary(max_size=3000), min_size=1, max_size=5), st.integers(1, 4000))
 def test_gzip_members_of_any_content_are_read_whole(parts: list[bytes], size: int) -> None:
+    # No content begins with the signature of another format, which is named instead: see test_foreign_formats.py.
+    parts = [b"{", *parts]
     raw = b"".join(gzip.compress(part) for part in parts)
-    assert b"".join(decompressed(chunks(raw, size), "a.gz")) == b"".join(parts).removeprefix(b"\xef\xbb\xbf")
+    assert b"".join(decompressed(chunks(raw, size), "a.gz")) == b"".join(parts)
 
 
 @given(st.binary(min_size=1, max_size=200), st.data())

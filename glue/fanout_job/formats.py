@@ -77,16 +77,31 @@ def unmarked(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def gunzipped(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress gzip with any number of members. `zlib.decompress(b, 31)` would silently stop after the first.
-
-    zlib copies the input after the end of a member. So each member gets small parts of the input first, and larger ones
-    as long as it continues: the bytes copied stay proportional to the input, even for members of one byte.
+    """Decompress gzip with any number of members, in pieces of at most PIECE_BYTES.
 
     A member's bytes are held back until its checksum was right, or up to PIECE_BYTES: a corrupt member yields no rows
     that only look right.
     """
     held: list[bytes] = []
     size = 0
+    for piece, complete in members(head, chunks):
+        if size + len(piece) > PIECE_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+        held.append(piece)
+        size += len(piece)
+        if complete:
+            yield b"".join(held)
+            held, size = [], 0
+
+
+def members(head: bytes, chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Yield decompressed bytes, and whether what came before may be used. `zlib.decompress(b, 31)` would silently stop
+    after the first member.
+
+    zlib copies the input after the end of a member. So each member gets small parts of the input first, and larger ones
+    as long as it continues: the bytes copied stay proportional to the input, even for members of one byte.
+    """
     data, member, step = memoryview(head), zlib.decompressobj(31), FIRST_STEP_BYTES
     taken = made = 0
     while data or (data := memoryview(next(chunks, b""))):
@@ -110,19 +125,12 @@ def gunzipped(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
         taken, made = taken + used, made + len(piece)
         if made > max(EXPANDED_BYTES, MAX_EXPANSION * taken):
             raise CorruptObjectError(f"decompresses to more than {MAX_EXPANSION} times its size")
-        if size + len(piece) > PIECE_BYTES:
-            yield b"".join(held)
-            held, size = [], 0
-        held.append(piece)
-        size += len(piece)
-        if member.eof:
-            yield b"".join(held)
-            held, size = [], 0
-    yield b"".join(held)
+        yield piece, member.eof
     if not member.eof:
         # zlib can hold back output when the input ended exactly at PIECE_BYTES.
         while piece := member.decompress(b"", PIECE_BYTES):
-            yield piece
+            yield piece, member.eof
+        yield b"", True
         if not member.eof:
             raise CorruptObjectError("is truncated gzip")
 

@@ -18,9 +18,9 @@ PIECE_BYTES = 2**20
 FIRST_STEP_BYTES, LAST_STEP_BYTES = 2**8, 2**16
 """Size of the first part of a gzip member that zlib gets, and maximum size of a part."""
 
-EXPANDED_BYTES, MAX_EXPANSION = 2**28, 400
+EXPANDED_BYTES, MAX_EXPANSION = 2**28, 1000
 """An object may decompress to EXPANDED_BYTES, or to MAX_EXPANSION times its compressed size if that is more. It bounds
-the time of a task, even for a malicious object: gzip allows a factor of 1,000, and change logs have about 10.
+the time of a task, even for a malicious object. gzip allows a factor of 1,032, which takes repetitions of one byte.
 """
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

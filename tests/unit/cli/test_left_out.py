@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from cli.commands.status import group
-from cli.console import overview
 from cli.console.watch import row
 from cli.overview import Overview
 from fanout.health import Condition, Facts, Health, evaluate, unlisted
@@ -64,6 +63,8 @@ def test_late_data_is_shown_unless_something_worse_is() -> None:
 
 @pytest.mark.fault(39)
 def test_the_console_says_that_the_list_shrank() -> None:
+    from cli.console import overview  # imports Dash
+
     def shown(missing: int) -> Any:
         found = Overview(at=NOW, providers=0, counts={}, missing_providers=missing, health=())
         return str(overview.live(SimpleNamespace(problem=None, overview=found), NOW))  # type: ignore[arg-type]

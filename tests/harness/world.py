@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cli.audit import Audit, audit
+from cli.overview import Overview, survey
 from contract.failure import Failure
 from contract.manifest import NO_MANIFEST, Manifest, StoredObject
 from contract.result import JobResult
@@ -18,6 +19,7 @@ from fanout.claims import MAX_RECENT, Claim, ClaimRequest, Claims
 from fanout.dispatcher import REUSE_FUNCTION_SECONDS, REUSE_GLUE_SECONDS, Dispatcher, TickReport
 from fanout.endings import Ending, Endings
 from fanout.errors import FanoutError, StorageUnavailableError
+from fanout.health import LATE_AFTER
 from fanout.ledger import Backoff, ProviderState
 from fanout.recovery import Recovery
 from fanout.settings import ClaimSettings, DispatchSettings
@@ -252,6 +254,11 @@ class World:
             given = json.loads(self.executions.started[name])
             claims.append(self.run(given.pop("provider"), name, **given))
         return claims
+
+    def overview(self) -> Overview:
+        """The overview that `fanout status` shows."""
+        listed, waiting = self.config_api, self.pending.waiting()
+        return survey(listed, self.ledger, self.executions, self.clock(), LATE_AFTER, waiting, timedelta(days=1))
 
     def audit(self, provider: str) -> Audit:
         """The objects of a provider's change log that no run has sent."""

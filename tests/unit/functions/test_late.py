@@ -7,11 +7,10 @@ from datetime import timedelta
 import pytest
 
 from cli.audit import ranges_of
-from cli.overview import survey
 from contract.manifest import Replay, StoredObject
 from contract.times import format_iso
 from fanout import ledger
-from fanout.health import LATE_AFTER, Condition
+from fanout.health import Condition
 from fanout.pending import MAX_KEYS
 from tests.harness.faults import Crash, Fault
 from tests.harness.world import World
@@ -39,15 +38,7 @@ def replica(world: World, name: str, minutes: float = 105) -> None:
 
 
 def condition(world: World) -> tuple[Condition, str | None]:
-    overview = survey(
-        world.config_api,
-        world.ledger,
-        world.executions,
-        world.clock(),
-        LATE_AFTER,
-        world.pending.waiting(),
-        timedelta(days=1),
-    )
+    overview = world.overview()
     return overview.health[0].condition, overview.health[0].details
 
 

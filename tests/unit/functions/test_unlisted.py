@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 
 import pytest
 
-from cli.overview import Overview, survey
 from fanout.errors import LedgerUnavailableError
-from fanout.health import LATE_AFTER, Condition, missing_providers
+from fanout.health import Condition, missing_providers
 from fanout.pending import REFUSED_AT_ONCE, ObjectEvents
 from fanout.settings import ObjectEventsSettings
 from tests.harness.faults import Fault
@@ -30,18 +28,6 @@ def tell(world: World, *keys: str) -> dict[str, int]:
     return dict(events.count({"1": json.dumps({"Records": records})})[1])
 
 
-def look(world: World) -> Overview:
-    return survey(
-        world.config_api,
-        world.ledger,
-        world.executions,
-        world.clock(),
-        LATE_AFTER,
-        world.pending.waiting(),
-        timedelta(days=1),
-    )
-
-
 @pytest.mark.fault(39)
 @pytest.mark.parametrize(
     "listed", [{}, {"acmee": {"frequency": 15}}, {"Acme": {"frequency": 15}}], ids=["nothing", "misspelled", "case"]
@@ -53,7 +39,7 @@ def test_a_provider_with_pending_objects_that_is_not_listed_is_reported(
     tell(world, "log/provider%3Dacme/1")
 
     report = world.tick()
-    overview = look(world)
+    overview = world.overview()
 
     assert (report.unlisted, report.unlisted_providers) == (1, ["acme"])
     assert report.providers == len(listed)
@@ -89,7 +75,7 @@ def test_folders_whose_name_is_refused_are_named_with_the_rule(world: World) -> 
     world.provider("ok")
 
     report = world.tick()
-    found = {one.provider: one for one in look(world).health if one.condition is Condition.UNLISTED}
+    found = {one.provider: one for one in world.overview().health if one.condition is Condition.UNLISTED}
 
     assert counts == {"not a provider's name": 2, "counted": 1}
     assert (report.unlisted, report.unlisted_providers) == (2, ["provider=", "provider=Tenant Ölhafen"])
@@ -127,7 +113,7 @@ def test_a_list_that_shrinks_is_reported_until_it_is_restored_or_accepted(world:
 
     world.config_api.providers = {}
     reports = [world.tick().missing_providers for _ in range(3)]
-    overview = look(world)
+    overview = world.overview()
     world.config_api.providers = full
     restored = world.tick().missing_providers
     world.config_api.providers = {"p1": full["p1"]}

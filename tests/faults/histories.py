@@ -71,6 +71,7 @@ class Histories(RuleBasedStateMachine):
         self.committed: Counter[tuple[str, tuple[str, str]]] = Counter()
         self.runs: set[tuple[str, str]] = set()
         self.outcomes: dict[str, str] = {}
+        self.released: list[tuple[str, Lease]] = []
         self.again: set[tuple[str, str]] = set()
         self.wanted: dict[str, int] = {}
         self.untold: list[tuple[str, tuple[str, str]]] = []
@@ -161,10 +162,14 @@ class Histories(RuleBasedStateMachine):
         at = (self.world.clock.now - timedelta(minutes=delay)).replace(second=0)
         expired = {(s.provider, s.lease) for s in self.world.ledger.items.values() if s.lease and self.is_over(s.lease)}
 
+        released = len(self.released)
+
         def tick() -> None:
             self.world.tick(at)
             if not (process and process.faulted):
-                kept = {(s.provider, s.lease) for s in self.world.ledger.items.values() if s.lease} & expired
+                # A claim whose execution has timed out may take the lease that the tick has just released.
+                kept = expired - set(self.released[released:])
+                kept &= {(s.provider, s.lease) for s in self.world.ledger.items.values() if s.lease}
                 assert not kept, f"I4: a tick left expired leases: {kept}"
 
         process: Process | None = None
@@ -273,6 +278,8 @@ class Histories(RuleBasedStateMachine):
     def check_write(self, before: ProviderState, after: ProviderState) -> None:
         """Judges every write to the ledger; does not use the rules that it judges."""
         held, taken = before.lease, after.lease
+        if held and held != taken:
+            self.released.append((after.provider, held))
         if held and taken and held.run_id != taken.run_id:
             assert self.is_over(held), f"I2: {taken.run_id} took the live lease of {held.run_id}"
         if after.bookmark.generation != before.bookmark.generation and not self.by_hand:

@@ -60,7 +60,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.13" >&2; exit 1;
 @"$(PYTHON)" tools/environment.py $(1) $(2) || { echo "$(PYTHON) could not set up $(1)" >&2; exit 1; }
 endef
 
-.PHONY: help setup run up check test lint format docs build validate deploy smoke invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak shuffle busy mutants cost security sbom lock release clean distclean
+.PHONY: help setup run up check test lint format docs build validate deploy smoke invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak shuffle busy mutants judges cost security sbom lock release clean distclean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,10 +76,10 @@ up: $(VENV)/.dev ## Start the system on this machine and keep it running, TABLE=
 	@exec $(PY) -m demo up $(if $(TABLE),--table) $(ARGS)
 
 check: lint ## Lint, type checks and quick tests, about 2 minutes; run before each commit
-	@$(PY) -m pytest -n 2 -q -m "not benchmark and not network and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
+	@$(PY) -m pytest -n 2 -q -m "not benchmark and not network and not judge and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
 
 test: $(VENV)/spark-classes.jsa ## All tests, about 15 minutes on two cores; ARGS="-k name" selects tests
-	@$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not benchmark and not network" $(ARGS)
+	@$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not benchmark and not network and not judge" $(ARGS)
 
 lint: $(VENV)/.dev ## Run ruff and mypy
 	$(VENV)/bin/ruff check .
@@ -161,6 +161,10 @@ busy: $(VENV)/.dev ## Run make check under CPU load: TARGET=test for all tests
 mutants: $(VENV)/.dev ## Insert bugs one at a time and list those that no test detects: ARGS="--seconds 600 --only ledger"
 	@$(PY) -m tests.mutants $(ARGS)
 
+judges: $(VENV)/.dev .judges/.installed ## Compare with independent implementations from npm: an interpreter of state machines, a DynamoDB
+	@echo "judges: aws-local-stepfunctions (state machine), dynalite (ledger, pending counts, registry), botocore's models (requests, error names)"
+	@$(PY) -m pytest -n 2 -q -k "judges or dynalite" tests/judges tests/integration/functions $(ARGS)
+
 cost: $(VENV)/.dev ## Estimate the yearly cost: PROVIDERS=n FREQUENCY=minutes ROWS=per-day TICK=minutes PROFILE=dev|prod
 	@PYTHONPATH=functions $(PY) -m tools.bill $(if $(PROVIDERS),--providers $(PROVIDERS)) \
 	  $(if $(FREQUENCY),--frequency $(FREQUENCY)) $(if $(ROWS),--rows $(ROWS)) $(if $(TICK),--tick $(TICK)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
@@ -197,7 +201,7 @@ clean: ## Remove build output, local data and caches; keep virtual environments
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean ## Run clean and remove the virtual environments
-	rm -rf .venv .venv-* .uv
+	rm -rf .venv .venv-* .uv .judges
 
 $(VENV)/.run: requirements/run.txt requirements/build.txt requirements/uv.txt tools/environment.py
 	$(call install,$(VENV),$<)
@@ -212,6 +216,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 $(VENV)/spark-classes.jsa: $(VENV)/.dev
 	@echo "Creating the Spark class archive (about a minute, once); it halves Spark's startup time"
 	@$(PY) -m laptop_cloud.aws.spark_jvm
+
+.judges/.installed: tests/judges/package-lock.json
+	@command -v npm >/dev/null || { echo "make judges needs Node.js 20 or newer with npm (apt install nodejs npm, brew install node)" >&2; exit 1; }
+	@mkdir -p .judges && cp tests/judges/package.json tests/judges/package-lock.json .judges/
+	@npm ci --prefix .judges --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 $(SAM_VENV)/.installed: requirements/sam.txt requirements/uv.txt
 	$(call install,$(SAM_VENV),$<)

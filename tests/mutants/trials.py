@@ -155,5 +155,14 @@ def _run(tests: Sequence[str]) -> int:
     silent = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(silent, stream)
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-n0", "-m", "not benchmark and not network and not slow", *tests]
+    options = [
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "-n0",
+        "-m",
+        "not benchmark and not network and not judge and not slow",
+        *tests,
+    ]
     return int(pytest.main(options))

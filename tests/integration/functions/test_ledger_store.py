@@ -1,4 +1,4 @@
-"""The contract of `LedgerStore`, tested on the fake that other tests use and on DynamoDB (moto)."""
+"""The contract of `LedgerStore`, tested on the fake that other tests use and in DynamoDB."""
 
 from __future__ import annotations
 
@@ -81,13 +81,11 @@ def table(client: Any) -> DynamoLedger:
     return DynamoLedger(client, "ledger")
 
 
-@pytest.fixture(params=["memory", "dynamodb"])
-def store(request: pytest.FixtureRequest) -> Iterator[LedgerStore]:
-    if request.param == "memory":
-        yield MemoryLedger(Faults(Clock()))
-        return
-    with mock_aws():
-        yield table(boto3.client("dynamodb", region_name="us-east-1"))
+@pytest.fixture
+def store(dynamo: Any) -> LedgerStore:
+    if dynamo is None:
+        return MemoryLedger(Faults(Clock()))
+    return table(dynamo)
 
 
 def test_a_provider_without_an_item_has_the_initial_state(store: LedgerStore) -> None:

@@ -1,9 +1,9 @@
-"""The contract of `PendingStore`, tested on the fake that other tests use and on DynamoDB (moto)."""
+"""The contract of `PendingStore`, tested on the fake that other tests use and in DynamoDB."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import boto3
 import pytest
@@ -22,15 +22,12 @@ NOW = datetime(2026, 11, 22, 7, 30, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
 
 
-@pytest.fixture(params=["memory", "dynamodb"])
-def store(request: pytest.FixtureRequest) -> Iterator[PendingStore]:
-    if request.param == "memory":
-        yield MemoryPending(Faults(Clock()))
-        return
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name="us-east-1")
-        table(client)
-        yield DynamoPending(client, "ledger")
+@pytest.fixture
+def store(dynamo: Any) -> PendingStore:
+    if dynamo is None:
+        return MemoryPending(Faults(Clock()))
+    table(dynamo)
+    return DynamoPending(dynamo, "ledger")
 
 
 def test_a_provider_without_an_event_has_no_pending_objects(store: PendingStore) -> None:

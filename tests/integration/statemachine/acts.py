@@ -120,8 +120,8 @@ ACTS = {
         )
     },
     # ---- the Lambda run
-    "lambda_unstarted": small(small=UNSTARTED_IN_LAMBDA),
-    "lambda_waits_for_a_function": small(small=(Refused("TooManyRequestsException"),) * 20),
+    "lambda_unstarted": small(**{"lambda": UNSTARTED_IN_LAMBDA}),
+    "lambda_waits_for_a_function": small(**{"lambda": (Refused("TooManyRequestsException"),) * 20}),
     "claim_waits_for_a_function": small(claim=(Refused("TooManyRequestsException"),) * 20),
     **{
         name: Act(

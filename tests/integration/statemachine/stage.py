@@ -106,6 +106,9 @@ class Scene:
     given: str = ""
     held_by: str = ""
 
+    def __post_init__(self) -> None:
+        assert set(self.parts) <= {*FUNCTIONS, "glue"}, self.parts
+
 
 @dataclass
 class Played:

@@ -28,10 +28,10 @@ def rows_of_failures(failures: Iterable[Failure]) -> list[tuple[object, ...]]:
     return [(one.object, one.line, f"{one.type}: {one.message}") for one in failures]
 
 
-def brief(failure: Failure) -> str:
-    """A failure in one line with the object's name instead of its URI, for a narrow column."""
+def brief(failure: Failure, count: int = 1) -> str:
+    """The first of a run's failures in one line with the object's name instead of its URI, for a narrow column."""
     name = failure.object.rpartition("/")[2] if failure.object else None
-    return replace(failure, object=name).in_one_line()
+    return replace(failure, object=name).in_one_line(count)
 
 
 def failure_of(record: RunRecord | None, execution: dict[str, Any] | None) -> Failure:

@@ -102,8 +102,14 @@ class Trace:
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """Every failure that the job names, if there are several."""
-        return self.result.failures if self.result and self.result.failure_count > 1 else ()
+        """Every failure that the run names, at most 20, if there are several."""
+        named = self.record or self.result  # the record, which only the functions can write, unless it is missing
+        return named.failures if named and named.failure_count > 1 else ()
+
+    @property
+    def failure_count(self) -> int:
+        """How many failures the run had."""
+        return max((one.failure_count for one in (self.record, self.result) if one), default=0)
 
 
 @app.command(
@@ -338,9 +344,9 @@ def _show(found: Trace, page: Page) -> None:
         ]
         page.line("")
         page.table(("STATE", "ENTERED", ">SECONDS"), rows)
-    if found.failures and found.result:
+    if found.failures:
         page.line("")
-        page.line(f"{counted(found.result.failure_count, 'failure')}, of which the first {len(found.failures)}:")
+        page.line(f"{counted(found.failure_count, 'failure')}, of which the first {len(found.failures)}:")
         page.table(COLUMNS, rows_of_failures(found.failures))
     page.line("")
     for line in found.log:

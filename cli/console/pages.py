@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 from rich.filesize import decimal as size
 
+from contract.failure import Failure
 from fanout.health import Condition
 from fanout.providers import check_name
 from fanout.run_state import RunState
@@ -121,12 +123,14 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
         ("cost in 7 days", money(row.get("dollars"))),
     ]
     last = next((line for line in history if line.status is not RunState.RUNNING), None)
-    failure = last.record.failure if last and last.record else None
+    record = last.record if last else None
+    failure = record.failure if record else None
     why = runs.error_of(last) if last else None
     late = health.failure if health.condition is Condition.LATE_DATA else None
     return [
         problem("Late data", late.message, late.advice) if late else None,
         problem("The last run failed", why, failure.advice if failure else None) if why else None,
+        _failures(record.failures, record.failure_count, now) if record else None,
         section("Status", facts(standing, now)),
         section("Runs", _charts(history), _history(history, provider, now)),
         section("Bookmark", facts(facts_of_bookmark(report_of(state)), now)),
@@ -185,20 +189,23 @@ def run_live(found: Trace, now: datetime) -> Part:
     """Everything about one run."""
     log = (line for entry in found.log for line in short(entry).splitlines())
     return [
-        problem("The run failed", found.failure.in_one_line(), found.failure.advice) if found.failure else None,
+        problem("The run failed", found.failure.in_one_line(found.failure_count), found.failure.advice)
+        if found.failure
+        else None,
         html.P(["Provider: ", link_provider(found.provider)]) if found.provider else None,
         section("Details", facts(facts_of(found), now)),
-        _failures(found, now),
+        _failures(found.failures, found.failure_count, now),
         section("Timeline", _states(found, now)),
         section("Last log lines", lines(log, "No log lines yet.")),
     ]
 
 
-def _failures(found: Trace, now: datetime) -> Part:
-    if not found.failures or not found.result:
+def _failures(failures: Sequence[Failure], count: int, now: datetime) -> Part:
+    """The failures of a run as a table, if there are several."""
+    if count < 2:
         return None
-    caption = f"The first {len(found.failures)} of {counted(found.result.failure_count, 'failure')}"
-    rows = [tuple(cell(value, now) for value in row) for row in rows_of_failures(found.failures)]
+    caption = f"The first {len(failures)} of {counted(count, 'failure')}"
+    rows = [tuple(cell(value, now) for value in row) for row in rows_of_failures(failures)]
     return section("Errors", table(caption, COLUMNS, rows, ""))
 
 

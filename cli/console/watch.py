@@ -201,7 +201,7 @@ def row(h: Health, dollars: float | None) -> Row:
         "engine": h.engine,
         "dollars": None if dollars is None else float(f"{dollars:.3g}"),
         "group": None if h.group is None else safe(h.group),
-        "why": safe(brief(h.failure)) if h.failure else None if h.why is None else safe(h.why),
+        "why": safe(brief(h.failure, h.failure_count)) if h.failure else None if h.why is None else safe(h.why),
         "order": place + (_milliseconds(begun) or 0),
     }
     return {name: value for name, value in made.items() if value is not None}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from contract.document import ContractError
 from contract.failure import Failure
 from contract.manifest import Manifest
-from contract.result import JobResult
+from contract.result import MAX_FAILURES, JobResult
 from contract.uris import manifest_uri, record_uri, result_uri
 from fanout import ledger
 from fanout.costs import glue_dollars, lambda_dollars
@@ -131,8 +131,9 @@ class Endings:
         The first failure, and the number of failures.
         """
         state = self.store.get(ending.provider)
-        lease = ledger.lease_of(state, ending.run_id)
-        result = read_result(self.objects, lease.run_dir) if lease else None
+        last = state.last_run if state.last_run and state.last_run.run_id == ending.run_id else None
+        run = ledger.lease_of(state, ending.run_id) or last  # the last one, if the answer was lost
+        result = read_result(self.objects, run.run_dir) if run else None
         # The job's own failure if it recorded one, otherwise the error that the state machine caught.
         failure, count = caught(ending.result), 1
         if result is not None and result.failure is not None:
@@ -209,13 +210,19 @@ class Endings:
         run = state.last_run
         try:
             if run is not None and run.run_dir:
-                self.objects.create(record_uri(run.run_dir), run.model_dump_json().encode())
+                self.objects.create(record_uri(run.run_dir), self._complete(run).model_dump_json().encode())
             if run is not None and run.status == "succeeded" and run.pending_count and not run.backlog:
                 self.pending.clear(state.provider, run.pending_count, run.started_at)
             if tell:
                 self.push_report(state)
         except FanoutError as error:
             self.log(f"{state.provider}: the run was ended, but its record or report may be missing: {error}")
+
+    def _complete(self, run: RunRecord) -> RunRecord:
+        """The record with every failure that the job named; the ledger has only the first one."""
+        result = read_result(self.objects, run.run_dir) if run.failure_count > 1 else None
+        named = result.failures[:MAX_FAILURES] if result else (run.failure,) if run.failure else ()
+        return run.model_copy(update={"failures": tuple(failure.bounded() for failure in named)})
 
     def _proof(self, lease: Lease) -> tuple[Manifest | None, dict[str, Any]]:
         """Return the run's manifest and its job's figures, after checking that the result covers the manifest.

@@ -156,6 +156,8 @@ class Health:
         How long the provider has been due while there was work to do; None if it never succeeded.
     failures
         Failed runs in a row.
+    failure_count
+        How many failures the last of them had; `failure` is the first.
     run_id, run_state
         The run that the condition is about: the one in progress, or the last one that failed.
     engine
@@ -174,6 +176,7 @@ class Health:
     last_success: datetime | None = None
     late_by: timedelta | None = None
     failures: int = 0
+    failure_count: int = 1
     run_id: str | None = None
     run_state: RunState | None = None
     engine: str | None = None
@@ -183,7 +186,7 @@ class Health:
     @property
     def details(self) -> str | None:
         """The failure in one line, or another explanation of the condition."""
-        return self.failure.in_one_line() if self.failure else self.why
+        return self.failure.in_one_line(self.failure_count) if self.failure else self.why
 
 
 def last_success(entry: ProviderEntry, state: ProviderState | None) -> datetime | None:
@@ -270,6 +273,7 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
         last_success=success,
         late_by=late_by or None,
         failures=state.failures,
+        failure_count=found.failure_count,
         run_id=found.run_id,
         run_state=found.run_state,
         engine=lease.plan.engine if lease and lease.plan and found.run_id == lease.run_id else None,
@@ -287,6 +291,7 @@ class _Finding(NamedTuple):
     why: str | None = None
     run_id: str | None = None
     run_state: RunState | None = None
+    failure_count: int = 1
 
 
 def _finding(
@@ -308,7 +313,7 @@ def _finding(
     if decision is Decision.PAUSED:
         return _Finding(Condition.PAUSED)
     if state.failures or decision is Decision.BACKING_OFF:
-        run = (last.failure, None, last.run_id, RunState(last.status)) if last else ()
+        run = (last.failure, None, last.run_id, RunState(last.status), last.failure_count) if last else ()
         return _Finding(Condition.FAILING, state.failing_since, *run)
     late_data = (
         _Finding(Condition.LATE_DATA, state.late.found_at, late_error(provider, state.late).as_failure())

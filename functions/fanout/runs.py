@@ -82,7 +82,7 @@ PLANNED = {"job", "generation", "engine", "reason", "ignored", "pending_count", 
 
 
 class RunRecord(Frozen):
-    """The record of one run. The ledger keeps the last one, S3 keeps all of them."""
+    """The record of one run. The ledger keeps the last one without `failures`, S3 keeps all of them."""
 
     run_id: str
     status: Literal["succeeded", "failed"]
@@ -107,7 +107,8 @@ class RunRecord(Frozen):
     pending_count: int = Field(default=0, description="the provider's pending count in the plan")
     manifest_hash: str = Field(default="", description="SHA-256 of the manifest, from the plan")
     failure: Failure | None = None
-    failure_count: int = Field(default=0, description="number of failures; the job's result has the first ones")
+    failure_count: int = Field(default=0, description="number of all failures")
+    failures: tuple[Failure, ...] = Field(default=(), description="the first 20; only on S3, to keep the ledger small")
 
     @classmethod
     def of(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from cli.command import connection, utc_now
 from cli.commands.providers import call
 from cli.commands.run import watch
+from cli.commands.trace import gather
+from cli.console.pages import provider_live, run_live
+from cli.console.watch import Rows
 from cli.overview import look_at
 from tests.harness.waiting import eventually
 from tests.integration.cli.conftest import Fanout
@@ -100,9 +104,11 @@ def test_an_execution_with_an_invalid_input_fails_and_trace_shows_the_claim_s_er
     assert given in traced.out
 
 
+@pytest.mark.fault(43)
 def test_a_failed_run_is_shown_explained_corrected_and_repeated(fanout: Fanout, provider: str) -> None:
     fanout.drop(provider, "good.json.gz", 1)
-    fanout.drop_bytes(provider, "broken.json.gz", b"no gzip")
+    for name in ("broken", "worse"):
+        fanout.drop_bytes(provider, f"{name}.json.gz", b"no gzip")
 
     failed = fanout("run", provider, "--json")
     run_id = failed.json["run_id"]
@@ -111,9 +117,10 @@ def test_a_failed_run_is_shown_explained_corrected_and_repeated(fanout: Fanout, 
     assert "fanout trace" in failed.json["explanation"]
     status = fanout("status", "--json")
     assert status.status == 1
-    assert [(s["condition"], s["run_id"]) for s in status.json["shown"] if s["provider"] == provider] == [
-        ("failing", run_id)
-    ]
+    assert [
+        (s["condition"], s["run_id"], s["failure_count"]) for s in status.json["shown"] if s["provider"] == provider
+    ] == [("failing", run_id, 2)]
+    assert " (and 1 more)" in fanout("status").out
     causes = fanout.json("failed")["causes"]
     cause = next(cause for cause in causes if provider in cause["providers"])
     assert cause["cause"] == "CorruptObjectError: is named .gz but is not gzip"
@@ -121,10 +128,21 @@ def test_a_failed_run_is_shown_explained_corrected_and_repeated(fanout: Fanout, 
     assert "OnBadRecord=quarantine" in cause["advice"]
     traced = fanout("trace", run_id)
     assert traced.status == 1
-    assert "broken.json.gz" in traced.out
     assert "nothing was committed" in traced.out
+    assert "2 failures, of which the first 2:" in traced.out
+    assert traced.out.count("worse.json.gz  ") == 1
+    named = fanout("trace", run_id, "--json").json["record"]["failures"]
+    assert [one["object"].rpartition("/")[2] for one in named] == ["broken.json.gz", "worse.json.gz"]
+    stack = connection(local=True).stack
+    for page in (
+        run_live(gather(stack, run_id, None, 0), utc_now()),
+        provider_live(stack, SimpleNamespace(rows=Rows()), provider, utc_now()),  # type: ignore[arg-type]
+    ):
+        assert "The first 2 of 2 failures" in str(page)
+        assert str(page).count("CorruptObjectError: is named .gz but is not gzip") >= 2
 
-    fanout.drop(provider, "broken.json.gz", 1)
+    for name in ("broken", "worse"):
+        fanout.drop(provider, f"{name}.json.gz", 1)
     assert fanout("run", provider).status == 0
     assert provider not in [s["provider"] for s in fanout.json("status")["shown"]]
     assert [run["status"] for run in fanout.json("runs", provider)["runs"]] == ["succeeded", "failed"]

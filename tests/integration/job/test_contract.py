@@ -96,27 +96,28 @@ def test_a_run_from_claim_to_commit_and_the_next_one_finds_nothing(deployed: Dep
     assert deployed.log == []
 
 
-def test_the_bad_objects_of_a_failed_run_are_in_ledger_and_config_api(deployed: Deployed) -> None:
-    for n in range(3):
-        deployed.job.put(f"{n}.json", b"\n".join([*numbered(n, str(n)), b"canary"]))
+@pytest.mark.fault(43)
+def test_the_first_twenty_bad_objects_of_a_run_and_their_number_are_in_its_record(deployed: Deployed) -> None:
+    for n in range(22):
+        deployed.job.put(f"{n:02}.json", b"\n".join([*numbered(n, str(n)), b"canary"]))
 
     claim, outcome = deployed.run("run-1")
     failure, count = deployed.end(claim, "failed", {"Error": "States.TaskFailed", "Cause": "of no interest"})
 
     result = read_result(deployed.objects, claim.run_dir)
     assert result is not None
-    assert (failure, count) == (result.failure, result.failure_count) == (result.failures[0], 3)
-    uris = [f"{CHANGE_LOG}/provider={PROVIDER}/{n}.json" for n in range(3)]
+    assert (failure, count) == (result.failure, result.failure_count) == (result.failures[0], 22)
+    uris = [f"{CHANGE_LOG}/provider={PROVIDER}/{n:02}.json" for n in range(20)]
     assert [(one.type, one.object, one.line) for one in result.failures] == [
         ("RecordError", uri, n + 1) for n, uri in enumerate(uris)
     ]
     assert "OnBadRecord=quarantine" in failure.advice
     last = deployed.ledger.items[PROVIDER].last_run
     assert last is not None
-    assert (last.failure, last.failure_count) == (failure, 3)
-    assert deployed.record(claim) == last
+    assert (last.failure, last.failure_count, last.failures) == (failure, 22, ())
+    assert deployed.record(claim) == last.model_copy(update={"failures": result.failures})
     reported = deployed.config_api.reports[-1][1].error or ""
-    assert reported == f"RecordError: {uris[0]}, line 1: {failure.message} (and 2 more)"
+    assert reported == f"RecordError: {uris[0]}, line 1: {failure.message} (and 21 more)"
     assert str(outcome.error).removeprefix("RunFailedError: ") == reported
     assert "canary" not in reported
     assert deployed.ledger.items[PROVIDER].bookmark.generation == 0

@@ -11,6 +11,7 @@ import pytest
 
 from contract.document import plain
 from contract.failure import Failure
+from contract.uris import record_uri
 from fanout.endings import Ending
 from fanout.errors import (
     FanoutError,
@@ -21,6 +22,7 @@ from fanout.errors import (
     StorageUnavailableError,
 )
 from fanout.failures import caught
+from fanout.runs import RunRecord
 from tests.harness.faults import Crash, Fault
 from tests.harness.world import JobFailedError, World, result_of
 
@@ -247,12 +249,22 @@ class TestRecord:
         assert (len(failure.message), len(failure.cause)) == (1000, 1000)
         assert len(world.config_api.reports[-1][1].error or "") == 1000
 
-    def test_the_jobs_own_failures_are_counted_and_the_first_is_bounded_too(self, world: World) -> None:
+    @pytest.mark.fault(43)
+    def test_the_jobs_own_failures_are_counted_and_bounded_and_the_record_has_them_even_after_a_crash(
+        self, world: World
+    ) -> None:
         claim = world.claim("a", "run1")
         failure = Failure(type="RecordError", message="x" * 5000, object="s3://b/k", line=3)
-        world.leave(claim, result_of(claim, failures=(failure,) * 20, failure_count=31))
+        world.leave(claim, result_of(claim, failures=(failure,) * 25, failure_count=31))
+        world.faults.plan("objects.create", Fault.CRASH_BEFORE)
+        with pytest.raises(Crash):
+            world.fail(claim)
 
         assert world.fail(claim) == replace(failure, message="x" * 1000)
+
+        stored = RunRecord.model_validate_json(world.objects.stored[record_uri(claim.run_dir)][0])
+        assert stored.failures == (replace(failure, message="x" * 1000),) * 20
+        assert stored.failure_count == 31
 
         record = world.state("a").last_run
         assert record is not None

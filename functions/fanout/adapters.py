@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from contract.manifest import StoredObject
+from contract.refusals import why_refused
 from contract.times import format_iso, parse_iso
 from contract.uris import split_uri
 from fanout.errors import (
@@ -280,10 +281,6 @@ def _readable(items: Iterable[dict[str, Any]]) -> list[ProviderState]:
     return states
 
 
-_UNREADABLE = frozenset({"AccessDenied", "InvalidObjectState"})
-"""S3's answers for an object that it does not return to this role, also after a retry. InvalidObjectState: archived."""
-
-
 class S3Objects:
     """Change log, manifests, results and records on S3."""
 
@@ -310,11 +307,12 @@ class S3Objects:
                 body: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read(at_most)
                 return body
         except StorageUnavailableError as error:
-            code = _code(error.__cause__)
+            code, answer = _code(error.__cause__), getattr(error.__cause__, "response", {})
             if code == "NoSuchKey":
                 return None
-            if code in _UNREADABLE or code.startswith("KMS."):
-                raise UnreadableObjectError(f"reading {uri}: {code}") from error
+            status, text = answer.get("ResponseMetadata", {}).get("HTTPStatusCode"), answer.get("Error", {})
+            if why := why_refused(code, status, str(text.get("Message", ""))):
+                raise UnreadableObjectError(f"{why} ({code})", uri=uri) from error
             raise
 
     def create(self, uri: str, body: bytes) -> bool:

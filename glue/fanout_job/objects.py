@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 
 from contract.document import ContractError
 from contract.manifest import Manifest, PlannedObject
+from contract.refusals import ARCHIVED, why_refused
 from contract.uris import split_uri
 from fanout_job.clients import aws_client
 from fanout_job.errors import JobError, ManifestError, ObjectChangedError, StorageError, UnreadableObjectError
@@ -96,39 +97,17 @@ RESTORE = (
     "Restore the object with `aws s3api restore-object`. The next run reads it. If it was quarantined, send it with "
     "`fanout replay`."
 )
-NOT_OF_THE_OBJECT = frozenset(
-    {
-        "AccountProblem",
-        "ExpiredToken",
-        "InvalidAccessKeyId",
-        "InvalidToken",
-        "KMS.ThrottlingException",
-        "OperationAborted",
-        "RequestTimeTooSkewed",
-        "RequestTimeout",
-        "SignatureDoesNotMatch",
-        "ThrottlingException",
-        "TokenRefreshRequired",
-    }
-)
-"""S3's error codes of status 400 and 403 that have another cause than the object. Source: "Error responses", Amazon S3
-API reference.
-"""
 
 
 def refusal(error: ClientError, uri: str) -> JobError:
     """Return the error for a rejected read. An object that stays unreadable is bad; other causes are transient."""
     code, text = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    if status not in (400, 401, 403, 405) or code in NOT_OF_THE_OBJECT:
+    why = why_refused(code, error.response.get("ResponseMetadata", {}).get("HTTPStatusCode"), text)
+    if why is None:
         return StorageError(f"cannot be read ({code})", uri=uri)
-    if code == "InvalidObjectState":
-        archived = UnreadableObjectError(f"is archived ({code})", uri=uri)
-        archived.advice = RESTORE
-        return archived
-    encrypted = code.startswith("KMS.") or "kms:" in text.lower() or "encryption" in text.lower()
-    what = "cannot be decrypted" if encrypted else "access is denied" if status != 400 else "S3 rejects the request"
-    return UnreadableObjectError(f"{what} ({code})", uri=uri)
+    unreadable = UnreadableObjectError(f"{why} ({code})", uri=uri)
+    unreadable.advice = RESTORE if why == ARCHIVED else unreadable.advice
+    return unreadable
 
 
 class ObjectReader:

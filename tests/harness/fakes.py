@@ -198,7 +198,7 @@ class MemoryObjects:
     def read(self, uri: str, at_most: int | None = None) -> bytes | None:
         def get() -> bytes | None:
             if uri in self.unreadable:
-                raise UnreadableObjectError(f"reading {uri}: InvalidObjectState")
+                raise UnreadableObjectError("cannot be read (InvalidObjectState)", uri=uri)
             return self.stored[uri][0][:at_most] if uri in self.stored else None
 
         return self.faults.call("objects.read", StorageUnavailableError, get)

@@ -25,6 +25,7 @@ from ..deployment import Deployment
 from ..errors import EXPECTED, Exit, as_operator_error
 from ..output import Page, counted
 from ..overview import look
+from ..quarantine import look_into
 from .providers import folders
 
 app = typer.Typer()
@@ -285,6 +286,13 @@ def _providers(stack: Deployment) -> str:
     return found
 
 
+def _quarantine(stack: Deployment) -> str:
+    if found := " ".join(look_into(stack).sentences()):
+        where = f"s3://{stack.data_bucket}/quarantine/"
+        raise CheckFailedError(found, f"correct the causes, replay, and delete the folders in {where}", Outcome.WARN)
+    return "empty"
+
+
 def _glue_quota(stack: Deployment) -> str:
     wanted = stack.dispatching.max_concurrent_runs
     if stack.is_local:
@@ -329,6 +337,7 @@ CHECKS: dict[str, Callable[[Deployment], str]] = {
     "secret": _secret,
     "config API": _config_api,
     "providers": _providers,
+    "quarantine": _quarantine,
     "Glue quota": _glue_quota,
     "Lambda quota": _lambda_quota,
 }

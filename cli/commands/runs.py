@@ -20,7 +20,19 @@ from ..overview import is_run_of
 from .run import REPLAY
 
 app = typer.Typer()
-COLUMNS = ("STARTED", "STATUS", "ENGINE", ">ROWS", ">MESSAGES", ">IGNORED", ">SECONDS", ">DOLLARS", "RUN", "ERROR")
+COLUMNS = (
+    "STARTED",
+    "STATUS",
+    "ENGINE",
+    ">ROWS",
+    ">MESSAGES",
+    ">IGNORED",
+    ">QUARANTINED",
+    ">SECONDS",
+    ">DOLLARS",
+    "RUN",
+    "ERROR",
+)
 
 
 @dataclass(frozen=True)
@@ -93,8 +105,8 @@ def row(line: RunLine) -> tuple[object, ...]:
     """A run's values, in the order of `COLUMNS`."""
     status, record = line.status + (" (replay)" if line.replay else ""), line.record
     if record is None:
-        return line.started_at, status, *(None,) * 6, line.run_id, error_of(line)
-    counts = record.rows, record.messages, record.ignored
+        return line.started_at, status, *(None,) * 7, line.run_id, error_of(line)
+    counts = record.rows, record.messages, record.ignored, record.quarantined
     figures = f"{record.seconds:.1f}", dollars(record.dollars)
     return line.started_at, status, record.engine, *counts, *figures, line.run_id, error_of(line)
 

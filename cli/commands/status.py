@@ -17,6 +17,7 @@ from ..command import Command, Context, iam
 from ..errors import Exit
 from ..output import Page, counted
 from ..overview import look
+from ..quarantine import Quarantine, look_into
 
 app = typer.Typer()
 LateAfter = Annotated[
@@ -39,6 +40,7 @@ class StatusReport:
     providers: int
     counts: dict[str, int]
     missing_providers: int
+    quarantine: Quarantine
     shown: tuple[Health, ...]
     not_shown: int
 
@@ -82,6 +84,7 @@ def status(
         overview.providers,
         overview.counts,
         overview.missing_providers,
+        look_into(ctx.obj.stack),
         shown,
         len(notable) - len(shown),
     )
@@ -124,6 +127,8 @@ def _show_status(report: StatusReport, page: Page) -> None:
     page.line(f"{counted(report.providers, 'provider')}: {counts}")
     if report.missing_providers:
         page.line(shrank(report.missing_providers))
+    for sentence in report.quarantine.sentences():
+        page.line(sentence)
     if report.shown:
         rows = [
             (h.provider, h.condition, h.since, h.last_success, h.next_due, h.failures or None, h.run_id, h.details)

@@ -30,6 +30,7 @@ from ..failure import COLUMNS, facts_of_failure, failure_of, rows_of_failures
 from ..history import RunFolder, find_folder, read_record
 from ..logs import of_function, of_job_run, short
 from ..output import Page, counted, dollars
+from ..quarantine import notes_of_run
 
 app = typer.Typer()
 SHOWN_OBJECTS = 5
@@ -97,6 +98,7 @@ class Trace:
     result: JobResult | None
     record: RunRecord | None
     failure: Failure | None
+    quarantined: tuple[Failure, ...]
     commit: CommitPart | None
     log: tuple[str, ...]
 
@@ -177,6 +179,7 @@ def gather(stack: Deployment, run: str, provider: str | None, log_lines: int) ->
         result=read_result(stack.objects, folder.uri) if folder else None,
         record=record,
         failure=failure_of(record, execution) if state is RunState.FAILED else None,
+        quarantined=notes_of_run(stack, provider, run_id) if provider and record and record.quarantined else (),
         commit=commit_part(ledger, run_id, record) if provider else None,
         log=tuple(_log(stack, run_id, folder, job_run, log_lines)),
     )
@@ -328,7 +331,8 @@ def facts_of(found: Trace) -> list[tuple[str, object]]:
     if found.record:
         r = found.record
         figures = f"{counted(r.rows, 'row')}, {counted(r.messages, 'message')}, {r.seconds:.1f} s, {dollars(r.dollars)}"
-        facts += [("result", f"{r.engine} engine: {figures}")]
+        aside = f", {r.quarantined:,} quarantined" if r.quarantined else ""
+        facts += [("result", f"{r.engine} engine: {figures}{aside}")]
     if found.failure:
         facts += facts_of_failure(found.failure)
     if found.commit:
@@ -348,6 +352,10 @@ def _show(found: Trace, page: Page) -> None:
         page.line("")
         page.line(f"{counted(found.failure_count, 'failure')}, of which the first {len(found.failures)}:")
         page.table(COLUMNS, rows_of_failures(found.failures))
+    if found.quarantined and found.record:
+        page.line("")
+        page.line(f"{found.record.quarantined:,} quarantined, such as:")
+        page.table(COLUMNS, rows_of_failures(found.quarantined))
     page.line("")
     for line in found.log:
         for text in short(line).expandtabs().splitlines():

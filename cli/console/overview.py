@@ -13,6 +13,7 @@ from contract.times import parse_iso
 
 from ..commands.status import shrank
 from ..output import counted, duration
+from ..overview import Overview
 from .parts import CONDITIONS, Part, named, problem, table, text, when
 from .watch import Watch
 
@@ -118,12 +119,16 @@ def live(watch: Watch, now: datetime) -> Part:
         return html.P("Loading all providers …", className="empty")
     if now - watch.overview.at > STALE:
         return html.P(f"The figures are {duration(now - watch.overview.at)} old. Loading …")
-    if watch.overview.missing_providers:
-        return problem("The list of providers shrank", shrank(watch.overview.missing_providers))
-    if not watch.overview.providers:
+    return [_state(watch.overview, now), *(html.P(text(sentence)) for sentence in watch.quarantine.sentences())]
+
+
+def _state(overview: Overview, now: datetime) -> Part:
+    if overview.missing_providers:
+        return problem("The list of providers shrank", shrank(overview.missing_providers))
+    if not overview.providers:
         return html.P("The list of providers is empty. Add one with `fanout providers add NAME`.", className="empty")
-    healthy = "all healthy" if watch.overview.healthy else "some need attention"
-    return html.P([f"{counted(watch.overview.providers, 'provider')}; {healthy}. As of ", when(watch.overview.at, now)])
+    healthy = "all healthy" if overview.healthy else "some need attention"
+    return html.P([f"{counted(overview.providers, 'provider')}; {healthy}. As of ", when(overview.at, now)])
 
 
 def last_ticks(watch: Watch, now: datetime) -> Part:

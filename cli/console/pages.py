@@ -195,6 +195,9 @@ def run_live(found: Trace, now: datetime) -> Part:
         html.P(["Provider: ", link_provider(found.provider)]) if found.provider else None,
         section("Details", facts(facts_of(found), now)),
         _failures(found.failures, found.failure_count, now),
+        _named("Quarantine", f"{found.record.quarantined:,} quarantined, such as", found.quarantined, now)
+        if found.quarantined and found.record
+        else None,
         section("Timeline", _states(found, now)),
         section("Last log lines", lines(log, "No log lines yet.")),
     ]
@@ -204,9 +207,12 @@ def _failures(failures: Sequence[Failure], count: int, now: datetime) -> Part:
     """The failures of a run as a table, if there are several."""
     if count < 2:
         return None
-    caption = f"The first {len(failures)} of {counted(count, 'failure')}"
+    return _named("Errors", f"The first {len(failures)} of {counted(count, 'failure')}", failures, now)
+
+
+def _named(title: str, caption: str, failures: Sequence[Failure], now: datetime) -> Part:
     rows = [tuple(cell(value, now) for value in row) for row in rows_of_failures(failures)]
-    return section("Errors", table(caption, COLUMNS, rows, ""))
+    return section(title, table(caption, COLUMNS, rows, ""))
 
 
 def _states(found: Trace, now: datetime) -> Part:

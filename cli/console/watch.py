@@ -24,6 +24,7 @@ from ..failure import brief
 from ..logs import ticks
 from ..output import safe
 from ..overview import Overview, look
+from ..quarantine import Quarantine, look_into
 
 PAUSE_SECONDS = 0.5
 """Pause between two reads. A change on AWS is on the screen within five seconds."""
@@ -101,6 +102,7 @@ class Watch:
         self.problem: str | None = None
         self.cost_problem: str | None = None
         self.ticks: list[dict[str, Any]] = []
+        self.quarantine = Quarantine()
         self.rows = Rows()
 
     def start(self) -> None:
@@ -136,6 +138,7 @@ class Watch:
             found = look(stack)
             if self._ticks_at is None or now - self._ticks_at > TICKS_EVERY:
                 self._ticks_at, self.ticks = now, ticks(stack, now - TICKS_SINCE, now)
+                self.quarantine = look_into(stack)
         except EXPECTED as error:
             self.problem = self.say(error)
             self._op.disconnect()

@@ -132,6 +132,5 @@ def producer() -> Producer:
     """The rules behind the producer."""
     settings = producer_settings()
     attribute = ProviderAttribute.parse(settings.provider_attribute)
-    unassigned = f"s3://{settings.data_bucket}/unassigned"
-    objects = S3Objects(client("s3"))
-    return Producer(objects, settings.change_log_dir, unassigned, attribute, utc_now, logger.warning)
+    data, objects = f"s3://{settings.data_bucket}", S3Objects(client("s3"))
+    return Producer(objects, settings.change_log_dir, data, attribute, utc_now, logger.warning)

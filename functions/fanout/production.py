@@ -19,10 +19,12 @@ import hashlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from contract.document import to_json
 from fanout.errors import FanoutError, ForeignObjectError, StorageUnavailableError, UnreadableObjectError
 from fanout.manifests import KEY_TIME_SLACK, ObjectStore
 from fanout.stream_records import ProviderAttribute, StreamRecord, restored, stream_records
@@ -81,8 +83,8 @@ class Producer:
     ----------
     objects
         Port.
-    change_log_dir, unassigned_dir
-        s3 URIs of the change log, and of the folder for records without a provider.
+    change_log_dir, data_dir
+        s3 URIs of the change log, and of the bucket for records without a provider and for notes about foreign objects.
     attribute
         The attribute of a record that has its provider's name.
     clock
@@ -95,7 +97,7 @@ class Producer:
 
     objects: ObjectStore
     change_log_dir: str
-    unassigned_dir: str
+    data_dir: str
     attribute: ProviderAttribute
     clock: Callable[[], datetime]
     log: Callable[[str], None]
@@ -114,7 +116,7 @@ class Producer:
         for place, record in enumerate(records):
             prefix = f"{self.change_log_dir.rstrip('/')}/provider={record.provider}/"
             if record.provider is None:
-                prefix = self.unassigned_dir.rstrip("/") + "/"
+                prefix = f"{self.data_dir}/unassigned/"
             group = groups.setdefault(record.provider, _Group(prefix))
             group.records.append(record)
             group.positions.append(place)
@@ -132,12 +134,19 @@ class Producer:
         """Write a group; return the number of objects in its way, or None if it must be redelivered."""
         try:
             errors = write_once(self.objects, group.prefix, group.records, self.clock())
+            for foreign in errors:
+                self.log(f"{foreign}. {foreign.advice}")
+                with suppress(FanoutError):  # the log and the metric have it
+                    self.objects.create(self._note(group, foreign), to_json({"failure": foreign.as_failure()}))
         except FanoutError as error:
             self.log(f"{len(group.records)} records in {group.prefix} will be redelivered: {error}. {error.advice}")
             return None
-        for foreign in errors:
-            self.log(f"{foreign}. {foreign.advice}")
         return len(errors)
+
+    def _note(self, group: _Group, foreign: FanoutError) -> str:
+        """The URI of the note about a foreign object, by which operators see it: `fanout status` lists the folders."""
+        above = group.prefix.rstrip("/").rpartition("/")[0]
+        return f"{self.data_dir}/quarantine/foreign{(foreign.uri or '').removeprefix(above)}.note.json"
 
 
 def _beginning(groups: Sequence[tuple[_Group, bool]]) -> int | None:
@@ -175,6 +184,7 @@ def write_once(objects: ObjectStore, prefix: str, records: Sequence[StreamRecord
         try:
             uri, lying = _lying(objects, prefix, uri, left[0])
         except (ForeignObjectError, UnreadableObjectError) as error:
+            error.uri = uri
             errors.append(error)
             in_the_way += 1
             continue
@@ -205,17 +215,15 @@ def _lying(objects: ObjectStore, prefix: str, uri: str, first: StreamRecord) -> 
     try:
         lines = unpacked(body)
         if not lines:
-            uri, signpost = (objects.read(_hidden(uri), MAX_STORED_BYTES) or b"").decode(), uri
+            uri = (objects.read(_hidden(uri), MAX_STORED_BYTES) or b"").decode()
             if not uri.startswith(prefix):
-                raise ForeignObjectError(f"{signpost} is empty, and no hidden object names the one with its records")
+                raise ForeignObjectError("is empty, and no hidden object names the one with its records")
             lines = unpacked(objects.read(uri, MAX_STORED_BYTES) or b"")
         lying = [restored(line) for line in lines]
     except (ValueError, RecursionError, zlib.error) as error:
-        raise ForeignObjectError(
-            f"{uri} is damaged or was not written by the producer ({type(error).__name__})"
-        ) from error
+        raise ForeignObjectError(f"is damaged or was not written by the producer ({type(error).__name__})") from error
     if first.id not in (record.id for record in lying):
-        raise ForeignObjectError(f"{uri} does not contain the record in its name")
+        raise ForeignObjectError("does not contain the record in its name")
     return uri, lying
 
 

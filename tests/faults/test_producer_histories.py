@@ -141,9 +141,7 @@ def test_every_record_is_in_exactly_one_object_in_the_order_of_the_stream(part: 
         chance = random.Random(f"{seed}/{kinesis}")
         objects = UnreliableObjects(chance)
         attribute = ProviderAttribute.parse("pk ^ORG#([^#]+)#")
-        producer = Producer(
-            objects, "s3://log/change_log", "s3://data/unassigned", attribute, lambda: NOW, lambda line: None, 1
-        )
+        producer = Producer(objects, "s3://log/change_log", "s3://data", attribute, lambda: NOW, lambda line: None, 1)
         poller = Poller(stream(chance, kinesis), producer, objects, chance)
         for _ in range(chance.randint(3, 40)):
             poller.deliver()

@@ -33,7 +33,7 @@ class History:
             self.world.provider(provider)
         attribute = ProviderAttribute.parse("pk ^ORG#([^#]+)#")
         world = self.world
-        producer = Producer(world.objects, CHANGE_LOG, "s3://data/unassigned", attribute, world.clock, world.log.append)
+        producer = Producer(world.objects, CHANGE_LOG, "s3://data", attribute, world.clock, world.log.append)
         self.shard = Shard(self.made, producer.produce)
         self.keys: dict[str, str] = {}
         self.runs = 0

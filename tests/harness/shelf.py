@@ -13,7 +13,8 @@ from fanout.stream_records import ProviderAttribute
 from tests.harness.fakes import MemoryObjects
 from tests.harness.faults import Clock, Faults
 
-LOG, ASIDE = "s3://log/change_log", "s3://data/unassigned"
+LOG, DATA = "s3://log/change_log", "s3://data"
+ASIDE = f"{DATA}/unassigned"
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Shelf:
         self.faults = Faults(self.clock)
         self.objects = MemoryObjects(self.faults)
         attribute = ProviderAttribute.parse(self.attribute)
-        self.producer = Producer(self.objects, LOG, ASIDE, attribute, self.clock, self.said.append, parallel=1)
+        self.producer = Producer(self.objects, LOG, DATA, attribute, self.clock, self.said.append, parallel=1)
 
     def change(self, number: int, org: str, **body: Any) -> dict[str, Any]:
         keys = {"pk": {"S": f"ORG#{org}#1"}}

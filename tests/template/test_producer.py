@@ -70,10 +70,10 @@ def test_the_producer_may_only_read_its_stream_and_write_the_change_log_and_unas
         for place in (f"{bucket}/change_log/*", f"{bucket}/unassigned/*")
     }
     assert set(map(frozenset, below.values())) == {frozenset({"s3:GetObject", "s3:PutObject"})}
-    assert own["BatchesGivenUp"]["Resource"] == f"{bucket}/aws/lambda/*"
+    assert own["LeftOut"]["Resource"] == [f"{bucket}/aws/lambda/*", f"{bucket}/quarantine/foreign/*"]
     assert elsewhere["ChangeLog"]["Resource"] == [f"{bucket}/unassigned/*", "arn:aws:s3:::mine/log/*"]
     assert set(own["ChangeLog"]["Resource"]) == set(below)
-    assert {sid for sid, s in own.items() if "s3:PutObject" in s["Action"]} == {"ChangeLog", "BatchesGivenUp"}
+    assert {sid for sid, s in own.items() if "s3:PutObject" in s["Action"]} == {"ChangeLog", "LeftOut"}
 
 
 def test_with_a_producer_planning_uses_the_time_in_its_keys() -> None:

@@ -11,15 +11,17 @@ from cli.command import connection, utc_now
 from cli.commands.providers import call
 from cli.commands.run import watch
 from cli.commands.trace import gather
+from cli.console.overview import live
 from cli.console.pages import provider_live, run_live
-from cli.console.watch import Rows
+from cli.console.watch import Rows, Watch
 from cli.overview import look_at
 from tests.harness.waiting import eventually
 from tests.integration.cli.conftest import Fanout
 
 CHECKED = (
     *("stack", "clock", "state machine", "schedule", "Glue job", "job script", "run ledger", "change log"),
-    *("object events", "queue", "secret", "config API", "providers", "Glue quota", "Lambda quota"),
+    *("object events", "queue", "secret", "config API", "providers", "quarantine", "Glue quota"),
+    "Lambda quota",
 )
 """The checks of `fanout doctor`."""
 
@@ -148,6 +150,59 @@ def test_a_failed_run_is_shown_explained_corrected_and_repeated(fanout: Fanout, 
     assert [run["status"] for run in fanout.json("runs", provider)["runs"]] == ["succeeded", "failed"]
 
 
+def _delete(fanout: Fanout, prefix: str, but: str = "-") -> None:
+    """Delete the objects with a prefix in the data bucket, except those with another one.
+
+    All versions: moto lists the folders of objects that have only a delete marker.
+    """
+    s3, bucket = fanout.cloud.client("s3"), fanout.cloud.outputs["DataBucketName"]
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        for one in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:
+            if not one["Key"].startswith(but):
+                s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
+
+
+@pytest.mark.fault(43)
+def test_quarantined_and_foreign_objects_are_shown_until_they_are_deleted(fanout: Fanout, provider: str) -> None:
+    functions, name = fanout.cloud.client("lambda"), fanout.cloud.outputs["LambdaRunFunctionName"]
+    s3, bucket = fanout.cloud.client("s3"), fanout.cloud.outputs["DataBucketName"]
+    environment = functions.get_function_configuration(FunctionName=name)["Environment"]
+    changed = {"Variables": {**environment["Variables"], "ON_BAD_RECORD": "quarantine"}}
+    functions.update_function_configuration(FunctionName=name, Environment=changed)
+    fanout.drop(provider, "good.json.gz", 1)
+    fanout.drop_bytes(provider, "broken.json.gz", b"no gzip")
+    fanout.drop_bytes(provider, "line.json", b"no json\n")
+    s3.put_object(Bucket=bucket, Key="quarantine/foreign/provider=other/1.json.gz.note.json", Body=b"{}")
+    s3.put_object(Bucket=bucket, Key="unassigned/1.json.gz", Body=b"x")
+    try:
+        run_id = fanout.json("run", provider)["run_id"]
+    finally:
+        functions.update_function_configuration(FunctionName=name, Environment=environment)
+
+    (line,) = fanout.json("runs", provider)["runs"]
+    found = fanout.json("trace", run_id)
+    stack = connection(local=True).stack
+    watch = Watch(connection(local=True))
+    watch.look()
+    page = str(run_live(gather(stack, run_id, None, 0), utc_now()))
+    status, doctor = fanout("status"), fanout("doctor")
+    for prefix in ("quarantine/", "unassigned/"):
+        _delete(fanout, prefix)
+
+    assert (line["status"], line["record"]["quarantined"]) == ("succeeded", 2)
+    assert [(one["type"], one["object"].rpartition("/")[2], one["line"]) for one in found["quarantined"]] == [
+        ("CorruptObjectError", "broken.json.gz", 1),
+        ("RecordError", "line.json", 1),
+    ]
+    for shown in (status.out, doctor.out, str(live(watch, utc_now()))):
+        assert f"bad lines or objects of 1 provider ({provider})" in shown
+        assert "damaged or foreign objects of 1 provider (other)" in shown
+        assert "records without a provider" in shown
+    assert "2 quarantined, such as" in page
+    assert page.count("RecordError: not JSON") == 1
+    assert fanout.json("status")["quarantine"] == {"providers": [], "foreign": [], "unassigned": False}
+
+
 def test_a_replay_sends_the_same_ids_again_and_leaves_the_bookmark(fanout: Fanout, provider: str) -> None:
     fanout.drop(provider, "one.json.gz", 2)
     fanout("run", provider)
@@ -254,16 +309,9 @@ def test_cost_is_measured_from_the_records(fanout: Fanout, provider: str) -> Non
 
 
 def _remove_other_folders(fanout: Fanout, provider: str) -> None:
-    """Delete the objects of other tests' providers, which are not in the list.
-
-    All versions: moto lists the folders of objects that have only a delete marker.
-    """
-    s3 = fanout.cloud.client("s3")
-    bucket, _, prefix = fanout.cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=f"{prefix}/provider="):
-        for one in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:
-            if not one["Key"].startswith(f"{prefix}/provider={provider}/"):
-                s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
+    """Delete the objects of other tests' providers, which are not in the list."""
+    prefix = fanout.cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")[2]
+    _delete(fanout, f"{prefix}/provider=", but=f"{prefix}/provider={provider}/")
 
 
 @pytest.mark.fault(39, 40)

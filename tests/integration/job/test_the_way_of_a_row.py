@@ -59,8 +59,7 @@ def from_stream_to_queue(number: int, queue: str) -> list[str]:
     objects = MemoryObjects(Faults(Clock()))
     attribute = ProviderAttribute.parse("tenant")
     said: list[str] = []
-    unassigned = "s3://log/unassigned"
-    producer = Producer(objects, "s3://log/change_log", unassigned, attribute, Clock(), said.append)
+    producer = Producer(objects, "s3://log/change_log", "s3://log", attribute, Clock(), said.append)
     producer.produce({"Records": [stream_record(number)]})
     assert said == []
     ((uri, (body, _)),) = objects.stored.items()

@@ -124,6 +124,19 @@ def change_log(*keys: str) -> Any:
     )
 
 
+def data_bucket(*keys: str) -> Any:
+    """S3 with these keys in the data bucket."""
+
+    def folders(Prefix: str, **_: str) -> Any:  # noqa: N803 - boto3's name
+        found = [key.removeprefix(Prefix).partition("/")[0] for key in keys if key.startswith(Prefix)]
+        return [{"CommonPrefixes": [{"Prefix": f"{Prefix}{name}/"} for name in dict.fromkeys(found)]}]
+
+    return SimpleNamespace(
+        get_paginator=lambda _: SimpleNamespace(paginate=folders),
+        list_objects_v2=lambda Prefix, **_: {"KeyCount": sum(key.startswith(Prefix) for key in keys)},  # noqa: N803
+    )
+
+
 SCRIPT = {"s3": client(head_object={"ContentLength": 12_345})}
 HEALTHY: dict[str, tuple[dict[str, Any], str]] = {
     "stack": ({}, "6 outputs, state machine arn:machine"),
@@ -141,11 +154,22 @@ HEALTHY: dict[str, tuple[dict[str, Any], str]] = {
     "secret": ({}, "contains a key"),
     "config API": ({}, "available, 1 provider"),
     "providers": ({}, "3 waiting, 1 idle"),
+    "quarantine": ({"s3": data_bucket("runs/provider=a/record.json")}, "empty"),
     "Glue quota": ({}, "up to 200 concurrent Glue job runs; MaxConcurrentRuns is 50"),
     "Lambda quota": ({}, "up to 1000 concurrent Lambda invocations; MaxConcurrentRuns is 50"),
 }
 FAIL, WARN = Outcome.FAIL, Outcome.WARN
+CLEAR = "correct the causes, replay, and delete the folders in s3://data/quarantine/"
 PROBLEMS: list[tuple[str, dict[str, Any], Outcome, str, str | None]] = [
+    *(
+        ("quarantine", {"s3": data_bucket(*keys)}, WARN, found, CLEAR)
+        for keys, found in [
+            (["quarantine/provider=a/r/1", "quarantine/provider=a/r/2"], "bad lines or objects of 1 provider (a); "),
+            ([f"quarantine/provider={n}/r/1" for n in range(6)], "6 providers (0, 1, 2, 3, 4, …)"),
+            (["quarantine/foreign/provider=b/1"], "Foreign objects: damaged or foreign objects of 1 provider (b); "),
+            (["unassigned/1"], "Unassigned: records without a provider"),
+        ]
+    ),
     ("stack", {"outputs": {}}, FAIL, "the stack has no output StateMachineArn", None),
     ("clock", {"s3": dated(61)}, FAIL, "this machine's clock is off by -61 s", "synchronize the clock with NTP"),
     ("clock", {"s3": dated(-61)}, FAIL, "this machine's clock is off by 61 s", "synchronize the clock with NTP"),

@@ -11,6 +11,7 @@ import pytest
 from cli.commands.status import group
 from cli.console.watch import row
 from cli.overview import Overview
+from cli.quarantine import Quarantine
 from fanout.health import Condition, Facts, Health, evaluate, unlisted
 from fanout.ledger import ProviderState
 from fanout.pending import Pending
@@ -62,12 +63,15 @@ def test_late_data_is_shown_unless_something_worse_is() -> None:
 
 
 @pytest.mark.fault(39)
-def test_the_console_says_that_the_list_shrank() -> None:
+def test_the_console_says_that_the_list_shrank_and_what_is_in_the_quarantine() -> None:
     from cli.console import overview  # imports Dash
 
     def shown(missing: int) -> Any:
         found = Overview(at=NOW, providers=0, counts={}, missing_providers=missing, health=())
-        return str(overview.live(SimpleNamespace(problem=None, overview=found), NOW))  # type: ignore[arg-type]
+        watch = SimpleNamespace(problem=None, overview=found, quarantine=Quarantine(("acme",), ("b", "c"), True))
+        return str(overview.live(watch, NOW))  # type: ignore[arg-type]
 
     assert "has lost 50 providers" in shown(50)
     assert "The list of providers is empty" in shown(0)
+    for words in ("lines or objects of 1 provider (acme);", "objects of 2 providers (b, c);", "without a provider"):
+        assert words in shown(0)

@@ -182,7 +182,7 @@ def test_applying_snapshot_and_stream_in_order_gives_the_table(seed: int) -> Non
     for _ in range(chance.randrange(20)):
         change()
     snapshot(objects, clock)
-    producer = Producer(objects, LOG, ASIDE, ATTRIBUTE, clock, print, parallel=1)
+    producer = Producer(objects, LOG, "s3://data", ATTRIBUTE, clock, print, parallel=1)
     clock.advance(minutes=5)
     while stream:
         done = chance.randrange(1, 8)

@@ -11,7 +11,7 @@ import pytest
 from fanout.manifests import why_ignored
 from fanout.production import MAX_BYTES, packed
 from tests.harness.faults import Crash, Fault
-from tests.harness.shelf import LOG, Shelf
+from tests.harness.shelf import DATA, LOG, Shelf
 
 
 def bomb() -> bytes:
@@ -60,9 +60,26 @@ def test_a_damaged_or_foreign_object_is_named_and_its_records_are_written_beside
     beside = uri.replace(".json.gz", "-1.json.gz")
     assert [line["eventID"] for line in shelf.lines(beside)] == ["id-1", "id-3"]
     assert [line["eventID"] for org in "bc" for line in shelf.lines(f"{LOG}/provider={org}/")] == ["id-2", "id-4"]
-    assert len(shelf.objects.stored) == 4
+    note = f"{DATA}/quarantine/foreign/provider=a/{uri.partition('/provider=a/')[2]}.note.json"
+    failure = json.loads(shelf.objects.stored[note][0])["failure"]
+    assert (failure["type"], failure["object"]) == ("ForeignObjectError", uri)
+    assert len(shelf.objects.stored) == 5
     assert len(shelf.said) == 2
     assert shelf.said[0].startswith(uri)
+
+
+@pytest.mark.fault(53)
+def test_a_note_that_cannot_be_written_stops_no_shard() -> None:
+    shelf = Shelf()
+    shelf.deliver(shelf.change(1, "a"))
+    (uri,) = shelf.objects.stored
+    shelf.objects.add(uri, b"damaged", shelf.clock())
+    shelf.faults.plan("objects.create", None, None, Fault.FAIL_BEFORE)  # the object, the one beside it, and the note
+
+    done = shelf.producer.produce({"Records": [shelf.change(1, "a")]})
+
+    assert (done.failed, done.foreign) == (None, 1)
+    assert len(shelf.objects.stored) == 2
 
 
 @pytest.mark.fault(53)

@@ -106,7 +106,7 @@ def row(line: RunLine) -> tuple[object, ...]:
     status, record = line.status + (" (replay)" if line.replay else ""), line.record
     if record is None:
         return line.started_at, status, *(None,) * 7, line.run_id, error_of(line)
-    counts = record.rows, record.messages, record.ignored, record.quarantined
+    counts = record.rows, record.messages, record.ignored, record.quarantined or None
     figures = f"{record.seconds:.1f}", dollars(record.dollars)
     return line.started_at, status, record.engine, *counts, *figures, line.run_id, error_of(line)
 

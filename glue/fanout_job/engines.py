@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from contract.manifest import PlannedObject
+from fanout_job.errors import JobError, place_of
 from fanout_job.logs import start_logging
 from fanout_job.objects import grouped
 from fanout_job.settings import Settings
@@ -33,8 +36,15 @@ def each_in_this_process(
 ) -> Done:
     """Do the work of a run, or of one Spark task, object by object."""
     task, made = Task(settings, deadline), list[tuple[int, Any]]()
+
+    @wraps(work)  # an error without a line of the user's code names the user's function
+    def one(source: Source) -> list[tuple[int, Any]]:
+        value = work(source)
+        pickle.dumps(value)  # on both engines, so that a value that Glue refuses is found in Lambda, with its object
+        return [(source.object.index, value)]
+
     with guarded(task):
-        made.extend(task.each(objects, lambda source: [(source.object.index, work(source))]))
+        made.extend(task.each(objects, one))
     return made, task.tally
 
 
@@ -45,6 +55,12 @@ def each_on_spark(settings: Settings, objects: Sequence[PlannedObject], work: Wo
         start_logging(settings, sys.stderr)
         yield each_in_this_process(settings, chain(*part), work)
 
+    from pyspark.cloudpickle import dumps
+
+    try:
+        dumps(work)  # type: ignore[no-untyped-call]
+    except JobError as error:
+        raise type(error)(f"{error}: {place_of(error, work)}") from None
     groups = task_groups(objects)
     found = spark_context().parallelize(groups, len(groups)).mapPartitions(in_task).collect() if groups else []
     return list(chain(*(made for made, _ in found))), sum((tally for _, tally in found), Tally())

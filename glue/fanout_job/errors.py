@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -15,6 +17,9 @@ log = logging.getLogger("fanout_job")
 NEXT_RUN = "Nothing to do: the next run makes a new plan and sends the same ids."
 CORRECT_INPUT = "Correct the object, or set OnBadRecord=quarantine and run the provider again."
 STANDARD_LIBRARY = sys.stdlib_module_names - {"__main__"}
+_IN_WORKER = re.compile(r'File "([\w./-]+\.py)", line (\d+)')
+"""Lines of the traceback of a Spark worker, which Spark adds to the text of the driver's error."""
+_LIBRARY = re.compile(r"site-packages|dist-packages|pyspark|fanout_job|/lib/python")
 CORRECT_JOB = "Correct the job's script and deploy again. The run's log shows the line of the error."
 
 
@@ -173,6 +178,8 @@ def place_of(error: BaseException, code: object = None) -> str:
     code
         The user's function whose result raised the error. It is named if the user's code did not raise it.
     """
+    if in_worker := [(file, int(line)) for file, line in _IN_WORKER.findall(str(error)) if not _LIBRARY.search(file)]:
+        return f"{type(error).__module__.partition('.')[0]}, from {_shown(*in_worker[-1])}"
     frames = [
         (frame.f_code.co_filename, line, frame.f_globals) for frame, line in traceback.walk_tb(error.__traceback__)
     ]
@@ -180,7 +187,7 @@ def place_of(error: BaseException, code: object = None) -> str:
     raised = _shown(*frames[-1][:2]) if frames else "an unknown place"
     if own:
         return raised if _is_users(frames[-1][0], frames[-1][2]) else f"{raised}, from {own[-1]}"
-    made_by = getattr(code, "__code__", None)
+    made_by = getattr(inspect.unwrap(code) if callable(code) else code, "__code__", None)
     return _shown(made_by.co_filename, made_by.co_firstlineno) if made_by else raised
 
 

@@ -149,8 +149,9 @@ class MessageMaker:
         event["data"] = payload
         try:
             body = sendable(encode(event))
-        except TypeError:
-            raise TransformError("the payload cannot be written as JSON, or is nested too deeply") from None
+        except TypeError as error:
+            cause = "the payload cannot be written as JSON, or is nested too deeply"
+            raise TransformError(f"{cause}: transform at {place_of(error, self.transform)}", cause=cause) from None
         if len(body) > self.limit:
             del event["data"]
             event["dataref"] = self.claim_check(id_, encode(payload))

@@ -20,7 +20,7 @@ from contract.manifest import PlannedObject
 from contract.result import MAX_FAILURES, JobResult, in_order
 from contract.uris import result_uri, split_uri
 from fanout_job.engines import Engine, Work, each_in_this_process, each_on_spark, spark_workers
-from fanout_job.errors import JobError, RunFailedError, unexpected
+from fanout_job.errors import JobError, RunFailedError, UnexpectedError, unexpected
 from fanout_job.logs import start_logging
 from fanout_job.objects import put, read_manifest, s3_client
 from fanout_job.settings import Settings
@@ -45,6 +45,10 @@ class Run:
     tally: Tally = field(default_factory=Tally)
     notes: dict[str, Any] = field(default_factory=dict)
     """Additional values for the result, by name."""
+
+    def __reduce__(self) -> Any:
+        """Refuse to be copied into a Spark task: the task's changes of the copy would be lost."""
+        raise UnexpectedError("the work of an object uses the run, which is not in its process; return a value instead")
 
     def objects(self) -> list[PlannedObject]:
         """Return the objects of the manifest.
@@ -137,7 +141,11 @@ def do(work: Callable[[Run], None], this: Run) -> dict[str, Any]:
     except JobError as error:
         failed = error
     except Exception as error:  # noqa: BLE001 - records a result for any error, including Spark's
-        failed = unexpected(error)
+        failed = unexpected(error, work)
+    try:
+        json.dumps(plain(this.notes), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        failed, this.notes = failed or unexpected(error, work), {}
     if failed:
         this.tally.failures.append(failed.as_failure())
     result = result_of(this, workers, time.monotonic() - started)

@@ -232,6 +232,18 @@ def test_a_native_etl_sends_nothing_of_a_run_with_a_bad_line(spark: Any, queue: 
     assert (outcome.result["failure"]["type"], outcome.messages) == ("RecordError", [])
 
 
+IN_A_WORKER = """
+def etl(changes):
+    from pyspark.sql.functions import udf
+
+    @udf("string")
+    def changed(data):
+        raise ValueError("canary")
+
+    return changes.withColumn("data", changed("data"))
+"""
+
+
 @pytest.mark.spark
 @pytest.mark.parametrize(
     ("etl", "type_"),
@@ -242,14 +254,18 @@ def test_a_native_etl_sends_nothing_of_a_run_with_a_bad_line(spark: Any, queue: 
             "TransformError",
         ),
         ("def etl(changes):\n    raise ValueError('canary')\n", "UnexpectedError"),
+        (IN_A_WORKER, "UnexpectedError"),
     ],
 )
 def test_a_native_etl_that_breaks_its_contract_is_a_typed_error(
     spark: Any, queue: str, tmp_path: Path, etl: str, type_: str
 ) -> None:
-    outcome = Harness("glue", queue).run(mixed_files(1), changed_script(tmp_path, etl=etl))
+    script = changed_script(tmp_path, etl=etl)
+    outcome = Harness("glue", queue).run(mixed_files(1), script)
     assert outcome.result["failure"]["type"] == type_
     assert "canary" not in str(outcome.error)
+    if raising := [n for n, text in enumerate(script.read_text().splitlines(), 1) if "canary" in text]:
+        assert f"{script.name}:{raising[0]}" in outcome.result["failure"]["message"]
 
 
 def test_the_lambda_run_rejects_a_native_etl_and_says_what_to_do(queue: str, tmp_path: Path) -> None:

@@ -87,8 +87,46 @@ def test_a_run_without_objects_still_does_its_work(job: Harness, script: Path) -
     assert json.loads(job.read("days/run-1.json")) == {"days": {}, "order": []}
 
 
-def test_an_unexpected_error_is_reported_with_its_place_and_no_content(job: Harness, script: Path) -> None:
-    script.write_text(SCRIPT.replace("change.time[:10]", "change.nothing"), encoding="utf-8")
+LINES = SCRIPT.splitlines()
+RETURNED, NOTED = (
+    next(n for n, one in enumerate(LINES) if text in one) + 1 for text in ("    return", "    this.notes")
+)
+OF_OBJECT, OF_RUN = (LINES.index(f"def {name}:") + 1 for name in ("days_of(source)", "count_days(this)"))
+FAULTS = {
+    "in the work of an object": ("change.time[:10]", "change.nothing", f"AttributeError at days.py:{RETURNED}", 1),
+    "a value that no process can return": ("dict(Counter", "(Counter", f"TypeError at days.py:{OF_OBJECT}", None),
+    "in the work of the run": ("len(days)", "days.nothing", f"AttributeError at days.py:{NOTED}", 0),
+    "a note of no JSON form": ("len(days)", "{1j}", f"TypeError at days.py:{OF_RUN}", 0),
+}
+"""Text of the script, text in its place, message, and the line of the object; 0 if no object is concerned."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_unexpected_error_is_reported_with_its_place_and_no_content(job: Harness, script: Path, fault: str) -> None:
+    before, after, message, line = FAULTS[fault]
+    text = SCRIPT.replace(before, after).replace(
+        "(Counter(change.time[:10] for change in changes))", "(c for c in changes)"
+    )
+    script.write_text(text if line is None else SCRIPT.replace(before, after), encoding="utf-8")
     outcome = job.run(change_log(range(3)), script)
-    assert outcome.result["failure"]["type"] == "UnexpectedError"
-    assert "AttributeError at days.py:" in outcome.result["failure"]["message"]
+    failure = outcome.result["failure"]
+    assert (failure["type"], failure["message"]) == ("UnexpectedError", message)
+    assert (failure["object"] or "").rpartition("/")[2] == ("" if line == 0 else "00.json")
+    assert failure["line"] == (line or None)
+    assert outcome.result["failure_count"] == (1 if line == 0 else 3)
+    assert outcome.result["notes"] == {}
+
+
+@pytest.mark.spark
+def test_work_that_changes_the_run_in_a_spark_task_is_refused_with_its_place(
+    spark: object, queue: str, script: Path
+) -> None:
+    text = SCRIPT.replace("def days_of(source):", "def unused(source):").replace(
+        "def count_days(this):",
+        "def count_days(this):\n    def days_of(source):\n        this.notes[source.object.key] = 1\n",
+    )
+    script.write_text(text, encoding="utf-8")
+    outcome = Harness("glue", queue).run(change_log(range(2)), script)
+    failure = outcome.result["failure"]
+    assert failure["type"] == "UnexpectedError"
+    assert failure["message"].endswith(f"return a value instead: days.py:{OF_RUN + 1}")

@@ -97,7 +97,7 @@ def test_transform_may_return_none_one_or_many(returned: Any, ids: list[str]) ->
     "wrong", [5, "text", [1], [{"a": {1, 2}}], {"a": object()}, {"a": b"bytes"}, {1: 2}, [{"a": 1}, None], {"a": 2**70}]
 )
 def test_transform_may_not_return_values_without_a_json_form(wrong: Any) -> None:
-    with pytest.raises(TransformError):
+    with pytest.raises(TransformError, match=r" at test_messages\.py:\d+$"):
         sent(parse_change(line(stream()), "x"), maker(transform=lambda change: wrong))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import logging
 import time
@@ -42,6 +43,10 @@ PROGRESS_SECONDS = 5.0
 MAX_QUARANTINED_LINES = 100
 """Maximum bad lines to copy from an object one by one. With more, the whole object is copied once."""
 
+MAX_QUARANTINE_KEY_BYTES = 960
+"""A key of S3 has 1,024 bytes at most, and endings with the line's number follow."""
+MAX_COPY_BYTES = 5 * 2**30
+"""Maximum size of an object to copy: a larger one gets only a note. Source: CopyObject, Amazon S3 API reference."""
 
 REPLACED = frozenset({"PreconditionFailed", "NoSuchKey", "404", "412"})
 """S3's error codes for a copy of an object that has changed since it was read."""
@@ -134,20 +139,20 @@ class Task:
             self.tally.failures.append(error.as_failure())
         else:
             if isinstance(error, UnreadableObjectError):
-                self.quarantine_note(self.quarantine_prefix + source.object.key, error)
+                self.quarantine_note(self.quarantine_key(source.object.key), error)
             else:
                 self.quarantine_object(source, error)
             self.done(source.object)
 
     def quarantine_object(self, source: Source, error: BadInputError) -> None:
-        """Copy the version of a bad object that was read to the quarantine.
+        """Copy the version of a bad object that was read to the quarantine, if S3 can copy an object of its size.
 
         Raises
         ------
         StorageError
         """
-        obj, key = source.object, self.quarantine_prefix + source.object.key
-        while True:
+        obj, key = source.object, self.quarantine_key(source.object.key)
+        while obj.size <= MAX_COPY_BYTES:
             version = {"VersionId": source.reader.version_id} if source.reader.version_id else {}
             try:
                 self.s3.copy_object(
@@ -179,6 +184,14 @@ class Task:
     def quarantine_prefix(self) -> str:
         """Prefix of the run's bad input."""
         return f"quarantine/provider={self.settings.provider}/{self.settings.run_id}/"
+
+    def quarantine_key(self, key: str) -> str:
+        """The key for the copy of an object. A long one is cut and ends in a hash, so that endings can be added."""
+        whole = f"{self.quarantine_prefix}{key}".encode()
+        if len(whole) <= MAX_QUARANTINE_KEY_BYTES:
+            return whole.decode()
+        name = f"-{hashlib.sha256(whole).hexdigest()[:32]}"
+        return whole[: MAX_QUARANTINE_KEY_BYTES - len(name)].decode(errors="ignore") + name
 
     # ---- time
 
@@ -281,7 +294,7 @@ class Source:
         elif self.bad > MAX_QUARANTINED_LINES:
             task.tally.quarantined += 1
         else:
-            key = f"{task.quarantine_prefix}{self.object.key}.{error.unit}-{error.line}.json"
+            key = f"{task.quarantine_key(self.object.key)}.{error.unit}-{error.line}.json"
             put(task.s3, task.settings.data_bucket, key, content)
             task.quarantine_note(key, error)
 

@@ -15,7 +15,7 @@ def test_every_guarantee_and_every_fault_case_has_a_test() -> None:
     guarantees, groups = titles()
     marks = {test.mark for test in marked_tests()}
 
-    assert guarantees.keys() == {f"G{number}" for number in range(1, 6)}
+    assert guarantees.keys() == {f"G{number}" for number in range(1, 7)}
     assert {case for group in groups.values() for case in group} == FAULTS
     assert marks == guarantees.keys() | FAULTS
 

@@ -162,6 +162,7 @@ def _delete(fanout: Fanout, prefix: str, but: str = "-") -> None:
                 s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
 
 
+@pytest.mark.guarantee("G6")
 @pytest.mark.fault(43)
 def test_quarantined_and_foreign_objects_are_shown_until_they_are_deleted(fanout: Fanout, provider: str) -> None:
     functions, name = fanout.cloud.client("lambda"), fanout.cloud.outputs["LambdaRunFunctionName"]

@@ -135,11 +135,12 @@ FAILURE = Failure(type="RecordError", message="not JSON", line=7)
 
 
 def test_a_failing_provider_has_its_failure_and_since_when_it_fails() -> None:
-    record = RunRecord(run_id="r9", status="failed", started_at=NOW, ended_at=NOW, failure=FAILURE)
+    record = RunRecord(run_id="r9", status="failed", started_at=NOW, ended_at=NOW, failure=FAILURE, failure_count=4)
     state = ProviderState(provider="a", failures=3, failing_since=NOW - HOUR, last_run=record)
     (health,) = look(entry(2 * HOUR, "failed"), state).health
 
-    assert (health.failures, health.run_id, health.failure) == (3, "r9", FAILURE)
+    assert (health.failures, health.run_id, health.failure, health.failure_count) == (3, "r9", FAILURE, 4)
+    assert health.details == "RecordError: line 7: not JSON (and 3 more)"
     assert (health.since, health.next_due, health.late_by) == (NOW - HOUR, NOW - HOUR, HOUR)
 
 

@@ -21,10 +21,10 @@ from fanout.errors import (
     ResultMissingError,
     StorageUnavailableError,
 )
-from fanout.failures import caught
+from fanout.failures import caught, orphaned
 from fanout.runs import RunRecord
 from tests.harness.faults import Crash, Fault
-from tests.harness.world import JobFailedError, World, result_of
+from tests.harness.world import JobFailedError, World, ending, result_of
 
 
 @pytest.fixture
@@ -271,6 +271,30 @@ class TestRecord:
         assert (record.failure_count, record.failure) == (31, replace(failure, message="x" * 1000))
         told = world.config_api.reports[-1][1].error or ""
         assert (len(told), told[-14:]) == (1000, " (and 30 more)")
+
+    @pytest.mark.fault(43)
+    @pytest.mark.parametrize("ends", ["by its job", "orphaned", "without a result"])
+    def test_a_record_has_the_failures_of_the_way_in_which_the_run_ended(self, world: World, ends: str) -> None:
+        claim = world.claim("a", "run1")
+        named = tuple(Failure(type="RecordError", message=f"bad {n}") for n in range(2))
+        if ends != "without a result":
+            world.leave(claim, result_of(claim, failures=named))
+        if ends == "orphaned":
+            world.endings.end("a", "run1", orphaned("its lease expired"))
+        else:
+            count = world.endings.fail(ending("failed", "a", "run1", {"Error": "E", "Cause": "c"}))[1]
+            assert count == (2 if ends == "by its job" else 1)
+
+        stored = RunRecord.model_validate_json(world.objects.stored[record_uri(claim.run_dir)][0])
+        assert stored.failures == (named if ends == "by its job" else (stored.failure,))
+
+    def test_a_run_without_a_lease_gets_no_failure_of_another_run(self, world: World) -> None:
+        first = world.fail_without_claim("a", "run0", "States.Timeout")
+        claim = world.claim("a", "run1")
+        world.leave(claim, result_of(claim, failures=(Failure(type="RecordError", message="bad"),)))
+        world.fail(claim)
+
+        assert first.type == world.fail_without_claim("a", "run2", "States.Timeout").type == "States.Timeout"
 
     @pytest.mark.fault(10)
     @pytest.mark.parametrize("run_state", ["FAILED", "TIMEOUT", "ERROR", "STOPPED"])

@@ -42,6 +42,7 @@ def condition(world: World) -> tuple[Condition, str | None]:
     return overview.health[0].condition, overview.health[0].details
 
 
+@pytest.mark.guarantee("G6")
 @pytest.mark.fault(44)
 def test_a_claim_that_finds_nothing_for_an_announced_object_names_it(world: World) -> None:
     replica(world, "replica")

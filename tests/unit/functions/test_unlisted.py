@@ -28,6 +28,7 @@ def tell(world: World, *keys: str) -> dict[str, int]:
     return dict(events.count({"1": json.dumps({"Records": records})})[1])
 
 
+@pytest.mark.guarantee("G6")
 @pytest.mark.fault(39)
 @pytest.mark.parametrize(
     "listed", [{}, {"acmee": {"frequency": 15}}, {"Acme": {"frequency": 15}}], ids=["nothing", "misspelled", "case"]

@@ -133,7 +133,7 @@ bench-dispatch: $(VENV)/.dev ## Benchmark the dispatcher against the article's s
 bench-job: $(VENV)/.dev ## Benchmark the job against the article's job and against parsing alone
 	@$(PY) tests/benchmarks/job_bench.py $(ARGS)
 
-bench-standardize: $(VENV)/.dev ## Benchmark standardize with 1 GB of CSV against plain Spark and pyarrow
+bench-standardize: $(VENV)/.dev ## Benchmark standardize with CSV, JSON and XML against plain Spark, pyarrow and bare parsers
 	@$(PY) tests/benchmarks/standardize_bench.py $(ARGS)
 
 bench-scale: $(VENV)/.dev ## Benchmark the dispatcher with up to a million providers, about 5 minutes

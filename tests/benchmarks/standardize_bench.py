@@ -1,4 +1,5 @@
-"""Measures the standardize job over a gigabyte of CSV, compared with plain Spark and with pyarrow's CSV reader.
+"""Measures the standardize job over a gigabyte of CSV, compared with plain Spark and with pyarrow's CSV reader, and its
+reading of CSV, JSON and XML, compared with bare parsers (standardize_formats.py).
 
     python tests/benchmarks/standardize_bench.py [--rows N] [--out DIR]
 
@@ -31,27 +32,20 @@ from contract.manifest import StoredObject  # noqa: E402
 from tests.benchmarks.job_change_log import PLANNED_AT, manifest_of  # noqa: E402
 from tests.benchmarks.reporting import report, targets_table  # noqa: E402
 from tests.benchmarks.sqs_stub import ETAG, RunningStub, running_stub  # noqa: E402
+from tests.benchmarks.standardize_formats import (  # noqa: E402
+    MAPPINGS,
+    NAMES,
+    format_targets,
+    formats_table,
+    measure_formats,
+    random_order,
+)
 
 PROVIDER = "acme"
 OBJECTS = 4
 BLOCK_ROWS = 250_000
-NAMES = ("id", "created", "name", "country", "description", "qty", "price", "currency", "kg", "gift", "due")
-
-MAPPING = """
-csv:
-fields:
-  order_id: id
-  ordered_at: created
-  customer: name
-  country: country
-  product: description
-  quantity: qty
-  unit_price: price
-  currency: currency
-  weight_kg: kg
-  gift: gift
-  delivery_date: due
-"""
+MOST_FORMAT_ROWS = 400_000
+"""Maximum rows of each format's files, because a bare JSON parser needs several times their size as memory."""
 
 IN_LAMBDA = """
 import json, sys
@@ -106,15 +100,7 @@ def make_sources(folder: Path, rows: int) -> int:
     """Write the sources: random orders with unique ids; return their size in bytes."""
     dice = random.Random(1)
 
-    def row() -> str:
-        moment = f"2026-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}"
-        hour = f"{dice.randint(0, 23):02}:{dice.randint(0, 59):02}:{dice.randint(0, 59):02}"
-        text = f"customer-{dice.randint(1, 99_999)},{dice.choice(['DE', 'US', 'FR', 'GB'])}"
-        text += f",product {dice.randint(1, 5_000)} of the catalog,{dice.randint(1, 99)}"
-        money = f"{dice.randint(1, 99_999) / 100:.2f},EUR,{dice.randint(1, 99_999) / 1_000:.3f}"
-        return f",{moment}T{hour}Z,{text},{money},{dice.choice(['true', 'false', ''])},{moment}\n"
-
-    block = [row() for _ in range(min(BLOCK_ROWS, rows))]
+    block = ["," + ",".join(random_order(dice)) + "\n" for _ in range(min(BLOCK_ROWS, rows))]
     folder.mkdir(parents=True)
     number = 0
     for part in range(OBJECTS):
@@ -208,7 +194,7 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
     print(f"making {rows:,} rows in {folder}", flush=True)
     size = make_sources(sources, rows)
     (folder / "bench" / "mappings").mkdir()
-    (folder / "bench" / "mappings" / f"{PROVIDER}.yaml").write_text(MAPPING)
+    (folder / "bench" / "mappings" / f"{PROVIDER}.yaml").write_text(MAPPINGS["csv"])
     figures: dict[str, Any] = {
         "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",
         "rows": rows,
@@ -237,7 +223,8 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
     with running_stub(objects=folder) as stub:
         note("glue-fanout in Lambda", lambda: ours("lambda", folder, stub), folder / "bench" / "standard")
         note("glue-fanout on Spark", lambda: ours("glue", folder, stub), folder / "bench" / "standard")
-    figures["targets"] = targets(figures["variants"])
+    figures["formats"] = measure_formats(folder / "formats", min(rows, MOST_FORMAT_ROWS))
+    figures["targets"] = targets(figures["variants"], figures["formats"])
     return figures
 
 
@@ -253,7 +240,7 @@ def ours(engine: str, folder: Path, stub: RunningStub) -> dict[str, Any]:
     return measured([*argv, *(p for key, value in arguments.items() for p in (f"--{key}", value))], environment)
 
 
-def targets(variants: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def targets(variants: dict[str, Any], formats: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Compare the ratios with their targets."""
     in_lambda, glue = variants["glue-fanout in Lambda"], variants["glue-fanout on Spark"]
     plain, spark = variants["pyarrow, to Parquet"], variants["plain Spark"]
@@ -262,7 +249,7 @@ def targets(variants: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "CPU on Spark, ratio to plain Spark": (glue["cpu_seconds"] / spark["cpu_seconds"], 1),
         "MB in Lambda": (in_lambda["python_mb"], 512),
         "MB of a Python process on Spark": (glue["python_mb"], 512),
-    }
+    } | format_targets(formats)
     return {
         name: {"measured": round(value, 2), "target": limit, "met": value <= limit}
         for name, (value, limit) in found.items()
@@ -284,6 +271,7 @@ def table(figures: dict[str, Any]) -> str:
         memory = f"{found['python_mb']} | {found['java_mb'] or ''}"
         cpu = f"{found['cpu_seconds']:.1f}" if "cpu_seconds" in found else "not measured"
         lines.append(f"| {name} | {found['seconds']:.1f} | {rate} | {cpu} | {memory} |")
+    lines += formats_table(figures["formats"])
     lines += targets_table(figures, "at most")
     return "\n".join(lines)
 

@@ -57,7 +57,20 @@ def test_the_standardize_benchmark_writes_its_figures(tmp_path: Path) -> None:
 
     assert found["rows"] == 2000
     assert all(variant["rows_per_second"] > 0 for variant in found["variants"].values())
-    assert "| glue-fanout on Spark |" in (tmp_path / "standardize.md").read_text(encoding="utf-8")
+    assert {kind: list(one["readers"]) for kind, one in found["formats"].items()} == {
+        "csv": ["pyarrow, to texts", "glue-fanout"],
+        "json": ["json.loads", "glue-fanout"],
+        "json lines": ["json.loads of each line", "glue-fanout"],
+        "xml": ["expat with empty handlers", "expat without handlers", "glue-fanout"],
+    }
+    ours = [one["readers"]["glue-fanout"] for one in found["formats"].values()]
+    assert [(one["good_rows"], one["bad_rows"]) for one in ours] == [(2000, 2000)] * 4
+    assert {"CPU for json, ratio to json.loads", "CPU for xml, ratio to expat with empty handlers"} <= {
+        *found["targets"]
+    }
+    written = (tmp_path / "standardize.md").read_text(encoding="utf-8")
+    assert "| glue-fanout on Spark |" in written
+    assert "| xml | 2,000 |" in written
 
 
 def test_the_scale_benchmark_runs_its_heavy_scenario() -> None:

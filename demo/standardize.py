@@ -98,7 +98,8 @@ def own_plan(files: Path, mappings: Path) -> StandardPlan:
         expected[key] = list(_good_rows(mapping, path))
         first.setdefault(name, []).append(Part(key, path.read_bytes(), len(expected[key])))
     ignored = tuple(Part(path.relative_to(files).as_posix(), path.read_bytes(), 0) for path in there.ignored)
-    plan = StandardPlan(first, ignored=ignored, refused=there.refused, mappings=found, expected=expected)
+    used = {name: body for name, body in found.items() if Path(name).stem in first}
+    plan = StandardPlan(first, ignored=ignored, refused=there.refused, mappings=used, expected=expected)
     return with_threshold(plan)
 
 

@@ -80,7 +80,7 @@ def test_a_check_names_every_invalid_row_and_exits_with_status_1(
 
 
 def test_a_suggested_mapping_passes_the_check(ctx: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    sample = ORDERS.parent / "documents" / "orders.json"
+    sample = ORDERS.parent / "documents/provider=orders/orders.json"
     mapping.suggest_mapping(ctx, [sample])
     suggested = tmp_path / "shop.yaml"
     suggested.write_text(answer(capsys)["mapping"])

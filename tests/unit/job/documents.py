@@ -20,9 +20,9 @@ FEED = model(
 )
 
 TABLES: dict[str, tuple[str, str, Model]] = {
-    "ubl": ("ubl-invoice.xml", "ubl-invoice.yaml", ORDERS),
+    "ubl": ("provider=ubl-invoice/ubl-invoice.xml", "ubl-invoice.yaml", ORDERS),
     "camt.053": (
-        "camt053.xml",
+        "provider=payments/camt053.xml",
         "camt053.yaml",
         model(
             message="string",
@@ -66,7 +66,7 @@ TABLES: dict[str, tuple[str, str, Model]] = {
         ),
     ),
     "socrata": (
-        "socrata.json",
+        "provider=permits/socrata.json",
         "socrata.yaml",
         model(
             view="string",
@@ -78,7 +78,7 @@ TABLES: dict[str, tuple[str, str, Model]] = {
             expired="boolean",
         ),
     ),
-    "orders": ("orders.json", "orders.yaml", ORDERS),
+    "orders": ("provider=orders/orders.json", "orders.yaml", ORDERS),
     "french csv": (
         "communes.csv",
         "communes.yaml",
@@ -97,7 +97,7 @@ TABLES: dict[str, tuple[str, str, Model]] = {
         model(code="string", name="string", before="integer", after="integer"),
     ),
     "excel": (
-        "excel.csv",
+        "provider=spreadsheet/excel.csv",
         "excel.yaml",
         model(
             order="string",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from fanout_job.mapping import Mapping
+from fanout_job.standard import check
 from fanout_job.standardizer import Record, Standardizer
 from standardize import MODEL
 
@@ -16,7 +18,9 @@ ROOT = Path(__file__).parents[3]
 PAGES = ("standardize.md", "reference/mappings.md")
 PAGE = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in PAGES)
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-ORDERS = sorted((ROOT / "tests" / "data" / "orders").glob("*.yaml"))
+DATA = ROOT / "tests" / "data"
+ORDERS = sorted((DATA / "orders").glob("*.yaml"))
+PROVIDERS = [path.name.removeprefix("provider=") for path in sorted((DATA / "documents").glob("provider=*"))]
 
 
 @pytest.mark.parametrize("text", BLOCKS)
@@ -27,6 +31,32 @@ def test_a_mapping_of_the_docs_matches_the_model(text: str) -> None:
 @pytest.mark.parametrize("path", ORDERS, ids=lambda path: path.stem)
 def test_a_mapping_of_the_sample_orders_matches_the_model(path: Path) -> None:
     assert Standardizer(Mapping.parse(path.read_bytes(), path.name), MODEL).wanted
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_mapping_of_the_public_documents_of_a_provider_matches_the_model(provider: str) -> None:
+    path = DATA / "documents" / f"{provider}.yaml"
+    assert Standardizer(Mapping.parse(path.read_bytes(), path.name), MODEL).wanted
+
+
+def test_the_docs_begin_with_a_public_document_its_mapping_and_its_table() -> None:
+    page = (ROOT / "docs" / "standardize.md").read_text(encoding="utf-8")
+    before, _, _ = page.partition("## Try it on your machine")
+    document, mapping = (
+        (DATA / "documents" / name).read_text(encoding="utf-8")
+        for name in ("provider=orders/orders.json", "orders.yaml")
+    )
+    assert f"```json\n{document}```" in before
+    assert mapping.partition("\n")[2] in before
+    parsed = Mapping.parse(mapping.encode(), "orders.yaml")
+    table = [row for _, row in check(parsed, MODEL, io.BytesIO(document.encode()), "orders.json")]
+    lines = [re.sub(r"[ |]+", " ", line).split() for line in before.splitlines() if line.startswith("| #10")]
+    shown = [
+        [str(row[name]) for name in ("order_id", "customer", "product", "quantity", "unit_price", "currency")]
+        for row in table
+        if isinstance(row, dict)
+    ]
+    assert lines == [[text.replace("None", "-") for text in row] for row in shown]
 
 
 def test_the_docs_show_mappings_of_several_formats() -> None:

@@ -45,7 +45,7 @@ def utc(text: str) -> datetime:
 
 
 def ubl() -> Table:
-    root = tree("ubl-invoice.xml")
+    root = tree("provider=ubl-invoice/ubl-invoice.xml")
     space = {
         "cac": "urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2",
         "cbc": "urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2",
@@ -71,7 +71,7 @@ def ubl() -> Table:
 
 
 def camt() -> Iterator[dict[str, Any]]:
-    root = tree("camt053.xml")
+    root = tree("provider=payments/camt053.xml")
     space = {"": "urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"}
     for statement in root.findall("BkToCstmrStmt/Stmt", space):
         for entry in statement.findall("Ntry", space):
@@ -176,7 +176,7 @@ def geojson() -> Iterator[dict[str, Any]]:
 
 
 def socrata() -> Iterator[dict[str, Any]]:
-    found = document("socrata.json")
+    found = document("provider=permits/socrata.json")
     view = found["meta"]["view"]
     for values in found["data"]:
         row = dict(zip((column["name"] for column in view["columns"]), values, strict=True))
@@ -193,7 +193,7 @@ def socrata() -> Iterator[dict[str, Any]]:
 
 
 def orders() -> Iterator[dict[str, Any]]:
-    for order in document("orders.json")["orders"]:
+    for order in document("provider=orders/orders.json")["orders"]:
         for line in order["line_items"]:
             yield {
                 "order_id": order["name"],
@@ -238,7 +238,7 @@ def population() -> Iterator[dict[str, Any]]:
 
 
 def excel() -> Iterator[dict[str, Any]]:
-    with (DOCUMENTS / "excel.csv").open(encoding="utf-16", newline="") as file:
+    with (DOCUMENTS / "provider=spreadsheet/excel.csv").open(encoding="utf-16", newline="") as file:
         for row in csv.reader(file, delimiter=";"):
             if not row[0].startswith("A-"):
                 continue

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import UsageError
 
 if TYPE_CHECKING:
+    from fanout_job.errors import RecordError
     from fanout_job.mapping import Mapping
     from fanout_job.model import Model
 
@@ -83,7 +84,21 @@ class StandardJob:
         except (JobError, ValueError, SyntaxError, StopIteration) as error:
             raise UsageError(f"no mapping can be suggested from {samples[0]}: {error}") from None
 
-    def rows(self, mapping: Mapping, sample: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    def fields(self, mapping: Mapping, sample: Path) -> tuple[str, ...]:
+        """Return the columns or paths of a sample; none if it cannot be read."""
+        from fanout_job.archives import unpacked
+        from fanout_job.errors import JobError
+        from fanout_job.formats import PIECE_BYTES
+
+        from .suggest.fields import fields_of
+
+        try:
+            with sample.open("rb") as file:
+                return fields_of(unpacked(iter(lambda: file.read(PIECE_BYTES), b""), str(sample)), mapping)
+        except (JobError, ValueError, SyntaxError, StopIteration):
+            return ()
+
+    def rows(self, mapping: Mapping, sample: Path) -> Iterator[tuple[int, dict[str, Any] | RecordError]]:
         """Yield each row of a sample with its number: the row that the job would write, or its error.
 
         Raises
@@ -91,14 +106,13 @@ class StandardJob:
         UsageError
             The mapping does not match the model, or the sample cannot be read to its end.
         """
-        from fanout_job.errors import JobError
+        from fanout_job.errors import BadInputError, JobError
         from fanout_job.standard import check
 
         try:
             with sample.open("rb") as file:
-                for number, row in check(
-                    mapping, self.model, file, str(sample), self.transform, Path(mapping.name).stem
-                ):
-                    yield number, row if isinstance(row, dict) else str(row)
+                yield from check(mapping, self.model, file, str(sample), self.transform, Path(mapping.name).stem)
         except JobError as error:
-            raise UsageError(str(error)) from None
+            fields = self.fields(mapping, sample) if isinstance(error, BadInputError) else ()
+            hint = f"; the sample has {', '.join(fields)}" if fields else ""
+            raise UsageError(f"{error}{hint}") from None

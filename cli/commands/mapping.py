@@ -36,6 +36,23 @@ Job = Annotated[str, typer.Option("--job", help="Name of the script in glue/ tha
 
 
 @dataclass(frozen=True)
+class InvalidRow:
+    """The error of an invalid row.
+
+    Attributes
+    ----------
+    values
+        The texts of a value that does not fit, by source field; None if the row has no such field.
+    tried
+        How these texts were read.
+    """
+
+    error: str
+    values: dict[str, str | None]
+    tried: str
+
+
+@dataclass(frozen=True)
 class CheckReport:
     """The rows that a mapping makes of a sample.
 
@@ -46,7 +63,9 @@ class CheckReport:
     shown
         The first valid rows, as the job would write them.
     errors
-        The error of each invalid row.
+        The invalid rows.
+    fields
+        Columns of the sample's header, or paths of its records.
     empty
         Number of valid rows without a value, by field. A field that is empty in all rows probably has a wrong source.
     """
@@ -54,7 +73,8 @@ class CheckReport:
     rows: int
     bad: int
     shown: tuple[dict[str, Any], ...]
-    errors: tuple[str, ...]
+    errors: tuple[InvalidRow, ...]
+    fields: tuple[str, ...]
     empty: dict[str, int]
 
 
@@ -84,21 +104,24 @@ def check(
     job: Job = "standardize",
     rows: Annotated[int, typer.Option(min=0, help="Number of rows to show.")] = 5,
 ) -> Exit:
-    """Show the first rows that a mapping makes of a sample, and every invalid row. Exit status 1 if any is invalid."""
+    """Show the first rows that a mapping makes of a sample, its columns or paths, and every invalid row with the value
+    that does not fit. Exit status 1 if any row is invalid.
+    """
     standard = StandardJob.load(job)
     good = 0
     shown: list[dict[str, Any]] = []
-    errors: list[str] = []
+    errors: list[InvalidRow] = []
     empty: Counter[str] = Counter()
     for _, row in standard.rows(standard.mapping(file), sample):
-        if isinstance(row, str):
-            errors.append(row)
+        if not isinstance(row, dict):
+            errors.append(InvalidRow(str(row), getattr(row, "values", {}), getattr(row, "tried", "")))
             continue
         good += 1
         empty.update(name for name, value in row.items() if value is None)
         if len(shown) < rows:
             shown.append(row)
-    ctx.obj.show(CheckReport(good, len(errors), tuple(shown), tuple(errors), dict(empty)), _show_check)
+    fields = standard.fields(standard.mapping(file), sample)
+    ctx.obj.show(CheckReport(good, len(errors), tuple(shown), tuple(errors), fields, dict(empty)), _show_check)
     return Exit.UNHEALTHY if errors else Exit.OK
 
 
@@ -188,8 +211,11 @@ def _show_check(report: CheckReport, page: Page) -> None:
     page.line(f"{counted(report.rows, 'valid row')}, {report.bad:,} invalid")
     for name, count in report.empty.items():
         page.line(f"{name}: empty in {'all' if count == report.rows else f'{count:,}'} valid rows")
-    for error in report.errors:
-        page.line(error, style="red")
+    if report.fields:
+        page.line(f"the sample has: {', '.join(report.fields)}")
+    for invalid in report.errors:
+        values = ", ".join(f"{name!r} is {text!r}" for name, text in invalid.values.items() if text is not None)
+        page.line(f"{invalid.error}{f' ({values}; tried: {invalid.tried})' if values else ''}", style="red")
 
 
 def _show_suggestion(report: Suggestion, page: Page) -> None:

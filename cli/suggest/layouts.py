@@ -29,6 +29,8 @@ class Layout:
     ----------
     form
         Lines of the mapping that describe the format.
+    records
+        Path of the records, or name of their element. Empty for CSV.
     columns
         Source field -> its texts, one for each record, None if a record does not have it.
     several
@@ -44,6 +46,7 @@ class Layout:
     several: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     unnamed: bool = False
+    records: str = ""
 
 
 def scalar(text: str) -> str:
@@ -139,7 +142,7 @@ def _json(text: str) -> Iterator[Layout]:
         if isinstance(chains[0][-1], list):
             yield from _json_table(document, path, chains)
         else:
-            yield _json_layout(f"json: {{records: {scalar(path)}}}" if path else "json:", chains)
+            yield _json_layout(f"json: {{records: {scalar(path)}}}" if path else "json:", chains, path)
 
 
 def _find_records(value: Any, path: list[str], chain: list[Any], found: dict[str, list[list[Any]]]) -> None:
@@ -163,8 +166,8 @@ def quoted(name: str) -> str:
     return "'" + name.replace("'", "''") + "'" if special else name
 
 
-def _json_layout(form: str, chains: list[list[Any]]) -> Layout:
-    layout = Layout([form], {})
+def _json_layout(form: str, chains: list[list[Any]], records: str = "") -> Layout:
+    layout = Layout([form], {}, records=records)
     for number, chain in enumerate(chains):
         for up, value in enumerate(reversed(chain)):
             for path, text in _json_leaves(value, "../" * up, layout, 0):
@@ -200,7 +203,7 @@ def _json_table(document: Any, path: str, chains: list[list[Any]]) -> Iterator[L
         if len(names) == count and all(isinstance(name, str) for name in names):
             form = f"json: {{records: {scalar(path)}, header: {scalar(f'/{place}/*/name')}}}".replace('"/', '"/')
             parents = [[*chain[:-1], dict(zip(names, chain[-1], strict=True))] for chain in chains]
-            layout = _json_layout(form, parents)
+            layout = _json_layout(form, parents, path)
             top = [name for name in layout.columns if name.startswith("../")]
             for name in top:
                 layout.columns[f"/{name.replace('../', '')}"] = layout.columns.pop(name)
@@ -228,7 +231,7 @@ def _xml(data: bytes) -> Iterator[Layout]:
     spaces = ", ".join(f"{json.dumps(prefix)}: {json.dumps(uri)}" for uri, prefix in prefixes.items())
     for tag, found in chains.items():
         form = f"xml: {{record: {scalar(_named(tag, prefixes))}{f', namespaces: {{{spaces}}}' if spaces else ''}}}"
-        layout = Layout([form], {})
+        layout = Layout([form], {}, records=_named(tag, prefixes))
         for number, chain in enumerate(found):
             for up, element in enumerate(reversed(chain)):
                 inner = chain[len(chain) - up] if up else None

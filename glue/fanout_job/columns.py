@@ -58,6 +58,19 @@ def conversion(kind: pa.DataType, rule: Rule) -> Convert:
     return convert
 
 
+def tried_format(kind: pa.DataType, rule: Rule) -> str:
+    """Return how texts are read as values of a type, for people."""
+    if pa.types.is_temporal(kind):
+        formats = " or ".join(map(repr, rule.format or ("ISO 8601",)))
+        return f"format {formats}" + (f", time zone {rule.timezone or 'UTC'}" if pa.types.is_timestamp(kind) else "")
+    if pa.types.is_boolean(kind):
+        return "true, false, 1 or 0"
+    if pa.types.is_string(kind):
+        return "text"
+    signs = f"decimal separator {rule.decimal or '.'!r}"
+    return signs + (f", thousands separator {rule.thousands!r}" if rule.thousands else ", no thousands separator")
+
+
 def knows_zone(name: str) -> bool:
     """Whether Arrow supports a time zone. It knows fewer names than Python."""
     try:

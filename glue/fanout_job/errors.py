@@ -85,6 +85,13 @@ class RowError(RecordError):
     advice = "Correct the row or the provider's mapping, or set OnBadRecord=quarantine and run the provider again."
     unit = "row"
 
+    def __init__(self, message: str, *, sources: tuple[str, ...] = (), tried: str = "", **more: Any) -> None:
+        super().__init__(message, **more)
+        self.sources, self.tried = sources, tried
+        """The source fields of the bad value, and how their texts were read, for `fanout mapping check`."""
+        self.values: dict[str, str | None] = {}
+        """The texts of these source fields. Only `fanout mapping check` sets them, because logs must not have them."""
+
 
 class CheckFailedError(RowError):
     """The object fails a check of the mapping. None of its rows is written."""

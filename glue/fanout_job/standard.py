@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from typing import IO, Any
@@ -159,7 +160,7 @@ def check(
     transform: Transform | None = None,
     provider: str = "",
 ) -> Iterator[tuple[int, Record | RecordError]]:
-    """Yield each row of a sample: its number, and the converted row or its error.
+    """Yield each row of a sample: its number, and the converted row or its error, with the texts of a bad value.
 
     Parameters
     ----------
@@ -179,6 +180,9 @@ def check(
 
     def bad(error: RecordError, content: bytes | None) -> None:
         error.uri = name
+        if isinstance(error, RowError) and error.sources:
+            texts = json.loads(content or b"{}")
+            error.values = {source: texts.get(source) for source in error.sources}
         wrong.append((error.line or 0, error))
 
     pieces = unpacked(iter(lambda: sample.read(PIECE_BYTES), b""), name)

@@ -11,7 +11,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from fanout_job.blocks import Bad, Block
-from fanout_job.columns import Convert, conversion, knows_zone
+from fanout_job.columns import Convert, conversion, knows_zone, tried_format
 from fanout_job.csv_source import csv_blocks
 from fanout_job.errors import CheckFailedError, CorruptObjectError, MappingError, RecordError, RowError, place_of
 from fanout_job.json_source import json_blocks, json_line_blocks
@@ -48,6 +48,8 @@ class Column:
     convert: Convert
     checks: list[Failed] = dataclass_field(default_factory=list)
     tried: str = ""
+    """How texts are read, for `fanout mapping check`."""
+    formats: str = ""
     """The formats that were tried, for errors."""
     constant: pa.Scalar | None = None
 
@@ -83,8 +85,9 @@ class Standardizer:
             what = f"{name}: {rule.timezone!r} is not a time zone that Arrow supports; use a name such as Europe/Berlin"
             raise MappingError(what, uri=self.mapping.name, line=rule.line)
         column = Column(name, field, rule.sources, rule.optional, conversion(field.arrow, rule))
+        column.tried = tried_format(field.arrow, rule)
         if rule.format:
-            column.tried = f" in the format {' or '.join(map(repr, rule.format))}"
+            column.formats = f" in the format {' or '.join(map(repr, rule.format))}"
         plain = conversion(field.arrow, Rule(source=("limit",), nulls=()))
 
         def limit(text: str) -> pa.Scalar | None:
@@ -181,9 +184,13 @@ class Standardizer:
             names = " or ".join(repr(source.name) for source in column.sources)
             self._check(column, made[column.name], places, block, wrong)
             for place in places:
-                what = f"{column.name} (from {names}) is not a valid {column.field.type}{column.tried}"
-                wrong.setdefault(place, RowError(what))
+                what = f"{column.name} (from {names}) is not a valid {column.field.type}{column.formats}"
+                wrong.setdefault(place, self._bad_value(column, what))
         return made, wrong
+
+    @staticmethod
+    def _bad_value(column: Column, what: str) -> RowError:
+        return RowError(what, sources=tuple(source.name for source in column.sources), tried=column.tried)
 
     def _check(
         self, column: Column, values: pa.Array, bad: list[int], block: Block, wrong: dict[int, RecordError]
@@ -196,7 +203,7 @@ class Standardizer:
                     continue
                 if self.mapping.failed_check == "object":
                     raise CheckFailedError(what, line=block.numbers[place].as_py())
-                wrong.setdefault(place, RowError(what))
+                wrong.setdefault(place, self._bad_value(column, what))
 
     def _check_required(self, made: dict[str, pa.Array], wrong: dict[int, RecordError], left_out: set[int]) -> None:
         for name, field in self.model.fields.items():

@@ -74,9 +74,57 @@ def test_a_check_names_every_invalid_row_and_exits_with_status_1(
 
     report = answer(capsys)
     assert (report["rows"], report["bad"]) == (1, 1)
-    (error,) = report["errors"]
-    assert "quantity" in error
-    assert "row 1" in error
+    (invalid,) = report["errors"]
+    assert invalid["error"] == f"{sample}, row 1: quantity (from 'Menge') is not a valid integer"
+    assert invalid["values"] == {"Menge": "two"}
+    assert invalid["tried"] == "decimal separator ',', no thousands separator"
+
+
+def test_a_check_shows_the_value_the_format_and_the_columns_of_the_sample(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = tmp_path / "shop.yaml"
+    rules.write_text(
+        'csv: {delimiter: ";"}\ndecimal: ","\nfields: {order_id: Bestellnr, quantity: Menge, unit_price: Einzelpreis, '
+        'ordered_at: {from: Bestellt am, format: "%Y/%m/%d"}, currency: {value: EUR}}\n'
+    )
+    sample = tmp_path / "sample.csv"
+    sample.write_bytes(BAD_FIRST_ROW)
+    operator = Operator(Where(None), json=False, connect=lambda where: Stack())  # type: ignore[arg-type,return-value]
+
+    assert mapping.check(SimpleNamespace(obj=operator), rules, sample) == Exit.UNHEALTHY  # type: ignore[arg-type]
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert "0 valid rows, 2 invalid" in said
+    assert "the sample has: Bestellnr, Bestellt am, Menge, Einzelpreis" in said
+    assert "('Bestellt am' is '31.12.2025 23:31'; tried: format '%Y/%m/%d', time zone UTC)" in said
+
+
+@pytest.mark.parametrize(
+    ("records", "fields"),
+    [
+        ("xml: {record: Ntry, namespaces: {'': 'urn:iso:std:iso:20022:tech:xsd:camt.053.001.08'}}", "../Acct/Id/IBAN"),
+        ("xml: {record: Entry}", "records: Ntry"),
+    ],
+)
+def test_a_check_lists_the_paths_of_a_document_or_its_records(
+    ctx: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, records: str, fields: str
+) -> None:
+    rules = tmp_path / "bank.yaml"
+    payments = (ORDERS.parent / "documents/payments.yaml").read_text().splitlines(keepends=True)
+    rules.write_text("".join([records, "\nempty: allowed\n", *payments[2:]]))
+
+    mapping.check(ctx, rules, ORDERS.parent / "documents/provider=payments/camt053.xml")
+
+    assert fields in answer(capsys)["fields"]
+
+
+def test_a_missing_column_is_reported_with_the_columns_that_exist(ctx: Any, tmp_path: Path) -> None:
+    sample = tmp_path / "sample.csv"
+    sample.write_bytes(BAD_FIRST_ROW)
+
+    with pytest.raises(UsageError, match=r"no column 'Kunde'; the sample has Bestellnr, .*, Menge, Einzelpreis"):
+        mapping.check(ctx, ORDERS / "semicolons.yaml", sample)
 
 
 def test_a_suggested_mapping_passes_the_check(ctx: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

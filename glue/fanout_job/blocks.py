@@ -50,12 +50,15 @@ class Block:
 
 
 class Gathering:
-    """Collects single rows into blocks."""
+    """Collects single rows, and columns of several rows, into blocks."""
 
     def __init__(self, wanted: Sequence[Source]) -> None:
         self.wanted = wanted
         self.numbers: list[int] = []
         self.rows: list[Sequence[str | None]] = []
+        """Single rows after the parts."""
+        self.parts: list[list[pa.Array]] = []
+        """Columns of earlier rows."""
         self.characters = 0
 
     def add(self, number: int, texts: Sequence[str | None]) -> None:
@@ -64,20 +67,40 @@ class Gathering:
         self.rows.append(texts)
         self.characters += sum(map(len, filter(None, texts)))
 
+    def extend(self, first: int, count: int, columns: Sequence[Sequence[str | None]]) -> None:
+        """Add consecutive rows; `columns` are in the order of `wanted`."""
+        self._add_part(self.rows)
+        self.numbers.extend(range(first, first + count))
+        part = [texts_of(column) for column in columns]
+        self.parts.append(part)
+        self.characters += sum(column.nbytes for column in part)
+        self.rows = []
+
+    def _add_part(self, rows: list[Sequence[str | None]]) -> None:
+        if rows:
+            self.parts.append([texts_of(column) for column in zip(*rows, strict=True)])
+
     @property
     def full(self) -> bool:
         """Whether the block has its maximum size."""
-        return len(self.rows) >= BLOCK_ROWS or self.characters >= BLOCK_CHARACTERS
+        return len(self.numbers) >= BLOCK_ROWS or self.characters >= BLOCK_CHARACTERS
 
     def taken(self) -> Iterator[Block]:
         """Yield the rows collected so far as a block, if there are any."""
-        if self.rows:
-            columns = zip(*self.rows, strict=True) if self.wanted else ()
+        if self.numbers:
+            self._add_part(self.rows)
+            columns = zip(*self.parts, strict=True) if self.wanted else ()
             yield Block(
                 pa.array(self.numbers, pa.int64()),
-                {source: texts_of(column) for source, column in zip(self.wanted, columns, strict=True)},
+                {source: _concatenated(column) for source, column in zip(self.wanted, columns, strict=True)},
             )
-            self.numbers, self.rows, self.characters = [], [], 0
+            self.numbers, self.rows, self.parts, self.characters = [], [], [], 0
+
+
+def _concatenated(parts: Sequence[pa.Array]) -> pa.Array:
+    if len({part.type for part in parts}) > 1:
+        parts = [part.cast(pa.binary()) for part in parts]
+    return pa.concat_arrays(parts)
 
 
 def texts_of(values: Sequence[str | None]) -> pa.Array:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fanout_job.errors import RowError
 from fanout_job.json_faults import described
 from fanout_job.paths import Source, Step
+
+if TYPE_CHECKING:
+    from fanout_job.json_batch import Batch
 
 MAX_PLACE_DIGITS = 9
 """Maximum digits of an array index. No record is long enough for more elements."""
@@ -32,13 +35,14 @@ class Decoder:
 
     def __init__(self, wanted: Iterable[str]) -> None:
         self.names = set(wanted)
-        self.quoted = [json.dumps(name, ensure_ascii=False) for name in self.names]
+        self.quoted_names = {name: json.dumps(name, ensure_ascii=False) for name in self.names}
+        self.quoted = list(self.quoted_names.values())
         self.escaped = any("\\" in name or "/" in name for name in self.quoted)
         """Whether a wanted name can be written with escapes other than `\\u`."""
         self.found: set[str] = set()
         numbers: dict[str, Any] = {"parse_float": str, "parse_int": str, "parse_constant": no_number}
-        plain = json.JSONDecoder(**numbers)
-        self.decode, self.raw_decode = plain.decode, plain.raw_decode
+        plain: Any = json.JSONDecoder(**numbers)
+        self.decode, self.raw_decode, self.scan_once = plain.decode, plain.raw_decode, plain.scan_once
         self.watching = json.JSONDecoder(**numbers, object_pairs_hook=self._object)
 
     def repeated(self, text: str) -> str | None:
@@ -58,6 +62,12 @@ class Decoder:
         self.found.clear()
         self.watching.decode(text)
         return min(self.found, default=None)
+
+    def checked(self, batch: Batch) -> Iterator[tuple[Any, str | None]]:
+        """Yield each value of a batch, and the name that it has twice."""
+        sure = batch.has_no_name_twice()
+        for value, start, end in zip(batch.values, batch.starts, batch.ends, strict=True):
+            yield value, None if sure else self.repeated(batch.text[start:end])
 
     def _object(self, pairs: list[tuple[str, Any]]) -> None:
         if len(dict(pairs)) != len(pairs):

@@ -11,11 +11,12 @@ from contract.nesting import is_too_deep
 from fanout_job.blocks import MAX_RECORD_BYTES, Bad, Block
 from fanout_job.errors import CorruptObjectError, RowError
 from fanout_job.formats import split_lines
+from fanout_job.json_batch import TEXT_OR_FLAG, Batch, Columns, lines_of, texts_of
 from fanout_job.json_records import Decoder, json_reader, place_in, reason_of, text_at
 from fanout_job.json_text import TOO_DEEP, Text
-from fanout_job.json_tree import Chain, Document, inner_records, kept_names, names_of
+from fanout_job.json_tree import Chain, Document, Siblings, inner_records, kept_names, names_of
 from fanout_job.mapping_formats import Json, JsonLines
-from fanout_job.parents import Rows
+from fanout_job.parents import Open, Rows
 from fanout_job.paths import Path, Source, located, parsed_path
 from fanout_job.texts import as_utf8, joined, marked_encoding
 
@@ -43,6 +44,12 @@ class Records:
         self.rows = Rows(wanted, [source.path for source in wanted], text_at, bad)
         self.readers = [(place, json_reader(source)) for place, source, _ in self.rows.own]
         self.blank: list[str | None] = [None] * len(wanted)
+        keys: list[str | None] = [None] * len(wanted)
+        for place, _, path in self.rows.own:
+            if len(path.steps) == 1 and path.steps[0].where is None and not path.steps[0].every:
+                keys[place] = path.steps[0].name
+        self.keys = keys if all(keys[place] is not None for place, _, _ in self.rows.own) else None
+        """The members that the fields are, if all fields within records are members of the record itself."""
         self.named = any(p.steps and p.steps[0].name and not p.steps[0].name.isdecimal() for _, _, p in self.rows.own)
         """Whether a field needs a name, so that records must be objects."""
         self.header: list[str] | None = list(how.columns) or None
@@ -50,6 +57,18 @@ class Records:
         fields = [source.path for source in (*wanted, *filter(None, [self.path]))]
         self.names, self.kept = names_of(self.steps, fields), kept_names(self.steps, fields)
         self.number = 0
+        self.decoder = Decoder(self.names)
+        self.columns = Columns(self.rows.own, self.decoder)
+
+    def add_all(self, parents: Chain, name: str, batch: Batch) -> None:
+        """Add the rows of records in an array or in lines."""
+        columns = None if self.header or self.how.header is not None else self.columns.of(batch)
+        count = len(batch.values)
+        if columns is None or not self.rows.extend(self.number + 1, count, columns, (*parents, Open(name, None))):
+            for value, repeated in self.decoder.checked(batch):
+                self.add((*parents, Open(name, value)), repeated)
+        else:
+            self.number += count
 
     def add(self, found: Chain, repeated: str | None) -> None:
         """Add the row of a record. `repeated` is a name that one of its objects has twice."""
@@ -62,22 +81,30 @@ class Records:
             record = self._named(record, self.header)
         self.number += 1
         try:
-            if record is None:
+            if record is None and isinstance(found[-1].content, list):
                 raise RowError(f"has {len(found[-1].content)} values, not {len(self.header or ())}")
             if self.named and not isinstance(record, dict):
                 raise RowError("is JSON, but not an object")
             if repeated is not None:
                 raise RowError(f"has {repeated!r} twice in one object")
-            texts = self.blank.copy()
-            for place, read in self.readers:
-                texts[place] = read(record)
-            self.rows.add(self.number, texts, found)
+            self.rows.add(self.number, self._texts(record), found)
         except RowError as error:
             error.line = self.number
             text = json.dumps(found[-1].content)
             # Indents a record for its reader, but not a large one, which indents could make many times larger.
             indents = len(text) <= INDENTED_CHARACTERS
             self.bad(error, (json.dumps(found[-1].content, indent=2) if indents else text).encode())
+
+    def _texts(self, record: Any) -> list[str | None]:
+        if self.keys is not None and type(record) is dict:
+            texts: list[Any] = list(map(record.get, self.keys))
+            kinds = set(map(type, texts))
+            if kinds <= TEXT_OR_FLAG:
+                return texts if bool not in kinds else texts_of(texts)
+        texts = self.blank.copy()
+        for place, read in self.readers:
+            texts[place] = read(record)
+        return texts
 
     def _header(self, found: Chain) -> list[str]:
         if self.path is None:
@@ -98,9 +125,14 @@ class Records:
 def json_line_blocks(pieces: Iterator[bytes], how: JsonLines, wanted: Sequence[Source], bad: Bad) -> Iterator[Block]:
     """Yield the rows of an object with one JSON value per line. Skips blank lines."""
     records = Records(how, wanted, bad)
-    decoder, rows = Decoder(records.names), records.rows
+    decoder, rows = records.decoder, records.rows
     steps = records.steps.steps if how.records else None
     for lines in split_lines(joined(in_utf8(pieces, how.encoding)), MAX_RECORD_BYTES):
+        batch = lines_of(decoder, lines) if steps is None else None
+        if batch is not None:
+            records.add_all((), "", batch)
+            yield from rows.taken()
+            continue
         for line in lines:
             if line is not None and not line.strip():
                 continue
@@ -137,11 +169,14 @@ def json_blocks(pieces: Iterator[bytes], how: Json, wanted: Sequence[Source], ba
     """
     records = Records(how, wanted, bad)
     rows = records.rows
-    text = Text(joined(in_utf8(pieces, how.encoding)), records.names)
+    text = Text(joined(in_utf8(pieces, how.encoding)), records.decoder)
     document = Document(text, records.kept, rows.close)
     try:
         for found in document.records(records.steps.steps, how.concatenated):
-            records.add(found, text.repeated)
+            if isinstance(found, Siblings):
+                records.add_all(found.parents, found.name, found.batch)
+            else:
+                records.add(found, text.repeated)
             yield from rows.taken()
     except CorruptObjectError as error:
         yield from rows.rest()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from json import JSONDecodeError
 from typing import Any
 
 from contract.nesting import MAX_DEPTH, is_too_deep
 from fanout_job.blocks import MAX_RECORD_BYTES
 from fanout_job.errors import CorruptObjectError
+from fanout_job.json_batch import Batch, scanned
 from fanout_job.json_records import Decoder, reason_of
 
 LEAST_SKIPPED, MOST_SKIPPED = 2**10, 2**20
@@ -32,8 +33,8 @@ class Text:
     Parameters
     ----------
     pieces : iterator of bytes
-    wanted : iterable of str
-        Names of the members that are read.
+    decoder : Decoder, optional
+        Has the names of the members that are read.
 
     Attributes
     ----------
@@ -41,9 +42,9 @@ class Text:
         A wanted name that an object in the last value has twice.
     """
 
-    def __init__(self, pieces: Iterator[bytes], wanted: Iterable[str] = ()) -> None:
+    def __init__(self, pieces: Iterator[bytes], decoder: Decoder | None = None) -> None:
         self.pieces, self.bytes_decoder = pieces, codecs.getincrementaldecoder("utf-8")()
-        self.decoder = Decoder(wanted)
+        self.decoder = decoder or Decoder(())
         self.text, self.place, self.ended = "", 0, False
         self.repeated: str | None = None
         self.start = 0
@@ -99,6 +100,17 @@ class Text:
             raise CorruptObjectError(TOO_DEEP)
         self.repeated, self.place = self.decoder.repeated(text), end
         return value
+
+    def values(self) -> Batch | None:
+        """Read the next objects of an array, as far as they are in memory. Return None if `value` must read the next
+        value.
+        """
+        if self.next_sign() != "{":
+            return None
+        batch = scanned(self.decoder, self.text, self.place, MAX_RECORD_BYTES)
+        if batch is not None:
+            self.place = batch.ends[-1]
+        return batch
 
     def skip(self, depth: int = 0, most: int = MOST_SKIPPED) -> None:
         """Skip one value of any length.

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fanout_job.errors import CorruptObjectError
+from fanout_job.json_batch import Batch
 from fanout_job.json_records import below
 from fanout_job.json_text import Text
 from fanout_job.parents import Open
 from fanout_job.paths import Path, Step
 
 Chain = tuple[Open, ...]
+
+
+@dataclass
+class Siblings:
+    """Records that follow each other in an array, the parents of all of them, and their name."""
+
+    parents: Chain
+    name: str
+    batch: Batch
 
 
 def names_of(records: Path, fields: Iterable[Path]) -> set[str]:
@@ -48,26 +59,36 @@ class Document:
     def __init__(self, text: Text, kept: set[str], close: Callable[[Open], None]) -> None:
         self.text, self.kept, self.close = text, kept, close
 
-    def records(self, steps: Sequence[Step], concatenated: bool = False) -> Iterator[Chain]:
-        """Yield each record after its parents, and check that the document is complete. An empty text has none."""
+    def records(self, steps: Sequence[Step], concatenated: bool = False) -> Iterator[Chain | Siblings]:
+        """Yield each record after its parents, or several records, and check that the document is complete. An empty
+        text has none.
+        """
         while self.text.next_sign():
             yield from self._at(steps, (), "")
             if self.text.next_sign() and not concatenated:
                 hint = "if it has one record per line, use json_lines; if it has several documents, concatenated: true"
                 raise CorruptObjectError(f"has more after its end; {hint}")
 
-    def _at(self, steps: Sequence[Step], parents: Chain, name: str) -> Iterator[Chain]:
+    def _at(self, steps: Sequence[Step], parents: Chain, name: str) -> Iterator[Chain | Siblings]:
         text = self.text
         sign = text.next_sign()
         if sign == "[" and (not steps or steps[0].every):
             for _ in text.items("[", "]"):
-                yield from inner_records(text.value(), steps[1:] or None, parents, name)
+                batch = text.values()
+                if batch is None:
+                    yield from inner_records(text.value(), steps[1:] or None, parents, name)
+                elif not steps[1:]:
+                    yield Siblings(parents, name, batch)
+                else:
+                    for value, repeated in text.decoder.checked(batch):
+                        text.repeated = repeated
+                        yield from inner_records(value, steps[1:], parents, name)
         elif not steps:
             yield from inner_records(text.value(), None, parents, name)
         else:
             yield from self._members(steps, parents, name)
 
-    def _members(self, steps: Sequence[Step], parents: Chain, name: str) -> Iterator[Chain]:
+    def _members(self, steps: Sequence[Step], parents: Chain, name: str) -> Iterator[Chain | Siblings]:
         text, step = self.text, steps[0]
         parent = Open(name, {}, closed=False)
         found = False

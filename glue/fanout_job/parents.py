@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fanout_job.blocks import MAX_RECORD_BYTES, Bad, Block, Gathering
@@ -74,6 +74,9 @@ class Rows:
         CorruptObjectError
             Too many rows wait for a field.
         """
+        if not self.outer:
+            self.gathered.add(number, texts)
+            return
         pending: list[Pending] = []
         for place, source, path in self.outer:
             one = (place, source, *located(chain, path))
@@ -90,6 +93,27 @@ class Rows:
                 what = f"has rows of more than {MAX_WAITING_CHARACTERS} characters before the end of their parent, "
                 names = ", ".join(repr(source.name) for _, source, _ in self.outer)
                 raise CorruptObjectError(f"{what}and no value yet for one of {names}")
+
+    def extend(
+        self, first: int, count: int, columns: Mapping[int, Sequence[str | None]], chain: Sequence[Parent]
+    ) -> bool:
+        """Add consecutive rows with the same parents, by the columns of the fields within records.
+
+        Return False, and add none, if the rows have to wait for a field of a parent, or a field of a parent is bad.
+        """
+        texts: list[str | None] = [None] * len(self.wanted)
+        try:
+            for place, source, path in self.outer:
+                parent, steps = located(chain, path)
+                if parent is chain[-1] or not self._fill(texts, (place, source, parent, steps)):
+                    return False
+        except RowError:
+            return False
+        if self.waiting:
+            return False
+        rows = [columns.get(place) or [text] * count for place, text in enumerate(texts)]
+        self.gathered.extend(first, count, rows)
+        return True
 
     def _size(self, texts: list[str | None]) -> int:
         return TEXT_CHARACTERS * len(texts) + sum(len(texts[place] or "") for place, _, _ in self.own)

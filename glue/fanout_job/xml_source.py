@@ -16,7 +16,7 @@ from fanout_job.mapping_formats import Xml
 from fanout_job.parents import Rows
 from fanout_job.paths import Parent, Path, Source, parsed_path
 from fanout_job.texts import as_utf8, joined, marked_encoding, text_codec
-from fanout_job.xml_tree import Element, State, Trie, xml_reader, xml_text
+from fanout_job.xml_tree import ELEMENT_CHARACTERS, Element, Fields, State, Trie, xml_text
 
 MAX_DEPTH = 200
 MAX_SHOWN = 40
@@ -27,6 +27,7 @@ DECLARATION = re.compile(rb"""<\?xml\s[^>]*?\bencoding\s*=\s*["']([^"'>]*)["']""
 TOO_LARGE = f"has a record of more than {MAX_RECORD_BYTES} characters, including its parents' fields"
 
 TRUE = ("true", "1")
+NO_LEAVES: frozenset[str] = frozenset()
 NIL = "http://www.w3.org/2001/XMLSchema-instance nil"
 
 
@@ -109,6 +110,9 @@ def expanded_path(path: Path, namespaces: dict[str, str]) -> Path:
 class Records:
     """Extracts records from a stream of elements.
 
+    Most elements of a document are wanted elements of a record with nothing but text, so `_start` and `_finish` handle
+    only these, with few operations. All others take the longer way through `_start_other` and `_finish_other`.
+
     Parameters
     ----------
     how : Xml
@@ -121,22 +125,33 @@ class Records:
         self.bad = bad
         paths = [expanded_path(source.path, how.namespaces) for source in wanted]
         self.rows = Rows(wanted, paths, xml_text, bad)
-        self.wanted, self.blank = wanted, list[str | None]([None]) * len(wanted)
-        self.readers = [(place, xml_reader(source, path.steps)) for place, source, path in self.rows.own]
+        self.wanted = wanted
+        self.fields = Fields(self.rows.own, len(wanted))
         self.own, self.parent, document = Trie(), Trie(), Trie()
         for path in paths:
             (document if path.absolute else self.parent if path.up else self.own).add(path.steps)
-        self.record_names = [expanded(step.name, how.namespaces) for step in parsed_path(how.record).steps]
+        *parents, self.record_name = (expanded(step.name, how.namespaces) for step in parsed_path(how.record).steps)
+        self.record_parents = parents
         self.record: Element | None = None
-        self.open: list[tuple[Element, State]] = [(Element("", None), State([document]))]
-        """The open elements that paths may lead to, from the document on."""
+        self.open: list[tuple[Element, State]] = [(Element("", 0), State([document]))]
+        """The open elements that paths may lead to, from the document on, without a leaf."""
         self.names: list[str] = []
         """Names of the open elements outside of records."""
         self.unwanted = 0
         """Number of open elements within a record that no path leads through."""
-        self.number = self.depth = self.characters = self.silent = self.size = 0
+        self.number = self.depth = self.characters = self.silent = self.size = self.parsed = 0
         self.held = bytearray()
         """Bytes that the parser has not got yet."""
+        self.texts: list[str] = []
+        """Text since the last tag."""
+        self.element = self.open[0][0]
+        """The innermost open element."""
+        self.leaves = NO_LEAVES
+        """The leaves that may begin in it, if nothing else in it needs attention."""
+        self.leaf = False
+        """Whether a leaf is open, and no unwanted element in it."""
+        self.kept: int | None = None
+        """Number of the texts of the open leaf before an unwanted element in it."""
         self.parser = self._parser()
 
     def _parser(self) -> Any:
@@ -146,7 +161,7 @@ class Records:
         parser.buffer_text = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._finish
-        parser.CharacterDataHandler = self._text
+        parser.CharacterDataHandler = self.texts.append  # without a call of Python code
         parser.EntityDeclHandler = self._refuse
         parser.ExternalEntityRefHandler = self._refuse
         parser.SkippedEntityHandler = self._refuse
@@ -168,6 +183,7 @@ class Records:
         if self.size:
             piece, self.held = bytes(self.held), bytearray()
             self._parse(piece, final)
+            self._limit_text()
 
     def _parse(self, piece: bytes, final: bool) -> None:
         try:
@@ -177,6 +193,18 @@ class Records:
             raise CorruptObjectError(
                 f"is not XML: {reason} in line {error.lineno}", cause=f"is not XML: {reason}"
             ) from None
+        if self.parser.CurrentByteIndex != self.parsed:
+            self.parsed, self.silent = self.parser.CurrentByteIndex, 0
+
+    def _limit_text(self) -> None:
+        """Drop text that is not wanted, and reject a record that is too long, before its end."""
+        if self.unwanted or not (self.leaf or self.element.text is not None):
+            del self.texts[self.kept or 0 :]
+        self._limit(sum(map(len, self.element.pieces)) + sum(map(len, self.texts)))
+
+    def _limit(self, more: int = 0) -> None:
+        if self.characters + more > MAX_RECORD_BYTES:
+            raise CorruptObjectError(TOO_LARGE)
 
     # ---- handlers for expat
 
@@ -184,84 +212,121 @@ class Records:
         raise CorruptObjectError("declares or uses entities, which are not allowed")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        self.silent = 0
+        if name in self.leaves and not attributes and not self.leaf:
+            self.texts.clear()
+            self.leaf = True
+        else:
+            self._start_other(name, attributes)
+
+    def _finish(self, name: str) -> None:
+        if self.leaf:
+            texts = self.texts
+            text = texts[0] if len(texts) == 1 else "".join(texts)
+            if name in self.element:
+                self.element.add(name, text)
+            else:
+                self.element[name] = text
+            self.characters += ELEMENT_CHARACTERS + len(text)
+            self.leaf = False
+        else:
+            self._finish_other(name)
+
+    def _start_other(self, name: str, attributes: dict[str, str]) -> None:
+        is_nil = bool(attributes) and attributes.get(NIL) in TRUE
+        if name in self.leaves and not self.leaf and not is_nil:
+            self.texts.clear()
+            self.leaf = True
+            return
         self.depth += 1
-        if self.depth > MAX_DEPTH:
+        if self.depth + self.leaf + (self.kept is not None) > MAX_DEPTH:
             raise CorruptObjectError("is nested too deeply")
         if self.unwanted:
             self.unwanted += 1
             return
-        state = self.open[-1][1]
+        if self.leaf:
+            self.leaf, self.kept, self.unwanted, self.leaves = False, len(self.texts), 1, NO_LEAVES
+            return
+        element, state = self.open[-1]
+        if element.text is not None:
+            element.keep(self.texts)
+        self.texts.clear()
         if self.record is None:
             self.names.append(name)
-            begins = name == self.record_names[-1] and self.names[-len(self.record_names) :] == self.record_names
-            if not begins and not self.rows.outer:
-                return
-            self._push(name, attributes, state.below(name, self.own if begins else self.parent), begins)
+            begins = name == self.record_name and (
+                not self.record_parents or self.names[-len(self.record_parents) - 1 : -1] == self.record_parents
+            )
+            if begins or self.rows.outer:
+                self._push(
+                    Element(name, self.characters),
+                    attributes,
+                    state.below(name, self.own if begins else self.parent),
+                    begins,
+                )
         elif name in state.names:
-            self._push(name, attributes, state.below(name))
+            self._push(Element(name, self.characters), attributes, state.below(name))
         else:
-            self.unwanted = 1
+            self.unwanted, self.leaves = 1, NO_LEAVES
 
-    def _push(self, name: str, attributes: dict[str, str], state: State, begins: bool = False) -> None:
-        element = Element(name, "" if state.text and (not attributes or attributes.get(NIL) not in TRUE) else None)
+    def _push(self, element: Element, attributes: dict[str, str], state: State, begins: bool = False) -> None:
+        if state.text and attributes.get(NIL) not in TRUE:
+            element.text = ""
+        self.characters += ELEMENT_CHARACTERS
+        for key, attribute in state.attributes if attributes else ():
+            if key in attributes:
+                element[attribute] = attributes[key]
+                self.characters += len(attributes[key])
         if begins:
             self.record = element
-        if attributes and state.attributes:
-            element.attributes = {key: attributes[key] for key in state.attributes if key in attributes}
-            element.size += sum(map(len, element.attributes.values()))
         self.open.append((element, state))
-        self.characters += element.size
-        if self.characters > MAX_RECORD_BYTES:
-            raise CorruptObjectError(TOO_LARGE)
+        self._enter(element, state)
 
-    def _text(self, text: str) -> None:
-        self.silent = 0
-        element = self.open[-1][0]
-        if self.unwanted or element.text is None:
-            return
-        if element.pieces is not None:
-            element.pieces.append(text)
-        elif element.text:
-            element.pieces = [element.text, text]
-        else:
-            element.text = text
-        element.size += len(text)
-        self.characters += len(text)
-        if self.characters > MAX_RECORD_BYTES:
-            raise CorruptObjectError(TOO_LARGE)
+    def _enter(self, element: Element, state: State) -> None:
+        """Make an element the innermost one."""
+        self.element = element
+        simple = self.record is not None and element.text is None and self.depth < MAX_DEPTH
+        self.leaves = state.leaves if simple else NO_LEAVES
 
-    def _finish(self, name: str) -> None:
-        self.silent = 0
+    def _finish_other(self, name: str) -> None:
         self.depth -= 1
         if self.unwanted:
             self.unwanted -= 1
+            if not self.unwanted:
+                self._leave_unwanted()
             return
         record = self.record
-        if record is None:
+        if record is None or record is self.element:
             self.names.pop()
-            if not self.rows.outer:
+            if record is None and not self.rows.outer:
                 return
-        element, _ = self.open.pop()
-        if element.pieces is not None:
-            element.text = "".join(element.pieces)
+        element, own = self.open.pop()
+        if element.text is not None:
+            element.text = "".join([*element.pieces, *self.texts])
+            element.pieces = ()
+            self.characters += len(element.text)
+        self.texts.clear()
+        self._limit()
         parent, state = self.open[-1]
         if element is record:
-            self.names.pop()
-            self._complete(element)
-            self.record = None
-        elif record is None:
+            self._complete(element, own)
+            self.characters = element.before
+            self.record, self.element, self.leaves = None, parent, NO_LEAVES
+            return
+        if record is None:
             self.rows.close(element)
-        if element is not record and name in state.names and not element.has_records:
-            if name in parent:
-                parent[name].append(element)
-            else:
-                parent[name] = [element]
-            parent.size += element.size
+        child = element.text if name in state.leaves else element
+        if name not in state.names or element.has_records or child is None:
+            self.characters = element.before
         else:
-            self.characters -= element.size
+            parent.add(name, child)
+        self._enter(parent, state)
 
-    def _complete(self, record: Element) -> None:
+    def _leave_unwanted(self) -> None:
+        del self.texts[self.kept or 0 :]
+        self.leaf = self.kept is not None
+        self.kept = None
+        self._enter(*self.open[-1])
+
+    def _complete(self, record: Element, state: State) -> None:
         self.number += 1
         record.closed = True
         parents: list[Parent] = []
@@ -270,10 +335,9 @@ class Records:
                 parent.has_records = True
                 parents.append(parent)
         parents.append(record)
-        texts = self.blank.copy()
+        texts = self.fields.blank.copy()
         try:
-            for place, read in self.readers:
-                texts[place] = read(record)
+            self.fields.read(record, state, texts)
             self.rows.add(self.number, texts, parents)
         except RowError as error:
             error.line = self.number

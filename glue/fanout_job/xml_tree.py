@@ -6,12 +6,13 @@ the tries' nodes that an element has reached, so that each element costs one dic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from fanout_job.paths import Source, Step
+from fanout_job.errors import RowError
+from fanout_job.paths import Path, Source, Step
 
 ELEMENT_CHARACTERS = 100
 """Approximate memory of an element without its text."""
@@ -24,6 +25,11 @@ class Trie:
     children: dict[str, Trie] = field(default_factory=dict)
     attributes: set[str] = field(default_factory=set)
     text: bool = False
+
+    @property
+    def inner(self) -> bool:
+        """Whether paths need more of an element than its text."""
+        return bool(self.children or self.attributes)
 
     def add(self, steps: Iterable[Step]) -> None:
         """Add the steps of a path."""
@@ -45,11 +51,15 @@ class State:
 
     def __init__(self, tries: Sequence[Trie]) -> None:
         self.tries = tuple(dict.fromkeys(tries))
-        self.attributes = frozenset().union(*(trie.attributes for trie in self.tries)) if tries else frozenset[str]()
+        self.attributes = [(name, f"@{name}") for name in {name for trie in self.tries for name in trie.attributes}]
         self.text = any(trie.text for trie in self.tries)
         self.names = {name for trie in self.tries for name in trie.children}
-
+        self.leaves = frozenset(name for name in self.names if self._is_leaf(name))
+        """Children of which only the text is wanted."""
         self.next: dict[tuple[str, Trie | None], State] = {}
+
+    def _is_leaf(self, name: str) -> bool:
+        return not any(trie.children[name].inner for trie in self.tries if name in trie.children)
 
     def below(self, name: str, start: Trie | None = None) -> State:
         """Return the state of a child; `start` is a trie that begins at it."""
@@ -61,47 +71,99 @@ class State:
         return state
 
 
-class Element(dict[str, list["Element"]]):
-    """An element: name of a child -> the children with this name. Its fields are those of a parent (paths.Parent)."""
+class Element(dict[str, Any]):
+    """An element: name of a child, or "@" and name of an attribute -> its text, or a list of several children.
 
-    closed = has_records = False
+    Within a record, a child of which only the text is wanted is a text, and other children are elements. The fields are
+    those of a parent (paths.Parent).
+    """
+
+    closed = has_records = several = False
+    """`several`: whether a name has several children."""
     used: dict[Source, Sequence[Step]] | None = None
-    attributes: Mapping[str, str] = {}
     text: str | None = None
     """Its own text; None if it is not wanted."""
-    pieces: list[str] | None = None
-    """The pieces of the text, if there are several."""
 
-    def __init__(self, name: str, text: str | None) -> None:
-        self.name, self.text, self.size = name, text, ELEMENT_CHARACTERS
+    pieces: list[str] | tuple[()] = ()
+    """The text before its last child."""
+
+    def __init__(self, name: str, before: int) -> None:
+        self.name, self.before = name, before
+        """`before`: characters of all open elements and their kept children when it began."""
+
+    def keep(self, texts: list[str]) -> None:
+        """Keep texts before a child."""
+        if isinstance(self.pieces, list):
+            self.pieces.extend(texts)
+        else:
+            self.pieces = texts.copy()
 
     @property
     def content(self) -> Element:
         """The element itself."""
         return self
 
+    def add(self, name: str, child: str | Element) -> None:
+        """Add a child."""
+        before = self.get(name)
+        if before is None:
+            self[name] = child
+        elif isinstance(before, list):
+            before.append(child)
+        else:
+            self[name] = [before, child]
+            self.several = True
 
-def xml_reader(source: Source, steps: Sequence[Step]) -> Callable[[Element], str | None]:
-    """Return a function that reads a field from an element."""
-    if len(steps) == 1 and steps[0].where is None:
-        name = steps[0].name
-        if name.startswith("@"):
-            return partial(_attribute, name=name[1:])
-        return partial(_child, source=source, name=name)
-    return partial(xml_text, source=source, steps=steps)
+    def children(self, name: str) -> Sequence[Any]:
+        """Return the children with a name: texts or elements."""
+        found = self.get(name, ())
+        return found if isinstance(found, list | tuple) else (found,)
 
 
-def _attribute(element: Element, name: str) -> str | None:
-    return element.attributes.get(name)
+class Fields:
+    """Reads the fields of a record.
 
+    Parameters
+    ----------
+    own : sequence
+        Place, source and path of each field within records.
+    count : int
+        Number of all fields.
+    """
 
-def _child(element: Element, source: Source, name: str) -> str | None:
-    children = element.get(name)
-    if children is None:
-        return None
-    if len(children) == 1:
-        return children[0].text
-    return source.pick([child.text for child in children if child.text is not None])
+    def __init__(self, own: Sequence[tuple[int, Source, Path]], count: int) -> None:
+        self.blank: list[str | None] = [None] * count
+        self.readers = [(place, partial(xml_text, source=source, steps=path.steps)) for place, source, path in own]
+        self.keys = [""] * count
+        """The names of fields that are a text in the record itself; no element has the name ""."""
+        trie = Trie()
+        for _, _, path in own:
+            trie.add(path.steps)
+        for place, _, path in own:
+            name = path.steps[0].name if len(path.steps) == 1 else ""
+            if name.startswith("@") or (name in trie.children and not trie.children[name].inner):
+                self.keys[place] = name
+        self.names = {name for name in self.keys if name and not name.startswith("@")}
+        self.others = [(place, read) for place, read in self.readers if not self.keys[place]]
+
+    def read(self, record: Element, state: State, texts: list[str | None]) -> None:
+        """Write the fields of a record into `texts`, up to the first one with an error.
+
+        Raises
+        ------
+        RowError
+            A path leads to several elements.
+        """
+        if not record.several and self.names <= state.leaves:
+            texts[:] = map(record.get, self.keys)
+            try:
+                for place, read in self.others:
+                    texts[place] = read(record)
+                return
+            except RowError:
+                texts[:] = self.blank
+        for place, read in self.readers:
+            texts[place] = read(record)
 
 
 def xml_text(element: Any, source: Source, steps: Sequence[Step]) -> str | None:
@@ -112,18 +174,20 @@ def xml_text(element: Any, source: Source, steps: Sequence[Step]) -> str | None:
     RowError
         The path leads to several elements.
     """
-    found: list[Element] = [element]
+    found: Sequence[Any] = (element,)
     for step in steps:
-        name = step.name
-        if name.startswith("@"):
-            return source.pick([one.attributes[name[1:]] for one in found if name[1:] in one.attributes])
-        found = [child for one in found for child in one.get(name, ())]
+        if len(found) == 1 and step.where is None:
+            found = found[0].children(step.name)
+        else:
+            found = [child for one in found for child in one.children(step.name)]
         if step.where is not None:
             found = [one for one in found if _has(one, *step.where)]
-    return source.pick([one.text for one in found if one.text is not None])
+    return source.pick([text for text in map(_text, found) if text is not None])
+
+
+def _text(one: str | Element) -> str | None:
+    return one if isinstance(one, str) else one.text
 
 
 def _has(element: Element, key: str, text: str) -> bool:
-    if key.startswith("@"):
-        return element.attributes.get(key[1:]) == text
-    return any(child.text == text for child in element.get(key, ()))
+    return any(_text(child) == text for child in element.children(key))

@@ -8,7 +8,7 @@ from typing import Any
 
 from fanout_job import standard
 from fanout_job.json_text import Text
-from fanout_job.json_tree import Document
+from fanout_job.json_tree import Document, Siblings
 from fanout_job.mapping import Mapping
 from fanout_job.model import Field, Model
 from fanout_job.paths import Source, parsed_path
@@ -38,8 +38,15 @@ def sources(*names: str) -> list[Source]:
 
 def records(pieces: Iterator[bytes], path: str) -> list[Any]:
     """Return the records of a JSON document."""
-    document = Document(Text(pieces), set(), lambda parent: None)
-    return [chain[-1].content for chain in document.records(parsed_path(path).steps)]
+    return contents(Document(Text(pieces), set(), lambda parent: None), path)
+
+
+def contents(document: Document, path: str) -> list[Any]:
+    """Return the records at a path of a document."""
+    found: list[Any] = []
+    for one in document.records(parsed_path(path).steps if path else ()):
+        found += one.batch.values if isinstance(one, Siblings) else [one[-1].content]
+    return found
 
 
 def rows(mapping: str, data: bytes, name: str = "sample", transform: Transform | None = None) -> list[Row]:

@@ -61,6 +61,7 @@ def test_an_arrangement_is_read_exactly(how: str, data: bytes, expected: list[Ro
         (LINES, b'{"id": {"a": 1}}', "row 1: 'id' is an object, not a single value"),
         (DOCUMENT, b'[{"id": [1]}]', "row 1: 'id' is an array, not a single value"),
         (DOCUMENT, b"[1]", "row 1: is JSON, but not an object"),
+        (DOCUMENT, b"[null]", "row 1: is JSON, but not an object"),
         (LINES, b"[" * 100_000, "row 1: is nested too deeply"),
         (LINES, b'{"id": 1, "x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}", "row 1: is nested too deeply"),
         (LINES, b'{"id": 1, "x": ' + b"[" * 200 + b"]" * 200 + b"}", "row 1: is nested too deeply"),

@@ -133,10 +133,10 @@ def connection(
 
 
 @cache
-def _shared() -> list[Any]:
-    """The options of `connection`."""
+def params_of(function: Callable[..., Any]) -> list[Any]:
+    """The arguments and options that a function declares, to be shared by several commands."""
     holder = typer.Typer(add_completion=False)
-    holder.command()(connection)
+    holder.command()(function)
     return list(get_command(holder).params)
 
 
@@ -145,7 +145,7 @@ class Command(TyperCommand):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.shared = _shared()
+        self.shared = params_of(connection)
         self.params = [*self.params, *self.shared]
 
     def invoke(self, ctx: Any) -> None:

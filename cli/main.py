@@ -9,12 +9,14 @@ import typer
 
 from .commands import (
     bookmark,
+    change,
     console,
     cost,
     doctor,
     mapping,
     providers,
     put,
+    replay,
     run,
     runs,
     snapshot,
@@ -57,7 +59,23 @@ def root(
     """Accept the options of `fanout` itself."""
 
 
-for module in (status, ticks, providers, run, runs, trace, put, snapshot, cost, doctor, console, bookmark, mapping):
+for module in (
+    status,
+    ticks,
+    providers,
+    change,
+    run,
+    replay,
+    runs,
+    trace,
+    put,
+    snapshot,
+    cost,
+    doctor,
+    console,
+    bookmark,
+    mapping,
+):
     app.add_typer(module.app)
 
 

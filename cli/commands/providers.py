@@ -24,9 +24,7 @@ from ..errors import AccessError, Exit, OperatorError, UsageError
 from ..output import Page, as_json, counted
 
 app = typer.Typer()
-providers = typer.Typer(
-    help="List, add, change, pause, remove, discover, import or export providers.", no_args_is_help=True
-)
+providers = typer.Typer(help="List, add, discover, import, export or synchronize providers.", no_args_is_help=True)
 app.add_typer(providers, name="providers")
 Fields = Annotated[
     list[str] | None,
@@ -40,7 +38,8 @@ MINUTES = typer.Option("--frequency", min=1, max=MAX_FREQUENCY_MINUTES, help="Mi
 Frequency = Annotated[float | None, MINUTES]
 Group = Annotated[str | None, typer.Option("--group", help="Group, whose providers share MaxRunsPerGroup.")]
 DEFAULT_FREQUENCY = 60.0
-PARALLEL = 8
+AGAIN = 5
+"""Attempts for a request that has the same effect if it is repeated."""
 NEW = {"If-None-Match": "*"}
 """A header with which a PUT adds a provider, but does not replace one."""
 
@@ -78,40 +77,8 @@ def add(
     field: Fields = None,
 ) -> None:
     """Add a provider."""
-    entry = call(ctx.obj.stack, "PUT", provider, _given(frequency, group, field), NEW)
+    entry = call(ctx.obj.stack, "PUT", provider, given(frequency, group, field), NEW)
     _show_change(ctx.obj, provider, "added", entry)
-
-
-@providers.command("set", cls=Command, epilog=iam("providers set"))
-def change(
-    ctx: Context, provider: Provider, frequency: Frequency = None, group: Group = None, field: Fields = None
-) -> None:
-    """Change fields of a provider's entry. --field NAME=null removes a field."""
-    changes = _given(frequency, group, field)
-    if not changes:
-        raise UsageError("nothing to change; use --frequency, --group or --field")
-    _show_change(ctx.obj, provider, "changed", call(ctx.obj.stack, "PATCH", provider, changes))
-
-
-@providers.command(cls=Command, epilog=iam("providers pause"))
-def pause(ctx: Context, provider: Provider) -> None:
-    """Pause a provider: no tick starts it. A run in progress continues."""
-    _show_change(ctx.obj, provider, "paused", call(ctx.obj.stack, "PATCH", provider, {"paused": True}))
-
-
-@providers.command(cls=Command, epilog=iam("providers resume"))
-def resume(ctx: Context, provider: Provider) -> None:
-    """Resume a paused provider. Its next run processes everything that arrived in the meantime."""
-    _show_change(ctx.obj, provider, "resumed", call(ctx.obj.stack, "PATCH", provider, {"paused": None}))
-
-
-@providers.command(cls=Command, epilog=iam("providers remove"))
-def remove(ctx: Context, provider: Provider, yes: Yes = False) -> None:
-    """Remove a provider from the list. Its change log, bookmark and records stay, so adding it again resumes it."""
-    call(ctx.obj.stack, "GET", provider)  # fails before the question if the provider does not exist
-    ctx.obj.confirm(f"Remove {provider} from the list?", yes=yes)
-    call(ctx.obj.stack, "DELETE", provider)
-    _show_change(ctx.obj, provider, "removed", None)
 
 
 @providers.command(cls=Command, epilog=iam("providers discover"))
@@ -209,11 +176,17 @@ def call(
     provider: str,
     body: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    tries: int = 1,
 ) -> dict[str, Any]:
-    """Send a request about a provider to the config API; return its entry afterwards, empty if it was removed."""
+    """Send a request about a provider to the config API; return its entry afterwards, empty if it was removed.
+
+    A request that may be repeated is sent up to `tries` times while the API throttles it or does not answer.
+    """
     try:
-        answer = stack.config_api.change(method, check_name(provider), body, headers)
+        answer = stack.config_api.change(method, check_name(provider), body, headers, tries=tries)
     except ConfigApiAnswerError as error:
+        if method == "DELETE" and error.status == 404:  # an attempt whose answer was lost, or another operator
+            return {}
         raise _in_operators_words(error, method, provider) from None
     entry: dict[str, Any] = json.loads(answer.body or "{}")
     return entry
@@ -226,7 +199,7 @@ def _in_operators_words(error: ConfigApiAnswerError, method: str, provider: str)
     if status == 404:
         return UsageError(f"provider {provider} not found; list all with `fanout providers list`")
     if status == 412:
-        return UsageError(f"{provider} exists already; change it with `fanout providers set {provider}`")
+        return UsageError(f"{provider} exists already; change it with `fanout set {provider}`")
     if status in (405, 501):
         return UsageError(f"this config API does not support {method}; change {provider} at its source")
     if status < 500:
@@ -243,7 +216,8 @@ def _detail(answer: str) -> str:
         return answer[:300]
 
 
-def _given(frequency: float | None, group: str | None, fields: list[str] | None) -> dict[str, Any]:
+def given(frequency: float | None, group: str | None, fields: list[str] | None) -> dict[str, Any]:
+    """The fields of an entry that the options of a command state."""
     entry: dict[str, Any] = {}
     if frequency is not None:
         entry["frequency"] = _number(frequency)
@@ -274,7 +248,7 @@ def _json(text: str) -> Any:
 
 
 def _each(names: Any, register_one: Any) -> None:
-    with ThreadPoolExecutor(PARALLEL) as pool:
+    with ThreadPoolExecutor(8) as pool:
         list(pool.map(register_one, names))
 
 

@@ -1,35 +1,32 @@
-"""`fanout run` and `fanout replay`: start a provider's execution and follow it to its end."""
+"""`fanout run` and `retry`: start executions of providers and follow them to their end."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.filesize import decimal as size
 
-from contract.manifest import Replay, StoredObject
-from contract.times import format_iso
-from fanout.claims import MAX_OBJECTS, listing
-from fanout.ledger import sent_late, update
-from fanout.manifests import select_replay
+from fanout.health import Condition
 from fanout.providers import check_name
 from fanout.run_state import RunState, run_state
 from fanout.runs import RunRecord
 from fanout.schedule import execution_name
 
-from ..audit import audit, ranges_of
-from ..command import Command, Context, Operator, Provider, Yes, iam, moment, utc_now
+from ..bulk import BulkReport, announce, show_report, summarize
+from ..command import Context, Operator, iam, utc_now
 from ..deployment import Deployment
 from ..errors import Exit, UsageError
 from ..failure import failure_of
 from ..history import find_folder, read_record
-from ..output import Page, counted, dollars, show
+from ..output import Page, counted, dollars
+from ..overview import look
+from ..selection import OrderCommand, Request, Selected, Wanted, requested, select
+from ..starting import Starting
 
 app = typer.Typer()
 BY_HAND, REPLAY = "-m", "-r"
@@ -37,7 +34,9 @@ BY_HAND, REPLAY = "-m", "-r"
 BUSY = "Already Running"
 """The last state of an execution that did nothing because another run holds the lease."""
 
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Start the run, but don't wait for its end.")]
+RAN, STARTED = "run", "started"
+
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Start the runs, but don't wait for their end.")]
 
 
 @dataclass(frozen=True)
@@ -51,89 +50,54 @@ class RunReport:
     record: RunRecord | None
 
 
-@dataclass(frozen=True)
-class ReplayPlan:
-    """The objects that a replay would send again."""
-
-    provider: str
-    start: datetime
-    end: datetime
-    objects: int
-    bytes: int
-    first: str | None
-    last: str | None
-
-
-@app.command(cls=Command, epilog=iam("run"))
-def run(ctx: Context, provider: Provider, no_wait: NoWait = False) -> Exit:
-    """Start a run of a provider now, whether it is due or not, and follow it to its end."""
-    check_listed(ctx.obj.stack, provider)
-    return _start_and_follow(ctx.obj, provider, None, no_wait=no_wait)
-
-
-@dataclass(frozen=True)
-class LateReport:
-    """The objects that arrived too late for any run, and the ranges of LastModified in which they are sent."""
-
-    provider: str
-    objects: tuple[StoredObject, ...]
-    ranges: tuple[Replay, ...]
-
-
-@app.command(cls=Command, epilog=iam("replay"))
-def replay(
+@app.command(cls=OrderCommand, epilog=iam("run"))
+def run(
     ctx: Context,
-    provider: Provider,
-    start_text: Annotated[
-        str | None,
-        typer.Option("--from", help="Oldest LastModified: ISO 8601 time, date, or age such as 30m, 6h or 2d."),
-    ] = None,
-    end_text: Annotated[str, typer.Option("--to", help="Newest LastModified, inclusive.")] = "now",
-    late: Annotated[
-        bool, typer.Option("--late", help="Instead of a range, send the objects that arrived too late for any run.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, but send nothing.")] = False,
-    yes: Yes = False,
     no_wait: NoWait = False,
 ) -> Exit:
-    """Send a range of a provider's objects again, with the same message ids. The bookmark does not change."""
-    check_name(provider)
-    if late == (start_text is not None) or (late and no_wait):
-        raise UsageError("use either --from, or --late without --no-wait")
-    if start_text is None:
-        return _send_late(ctx.obj, provider, dry_run=dry_run, yes=yes)
-    now = utc_now()
-    start, end = moment(start_text, now), moment(end_text, now)
-    if start > end:
-        raise UsageError("--from must not be later than --to")
-    wanted = Replay(start, end)
-    plan = plan_replay(ctx.obj.stack, provider, wanted)
-    if dry_run or not plan.objects:
-        ctx.obj.show(plan, _show_plan)
-        return Exit.OK
-    ctx.obj.confirm(f"Send {counted(plan.objects, 'object')} ({size(plan.bytes)}) of {provider} again?", yes=yes)
-    return _start_and_follow(ctx.obj, provider, {"from": format_iso(start), "to": format_iso(end)}, no_wait=no_wait)
+    """Start runs of providers now, whether they are due or not, and follow them to their end."""
+    asked = requested(ctx)
+    return _run(ctx.obj, select(ctx.obj.stack, asked.wanted), asked, no_wait=no_wait)
 
 
-def _send_late(op: Operator, provider: str, *, dry_run: bool, yes: bool) -> Exit:
-    """Send what `fanout audit` lists as missed, in as few replays as possible; then the late data are settled."""
-    stack = op.stack
-    state, settings = stack.ledger.get(provider), stack.planning
-    missed = audit(stack.objects, settings, state).missed
-    listed = listing(stack.objects, settings, provider, None)
-    ranges = ranges_of(listed, missed, MAX_OBJECTS, settings.max_bytes_per_run)
-    if dry_run or not missed:
-        op.show(LateReport(provider, missed, tuple(ranges)), _show_late)
-    if dry_run:
+@app.command(cls=OrderCommand, epilog=iam("retry"))
+def retry(
+    ctx: Context,
+    no_wait: NoWait = False,
+) -> Exit:
+    """Start runs now of those providers whose last run failed, instead of waiting for the end of their backoff."""
+    stack, asked = ctx.obj.stack, requested(ctx)
+    selected = select(stack, asked.wanted)
+    failed = {one.provider for one in look(stack).health if one.condition is Condition.FAILING}
+    chosen = tuple(name for name in selected.names if name in failed)
+    if not chosen:
+        raise UsageError("no selected provider is failing, so there is nothing to retry; use `fanout run` instead")
+    if len(chosen) < len(selected.names):
+        ctx.obj.note(f"{counted(len(selected.names) - len(chosen), 'selected provider')} not failing: not retried")
+    return _run(ctx.obj, Selected(chosen, selected.left_out), asked, no_wait=no_wait)
+
+
+def _run(op: Operator, selected: Selected, asked: Request, *, no_wait: bool) -> Exit:
+    if asked.dry_run:
+        op.show(BulkReport(RAN, True, len(selected.names), dict.fromkeys(selected.names)), show_report)
         return Exit.OK
-    if missed:
-        op.confirm(f"Send {counted(len(missed), 'object')} of {provider} in {counted(len(ranges), 'run')}?", yes=yes)
-    for wanted in ranges:
-        given = {"from": format_iso(wanted.start), "to": format_iso(wanted.end)}
-        if (outcome := _start_and_follow(op, provider, given, no_wait=False)) is not Exit.OK:
-            return outcome
-    update(stack.ledger, provider, lambda now: sent_late(now, state.late))
-    return Exit.OK
+    if asked.wanted.alone:
+        return start_and_follow(op, selected.names[0], None, no_wait=no_wait)
+    announce(op, selected)
+    op.confirm(f"Start runs of {counted(len(selected.names), 'provider')} now?", yes=asked.yes)
+    inputs = {name: execution_input(name) for name in selected.names}
+    outcome = Starting(op, inputs, BY_HAND).run(no_wait=no_wait)
+    return summarize(op, STARTED if no_wait else RAN, selected, outcome, totals(outcome.done.values()))
+
+
+def totals(done: Iterable[object]) -> str | None:
+    """The figures of all runs that succeeded together; None while none has ended."""
+    records = [one for one in done if isinstance(one, RunRecord)]
+    if not records:
+        return None
+    messages, rows = sum(one.messages for one in records), sum(one.rows for one in records)
+    spent = dollars(sum(one.dollars for one in records))
+    return f"{counted(messages, 'message')} for {counted(rows, 'row')}, {spent}"
 
 
 def check_listed(stack: Deployment, provider: str) -> None:
@@ -144,30 +108,11 @@ def check_listed(stack: Deployment, provider: str) -> None:
     UsageError
         The provider is not in the list.
     """
-    known = stack.config_api.entries()
-    if check_name(provider) not in known:
-        close = difflib.get_close_matches(provider, map(str, known), n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"add it with `fanout providers add {provider}`"
-        raise UsageError(f"provider {provider} not found; {hint}")
+    select(stack, Wanted((check_name(provider),)))
 
 
-def plan_replay(stack: Deployment, provider: str, wanted: Replay) -> ReplayPlan:
-    """Find the objects that a replay of a range would send again."""
-    settings = stack.planning
-    found = listing(stack.objects, settings, provider, None)
-    chosen = select_replay(found, wanted, MAX_OBJECTS, settings.max_bytes_per_run).objects
-    return ReplayPlan(
-        provider=provider,
-        start=wanted.start,
-        end=wanted.end,
-        objects=len(chosen),
-        bytes=sum(o.size for o in chosen),
-        first=chosen[0].key if chosen else None,
-        last=chosen[-1].key if chosen else None,
-    )
-
-
-def _start_and_follow(op: Operator, provider: str, wanted: dict[str, str] | None, *, no_wait: bool) -> Exit:
+def start_and_follow(op: Operator, provider: str, wanted: dict[str, str] | None, *, no_wait: bool) -> Exit:
+    """Start a run of one provider, or a replay, and report each of its states and its outcome."""
     states, now = op.stack.client("stepfunctions"), utc_now()
     arn = start_execution(states, op.stack.output("StateMachineArn"), provider, now, wanted)
     run_id = arn.rpartition(":")[2]
@@ -201,6 +146,11 @@ def _record(op: Operator, provider: str, run_id: str, started: datetime) -> RunR
     return last if last and last.run_id == run_id else None
 
 
+def execution_input(provider: str, replay: dict[str, str] | None = None) -> str:
+    """The input of an execution that an operator starts; `replay` has `from` and `to` in ISO 8601."""
+    return json.dumps({"provider": provider, **({"replay": replay} if replay else {})})
+
+
 def start_execution(
     states: Any, state_machine_arn: str, provider: str, now: datetime, replay: dict[str, str] | None = None
 ) -> str:
@@ -213,10 +163,9 @@ def start_execution(
     replay
         ``{"from", "to"}`` in ISO 8601.
     """
-    given = {"provider": provider, **({"replay": replay} if replay else {})}
-    name = execution_name(provider, now) + (REPLAY if replay else BY_HAND)
+    name, given = execution_name(provider, now) + (REPLAY if replay else BY_HAND), execution_input(provider, replay)
     try:
-        started = states.start_execution(stateMachineArn=state_machine_arn, name=name, input=json.dumps(given))
+        started = states.start_execution(stateMachineArn=state_machine_arn, name=name, input=given)
     except states.exceptions.ExecutionAlreadyExists:  # an execution of the same second has this name
         time.sleep(1)
         return start_execution(states, state_machine_arn, provider, now + timedelta(seconds=1), replay)
@@ -245,19 +194,3 @@ def watch(states: Any, arn: str, entered: Callable[[str], None], poll_seconds: f
 
 def _show_run(report: RunReport, page: Page) -> None:
     page.line(f"{report.run_id}: {report.status}: {report.explanation}")
-
-
-def _show_late(report: LateReport, page: Page) -> None:
-    page.line(f"{report.provider}: {counted(len(report.objects), 'object')} arrived too late for any run")
-    if report.objects:
-        rows = [(o.last_modified, size(o.size), o.key) for o in report.objects]
-        page.table(("LAST MODIFIED", ">SIZE", "LATE"), rows)
-
-
-def _show_plan(plan: ReplayPlan, page: Page) -> None:
-    span = f"from {show(plan.start)} to {show(plan.end)}"
-    if not plan.objects:
-        page.line(f"{plan.provider}: no objects {span}, so nothing would be sent again")
-        return
-    page.line(f"{counted(plan.objects, 'object')}, {size(plan.bytes)}, {span} would be sent again")
-    page.facts([("first", plan.first), ("last", plan.last)])

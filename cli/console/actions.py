@@ -13,7 +13,8 @@ from fanout.providers import check_name
 
 from ..command import moment, utc_now
 from ..commands.providers import call
-from ..commands.run import ReplayPlan, check_listed, plan_replay, start_execution
+from ..commands.replay import ReplayPlan, plan_replay
+from ..commands.run import check_listed, start_execution
 from ..deployment import Deployment
 from ..errors import DENIED, UsageError
 from ..output import counted, safe, show

@@ -22,7 +22,7 @@ from ..commands.bookmark import report_of
 from ..commands.cost import FORECAST_DAYS, Spending
 from ..commands.mapping import read_mapping
 from ..commands.providers import call
-from ..commands.run import ReplayPlan
+from ..commands.replay import ReplayPlan
 from ..commands.runs import RunLine
 from ..commands.trace import Trace, facts_of
 from ..deployment import Deployment

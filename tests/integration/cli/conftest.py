@@ -95,5 +95,4 @@ def fanout(cloud: LaptopCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("FANOUT_CLOUD_FILE", str(cloud.workdir / "cloud.json"))
     command = Fanout(cloud, tmp_path)
     yield command
-    for name in command.json("providers", "list")["providers"]:
-        command("providers", "remove", name, "--yes")
+    command("remove", "--all", "--yes")

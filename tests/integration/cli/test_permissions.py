@@ -129,9 +129,9 @@ def play(fanout: Fanout, recorder: Recorder, folder: Path) -> Actions:
         return str(said[0].out)
 
     does("providers", "add", provider)
-    does("providers", "set", provider, "--frequency", "15")
-    does("providers", "pause", provider)
-    does("providers", "resume", provider)
+    does("set", provider, "--frequency", "15")
+    does("pause", provider)
+    does("resume", provider)
     does("providers", "list")
     does("providers", "export", entries)
     does("providers", "import", entries, "--replace")
@@ -146,8 +146,12 @@ def play(fanout: Fanout, recorder: Recorder, folder: Path) -> Actions:
     does("trace", run_id)
     does("replay", provider, "--from", "1h", "--yes")
     does("replay", provider, "--late", "--yes", statuses=(0, 1))
+    does("replay", "--all", "--from", "1h", "--yes")
     fanout.drop_bytes(provider, "bad.json.gz", b"not gzip")
-    failed = json.loads(does("run", provider, "--json", statuses=(1,)))["run_id"]
+    failed = json.loads(does("run", "--all", "--yes", "--json", statuses=(1,)))["failed"][provider]
+    failed = failed.rpartition("fanout trace ")[2].rstrip("`")
+    does("retry", provider, statuses=(1,))
+    does("retry", "--all", "--yes", statuses=(1,))
     does("trace", failed, statuses=(0, 1))
     does("status", statuses=(0, 1))
     does("failed", statuses=(0, 1))
@@ -167,7 +171,7 @@ def play(fanout: Fanout, recorder: Recorder, folder: Path) -> Actions:
     pages = ("status", "ticks", "runs", "trace", "cost", "run", "replay", "mapping get")
     found["console"] = of_the_console(fanout, recorder, provider).union(*(found[command] for command in pages))
     does("providers", "accept", "--yes")
-    does("providers", "remove", provider, "--yes")
+    does("remove", provider, "--yes")
     fanout.messages()
     return found
 

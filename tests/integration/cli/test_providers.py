@@ -21,15 +21,15 @@ def test_a_provider_is_added_changed_paused_resumed_and_removed(fanout: Fanout) 
     assert fanout("providers", "add", "a", "--frequency", "30", "--field", 'owner="sales"').status == 0
     assert listed(fanout) == {"a": {"frequency": 30, "owner": "sales", **NEVER_RAN}}
 
-    assert fanout("providers", "set", "a", "--group", "g", "--field", "owner=null").status == 0
+    assert fanout("set", "a", "--new-group", "g", "--field", "owner=null").status == 0
     assert listed(fanout) == {"a": {"frequency": 30, "group": "g", **NEVER_RAN}}
 
-    fanout("providers", "pause", "a")
+    fanout("pause", "a")
     assert listed(fanout) == {"a": {"frequency": 30, "group": "g", "paused": True, **NEVER_RAN}}
-    fanout("providers", "resume", "a")
+    fanout("resume", "a")
     assert listed(fanout) == {"a": {"frequency": 30, "group": "g", **NEVER_RAN}}
 
-    assert fanout("providers", "remove", "a", "--yes").status == 0
+    assert fanout("remove", "a", "--yes").status == 0
     assert listed(fanout) == {}
 
 
@@ -46,7 +46,7 @@ def test_adding_a_provider_twice_changes_nothing(fanout: Fanout) -> None:
 def test_a_removal_needs_a_confirmation(fanout: Fanout) -> None:
     fanout("providers", "add", "a")
 
-    refused = fanout("providers", "remove", "a", stdin="")
+    refused = fanout("remove", "a", stdin="")
 
     assert refused.status == 2
     assert "--yes" in refused.error
@@ -54,7 +54,7 @@ def test_a_removal_needs_a_confirmation(fanout: Fanout) -> None:
 
 
 def test_errors_say_what_is_wrong(fanout: Fanout) -> None:
-    assert "fanout providers list" in fanout("providers", "set", "unknown", "--frequency", "5").error
+    assert "fanout providers add unknown" in fanout("set", "unknown", "--frequency", "5").error
     assert "not allowed" in fanout("providers", "add", "../a").error
     assert "NAME=JSON" in fanout("providers", "add", "a", "--field", "owner=sales").error
     assert "NAME=JSON" in fanout("providers", "add", "a", "--field", "limit=NaN").error
@@ -114,8 +114,8 @@ def test_an_export_can_be_imported(fanout: Fanout) -> None:
     file = fanout.folder / "providers.json"
     assert fanout("providers", "export", str(file)).status == 0
     before = listed(fanout)
-    fanout("providers", "remove", "a", "--yes")
-    fanout("providers", "set", "b", "--frequency", "5")
+    fanout("remove", "a", "--yes")
+    fanout("set", "b", "--frequency", "5")
 
     added = fanout.json("providers", "import", str(file))
     assert (added["added"], added["existing"]) == (["a"], ["b"])

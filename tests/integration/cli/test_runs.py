@@ -211,7 +211,7 @@ def test_a_replay_sends_the_same_ids_again_and_leaves_the_bookmark(fanout: Fanou
     bookmark = fanout.json("bookmark", "show", provider)
 
     plan = fanout.json("replay", provider, "--from", "1h", "--dry-run")
-    assert (plan["objects"], messages(fanout)) == (1, [])
+    assert ([one["objects"] for one in plan["plans"]], messages(fanout)) == ([1], [])
 
     assert fanout("replay", provider, "--from", "1h", "--yes").status == 0
     assert messages(fanout) == first
@@ -273,7 +273,7 @@ def test_one_command_sends_the_objects_that_arrived_too_late(fanout: Fanout, pro
     refused = fanout("replay", provider, "--late", "--from", "1h")
     sent = fanout("replay", provider, "--late", "--yes")
 
-    assert [one["key"].rpartition("/")[2] for one in dry["objects"]] == ["one.json.gz", "two.json.gz"]
+    assert [one["key"].rpartition("/")[2] for one in dry["plans"][0]["objects"]] == ["one.json.gz", "two.json.gz"]
     assert (refused.status, fanout("replay", provider).status) == (2, 2)
     assert sent.status == 0, sent.error
     assert len(messages(fanout)) == 5

@@ -1,0 +1,79 @@
+"""`fanout set`, `pause`, `resume` and `remove`: change the entries of one or many providers in the config API."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from ..bulk import order
+from ..command import Context, iam
+from ..errors import Exit, UsageError
+from ..output import counted
+from ..selection import OrderCommand, Selected, requested, select
+from .providers import AGAIN, Fields, Frequency, call, given
+
+app = typer.Typer()
+
+
+@app.command("set", cls=OrderCommand, epilog=iam("set"))
+def change(
+    ctx: Context,
+    frequency: Frequency = None,
+    new_group: Annotated[
+        str | None, typer.Option("--new-group", help="Group to put the providers into; they share MaxRunsPerGroup.")
+    ] = None,
+    field: Fields = None,
+) -> Exit:
+    """Change fields of providers' entries. --field NAME=null removes a field."""
+    changes = given(frequency, new_group, field)
+    if not changes:
+        raise UsageError("nothing to change; use --frequency, --new-group or --field")
+    return _patch(ctx, "changed", changes)
+
+
+@app.command(cls=OrderCommand, epilog=iam("pause"))
+def pause(ctx: Context) -> Exit:
+    """Pause providers: no tick starts them. Runs in progress continue."""
+    return _patch(ctx, "paused", {"paused": True})
+
+
+@app.command(cls=OrderCommand, epilog=iam("resume"))
+def resume(ctx: Context) -> Exit:
+    """Resume paused providers. Their next runs process everything that arrived in the meantime."""
+    return _patch(ctx, "resumed", {"paused": None})
+
+
+@app.command(cls=OrderCommand, epilog=iam("remove"))
+def remove(ctx: Context) -> Exit:
+    """Remove providers from the list. Change log, bookmark and records stay: a provider that is added again resumes."""
+    stack, asked = ctx.obj.stack, requested(ctx)
+    selected = select(stack, asked.wanted)
+    return order(
+        ctx.obj,
+        selected,
+        "removed",
+        lambda name: call(stack, "DELETE", name, tries=AGAIN),
+        asked,
+        question=f"Remove {_these(selected)} from the list?",
+        ask_for_one=True,
+    )
+
+
+def _patch(ctx: Context, did: str, changes: dict[str, Any]) -> Exit:
+    stack, asked = ctx.obj.stack, requested(ctx)
+    selected = select(stack, asked.wanted)
+    return order(
+        ctx.obj,
+        selected,
+        did,
+        lambda name: call(stack, "PATCH", name, changes, tries=AGAIN),
+        asked,
+        question=f"Change {_these(selected)}: {json.dumps(changes)}?",
+    )
+
+
+def _these(selected: Selected) -> str:
+    names = selected.names
+    return names[0] if len(names) == 1 else counted(len(names), "provider")

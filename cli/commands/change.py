@@ -11,8 +11,9 @@ from ..bulk import order
 from ..command import Context, iam
 from ..errors import Exit, UsageError
 from ..output import counted
+from ..registry import AGAIN, call
 from ..selection import OrderCommand, Selected, requested, select
-from .providers import AGAIN, Fields, Frequency, call, given
+from .providers import Fields, Frequency, given
 
 app = typer.Typer()
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-import sys
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import field as part
 from typing import Annotated, Any
 
 import typer
 
 from contract.uris import split_uri
-from fanout.errors import ConfigApiAnswerError, FanoutError
+from fanout.errors import FanoutError
 from fanout.ledger import drop_backlog, update
-from fanout.providers import MAX_FREQUENCY_MINUTES, check_name, is_name, parse_entries, parse_entry, refusal
+from fanout.providers import MAX_FREQUENCY_MINUTES, is_name, parse_entry, refusal
 
+from ..bulk import Outcome, each
 from ..command import Command, Context, Operator, Provider, Yes, iam, utc_now
-from ..deployment import Deployment
-from ..errors import AccessError, Exit, OperatorError, UsageError
-from ..output import Page, as_json, counted
+from ..errors import Exit, UsageError
+from ..output import Page, counted
+from ..registry import NEW, call
+from ..registry import add as add_entry
+from ..selection import shown
+from . import sync
 
 app = typer.Typer()
 providers = typer.Typer(help="List, add, discover, import, export or synchronize providers.", no_args_is_help=True)
@@ -38,20 +39,18 @@ MINUTES = typer.Option("--frequency", min=1, max=MAX_FREQUENCY_MINUTES, help="Mi
 Frequency = Annotated[float | None, MINUTES]
 Group = Annotated[str | None, typer.Option("--group", help="Group, whose providers share MaxRunsPerGroup.")]
 DEFAULT_FREQUENCY = 60.0
-AGAIN = 5
-"""Attempts for a request that has the same effect if it is repeated."""
-NEW = {"If-None-Match": "*"}
-"""A header with which a PUT adds a provider, but does not replace one."""
 
 
 @dataclass(frozen=True)
 class ChangesReport:
-    """Answer of `discover` and `import`."""
+    """Answer of `discover`."""
 
     added: tuple[str, ...]
     existing: tuple[str, ...]
     rejected: tuple[str, ...]
     dry_run: bool
+    failed: dict[str, str] = part(default_factory=dict)
+    not_tried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,19 @@ def discover(
     missing = tuple(name for name in found if name not in known and name not in rejected)
     if missing and not dry_run:
         ctx.obj.confirm(f"Add {counted(len(missing), 'provider')} with a frequency of {frequency:g} minutes?", yes=yes)
-        _each(missing, lambda name: call(stack, "PUT", name, {"frequency": _number(frequency)}, NEW))
-    ctx.obj.show(ChangesReport(missing, tuple(known), rejected, dry_run), _show_changes)
-    return Exit.UNHEALTHY if rejected else Exit.OK
+        outcome = each(
+            ctx.obj, missing, lambda name: add_entry(stack, name, {"frequency": _number(frequency)}), "added"
+        )
+    else:
+        outcome = Outcome(done=dict.fromkeys(missing))
+    report = ChangesReport(tuple(outcome.done), tuple(known), rejected, dry_run, outcome.failed, outcome.not_tried)
+    ctx.obj.show(report, _show_changes)
+    return Exit.UNHEALTHY if rejected or outcome.failed or outcome.not_tried else Exit.OK
+
+
+providers.command("import", cls=Command, epilog=iam("providers import"))(sync.import_providers)
+providers.command("sync", cls=Command, epilog=iam("providers sync"))(sync.sync_providers)
+providers.command("export", cls=Command, epilog=iam("providers export"))(sync.export_providers)
 
 
 def folders(s3: Any, change_log_dir: str) -> list[str]:
@@ -138,84 +147,6 @@ def accept(
     ctx.obj.show(AcceptReport(len(listed), tuple(unlisted)), _show_accepted)
 
 
-@providers.command("import", cls=Command, epilog=iam("providers import"))
-def import_providers(
-    ctx: Context,
-    file: Annotated[str, typer.Argument(help="JSON file as `export` writes it; - for standard input.")],
-    replace: Annotated[bool, typer.Option("--replace", help="Replace existing entries.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file, but change nothing.")] = False,
-) -> None:
-    """Add the providers of a JSON file. All entries are validated before the first one is written."""
-    entries = _read_file(file)
-    known = ctx.obj.stack.config_api.entries()
-    existing = tuple(name for name in entries if name in known)
-    wanted = {name: entry for name, entry in entries.items() if replace or name not in known}
-    if not dry_run:
-        _each(wanted, lambda name: call(ctx.obj.stack, "PUT", name, wanted[name]))
-    ctx.obj.show(ChangesReport(tuple(wanted), () if replace else existing, (), dry_run), _show_changes)
-
-
-@providers.command("export", cls=Command, epilog=iam("providers export"))
-def export_providers(
-    ctx: Context,
-    file: Annotated[str, typer.Argument(help="File to write; - for standard output.")] = "-",
-) -> None:
-    """Write all entries as one JSON object, for `import`."""
-    text = as_json(dict(sorted(ctx.obj.stack.config_api.entries().items())))
-    if file == "-":
-        print(text)  # noqa: T201 - this command's answer is JSON in any case
-        return
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
-    Path(file).write_text(text + "\n", encoding="utf-8")
-    ctx.obj.note(f"wrote {file}")
-
-
-def call(
-    stack: Deployment,
-    method: str,
-    provider: str,
-    body: Mapping[str, Any] | None = None,
-    headers: Mapping[str, str] | None = None,
-    tries: int = 1,
-) -> dict[str, Any]:
-    """Send a request about a provider to the config API; return its entry afterwards, empty if it was removed.
-
-    A request that may be repeated is sent up to `tries` times while the API throttles it or does not answer.
-    """
-    try:
-        answer = stack.config_api.change(method, check_name(provider), body, headers, tries=tries)
-    except ConfigApiAnswerError as error:
-        if method == "DELETE" and error.status == 404:  # an attempt whose answer was lost, or another operator
-            return {}
-        raise _in_operators_words(error, method, provider) from None
-    entry: dict[str, Any] = json.loads(answer.body or "{}")
-    return entry
-
-
-def _in_operators_words(error: ConfigApiAnswerError, method: str, provider: str) -> OperatorError:
-    status = error.status
-    if status is None:
-        return AccessError(str(error))
-    if status == 404:
-        return UsageError(f"provider {provider} not found; list all with `fanout providers list`")
-    if status == 412:
-        return UsageError(f"{provider} exists already; change it with `fanout set {provider}`")
-    if status in (405, 501):
-        return UsageError(f"this config API does not support {method}; change {provider} at its source")
-    if status < 500:
-        return UsageError(f"the config API rejected {provider} (HTTP {status}): {_detail(error.answer)}")
-    return AccessError(f"{provider}: the config API answered HTTP {status} to the {method} request; try again")
-
-
-def _detail(answer: str) -> str:
-    """The detail of an RFC 9457 problem, or else the beginning of the answer."""
-    try:
-        body = json.loads(answer)
-        return str(body.get("detail") or body.get("message") or body)[:300]
-    except (ValueError, AttributeError):
-        return answer[:300]
-
-
 def given(frequency: float | None, group: str | None, fields: list[str] | None) -> dict[str, Any]:
     """The fields of an entry that the options of a command state."""
     entry: dict[str, Any] = {}
@@ -245,24 +176,6 @@ def _json(text: str) -> Any:
         raise ValueError(f"{name} is not JSON")
 
     return json.loads(text, parse_constant=refuse)
-
-
-def _each(names: Any, register_one: Any) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(register_one, names))
-
-
-def _read_file(file: str) -> Mapping[str, dict[str, Any]]:
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        entries = _json(text)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{file} cannot be read as JSON: {error}") from None
-    if not isinstance(entries, dict):
-        raise UsageError(f"{file} must contain one JSON object that maps provider names to entries")
-    if faults := list(parse_entries(entries, utc_now())[1].values()):
-        raise UsageError(f"{file}: nothing was imported; invalid entries: " + "; ".join(map(str, faults[:5])))
-    return entries
 
 
 def _show_list(report: dict[str, dict[str, Any]], page: Page) -> None:
@@ -295,6 +208,10 @@ def _show_changes(report: ChangesReport, page: Page) -> None:
     page.line(f"{len(report.existing):,} existed already")
     for name in report.rejected:
         page.line(f"skipped provider={name}: {refusal(name)}")
+    for name, why in report.failed.items():
+        page.line(f"failed: {name}: {why.removeprefix(f'{name}: ')}")
+    if report.not_tried:
+        page.line(f"{counted(len(report.not_tried), 'provider')} not tried: {shown(report.not_tried)}")
 
 
 def _show_accepted(report: AcceptReport, page: Page) -> None:

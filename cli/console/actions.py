@@ -12,12 +12,12 @@ from contract.times import format_iso
 from fanout.providers import check_name
 
 from ..command import moment, utc_now
-from ..commands.providers import call
 from ..commands.replay import ReplayPlan, plan_replay
 from ..commands.run import check_listed, start_execution
 from ..deployment import Deployment
 from ..errors import DENIED, UsageError
 from ..output import counted, safe, show
+from ..registry import call
 from . import dead_letters
 
 ASKED = ("run", "replay", "redrive")

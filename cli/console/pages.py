@@ -21,7 +21,6 @@ from ..commands.bookmark import facts_of as facts_of_bookmark
 from ..commands.bookmark import report_of
 from ..commands.cost import FORECAST_DAYS, Spending
 from ..commands.mapping import read_mapping
-from ..commands.providers import call
 from ..commands.replay import ReplayPlan
 from ..commands.runs import RunLine
 from ..commands.trace import Trace, facts_of
@@ -30,6 +29,7 @@ from ..failure import COLUMNS, rows_of_failures
 from ..logs import short
 from ..output import counted, duration, show
 from ..overview import look_at
+from ..registry import call
 from . import dead_letters
 from .parts import (
     Part,

@@ -12,8 +12,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cli.command import utc_now
-from cli.commands.providers import NEW
 from cli.deployment import Deployment
+from cli.registry import NEW
 from contract.times import format_iso, parse_iso
 from contract.uris import runs_dir, split_uri
 from fanout.adapters import PENDING_SUFFIX

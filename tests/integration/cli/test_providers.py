@@ -117,9 +117,8 @@ def test_an_export_can_be_imported(fanout: Fanout) -> None:
     fanout("remove", "a", "--yes")
     fanout("set", "b", "--frequency", "5")
 
-    added = fanout.json("providers", "import", str(file))
-    assert (added["added"], added["existing"]) == (["a"], ["b"])
-    assert fanout.json("providers", "import", str(file), "--replace")["added"] == ["a", "b"]
+    done = fanout.json("providers", "import", str(file), "--yes")
+    assert (done["added"], done["changed"]) == (["a"], {"b": {"frequency": [5, 60]}})
     assert listed(fanout) == before
 
 

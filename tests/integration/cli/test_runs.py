@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 
 from cli.command import connection, utc_now
-from cli.commands.providers import call
 from cli.commands.run import watch
 from cli.commands.trace import gather
 from cli.console.overview import live
 from cli.console.pages import provider_live, run_live
 from cli.console.watch import Rows, Watch
 from cli.overview import look_at
+from cli.registry import call
 from tests.harness.waiting import eventually
 from tests.integration.cli.conftest import Fanout
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from cli import overview, selection
-from cli.command import Operator
 from cli.errors import UsageError
-from cli.main import app
 from cli.selection import Wanted, select
 from contract.failure import Failure
-from fanout.config_client import Answer
 from fanout.errors import ConfigApiAnswerError, ConfigApiUnavailableError, InvalidProviderError
 from fanout.health import Condition, Decision, Health
+from tests.unit.cli.api import Api, fanout, use
 
 ENTRIES: dict[str, object] = {
     "acme": {"frequency": 15, "group": "europe"},
@@ -36,45 +31,14 @@ def failing(provider: str, cause: str) -> Health:
     return Health(provider, Condition.FAILING, Decision.BACKING_OFF, failure=failure)
 
 
-@dataclass
-class Api:
-    """A config API with a list of its changes."""
-
-    listed: dict[str, Any]
-    refuse: Callable[[str, str], Exception | None] = lambda method, provider: None
-    changes: list[tuple[str, str, Any]] = field(default_factory=list)
-
-    def entries(self) -> Mapping[str, object]:
-        return dict(self.listed)
-
-    def change(self, method: str, provider: str, body: Any = None, headers: Any = None, tries: int = 1) -> Answer:
-        if error := self.refuse(method, provider):
-            raise error
-        self.changes.append((method, provider, body))
-        if method == "DELETE":
-            del self.listed[provider]
-            return Answer(204, {}, b"", None)
-        entry = {**(self.listed.get(provider, {}) if method == "PATCH" else {}), **(body or {})}
-        self.listed[provider] = {name: value for name, value in entry.items() if value is not None}
-        return Answer(200, {}, json.dumps(self.listed[provider]).encode(), None)
-
-
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     """The config API of the stack that commands find."""
     found = Api(json.loads(json.dumps(ENTRIES)))
-    stack = SimpleNamespace(config_api=found)
     health = [failing("acme", "is not gzip"), failing("gamma", "is not gzip"), failing("beta", "is empty")]
     monkeypatch.setattr(selection, "look", lambda stack: SimpleNamespace(health=health))
-    monkeypatch.setattr(Operator, "stack", stack)
+    use(found, monkeypatch)
     return found
-
-
-def fanout(*words: str) -> Any:
-    done = CliRunner().invoke(app, list(words))
-    if done.exception and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return done
 
 
 def chosen(api: Api, **wanted: Any) -> tuple[str, ...]:

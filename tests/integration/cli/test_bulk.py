@@ -1,0 +1,54 @@
+"""Orders for 500 providers, on the laptop cloud from the file to the messages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from registry.document import NEVER_RAN
+from registry.table import digest
+from tests.integration.cli.conftest import Fanout
+
+NAMES = [f"tenant-{number:03}" for number in range(500)]
+
+
+def seed(fanout: Fanout) -> None:
+    """Write the entries into the table of the config API, which is faster than 500 requests."""
+    dynamodb = fanout.cloud.client("dynamodb")
+    (table,) = [name for name in dynamodb.list_tables()["TableNames"] if "Providers" in name]
+    for names in (NAMES[start : start + 25] for start in range(0, len(NAMES), 25)):
+        items = []
+        for name in names:
+            entry = json.dumps({"frequency": 60, "group": "retail" if name < "tenant-006" else "energy", **NEVER_RAN})
+            items.append({"provider": {"S": name}, "entry": {"S": entry}, "etag": {"S": digest(entry)}})
+        dynamodb.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": item}} for item in items]})
+
+
+def test_a_group_of_500_providers_is_exported_changed_run_and_retried(fanout: Fanout, tmp_path: Path) -> None:
+    seed(fanout)
+    file = tmp_path / "tenants.csv"
+    assert fanout("providers", "export", str(file)).status == 0
+    changed = file.read_text().replace("tenant-499,60", "tenant-499,30")
+    file.write_text(changed + "added,60,energy\n")
+
+    synced = fanout.json("providers", "sync", str(file), "--yes")
+    assert (synced["added"], synced["changed"], synced["unchanged"]) == (
+        ["added"],
+        {"tenant-499": {"frequency": [60, 30]}},
+        499,
+    )
+
+    fanout.drop(NAMES[0], "one.json.gz", 3)
+    fanout.drop_bytes(NAMES[1], "bad.json.gz", b"not gzip")
+    ran = fanout("run", "--group", "retail", "--yes", "--json")
+    assert (ran.status, list(ran.json["failed"]), ran.json["selected"]) == (1, [NAMES[1]], 6)
+    assert ran.json["totals"].startswith("3 messages for 3 rows")
+
+    fanout.drop(NAMES[1], "bad.json.gz", 1)
+    retried = fanout("retry", "--failing", "CorruptObjectError", "--yes")
+    assert (retried.status, retried.out.splitlines()[0]) == (0, f"{NAMES[1]} run")
+    assert len(fanout.messages()) == 4
+
+    assert fanout("pause", "--group", "retail", "--yes").out == "6 of 6 providers paused\n"
+    assert fanout.json("status")["counts"] == {"due": 495, "paused": 6}
+    assert fanout("remove", "--all", "--yes").out == "501 of 501 providers removed\n"

@@ -202,6 +202,20 @@ def moment(text: str, now: datetime) -> datetime:
     return found
 
 
+def ahead(text: str, now: datetime) -> datetime:
+    """Read a time in the future: ``30m``, ``6h`` or ``2d`` from now, a date, or an ISO 8601 time with its zone.
+
+    Raises
+    ------
+    UsageError
+        The text is none of these, or the time is not in the future.
+    """
+    found = now + (now - moment(text, now)) if _AGO.fullmatch(text) else moment(text, now)
+    if found <= now:
+        raise UsageError(f"{safe(text[:100])} is not in the future")
+    return found.replace(microsecond=0)
+
+
 def _read(text: str, now: datetime) -> datetime:
     if ago := _AGO.fullmatch(text):
         return now - timedelta(**{_UNIT[ago[2]]: int(ago[1])})

@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 
 from fanout.adapters import DynamoLedger, DynamoPending, S3Objects, StepFunctions
 from fanout.health import FailedExecution
+from fanout.maintenance_table import DynamoMaintenance
 from fanout.settings import ClaimSettings, DispatchSettings
 
 from .errors import AccessError, UsageError
@@ -201,6 +202,11 @@ class Deployment:
     def pending(self) -> DynamoPending:
         """The pending counts."""
         return DynamoPending(self.client("dynamodb"), self.output("RunLedgerTable"))
+
+    @cached_property
+    def maintenance(self) -> DynamoMaintenance:
+        """The maintenance windows."""
+        return DynamoMaintenance(self.client("dynamodb"), self.output("RunLedgerTable"))
 
     @cached_property
     def objects(self) -> S3Objects:

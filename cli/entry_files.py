@@ -74,7 +74,7 @@ def write(entries: Mapping[str, Mapping[str, Any]], form: str) -> str:
     if form == "json":
         return json.dumps(ordered, indent=2) + "\n"
     if form == "yaml":
-        return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=120)
+        return str(yaml.dump(ordered, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
     first = ["frequency", "group", "at", "paused"]
     found = {field for entry in ordered.values() for field in entry}
     fields = [field for field in first if field in found] + sorted(found.difference(first))
@@ -124,6 +124,10 @@ class _Loader(yaml.SafeLoader):
         return _unique(pairs)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that `_Loader` or another reader of YAML would take for another type."""
+
+
 _Loader.yaml_implicit_resolvers = {}
 for _kind, _pattern, _starts in (
     ("null", r"null|~|", ["n", "~", ""]),
@@ -131,7 +135,8 @@ for _kind, _pattern, _starts in (
     ("int", r"-?(0|[1-9][0-9]*)", list("-0123456789")),
     ("float", r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", list("-0123456789")),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), _starts)
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), _starts)
 
 
 def _from_yaml(text: str) -> Any:

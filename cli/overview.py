@@ -31,6 +31,7 @@ from fanout.health import (
     worst_first,
 )
 from fanout.ledger import LedgerStore, ProviderState
+from fanout.maintenance import Maintenance, Window
 from fanout.pending import Pending
 from fanout.providers import parse_entries, parse_entry
 from fanout.recovery import LiveExecutions, orphaned_runs
@@ -53,6 +54,7 @@ class Overview:
     missing_providers: int
     """How many providers the config API's list lost; see `fanout.health.missing_providers`."""
     health: tuple[Health, ...] = field(repr=False)
+    maintenance: tuple[Window, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -73,6 +75,7 @@ def look(stack: Deployment, late_after: timedelta = LATE_AFTER) -> Overview:
         pending,
         settings.sweep,
         stack.failed_executions,
+        stack.maintenance.windows(),
     )
 
 
@@ -85,6 +88,7 @@ def survey(
     pending: Mapping[str, Pending] | None = None,
     sweep: timedelta = timedelta(0),
     failed_executions: Callable[[], Iterable[FailedExecution]] = tuple,
+    windows: Iterable[Window] = (),
 ) -> Overview:
     """Evaluate every provider.
 
@@ -97,6 +101,8 @@ def survey(
         How long a provider may be due before it counts as late.
     failed_executions
         Returns the newest executions that failed; called only if a provider is due.
+    windows
+        The maintenance windows.
     """
     with ThreadPoolExecutor(2) as pool:
         attention = pool.submit(ledger.attention)
@@ -116,6 +122,7 @@ def survey(
             leases, executions, now, note=lambda text: None
         ),  # a run that is not known to be orphaned is alive
         late_after=late_after,
+        maintenance=Maintenance.at(windows, now),
     )
     possible, _ = may_be_due(entries, facts)
     ended = [name for name, entry in entries.items() if entry.status in ("failed", "running") and name not in held]
@@ -133,6 +140,7 @@ def survey(
         {condition.value: counts[condition] for condition in Condition if counts[condition]},
         missing_providers(ledger.list_size(), len(listed)),
         tuple(worst_first([*others, *found.values()])),
+        facts.maintenance.windows,
     )
 
 
@@ -152,6 +160,7 @@ def look_at(stack: Deployment, provider: str, raw: object, state: ProviderState,
         backlogs=frozenset({provider} if state.has_backlog else ()),
         orphaned=orphaned_runs(leases, stack.executions, now, note=lambda text: None),
         failed_executions=_newest_failed([provider], stack.failed_executions()),
+        maintenance=Maintenance.at(stack.maintenance.windows(), now),
     )
     return evaluate(provider, entry, state, facts)
 

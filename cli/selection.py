@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from fanout.health import Health
+from fanout.maintenance import Maintenance
 from fanout.providers import check_name, is_name
 
-from .command import Command, Context, Yes, params_of
+from .command import Command, Context, Yes, params_of, utc_now
 from .deployment import Deployment
 from .errors import UsageError
 from .output import counted, safe
@@ -151,7 +152,7 @@ def select(stack: Deployment, wanted: Wanted) -> Selected:
         raise UsageError("the list of providers is empty; add one with `fanout providers add NAME`")
     found = sorted(map(str, listed))
     if wanted.group is not None:
-        found = _of_group(wanted.group, listed)
+        found = of_group(wanted.group, listed)
     if wanted.match is not None:
         found = [name for name in found if fnmatchcase(name, wanted.match)]
         if not found:
@@ -166,6 +167,31 @@ def select(stack: Deployment, wanted: Wanted) -> Selected:
     if not names:
         raise UsageError(f"no provider with an allowed name is selected; not allowed: {shown(refused)}")
     return Selected(names, refused)
+
+
+def check_startable(stack: Deployment, names: Iterable[str]) -> None:
+    """Check that no provider is in a maintenance window.
+
+    Raises
+    ------
+    UsageError
+        Some are; none is started.
+    """
+    maintenance = Maintenance.at(stack.maintenance.windows(), utc_now())
+    if not maintenance.windows:
+        return
+    listed = stack.config_api.entries()
+    held = [(name, window) for name in names if (window := maintenance.of(_group(listed.get(name))))]
+    if held:
+        raise UsageError(
+            f"{held[0][1].text}: no run of {shown(name for name, _ in held)} is started; end the window with "
+            "`fanout maintenance off`, or leave these providers out"
+        )
+
+
+def _group(entry: object) -> str | None:
+    group = entry.get("group") if isinstance(entry, Mapping) else None
+    return group if isinstance(group, str) else None
 
 
 def shown(names: Iterable[str]) -> str:
@@ -189,11 +215,18 @@ def _listed(names: tuple[str, ...], listed: Mapping[str, object]) -> tuple[str, 
     raise UsageError(f"provider {name} not found; {hint}")
 
 
-def _of_group(group: str, listed: Mapping[str, object]) -> list[str]:
+def of_group(group: str, listed: Mapping[str, object]) -> list[str]:
+    """The providers of a group.
+
+    Raises
+    ------
+    UsageError
+        No provider is in the group.
+    """
     groups: dict[str, list[str]] = {}
     for name, entry in listed.items():
-        if isinstance(entry, Mapping) and isinstance(entry.get("group"), str):
-            groups.setdefault(entry["group"], []).append(name)
+        if (its := _group(entry)) is not None:
+            groups.setdefault(its, []).append(name)
     if group not in groups:
         known = f"the groups are {shown(sorted(groups))}" if groups else "no provider has a group"
         raise UsageError(f"no provider is in the group {safe(group)}; {known}")

@@ -25,7 +25,7 @@ from ..command import Context, Operator, iam, moment, utc_now
 from ..deployment import Deployment
 from ..errors import Exit, UsageError
 from ..output import Page, counted, show
-from ..selection import SHOWN, OrderCommand, Request, Selected, requested, select, shown
+from ..selection import SHOWN, OrderCommand, Request, Selected, check_startable, requested, select, shown
 from ..starting import Starting
 from .run import REPLAY, STARTED, NoWait, execution_input, start_and_follow, totals
 
@@ -125,6 +125,7 @@ def _send_again(op: Operator, selected: Selected, asked: Request, wanted: Replay
     if asked.dry_run or not found:
         op.show(report, _show_plans)
         return Exit.OK
+    check_startable(op.stack, found)
     objects, total = sum(plan.objects for plan in found.values()), sum(plan.bytes for plan in found.values())
     op.confirm(f"Send {counted(objects, 'object')} ({size(total)}) of {_these(found)} again?", yes=asked.yes)
     if asked.wanted.alone:
@@ -153,6 +154,7 @@ def _send_late(op: Operator, selected: Selected, asked: Request) -> Exit:
             _settle(op.stack, plan)
     if not found:
         return Exit.OK
+    check_startable(op.stack, found)
     objects, runs = sum(len(plan.objects) for plan in found.values()), sum(len(plan.ranges) for plan in found.values())
     op.confirm(f"Send {counted(objects, 'object')} of {_these(found)} in {counted(runs, 'run')}?", yes=asked.yes)
     if not asked.wanted.alone:

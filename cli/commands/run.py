@@ -25,7 +25,7 @@ from ..failure import failure_of
 from ..history import find_folder, read_record
 from ..output import Page, counted, dollars
 from ..overview import look
-from ..selection import OrderCommand, Request, Selected, Wanted, requested, select
+from ..selection import OrderCommand, Request, Selected, Wanted, check_startable, requested, select
 from ..starting import Starting
 
 app = typer.Typer()
@@ -81,6 +81,7 @@ def _run(op: Operator, selected: Selected, asked: Request, *, no_wait: bool) -> 
     if asked.dry_run:
         op.show(BulkReport(RAN, True, len(selected.names), dict.fromkeys(selected.names)), show_report)
         return Exit.OK
+    check_startable(op.stack, selected.names)
     if asked.wanted.alone:
         return start_and_follow(op, selected.names[0], None, no_wait=no_wait)
     announce(op, selected)
@@ -101,14 +102,14 @@ def totals(done: Iterable[object]) -> str | None:
 
 
 def check_listed(stack: Deployment, provider: str) -> None:
-    """Check that a provider is in the config API's list.
+    """Check that a provider is in the config API's list, and in no maintenance window.
 
     Raises
     ------
     UsageError
-        The provider is not in the list.
+        The provider is not in the list, or it must not be started.
     """
-    select(stack, Wanted((check_name(provider),)))
+    check_startable(stack, select(stack, Wanted((check_name(provider),))).names)
 
 
 def start_and_follow(op: Operator, provider: str, wanted: dict[str, str] | None, *, no_wait: bool) -> Exit:

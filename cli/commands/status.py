@@ -12,10 +12,11 @@ import typer
 
 from contract.failure import Failure
 from fanout.health import LATE_AFTER, UNHEALTHY, Condition, Health
+from fanout.maintenance import Window
 
 from ..command import Command, Context, iam
 from ..errors import Exit
-from ..output import Page, counted
+from ..output import Page, counted, show
 from ..overview import look
 from ..quarantine import Quarantine, look_into
 
@@ -43,6 +44,7 @@ class StatusReport:
     quarantine: Quarantine
     shown: tuple[Health, ...]
     not_shown: int
+    maintenance: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def status(
         look_into(ctx.obj.stack),
         shown,
         len(notable) - len(shown),
+        overview.maintenance,
     )
     ctx.obj.show(report, _show_status)
     return Exit.OK if overview.healthy else Exit.UNHEALTHY
@@ -129,6 +132,8 @@ def _show_status(report: StatusReport, page: Page) -> None:
         page.line(shrank(report.missing_providers))
     for sentence in report.quarantine.sentences():
         page.line(sentence)
+    for window in report.maintenance:
+        page.line(f"{window.text}, since {show(window.since)}; no run starts", style="yellow")
     if report.shown:
         rows = [
             (h.provider, h.condition, h.since, h.last_success, h.next_due, h.failures or None, h.run_id, h.details)

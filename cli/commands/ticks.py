@@ -16,7 +16,7 @@ from ..logs import ticks as read_ticks
 from ..output import Page
 
 app = typer.Typer()
-COUNTS = ("providers", "due", "started", "running", "idle", "deferred", "failed_starts", "invalid")
+COUNTS = ("providers", "due", "started", "running", "idle", "maintenance", "deferred", "failed_starts", "invalid")
 
 
 @dataclass(frozen=True)

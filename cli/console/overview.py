@@ -128,7 +128,9 @@ def _state(overview: Overview, now: datetime) -> Part:
     if not overview.providers:
         return html.P("The list of providers is empty. Add one with `fanout providers add NAME`.", className="empty")
     healthy = "all healthy" if overview.healthy else "some need attention"
-    return html.P([f"{counted(overview.providers, 'provider')}; {healthy}. As of ", when(overview.at, now)])
+    windows = "".join(f" {window.text.capitalize()}: no run starts." for window in overview.maintenance)
+    providers = counted(overview.providers, "provider")
+    return html.P([f"{providers}; {healthy}.{windows} As of ", when(overview.at, now)])
 
 
 def last_ticks(watch: Watch, now: datetime) -> Part:

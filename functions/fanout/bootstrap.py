@@ -13,12 +13,19 @@ from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.config import Config
 
-from fanout.adapters import DynamoLedger, DynamoPending, S3Objects, StepFunctions, concurrent_functions
+from fanout.adapters import (
+    DynamoLedger,
+    DynamoPending,
+    S3Objects,
+    StepFunctions,
+    concurrent_functions,
+)
 from fanout.claims import Claims
 from fanout.config_client import HttpConfigApi
 from fanout.dispatcher import Dispatcher
 from fanout.endings import Endings
 from fanout.errors import ConfigApiUnavailableError
+from fanout.maintenance_table import DynamoMaintenance
 from fanout.pending import ObjectEvents
 from fanout.production import Producer
 from fanout.recovery import Recovery
@@ -91,6 +98,7 @@ def dispatcher() -> Dispatcher:
         provider_list=config_api,
         store=store,
         pending=_pending(settings.run_ledger_table),
+        maintenance=DynamoMaintenance(client("dynamodb"), settings.run_ledger_table),
         executions=executions,
         recovery=Recovery(store, executions, _endings(settings, config_api)),
         settings=settings,

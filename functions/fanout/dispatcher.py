@@ -15,6 +15,7 @@ from contract.times import format_iso, parse_iso
 from fanout.errors import FanoutError, InvalidRequestError, TransientError
 from fanout.health import Decision, Facts, Health, evaluate, may_be_due, missing_providers, unlisted
 from fanout.ledger import LedgerStore, ProviderState
+from fanout.maintenance import Maintenance, MaintenanceStore
 from fanout.pending import PendingStore
 from fanout.providers import ProviderEntry, parse_entries
 from fanout.recovery import LiveExecutions, Recovery
@@ -77,8 +78,8 @@ class TickReport:
     """The report of a tick. Counts have no limit; lists of names do.
 
     Each provider in the config API's answer is counted once, by the decision about it (`fanout.health.Decision`):
-    `providers` = `invalid` + `paused` + `waiting` + `idle` + `running` + `backing_off` + `due`, and `due` = `started` +
-    `already_started` + `deferred` + `failed_starts`.
+    `providers` = `invalid` + `paused` + `maintenance` + `waiting` + `idle` + `running` + `backing_off` + `due`, and
+    `due` = `started` + `already_started` + `deferred` + `failed_starts`.
 
     Attributes
     ----------
@@ -92,6 +93,8 @@ class TickReport:
         Refused, or throttled until the attempts were used up.
     idle
         The frequency has passed, but there is nothing to do: no pending objects, no backlog, no full check due.
+    maintenance
+        In a maintenance window, in which no run starts.
     running
         A run holds the lease.
     never_succeeded
@@ -121,6 +124,7 @@ class TickReport:
     deferred: int = 0
     backing_off: int = 0
     paused: int = 0
+    maintenance: int = 0
     waiting: int = 0
     idle: int = 0
     invalid: int = 0
@@ -153,7 +157,7 @@ class Dispatcher:
 
     Parameters
     ----------
-    provider_list, store, pending, executions
+    provider_list, store, pending, maintenance, executions
         Ports.
     recovery
         Releases the leases of orphaned runs, and sends pending reports.
@@ -172,6 +176,7 @@ class Dispatcher:
     provider_list: ProviderList
     store: LedgerStore
     pending: PendingStore
+    maintenance: MaintenanceStore
     executions: Executions
     recovery: Recovery
     settings: DispatchSettings
@@ -214,6 +219,7 @@ class Dispatcher:
             sweep=self.settings.sweep,
             held=held,
             backlogs=frozenset(state.provider for state in attention if state.has_backlog),
+            maintenance=self._maintenance(),
         )
         self._left_out(listed, facts, attention, report)
         waiting, stale = self._candidates(entries, facts, report)
@@ -244,10 +250,15 @@ class Dispatcher:
             self.sleep(REUSE_FUNCTION_SECONDS if light_waits else REUSE_GLUE_SECONDS)
             try:
                 starting.slots.free_ended(self.executions.running(), self.clock())
+                maintenance = self._maintenance()  # it may have begun or ended since the last start
             except TransientError as error:
-                report.fault(f"the running executions could not be listed, so waiting providers start later: {error}")
+                report.fault(
+                    f"runs or maintenance windows could not be listed, so waiting providers start later: {error}"
+                )
                 continue
-            waiting = self._start(waiting, starting, scheduled_at, report)
+            kept = [candidate for candidate in waiting if maintenance.of(candidate.group)]
+            free = [candidate for candidate in waiting if not maintenance.of(candidate.group)]
+            waiting = kept + self._start(free, starting, scheduled_at, report)
         report.deferred += len(waiting)
         _note(report.deferred_providers, *(candidate.provider for candidate in waiting))
         report.failed_starts = len(starting.failures)
@@ -255,6 +266,9 @@ class Dispatcher:
         if starting.failures and not report.started + report.already_started:
             raise next(iter(starting.failures.values()))
         return report
+
+    def _maintenance(self) -> Maintenance:
+        return Maintenance.at(self.maintenance.windows(), self.clock())
 
     def _function_slots(self, report: TickReport) -> float:
         """How many light runs may run at once.

@@ -17,6 +17,7 @@ from contract.failure import Failure
 from fanout.errors import UnlistedProviderError
 from fanout.failures import not_claimed, orphaned
 from fanout.ledger import ProviderState, is_live
+from fanout.maintenance import NONE, Maintenance, Window
 from fanout.manifests import late_error
 from fanout.pending import Pending
 from fanout.providers import ProviderEntry, is_name, refusal
@@ -38,6 +39,7 @@ class Decision(StrEnum):
     WAITING = "waiting"
     IDLE = "idle"
     PAUSED = "paused"
+    MAINTENANCE = "maintenance"
     INVALID = "invalid"
 
 
@@ -54,6 +56,7 @@ class Condition(StrEnum):
     DUE = "due"
     WAITING = "waiting"
     IDLE = "idle"
+    MAINTENANCE = "maintenance"
     PAUSED = "paused"
 
 
@@ -94,6 +97,8 @@ class Facts:
         Provider -> the reason why the run that holds its lease cannot be alive.
     failed_executions
         Provider -> its newest execution that failed.
+    maintenance
+        The open maintenance windows.
     late_after
         How long a provider may be due before it counts as late.
     """
@@ -106,6 +111,7 @@ class Facts:
     backlogs: frozenset[str] = frozenset()
     orphaned: Mapping[str, str] = field(default_factory=dict)
     failed_executions: Mapping[str, FailedExecution] = field(default_factory=dict)
+    maintenance: Maintenance = NONE
     late_after: timedelta = LATE_AFTER
 
     def pending_of(self, provider: str) -> Pending | None:
@@ -223,6 +229,8 @@ def decide(provider: str, entry: ProviderEntry, state: ProviderState | None, fac
         return Decision.RUNNING
     if entry.paused:
         return Decision.PAUSED
+    if facts.maintenance.of(entry.group):
+        return Decision.MAINTENANCE
     success = last_success(entry, state)
     if success is not None and facts.tick < entry.next_turn(success):
         return Decision.WAITING
@@ -260,7 +268,8 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
         turn = _next_turn(provider, entry, success, facts)
         due_since = max(turn, facts.work_since(provider) or success)
         late_by = facts.tick - due_since if decision in (Decision.DUE, Decision.BACKING_OFF) else None
-    found = _finding(provider, state, facts, decision, due_since, success)
+    window = facts.maintenance.of(entry.group)
+    found = _finding(provider, state, facts, decision, due_since, success, window)
     lease = state.lease
     return Health(
         provider=provider,
@@ -269,7 +278,7 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
         since=found.since,
         failure=found.failure,
         why=found.why,
-        next_due=_next_due(provider, state, facts, decision, turn),
+        next_due=_next_due(provider, state, facts, decision, turn, window),
         last_success=success,
         late_by=late_by or None,
         failures=state.failures,
@@ -301,6 +310,7 @@ def _finding(
     decision: Decision,
     due_since: datetime | None,
     success: datetime | None,
+    window: Window | None,
 ) -> _Finding:
     """The condition of a provider: the first of these that applies."""
     lease, last, failed = state.lease, state.last_run, facts.failed_executions.get(provider)
@@ -312,6 +322,8 @@ def _finding(
         return _Finding(Condition.RUNNING, lease.claimed_at, None, kind, lease.run_id, running)
     if decision is Decision.PAUSED:
         return _Finding(Condition.PAUSED)
+    if window is not None:
+        return _Finding(Condition.MAINTENANCE, window.since, why=window.text)
     if state.failures or decision is Decision.BACKING_OFF:
         run = (last.failure, None, last.run_id, RunState(last.status), last.failure_count) if last else ()
         return _Finding(Condition.FAILING, state.failing_since, *run)
@@ -389,11 +401,18 @@ def _next_turn(provider: str, entry: ProviderEntry, success: datetime, facts: Fa
 
 
 def _next_due(
-    provider: str, state: ProviderState, facts: Facts, decision: Decision, turn: datetime | None
+    provider: str,
+    state: ProviderState,
+    facts: Facts,
+    decision: Decision,
+    turn: datetime | None,
+    window: Window | None,
 ) -> datetime | None:
     """The tick from which the provider may be started; `turn` is its next turn after its last success."""
     if decision is Decision.PAUSED:
         return None
+    if decision is Decision.MAINTENANCE and window is not None:
+        return max(window.until, turn or window.until) if window.until else None
     if decision is Decision.IDLE and (checked := facts.checked_at(provider)) is not None:
         return max(checked + facts.sweep, turn or checked)
     if decision is Decision.BACKING_OFF and state.retry_at is not None:

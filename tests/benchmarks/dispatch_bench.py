@@ -154,6 +154,7 @@ def dispatcher_of(world: World, **others: Any) -> Dispatcher:
         "provider_list": world.config_api,
         "store": world.ledger,
         "pending": world.pending,
+        "maintenance": world.maintenance,
         "executions": world.executions,
         "recovery": world.dispatcher.recovery,
     }

@@ -21,6 +21,7 @@ from fanout.errors import (
     UnreadableObjectError,
 )
 from fanout.ledger import ProviderState
+from fanout.maintenance import Window
 from fanout.pending import MAX_KEYS, Pending
 from fanout.runs import Report
 from tests.harness.faults import Faults
@@ -79,6 +80,23 @@ class MemoryLedger:
 
     def _stored(self, provider: str) -> ProviderState:
         return self.items.get(provider) or ProviderState(provider=provider)
+
+
+@dataclass
+class MemoryMaintenance:
+    """`MaintenanceStore` in a dict."""
+
+    faults: Faults
+    opened: dict[str | None, Window] = field(default_factory=dict)
+
+    def windows(self) -> list[Window]:
+        return self.faults.call("maintenance.windows", LedgerUnavailableError, lambda: list(self.opened.values()))
+
+    def open(self, window: Window) -> None:
+        self.opened[window.group] = window
+
+    def close(self, group: str | None) -> None:
+        self.opened.pop(group, None)
 
 
 @dataclass

@@ -24,7 +24,15 @@ from fanout.ledger import Backoff, ProviderState
 from fanout.recovery import Recovery
 from fanout.settings import ClaimSettings, DispatchSettings
 from fanout.starts import TokenBucket
-from tests.harness.fakes import MemoryConfigApi, MemoryExecutions, MemoryLedger, MemoryObjects, MemoryPending, etag
+from tests.harness.fakes import (
+    MemoryConfigApi,
+    MemoryExecutions,
+    MemoryLedger,
+    MemoryMaintenance,
+    MemoryObjects,
+    MemoryPending,
+    etag,
+)
 from tests.harness.faults import Clock, Faults
 from tests.harness.processes import InlinePool
 
@@ -79,6 +87,7 @@ class World:
         self.objects = MemoryObjects(self.faults)
         self.config_api = MemoryConfigApi(self.faults)
         self.pending = MemoryPending(self.faults)
+        self.maintenance = MemoryMaintenance(self.faults)
         self.executions = MemoryExecutions(self.faults)
         self.log: list[str] = []
         self.configure(**self.settings)
@@ -114,6 +123,7 @@ class World:
             provider_list=self.config_api,
             store=self.ledger,
             pending=self.pending,
+            maintenance=self.maintenance,
             executions=self.executions,
             recovery=Recovery(self.ledger, self.executions, self.endings, InlinePool),
             settings=dispatch_settings,

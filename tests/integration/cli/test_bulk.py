@@ -52,3 +52,39 @@ def test_a_group_of_500_providers_is_exported_changed_run_and_retried(fanout: Fa
     assert fanout("pause", "--group", "retail", "--yes").out == "6 of 6 providers paused\n"
     assert fanout.json("status")["counts"] == {"due": 495, "paused": 6}
     assert fanout("remove", "--all", "--yes").out == "501 of 501 providers removed\n"
+
+
+def test_in_a_maintenance_window_neither_a_tick_nor_an_operator_starts_a_run(fanout: Fanout) -> None:
+    for name, group in (("held", "retail"), ("free", "energy")):
+        fanout("providers", "add", name, "--group", group)
+
+    opened = fanout("maintenance", "on", "--group", "retail", "--until", "2h", "--yes")
+    assert opened.status == 0
+    assert "maintenance of group retail until 20" in opened.out
+    assert fanout.json("status")["counts"] == {"due": 1, "maintenance": 1}
+    assert "no run starts" in fanout("status").out
+    report = fanout.cloud.tick()
+    fanout.cloud.wait()
+    assert (report["maintenance"], report["started_providers"]) == (1, ["free"])
+    for words in (("run", "held"), ("run", "--all", "--yes"), ("replay", "held", "--from", "1h", "--yes")):
+        refused = fanout(*words)
+        assert (refused.status, "no run of held is started" in refused.error) == (2, True)
+
+    assert fanout("maintenance", "off").out == "no maintenance window is open\n"
+    assert fanout.json("status")["counts"].get("maintenance") is None
+    assert fanout.json("run", "held")["status"] == "succeeded"
+
+
+def test_a_maintenance_window_needs_a_group_that_exists_an_end_in_the_future_and_a_confirmation(fanout: Fanout) -> None:
+    fanout("providers", "add", "a", "--group", "g")
+
+    for words, reason in (
+        (("on", "--group", "h", "--yes"), "no provider is in the group h; the groups are g"),
+        (("on", "--until", "2020-01-01", "--yes"), "is not in the future"),
+        (("on", "--until", "soon", "--yes"), "is not a valid time"),
+        (("on",), "Start no run of 1 provider: maintenance of all providers without an end?"),
+        (("off", "--group", "g"), "the group g has no maintenance window"),
+    ):
+        refused = fanout("maintenance", *words)
+        assert (refused.status, reason in refused.error) == (2, True), refused
+    assert fanout.json("status")["maintenance"] == []

@@ -38,7 +38,6 @@ ELSEWHERE: dict[tuple[str, str, str], str] = {
     ("doctor", "lambda:GetAccountSettings", ""): "the laptop cloud has no quota",
     ("doctor", "servicequotas:ListServiceQuotas", ""): "the laptop cloud has no quota",
     ("failed", "states:ListExecutions", ""): "of a provider that is due",
-    ("run", "dynamodb:GetItem", "the run ledger"): "of a run that another run kept from starting",
     ("mapping get", "s3:ListBucket", "the data bucket"): "without it, S3 answers 403 for a mapping that does not exist",
     ("doctor", "states:DescribeExecution", ""): "of a run whose lease is older than a minute",
     ("console", "sqs:DeleteMessage", ""): "StartMessageMoveTask, Amazon SQS Developer Guide: on the dead-letter queue",
@@ -122,7 +121,7 @@ def play(fanout: Fanout, recorder: Recorder, folder: Path) -> Actions:
     table = export(fanout, "permissions", [{"pk": {"S": f"ORG#{provider}#1"}}])
 
     def does(*words: str, command: str = "", statuses: tuple[int, ...] = (0,)) -> str:
-        name = command or " ".join(words[: 2 if words[0] in ("providers", "bookmark", "mapping") else 1])
+        name = command or " ".join(words[: 2 if words[0] in ("providers", "bookmark", "mapping", "maintenance") else 1])
         said: list[Any] = []
         found[name] |= recorder.of(lambda: said.append(fanout(*words)))
         assert said[0].status in statuses, (words, said[0].error)
@@ -133,6 +132,8 @@ def play(fanout: Fanout, recorder: Recorder, folder: Path) -> Actions:
     does("pause", provider)
     does("resume", provider)
     does("providers", "list")
+    does("maintenance", "on", "--until", "1h", "--yes")
+    does("maintenance", "off")
     does("providers", "export", entries)
     does("providers", "import", entries, "--yes")
     does("providers", "sync", entries, "--yes")

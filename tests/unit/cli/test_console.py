@@ -67,8 +67,12 @@ class Stack:
         return self.output("DispatchFunctionName")
 
     @property
+    def maintenance(self) -> Any:
+        return SimpleNamespace(windows=list)
+
+    @property
     def config_api(self) -> Any:
-        def change(method: str, provider: str, body: Any = None, headers: Any = None) -> Any:
+        def change(method: str, provider: str, body: Any = None, headers: Any = None, tries: int = 1) -> Any:
             self.changes.append((method, provider, body))
             return SimpleNamespace(body="{}")
 

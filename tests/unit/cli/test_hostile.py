@@ -60,6 +60,10 @@ class Stack:
         return SimpleNamespace(waiting=dict)
 
     @property
+    def maintenance(self) -> Any:
+        return SimpleNamespace(windows=list)
+
+    @property
     def ledger(self) -> Any:
         none: dict[str, ProviderState] = {}
         return SimpleNamespace(attention=list, get_many=lambda names: none, list_size=lambda: 0)

@@ -68,7 +68,13 @@ def with_api(world: World, reply: Reply | None = None, error: Exception | None =
 
 def check_sums(report: TickReport) -> None:
     assert report.providers == (
-        report.invalid + report.paused + report.waiting + report.running + report.backing_off + report.due
+        report.invalid
+        + report.paused
+        + report.maintenance
+        + report.waiting
+        + report.running
+        + report.backing_off
+        + report.due
     )
     assert report.due == report.started + report.already_started + report.deferred + report.failed_starts
 

@@ -1,0 +1,69 @@
+"""`fanout maintenance`: windows in which no run starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from fanout.maintenance import Maintenance, Window
+
+from ..command import Command, Context, Yes, ahead, iam, utc_now
+from ..errors import UsageError
+from ..output import Page, counted, show
+from ..selection import of_group
+
+app = typer.Typer()
+maintenance = typer.Typer(help="Open or end a maintenance window, in which no run starts.", no_args_is_help=True)
+app.add_typer(maintenance, name="maintenance")
+Group = Annotated[str | None, typer.Option("--group", help="Only the providers of a group. Defaults to all providers.")]
+
+
+@dataclass(frozen=True)
+class MaintenanceReport:
+    """The windows that are open after the command."""
+
+    windows: tuple[Window, ...]
+
+
+@maintenance.command(cls=Command, epilog=iam("maintenance on"))
+def on(
+    ctx: Context,
+    group: Group = None,
+    until_text: Annotated[
+        str | None,
+        typer.Option("--until", metavar="TIME", help="End: ISO 8601 time, date, or time from now such as 30m or 2h."),
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Open a window: neither a tick nor an operator starts a run. Runs in progress continue; objects stay pending."""
+    stack, now = ctx.obj.stack, utc_now()
+    until = None if until_text is None else ahead(until_text, now)
+    listed = stack.config_api.entries()
+    names: Iterable[str] = listed if group is None else of_group(group, listed)
+    window = Window(group, now.replace(microsecond=0), until)
+    ctx.obj.confirm(f"Start no run of {counted(len(list(names)), 'provider')}: {window.text}?", yes=yes)
+    stack.maintenance.open(window)
+    ctx.obj.show(MaintenanceReport(Maintenance.at(stack.maintenance.windows(), now).windows), _show)
+
+
+@maintenance.command(cls=Command, epilog=iam("maintenance off"))
+def off(ctx: Context, group: Group = None) -> None:
+    """End all windows, or that of a group. Providers that became due start at the next tick."""
+    stack, now = ctx.obj.stack, utc_now()
+    windows = stack.maintenance.windows()
+    if group is not None and group not in [window.group for window in windows]:
+        raise UsageError(f"the group {group} has no maintenance window; `fanout status` shows the open ones")
+    for window in windows:
+        if group is None or window.group == group:
+            stack.maintenance.close(window.group)
+    ctx.obj.show(MaintenanceReport(Maintenance.at(stack.maintenance.windows(), now).windows), _show)
+
+
+def _show(report: MaintenanceReport, page: Page) -> None:
+    for window in report.windows:
+        page.line(f"{window.text}, since {show(window.since)}; no run starts")
+    if not report.windows:
+        page.line("no maintenance window is open")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from fanout.errors import TransientError
 from fanout.ledger import ProviderState
 from fanout.schedule import LIGHT_LISTED_AFTER, LISTED_AFTER, execution_name, is_heavy
 from fanout.starts import Starter, TokenBucket
@@ -23,6 +24,8 @@ from .errors import as_operator_error
 
 HOURS = 24 * 3600.0
 """Time limit for the starts of one command, far longer than they take."""
+GIVE_UP = 10
+"""So many reads of the runs' states that fail in a row end the waiting; the runs continue."""
 READS = 3
 """How often the ledger is read for the record of a run that has ended: these reads are eventually consistent."""
 
@@ -74,9 +77,16 @@ class Starting:
         waiting = list(self._inputs)
         try:
             waiting = self._start(waiting)
-            while not no_wait and (waiting or self._live):
+            unread = 0
+            while not no_wait and (waiting or self._live) and unread < GIVE_UP:
                 time.sleep(self._op.stack.poll_seconds)
-                self._look()
+                try:
+                    self._look()
+                except TransientError as error:
+                    unread += 1
+                    self._op.note(f"the states of the runs could not be read: {error}")
+                    continue
+                unread = 0
                 waiting = self._start(waiting)
         except KeyboardInterrupt:
             self.outcome.interrupted = True

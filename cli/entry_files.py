@@ -27,6 +27,7 @@ PROVIDER = "provider"
 """The column of a CSV file that has the providers' names."""
 _TEXTS = ("group", "at")
 """Columns of a CSV file whose values are text, even if they look like numbers."""
+_LINE_ENDS = frozenset("\x85\u2028\u2029")
 _FORMULA = tuple("=+-@\t\r")
 """A spreadsheet takes a cell that begins with one of these for a formula. Source: "CSV Injection", OWASP."""
 
@@ -127,6 +128,12 @@ class _Loader(yaml.SafeLoader):
 class _Dumper(yaml.SafeDumper):
     """Quotes every text that `_Loader` or another reader of YAML would take for another type."""
 
+    def represent_text(self, text: str) -> Any:
+        """Escape the characters that YAML, but not Python's JSON, takes for the end of a line."""
+        return self.represent_scalar("tag:yaml.org,2002:str", text, None if _LINE_ENDS.isdisjoint(text) else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 _Loader.yaml_implicit_resolvers = {}
 for _kind, _pattern, _starts in (

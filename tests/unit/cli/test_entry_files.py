@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cli.entry_files import parse, write
@@ -48,6 +48,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
 
 @pytest.mark.parametrize("form", FORMATS)
 @given(given_entries=entries)
+@example(given_entries={"a": {"frequency": 1, "owner": "\x85"}})
 def test_what_is_written_is_read_back(form: str, given_entries: dict[str, Any]) -> None:
     assert parse(write(given_entries, form).encode(), form, "file") == given_entries
 

@@ -47,7 +47,7 @@ def run(world: World, monkeypatch: pytest.MonkeyPatch, *, no_wait: bool = False)
         world.clock.advance(seconds=seconds)
         world.on_sleep(seconds)
 
-    monkeypatch.setattr(starting.time, "sleep", pause)
+    monkeypatch.setattr(starting, "time", SimpleNamespace(sleep=pause))  # other tests' threads sleep, too
     monkeypatch.setattr(starting, "utc_now", world.clock)
     op = Operator(Where(None), connect=lambda where: stack)  # type: ignore[arg-type,return-value]
     inputs = {name: json.dumps({"provider": name}) for name in world.config_api.providers}

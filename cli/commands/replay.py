@@ -104,14 +104,20 @@ def replay(
     op, now, asked = ctx.obj, utc_now(), requested(ctx)
     if late == (start_text is not None) or (late and no_wait):
         raise UsageError("use either --from, or --late without --no-wait")
-    wanted = Replay(moment(start_text, now), moment(end_text, now)) if start_text is not None else None
-    if wanted and wanted.start > wanted.end:
-        raise UsageError("--from must not be later than --to")
+    wanted = None if start_text is None else _range(moment(start_text, now), moment(end_text, now))
     alone = asked.wanted.alone  # a provider that was removed from the list may be replayed, too
     selected = Selected((check_name(asked.wanted.names[0]),)) if alone else select(op.stack, asked.wanted)
+    if not asked.dry_run:
+        check_startable(op.stack, selected.names)
     if wanted is None:
         return _send_late(op, selected, asked)
     return _send_again(op, selected, asked, wanted, no_wait=no_wait)
+
+
+def _range(start: datetime, end: datetime) -> Replay:
+    if start > end:
+        raise UsageError("--from must not be later than --to")
+    return Replay(start, end)
 
 
 def _send_again(op: Operator, selected: Selected, asked: Request, wanted: Replay, *, no_wait: bool) -> Exit:
@@ -125,7 +131,6 @@ def _send_again(op: Operator, selected: Selected, asked: Request, wanted: Replay
     if asked.dry_run or not found:
         op.show(report, _show_plans)
         return Exit.OK
-    check_startable(op.stack, found)
     objects, total = sum(plan.objects for plan in found.values()), sum(plan.bytes for plan in found.values())
     op.confirm(f"Send {counted(objects, 'object')} ({size(total)}) of {_these(found)} again?", yes=asked.yes)
     if asked.wanted.alone:
@@ -154,7 +159,6 @@ def _send_late(op: Operator, selected: Selected, asked: Request) -> Exit:
             _settle(op.stack, plan)
     if not found:
         return Exit.OK
-    check_startable(op.stack, found)
     objects, runs = sum(len(plan.objects) for plan in found.values()), sum(len(plan.ranges) for plan in found.values())
     op.confirm(f"Send {counted(objects, 'object')} of {_these(found)} in {counted(runs, 'run')}?", yes=asked.yes)
     if not asked.wanted.alone:

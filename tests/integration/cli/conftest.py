@@ -96,3 +96,5 @@ def fanout(cloud: LaptopCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     command = Fanout(cloud, tmp_path)
     yield command
     command("remove", "--all", "--yes")
+    cloud.deliver_events()
+    command("providers", "accept", "--yes")  # a removed provider with pending objects is unlisted

@@ -172,6 +172,8 @@ def play(fanout: Fanout, recorder: Recorder, folder: Path) -> Actions:
     does("snapshot", table, "--provider-attribute", "pk ^ORG#([^#]+)#")
     pages = ("status", "ticks", "runs", "trace", "cost", "run", "replay", "mapping get")
     found["console"] = of_the_console(fanout, recorder, provider).union(*(found[command] for command in pages))
+    fanout.drop("unlisted", "one.json.gz", 1)
+    fanout.cloud.deliver_events()
     does("providers", "accept", "--yes")
     does("remove", provider, "--yes")
     fanout.messages()

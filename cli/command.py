@@ -1,15 +1,14 @@
-"""Common parts of all commands: the options that name the stack, --json, the reading of times, and exit statuses."""
+"""Common parts of all commands: the options that name the stack, --json, and exit statuses."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,19 +17,12 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from contract.times import parse_iso
-
 from .deployment import Deployment, Where
 from .errors import EXPECTED, Exit, UsageError, as_operator_error
 from .output import View, as_json, page, safe
 
 CLOUD_FILE = Path(".local/cloud.json")
 CLOUD_FILE_VARIABLE = "FANOUT_CLOUD_FILE"
-
-_AGO = re.compile(r"([0-9]+)(m|h|d)")
-YEARS = range(1970, 9001)
-"""Years of the times that an operator may give. A calculation with a time near a border of `datetime` would fail."""
-_UNIT = {"m": "minutes", "h": "hours", "d": "days"}
 
 Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="Name of a provider.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")]
@@ -178,47 +170,3 @@ def iam(command: str) -> str:
 def utc_now() -> datetime:
     """The current time."""
     return datetime.now(UTC)
-
-
-def moment(text: str, now: datetime) -> datetime:
-    """Read ``now``, ``30m``, ``6h`` or ``2d`` (ago), a date, or an ISO 8601 time with its zone.
-
-    Raises
-    ------
-    UsageError
-        The text is none of these.
-    """
-    if text == "now":
-        return now
-    try:
-        found = _read(text, now)
-        if found.year not in YEARS:
-            raise ValueError(f"the year must be from {YEARS[0]} to {YEARS[-1]}")
-    except (ValueError, OverflowError) as error:
-        raise UsageError(
-            f"{safe(text[:100])!r} is not a valid time ({safe(str(error)[:200])}); write 2026-11-22T07:30:00Z, "
-            "2026-11-22, now, or an age such as 30m, 6h or 2d"
-        ) from None
-    return found
-
-
-def ahead(text: str, now: datetime) -> datetime:
-    """Read a time in the future: ``30m``, ``6h`` or ``2d`` from now, a date, or an ISO 8601 time with its zone.
-
-    Raises
-    ------
-    UsageError
-        The text is none of these, or the time is not in the future.
-    """
-    found = now + (now - moment(text, now)) if _AGO.fullmatch(text) else moment(text, now)
-    if found <= now:
-        raise UsageError(f"{safe(text[:100])} is not in the future")
-    return found.replace(microsecond=0)
-
-
-def _read(text: str, now: datetime) -> datetime:
-    if ago := _AGO.fullmatch(text):
-        return now - timedelta(**{_UNIT[ago[2]]: int(ago[1])})
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        text += "T00:00:00Z"
-    return parse_iso(text)

@@ -53,6 +53,7 @@ def command_line() -> Iterator[str]:
 
     from cli.errors import Exit
     from cli.main import app
+    from cli.times import MEANINGS
 
     root: Any = typer.main.get_command(app)
     yield "# fanout, the command line\n"
@@ -69,6 +70,14 @@ def command_line() -> Iterator[str]:
         Exit.INTERRUPTED: "Interrupted with Ctrl-C. A started run continues.",
     }
     yield from _table(("status", "meaning"), [(str(status.value), meanings[status]) for status in Exit])
+    yield "\n## Times\n"
+    yield (
+        "Times without a zone are in the zone of your machine, or in that of the environment variable `TZ`. Add `UTC` "
+        "or an offset to state another one: `yesterday 14:00 UTC`. The command prints which time it understood, in "
+        "UTC. A time that does not exist or occurs twice, because the clocks change, is rejected. The console takes "
+        "times in UTC.\n"
+    )
+    yield from _table(("form", "meaning"), MEANINGS)
     commands = list(_commands(root, "fanout"))
     for path, command in commands:
         yield f"\n## {path}\n"

@@ -17,9 +17,10 @@ from fanout.providers import check_name
 
 from ..audit import IgnoredObject
 from ..audit import audit as compare
-from ..command import Command, Context, Operator, Provider, Yes, iam, moment, utc_now
+from ..command import Command, Context, Operator, Provider, Yes, iam, utc_now
 from ..errors import Exit
 from ..output import Page, counted
+from ..times import FORMS, told
 
 app = typer.Typer()
 bookmark = typer.Typer(
@@ -61,13 +62,11 @@ def show(ctx: Context, provider: Provider) -> None:
 def set_to(
     ctx: Context,
     provider: Provider,
-    since_text: Annotated[
-        str, typer.Argument(metavar="TIME", help="ISO 8601 time, date, or age such as 30m, 6h or 2d.")
-    ],
+    since_text: Annotated[str, typer.Argument(metavar="TIME", help=f"{FORMS}.")],
     yes: Yes = False,
 ) -> None:
     """Set a provider's bookmark: objects modified since TIME are processed again, older ones are skipped."""
-    since = moment(since_text, utc_now())
+    since = told(ctx.obj, since_text, utc_now())
     question = f"Process every object of {provider} modified since {format_iso(since)} again, and skip all older ones?"
     _change(ctx.obj, provider, question, lambda state: set_bookmark(state, since), yes=yes)
 

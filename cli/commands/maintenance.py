@@ -10,10 +10,11 @@ import typer
 
 from fanout.maintenance import Maintenance, Window
 
-from ..command import Command, Context, Yes, ahead, iam, utc_now
+from ..command import Command, Context, Yes, iam, utc_now
 from ..errors import UsageError
 from ..output import Page, counted, show
 from ..selection import of_group
+from ..times import told
 
 app = typer.Typer()
 maintenance = typer.Typer(help="Open or end a maintenance window, in which no run starts.", no_args_is_help=True)
@@ -34,13 +35,13 @@ def on(
     group: Group = None,
     until_text: Annotated[
         str | None,
-        typer.Option("--until", metavar="TIME", help="End: ISO 8601 time, date, or time from now such as 30m or 2h."),
+        typer.Option("--until", metavar="TIME", help="End: 2h from now, 18:00, 'monday 08:00', or ISO 8601."),
     ] = None,
     yes: Yes = False,
 ) -> None:
     """Open a window: neither a tick nor an operator starts a run. Runs in progress continue; objects stay pending."""
     stack, now = ctx.obj.stack, utc_now()
-    until = None if until_text is None else ahead(until_text, now)
+    until = None if until_text is None else told(ctx.obj, until_text, now, ahead=True)
     listed = stack.config_api.entries()
     names: Iterable[str] = listed if group is None else of_group(group, listed)
     window = Window(group, now.replace(microsecond=0), until)

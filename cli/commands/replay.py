@@ -21,12 +21,13 @@ from fanout.runs import LateData, RunRecord
 
 from ..audit import audit, ranges_of
 from ..bulk import FAILURES, Outcome, each, summarize
-from ..command import Context, Operator, iam, moment, utc_now
+from ..command import Context, Operator, iam, utc_now
 from ..deployment import Deployment
 from ..errors import Exit, UsageError
 from ..output import Page, counted, show
 from ..selection import SHOWN, OrderCommand, Request, Selected, check_startable, requested, select, shown
 from ..starting import Starting
+from ..times import FORMS, told
 from .run import REPLAY, STARTED, NoWait, execution_input, start_and_follow, totals
 
 app = typer.Typer()
@@ -92,9 +93,9 @@ def replay(
     ctx: Context,
     start_text: Annotated[
         str | None,
-        typer.Option("--from", help="Oldest LastModified: ISO 8601 time, date, or age such as 30m, 6h or 2d."),
+        typer.Option("--from", metavar="TIME", help=f"Oldest LastModified: {FORMS}."),
     ] = None,
-    end_text: Annotated[str, typer.Option("--to", help="Newest LastModified, inclusive.")] = "now",
+    end_text: Annotated[str, typer.Option("--to", metavar="TIME", help="Newest LastModified, inclusive.")] = "now",
     late: Annotated[
         bool, typer.Option("--late", help="Instead of a range, send the objects that arrived too late for any run.")
     ] = False,
@@ -104,7 +105,7 @@ def replay(
     op, now, asked = ctx.obj, utc_now(), requested(ctx)
     if late == (start_text is not None) or (late and no_wait):
         raise UsageError("use either --from, or --late without --no-wait")
-    wanted = None if start_text is None else _range(moment(start_text, now), moment(end_text, now))
+    wanted = None if start_text is None else _range(told(op, start_text, now), told(op, end_text, now))
     alone = asked.wanted.alone  # a provider that was removed from the list may be replayed, too
     selected = Selected((check_name(asked.wanted.names[0]),)) if alone else select(op.stack, asked.wanted)
     if not asked.dry_run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 
 from botocore.exceptions import ClientError
 from rich.filesize import decimal as size
@@ -11,13 +12,14 @@ from contract.manifest import Replay
 from contract.times import format_iso
 from fanout.providers import check_name
 
-from ..command import moment, utc_now
+from ..command import utc_now
 from ..commands.replay import ReplayPlan, plan_replay
 from ..commands.run import check_listed, start_execution
 from ..deployment import Deployment
 from ..errors import DENIED, UsageError
 from ..output import counted, safe, show
 from ..registry import call
+from ..times import moment
 from . import dead_letters
 
 ASKED = ("run", "replay", "redrive")
@@ -62,7 +64,7 @@ def plan(stack: Deployment, provider: str, start: str, end: str) -> ReplayPlan:
         A time is invalid, or the range ends before it starts.
     """
     now = utc_now()
-    since, until = moment(start, now), moment(end or "now", now)
+    since, until = moment(start, now, UTC), moment(end or "now", now, UTC)
     if since > until:
         raise UsageError("the start of the replay must be before its end")
     return plan_replay(stack, check_name(provider), Replay(since, until))

@@ -71,8 +71,10 @@ def provider_frame(provider: str, read_only: bool) -> Part:
 def _changes(provider: str) -> Part:
     form = dmc.Group(
         [
-            dmc.TextInput(id="replay-from", label="From", value="6h", description="6h, 2d, or ISO 8601"),
-            dmc.TextInput(id="replay-to", label="To", value="now", description="now, 1h, or ISO 8601"),
+            dmc.TextInput(
+                id="replay-from", label="From", value="6h", description="6h, yesterday 14:00, ISO 8601; in UTC"
+            ),
+            dmc.TextInput(id="replay-to", label="To", value="now", description="now, 1h, ISO 8601; in UTC"),
             dmc.Button("Dry run", id={"plan": provider}, variant="default"),
         ],
         align="end",

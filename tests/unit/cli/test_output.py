@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.command import moment
-from cli.errors import UsageError
 from cli.output import as_json, dollars, duration
 from contract.manifest import Replay
 from fanout.health import Condition
@@ -67,29 +65,3 @@ def test_a_duration_has_its_two_largest_units(span: timedelta, text: str) -> Non
 )
 def test_an_amount_has_cents_and_a_small_one_has_two_significant_digits(amount: float, text: str) -> None:
     assert dollars(amount) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "meant"),
-    [
-        ("now", NOW),
-        ("30m", NOW - timedelta(minutes=30)),
-        ("6h", NOW - timedelta(hours=6)),
-        ("2d", NOW - timedelta(days=2)),
-        ("2026-11-21", datetime(2026, 11, 21, tzinfo=UTC)),
-        ("2026-11-22T09:30:00+02:00", datetime(2026, 11, 22, 7, 30, tzinfo=UTC)),
-    ],
-)
-def test_times_as_operators_write_them(text: str, meant: datetime) -> None:
-    assert moment(text, NOW) == meant
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["yesterday", "2026-11-22T07:30:00", "5 m", "", "99999999999d", f"{'9' * 5000}m", "800000d", "0001-01-01",
-     "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "9999-12-31", "1969-12-31", "٣d", "\x1b[31m", "\ud800"],
-    ids=lambda text: ascii(text[:30]),
-)  # fmt: skip
-def test_an_invalid_time_is_rejected_with_examples(text: str) -> None:
-    with pytest.raises(UsageError, match="2026-11-22T07:30:00Z"):
-        moment(text, NOW)

@@ -11,6 +11,7 @@ from ..bulk import order
 from ..command import Context, iam
 from ..errors import Exit, UsageError
 from ..output import counted
+from ..purge import purge as purge_providers
 from ..registry import AGAIN, call
 from ..selection import OrderCommand, Selected, requested, select
 from .providers import Fields, Frequency, given
@@ -47,9 +48,20 @@ def resume(ctx: Context) -> Exit:
 
 
 @app.command(cls=OrderCommand, epilog=iam("remove"))
-def remove(ctx: Context) -> Exit:
+def remove(
+    ctx: Context,
+    purge: Annotated[
+        bool,
+        typer.Option(
+            "--purge",
+            help="Also delete ledger items, pending counts, runs, quarantine, claim checks, mappings and model files.",
+        ),
+    ] = False,
+) -> Exit:
     """Remove providers from the list. Change log, bookmark and records stay: a provider that is added again resumes."""
     stack, asked = ctx.obj.stack, requested(ctx)
+    if purge:
+        return purge_providers(ctx.obj, asked)
     selected = select(stack, asked.wanted)
     return order(
         ctx.obj,

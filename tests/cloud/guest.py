@@ -13,10 +13,10 @@ from botocore.exceptions import ClientError
 
 from cli.command import utc_now
 from cli.deployment import Deployment
+from cli.purge import delete_items, delete_versions
 from cli.registry import NEW
 from contract.times import format_iso, parse_iso
 from contract.uris import runs_dir, split_uri
-from fanout.adapters import PENDING_SUFFIX
 from fanout.errors import ConfigApiAnswerError
 from fanout.schedule import slug
 from tests.cloud.report import NotCheckedError
@@ -120,9 +120,9 @@ class Guest:
         steps: dict[str, Callable[[], None]] = {
             "runs in progress": self._end_runs,
             "messages": take_messages,
-            "objects": lambda: self._delete(self.bucket, self._prefix),
-            "run folders": lambda: self._delete(*split_uri(runs_dir(bucket, PROVIDER))),
-            "quarantined records": lambda: self._delete(bucket, f"quarantine/provider={PROVIDER}/"),
+            "objects": lambda: self._delete(f"s3://{self.bucket}/{self._prefix}"),
+            "run folders": lambda: self._delete(runs_dir(bucket, PROVIDER)),
+            "quarantined records": lambda: self._delete(f"s3://{bucket}/quarantine/provider={PROVIDER}/"),
             "ledger items": self._forget,
             "entry": self._unlist,
         }
@@ -142,26 +142,15 @@ class Guest:
         for arn in self.executions(statusFilter="RUNNING").values():
             self._stack.client("stepfunctions").stop_execution(executionArn=arn, cause="end of the smoke test")
 
-    def _delete(self, bucket: str, prefix: str) -> None:
-        """Delete all versions of all objects with a prefix."""
-        s3 = self._stack.client("s3")
-        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
-            found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-            if found:
-                names = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
-                failed = s3.delete_objects(Bucket=bucket, Delete={"Objects": names, "Quiet": True}).get("Errors")
-                if failed:
-                    raise NotCheckedError(f"{failed[0]['Key']}: {failed[0]['Message']}")
+    def _delete(self, folder: str) -> None:
+        delete_versions(self._stack.client("s3"), folder)
 
     def _forget(self) -> None:
         """Delete the ledger's items, after the last object event: a later one would count as pending again."""
         if self._stack.dispatching.discovery == "events":
             with contextlib.suppress(TimeoutError):
                 eventually(self._announced, seconds=END_SECONDS, every=1)
-        for key in (PROVIDER, PROVIDER + PENDING_SUFFIX):
-            self._stack.client("dynamodb").delete_item(
-                TableName=self._stack.output("RunLedgerTable"), Key={"provider": {"S": key}}
-            )
+        delete_items(self._stack, self._stack.ledger.get(PROVIDER))
 
     def _announced(self) -> bool:
         return self._stack.pending.of(PROVIDER).pending_count >= len(self.keys)

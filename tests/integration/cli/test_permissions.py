@@ -50,6 +50,7 @@ RENAMED = {
     "s3:ListObjectsV2": "s3:ListBucket",
     "s3:HeadObject": "s3:GetObject",
     "s3:ListObjectVersions": "s3:ListBucketVersions",
+    "s3:DeleteObjects": "s3:DeleteObjectVersion",
     "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
 }
 """Operations whose action has another name. Source: Service Authorization Reference."""
@@ -175,7 +176,7 @@ def play(fanout: Fanout, recorder: Recorder, folder: Path) -> Actions:
     fanout.drop("unlisted", "one.json.gz", 1)
     fanout.cloud.deliver_events()
     does("providers", "accept", "--yes")
-    does("remove", provider, "--yes")
+    does("remove", provider, "--purge", "--yes")
     fanout.messages()
     return found
 

@@ -26,14 +26,12 @@ from fanout.health import (
     evaluate,
     evaluate_invalid,
     may_be_due,
-    missing_providers,
     unlisted,
     worst_first,
 )
 from fanout.ledger import LedgerStore, ProviderState
-from fanout.maintenance import Maintenance, Window
 from fanout.pending import Pending
-from fanout.providers import parse_entries, parse_entry
+from fanout.providers import Maintenance, Window, missing_providers, parse_entries, parse_entry
 from fanout.recovery import LiveExecutions, orphaned_runs
 from fanout.schedule import slug
 

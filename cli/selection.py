@@ -11,8 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from fanout.health import Health
-from fanout.maintenance import Maintenance
-from fanout.providers import check_name, is_name
+from fanout.providers import Maintenance, check_name, is_name
 
 from .command import Command, Context, Yes, params_of, utc_now
 from .deployment import Deployment

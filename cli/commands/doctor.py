@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 
 from contract.uris import split_uri
 from fanout.errors import FanoutError
-from fanout.health import UNHEALTHY, missing_providers
-from fanout.providers import is_name, parse_entries, refusal
+from fanout.health import UNHEALTHY
+from fanout.providers import is_name, missing_providers, parse_entries, refusal
 
 from ..command import Command, Context, iam, utc_now
 from ..deployment import Deployment

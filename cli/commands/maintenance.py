@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fanout.maintenance import Maintenance, Window
+from fanout.providers import Maintenance, Window
 
 from ..command import Command, Context, Yes, iam, utc_now
 from ..errors import UsageError

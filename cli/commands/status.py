@@ -12,7 +12,7 @@ import typer
 
 from contract.failure import Failure
 from fanout.health import LATE_AFTER, UNHEALTHY, Condition, Health
-from fanout.maintenance import Window
+from fanout.providers import Window
 
 from ..command import Command, Context, iam
 from ..errors import Exit

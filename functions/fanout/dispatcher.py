@@ -13,11 +13,10 @@ from typing import Any, Protocol
 
 from contract.times import format_iso, parse_iso
 from fanout.errors import FanoutError, InvalidRequestError, TransientError
-from fanout.health import Decision, Facts, Health, evaluate, may_be_due, missing_providers, unlisted
+from fanout.health import Decision, Facts, Health, evaluate, may_be_due, unlisted
 from fanout.ledger import LedgerStore, ProviderState
-from fanout.maintenance import Maintenance, MaintenanceStore
 from fanout.pending import PendingStore
-from fanout.providers import ProviderEntry, parse_entries
+from fanout.providers import Maintenance, MaintenanceStore, ProviderEntry, missing_providers, parse_entries
 from fanout.recovery import LiveExecutions, Recovery
 from fanout.schedule import Candidate, Slots, choose, execution_input, execution_name, is_heavy, overdue
 from fanout.settings import DispatchSettings
@@ -252,9 +251,7 @@ class Dispatcher:
                 starting.slots.free_ended(self.executions.running(), self.clock())
                 maintenance = self._maintenance()  # it may have begun or ended since the last start
             except TransientError as error:
-                report.fault(
-                    f"runs or maintenance windows could not be listed, so waiting providers start later: {error}"
-                )
+                report.fault(f"runs or windows could not be listed, so waiting providers start later: {error}")
                 continue
             kept = [candidate for candidate in waiting if maintenance.of(candidate.group)]
             free = [candidate for candidate in waiting if not maintenance.of(candidate.group)]
@@ -327,7 +324,8 @@ class Dispatcher:
         failed = [name for name, status in shown.items() if status == "failed"]
         states = self.store.get_many(dict.fromkeys([*possible, *failed]))
         found = [evaluate(name, entries[name], states.get(name), facts) for name in possible]
-        _count(report, [*decisions.values(), *(health.decision for health in found)])
+        for decision, number in Counter([*decisions.values(), *(health.decision for health in found)]).items():
+            setattr(report, decision.value, number)
         _measure_delays(report, found, facts.tick)
         candidates = []
         for health in found:
@@ -388,12 +386,6 @@ class _Starting:
 def _note(lines: list[str], *texts: str) -> None:
     """Add to one of the report's lists, up to its limit."""
     lines += texts[: max(0, SHOWN - len(lines))]
-
-
-def _count(report: TickReport, decisions: list[Decision]) -> None:
-    """Count the providers with a valid entry by the decision about them."""
-    for decision, number in Counter(decisions).items():
-        setattr(report, decision.value, number)
 
 
 def _measure_delays(report: TickReport, found: list[Health], tick: datetime) -> None:

@@ -6,7 +6,6 @@ pending objects, its ledger item need not be read: `decide` without a ledger ite
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,12 +16,12 @@ from contract.failure import Failure
 from fanout.errors import UnlistedProviderError
 from fanout.failures import not_claimed, orphaned
 from fanout.ledger import ProviderState, is_live
-from fanout.maintenance import NONE, Maintenance, Window
 from fanout.manifests import late_error
 from fanout.pending import Pending
-from fanout.providers import ProviderEntry, is_name, refusal
+from fanout.providers import NO_MAINTENANCE, Maintenance, ProviderEntry, Window, is_name, refusal
 from fanout.run_state import RunState, run_state
 from fanout.runs import Lease
+from fanout.schedule import sweep_time
 
 LATE_AFTER = timedelta(minutes=30)
 """A due provider without a run for longer than this is late: two ticks are normal while slots are scarce."""
@@ -111,7 +110,7 @@ class Facts:
     backlogs: frozenset[str] = frozenset()
     orphaned: Mapping[str, str] = field(default_factory=dict)
     failed_executions: Mapping[str, FailedExecution] = field(default_factory=dict)
-    maintenance: Maintenance = NONE
+    maintenance: Maintenance = NO_MAINTENANCE
     late_after: timedelta = LATE_AFTER
 
     def pending_of(self, provider: str) -> Pending | None:
@@ -202,17 +201,6 @@ def last_success(entry: ProviderEntry, state: ProviderState | None) -> datetime 
     """
     known = (entry.last_success, state.last_success if state is not None else None)
     return max((time for time in known if time is not None), default=None)
-
-
-def sweep_time(provider: str, tick: datetime, sweep: timedelta) -> datetime:
-    """The time of a provider's newest full check at or before a tick.
-
-    A full check is due once in each `sweep`. Its offset is derived from the provider's name, which spreads the checks
-    of all providers evenly.
-    """
-    digest = hashlib.blake2b(provider.encode(), digest_size=4).digest()
-    phase = _EPOCH + sweep * (int.from_bytes(digest) / 2**32)
-    return phase + (tick - phase) // sweep * sweep
 
 
 def decide(provider: str, entry: ProviderEntry, state: ProviderState | None, facts: Facts) -> Decision:
@@ -367,17 +355,6 @@ def _unlisted(name: str, pending: Pending | None) -> Health:
     return Health(shown, Condition.UNLISTED, Decision.INVALID, since=since, failure=failure, pending=pending)
 
 
-def missing_providers(before: int, listed: int) -> int:
-    """How many providers the config API's list lost, if it lost half of them or more; else 0.
-
-    Parameters
-    ----------
-    before
-        How many it had when it had last not shrunk.
-    """
-    return before - listed if before > 0 and 2 * listed <= before else 0
-
-
 def worst_first(found: Iterable[Health]) -> list[Health]:
     """Sort providers as they are shown: by condition, then the latest first."""
     order = {condition: number for number, condition in enumerate(Condition)}
@@ -401,12 +378,7 @@ def _next_turn(provider: str, entry: ProviderEntry, success: datetime, facts: Fa
 
 
 def _next_due(
-    provider: str,
-    state: ProviderState,
-    facts: Facts,
-    decision: Decision,
-    turn: datetime | None,
-    window: Window | None,
+    provider: str, state: ProviderState, facts: Facts, decision: Decision, turn: datetime | None, window: Window | None
 ) -> datetime | None:
     """The tick from which the provider may be started; `turn` is its next turn after its last success."""
     if decision is Decision.PAUSED:

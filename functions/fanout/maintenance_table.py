@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.times import format_iso, parse_iso
 from fanout.errors import LedgerItemError, LedgerUnavailableError
-from fanout.maintenance import Window
+from fanout.providers import Window
 
 KEY: dict[str, Any] = {"provider": {"S": "#maintenance"}}
 """A provider's name cannot contain a #."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, TypeGuard
+from typing import Annotated, Literal, Protocol, TypeGuard
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -267,3 +268,69 @@ def read_entries(content: bytes) -> dict[str, object]:
     if isinstance(entries, _Repeating):
         entries.update(dict.fromkeys(entries.names, InvalidEntry("the provider appears more than once in one answer")))
     return entries
+
+
+def missing_providers(before: int, listed: int) -> int:
+    """How many providers the config API's list lost, if it lost half of them or more; else 0.
+
+    Parameters
+    ----------
+    before
+        How many it had when it had last not shrunk.
+    """
+    return before - listed if before > 0 and 2 * listed <= before else 0
+
+
+FOREVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window.
+
+    Attributes
+    ----------
+    group
+        The group of providers that it is for; None for all providers.
+    until
+        Its end; None for a window that lasts until an operator ends it.
+    """
+
+    group: str | None
+    since: datetime
+    until: datetime | None = None
+
+    @property
+    def text(self) -> str:
+        """For whom and until when, in words."""
+        whose = "all providers" if self.group is None else f"group {self.group}"
+        end = f"until {self.until:%Y-%m-%d %H:%M:%SZ}" if self.until else "without an end"
+        return f"maintenance of {whose} {end}"
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    """The windows that are open at one time."""
+
+    windows: tuple[Window, ...] = ()
+
+    @classmethod
+    def at(cls, windows: Iterable[Window], now: datetime) -> Maintenance:
+        """Those of all windows that are open."""
+        return cls(tuple(window for window in windows if now < (window.until or FOREVER)))
+
+    def of(self, group: str | None) -> Window | None:
+        """The window for a provider of this group, the one that ends last; None if there is none."""
+        found = [window for window in self.windows if window.group is None or window.group == group]
+        return max(found, key=lambda window: window.until or FOREVER, default=None)
+
+
+NO_MAINTENANCE = Maintenance()
+
+
+class MaintenanceStore(Protocol):
+    """Port: the maintenance windows."""
+
+    def windows(self) -> list[Window]:
+        """All windows, also those that have ended; read consistently."""
+        ...

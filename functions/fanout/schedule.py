@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from contract.rates import pending_lambda_seconds
@@ -23,6 +23,7 @@ from fanout.pending import Pending
 from fanout.providers import ProviderEntry
 from fanout.runs import RunRecord
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LISTED_AFTER = timedelta(minutes=1)
 """By this time after its start, a running execution is in the list of running executions."""
 LIGHT_LISTED_AFTER = timedelta(seconds=5)
@@ -248,3 +249,14 @@ def choose_engine(
     if failure is not None and failure.type in UNFINISHED:
         return "glue", f"the last run did not finish in Lambda: {failure.type}"
     return "lambda", f"{size} bytes are at most LambdaMaxBytes = {lambda_max_bytes}"
+
+
+def sweep_time(provider: str, tick: datetime, sweep: timedelta) -> datetime:
+    """The time of a provider's newest full check at or before a tick.
+
+    A full check is due once in each `sweep`. Its offset is derived from the provider's name, which spreads the checks
+    of all providers evenly.
+    """
+    digest = hashlib.blake2b(provider.encode(), digest_size=4).digest()
+    phase = _EPOCH + sweep * (int.from_bytes(digest) / 2**32)
+    return phase + (tick - phase) // sweep * sweep

@@ -21,8 +21,8 @@ from fanout.errors import (
     UnreadableObjectError,
 )
 from fanout.ledger import ProviderState
-from fanout.maintenance import Window
 from fanout.pending import MAX_KEYS, Pending
+from fanout.providers import Window
 from fanout.runs import Report
 from tests.harness.faults import Faults
 

@@ -11,8 +11,8 @@ import pytest
 from moto import mock_aws
 
 from fanout.errors import LedgerItemError, LedgerUnavailableError
-from fanout.maintenance import Window
 from fanout.maintenance_table import KEY, DynamoMaintenance
+from fanout.providers import Window
 from tests.harness.fakes import MemoryMaintenance
 from tests.harness.faults import Clock, Faults
 from tests.integration.functions.test_ledger_store import table

@@ -16,6 +16,7 @@ from cli.console.actions import Order, question
 from cli.deployment import Where
 from cli.errors import UsageError
 from cli.overview import Overview
+from cli.quarantine import Quarantine
 from fanout.settings import ClaimSettings
 from tests.harness.fakes import MemoryObjects
 from tests.harness.faults import Clock, Faults
@@ -210,6 +211,7 @@ def test_after_a_failed_read_the_console_connects_again_and_clears_the_problem(m
         return answer  # type: ignore[no-any-return]
 
     monkeypatch.setattr("cli.console.watch.look", look)
+    monkeypatch.setattr("cli.console.watch.look_into", lambda stack: Quarantine())
     monkeypatch.setattr("cli.console.watch.ticks", lambda *_: [])
     watching = watch().Watch(Operator(Where(None), connect=connect))
 

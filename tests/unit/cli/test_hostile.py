@@ -43,6 +43,18 @@ class Stack:
     listed: Mapping[str, object] = field(default_factory=lambda: ENTRIES)
 
     executions: Any = None
+    data_bucket: str = "data"
+
+    def client(self, service: str) -> Any:
+        assert service == "s3"
+        return self
+
+    def list_objects_v2(self, **request: Any) -> dict[str, int]:
+        return {"KeyCount": 1}
+
+    def get_paginator(self, operation: str) -> Any:
+        folder = {"Prefix": f"quarantine/provider=folder{ESCAPES}/"}
+        return SimpleNamespace(paginate=lambda **_: [{"CommonPrefixes": [folder]}])
 
     def failed_executions(self) -> tuple[Any, ...]:
         return ()
@@ -99,7 +111,7 @@ def test_a_run_with_hostile_input_claim_and_log_is_shown(capsys: pytest.CaptureF
     failure = Failure(type="E", message=f"boom{ESCAPES}", object=f"s3://b/{ESCAPES}", line=2)
     log = (json.dumps({"message": f"line one{ESCAPES}line two"}), f"plain{ESCAPES}")
     state, claim = RunState.FAILED, {"decision": ESCAPES}
-    _show(Trace("run", state, None, part, claim, None, None, None, None, failure, None, log), page())
+    _show(Trace("run", state, None, part, claim, None, None, None, None, failure, (failure,), None, log), page())
 
     said = capsys.readouterr().out
     assert said.replace("\n", "").isprintable()

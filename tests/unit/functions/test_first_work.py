@@ -7,8 +7,9 @@ from datetime import datetime
 
 import pytest
 
-from fanout.health import Condition, Decision, Facts, Health, sweep_time
+from fanout.health import Condition, Decision, Facts, Health
 from fanout.pending import Pending
+from fanout.schedule import sweep_time
 from tests.unit.functions.test_health import CHECK, EVENTS, FACTS, FAILURE, MINUTE, NOW, SWEEP
 
 SUCCESS = NOW - 3 * SWEEP

@@ -26,7 +26,6 @@ from fanout.health import (
     evaluate,
     evaluate_invalid,
     may_be_due,
-    sweep_time,
     worst_first,
 )
 from fanout.ledger import ProviderState
@@ -34,6 +33,7 @@ from fanout.pending import Pending
 from fanout.providers import ProviderEntry, parse_entries
 from fanout.run_state import RunState
 from fanout.runs import Lease, Plan, RunRecord
+from fanout.schedule import sweep_time
 from tests.harness.world import World
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)

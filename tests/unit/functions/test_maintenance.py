@@ -8,8 +8,7 @@ import pytest
 
 from fanout.errors import LedgerUnavailableError
 from fanout.health import Condition, Decision, Facts, evaluate
-from fanout.maintenance import Maintenance, Window
-from fanout.providers import parse_entry
+from fanout.providers import Maintenance, Window, parse_entry
 from tests.harness.faults import Clock, Fault
 from tests.harness.world import World
 

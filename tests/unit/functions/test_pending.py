@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from fanout import ledger
 from fanout.errors import FanoutError
-from fanout.health import sweep_time
 from fanout.pending import ObjectEvents, announced
 from fanout.s3_events import NewObject
+from fanout.schedule import sweep_time
 from fanout.settings import ObjectEventsSettings
 from tests.harness.faults import Crash, Fault
 from tests.harness.processes import Process

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contract.times import format_http_date, format_iso, parse_iso, parse_mail_date
 from fanout.errors import InvalidProviderError
-from fanout.health import Decision, Facts, Health, decide, evaluate, sweep_time
+from fanout.health import Decision, Facts, Health, decide, evaluate
 from fanout.ledger import ProviderState
 from fanout.pending import Pending
 from fanout.providers import (
@@ -22,6 +22,7 @@ from fanout.providers import (
     parse_entries,
     parse_entry,
 )
+from fanout.schedule import sweep_time
 from registry.document import checked
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)

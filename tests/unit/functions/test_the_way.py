@@ -65,4 +65,4 @@ def test_the_docs_show_the_modules_that_a_provider_passes_from_tick_to_commit(mo
     )
     assert world.state("a").bookmark.generation == 1
     assert passed - NOT_COUNTED - BESIDE == shown
-    assert len(shown) == 11
+    assert len(shown) == 10

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from fanout.errors import LedgerUnavailableError
-from fanout.health import Condition, missing_providers
+from fanout.health import Condition
 from fanout.pending import REFUSED_AT_ONCE, ObjectEvents
+from fanout.providers import missing_providers
 from fanout.settings import ObjectEventsSettings
 from tests.harness.faults import Fault
 from tests.harness.world import CHANGE_LOG, World

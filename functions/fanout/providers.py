@@ -1,4 +1,4 @@
-"""Providers in the config API's list: allowed names, and the validation of entries."""
+"""Providers in the config API's list: allowed names, the validation of entries, and maintenance windows."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ FOREVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Window:
-    """One window.
+    """A maintenance window, in which no run starts. The run ledger's table keeps it, not the config API.
 
     Attributes
     ----------

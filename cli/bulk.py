@@ -43,6 +43,13 @@ class Outcome:
     not_tried: tuple[str, ...] = ()
     interrupted: bool = False
 
+    @property
+    def exit_status(self) -> Exit:
+        """The exit status of a command with this outcome."""
+        if self.interrupted:
+            return Exit.INTERRUPTED
+        return Exit.UNHEALTHY if self.failed or self.not_tried else Exit.OK
+
 
 @dataclass(frozen=True)
 class BulkReport:
@@ -105,9 +112,7 @@ def summarize(op: Operator, did: str, selected: Selected, outcome: Outcome, tota
         did, False, len(selected.names), outcome.done, outcome.failed, outcome.not_tried, selected.left_out, totals
     )
     op.show(report, show_report)
-    if outcome.interrupted:
-        return Exit.INTERRUPTED
-    return Exit.UNHEALTHY if outcome.failed or outcome.not_tried else Exit.OK
+    return outcome.exit_status
 
 
 def each(op: Operator, names: Sequence[str], work: Callable[[str], Any], did: str) -> Outcome:

@@ -129,9 +129,7 @@ def purge(op: Operator, asked: Request) -> Exit:
     outcome = _carry_out(op, held)
     done = tuple(outcome.done.values())
     op.show(PurgeReport(now, False, done, report.remaining, outcome.failed, outcome.not_tried), _show)
-    if outcome.interrupted:
-        return Exit.INTERRUPTED
-    return Exit.UNHEALTHY if outcome.failed or outcome.not_tried else Exit.OK
+    return outcome.exit_status
 
 
 def holdings(stack: Deployment, provider: str, listed: Collection[str], models: Iterable[str]) -> Holdings:

@@ -147,9 +147,7 @@ def _apply(op: Operator, wanted: Entries, *, remove: bool, dry_run: bool, yes: b
         not_tried=outcome.not_tried,
     )
     op.show(report, _show)
-    if outcome.interrupted:
-        return Exit.INTERRUPTED
-    return Exit.UNHEALTHY if report.failed or report.not_tried else Exit.OK
+    return outcome.exit_status
 
 
 def _write(stack: Deployment, name: str, wanted: Entries, report: SyncReport) -> None:

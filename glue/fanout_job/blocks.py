@@ -38,11 +38,14 @@ class Block:
     numbers: pa.Array
     columns: dict[Source, pa.Array]
 
-    def row(self, index: int) -> bytes:
-        """Return the fields of a row as readable JSON."""
-        texts = {source.name: column[index].as_py() for source, column in self.columns.items()}
-        shown = {n: t.decode(errors="backslashreplace") if isinstance(t, bytes) else t for n, t in texts.items()}
-        return json.dumps(shown, indent=2).encode()
+    def rows(self, places: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """Yield the number of each row at these places, and its fields as readable JSON."""
+        indexes = pa.array(places, pa.int64())
+        columns = {source.name: column.take(indexes).to_pylist() for source, column in self.columns.items()}
+        for row, number in enumerate(self.numbers.take(indexes).to_pylist()):
+            texts = {name: column[row] for name, column in columns.items()}
+            shown = {n: t.decode(errors="backslashreplace") if isinstance(t, bytes) else t for n, t in texts.items()}
+            yield number, json.dumps(shown, indent=2).encode()
 
     def filtered(self, keep: pa.Array) -> Block:
         """Return the rows for which `keep` is true."""

@@ -111,8 +111,8 @@ class Columns:
         keep = pa.repeat(True, batch.num_rows)
         if len(self.read) > len(self.there):
             empty = pc.equal(batch.columns[-1], b"")
-            for place in pc.indices_nonzero(pc.invert(empty)).to_pylist():
-                bad(RowError("has text after its last delimiter", line=numbers[place].as_py()), block.row(place))
+            for number, shown in block.rows(pc.indices_nonzero(pc.invert(empty)).to_pylist()):
+                bad(RowError("has text after its last delimiter", line=number), shown)
             keep = pc.and_(keep, empty)
         if self.how.repeated_header and texts:
             same = [

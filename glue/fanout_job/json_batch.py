@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from contract.nesting import is_too_deep
+from contract.nesting import MAX_DEPTH, is_too_deep
 from fanout_job.json_records import Decoder
 from fanout_job.paths import Path, Source
 
@@ -21,7 +21,7 @@ BETWEEN = re.compile(r"[ \t\r\n]*+,[ \t\r\n]*+(?=\{)")
 ESCAPED = re.compile(r"""\\u[^"]*+("[ \t\r\n]*+:)?""")
 """An escape and the rest of its string. The group matches if the string is a name."""
 
-MOST_RECORDS = 2**10
+MOST_RECORDS = 2**8
 """Maximum records of a batch, so that they stay in the processor's cache."""
 
 TEXT, TEXT_OR_FLAG = frozenset({str, type(None)}), frozenset({str, type(None), bool})
@@ -52,7 +52,17 @@ class Batch:
         if any(text.find(blank, start, end) >= 0 and text.find(f"{blank}:", start, end) >= 0 for blank in "\t\r\n "):
             return False  # blanks before colons, so that the names cannot be counted by their quotes
         names = text.count('":', start, end)  # too many if a text contains this
-        return names in (sum(map(len, self.values)), members_of(self.values))
+        return names == sum(map(len, self.values)) or names == members_of(self.values)
+
+    def before_deep(self) -> Batch | None:
+        """Return the objects before the first one that is nested too deeply, or None if that is the first one."""
+        text, start, end = self.text, self.starts[0], self.ends[-1]
+        brackets = text.count("{", start, end) + text.count("[", start, end)
+        if brackets < MAX_DEPTH + len(self.values):
+            return self  # each object has one at least, so none has more than MAX_DEPTH
+        pairs = enumerate(zip(self.starts, self.ends, strict=True))
+        count = next((place for place, (s, e) in pairs if is_too_deep(text[s:e])), len(self.values))
+        return Batch(self.values[:count], text, self.starts[:count], self.ends[:count]) if count else None
 
 
 def members_of(values: Sequence[Any]) -> int:
@@ -79,7 +89,7 @@ def scanned(decoder: Decoder, text: str, start: int, longest: int) -> Batch | No
             value, end = scan(text, start)
         except (StopIteration, ValueError, RecursionError):
             break
-        if end - start > longest or is_too_deep(text[start:end]):
+        if end - start > longest:
             break
         batch.values.append(value)
         batch.starts.append(start)
@@ -88,7 +98,7 @@ def scanned(decoder: Decoder, text: str, start: int, longest: int) -> Batch | No
         if between is None:
             break
         start = between.end()
-    return batch if batch.values else None
+    return batch.before_deep() if batch.values else None
 
 
 def lines_of(decoder: Decoder, lines: Sequence[bytes | None]) -> Batch | None:
@@ -105,7 +115,7 @@ def lines_of(decoder: Decoder, lines: Sequence[bytes | None]) -> Batch | None:
             if line:
                 value, end = scan(line, 0)
                 after = line[end:].strip(" \t\r") if end < len(line) else ""
-                if type(value) is not dict or after or is_too_deep(line):
+                if type(value) is not dict or after:
                     return None
                 batch.values.append(value)
                 batch.starts.append(start)
@@ -113,7 +123,8 @@ def lines_of(decoder: Decoder, lines: Sequence[bytes | None]) -> Batch | None:
             start += len(line) + 1
     except (StopIteration, ValueError, RecursionError):
         return None
-    return batch if batch.values else None
+    shallow = batch.before_deep() if batch.values else None
+    return shallow if shallow is not None and len(shallow.values) == len(batch.values) else None
 
 
 def texts_of(values: Sequence[Any]) -> list[str | None]:

@@ -164,9 +164,10 @@ class Standardizer:
         if self.transform is not None:
             made, left_out = self._transformed(self.transform, made, wrong)
         self._check_required(made, wrong, left_out)
-        for place, error in sorted(wrong.items()):
-            error.line = block.numbers[place].as_py()
-            bad(error, block.row(place))
+        places = sorted(wrong)
+        for place, (number, shown) in zip(places, block.rows(places) if places else (), strict=True):
+            wrong[place].line = number
+            bad(wrong[place], shown)
         table = pa.table({"_row": block.numbers, **{name: made[name] for name in self.model.fields}})
         absent = left_out | wrong.keys()
         return table.filter(pa.array([n not in absent for n in range(len(table))])) if absent else table

@@ -146,6 +146,7 @@ class Records:
         """Text since the last tag."""
         self.element = self.open[0][0]
         """The innermost open element."""
+        self.members = self.element.members
         self.leaves = NO_LEAVES
         """The leaves that may begin in it, if nothing else in it needs attention."""
         self.leaf = False
@@ -212,7 +213,7 @@ class Records:
         raise CorruptObjectError("declares or uses entities, which are not allowed")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if name in self.leaves and not attributes and not self.leaf:
+        if name in self.leaves and not self.leaf and not attributes:
             self.texts.clear()
             self.leaf = True
         else:
@@ -222,10 +223,10 @@ class Records:
         if self.leaf:
             texts = self.texts
             text = texts[0] if len(texts) == 1 else "".join(texts)
-            if name in self.element:
+            if name in self.members:
                 self.element.add(name, text)
             else:
-                self.element[name] = text
+                self.members[name] = text
             self.characters += ELEMENT_CHARACTERS + len(text)
             self.leaf = False
         else:
@@ -273,7 +274,7 @@ class Records:
         self.characters += ELEMENT_CHARACTERS
         for key, attribute in state.attributes if attributes else ():
             if key in attributes:
-                element[attribute] = attributes[key]
+                element.members[attribute] = attributes[key]
                 self.characters += len(attributes[key])
         if begins:
             self.record = element
@@ -282,7 +283,7 @@ class Records:
 
     def _enter(self, element: Element, state: State) -> None:
         """Make an element the innermost one."""
-        self.element = element
+        self.element, self.members = element, element.members
         simple = self.record is not None and element.text is None and self.depth < MAX_DEPTH
         self.leaves = state.leaves if simple else NO_LEAVES
 

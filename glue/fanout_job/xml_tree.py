@@ -71,11 +71,12 @@ class State:
         return state
 
 
-class Element(dict[str, Any]):
-    """An element: name of a child, or "@" and name of an attribute -> its text, or a list of several children.
+class Element:
+    """An element. Its fields are those of a parent (paths.Parent), and more.
 
-    Within a record, a child of which only the text is wanted is a text, and other children are elements. The fields are
-    those of a parent (paths.Parent).
+    `members` has the text of a child by its name, and that of an attribute by "@" and its name. Several children with
+    the same name are in a list. Within a record, a child of which only the text is wanted is a text, and other children
+    are elements.
     """
 
     closed = has_records = several = False
@@ -89,6 +90,7 @@ class Element(dict[str, Any]):
 
     def __init__(self, name: str, before: int) -> None:
         self.name, self.before = name, before
+        self.members: dict[str, Any] = {}
         """`before`: characters of all open elements and their kept children when it began."""
 
     def keep(self, texts: list[str]) -> None:
@@ -105,18 +107,18 @@ class Element(dict[str, Any]):
 
     def add(self, name: str, child: str | Element) -> None:
         """Add a child."""
-        before = self.get(name)
+        before = self.members.get(name)
         if before is None:
-            self[name] = child
+            self.members[name] = child
         elif isinstance(before, list):
             before.append(child)
         else:
-            self[name] = [before, child]
+            self.members[name] = [before, child]
             self.several = True
 
     def children(self, name: str) -> Sequence[Any]:
         """Return the children with a name: texts or elements."""
-        found = self.get(name, ())
+        found = self.members.get(name, ())
         return found if isinstance(found, list | tuple) else (found,)
 
 
@@ -155,7 +157,7 @@ class Fields:
             A path leads to several elements.
         """
         if not record.several and self.names <= state.leaves:
-            texts[:] = map(record.get, self.keys)
+            texts[:] = map(record.members.get, self.keys)
             try:
                 for place, read in self.others:
                     texts[place] = read(record)

@@ -44,7 +44,7 @@ from tests.benchmarks.standardize_formats import (  # noqa: E402
 PROVIDER = "acme"
 OBJECTS = 4
 BLOCK_ROWS = 250_000
-MOST_FORMAT_ROWS = 400_000
+MOST_FORMAT_ROWS = 100_000
 """Maximum rows of each format's files, because a bare JSON parser needs several times their size as memory."""
 
 IN_LAMBDA = """

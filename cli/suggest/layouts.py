@@ -31,6 +31,8 @@ class Layout:
         Lines of the mapping that describe the format.
     records
         Path of the records, or name of their element. Empty for CSV.
+    parents
+        Names of the elements that contain a record, the innermost first. Known for XML only.
     columns
         Source field -> its texts, one for each record, None if a record does not have it.
     several
@@ -47,6 +49,7 @@ class Layout:
     notes: list[str] = field(default_factory=list)
     unnamed: bool = False
     records: str = ""
+    parents: tuple[str, ...] = ()
 
 
 def scalar(text: str) -> str:
@@ -231,7 +234,8 @@ def _xml(data: bytes) -> Iterator[Layout]:
     spaces = ", ".join(f"{json.dumps(prefix)}: {json.dumps(uri)}" for uri, prefix in prefixes.items())
     for tag, found in chains.items():
         form = f"xml: {{record: {scalar(_named(tag, prefixes))}{f', namespaces: {{{spaces}}}' if spaces else ''}}}"
-        layout = Layout([form], {}, records=_named(tag, prefixes))
+        parents = tuple(_named(element.tag, prefixes) for element in found[0][-2::-1])
+        layout = Layout([form], {}, records=_named(tag, prefixes), parents=parents)
         for number, chain in enumerate(found):
             for up, element in enumerate(reversed(chain)):
                 inner = chain[len(chain) - up] if up else None

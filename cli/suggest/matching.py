@@ -61,6 +61,8 @@ UNITS = ("€", "EUR", "$", "USD", "£", "GBP", "CHF", "%", "kg")
 
 DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d.%m.%y", "%d %b %Y", "%Y-%m-%dT%H:%M:%S")
 TIMES = (" %H:%M", " %H:%M:%S", " %H:%M:%S.%f")
+IDENTITY = frozenset(SYNONYMS[0].split()) | {"other", "othr"}
+"""Words that add nothing to the name of an element: `Stmt/Id` is the statement."""
 LEAST_SCORE = 0.45
 LEAST_ALTERNATIVE = 0.9
 SURE_SCORE = 1.5
@@ -134,14 +136,20 @@ def _alike(first: set[str], second: set[str]) -> float:
     return len(alike[0] & alike[1]) / len(alike[0] | alike[1]) + len(first & second) / len(first | second) / 2
 
 
-def _score(field: str, path: str) -> float:
-    """Return how well the name of a source field fits a field of the model."""
+def _score(field: str, path: str, parents: Sequence[str] = ()) -> float:
+    """Return how well the name of a source field fits a field of the model.
+
+    `parents` has the names of the record's parents, the innermost first.
+    """
     path = path.replace("coordinates/0", "lon").replace("coordinates/1", "lat")  # the order of GeoJSON
     path = re.sub(r"\w+:(?=\w)", "", path)
     wanted, choice = _words(field), re.search(r"\[@?\w+='([^']*)'\]", path)
     steps = [step for step in re.sub(r"\[.*?\]", "", path).split("/") if step not in ("..", "*", "")]
     last = _words(choice[1] if choice else steps[-1] if steps else path)
-    whole = _words(" ".join(steps[-3:]))
+    if all(_words(step) <= IDENTITY for step in steps) and (up := path.count("../")):
+        steps = [*parents[up - 1 : up], *steps]
+    named = steps if wanted & IDENTITY else [step for step in steps if not _words(step) <= IDENTITY]
+    whole = _words(" ".join((named or steps)[-3:]))
     if not last or not wanted or not whole:
         return 0.0
     name = choice[1] if choice else path.rsplit("/", maxsplit=1)[-1]
@@ -154,7 +162,7 @@ def _matches(layout: Layout, model: Model) -> dict[str, Match]:
         present = sum(text is not None for text in layout.columns[one[2]]) / len(layout.columns[one[2]])
         return -one[0] - present / 10 + PARENT_PENALTY * (one[2].count("../") + one[2].startswith("/"))
 
-    scored = [(_score(field, path), field, path) for field in model.fields for path in layout.columns]
+    scored = [(_score(field, path, layout.parents), field, path) for field in model.fields for path in layout.columns]
     ranked = sorted(scored, key=rank)
     matches: dict[str, Match] = {}
     used: set[str] = set()

@@ -99,9 +99,12 @@ def _is_raw_snappy(head: bytes) -> bool:
     end = next((place for place, byte in enumerate(head[:5]) if byte < 0x80), None)
     if end is None or len(head) < end + 3 or (_BINARY.search(head[: end + 2]) is None and head[0] < 0x80):
         return False
-    tag = head[end + 1]
+    length = sum((byte & 0x7F) << (7 * place) for place, byte in enumerate(head[: end + 1]))
+    tag, begin = head[end + 1], end + 2
     extra = max((tag >> 2) - 59, 0)
-    return tag & 3 == 0 and head[end + 2 + extra : end + 4 + extra] in (b'{"', b"[{", b"{\n", b"{ ")
+    literal = 1 + (int.from_bytes(head[begin : begin + extra], "little") if extra else tag >> 2)
+    opening = head[begin + extra : begin + extra + 2]
+    return tag & 3 == 0 and 2 <= literal <= length and opening in (b'{"', b"[{", b"{\n", b"{ ")
 
 
 def text_format(line: bytes) -> str | None:
@@ -110,7 +113,7 @@ def text_format(line: bytes) -> str | None:
         if line.startswith(mark):
             return f"is {name}; write UTF-8"
     start, text = line[:4], line.strip()
-    if start.count(0) > 1 and start.strip(b"\0")[:1] in (b"{", b"["):
+    if b"\0\0" in (start[::2], start[1::2]) and start.strip(b"\0")[:1] in (b"{", b"["):
         return f"is {'UTF-16' if start.count(0) == 2 else 'UTF-32'}; write UTF-8"
     if text == b"{":
         return "is JSON with line breaks within its records; write one record per line"

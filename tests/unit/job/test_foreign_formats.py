@@ -95,6 +95,14 @@ def test_a_binary_format_is_named(name: str, body: bytes, message: str) -> None:
 
 
 @pytest.mark.fault(47)
+@pytest.mark.parametrize("before", [b"\0\0", b"\1\0", b"\4\0", b"\1\4", b"\4\xf0\0", b"\4\xf4\xff\xff"])
+def test_bytes_that_no_block_of_snappy_begins_with_are_a_bad_record(before: bytes) -> None:
+    [failure] = failures(before + ONE)[0]
+    assert (failure.type, failure.line) == ("RecordError", 1)
+    assert "Snappy" not in failure.message
+
+
+@pytest.mark.fault(47)
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_text_format_is_named(name: str) -> None:
     body, message = TEXTS[name]

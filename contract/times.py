@@ -44,12 +44,12 @@ def parse_mail_date(text: str) -> datetime:
     month = _MONTH_NUMBERS.get(found["month"]) if found else None
     if found is None or month is None or found["offset"] == "-0000":
         raise ValueError(f"must be an RFC 1123 date with its zone, as GMT, UTC or an offset, such as {_EXAMPLE}")
-    zone = found["offset"] or "+0000"
-    local = datetime.fromisoformat(f"{found['year']}-{month}-{found['number']:0>2}T{found['time']}")
+    zone = found["offset"] or "+00:00"
+    local = datetime.fromisoformat(f"{found['year']}-{month}-{found['number']:0>2}T{found['time']}{zone}")
     if found["day"] is not None and _DAYS[local.weekday()] != found["day"]:
         raise ValueError("has the wrong day of the week for the date")
     try:
-        return datetime.fromisoformat(f"{local.isoformat()}{zone}").astimezone(UTC)
+        return local.astimezone(UTC)
     except OverflowError:
         raise ValueError("is outside the years 1 to 9999") from None
 

@@ -199,8 +199,9 @@ def last_success(entry: ProviderEntry, state: ProviderState | None) -> datetime 
 
     A report may be missing in the config API, and a run that did not use this ledger is known only to the config API.
     """
-    known = (entry.last_success, state.last_success if state is not None else None)
-    return max((time for time in known if time is not None), default=None)
+    if state is None or state.last_success is None:
+        return entry.last_success
+    return max(state.last_success, entry.last_success or state.last_success)
 
 
 def decide(provider: str, entry: ProviderEntry, state: ProviderState | None, facts: Facts) -> Decision:

@@ -321,6 +321,8 @@ class Maintenance:
 
     def of(self, group: str | None) -> Window | None:
         """The window for a provider of this group, the one that ends last; None if there is none."""
+        if not self.windows:
+            return None
         found = [window for window in self.windows if window.group is None or window.group == group]
         return max(found, key=lambda window: window.until or FOREVER, default=None)
 

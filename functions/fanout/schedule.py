@@ -257,6 +257,5 @@ def sweep_time(provider: str, tick: datetime, sweep: timedelta) -> datetime:
     A full check is due once in each `sweep`. Its offset is derived from the provider's name, which spreads the checks
     of all providers evenly.
     """
-    digest = hashlib.blake2b(provider.encode(), digest_size=4).digest()
-    phase = _EPOCH + sweep * (int.from_bytes(digest) / 2**32)
-    return phase + (tick - phase) // sweep * sweep
+    share = int.from_bytes(hashlib.blake2b(provider.encode(), digest_size=4).digest()) / 2**32
+    return tick - (tick - _EPOCH - sweep * share) % sweep

@@ -407,6 +407,7 @@ def test_no_output_contains_the_config_api_s_key(fanout: Fanout, provider: str) 
             assert secret not in shown.out + shown.error
 
 
+@pytest.mark.fault(67)
 def test_an_execution_that_failed_at_the_claim_has_one_state_everywhere(fanout: Fanout, provider: str) -> None:
     """The claim function fails before it takes the lease, so that the ledger has no record of the run."""
     functions = fanout.cloud.client("lambda")

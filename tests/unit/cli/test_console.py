@@ -324,6 +324,7 @@ def test_the_worst_condition_is_first_and_then_the_provider_that_waits_longest()
     ]
 
 
+@pytest.mark.fault(67)
 def test_before_the_first_look_the_filters_have_no_numbers() -> None:
     overview = importlib.import_module("cli.console.overview")
 

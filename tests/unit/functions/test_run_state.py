@@ -22,6 +22,7 @@ def lease(holds: timedelta) -> Lease:
     return Lease(run_id="r", claimed_at=NOW - HOUR, expires_at=NOW + holds, run_dir="s3://b/r/")
 
 
+@pytest.mark.fault(67)
 @pytest.mark.parametrize(
     ("left", "held", "execution", "claimed", "state"),
     [

@@ -140,10 +140,6 @@ class Reporter(Protocol):
 class PartitionBusyError(Exception):
     """Another run holds the lease. Not a failure: the state machine ends with *Already Running*."""
 
-    def __init__(self, lease: Lease) -> None:
-        super().__init__(f"run {lease.run_id} has held this provider since {lease.claimed_at}")
-        self.lease = lease
-
 
 class Backoff(Frozen):
     """The delay before a provider is started again after failed runs."""
@@ -185,19 +181,20 @@ def update(
     LedgerConflictError
         Another writer was faster at each attempt.
     """
-    for attempt in range(1, TRIES + 1):
-        before = read if read is not None and attempt == 1 else store.get(provider)
-        after = rule(before)
-        if after is before:
-            return before
+    before = read if read is not None else store.get(provider)
+    for _ in range(TRIES - 1):
         try:
-            store.put(after)
+            return _written(store, before, rule(before))
         except LedgerConflictError:
-            if attempt == TRIES:
-                raise
-            continue
-        return after.model_copy(update={"version": before.version + 1})
-    raise AssertionError("unreachable")
+            before = store.get(provider)
+    return _written(store, before, rule(before))
+
+
+def _written(store: LedgerStore, before: ProviderState, after: ProviderState) -> ProviderState:
+    if after is before:
+        return before
+    store.put(after)
+    return after.model_copy(update={"version": before.version + 1})
 
 
 def is_live(lease: Lease, now: datetime) -> bool:
@@ -228,7 +225,7 @@ def claim(state: ProviderState, lease: Lease, now: datetime, backoff: Backoff) -
         return state.model_copy(update={"lease": held.model_copy(update={"expires_at": lease.expires_at})})
     if held is not None:
         if is_live(held, now):
-            raise PartitionBusyError(held)
+            raise PartitionBusyError(f"run {held.run_id} has held this provider since {held.claimed_at}")
         state = fail(state, held.run_id, orphaned("its lease expired"), now, backoff)
     # A run's report replaces the pending one of the run before; a replay sends no report.
     report = state.pending_report if lease.replay else None

@@ -49,6 +49,7 @@ def test_the_second_execution_of_a_provider_gets_busy_and_sends_nothing(world: W
     claim = world.run("a", "run2")
 
     assert (claim.decision, claim.manifest, world.sent) == ("busy", "none", [])
+    assert claim.reason == f"run run1 has held this provider since {world.clock.now}"
 
 
 @pytest.mark.fault(13)

@@ -346,6 +346,13 @@ class TestReports:
         assert ledger.reported(owing, new).pending_report is None
         assert ledger.reported(owing, old) is owing
 
+    def test_the_last_report_that_was_sent_is_a_success_or_not(self) -> None:
+        ended, failed = commit(claimed()), ledger.fail(claimed(), "r1", BOOM, NOW, BACKOFF)
+
+        assert not ended.last_reported_success
+        assert ledger.reported(ended, ended.pending_report).last_reported_success  # type: ignore[arg-type]
+        assert not ledger.reported(failed, failed.pending_report).last_reported_success  # type: ignore[arg-type]
+
     def test_the_end_of_the_last_run_is_reported_again_when_the_config_api_says_running(self) -> None:
         ended = commit(claimed())
         done = ledger.reported(ended, ended.pending_report)  # type: ignore[arg-type]
@@ -401,6 +408,18 @@ class TestUpdate:
 
         with pytest.raises(LedgerConflictError):
             ledger.update(world.ledger, "a", always_late)
+        assert world.faults.count("ledger.get") == ledger.TRIES
+
+    def test_a_state_that_was_just_read_is_read_again_only_after_a_conflict(self) -> None:
+        world = World()
+        read = world.ledger.get("a")
+        world.faults.calls.clear()
+
+        assert ledger.update(world.ledger, "a", lambda s: s.model_copy(update={"failures": 1}), read=read).version == 1
+        assert world.faults.count("ledger.get") == 0
+        # By now, the state that was read is old.
+        assert ledger.update(world.ledger, "a", lambda s: s.model_copy(update={"failures": 2}), read=read).version == 2
+        assert world.faults.count("ledger.get") == 1
 
     def test_a_rule_that_changes_nothing_writes_nothing(self) -> None:
         world = World()

@@ -9,7 +9,7 @@ import pytest
 
 from contract.times import format_iso
 from fanout import ledger
-from fanout.claims import ClaimRequest
+from fanout.claims import Claim, ClaimRequest
 from fanout.errors import (
     InvalidProviderError,
     InvalidRequestError,
@@ -50,6 +50,26 @@ def test_the_second_execution_of_a_provider_gets_busy_and_sends_nothing(world: W
 
     assert (claim.decision, claim.manifest, world.sent) == ("busy", "none", [])
     assert claim.reason == f"run run1 has held this provider since {world.clock.now}"
+
+
+def test_a_call_whose_plan_comes_second_returns_the_plan_that_was_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.change("a", "1", "r1")
+    put = world.objects.create
+    other: list[Claim] = []
+
+    def slowly(uri: str, body: bytes) -> bool:
+        monkeypatch.undo()
+        first = put(uri, body)
+        world.configure(lambda_max_bytes=0)
+        other.append(world.claim("a", "run1"))
+        return first
+
+    monkeypatch.setattr(world.objects, "create", slowly)
+
+    assert world.claim("a", "run1") == other[0]
+    assert other[0].decision == "glue"
 
 
 @pytest.mark.fault(13)

@@ -314,6 +314,13 @@ class TestFailure:
         assert after.retry_at == NOW + timedelta(minutes=15)
         assert after.pending_report == Report(run_id="r1", status="failed", error="RecordError: boom")
 
+    def test_a_provider_is_failing_since_the_first_of_its_failures(self) -> None:
+        first = ledger.fail(claimed(), "r1", BOOM, NOW, BACKOFF)
+        second = ledger.fail(claimed("r2", first), "r2", BOOM, NOW + HOUR, BACKOFF)
+
+        assert (first.failing_since, second.failing_since) == (NOW, NOW)
+        assert commit(claimed("r3", second)).failing_since is None
+
     def test_the_failure_of_a_run_without_the_lease_changes_nothing(self) -> None:
         held = claimed("r2")
 

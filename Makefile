@@ -60,7 +60,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.13" >&2; exit 1;
 @"$(PYTHON)" tools/environment.py $(1) $(2) || { echo "$(PYTHON) could not set up $(1)" >&2; exit 1; }
 endef
 
-.PHONY: help setup run up check test lint format docs build validate deploy smoke invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak shuffle busy mutants judges cost security sbom lock release clean distclean
+.PHONY: help setup run up check test lint format docs build validate deploy smoke invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak histories shuffle busy mutants judges cost security sbom lock release clean distclean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -148,7 +148,10 @@ bench-console: $(VENV)/.dev ## Benchmark the console with 10,000 providers in Ch
 pictures: $(VENV)/.dev ## Take the console screenshots in docs/pictures/
 	@$(PY) tests/pictures.py
 
-soak: $(VENV)/.dev ## Run many more random histories and kills than `make test`: HISTORIES=n KILLS_ROUNDS=n
+soak: $(VENV)/.dev ## Keep the laptop cloud busy with 500 providers for 30 ticks, about 35 minutes: ARGS="--ticks 60"
+	@$(PY) -m tests.soak $(ARGS)
+
+histories: $(VENV)/.dev ## Run many more random histories and kills than `make test`: HISTORIES=n KILLS_ROUNDS=n
 	@HISTORIES=$(or $(HISTORIES),20000) KILLS_ROUNDS=$(or $(KILLS_ROUNDS),5) \
 	  $(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder tests/faults tests/end_to_end/test_kills.py $(ARGS)
 

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +38,9 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 """WSGI."""
 
 _moto_defaults = default_user_config.copy()
+API_SECONDS = 29.0
+"""Time for which a request to an API waits for a free function: the time limit of API Gateway's integrations. API
+Gateway does not wait, but this machine has as few functions as a new account: some clients at once would get errors."""
 
 
 class Settings(TypedDict, total=False):
@@ -80,6 +84,7 @@ class Services:
         self.roles: dict[str, str] = {}
         self.log_groups: dict[str, str] = {}
         self.api_urls: dict[str, str] = {}
+        self._stopping = threading.Event()
         self._apis: list[ApiGateway] = []
         self._pollers: list[EventSource] = []
         self._clients: dict[tuple[str, str], Any] = {}
@@ -118,6 +123,7 @@ class Services:
 
     def stop(self) -> None:
         """End every process and thread that was started, and delete all resources."""
+        self._stopping.set()
         for poller in self._pollers:
             poller.stop()
         for api in self._apis:
@@ -197,12 +203,15 @@ class Services:
         event_bus.deliver(event_bus.execution_status_event(execution), rules, self._invoke_async)
 
     def _invoke_for_api(self, function_arn: str, event: dict[str, Any]) -> tuple[Any, int | None]:
-        client = self.client("lambda", "apigateway")
-        try:
-            answer = client.invoke(FunctionName=function_arn, Payload=json.dumps(event).encode())
-        except client.exceptions.TooManyRequestsException:
-            return None, 500
-        return json.loads(answer["Payload"].read()), 502 if "FunctionError" in answer else None
+        client, end = self.client("lambda", "apigateway"), time.monotonic() + API_SECONDS
+        while True:
+            try:
+                answer = client.invoke(FunctionName=function_arn, Payload=json.dumps(event).encode())
+            except client.exceptions.TooManyRequestsException:
+                if time.monotonic() >= end or self._stopping.wait(0.05):
+                    return None, 500
+            else:
+                return json.loads(answer["Payload"].read()), 502 if "FunctionError" in answer else None
 
     def _invoke_async(self, function_arn: str, payload: bytes) -> None:
         client = self.client("lambda", "events")

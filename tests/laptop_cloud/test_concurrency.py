@@ -7,13 +7,14 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from laptop_cloud.aws import functions
+from laptop_cloud.aws import functions, services
 from laptop_cloud.cloud import LaptopCloud
 from laptop_cloud.errors import BusyError
 from tests.harness.waiting import HANG_SECONDS, eventually
@@ -77,7 +78,20 @@ def test_a_state_machine_can_catch_the_throttling_error(cloud: LaptopCloud) -> N
     assert [json.loads(execution["output"]) for execution in cloud.executions()] == ["throttled", "ran"]
 
 
-def test_an_api_returns_500_for_a_throttled_function(cloud: LaptopCloud) -> None:
+def test_a_request_to_an_api_waits_for_a_free_function(cloud: LaptopCloud) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with running(cloud, "Two", "Three"):
+            answer = pool.submit(urllib.request.urlopen, cloud.outputs["Url"], timeout=HANG_SECONDS)
+            with pytest.raises(TimeoutError):
+                eventually(answer.done, "an answer", seconds=1.0)
+        with pytest.raises(urllib.error.HTTPError, match="502"):  # the function ran, and returned no HTTP response
+            answer.result()
+
+
+def test_an_api_returns_500_if_its_function_is_throttled_for_too_long(
+    cloud: LaptopCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "API_SECONDS", 0.1)
     with running(cloud, "Two", "Three"), pytest.raises(urllib.error.HTTPError, match="500"):
         urllib.request.urlopen(cloud.outputs["Url"], timeout=HANG_SECONDS)  # noqa: S310 - own URL
 

@@ -196,7 +196,7 @@ class HttpConfigApi:
     ) -> Answer:
         """Send a request until it is answered, or the attempts or the time are used up."""
         failure, tried = "no time left", 0
-        while tried < tries and self._clock() < deadline:
+        while self._clock() < deadline:
             tried += 1
             asked = 0.0
             try:

@@ -204,6 +204,5 @@ class Starter:
         if self._stop.is_set() or self._remaining_seconds() - seconds < LAST_START_SECONDS:
             self._stop.set()
             return False
-        if seconds > 0:
-            self._sleep(seconds)
+        self._sleep(seconds)
         return not self._stop.is_set()

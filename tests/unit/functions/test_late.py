@@ -81,6 +81,37 @@ def test_late_objects_are_found_beside_new_ones_and_by_several_claims(world: Wor
 
 
 @pytest.mark.fault(44)
+def test_the_oldest_and_the_newest_time_of_several_late_objects_are_kept(world: World) -> None:
+    replica(world, "x", 105)
+    replica(world, "y", 130)
+
+    world.run("a", "second")
+
+    late = world.state("a").late
+    assert late is not None
+    assert (world.clock() - late.oldest, world.clock() - late.newest) == (
+        timedelta(minutes=130),
+        timedelta(minutes=105),
+    )
+
+
+@pytest.mark.fault(44)
+def test_a_deleted_object_is_not_taken_for_another_whose_key_begins_with_its_key() -> None:
+    world = World(settings=EVENTS | {"key_time_format": HOUR})
+    world.provider("a")
+    world.change("a", f"{world.clock():{HOUR}}1", "r1")
+    world.run("a", "first")
+    world.clock.advance(minutes=15)
+    key = f"{world.clock() - timedelta(hours=30):{HOUR}}2"
+    world.change("a", f"{key}-other", "r2")
+    world.tell("a", keys=(key,))
+
+    world.run("a", "second")
+
+    assert world.state("a").late is None
+
+
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("what", ["processed before", "deleted", "announced again after a day", "within the lookback"])
 def test_other_announced_objects_are_not_late(world: World, what: str) -> None:
     if what == "processed before":

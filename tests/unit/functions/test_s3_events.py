@@ -49,6 +49,13 @@ def record(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.fault(48)
+def test_an_envelope_of_sns_without_a_message_is_no_message_of_s3() -> None:
+    empty = {name: value for name, value in in_sns(BARE).items() if name != "Message"}
+
+    assert list(new_objects(json.dumps(empty))) == [UNREADABLE_MESSAGE]
+
+
+@pytest.mark.fault(48)
 @pytest.mark.parametrize(
     "message",
     [BARE, in_sns(BARE), EVENT_BRIDGE, in_sns(EVENT_BRIDGE), in_sns(in_sns(BARE))],

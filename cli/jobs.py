@@ -1,24 +1,91 @@
-"""The job scripts in this checkout, which commands import."""
+"""The job scripts in this checkout, which commands import and run on local files."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from contract.failure import Failure
 
 from .errors import UsageError
 
 if TYPE_CHECKING:
-    from fanout_job.errors import RecordError
+    from fanout_job.errors import JobError
     from fanout_job.mapping import Mapping
     from fanout_job.model import Model
 
     from .suggest.matching import Suggestion
 
 GLUE = Path(__file__).parents[1] / "glue"
+
+
+@dataclass(frozen=True)
+class BadInput:
+    """A bad file, or a bad line or row of it. Other than a failure in logs, it has content of the row.
+
+    Attributes
+    ----------
+    failure
+        What is wrong, where, and what to do.
+    raised
+        The exception of the job's `transform`, with its text.
+    values
+        The texts of a value that does not fit, by source field; None if the row has no such field.
+    tried
+        How these texts were read.
+    """
+
+    failure: Failure
+    raised: str | None = None
+    values: dict[str, str | None] = field(default_factory=dict)
+    tried: str = ""
+
+    @property
+    def text(self) -> str:
+        """All but the advice, in one line."""
+        values = ", ".join(f"{name!r} is {text!r}" for name, text in self.values.items() if text is not None)
+        more = f"{values}; tried: {self.tried}" if values else self.raised
+        return f"{self.failure.text} ({more})" if more else self.failure.text
+
+    @classmethod
+    def of(cls, error: JobError) -> BadInput:
+        """Convert an error of the job."""
+        from fanout_job.errors import TransformError
+
+        cause = error.__context__ if isinstance(error, TransformError) else None
+        raised = f"{type(cause).__name__}: {cause}" if cause else None
+        return cls(error.as_failure(), raised, getattr(error, "values", {}), getattr(error, "tried", ""))
+
+
+def load_script(name: str) -> Any:
+    """Import a job's script.
+
+    Raises
+    ------
+    UsageError
+        The script does not exist, or cannot be imported; the message names the line in it.
+    """
+    path, jobs = GLUE / f"{name}.py", sorted(file.stem for file in GLUE.glob("*.py") if file.stem != "library")
+    if name not in jobs:
+        raise UsageError(
+            f"there is no {path}; --job may be {', '.join(jobs) or 'set only in a checkout of the project'}"
+        )
+    if str(GLUE) not in sys.path:
+        sys.path.append(str(GLUE))
+    from fanout_job.errors import place_of
+
+    try:
+        return importlib.import_module(name)
+    except SyntaxError as error:  # its text names file and line
+        raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        hint = "; run `make setup`" if isinstance(error, ImportError) else ""
+        what = f"{type(error).__name__} at {place_of(error)}: {error}"
+        raise UsageError(f"{path} cannot be imported: {what}{hint}") from None
 
 
 @dataclass(frozen=True)
@@ -35,15 +102,11 @@ class StandardJob:
         Raises
         ------
         UsageError
-            The script does not exist, has no model, or imports a package that is not installed.
+            The script cannot be imported, or has no model.
         """
-        if str(GLUE) not in sys.path:
-            sys.path.append(str(GLUE))
+        script = load_script(name)
         try:
-            script = importlib.import_module(name)
             return cls(script.MODEL, script.transform)
-        except ImportError as error:
-            raise UsageError(f"{GLUE / name}.py cannot be imported: {error}; run `make setup`") from None
         except AttributeError:
             raise UsageError(f"{GLUE / name}.py has no MODEL, so its providers need no mappings") from None
 
@@ -98,21 +161,28 @@ class StandardJob:
         except (JobError, ValueError, SyntaxError, StopIteration):
             return ()
 
-    def rows(self, mapping: Mapping, sample: Path) -> Iterator[tuple[int, dict[str, Any] | RecordError]]:
-        """Yield each row of a sample with its number: the row that the job would write, or its error.
+    def rows(self, mapping: Mapping, sample: Path) -> Iterator[dict[str, Any] | BadInput]:
+        """Yield each row of a sample: the row that the job would write, or what is wrong with it.
+
+        If the sample cannot be read to its end, that is the last one.
 
         Raises
         ------
         UsageError
-            The mapping does not match the model, or the sample cannot be read to its end.
+            The mapping does not fit the model.
         """
-        from fanout_job.errors import BadInputError, JobError
+        from fanout_job.errors import JobError, MappingError
         from fanout_job.standard import check
+
+        from .trial import unreadable
 
         try:
             with sample.open("rb") as file:
-                yield from check(mapping, self.model, file, str(sample), self.transform, Path(mapping.name).stem)
+                for _, row in check(mapping, self.model, file, str(sample), self.transform, Path(mapping.name).stem):
+                    yield row if isinstance(row, dict) else BadInput.of(row)
+        except MappingError as error:
+            raise UsageError(str(error)) from None
         except JobError as error:
-            fields = self.fields(mapping, sample) if isinstance(error, BadInputError) else ()
-            hint = f"; the sample has {', '.join(fields)}" if fields else ""
-            raise UsageError(f"{error}{hint}") from None
+            yield BadInput.of(error)
+        except OSError as error:
+            yield BadInput.of(unreadable(sample, error))

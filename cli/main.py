@@ -13,6 +13,7 @@ from .commands import (
     console,
     cost,
     doctor,
+    job,
     maintenance,
     mapping,
     providers,
@@ -77,6 +78,7 @@ for module in (
     console,
     bookmark,
     mapping,
+    job,
 ):
     app.add_typer(module.app)
 

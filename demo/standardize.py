@@ -104,15 +104,17 @@ def own_plan(files: Path, mappings: Path) -> StandardPlan:
 
 
 def _good_rows(mapping: Path, sample: Path) -> list[Row]:
-    """Return a file's rows as the job writes them, without invalid rows, which the run reports."""
+    """Return a file's rows as the job writes them: none of a file with a bad row, whose run fails and reports it."""
     from cli.errors import UsageError
     from cli.jobs import StandardJob
 
     try:
         job = StandardJob.load("standardize")
-        return [row for _, row in job.rows(job.mapping(mapping), sample) if isinstance(row, dict)]
+        rows = list(job.rows(job.mapping(mapping), sample))
     except UsageError as error:
         raise DemoError(str(error)) from error
+    good = [row for row in rows if isinstance(row, dict)]
+    return good if len(good) == len(rows) else []
 
 
 class StandardStage(Stage):

@@ -16,7 +16,7 @@ from fanout.providers import check_name
 from ..command import Command, Context, Provider, iam
 from ..deployment import Deployment
 from ..errors import Exit, UsageError
-from ..jobs import StandardJob
+from ..jobs import BadInput, StandardJob
 from ..output import Page, counted
 from ..suggest.matching import Suggestion
 
@@ -36,23 +36,6 @@ Job = Annotated[str, typer.Option("--job", help="Name of the script in glue/ tha
 
 
 @dataclass(frozen=True)
-class InvalidRow:
-    """The error of an invalid row.
-
-    Attributes
-    ----------
-    values
-        The texts of a value that does not fit, by source field; None if the row has no such field.
-    tried
-        How these texts were read.
-    """
-
-    error: str
-    values: dict[str, str | None]
-    tried: str
-
-
-@dataclass(frozen=True)
 class CheckReport:
     """The rows that a mapping makes of a sample.
 
@@ -63,7 +46,7 @@ class CheckReport:
     shown
         The first valid rows, as the job would write them.
     errors
-        The invalid rows.
+        The invalid rows. If the sample cannot be read to its end, the last one says why.
     fields
         Columns of the sample's header, or paths of its records.
     empty
@@ -73,7 +56,7 @@ class CheckReport:
     rows: int
     bad: int
     shown: tuple[dict[str, Any], ...]
-    errors: tuple[InvalidRow, ...]
+    errors: tuple[BadInput, ...]
     fields: tuple[str, ...]
     empty: dict[str, int]
 
@@ -110,11 +93,11 @@ def check(
     standard = StandardJob.load(job)
     good = 0
     shown: list[dict[str, Any]] = []
-    errors: list[InvalidRow] = []
+    errors: list[BadInput] = []
     empty: Counter[str] = Counter()
-    for _, row in standard.rows(standard.mapping(file), sample):
-        if not isinstance(row, dict):
-            errors.append(InvalidRow(str(row), getattr(row, "values", {}), getattr(row, "tried", "")))
+    for row in standard.rows(standard.mapping(file), sample):
+        if isinstance(row, BadInput):
+            errors.append(row)
             continue
         good += 1
         empty.update(name for name, value in row.items() if value is None)
@@ -213,9 +196,8 @@ def _show_check(report: CheckReport, page: Page) -> None:
         page.line(f"{name}: empty in {'all' if count == report.rows else f'{count:,}'} valid rows")
     if report.fields:
         page.line(f"the sample has: {', '.join(report.fields)}")
-    for invalid in report.errors:
-        values = ", ".join(f"{name!r} is {text!r}" for name, text in invalid.values.items() if text is not None)
-        page.line(f"{invalid.error}{f' ({values}; tried: {invalid.tried})' if values else ''}", style="red")
+    for bad in report.errors:
+        page.line(bad.text, style="red")
 
 
 def _show_suggestion(report: Suggestion, page: Page) -> None:

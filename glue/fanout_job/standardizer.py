@@ -13,7 +13,15 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from fanout_job.blocks import Bad, Block
 from fanout_job.columns import Convert, conversion, knows_zone, tried_format
 from fanout_job.csv_source import csv_blocks
-from fanout_job.errors import CheckFailedError, CorruptObjectError, MappingError, RecordError, RowError, place_of
+from fanout_job.errors import (
+    CheckFailedError,
+    CorruptObjectError,
+    MappingError,
+    RecordError,
+    RowError,
+    TransformError,
+    place_of,
+)
 from fanout_job.json_source import json_blocks, json_line_blocks
 from fanout_job.mapping import Mapping, Rule
 from fanout_job.mapping_formats import Csv, Json, JsonLines, Xml
@@ -227,7 +235,7 @@ class Standardizer:
                 if changed is None:
                     left_out.add(place)
                 elif unknown := changed.keys() - made.keys() - {PROVIDER}:
-                    wrong[place] = RowError(f"transform returned {', '.join(sorted(unknown))}: not in the model")
+                    wrong[place] = _of_transform(f"transform returned {', '.join(sorted(unknown))}: not in the model")
                 else:
                     for name, field in self.model.fields.items():
                         pa.scalar(changed.get(name), field.arrow)
@@ -235,6 +243,13 @@ class Standardizer:
             except Exception as error:  # noqa: BLE001 - the user's code may raise anything
                 # Its text may contain the row, so the message has only its type and line.
                 what = f"transform, or what it returned, raised {type(error).__name__} at {place_of(error, transform)}"
-                wrong[place] = RowError(what)
+                wrong[place] = _of_transform(what)
+                wrong[place].__context__ = error  # for `fanout job try`, as after `raise … from None`
         made = {n: pa.array([r.get(n) for r in rows], field.arrow) for n, field in self.model.fields.items()}
         return made, left_out
+
+
+def _of_transform(what: str) -> TransformError:
+    error = TransformError(what)
+    error.unit = RowError.unit
+    return error

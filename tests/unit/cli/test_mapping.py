@@ -75,7 +75,8 @@ def test_a_check_names_every_invalid_row_and_exits_with_status_1(
     report = answer(capsys)
     assert (report["rows"], report["bad"]) == (1, 1)
     (invalid,) = report["errors"]
-    assert invalid["error"] == f"{sample}, row 1: quantity (from 'Menge') is not a valid integer"
+    assert invalid["failure"]["message"] == "quantity (from 'Menge') is not a valid integer"
+    assert [invalid["failure"][name] for name in ("object", "line", "unit")] == [str(sample), 1, "row"]
     assert invalid["values"] == {"Menge": "two"}
     assert invalid["tried"] == "decimal separator ',', no thousands separator"
 
@@ -119,12 +120,19 @@ def test_a_check_lists_the_paths_of_a_document_or_its_records(
     assert fields in answer(capsys)["fields"]
 
 
-def test_a_missing_column_is_reported_with_the_columns_that_exist(ctx: Any, tmp_path: Path) -> None:
+def test_a_missing_column_is_reported_with_the_columns_that_exist(
+    ctx: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     sample = tmp_path / "sample.csv"
     sample.write_bytes(BAD_FIRST_ROW)
 
-    with pytest.raises(UsageError, match=r"no column 'Kunde'; the sample has Bestellnr, .*, Menge, Einzelpreis"):
-        mapping.check(ctx, ORDERS / "semicolons.yaml", sample)
+    assert mapping.check(ctx, ORDERS / "semicolons.yaml", sample) == Exit.UNHEALTHY
+
+    report = answer(capsys)
+    assert report["fields"] == ["Bestellnr", "Bestellt am", "Menge", "Einzelpreis"]
+    (error,) = report["errors"]
+    assert error["failure"]["object"] == str(sample)
+    assert error["failure"]["message"] == "its header has no column 'Kunde'"
 
 
 def test_a_suggested_mapping_passes_the_check(ctx: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -184,7 +192,9 @@ def test_for_a_provider_without_a_mapping_the_error_says_how_to_upload_one(ctx: 
         mapping.get_mapping(ctx, "acme")
 
 
-@pytest.mark.parametrize(("job", "why"), [("change_log", "has no MODEL"), ("nothing_here", "cannot be imported")])
+@pytest.mark.parametrize(
+    ("job", "why"), [("change_log", "has no MODEL"), ("nothing_here", "there is no .*; --job may be")]
+)
 def test_a_job_without_a_model_has_no_mappings(ctx: Any, job: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         mapping.put_mapping(ctx, "acme", ORDERS / "array.yaml", job)

@@ -17,6 +17,7 @@ from laptop_cloud.aws.account import ANY_SECRET, OPERATOR, REGION
 from laptop_cloud.aws.services import Services, Settings
 from laptop_cloud.errors import BusyError, LaptopCloudError, NotRunningError, ResourceError
 from laptop_cloud.stack import deployment
+from laptop_cloud.stack.package import Stamps
 from laptop_cloud.stack.stack import Stack
 from laptop_cloud.stack.template import STACK_NAME, Template
 
@@ -124,6 +125,11 @@ class LaptopCloud:
         deployment.update(self._running()[1], changed)
         self._parameters = overrides
         self._write_state()
+
+    def stamps(self) -> tuple[Stamps, Stamps]:
+        """Return time and size of the stack's files, as they were deployed and as they are now."""
+        package = self._running()[1].template.package
+        return package.stamps, package.current_stamps()
 
     def stop(self) -> None:
         """End every process and thread that was started, and delete all resources."""

@@ -1,4 +1,4 @@
-"""Keeps a laptop cloud running, with its schedules ticking, until it gets SIGINT or SIGTERM."""
+"""Keeps a laptop cloud running, with its schedules ticking and its code reloaded, until it gets SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from laptop_cloud.aws.account import process_environment
 from laptop_cloud.aws.schedule import Ticker
 from laptop_cloud.cloud import LaptopCloud
 from laptop_cloud.errors import BusyError
+
+SHOWN_FILES = 5
 
 
 def keep_up(
@@ -48,15 +50,57 @@ def keep_up(
             more = prepare(cloud)
             tickers = _tickers(cloud, speed, report)
             _say(describe(cloud) + more)
+            reloader = Reloader(cloud)
             for ticker in tickers:
                 ticker.start()
+            reloader.start()
             stop.wait()
             _say("stopping")
+            reloader.stop()
             for ticker in tickers:
                 ticker.stop()
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+class Reloader:
+    """Deploys the stack again when its code has changed, until it is stopped."""
+
+    def __init__(self, cloud: LaptopCloud, pause: float = 0.5) -> None:
+        self._cloud = cloud
+        self._pause = pause
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reloader", daemon=True)
+
+    def start(self) -> None:
+        """Look at the files now and then."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking, and wait for a deployment in progress."""
+        self._stopped.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        known, before = self._cloud.stamps()
+        while not self._stopped.wait(self._pause):
+            now = self._cloud.stamps()[1]
+            if now == before and now != known:  # and no file is being written any more
+                changed = sorted({path.name for path, _ in known.items() ^ now.items()})
+                known = self._cloud.stamps()[0] if self._deployed(changed) else now
+            before = now
+
+    def _deployed(self, changed: list[str]) -> bool:
+        names = ", ".join(changed[:SHOWN_FILES]) + (", …" if len(changed) > SHOWN_FILES else "")
+        try:
+            self._cloud.update()
+        # An error in the files must not end the cloud, whatever it is: the next change may correct it.
+        except Exception as error:  # noqa: BLE001 - see above
+            _say(f"changed, but not deployed: {names}: {error}")
+            return False
+        _say(f"changed and deployed for the next run: {names}")
+        return True
 
 
 def describe(cloud: LaptopCloud) -> str:
@@ -73,7 +117,7 @@ The laptop cloud is running at {cloud.endpoint}. In another terminal:
 Outputs of the template:
 {outputs}
 
-Logs are in {cloud.workdir}/logs. Press Ctrl-C to stop.
+Logs are in {cloud.workdir}/logs. Changed code is deployed within seconds. Press Ctrl-C to stop.
 """
 
 

@@ -15,7 +15,8 @@ import hashlib
 import io
 import tomllib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,25 @@ _PATH_PROPERTIES: dict[str, tuple[str, ...]] = {
 }
 
 
+Stamps = dict[Path, tuple[int, int]]
+"""Time of the last change and size of files."""
+
+
 class Package:
-    """The files that one template names, by paths relative to its folder, `root`."""
+    """The files that one template names, by paths relative to its folder, `root`.
+
+    Attributes
+    ----------
+    stamps
+        The files as they were when they were packaged.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._shared = [root / name for name in shared_folders(root)]
         self._contents: dict[str, bytes] = {}
+        self._paths: set[Path] = set()
+        self.stamps: Stamps = {}
 
     def packaged(self, source: Mapping[str, Any]) -> dict[str, Any]:
         """Return the template with S3 locations in place of local paths."""
@@ -50,6 +63,10 @@ class Package:
         """Return a file's content, or a folder's as a zip, by its location or key; None if it was not packaged."""
         return self._contents.get(location.removeprefix(_PREFIX))
 
+    def current_stamps(self) -> Stamps:
+        """Return the same for the files as they are now."""
+        return stamps_of(self._paths)
+
     def _replace(self, properties: dict[str, Any], name: str) -> None:
         outer, _, inner = name.rpartition(".")
         holder = properties.get(outer, {}) if outer else properties
@@ -58,6 +75,10 @@ class Package:
 
     def _add(self, location: str) -> str:
         path = self._root / location
+        if path not in self._paths:
+            new = {path, *(self._shared if path.is_dir() else ())} - self._paths
+            self._paths |= new
+            self.stamps |= stamps_of(new)
         # A missing file is an error when its resource is made, not when the template is only read.
         content = zipped(path, self._shared) if path.is_dir() else path.read_bytes() if path.exists() else None
         key = f"{location.removeprefix('./').rstrip('/') or '.'}@{hashlib.sha256(content or b'').hexdigest()[:16]}"
@@ -71,10 +92,24 @@ def zipped(folder: Path, shared: Sequence[Path] = ()) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for top, base in ((folder, folder), *((one, one.parent) for one in shared)):
-            for path in sorted(top.rglob("*")):
-                if path.is_file() and "__pycache__" not in path.parts:
-                    archive.writestr(zipfile.ZipInfo(str(path.relative_to(base))), path.read_bytes())
+            for path in files_in(top):
+                archive.writestr(zipfile.ZipInfo(str(path.relative_to(base))), path.read_bytes())
     return buffer.getvalue()
+
+
+def stamps_of(paths: Iterable[Path]) -> Stamps:
+    """Return time and size of files, and of the files in folders, without hidden ones such as those of editors."""
+    found: Stamps = {}
+    for path in (one for top in paths for one in ([top] if top.is_file() else files_in(top))):
+        with suppress(FileNotFoundError):  # it was deleted meanwhile
+            if not path.name.startswith("."):
+                found[path] = path.stat().st_mtime_ns, path.stat().st_size
+    return found
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """Yield a folder's files in order, without compiled code."""
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
 
 
 def shared_folders(root: Path) -> list[str]:

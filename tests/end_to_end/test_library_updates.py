@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,15 +29,14 @@ REPEATED = timedelta(minutes=15)
 class Project:
     """A copy of the project with a library that tests change, deployed to a laptop cloud."""
 
-    def __init__(self, folder: Path, drivers: Drivers) -> None:
+    def __init__(self, folder: Path, overrides: dict[str, object], **settings: Any) -> None:
         self._template = template_copy(folder, ("ServiceTimeout: 120", "ServiceTimeout: 5"))
         self._as_it_is = self._template.read_text(encoding="utf-8")
         self._glue = folder / "glue"
         self._glue.unlink()
         self._copy_glue()
         self._ticks = 0
-        overrides = {"LambdaMaxBytes": 0}
-        self.cloud = LaptopCloud(self._template, overrides, workdir=folder / "work", drivers=drivers).start()
+        self.cloud = LaptopCloud(self._template, overrides, workdir=folder / "work", **settings).start()
 
     def restore(self) -> None:
         """Undo every change of the files, and deploy."""
@@ -75,8 +75,8 @@ class Project:
         found = self.cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix="library/")["Contents"]
         return {f"s3://{bucket}/{entry['Key']}" for entry in found}
 
-    def sent_type(self) -> str:
-        """Run one new row; return the type of its message."""
+    def sent(self) -> dict[str, Any]:
+        """Run one new row; return its message."""
         self._ticks += 1
         bucket, _, prefix = self.cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
         row = line({**stream("INSERT"), "eventID": f"e{self._ticks}"})
@@ -89,12 +89,12 @@ class Project:
         sqs, queue = self.cloud.client("sqs"), self.cloud.outputs["ChangesQueueUrl"]
         (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-        return str(json.loads(message["Body"])["type"])
+        return dict(json.loads(message["Body"]))
 
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Iterator[Project]:
-    project = Project(tmp_path_factory.mktemp("project"), drivers)
+    project = Project(tmp_path_factory.mktemp("project"), {"LambdaMaxBytes": 0}, drivers=drivers)
     yield project
     project.cloud.stop()
 
@@ -141,12 +141,12 @@ def test_an_update_uses_the_new_library_and_a_rollback_the_old_one(
     project: Project,
 ) -> None:
     first, first_version = project.library(), project.publishers_version()
-    assert project.sent_type() == "dynamodb.insert"
+    assert project.sent()["type"] == "dynamodb.insert"
 
     project.edit("fanout_job/messages.py", 'f"dynamodb.{operation}"', 'f"second.{operation}"')
     project.cloud.update()
     second, second_version = project.library(), project.publishers_version()
-    assert project.sent_type() == "second.insert"
+    assert project.sent()["type"] == "second.insert"
     assert int(second_version) > int(first_version)
 
     project.edit("fanout_job/messages.py", 'f"second.{operation}"', 'f"third.{operation}"')
@@ -154,6 +154,6 @@ def test_an_update_uses_the_new_library_and_a_rollback_the_old_one(
     with pytest.raises(ResourceError, match=r"TooSmall .* could not be made.*rolled back"):
         project.cloud.update()
     assert project.library() == second
-    assert project.sent_type() == "second.insert"
+    assert project.sent()["type"] == "second.insert"
     assert project.publishers_version() == second_version
     assert {first, second} < project.published()  # the third was published before the rollback, and no job uses it

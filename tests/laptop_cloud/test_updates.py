@@ -11,6 +11,8 @@ import pytest
 
 from laptop_cloud.cloud import LaptopCloud
 from laptop_cloud.errors import ResourceError
+from laptop_cloud.up import Reloader
+from tests.harness.waiting import eventually
 
 from .conftest import FIXTURES
 
@@ -29,8 +31,10 @@ class Deployed:
         assert text.count(old) == 1
         self._template.write_text(text.replace(old, new))
 
-    def change_code(self) -> None:
-        self._code.write_text(self._code.read_text().replace("made-by-hand", "made-anew"))
+    def change_code(self, old: str = "made-by-hand", new: str = "made-anew") -> None:
+        unfinished = self._code.with_name(".unfinished")
+        unfinished.write_text(self._code.read_text().replace(old, new))
+        unfinished.replace(self._code)
 
     def event(self) -> dict[str, object]:
         """Return the last event of the function of Thing."""
@@ -61,6 +65,28 @@ def test_changed_code_is_published_as_a_new_version_under_the_same_alias(deploye
     assert functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"] == "2"
     old, new = (functions.get_function(FunctionName=name, Qualifier=number)["Configuration"] for number in "12")
     assert old["CodeSha256"] != new["CodeSha256"]
+
+
+def test_changed_code_is_deployed_once_and_a_change_that_is_refused_too(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, printed = deployed.cloud.outputs["Version"], list[str]()
+    reloader = Reloader(deployed.cloud, pause=0.01)
+    reloader.start()
+
+    def says(text: str) -> bool:
+        printed.append(capsys.readouterr().out)
+        return text in "".join(printed)
+
+    deployed.change_code()
+    eventually(lambda: says("changed and deployed for the next run: maker.py\n"), "the deployment")
+    assert deployed.cloud.outputs["Version"] == first.removesuffix(":1") + ":2"
+
+    deployed.change('Undelivered: {Type: "AWS::SQS::Queue"}', 'Undelivered: {Type: "AWS::No::Such"}')
+    deployed.change_code("made-anew", "made-again")
+    eventually(lambda: says("changed, but not deployed: maker.py: Undelivered: "), "the refusal")
+    reloader.stop()
+    assert "".join(printed).count("changed") == 2
 
 
 def test_a_failed_update_is_rolled_back_by_further_updates(deployed: Deployed) -> None:

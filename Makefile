@@ -68,9 +68,10 @@ help: ## Show this help
 setup: $(VENV)/.dev $(SAM_VENV)/.installed $(CHECKOV_VENV)/.installed ## Install all dependencies for run, test, build and validate
 
 run: $(VENV)/.run ## Run the whole system once on this machine: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir, TABLE=yes
-	@$(PY) -m demo run $(if $(JOB),--job $(JOB)) $(if $(FILES),--files "$(FILES)") \
-	  $(if $(MAPPINGS),--mappings "$(MAPPINGS)") $(if $(CHANGE_LOG),--change-log "$(CHANGE_LOG)") $(if $(PROVIDERS),--providers $(PROVIDERS)) $(if $(TABLE),--table) \
-	  $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+	@# The shell takes the values from the environment, so that they may contain any character.
+	@$(PY) -m demo run $(if $(JOB),--job="$$JOB") $(if $(FILES),--files="$$FILES") $(if $(MAPPINGS),--mappings="$$MAPPINGS") \
+	  $(if $(CHANGE_LOG),--change-log="$$CHANGE_LOG") $(if $(PROVIDERS),--providers="$$PROVIDERS") $(if $(ROWS),--rows="$$ROWS") \
+	  $(if $(TABLE),--table) $(ARGS)
 
 up: $(VENV)/.dev ## Start the system on this machine and keep it running, TABLE=yes adds a DynamoDB table; stop with Ctrl-C
 	@exec $(PY) -m demo up $(if $(TABLE),--table) $(ARGS)

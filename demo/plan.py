@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,10 @@ from demo import DemoError
 from demo.sample_data import DEFAULT_START, STYLES, Part, change_log, provider_names
 
 P = TypeVar("P", bound="Plan")
+
+MAX_KEY_BYTES = 1_000
+"""The longest path of a file, in bytes. An S3 key has 1,024 bytes at most, and the prefix of the job comes first."""
+SHOWN_REASONS, SHOWN_CHARACTERS = 5, 100
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Plan:
     ignored: tuple[Part, ...] = ()
     """Objects that are not data: they are put into the bucket too, where the stack ignores them."""
     refused: tuple[str, ...] = ()
-    """Why folders are left out."""
+    """Why files and folders are left out."""
     job: str = "change_log"
     """The template's Job."""
 
@@ -85,45 +90,82 @@ class Files:
     Attributes
     ----------
     data
-        Provider -> its files that are data.
+        Provider -> its files that are data: path in the folder -> content.
     ignored
         Files that are not data.
     refused
-        Why the files of some folders are left out: the names of the folders can't be names of providers.
+        Why files and folders are left out: S3 or the stack does not allow their names, or they cannot be read.
     """
 
-    data: dict[str, list[Path]]
-    ignored: tuple[Path, ...]
-    refused: tuple[str, ...]
+    data: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    ignored: dict[str, bytes] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, folder: Path) -> Files:
-        """Find the files of every provider=NAME/ folder.
+        """Read the files of every provider=NAME/ folder.
 
         Raises
         ------
         DemoError
             There are none, or no folder has a name that is allowed.
         """
-        from fanout.manifests import why_ignored
         from fanout.providers import is_name, refusal
 
-        data: dict[str, list[Path]] = {}
-        ignored, refused = [], []
-        for root in sorted(path for path in folder.glob("provider=*") if path.is_dir()):
-            name = root.name.removeprefix("provider=")
-            if not is_name(name):
-                refused.append(f"{ascii(root.name)[1:-1]} is left out: {refusal(name)}")
-                continue
-            for path in sorted(path for path in root.rglob("*") if path.is_file()):
-                if why_ignored(path.relative_to(root).as_posix()):
-                    ignored.append(path)
+        found = cls()
+        try:
+            if not folder.is_dir():
+                raise DemoError(f"{folder} is not a folder.")
+            for root in sorted(path for path in folder.glob("provider=*") if path.is_dir()):
+                name = root.name.removeprefix("provider=")
+                if is_name(name):
+                    found._add(folder, root, name)
                 else:
-                    data.setdefault(name, []).append(path)
-        if not data:
-            why = "; ".join(refused) or "It needs files in folders provider=NAME/."
-            raise DemoError(f"No data found in {folder}, {len(ignored)} files ignored. {why}")
-        return cls(data, tuple(ignored), tuple(refused))
+                    found._refuse(root.name, refusal(name))
+        except OSError as error:
+            raise DemoError(f"{folder} cannot be read: {error.strerror}.") from None
+        if not found.data:
+            why = "; ".join(found.refused[:SHOWN_REASONS]) or "It needs files in folders provider=NAME/."
+            raise DemoError(f"No data found in {folder}, {len(found.ignored)} files ignored. {why}")
+        return found
+
+    def _add(self, folder: Path, root: Path, name: str) -> None:
+        from fanout.manifests import why_ignored
+
+        def unreadable(error: OSError) -> None:
+            self._refuse(Path(error.filename).relative_to(folder).as_posix(), str(error.strerror))
+
+        for path in sorted(Path(top, file) for top, _, files in os.walk(root, onerror=unreadable) for file in files):
+            key = path.relative_to(folder).as_posix()
+            if why := why_no_key(key):
+                self._refuse(key, why)
+            elif not path.is_file():
+                self._refuse(key, "it is not a file")
+            else:
+                try:
+                    body = path.read_bytes()
+                except OSError as error:
+                    unreadable(error)
+                    continue
+                ignored = why_ignored(path.relative_to(root).as_posix())
+                (self.ignored if ignored else self.data.setdefault(name, {}))[key] = body
+
+    def _refuse(self, name: str, why: str) -> None:
+        shown = ascii(name)[1:-1]
+        if len(shown) > SHOWN_CHARACTERS:
+            shown = f"{shown[:SHOWN_CHARACTERS]}…"
+        self.refused.append(f"{shown} is left out: {why}")
+
+
+def why_no_key(path: str) -> str | None:
+    """The reason why a path cannot be part of a key in the laptop cloud's S3; None if it can."""
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    if size > MAX_KEY_BYTES:
+        return f"its path has {size} bytes; an S3 key has at most 1,024, with the prefix"
+    return "the laptop cloud does not store names with line breaks" if "\n" in path else None
 
 
 def own_plan(folder: Path) -> Plan:
@@ -136,14 +178,12 @@ def own_plan(folder: Path) -> Plan:
     """
     from demo.verify import lines_of
 
-    def part(path: Path) -> Part:
-        body = path.read_bytes()
-        key = path.relative_to(folder).as_posix()
-        return Part(key, body, sum(1 for line in lines_of(body) if line.strip()))
+    def parts(files: dict[str, bytes]) -> list[Part]:
+        return [Part(key, body, sum(1 for line in lines_of(body) if line.strip())) for key, body in files.items()]
 
     files = Files.of(folder)
-    first = {name: [part(path) for path in paths] for name, paths in files.data.items()}
-    return with_threshold(Plan(first, ignored=tuple(map(part, files.ignored)), refused=files.refused))
+    first = {name: parts(found) for name, found in files.data.items()}
+    return with_threshold(Plan(first, ignored=tuple(parts(files.ignored)), refused=tuple(files.refused)))
 
 
 def with_threshold(plan: P) -> P:

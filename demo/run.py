@@ -44,7 +44,7 @@ SHOWN_PROVIDERS = 12
 """Maximum of providers in the summary: those that differ from their input, then those with the most rows."""
 
 
-def run(plan: Plan, template: Path, workdir: Path, screen: Screen, stage: type[Stage]) -> dict[str, Any]:
+def run(plan: Plan, stage: type[Stage], template: Path, workdir: Path, screen: Screen) -> dict[str, Any]:
     """Run a plan on a stage; returns the report, which is also written to report.json in `workdir`."""
     started = time.monotonic()
     screen.show("start", [(name, "", "", "getting ready", *[""] * 4) for name in plan.providers])
@@ -102,11 +102,13 @@ class Stage:
         self._put(list(plan.ignored))
         self._register()
         rows = sum(part.rows for parts in plan.first.values() for part in parts)
-        self._screen.say(f"{len(plan.first)} providers with {rows} rows in s3://{self._bucket}/{self._prefix}/")
-        for text in plan.refused:
+        for text in plan.refused[:SHOWN_FAILURES]:
             self._screen.say(text)
+        if len(plan.refused) > SHOWN_FAILURES:
+            self._screen.say(f"and {len(plan.refused) - SHOWN_FAILURES} more, listed in the report")
         if plan.ignored:
             self._screen.say(f"{len(plan.ignored)} files are not data and will be ignored: {_names(plan.ignored)}")
+        self._screen.say(f"{len(plan.first)} providers with {rows} rows in s3://{self._bucket}/{self._prefix}/")
         if plan.corrupt:
             self._screen.say(f"the object of {plan.corrupt} is corrupt: its run will fail, other runs are not affected")
         self._tick("tick 1", now)
@@ -224,7 +226,9 @@ class Stage:
 
 def _names(parts: Sequence[Part]) -> str:
     """Return the keys of the first objects."""
-    return ", ".join(part.key for part in parts[:SHOWN_IGNORED]) + (", …" if len(parts) > SHOWN_IGNORED else "")
+    return ", ".join(ascii(part.key)[1:-1] for part in parts[:SHOWN_IGNORED]) + (
+        ", …" if len(parts) > SHOWN_IGNORED else ""
+    )
 
 
 def _row(name: str, due: bool, run: Run | None) -> tuple[str, ...]:

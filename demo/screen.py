@@ -16,6 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cli.output import safe
+
 COLUMNS = ("provider", "due", "engine", "state", "objects", "rows", "messages", "seconds")
 _STATE = COLUMNS.index("state")
 _NUMBERS = ("objects", "rows", "messages", "seconds")
@@ -55,6 +57,7 @@ class Screen(ABC):
 
     def say(self, line: str) -> None:
         """Print a line with the time since the start."""
+        line = safe(line)
         self._spoken, self._doing = time.monotonic(), line
         self._write(_stamped(self._start, line))
 

@@ -75,7 +75,11 @@ def generated_plan(rows: int) -> StandardPlan:
 
 
 def _mappings(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*")) if path.suffix in (".yaml", ".json")}
+    try:
+        files = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".json") and path.is_file())
+        return {path.name: path.read_bytes() for path in files}
+    except OSError as error:
+        raise DemoError(f"{error.filename} cannot be read: {error.strerror}.") from None
 
 
 def own_plan(files: Path, mappings: Path) -> StandardPlan:
@@ -90,16 +94,15 @@ def own_plan(files: Path, mappings: Path) -> StandardPlan:
     expected: dict[str, list[Row]] = {}
     found = _mappings(mappings)
     there = Files.of(files)
-    for name, path in ((name, path) for name, paths in there.data.items() for path in paths):
-        key = path.relative_to(files).as_posix()
+    for name, key, body in ((name, *file) for name, found_files in there.data.items() for file in found_files.items()):
         mapping = next((mappings / f"{name}{kind}" for kind in (".yaml", ".json") if f"{name}{kind}" in found), None)
         if mapping is None:
             raise DemoError(f"{name} has files, but no mapping. Add {mappings / name}.yaml.")
-        expected[key] = list(_good_rows(mapping, path))
-        first.setdefault(name, []).append(Part(key, path.read_bytes(), len(expected[key])))
-    ignored = tuple(Part(path.relative_to(files).as_posix(), path.read_bytes(), 0) for path in there.ignored)
+        expected[key] = _good_rows(mapping, files / key)
+        first.setdefault(name, []).append(Part(key, body, len(expected[key])))
+    ignored = tuple(Part(key, body, 0) for key, body in there.ignored.items())
     used = {name: body for name, body in found.items() if Path(name).stem in first}
-    plan = StandardPlan(first, ignored=ignored, refused=there.refused, mappings=used, expected=expected)
+    plan = StandardPlan(first, ignored=ignored, refused=tuple(there.refused), mappings=used, expected=expected)
     return with_threshold(plan)
 
 

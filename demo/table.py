@@ -19,7 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demo import STACK_NAME
+from demo import STACK_NAME, DemoError
 from demo.run import FREQUENCY_MINUTES, register, write_report
 from demo.sample_data import attributes, provider_names
 from demo.verify import drain
@@ -145,6 +145,8 @@ def run(
     """Run the demonstration; returns the report, which is also written to report.json."""
     from laptop_cloud.cloud import LaptopCloud
 
+    if providers < 1 or changes < ROUNDS:
+        raise DemoError(f"PROVIDERS={providers} ROWS={changes}: set at least one provider and {ROUNDS} rows.")
     started = time.monotonic()
     names = provider_names(providers)
     with LaptopCloud(template, {"MessageOrder": "key"}, workdir, STACK_NAME) as cloud:

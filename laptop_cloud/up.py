@@ -67,7 +67,7 @@ def keep_up(
 class Reloader:
     """Deploys the stack again when its code has changed, until it is stopped."""
 
-    def __init__(self, cloud: LaptopCloud, pause: float = 0.5) -> None:
+    def __init__(self, cloud: LaptopCloud, pause: float = 1.0) -> None:
         self._cloud = cloud
         self._pause = pause
         self._stopped = threading.Event()

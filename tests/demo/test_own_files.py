@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from demo import DemoError
+from demo import DemoError, standardize
 from demo.plan import Files, own_plan
 from demo.verify import lines_of, row_ids
 
@@ -87,6 +88,70 @@ def test_a_folder_without_a_change_log_is_an_error(tmp_path: Path) -> None:
         DemoError, match="No data found in .*, 1 files ignored. It needs files in folders provider=NAME/"
     ):
         own_plan(tmp_path)
+
+
+def test_files_that_the_laptop_cloud_cannot_store_or_read_are_left_out_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = ["-dash", "a&b<c>\"'%2F+;?#[x]", "back\\slash", "tab\tand\x01control", "with space", "x" * 250, "żółw-日本"]
+    write(tmp_path, **{f"provider=a/{name}": LINE for name in [*kept, "new\nline", "locked", "_SUCCESS\n"]})
+    deep = "/".join(["y" * 200] * 5)
+    write(tmp_path, **{f"provider=a/{deep}/z": LINE})
+    Path(tmp_path, "provider=a", os.fsdecode(b"\xff")).write_bytes(LINE)
+    Path(tmp_path, "provider=a", "nowhere").symlink_to("no such file")
+    os.mkfifo(tmp_path / "provider=a/pipe")
+    opened = Path.read_bytes
+
+    def read(self: Path) -> bytes:
+        if self.name == "locked":
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+
+    plan = own_plan(tmp_path)
+
+    assert [part.key for part in plan.first["a"]] == [f"provider=a/{name}" for name in kept]
+    breaks = "the laptop cloud does not store names with line breaks"
+    assert plan.refused == (
+        rf"provider=a/_SUCCESS\n is left out: {breaks}",
+        "provider=a/locked is left out: Permission denied",
+        rf"provider=a/new\nline is left out: {breaks}",
+        "provider=a/nowhere is left out: it is not a file",
+        "provider=a/pipe is left out: it is not a file",
+        f"{f'provider=a/{deep}'[:100]}… is left out: its path has 1017 bytes; an S3 key has at most 1,024, with the prefix",
+        r"provider=a/\udcff is left out: its name is not UTF-8",
+    )
+
+
+@pytest.mark.parametrize("name", ["no such folder", "a file", "x" * 300])
+def test_what_is_not_a_folder_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a file").write_bytes(LINE)
+    with pytest.raises(DemoError, match=f"{name} (is not a folder|cannot be read: File name too long)"):
+        own_plan(tmp_path / name)
+
+
+def test_a_folder_of_mappings_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    write(tmp_path, **{"provider=a/1": LINE})
+    with pytest.raises(DemoError, match="nowhere cannot be read: No such file or directory"):
+        standardize.own_plan(tmp_path, tmp_path / "nowhere")
+
+
+def test_no_row_is_expected_of_a_file_with_a_bad_row(tmp_path: Path) -> None:
+    orders = Path(__file__).parents[1] / "data/orders"
+    good = (orders / "quoted.csv").read_bytes()
+    write(tmp_path, **{"provider=a/good.csv": good, "provider=a/bad.csv": good.replace(b"12,0.5", b"twelve,0.5")})
+    write(
+        tmp_path, **{"provider=a/cut.csv.gz": gzip.compress(good)[:-9], "a.yaml": (orders / "quoted.yaml").read_bytes()}
+    )
+
+    plan = standardize.own_plan(tmp_path, tmp_path)
+
+    assert {key: len(rows) for key, rows in plan.expected.items()} == {
+        "provider=a/bad.csv": 0,
+        "provider=a/cut.csv.gz": 0,
+        "provider=a/good.csv": 3,
+    }
 
 
 def test_lines_that_are_no_change_records_have_ids_too() -> None:

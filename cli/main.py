@@ -34,7 +34,7 @@ ABOUT = "Operate glue-fanout: on the laptop cloud while `make up` runs in this f
 app = typer.Typer(
     name="fanout",
     help=ABOUT,
-    epilog="Exit status: 0 success; 1 success, but something needs attention; 2 invalid command line; 3 no access; "
+    epilog="Exit status: 0 success; 1 the command failed, or found a problem; 2 invalid command line; 3 no access; "
     "130 interrupted.",
     no_args_is_help=True,
     add_completion=False,

@@ -28,6 +28,10 @@ from .registry import AGAIN, call
 from .selection import SHOWN, Request, Selected, select, shown
 
 WAIT = "`fanout pause` the provider, wait until `fanout status --all` shows no run of it, and repeat the command"
+WAIT_FOR_LAST = (
+    "the provider is not in the list any more, so no tick starts it; wait until `fanout trace RUN` shows that the run "
+    "has ended, and repeat the command with the provider's name"
+)
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ def _carry_out(op: Operator, held: dict[str, Holdings]) -> Outcome:
     stack, listed = op.stack, tuple(name for name, one in held.items() if one.listed)
     removed = each(op, listed, lambda name: call(stack, "DELETE", name, tries=AGAIN), "removed from the list")
     busy = _busy(stack, held)
-    why = {name: f"run {run} has started; {WAIT}, with the provider's name" for name, run in busy.items()}
+    why = {name: f"run {run} has started; {WAIT_FOR_LAST}" for name, run in busy.items()}
     refused = {**removed.failed, **why}
     free = tuple(name for name in held if name not in refused and name not in removed.not_tried)
     if removed.interrupted:
@@ -196,7 +200,7 @@ def _delete(stack: Deployment, held: Holdings) -> Holdings:
     name = held.provider
     state = stack.ledger.get(name)
     if state.lease:
-        raise UsageError(f"run {state.lease.run_id} has started; {WAIT}, with the provider's name")
+        raise UsageError(f"run {state.lease.run_id} has started; {WAIT_FOR_LAST}")
     parts = [
         Part(part.what, part.uri, delete_versions(stack.client("s3"), part.uri), part.bytes) for part in held.parts
     ]
@@ -222,7 +226,7 @@ def delete_items(stack: Deployment, state: ProviderState) -> None:
             ExpressionAttributeValues={":read": {"N": str(state.version)}},
         )
     except dynamodb.exceptions.ConditionalCheckFailedException:
-        raise OperatorError(f"the ledger item changed, because a run has started; {WAIT}, with its name") from None
+        raise OperatorError(f"the ledger item changed, because a run has started; {WAIT_FOR_LAST}") from None
 
 
 def _busy(stack: Deployment, names: Iterable[str]) -> dict[str, str]:
@@ -260,7 +264,8 @@ def _remaining(stack: Deployment, names: tuple[str, ...]) -> tuple[str, ...]:
     return (
         f"change log: {stack.output('ChangeLogDir').rstrip('/')}/provider={name}/, which is yours; delete it",
         f"output of your own job: s3://{stack.data_bucket}/output/, whose names only the job knows; delete it",
-        "messages that were sent: consumers have them, queues keep them until they are received or expire",
+        f"records that the producer could not assign or write: s3://{stack.data_bucket}/unassigned/, aws/lambda/",
+        "messages that were sent: consumers have them, and queues keep them until they are deleted or expire",
         f"log entries: names, keys and counts in {group} and in the log groups of Glue and Step Functions {kept}",
         "executions: Step Functions keeps their history for up to 90 days",
         "backups: DynamoDB's point-in-time recovery keeps ledger item and entry for up to 35 days",

@@ -113,7 +113,7 @@ class Starting:
         for name, error in {**started.refused, **started.given_up}.items():
             self._fail(name, str(as_operator_error(error, local=self._op.stack.is_local)))
         for name in started.before:
-            self._fail(name, f"run {names[name]} was started a moment ago")
+            self._fail(name, f"a run had started before; follow it with `fanout trace {names[name]}`")
         if started.new:
             self._op.note(f"{len(started.new):,} of {len(self._inputs):,} started")
         if starter.stopped:  # every start is refused

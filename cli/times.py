@@ -80,7 +80,7 @@ def moment(text: str, now: datetime, zone: tzinfo | None = None, *, ahead: bool 
             raise ValueError(f"the year must be from {YEARS[0]} to {YEARS[-1]}")
     except (ValueError, OverflowError) as error:
         reason = safe(str(error)[:200])
-        raise UsageError(f"{safe(text[:100])!r} is not a valid time ({reason}); write now, {FORMS}") from None
+        raise UsageError(f"{safe(text[:100])!r} is not a valid time ({reason}); use {FORMS}") from None
     if ahead and found <= now:
         raise UsageError(f"{safe(text[:100])} is not in the future")
     return found.replace(microsecond=0) if ahead else found

@@ -117,7 +117,7 @@ class Stage:
             self._screen.say(f"{plan.corrupt} is repaired")
         for provider, parts in plan.second.items():
             self._put(parts)
-            self._screen.say(f"{provider} has {len(parts)} new object with {sum(part.rows for part in parts)} rows")
+            self._screen.say(f"{provider} has {sum(part.rows for part in parts)} new rows")
         self._tick("tick 2, an hour later", now + timedelta(minutes=FREQUENCY_MINUTES))
         return self._report()
 

@@ -208,7 +208,7 @@ def compare(expected: dict[tuple[str, str], list[Change]], received: list[dict[s
         got = [(body["type"], body["data"].get("old"), body["data"].get("new")) for body in by_key.get(key, [])]
         wanted = [(change.kind, change.old, change.new) for change in changes]
         if [kind for kind, _, _ in got] != [kind for kind, _, _ in wanted]:
-            faults.append(f"{key}: {len(wanted)} changes, but {[kind for kind, _, _ in got]}")
+            faults.append(f"{key}: {len(got)} messages for {len(wanted)} changes: {[kind for kind, _, _ in got]}")
         elif any(
             plain(typed) != _sorted_sets(typed, value)
             for one, other in zip(wanted, got, strict=True)

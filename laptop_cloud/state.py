@@ -35,7 +35,10 @@ def lock(folder: Path) -> IO[str]:
     try:
         opened = os.fdopen(os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w")
     except OSError as error:
-        raise LaptopCloudError(f"Cannot open {folder / 'lock'}: {error.strerror}. Delete it.") from None
+        raise LaptopCloudError(
+            f"Cannot open {folder / 'lock'}: {error.strerror}. Delete this file, or choose another folder with "
+            "--workdir."
+        ) from None
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -258,7 +258,10 @@ def messages() -> Iterator[str]:
         body = json.loads(maker.message(draft).body)
         yield f"\n## {title}\n"
         yield f"```json\n{json.dumps(body, indent=2)}\n```"
-    yield "\nTo read `dataref`, a consumer needs `s3:GetObject` on `claim-check/*` in the stack's bucket.\n"
+    yield (
+        "\nTo read `dataref`, a consumer needs `s3:GetObject` on `claim-check/*` in the stack's bucket, and with\n"
+        "`Profile=prod` also `kms:Decrypt` on the key in the output `DataKeyArn`.\n"
+    )
     yield "Next: [change the ETL](../how-to/change-the-etl.md), [guarantees](../guarantees.md)."
 
 

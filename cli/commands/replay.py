@@ -103,8 +103,10 @@ def replay(
 ) -> Exit:
     """Send a range of providers' objects again, with the same message ids. The bookmarks do not change."""
     op, now, asked = ctx.obj, utc_now(), requested(ctx)
-    if late == (start_text is not None) or (late and no_wait):
-        raise UsageError("use either --from, or --late without --no-wait")
+    if late and (start_text is not None or no_wait):
+        raise UsageError("--late excludes --from and --no-wait")
+    if not late and start_text is None:
+        raise UsageError("select the objects with --from TIME or --late")
     wanted = None if start_text is None else _range(told(op, start_text, now), told(op, end_text, now))
     alone = asked.wanted.alone  # a provider that was removed from the list may be replayed, too
     selected = Selected((check_name(asked.wanted.names[0]),)) if alone else select(op.stack, asked.wanted)

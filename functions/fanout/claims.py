@@ -234,7 +234,7 @@ class Claims:
         except ContractError:
             manifest = None
         if manifest is None or (manifest.provider, manifest.run_id) != (request.provider, request.run_id):
-            raise ManifestChangedError(f"{uri} is not a manifest of this run, which has only begun")
+            raise ManifestChangedError(f"{uri} has an object that this run did not write in the place of its manifest")
         return manifest, body
 
     def _select(

@@ -59,7 +59,9 @@ class Ending(BaseModel):
         try:
             return cls.model_validate(event)
         except ValidationError as error:
-            raise InvalidRequestError(f"update_status is called by the state machine only: {describe(error)}") from None
+            raise InvalidRequestError(
+                f"the event is not from the state machine, which alone may call update_status: {describe(error)}"
+            ) from None
 
 
 @dataclass(frozen=True)

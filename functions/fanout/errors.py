@@ -112,7 +112,7 @@ class ConfigApiAnswerError(TerminalError):
 class ConfigApiAccessError(TerminalError):
     """The config API refused the key."""
 
-    advice = "Put the config API's key into the secret that ConfigApiKeySecret names."
+    advice = "Store the config API's key as the string of the secret in the output ConfigApiKeySecretArn."
 
 
 class StartRefusedError(TerminalError):

@@ -106,7 +106,7 @@ def _from_stream(record: Payload, fallback_id: str) -> Change:
     body = record["dynamodb"]
     operation = _OPERATIONS.get(_text(record, "eventName") or "")
     if type(body) is not dict or operation is None:
-        raise RecordError("is no change record: dynamodb or eventName is not as DynamoDB writes them")
+        raise RecordError("is not a change record: eventName must be INSERT, MODIFY or REMOVE, and dynamodb an object")
     try:
         micros = change_micros(record, body)
     except ValueError as error:
@@ -148,7 +148,7 @@ def _from_export(record: Payload, fallback_id: str) -> Change:
     if type(written) is str and written.isascii() and written.isdigit() and len(written) < 19:
         written = int(written)
     if type(written) is not int:
-        raise RecordError("has no Metadata.WriteTimestampMicros that can be read")
+        raise RecordError("has no Metadata.WriteTimestampMicros, or one that is not a number")
     new, old = _image(record, "NewImage"), _image(record, "OldImage")
     operation = "remove" if new is None else "upsert" if old is None else "modify"
     keys = _image(record, "Keys") or _no_keys()
@@ -197,7 +197,7 @@ def plain_item(image: Any) -> Payload:
     plain: Payload = {}
     for name, typed in image.items():
         if type(typed) is not dict or len(typed) != 1:
-            raise RecordError("has a value that is not one DynamoDB type and its value")
+            raise RecordError("has a value that is not an object of one DynamoDB type")
         for kind, value in typed.items():
             if kind == "S" and type(value) is str:
                 plain[name] = value

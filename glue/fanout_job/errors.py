@@ -108,7 +108,7 @@ class TransformError(RecordError):
 class MessageTooLargeError(RecordError):
     """The message exceeds the target's limit even without its data."""
 
-    advice = "Raise the queue's MaximumMessageSize, or set OnBadRecord=quarantine and run the provider again."
+    advice = "Send less outside of data, or set OnBadRecord=quarantine and run the provider again."
 
 
 class ObjectChangedError(TransientError):

@@ -119,7 +119,10 @@ def test_files_that_the_laptop_cloud_cannot_store_or_read_are_left_out_with_the_
         rf"provider=a/new\nline is left out: {breaks}",
         "provider=a/nowhere is left out: it is not a file",
         "provider=a/pipe is left out: it is not a file",
-        f"{f'provider=a/{deep}'[:100]}… is left out: its path has 1017 bytes; an S3 key has at most 1,024, with the prefix",
+        (
+            f"{f'provider=a/{deep}'[:100]}… is left out: its path has 1017 bytes; "
+            "an S3 key has at most 1,024, with the prefix"
+        ),
         r"provider=a/\udcff is left out: its name is not UTF-8",
     )
 

@@ -237,7 +237,7 @@ def problems(figures: dict[str, Any], check_memory: bool = True) -> list[str]:
         found.append(f"{figures['ticks printed']} ticks ended, {figures['ticks']} left a report")
     growth = figures["MB in the last third"] / max(figures["MB in the second third"], 1)
     if check_memory and growth > MOST_GROWTH:
-        found.append(f"the memory grew to {growth:.2f} times that of the second third")
+        found.append(f"MB in the last third: {growth:.2f} times that of the second; the limit is {MOST_GROWTH}")
     return found
 
 

@@ -54,7 +54,11 @@ def test_repeated_messages_are_allowed() -> None:
         ("orders that failed", 1, "orders that failed: 1"),
         ("server errors", 3, "server errors: 3"),
         ("ticks", 3, "4 ticks ended, 3 left a report"),
-        ("MB in the last third", 111, "the memory grew to 1.11 times that of the second third"),
+        (
+            "MB in the last third",
+            111,
+            "MB in the last third: 1.11 times that of the second; the limit is 1.1",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(name: str, value: int, said: str) -> None:

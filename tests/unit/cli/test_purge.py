@@ -53,7 +53,9 @@ def test_a_provider_whose_run_starts_before_it_leaves_the_list_keeps_its_data(st
     report = json.loads(done.stdout)
     assert (done.exit_code, sorted(stack.deleted), stack.config_api.listed) == (1, ["a", "c"], {})
     assert [one["provider"] for one in report["deleted"]] == ["a", "c"]
-    assert report["failed"]["b"].startswith("run b-20261122T073000Z has started; `fanout pause` the provider")
+    assert report["failed"]["b"].startswith(
+        "run b-20261122T073000Z has started; the provider is not in the list any more"
+    )
 
 
 def test_a_running_provider_stops_the_whole_order_before_anything_is_removed(stack: Any) -> None:

@@ -82,7 +82,7 @@ def test_a_manifest_that_was_there_before_the_claim_is_not_used(of: tuple[str, s
         world.fail_without_claim(*of)
     world.objects.add(uri, body, world.clock())
 
-    with pytest.raises(ManifestChangedError, match="which has only begun"):
+    with pytest.raises(ManifestChangedError, match="in the place of its manifest"):
         world.claim("a", "run1")
     world.fail_without_claim("a", "run1", "ManifestChangedError")
     world.clock.advance(minutes=20)

@@ -14,7 +14,7 @@ from contract.failure import Failure
 from .errors import UsageError
 
 if TYPE_CHECKING:
-    from fanout_job.errors import JobError
+    from fanout_job.errors import JobError, UnreadableObjectError
     from fanout_job.mapping import Mapping
     from fanout_job.model import Model
 
@@ -59,6 +59,15 @@ class BadInput:
         cause = error.__context__ if isinstance(error, TransformError) else None
         raised = f"{type(cause).__name__}: {cause}" if cause else None
         return cls(error.as_failure(), raised, getattr(error, "values", {}), getattr(error, "tried", ""))
+
+
+def unreadable(path: Path, error: OSError) -> UnreadableObjectError:
+    """Return the job's error for a file that cannot be read."""
+    from fanout_job.errors import UnreadableObjectError
+
+    failed = UnreadableObjectError(f"cannot be read ({error.strerror})", uri=str(path))
+    failed.advice = "Let your user read the file."
+    return failed
 
 
 def load_script(name: str) -> Any:
@@ -173,8 +182,6 @@ class StandardJob:
         """
         from fanout_job.errors import JobError, MappingError
         from fanout_job.standard import check
-
-        from .trial import unreadable
 
         try:
             with sample.open("rb") as file:

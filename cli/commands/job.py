@@ -34,15 +34,15 @@ class TrialReport:
     Attributes
     ----------
     kind
-        What the job makes: "message" or "row".
+        "message", "row", or "output": an object that a job without `transform` and MODEL writes.
     files
         Number of files.
     ignored
         Files in the folders that are not data.
     made, bad
-        Numbers of messages or rows, and of bad rows and files.
+        Numbers of messages, rows or outputs, and of bad rows and files.
     shown
-        The first messages or rows.
+        The first messages, rows or outputs.
     errors
         The first errors.
     """
@@ -64,10 +64,11 @@ def try_job(
     mapping: Annotated[
         Path | None, typer.Option(help="Mapping of the files, for a job with a MODEL.", exists=True, dir_okay=False)
     ] = None,
-    rows: Annotated[int, typer.Option(min=0, help="Number of messages or rows to show.")] = 5,
+    rows: Annotated[int, typer.Option(min=0, help="Number of messages, rows or outputs to show.")] = 5,
 ) -> Exit:
-    """Show the first messages or rows that a job makes of local files, and every bad row with its cause. Runs the
-    code of glue/ without a cloud and without Spark, and sends nothing. Exit status 1 if anything is bad.
+    """Show the first messages or rows that a job makes of local files, or what else it writes, and every bad row with
+    its cause. Runs the code of glue/ without a cloud and without Spark, and sends nothing. Exit status 1 if anything
+    is bad.
     """
     data, ignored = _data(files)
     shown: list[dict[str, Any]] = []
@@ -92,14 +93,16 @@ def _data(given: list[Path]) -> tuple[list[Path], tuple[str, ...]]:
     """Return the files that are data, also those in the folders, and the other files in the folders."""
     data: list[Path] = []
     ignored: list[str] = []
-    for path in given:
-        if not path.is_dir():
-            data.append(path)
-        for file in sorted(path.rglob("*")):
-            if file.is_file():
-                is_data = why_ignored(file.relative_to(path).as_posix()) is None
-                data += [file] if is_data else []
-                ignored += [] if is_data else [str(file)]
+    try:
+        for path in given:
+            data += [] if path.is_dir() else [path]
+            for file in sorted(one for one in path.rglob("*") if not one.is_dir()):
+                if file.is_file() and not why_ignored(file.relative_to(path).as_posix()):
+                    data.append(file)
+                else:
+                    ignored.append(str(file))
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
     if not data:
         raise UsageError(f"{', '.join(map(str, given))}: no file is data, {len(ignored)} ignored")
     return data, tuple(ignored)
@@ -118,25 +121,15 @@ def _results(
         return "row", (row for file in files for row in standard.rows(rules, file))
     if mapping is not None:
         raise UsageError(f"glue/{job}.py has no MODEL, so it does not use --mapping")
+    from .. import trial
+
     if not callable(getattr(script, "transform", None)):
-        raise UsageError(
-            f"glue/{job}.py has neither `transform` nor MODEL; try it in a run on the laptop cloud, see "
-            "docs/how-to/your-own-job.md"
-        )
+        if not callable(getattr(script, "handler", None)):
+            raise UsageError(f"glue/{job}.py has no MODEL, no `transform` and no `handler`, so it is not a job")
+        return "output", trial.outputs(script, job, files)
     if getattr(script, "etl", None) is not None:
         ctx.obj.note("`etl` needs Spark, so it is not called; the messages are those of `transform`")
-    return "message", _messages(script.transform, job, files)
-
-
-def _messages(transform: Any, job: str, files: list[Path]) -> Iterator[dict[str, Any] | BadInput | int]:
-    from ..trial import Trial
-
-    for file in files:
-        trial = Trial(transform, job, file)
-        yield from trial.trial_messages()
-        yield from map(BadInput.of, trial.bad)
-        yield from map(BadInput, trial.tally.failures)
-        yield trial.tally.quarantined - len(trial.bad)
+    return "message", trial.messages(script.transform, job, files)
 
 
 def _show(report: TrialReport, page: Page) -> None:

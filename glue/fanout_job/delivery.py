@@ -29,8 +29,8 @@ class Delivery(Task):
     the same messages, no matter how the objects are distributed over tasks.
     """
 
-    def __init__(self, settings: Settings, transform: Transform, deadline: float | None = None, s3: Any = None) -> None:
-        super().__init__(settings, deadline, s3)
+    def __init__(self, settings: Settings, transform: Transform, deadline: float | None = None) -> None:
+        super().__init__(settings, deadline)
         self.target = target_of(settings)
         self.maker = MessageMaker(settings, transform, self.target.limit, self.s3)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -86,9 +86,9 @@ class Task:
     matter how the objects are distributed over tasks.
     """
 
-    def __init__(self, settings: Settings, deadline: float | None = None, s3: Any = None) -> None:
+    def __init__(self, settings: Settings, deadline: float | None = None) -> None:
         self.settings, self.deadline = settings, deadline
-        self.s3 = s3 or s3_client()
+        self.s3 = s3_client()
         self.tally = Tally()
         self.started = self.reported = time.monotonic()
 

@@ -95,7 +95,7 @@ def test_files_that_the_laptop_cloud_cannot_store_or_read_are_left_out_with_the_
 ) -> None:
     kept = ["-dash", "a&b<c>\"'%2F+;?#[x]", "back\\slash", "tab\tand\x01control", "with space", "x" * 250, "żółw-日本"]
     write(tmp_path, **{f"provider=a/{name}": LINE for name in [*kept, "new\nline", "locked", "_SUCCESS\n"]})
-    deep = "/".join(["y" * 200] * 5)
+    deep, limit = "/".join(["y" * 200] * 5), "an S3 key has at most 1,024, with the prefix"
     write(tmp_path, **{f"provider=a/{deep}/z": LINE})
     Path(tmp_path, "provider=a", os.fsdecode(b"\xff")).write_bytes(LINE)
     Path(tmp_path, "provider=a", "nowhere").symlink_to("no such file")
@@ -119,10 +119,7 @@ def test_files_that_the_laptop_cloud_cannot_store_or_read_are_left_out_with_the_
         rf"provider=a/new\nline is left out: {breaks}",
         "provider=a/nowhere is left out: it is not a file",
         "provider=a/pipe is left out: it is not a file",
-        (
-            f"{f'provider=a/{deep}'[:100]}… is left out: its path has 1017 bytes; "
-            "an S3 key has at most 1,024, with the prefix"
-        ),
+        f"{f'provider=a/{deep}'[:100]}… is left out: its path has 1017 bytes; {limit}",
         r"provider=a/\udcff is left out: its name is not UTF-8",
     )
 

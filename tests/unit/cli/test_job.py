@@ -55,6 +55,7 @@ def test_the_messages_of_files_and_folders_are_shown(capsys: pytest.CaptureFixtu
     plain = write(tmp_path / "plain.jsonl", line(stream()), b"", line(stream("REMOVE", NewImage=None)))
     write(tmp_path / "log/provider=acme/a b\n.gz", line(kinesis()))
     write(tmp_path / "log/provider=acme/_SUCCESS")
+    (tmp_path / "log/nowhere").symlink_to("no such file")
 
     report = tried(capsys, plain, tmp_path / "log", rows=2)
 
@@ -65,7 +66,7 @@ def test_the_messages_of_files_and_folders_are_shown(capsys: pytest.CaptureFixtu
         0,
         [],
     )
-    assert report["ignored"] == [str(tmp_path / "log/provider=acme/_SUCCESS")]
+    assert report["ignored"] == [str(tmp_path / "log" / name) for name in ("nowhere", "provider=acme/_SUCCESS")]
     first, second = report["shown"]
     assert (first["type"], first["provider"]) == ("dynamodb.modify", "example")
     assert first["source"] == "/glue-fanout/dev/change_log/example"
@@ -184,7 +185,7 @@ def test_the_answer_as_text_ends_with_what_to_do(
         ("def transform(change)\n", r"mine\.py cannot be imported: SyntaxError: .*\(mine.py, line 1\)"),
         ("import sys\n1 / 0\n", r"mine\.py cannot be imported: ZeroDivisionError at mine.py:2: division by zero"),
         ("import no_such\n", r"ModuleNotFoundError at mine.py:1: No module named 'no_such'; run `make setup`"),
-        ("x = 1\n", "glue/mine.py has neither `transform` nor MODEL"),
+        ("x = 1\n", "glue/mine.py has no MODEL, no `transform` and no `handler`"),
     ],
 )
 def test_a_script_that_cannot_be_used_is_an_error_that_names_the_line(
@@ -230,12 +231,67 @@ def test_the_rows_of_a_mapping_are_shown_with_the_errors_of_the_user_s_function(
     assert columns["failure"]["object"] == str(bad)
 
 
+def test_a_whole_job_runs_and_what_it_writes_is_shown(
+    glue: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/your-own-job.md").read_text(encoding="utf-8")
+    (glue / "mine.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    rows = [
+        b'{"time": "2026-11-24T23:59:00Z"}',
+        b'{"time": "2026-11-25T00:01:00Z"}',
+        b'{"time": "2026-11-25T08:00:00Z"}',
+    ]
+    good = write(tmp_path / "provider=acme/good.gz", *rows)
+    bad = write(tmp_path / "provider=b/bad.jsonl", rows[0], b"{}", b"x", rows[1])
+
+    report = tried(capsys, bad, good, job="mine", status=Exit.UNHEALTHY)
+
+    assert (report["kind"], report["files"], report["made"], report["bad"]) == ("output", 2, 2, 2)
+    assert report["shown"] == [
+        {"key": f"output/{good}.json", "content": {"2026-11-24": 1, "2026-11-25": 2}},
+        {"key": f"output/{bad}.json", "content": {"2026-11-24": 1, "2026-11-25": 1}},
+    ]
+    assert [(error["failure"]["object"], error["failure"]["line"]) for error in report["errors"]] == [
+        (str(bad), 2),
+        (str(bad), 3),
+    ]
+    assert {error["failure"]["message"] for error in report["errors"]} == {"has no time"}
+
+
+def test_a_whole_job_that_raises_names_the_file_and_the_user_s_line(
+    glue: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (glue / "mine.py").write_text(
+        "from fanout_job import run\n\ndef one(source):\n    return {}[source.object.size]\n\n"
+        "def work(this):\n    this.each_object(one)\n\n"
+        "def handler(event, context):\n    return run.in_lambda(event, context, work)\n"
+    )
+    file = write(tmp_path / "a", b"x")
+
+    report = tried(capsys, file, job="mine", status=Exit.UNHEALTHY)
+
+    assert (report["made"], report["bad"]) == (0, 1)
+    (error,) = report["errors"]
+    assert (error["failure"]["object"], error["failure"]["message"]) == (str(file), "KeyError at mine.py:4")
+
+
+def test_a_job_that_needs_another_service_is_named(
+    glue: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (glue / "mine.py").write_text(
+        "from fanout_job import run\nfrom fanout_job.clients import aws_client\n\n"
+        "def handler(event, context):\n    return run.in_lambda(event, context, lambda this: aws_client('sqs'))\n"
+    )
+    (error,) = tried(capsys, write(tmp_path / "a"), job="mine", status=Exit.UNHEALTHY)["errors"]
+    assert error["failure"]["message"] == "the job uses sqs, which a trial on local files does not have"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"job": "no_such"}, "there is no .*no_such.py; --job may be change_log, standardize"),
-        ({"job": "../cli/main"}, "there is no .*; --job may be change_log, standardize"),
-        ({"job": "library"}, "there is no .*; --job may be change_log, standardize"),
+        ({"job": "no_such"}, "there is no job no_such; --job may be change_log, standardize"),
+        ({"job": "../cli/main"}, "there is no job .*; --job may be change_log, standardize"),
+        ({"job": "library"}, "there is no job .*; --job may be change_log, standardize"),
         ({"job": "standardize"}, "glue/standardize.py reads files by a mapping; add --mapping FILE"),
         ({"mapping": ORDERS / "semicolons.yaml"}, "glue/change_log.py has no MODEL, so it does not use --mapping"),
     ],

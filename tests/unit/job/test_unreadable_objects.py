@@ -69,7 +69,8 @@ def planned(*keys: str) -> list[PlannedObject]:
 
 
 def delivered(store: Store, keys: str, on_bad_record: str = "fail") -> tuple[Delivery, list[str]]:
-    task = Delivery(replace(SETTINGS, on_bad_record=on_bad_record), lambda change: change.data, s3=store)
+    task = Delivery(replace(SETTINGS, on_bad_record=on_bad_record), lambda change: change.data)
+    task.s3 = task.maker.s3 = store
     ids: list[str] = []
     with guarded(task):
         ids += [message.id for message in task.messages(planned(*keys))]

@@ -80,9 +80,8 @@ def load_script(name: str) -> Any:
     """
     path, jobs = GLUE / f"{name}.py", sorted(file.stem for file in GLUE.glob("*.py") if file.stem != "library")
     if name not in jobs:
-        raise UsageError(
-            f"there is no {path}; --job may be {', '.join(jobs) or 'set only in a checkout of the project'}"
-        )
+        there = f"it may be {', '.join(jobs)}" if jobs else f"{GLUE} has no job; run the command in a checkout"
+        raise UsageError(f"there is no job {name} for --job; {there}")
     if str(GLUE) not in sys.path:
         sys.path.append(str(GLUE))
     from fanout_job.errors import place_of

@@ -289,9 +289,9 @@ def test_a_job_that_needs_another_service_is_named(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"job": "no_such"}, "there is no job no_such; --job may be change_log, standardize"),
-        ({"job": "../cli/main"}, "there is no job .*; --job may be change_log, standardize"),
-        ({"job": "library"}, "there is no job .*; --job may be change_log, standardize"),
+        ({"job": "no_such"}, "there is no job no_such for --job; it may be change_log, standardize"),
+        ({"job": "../cli/main"}, "there is no job .* for --job; it may be change_log, standardize"),
+        ({"job": "library"}, "there is no job .* for --job; it may be change_log, standardize"),
         ({"job": "standardize"}, "glue/standardize.py reads files by a mapping; add --mapping FILE"),
         ({"mapping": ORDERS / "semicolons.yaml"}, "glue/change_log.py has no MODEL, so it does not use --mapping"),
     ],

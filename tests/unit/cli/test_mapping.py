@@ -193,7 +193,8 @@ def test_for_a_provider_without_a_mapping_the_error_says_how_to_upload_one(ctx: 
 
 
 @pytest.mark.parametrize(
-    ("job", "why"), [("change_log", "has no MODEL"), ("nothing_here", "there is no .*; --job may be")]
+    ("job", "why"),
+    [("change_log", "has no MODEL"), ("nothing_here", "there is no job nothing_here for --job; it may be change_log")],
 )
 def test_a_job_without_a_model_has_no_mappings(ctx: Any, job: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):

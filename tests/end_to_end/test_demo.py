@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.harness import children
+from tests.unit.job.records import line, stream
 
 from .conftest import ROOT
 
@@ -79,12 +81,17 @@ def test_every_provider_is_shown_before_anything_is_started(run: tuple[str, dict
 
 
 def test_a_fault_makes_the_run_fail(tmp_path: Path) -> None:
-    """A line of the change log is not a change record: the exit status must not be 0."""
-    import gzip
-
-    folder = tmp_path / "log" / "provider=a"
-    folder.mkdir(parents=True)
-    (folder / "x.json.gz").write_bytes(gzip.compress(b'{"no": "change"}\n'))
+    """A line of the change log is not a change record: the exit status must not be 0. Odd names are used or named."""
+    for name in ("a", "b"):
+        (tmp_path / "log" / f"provider={name}").mkdir(parents=True)
+    body = gzip.compress(line(stream()))
+    for path, content in {
+        "a/x.json.gz": gzip.compress(b'{"no": "change"}\n'),
+        "a/truncated.gz": body[:-9],
+        "b/-a &<b>%2F żółw\x01.gz": body,
+        "b/new\nline.gz": body,
+    }.items():
+        (tmp_path / "log" / f"provider={path}").write_bytes(content)
     command = [sys.executable, "-m", "demo", "run", "--workdir", str(tmp_path / "w")]
     command += ["--change-log", str(tmp_path / "log")]
     done = children.run(command, cwd=ROOT)
@@ -92,4 +99,7 @@ def test_a_fault_makes_the_run_fail(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "w" / "report.json").read_text())
     assert report["ok"] is False
     assert report["providers"]["a"]["messages"] == 0
+    assert (report["providers"]["b"]["status"], report["providers"]["b"]["messages"]) == ("succeeded", 1)
+    assert r"provider=b/new\nline.gz is left out: the laptop cloud does not store names with line breaks" in done.stdout
+    assert "Traceback" not in done.stderr
     assert any("rows without a message" in fault for fault in report["faults"])

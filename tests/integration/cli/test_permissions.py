@@ -243,7 +243,7 @@ def test_an_action_is_stated_without_a_recording_only_where_it_cannot_be_recorde
 def test_every_command_that_uses_the_stack_is_in_the_table() -> None:
     table = json.loads(TABLE.read_text(encoding="utf-8"))
     commands = {path.removeprefix("fanout "): command for path, command in _commands(get_command(app), "fanout")}
-    local = {"mapping check", "mapping suggest"}
+    local = {"job try", "mapping check", "mapping suggest"}
 
     assert set(table) == set(commands) - local
     assert all(command.epilog == iam(name) for name, command in commands.items() if name not in local)

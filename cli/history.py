@@ -31,8 +31,10 @@ class RunFolder:
     uri: str
 
 
-def folders(s3: Any, bucket: str, provider: str, since: datetime | None = None) -> Iterator[RunFolder]:
-    """The run folders of a provider claimed since a time, oldest first.
+def folders(
+    s3: Any, bucket: str, provider: str, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[RunFolder]:
+    """The run folders of a provider claimed since a time and before another one, oldest first.
 
     Parameters
     ----------
@@ -47,6 +49,8 @@ def folders(s3: Any, bucket: str, provider: str, since: datetime | None = None) 
     for page in pages:
         for found in page.get("CommonPrefixes", ()):
             if named := parse_run_dir(found["Prefix"].removeprefix(prefix)):
+                if until and named[0] >= until:
+                    return
                 yield RunFolder(provider, named[1], named[0], f"s3://{bucket}/{found['Prefix']}")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cli.article import START_SECONDS, UPDATE_MEMORY_MB, UPDATE_SECONDS, article_run
-from cli.commands.cost import TRANSITIONS
+from cli.spending import TRANSITIONS
 from fanout.costs import PRICES, glue_dollars, lambda_dollars, queue_dollars
 
 DAYS = 365

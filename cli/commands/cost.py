@@ -1,155 +1,113 @@
-"""`fanout cost`: the measured cost of runs, and a forecast."""
+"""`fanout cost`: the measured cost of runs, with outliers and a forecast."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from fanout.costs import PRICES, PRICES_AS_OF, queue_dollars
-from fanout.providers import is_name, parse_entries
-from fanout.runs import RunRecord
+from contract.uris import runs_dir
+from fanout.providers import is_name
 
-from ..article import article_dollars
-from ..command import Command, Context, iam, utc_now
+from ..bulk import FAILURES, each
+from ..command import Command, Context, Operator, iam, utc_now
 from ..deployment import Deployment
-from ..history import folders, read_record
-from ..output import Page, dollars, duration
+from ..errors import Exit, UsageError
+from ..output import Page, counted, dollars, duration, show
+from ..spending import (
+    FORECAST_DAYS,
+    RULE,
+    SERVICES,
+    By,
+    Line,
+    Spending,
+    explain,
+    factor,
+    latest,
+    measure,
+    not_included,
+    outliers,
+    periods,
+    spending,
+)
+from ..times import FORMS, told
+from .providers import folders
 
 app = typer.Typer()
-PARALLEL = 16
-TRANSITIONS = {"none": 3, "lambda": 4, "glue": 5}
-TRANSITIONS_OF_FAILED = 5
-"""State transitions of an execution, by engine, and of one whose job fails. See statemachine/change_log.asl.json."""
-YEAR_DAYS = 365.25
-FORECAST_DAYS = 3
-"""The fewest days for a forecast: in fewer, one night, one large first run or one outage would count too much."""
-
-
-COLUMNS = ("PROVIDER", ">RUNS", ">FAILED", ">ROWS", ">GLUE+LAMBDA", ">SQS", ">STEP FUNCTIONS", ">TOTAL")
-
-
-@dataclass(frozen=True)
-class Spent:
-    """The cost of one provider's runs.
-
-    Attributes
-    ----------
-    engines, messages, orchestration
-        US dollars for Glue and Lambda, for sending to SQS, and for Step Functions.
-    """
-
-    provider: str
-    runs: int
-    failed: int
-    rows: int
-    engines: float
-    messages: float
-    orchestration: float
-    first_run: datetime | None = None
-
-    @property
-    def dollars(self) -> float:
-        """The total in US dollars."""
-        return self.engines + self.messages + self.orchestration
-
-
-@dataclass(frozen=True)
-class Spending:
-    """The cost of all providers' runs in a period, and a forecast; without storage, logs, alarms and ticks.
-
-    Attributes
-    ----------
-    article_dollars
-        What the design of the original article would have cost for the same rows.
-    """
-
-    since: datetime
-    until: datetime
-    measured_days: float
-    providers: tuple[Spent, ...]
-    dollars: float
-    dollars_a_month: float | None
-    dollars_a_year: float | None
-    article_dollars: float
-    prices_as_of: str = PRICES_AS_OF
+COLUMNS = (">RUNS", ">FAILED", ">ROWS", ">TOTAL", *(f">{name.upper()}" for name in SERVICES), "OUTLIER")
+SHOWN = 50
+"""The most providers in the text; --json has all."""
 
 
 @app.command(cls=Command, epilog=iam("cost"))
-def cost(ctx: Context, days: Annotated[int, typer.Option(min=1, max=3650, help="Days to look back.")] = 7) -> None:
-    """Show the measured cost of runs by provider, and a forecast. `make cost` estimates a whole bill."""
-    until = utc_now()
-    since = until - timedelta(days=days)
-    stack = ctx.obj.stack
-    entries = stack.config_api.entries()
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        found = list(pool.map(lambda name: measure(stack, name, since), filter(is_name, entries)))
-    ctx.obj.show(spending(found, since, until, periods(entries, until)), _show)
+def cost(
+    ctx: Context,
+    start_text: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help=f"Start: {FORMS}. Defaults to the latest 7 UTC days, with today."),
+    ] = None,
+    end_text: Annotated[str, typer.Option("--to", metavar="TIME", help="End, exclusive.")] = "now",
+    by: Annotated[
+        By, typer.Option(help=f"A line for each UTC day, provider, AWS service, or engine (glue, lambda, none). {RULE}")
+    ] = By.PROVIDER,
+) -> Exit:
+    """Show the measured cost of runs, its outliers, and a forecast. `make cost` estimates a whole bill."""
+    op, now = ctx.obj, utc_now()
+    since, until = _range(op, start_text, end_text, now)
+    names = with_runs(op.stack)
+    due_every = periods(op.stack.config_api.entries(), now)
+    outcome = each(op, names, lambda name: measure(op.stack, name, since, until), "measured")
+    found = [one for spent in outcome.done.values() for one in spent]
+    op.show(spending(found, since, until, due_every, by), _show)
+    for name, why in list(outcome.failed.items())[:FAILURES]:
+        op.note(f"not included: {name}: {why}")
+    if missing := len(outcome.failed) + len(outcome.not_tried):
+        op.note(f"the cost of {counted(missing, 'provider')} is not included")
+    return outcome.exit_status
 
 
-def measure(stack: Deployment, provider: str, since: datetime) -> Spent:
-    """The cost of one provider's runs since a time."""
-    runs = list(folders(stack.client("s3"), stack.data_bucket, provider, since))
-    records = [record for run in runs if (record := read_record(stack.objects, run.uri))]
-    return spent(provider, records, runs[0].claimed_at if runs else None)
+def _range(op: Operator, start_text: str | None, end_text: str, now: datetime) -> tuple[datetime, datetime]:
+    since = latest(now) if start_text is None else told(op, start_text, now)
+    until = told(op, end_text, now)
+    for name, moment in (("--from", since), ("--to", until)):
+        if moment > now:
+            raise UsageError(f"{name} is in the future ({show(moment)}); use a time in the past, such as yesterday")
+    if since >= until:
+        raise UsageError(f"--from ({show(since)}) must be before --to ({show(until)}); use an earlier --from")
+    return since, until
 
 
-def periods(entries: Mapping[str, object], now: datetime) -> dict[str, timedelta]:
-    """Provider -> its period, of the valid entries that are not paused."""
-    valid, _ = parse_entries(entries, now)
-    return {name: entry.period for name, entry in valid.items() if not entry.paused}
+def with_runs(stack: Deployment) -> list[str]:
+    """The providers that have had runs, also those that are no longer in the list."""
+    found = folders(stack.client("s3"), runs_dir(stack.data_bucket, "").removesuffix("provider=/"))
+    return list(filter(is_name, found))
 
 
-def spent(provider: str, records: Iterable[RunRecord], first_run: datetime | None = None) -> Spent:
-    """Add up the cost of one provider's runs; `first_run` is when the first one was claimed."""
-    runs = list(records)
-    transitions = sum(TRANSITIONS_OF_FAILED if run.status == "failed" else TRANSITIONS[run.engine] for run in runs)
-    return Spent(
-        provider=provider,
-        runs=len(runs),
-        failed=sum(run.status == "failed" for run in runs),
-        rows=sum(run.rows for run in runs),
-        engines=sum(run.dollars for run in runs),
-        messages=sum(queue_dollars(run.messages) for run in runs),
-        orchestration=transitions * PRICES["step_functions_transition"],
-        first_run=first_run,
-    )
-
-
-def spending(
-    by_provider: Iterable[Spent], since: datetime, until: datetime, due_every: Mapping[str, timedelta]
-) -> Spending:
-    """Add up the cost of all providers, the most expensive first, and forecast it if the period is long enough.
-
-    Parameters
-    ----------
-    due_every
-        Provider -> its period, for the cost of the article's design.
-    """
-    found = sorted((one for one in by_provider if one.runs), key=lambda one: (-one.dollars, one.provider))
-    total = sum(one.dollars for one in found)
-    covered = until - max(since, min((one.first_run for one in found if one.first_run), default=until))
-    days = covered / timedelta(days=1)
-    a_year = total / days * YEAR_DAYS if days >= FORECAST_DAYS else None
-    a_month = None if a_year is None else a_year / 12
-    article = article_dollars(due_every, {one.provider: one.rows for one in found}, covered)
-    return Spending(since, until, round(days, 5), tuple(found), total, a_month, a_year, article)
-
-
-def row(one: Spent) -> tuple[object, ...]:
-    """A provider's cost, in the order of `COLUMNS`."""
-    amounts = one.engines, one.messages, one.orchestration, one.dollars
-    return one.provider, one.runs, one.failed, one.rows, *map(dollars, amounts)
+def row(line: Line) -> tuple[object, ...]:
+    """The cost of a day, provider or engine: its name, and the values of `COLUMNS`."""
+    amounts = (line.dollars, *line.services.values())
+    return line.name, line.runs, line.failed, line.rows, *map(dollars, amounts), factor(line)
 
 
 def _show(report: Spending, page: Page) -> None:
-    page.table(COLUMNS, map(row, report.providers))
-    covered = duration(timedelta(days=report.measured_days))
-    page.line(f"{dollars(report.dollars)} in {covered} (prices of {report.prices_as_of})")
+    span = f"from {show(report.since)} to {show(report.until)}"
+    if not report.dollars:
+        page.line(f"No runs were claimed {span}.")
+        return
+    head, shown = report.by.upper(), report.lines if report.by is By.DAY else report.lines[:SHOWN]
+    if report.by is By.SERVICE:
+        shares = [(one.name, dollars(one.dollars), f"{one.dollars / report.dollars:.0%}") for one in shown]
+        page.table((head, ">TOTAL", ">SHARE"), shares)
+    else:
+        page.table((head, *COLUMNS), map(row, shown))
+    if len(report.lines) > len(shown):
+        page.line(f"{len(report.lines) - len(shown):,} more not shown; --json lists all")
+    for line in outliers(report.lines):
+        page.line(explain(line, report.by), style="yellow")
+    covered = duration(report.covered)
+    page.line(f"{dollars(report.dollars)} {span}, in {covered} since the first run (prices of {report.prices_as_of})")
+    page.line(f"Not included: {not_included(report)}.")
     page.line(f"The design of the original article would have cost {dollars(report.article_dollars)}.")
     if report.dollars_a_month is None or report.dollars_a_year is None:
         page.line(f"No forecast yet: it needs {FORECAST_DAYS} days of runs.")

@@ -17,7 +17,7 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, 
 from ..command import Operator, utc_now
 from ..commands.trace import Trace, gather
 from ..errors import EXPECTED, UsageError
-from . import actions, overview, pages
+from . import actions, costs, overview, pages
 from .actions import Order
 from .guard import Guard
 from .parts import Part, link_run, problem
@@ -109,8 +109,7 @@ class Console:
         if kind == "run" and name:
             return pages.run_frame(name)
         if kind == "cost" and not name:
-            measure = dmc.Button("Measure all providers", id={"measure": "all"}, variant="default")
-            return [html.H1("Cost"), html.P(measure), *pages.living()]
+            return costs.frame()
         if kind == "dead-letters" and not name:
             return [html.H1("Dead letters"), *pages.living()]
         return [html.H1("Page not found"), dcc.Link("Overview", href="/")]
@@ -124,8 +123,6 @@ class Console:
         if kind == "run":
             provider = parse_qs(search.lstrip("?")).get("provider", [None])[0]
             return pages.run_live(self._gather(name, provider, now), now)
-        if kind == "cost":
-            return pages.cost_live(self.watch)
         return pages.dead_letters_live(self.watch.stack, self.read_only, now)
 
     def _gather(self, run_id: str, provider: str | None, now: datetime) -> Trace:
@@ -184,6 +181,24 @@ class Console:
             shown = overview.live(watch, now), overview.counts(watch), overview.last_ticks(watch, now)
             newest, rows, changes = watch.rows.since(version) if watch.overview else (None, None, None)
             return *shown, *(no_update if part is None else part for part in (rows, changes, newest))
+
+        @app.callback(
+            Output("cost-state", "children"),
+            Output("cost-live", "children"),
+            Output("costs", "rowData"),
+            Output("costs", "rowTransaction"),
+            Output("cost-version", "data"),
+            Input("cost-clock", "n_intervals"),
+            State("cost-version", "data"),
+            running=[(Output("cost-clock", "disabled"), True, False)],
+        )
+        def spend(_: int, version: int | None) -> tuple[Any, ...]:
+            watch = self.watch
+            watch.ask()
+            found = watch.costs()
+            newest, rows, changes = watch.cost_rows.since(version) if found else (None, None, None)
+            shown = costs.live(watch, found) if newest is None or newest != version else no_update
+            return costs.state(watch), shown, *(no_update if part is None else part for part in (rows, changes, newest))
 
         app.clientside_callback(  # type: ignore[no-untyped-call]
             ClientsideFunction("console", "narrow"),
@@ -265,5 +280,5 @@ class Console:
         )
         def measure(clicks: list[int | None]) -> list[bool]:
             if any(clicks):
-                self.watch.measure(list(self.watch.rows.rows))
+                self.watch.measure()
             return [any(clicks)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import dcc, html
 
@@ -14,7 +13,7 @@ from contract.times import parse_iso
 from ..commands.status import shrank
 from ..output import counted, duration
 from ..overview import Overview
-from .parts import CONDITIONS, Part, named, problem, table, text, when
+from .parts import CONDITIONS, Part, grid, named, problem, table, text, when
 from .watch import Watch
 
 POLL_MILLISECONDS = 1500
@@ -36,11 +35,6 @@ COLUMNS: tuple[tuple[str, str, int, str | None], ...] = (
 )
 """Heading, field of the row, width in pixels, and renderer; see assets/console.js."""
 FILTERED = ("provider", "status", "why", "group")
-THEME = (
-    "themeQuartz.withParams({backgroundColor: 'var(--mantine-color-body)', accentColor: 'var(--accent)',"
-    " foregroundColor: 'var(--mantine-color-text)', headerBackgroundColor: 'var(--shade)',"
-    " borderColor: 'var(--line)', browserColorScheme: 'inherit', fontSize: 14, spacing: 6})"
-)
 
 
 def frame() -> Part:
@@ -58,27 +52,7 @@ def frame() -> Part:
             ],
             align="end",
         ),
-        dag.AgGrid(
-            id="providers",
-            columnDefs=[_column(*column) for column in COLUMNS],
-            defaultColDef={
-                "filterParams": {"maxNumConditions": len(CONDITIONS)},
-                "wrapHeaderText": True,
-                "autoHeaderHeight": True,
-            },
-            getRowId="params.data.id",
-            dashGridOptions={
-                "theme": {"function": THEME},
-                "cacheQuickFilter": True,
-                "ensureDomOrder": True,
-                "enableCellTextSelection": True,
-                "suppressColumnVirtualisation": True,
-                "animateRows": False,
-                "localeText": {"noRowsToShow": "No providers", "noMatchingRows": "No matching providers"},
-            },
-            eventListeners={"cellKeyDown": ["openOnEnter(params)"]},
-            className="grid",
-        ),
+        grid("providers", [_column(*column) for column in COLUMNS]),
         html.Section([html.H2("Latest ticks"), html.Div(id="ticks")]),
         dcc.Store(id="version"),
         dcc.Interval(id="overview-clock", interval=POLL_MILLISECONDS),

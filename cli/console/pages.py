@@ -1,10 +1,10 @@
-"""The pages of a provider, a run, the cost and the dead letters: a frame, and a part that is refreshed."""
+"""The pages of a provider, a run and the dead letters: a frame, and a part that is refreshed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -16,10 +16,9 @@ from fanout.health import Condition
 from fanout.providers import check_name
 from fanout.run_state import RunState
 
-from ..commands import cost, runs
+from ..commands import runs
 from ..commands.bookmark import facts_of as facts_of_bookmark
 from ..commands.bookmark import report_of
-from ..commands.cost import FORECAST_DAYS, Spending
 from ..commands.mapping import read_mapping
 from ..commands.replay import ReplayPlan
 from ..commands.runs import RunLine
@@ -27,7 +26,7 @@ from ..commands.trace import Trace, facts_of
 from ..deployment import Deployment
 from ..failure import COLUMNS, rows_of_failures
 from ..logs import short
-from ..output import counted, duration, show
+from ..output import counted, show
 from ..overview import look_at
 from ..registry import call
 from . import dead_letters
@@ -49,7 +48,7 @@ from .parts import (
 )
 from .watch import Watch
 
-SHOWN_RUNS, SHOWN_COSTS = 60, 200
+SHOWN_RUNS = 60
 CHARTS = (("Rows", "rows"), ("Seconds", "seconds"), ("US dollars", "dollars"), ("Failures", "failures"))
 
 
@@ -228,43 +227,6 @@ def _states(found: Trace, now: datetime) -> Part:
         for step in found.execution.steps
     ]
     return dmc.Timeline(steps, active=len(steps), bulletSize=16, lineWidth=2)
-
-
-# ---- cost
-
-
-def cost_live(watch: Watch) -> Part:
-    """The cost of the last seven days' runs, by provider and by service, and that of the article's design."""
-    found = watch.spending()
-    reading = f"Measuring; {watch.measuring:,} providers left." if watch.measuring else ""
-    if watch.cost_problem:
-        return problem("Cannot read the runs", watch.cost_problem)
-    if found is None:
-        count = len(watch.rows.rows)
-        note = f"Not measured yet. Measuring lists and reads the runs of {counted(count, 'provider')} on S3."
-        return [html.P(reading or note, className="empty")]
-    services = [("Glue and Lambda", "engines"), ("SQS", "messages"), ("Step Functions", "orchestration")]
-    by_service = [(name, money(sum(getattr(one, field) for one in found.providers))) for name, field in services]
-    rows = [(link_provider(one.provider), *map(text, cost.row(one)[1:])) for one in found.providers[:SHOWN_COSTS]]
-    by_provider = table(f"The {SHOWN_COSTS} most expensive", cost.COLUMNS, rows, "No runs in the last seven days.")
-    return [
-        html.P(reading),
-        section("Last 7 days", facts(_totals(found))),
-        section("By service", facts(by_service)),
-        section("By provider", by_provider),
-    ]
-
-
-def _totals(found: Spending) -> list[tuple[str, Part]]:
-    none = f"needs {FORECAST_DAYS} days of runs"
-    month, year = found.dollars_a_month, found.dollars_a_year
-    return [
-        ("period", f"{duration(timedelta(days=found.measured_days))}, since the first run of the last 7 days"),
-        ("cost", money(found.dollars)),
-        ("original article's design", f"{money(found.article_dollars)}: a Glue run each time that a provider is due"),
-        ("forecast", none if month is None or year is None else f"{money(month)} per month, {money(year)} per year"),
-        ("not included", f"storage, logs, alarms and ticks; prices of {found.prices_as_of}, us-east-1"),
-    ]  # fmt: skip
 
 
 # ---- dead letters

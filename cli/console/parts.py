@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import dcc, html
 
@@ -17,6 +18,12 @@ from ..output import dollars, duration, safe, show
 
 Part = Any
 """A Dash component, a text, or a list of them."""
+CONDITIONS = [condition.value for condition in Condition]
+THEME = (
+    "themeQuartz.withParams({backgroundColor: 'var(--mantine-color-body)', accentColor: 'var(--accent)',"
+    " foregroundColor: 'var(--mantine-color-text)', headerBackgroundColor: 'var(--shade)',"
+    " borderColor: 'var(--line)', browserColorScheme: 'inherit', fontSize: 14, spacing: 6})"
+)
 
 
 def text(value: object) -> str:
@@ -105,4 +112,26 @@ def ask(label: str, do: str, provider: str, **more: str) -> Part:
     return dmc.Button(label, id=given, variant="default", disabled=None)
 
 
-CONDITIONS = [condition.value for condition in Condition]
+def grid(name: str, columns: Sequence[dict[str, Any]]) -> Part:
+    """A table of providers that the browser sorts and filters. It only draws the rows in the window."""
+    return dag.AgGrid(
+        id=name,
+        columnDefs=columns,
+        defaultColDef={
+            "filterParams": {"maxNumConditions": len(CONDITIONS)},
+            "wrapHeaderText": True,
+            "autoHeaderHeight": True,
+        },
+        getRowId="params.data.id",
+        dashGridOptions={
+            "theme": {"function": THEME},
+            "cacheQuickFilter": True,
+            "ensureDomOrder": True,
+            "enableCellTextSelection": True,
+            "suppressColumnVirtualisation": True,
+            "animateRows": False,
+            "localeText": {"noRowsToShow": "No providers", "noMatchingRows": "No matching providers"},
+        },
+        eventListeners={"cellKeyDown": ["openOnEnter(params)"]},
+        className="grid",
+    )

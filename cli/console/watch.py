@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from fanout.health import Condition, Health
 from fanout.providers import is_name
 
 from ..command import Operator, utc_now
-from ..commands.cost import Spending, Spent, measure, periods, spending
+from ..commands.cost import with_runs
 from ..deployment import Deployment
 from ..errors import EXPECTED, as_operator_error
 from ..failure import brief
@@ -25,13 +26,27 @@ from ..logs import ticks
 from ..output import safe
 from ..overview import Overview, look
 from ..quarantine import Quarantine, look_into
+from ..spending import (
+    By,
+    Line,
+    Spending,
+    Spent,
+    day_of,
+    factor,
+    latest,
+    lines,
+    measure,
+    outliers,
+    periods,
+    spending,
+    total_of,
+)
 
 PAUSE_SECONDS = 0.5
 """Pause between two reads. A change on AWS is on the screen within five seconds."""
 SAMPLE = timedelta(minutes=1)
 TICKS_EVERY = timedelta(seconds=4)
 TICKS_SINCE = timedelta(hours=3)
-WEEK = timedelta(days=7)
 MEASURED_UNASKED = 500
 """The most providers whose runs are read without a request: each costs a listing, and a read for each run."""
 
@@ -80,6 +95,15 @@ class Rows:
             return self._version, None, rows if changed else None
 
 
+@dataclass(frozen=True)
+class Costs:
+    """The measured cost by day and by service, and the most expensive providers that are outliers."""
+
+    by_day: Spending
+    by_service: tuple[Line, ...]
+    outliers: tuple[Line, ...]
+
+
 class Watch:
     """Reads the stack in the background while a page is open.
 
@@ -93,8 +117,12 @@ class Watch:
         self._op = op
         self._lock = threading.Lock()
         self._asked = threading.Event()
-        self._spent: dict[str, Spent] = {}
+        self._spent: dict[str, tuple[Spent, ...]] = {}
+        self._dollars: dict[str, float] = {}
+        self._periods: dict[str, timedelta] = {}
         self._unmeasured: set[str] = set()
+        self._all = self._begun = self._changed = False
+        self._costs: Costs | None = None
         self._samples: deque[tuple[datetime, dict[str, int]]] = deque(maxlen=60)
         self._ticks_at: datetime | None = None
         self.measuring = 0
@@ -104,6 +132,7 @@ class Watch:
         self.ticks: list[dict[str, Any]] = []
         self.quarantine = Quarantine()
         self.rows = Rows()
+        self.cost_rows = Rows()
 
     def start(self) -> None:
         """Start the background threads."""
@@ -145,23 +174,43 @@ class Watch:
             return
         if not self._samples or found.at - self._samples[-1][0] >= SAMPLE:
             self._samples.append((found.at, found.counts))
-        known = {name: spent.dollars for name, spent in dict(self._spent).items()}
-        changed = self.rows.put({h.provider: row(h, known.get(h.provider)) for h in found.health})
+        changed = self.rows.put({h.provider: row(h, self._dollars.get(h.provider)) for h in found.health})
         self.overview, self.problem = found, None
-        if self._spent or found.providers <= MEASURED_UNASKED:
+        if self._begun:
             self.measure(changed)
+        elif found.providers <= MEASURED_UNASKED:
+            self.measure()
 
-    def measure(self, names: Iterable[str]) -> None:
-        """Request the cost of these providers' runs of the last seven days."""
+    def measure(self, names: Iterable[str] | None = None) -> None:
+        """Request the cost of providers' runs of the latest 7 days; by default, of all that have had runs."""
         with self._lock:
-            self._unmeasured.update(filter(is_name, names))
+            self._all, self._begun = self._all or names is None, True
+            self._unmeasured.update(filter(is_name, names or ()))
 
-    def spending(self) -> Spending | None:
-        """The measured cost; None if there is none yet."""
-        if not self._spent:
-            return None
+    def costs(self) -> Costs | None:
+        """The measured cost, and in `cost_rows` that of each provider; None if there is none yet."""
         now = utc_now()
-        return spending(self._spent.values(), now - WEEK, now, periods(self.stack.config_api.entries(), now))
+        with self._lock:
+            old = self._costs is not None and now - self._costs.by_day.until > SAMPLE
+            if self._changed or old:
+                self._changed, since = False, latest(now)
+                # A provider is measured again after its next run; until then, days that have become too old stay.
+                found = [one for some in list(self._spent.values()) for one in some if one.day >= day_of(since)]
+                by_provider = lines(found, since, now, By.PROVIDER)
+                self.cost_rows.put({line.name: self._cost_row(line) for line in by_provider})
+                self._costs = Costs(
+                    spending(found, since, now, self._periods, By.DAY),
+                    lines(found, since, now, By.SERVICE),
+                    tuple(outliers(by_provider)),
+                )
+            return self._costs
+
+    def _cost_row(self, line: Line) -> Row:
+        """The cost of one provider for the browser; only a provider in the list has a page."""
+        amounts = {"total": line.dollars, **{name.lower(): amount for name, amount in line.services.items()}}
+        counts = {"runs": line.runs, "failed": line.failed, "rows": line.rows}
+        href = self.rows.rows.get(line.name, {}).get("href")
+        return {"id": line.name, "provider": line.name, "href": href, **counts, **amounts, "outlier": factor(line)}
 
     def _look_on(self) -> None:
         while self._asked.wait():
@@ -173,17 +222,30 @@ class Watch:
         while True:
             time.sleep(PAUSE_SECONDS)
             with self._lock:
-                names, self._unmeasured = sorted(self._unmeasured), set()
-            self.measuring = len(names)
-            try:
-                stack, since = self.stack, utc_now() - WEEK
-                with ThreadPoolExecutor(8) as pool:
-                    for spent in pool.map(partial(measure, stack, since=since), names):
-                        self._spent[spent.provider] = spent
-                        self.measuring -= 1
-                self.cost_problem = None
-            except EXPECTED as error:
-                self.cost_problem = self.say(error)
+                names, self._unmeasured = self._unmeasured, set()
+                everything, self._all = self._all, False
+            if names or everything:
+                self.measure_now(names, everything=everything)
+
+    def measure_now(self, names: set[str], *, everything: bool) -> None:
+        """Read the cost of these providers' runs, or that of all that have had runs."""
+        now = utc_now()
+        try:
+            stack = self.stack
+            ordered = sorted(names.union(with_runs(stack)) if everything else names)
+            self.measuring = len(ordered)
+            self._periods = periods(stack.config_api.entries(), now)
+            with ThreadPoolExecutor(8) as pool:
+                measured = pool.map(partial(measure, stack, since=latest(now)), ordered)
+                for name, spent in zip(ordered, measured, strict=True):
+                    self._spent[name], self._dollars[name] = spent, total_of(spent)
+                    self._changed = True
+                    self.measuring -= 1
+            for name in self.rows.rows if everything else ():
+                self._dollars.setdefault(name, 0.0)
+            self.cost_problem, self._changed = None, True
+        except EXPECTED as error:
+            self.cost_problem, self.measuring = self.say(error), 0
 
 
 def row(h: Health, dollars: float | None) -> Row:

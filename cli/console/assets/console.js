@@ -31,6 +31,11 @@ dagfuncs.when = function (milliseconds) {
   return `${apart < 0 ? "in " + age : age + " ago"}, ${today ? "" : day + " "}${at.slice(11, 16)}Z`;
 };
 
+dagfuncs.money = function (amount) {
+  if (amount === null || amount === undefined) return "";
+  const digits = amount ? Math.max(2, 1 - Math.floor(Math.log10(Math.abs(amount)))) : 2;
+  return "$" + amount.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+};
 dagfuncs.openOnEnter = ({ event }) => event.key === "Enter" && event.target.querySelector("a")?.click();
 dagfuncs.worstFirst = (a, b, one, other) => one.data.order - other.data.order;
 

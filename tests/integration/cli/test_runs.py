@@ -303,10 +303,10 @@ def test_cost_is_measured_from_the_records(fanout: Fanout, provider: str) -> Non
     fanout.drop(provider, "one.json.gz", 2)
     record = fanout.json("run", provider)["record"]
 
-    report = fanout.json("cost", "--days", "1")
+    report = fanout.json("cost", "--from", "1d")
 
-    (mine,) = [one for one in report["providers"] if one["provider"] == provider]
-    assert (mine["runs"], mine["rows"], mine["engines"]) == (1, 2, record["dollars"])
+    (mine,) = [one for one in report["lines"] if one["name"] == provider]
+    assert (mine["runs"], mine["rows"], mine["services"]["Lambda"]) == (1, 2, record["dollars"])
     assert report["dollars"] > 0
     assert report["dollars_a_year"] is None, "the first run was a moment ago"
 

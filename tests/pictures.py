@@ -78,7 +78,7 @@ def take(cloud: LaptopCloud, seen: Browser) -> None:
     pages = {
         "provider": (f"/provider/{FAILING}", "Entry in the config API"),
         "run": (f"/run/{failed}?provider={FAILING}", "Last log lines"),
-        "cost": ("/cost", "By provider"),
+        "cost": ("/cost", "Runs by the UTC day of their claim"),
     }
     for name, (path, text) in pages.items():
         seen.open(path)

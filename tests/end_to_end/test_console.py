@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from contract.uris import record_uri, run_dir, split_uri
+from fanout.runs import RunRecord
 from laptop_cloud.cloud import LaptopCloud
 from tests.end_to_end.conftest import ConfigApi
 from tests.harness.browser import WIDTHS, Browser, browser, chromium, served
@@ -193,7 +196,7 @@ def test_every_page_is_accessible_and_fits_its_window(
         "/": "providers shown",
         "/provider/seen": "Entry in the config API",
         f"/run/{ended[-1]['name']}?provider=seen": "Last log lines",
-        "/cost": "By provider",
+        "/cost": "Runs by the UTC day of their claim",
         "/dead-letters": "ChangesDeadLetterQueue",
         "/nowhere": "Page not found",
     }
@@ -203,6 +206,45 @@ def test_every_page_is_accessible_and_fits_its_window(
 
         assert opened.serious() == [], path
         assert not opened.wider_than_the_window(), path
+
+
+@pytest.fixture(scope="module")
+def expensive_day(cloud: LaptopCloud) -> str:
+    """A day on which a provider cost $2.00, among days on which it cost $0.10."""
+    noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    for age, amount in ((1, 0.1), (2, 2.0), (3, 0.1), (4, 0.1), (5, 0.1)):
+        at, run_id = noon - timedelta(days=age), f"expensive-{age}"
+        folder = run_dir(cloud.outputs["DataBucketName"], "expensive", at, run_id)
+        record = RunRecord(
+            run_id=run_id, status="succeeded", started_at=at, ended_at=at, engine="glue", dollars=amount - 5 * 0.000025
+        )
+        bucket, key = split_uri(record_uri(folder))
+        cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=record.model_dump_json().encode())
+    ConfigApi(cloud).call("PUT", "/expensive", {"frequency": 15})
+    return f"{noon - timedelta(days=2):%Y-%m-%d}"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_cost_page_marks_an_expensive_day_and_names_its_provider_and_run(
+    opened: Browser, expensive_day: str, width: int
+) -> None:
+    opened.resize(width)
+    opened.sees("expensive", "#providers")
+    opened.page.get_by_role("link", name="Cost", exact=True).click()
+
+    opened.sees(
+        f"{expensive_day} is an outlier: $2.00. The median of the other days is $0.10. expensive has the largest share:"
+        " $2.00 (100%) in 1 run. The most expensive run cost $2.00: fanout trace expensive-2"
+    )
+    link = opened.page.get_by_role("link", name="expensive-2", exact=True)
+    assert link.get_attribute("href") == "/run/expensive-2?provider=expensive"
+    day = opened.page.locator("table tr").filter(has_text=expensive_day).get_by_role("cell").all_inner_texts()
+    assert day == [expensive_day, "1", "0", "0", "$2.00", "$2.00", "$0.00", "$0.00", "$0.00013", "20.0 x the median"]
+    opened.sees(f"{expensive_day[5:]} (outlier)", "figure")
+    provider = opened.page.locator("#costs [role=row]").filter(has_text="expensive")
+    assert provider.get_by_role("gridcell").all_inner_texts()[:5] == ["expensive", "5", "0", "0", "$2.40"]
+    assert opened.serious() == []
+    assert not opened.wider_than_the_window()
 
 
 def test_dead_letters_are_shown_and_moved_back_only_after_confirmation(cloud: LaptopCloud, opened: Browser) -> None:

@@ -7,15 +7,11 @@ import itertools
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
 from cli.article import TICK, article_dollars
-from cli.command import Operator
 from cli.commands import cost
 from cli.output import Page
 from cli.spending import (
@@ -264,123 +260,6 @@ def test_a_run_that_ended_without_a_result_is_said_not_to_be_included() -> None:
 
 def test_the_default_range_is_the_latest_seven_utc_days() -> None:
     assert latest(datetime.fromisoformat("2026-11-22T01:00:00+02:00")) == datetime(2026, 11, 15, tzinfo=UTC)
-
-
-class Records:
-    """S3 with run folders and their records, of one provider that is in the list and one that is not."""
-
-    days = (datetime(2026, 11, 20, 12, tzinfo=UTC), datetime(2026, 11, 21, 12, tzinfo=UTC))
-
-    def __init__(self) -> None:
-        self.found = {
-            f"runs/provider={name}/{day:%Y%m%dT%H%M%SZ}_{name}-{day:%d}/": record(
-                "glue", day, dollars=0.25 if name == "listed" else 1.0, run_id=f"{name}-{day:%d}"
-            )
-            for name in ("listed", "removed")
-            for day in self.days
-        }
-
-    def paginate(self, Bucket: str, Prefix: str, Delimiter: str, StartAfter: str = "") -> Any:  # noqa: N803
-        below = {Prefix + key.removeprefix(Prefix).partition("/")[0] + "/" for key in self.found if key > StartAfter}
-        return [{"CommonPrefixes": [{"Prefix": one} for one in sorted(below) if one.startswith(Prefix)]}]
-
-    def read(self, uri: str) -> bytes:
-        return self.found[uri.removeprefix("s3://data/").removesuffix("record.json")].model_dump_json().encode()
-
-
-@pytest.fixture
-def fanout(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run `fanout cost` at `NOW` on a stack with the runs of `Records`."""
-    from cli.main import app
-
-    store = Records()
-    stack = SimpleNamespace(
-        client=lambda service: SimpleNamespace(get_paginator=lambda name: store),
-        data_bucket="data",
-        objects=store,
-        config_api=SimpleNamespace(entries=lambda: {"listed": {"frequency": 60}}),
-    )
-    monkeypatch.setattr(Operator, "stack", stack)
-    monkeypatch.setattr(cost, "utc_now", lambda: NOW)
-    monkeypatch.setenv("TZ", "UTC")
-    return lambda *words: CliRunner().invoke(app, ["cost", *words, "--local"])
-
-
-def test_the_command_measures_the_runs_of_a_range_also_of_a_provider_that_was_removed(fanout: Any) -> None:
-    done = fanout("--from", "2026-11-20T12:00Z", "--to", "2026-11-21T12:00Z", "--json")
-
-    report = json.loads(done.stdout)
-    assert (report["by"], report["since"], report["until"]) == (
-        "provider",
-        "2026-11-20T12:00:00Z",
-        "2026-11-21T12:00:00Z",
-    )
-    assert [(one["name"], one["runs"], one["dollars"]) for one in report["lines"]] == [
-        ("removed", 1, 1.000125),
-        ("listed", 1, 0.250125),
-    ]
-    assert (report["dollars"], report["dollars_a_month"]) == (1.25025, None)
-    assert done.exit_code == 0
-
-
-def test_the_command_shows_the_latest_days(fanout: Any) -> None:
-    done = fanout("--by", "day")
-
-    days = [row.split()[:5] for row in done.stdout.splitlines() if row.startswith("2026-")]
-    assert days == [
-        ["2026-11-20", "2", "0", "0", "$1.25"],
-        ["2026-11-21", "2", "0", "0", "$1.25"],
-        ["2026-11-22", "0", "0", "0", "$0.00"],
-    ]
-    assert "$2.50 from 2026-11-16 00:00:00Z to 2026-11-22 08:00:00Z, in 1d 20h since the first run" in done.stdout
-
-
-def test_a_range_without_runs_says_so(fanout: Any) -> None:
-    done = fanout("--to", "2026-11-17")
-
-    assert done.stdout == "No runs were claimed from 2026-11-16 00:00:00Z to 2026-11-17 00:00:00Z.\n"
-    assert done.exit_code == 0
-
-
-@pytest.mark.parametrize(
-    ("words", "error"),
-    [
-        (["--from", "tomorrow"], "--from is in the future (2026-11-23 00:00:00Z); use a time in the past"),
-        (["--to", "tomorrow"], "--to is in the future (2026-11-23 00:00:00Z); use a time in the past"),
-        (["--from", "now"], "--from (2026-11-22 08:00:00Z) must be before --to (2026-11-22 08:00:00Z)"),
-        (["--from", "1h", "--to", "2h"], "--from (2026-11-22 07:00:00Z) must be before --to (2026-11-22 06:00:00Z)"),
-        (["--to", "2026-11-01"], "must be before --to (2026-11-01 00:00:00Z); use an earlier --from"),
-        (["--from", "soon"], "'soon' is not a valid time"),
-        (["--by", "month"], "'--by'"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_a_range_that_is_empty_reversed_or_in_the_future_is_refused(fanout: Any, words: list[str], error: str) -> None:
-    done = fanout(*words)
-
-    assert error in done.stderr
-    assert (done.exit_code, done.stdout) == (2, "")
-
-
-def test_a_provider_whose_runs_cannot_be_read_is_named_and_not_included(
-    fanout: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from fanout.errors import StorageUnavailableError
-
-    read = Records.read
-
-    def fail(self: Records, uri: str) -> bytes:
-        if "removed" in uri:
-            raise StorageUnavailableError("S3 is not available")
-        return read(self, uri)
-
-    monkeypatch.setattr(Records, "read", fail)
-
-    done = fanout("--json")
-
-    assert (json.loads(done.stdout)["dollars"], done.exit_code) == (0.50025, 1)
-    assert "not included: removed: S3 is not available" in done.stderr
-    assert "the cost of 1 provider is not included" in done.stderr
 
 
 def test_the_forecast_covers_only_the_time_since_the_first_run() -> None:

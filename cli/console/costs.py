@@ -76,9 +76,9 @@ def _totals(found: Spending) -> list[tuple[str, Part]]:
 
 
 def _chart(days: Sequence[Line]) -> Part:
-    """A bar for each day. Outliers have another color and say so below the bar."""
+    """A bar for each day. The color of an outlier repeats the mark beside its day."""
     bars = [
-        {"day": f"{day.name[5:]} (outlier)", "outlier": day.dollars}
+        {"day": f"{day.name[5:]}*", "outlier": day.dollars}
         if day.outlier
         else {"day": day.name[5:], "dollars": day.dollars}
         for day in days
@@ -92,10 +92,11 @@ def _chart(days: Sequence[Line]) -> Part:
             {"name": "outlier", "label": "US dollars, outlier", "color": "red.7"},
         ],
         h=180,
+        xAxisProps={"interval": 0},
         yAxisProps={"width": 75},
         barProps={"isAnimationActive": False, "maxBarSize": 60},
     )
-    return html.Figure([html.Figcaption("US dollars per day"), chart]) if bars else None
+    return html.Figure([html.Figcaption("US dollars per day; * is an outlier"), chart]) if bars else None
 
 
 def _outliers(found: Iterable[Line], by: By) -> list[Part]:

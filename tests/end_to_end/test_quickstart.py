@@ -1,4 +1,4 @@
-"""docs/quickstart.md and docs/how-to/: their commands, in order, do what the pages say and have readable output."""
+"""The commands of docs/quickstart.md, docs/how-to/ and docs/operations.md work in order, with readable output."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.template.reading import ROOT
 PAGE, RECORDED = ROOT / "docs/quickstart.md", ROOT / "docs/quickstart.txt"
 HOW_TO = sorted(page for page in (ROOT / "docs/how-to").glob("*.md") if page.stem != "your-own-job")
 """That page needs its own cloud: test_own_job.py follows it."""
+HOW_TO += [ROOT / "docs/operations.md"]
 BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 """Commands, also those of a list item."""
 

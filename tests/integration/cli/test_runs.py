@@ -309,6 +309,9 @@ def test_cost_is_measured_from_the_records(fanout: Fanout, provider: str) -> Non
     assert (mine["runs"], mine["rows"], mine["services"]["Lambda"]) == (1, 2, record["dollars"])
     assert report["dollars"] > 0
     assert report["dollars_a_year"] is None, "the first run was a moment ago"
+    others = [fanout.json("cost", "--by", by) for by in ("day", "service", "engine")]
+    assert [one["dollars"] for one in others] == [report["dollars"]] * 3
+    assert sum(line["dollars"] for line in others[0]["lines"]) == pytest.approx(report["dollars"], abs=1e-8)
 
 
 def _remove_other_folders(fanout: Fanout, provider: str) -> None:

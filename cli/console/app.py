@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote
 
 import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from flask import request
 
 from ..command import Operator, utc_now
 from ..commands.trace import Trace, gather
@@ -20,6 +21,7 @@ from ..errors import EXPECTED, UsageError
 from . import actions, costs, overview, pages
 from .actions import Order
 from .guard import Guard
+from .last_runs import last_runs
 from .parts import Part, link_run, problem
 from .watch import Watch
 
@@ -200,6 +202,13 @@ class Console:
             shown = costs.live(watch, found) if newest is None or newest != version else no_update
             return costs.state(watch), shown, *(no_update if part is None else part for part in (rows, changes, newest))
 
+        def runs_of() -> dict[str, Any]:
+            try:
+                return last_runs(self.watch.stack, request.args.getlist("of"))
+            except EXPECTED:  # the page shows why the stack cannot be read
+                return {}
+
+        app.server.add_url_rule("/last-runs", view_func=runs_of)
         app.clientside_callback(  # type: ignore[no-untyped-call]
             ClientsideFunction("console", "narrow"),
             Output("shown", "children"),

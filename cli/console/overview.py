@@ -22,15 +22,15 @@ SHOWN_TICKS = 6
 COLUMNS: tuple[tuple[str, str, int, str | None], ...] = (
     ("Provider", "provider", 160, "ProviderLink"),
     ("Status", "status", 120, "Condition"),
+    ("Last runs", "run", 170, "LastRuns"),
     ("Details", "why", 260, None),
     ("Pending objects", "objects", 85, None),
     ("Pending since", "waiting", 145, "when"),
     ("Last success", "success", 145, "when"),
     ("Next due", "due", 145, "when"),
-    ("Consecutive failures", "failures", 110, None),
-    ("Run", "run", 150, "RunLink"),
+    ("Failed runs in a row", "failures", 85, None),
     ("Engine", "engine", 80, None),
-    ("Cost in 7 days (US dollars)", "dollars", 110, None),
+    ("Cost in 7 days (US dollars)", "dollars", 100, None),
     ("Group", "group", 90, None),
 )
 """Heading, field of the row, width in pixels, and renderer; see assets/console.js."""
@@ -68,6 +68,11 @@ def _column(head: str, field: str, width: int, shown: str | None) -> dict[str, A
         column["cellRenderer"] = shown
     if field == "status":
         column |= {"comparator": {"function": "worstFirst"}, "sort": "asc"}
+    if field == "run":
+        column |= {"valueGetter": {"function": "runsVersion(params)"}, "sortable": False}
+        column["getQuickFilterText"] = {"function": "params.data.run || ''"}
+    if field == "why":
+        column |= {"flex": 1, "minWidth": width, "tooltipField": field}
     return column
 
 

@@ -92,6 +92,13 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     row(opened, provider, "failing")
     opened.sees("RecordError: bad.json.gz, line 2", "#providers")
 
+    # Its cells show a success and a failure; each leads to its run.
+    cells = opened.page.locator("#providers [role=row]").filter(has_text=provider).get_by_role("link")
+    cells.filter(has=opened.page.get_by_role("img", name="succeeded, ")).wait_for()
+    cells.filter(has=opened.page.get_by_role("img", name="failed, ")).click()
+    opened.sees(f"provider={provider}/bad.json.gz, line 2")
+    opened.page.get_by_role("link", name="Overview").click()
+
     # After a repair, the provider is run again.
     put(cloud, provider, "bad.json.gz", rows(f"{provider}-mended", 2))
     opened.page.get_by_role("link", name=provider, exact=True).click()

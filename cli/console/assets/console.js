@@ -1,4 +1,4 @@
-// Runs in the browser: the key of each request, ages of times, links in the grid, search and filter.
+// Runs in the browser: the key of each request, ages of times, links and runs in the grid, search and filter.
 
 // The printed address has the key in its fragment. It moves to the storage of this origin, and leaves the address.
 const given = new URLSearchParams(location.hash.slice(1)).get("key");
@@ -36,13 +36,40 @@ dagfuncs.money = function (amount) {
   const digits = amount ? Math.max(2, 1 - Math.floor(Math.log10(Math.abs(amount)))) : 2;
   return "$" + amount.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 };
-dagfuncs.openOnEnter = ({ event }) => event.key === "Enter" && event.target.querySelector("a")?.click();
+dagfuncs.openOnEnter = ({ event }) => event.key === "Enter" && [...event.target.querySelectorAll("a")].at(-1)?.click();
 dagfuncs.worstFirst = (a, b, one, other) => one.data.order - other.data.order;
 
-const link = (href, text) => React.createElement(window.dash_core_components.Link, { href }, text);
+const link = (href, shown, title) => React.createElement(window.dash_core_components.Link, { href, title }, shown);
+const runPath = (run, provider) => `/run/${encodeURIComponent(run)}?provider=${encodeURIComponent(provider)}`;
 dagcomponents.ProviderLink = ({ data, value }) => (data.href ? link(data.href, value) : value);
-dagcomponents.RunLink = ({ data, value }) =>
-  value ? link(`/run/${encodeURIComponent(value)}?provider=${encodeURIComponent(data.id)}`, value) : null;
+
+// The last runs are requested only for the rows on the screen, and for all of them together.
+const shapes = { succeeded: "M2 2h10v10h-10z", failed: "M2 2l10 10M12 2l-10 10", running: "M7 2a5 5 0 1 0 .1 0z" };
+const wanted = new Map(), known = {};
+dagfuncs.runsVersion = ({ data }) => [data.status, data.run, data.success, data.failures].join();  // changes with each run
+async function readRuns() {
+  const asked = [...wanted];
+  wanted.clear();
+  const answer = await fetch("/last-runs?" + new URLSearchParams(asked.map(([id]) => ["of", id])));
+  const found = await answer.json();
+  for (const [id, show] of asked) if (found[id]) show(found[id]);
+}
+dagcomponents.LastRuns = ({ data: { id, href }, value }) => {
+  const [runs, setRuns] = React.useState(known[id]?.runs || []);
+  React.useEffect(() => {
+    if (!href || known[id]?.value === value) return;
+    if (!wanted.size) setTimeout(readRuns, 150);
+    wanted.set(id, (runs) => setRuns((known[id] = { value, runs }).runs));
+    return () => wanted.delete(id);
+  }, [value]);
+  const cells = runs.map(({ run, state, at }) => {
+    const label = `${state}, ${new Date(at).toISOString().slice(0, 16).replace("T", " ")}Z`;
+    const shape = React.createElement("path", { d: shapes[state] || "M2 7h10" });
+    const icon = React.createElement("svg", { className: `is-${state}`, role: "img", "aria-label": label }, shape);
+    return React.createElement(React.Fragment, { key: run }, link(runPath(run, id), icon, label));
+  });
+  return React.createElement("div", { className: "runs" }, cells);
+};
 dagcomponents.Condition = ({ value }) => React.createElement("span", { className: `badge is-${value}` }, value);
 
 window.dash_clientside = window.dash_clientside || {};

@@ -47,7 +47,7 @@ FILTERED = """async (text) => {
 def opened(seen: Browser) -> float:
     """Open the overview; return the seconds until all providers are in the table and can be searched."""
     seen.open("/")
-    seen.sees(SHOWN, "#shown", seconds=120)
+    seen.sees(SHOWN, "#shown")
     seen.page.locator("#providers .ag-row").first.wait_for()
     return float(seen.page.evaluate("performance.now()")) / 1000
 
@@ -58,7 +58,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, LaptopCloud(TEMPLATE, workdir=folder) as cloud:
         seed(cloud, datetime.now(UTC))
         with served(cloud.workdir / "cloud.json") as address, browser(address) as seen:
-            seen.sees(SHOWN, "#shown", seconds=120)  # the first visit also starts the config API's Lambda
+            seen.sees(SHOWN, "#shown")  # the first visit also starts the config API's Lambda
             opening = [opened(seen) for _ in range(5)]
             filtering = [float(seen.page.evaluate(FILTERED, text)) for _ in range(3) for text in TYPED]
             faults = seen.faults

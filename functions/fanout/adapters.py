@@ -307,7 +307,8 @@ class S3Objects:
                 body: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read(at_most)
                 return body
         except StorageUnavailableError as error:
-            code, answer = _code(error.__cause__), getattr(error.__cause__, "response", {})
+            # A time-out has a `response`, too, which is None.
+            code, answer = _code(error.__cause__), getattr(error.__cause__, "response", None) or {}
             if code == "NoSuchKey":
                 return None
             status, text = answer.get("ResponseMetadata", {}).get("HTTPStatusCode"), answer.get("Error", {})

@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 
 from contract.uris import split_uri
@@ -151,6 +151,14 @@ class TestS3:
 
         with pytest.raises(kind, match=f"s3://data/x: .*{code}"):
             S3Objects(Refusing()).read("s3://data/x")
+
+    def test_a_timeout_of_a_read_is_transient(self) -> None:
+        class Slow:
+            def get_object(self, **request: Any) -> Any:
+                raise ReadTimeoutError(endpoint_url="https://s3")
+
+        with pytest.raises(StorageUnavailableError, match="s3://data/x: ReadTimeoutError"):
+            S3Objects(Slow()).read("s3://data/x")
 
     @pytest.mark.fault(20)
     def test_in_a_versioned_bucket_the_current_versions_are_listed_and_deleted_objects_are_not(self, s3: Any) -> None:

@@ -249,6 +249,12 @@ class Deployment:
         """The bucket that holds the runs' folders."""
         return self.output("DataBucketName")
 
+    @cached_property
+    def job_log_group(self) -> str:
+        """The log group of the Glue job, which its arguments name."""
+        job = self.client("glue").get_job(JobName=self.output("GlueJobName"))["Job"]
+        return str(job.get("DefaultArguments", {}).get("--custom-logGroup-prefix", "/aws-glue/jobs")) + "/output"
+
     @property
     def poll_seconds(self) -> float:
         """Seconds between two reads of a run that is followed."""

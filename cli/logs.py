@@ -36,11 +36,9 @@ def of_function(stack: Deployment, function: str, run_id: str, began: datetime, 
 def of_job_run(stack: Deployment, job_run_id: str, lines: int) -> list[str]:
     """The last lines of a Glue job run.
 
-    The driver and each executor have a stream, ``{job run id}-driver`` and ``{job run id}-executor1``, in the log group
-    that the job's arguments name.
+    The driver and each executor have a stream, ``{job run id}-driver`` and ``{job run id}-executor1``.
     """
-    logs, job = stack.client("logs"), stack.client("glue").get_job(JobName=stack.output("GlueJobName"))["Job"]
-    group = job.get("DefaultArguments", {}).get("--custom-logGroup-prefix", "/aws-glue/jobs") + "/output"
+    logs, group = stack.client("logs"), stack.job_log_group
     pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group, logStreamNamePrefix=job_run_id)
     events: list[dict[str, Any]] = []
     try:

@@ -20,6 +20,7 @@ from ..commands.trace import Trace, gather
 from ..errors import EXPECTED, UsageError
 from . import actions, costs, overview, pages
 from .actions import Order
+from .aws_links import aws_links
 from .guard import Guard
 from .last_runs import last_runs
 from .parts import Part, link_run, problem
@@ -124,7 +125,8 @@ class Console:
             return pages.provider_live(self.watch.stack, self.watch, name, now)
         if kind == "run":
             provider = parse_qs(search.lstrip("?")).get("provider", [None])[0]
-            return pages.run_live(self._gather(name, provider, now), now)
+            found = self._gather(name, provider, now)
+            return pages.run_live(found, now, aws_links(self.watch.stack, found))
         return pages.dead_letters_live(self.watch.stack, self.read_only, now)
 
     def _gather(self, run_id: str, provider: str | None, now: datetime) -> Trace:

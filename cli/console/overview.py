@@ -21,7 +21,7 @@ STALE = timedelta(seconds=30)
 SHOWN_TICKS = 6
 COLUMNS: tuple[tuple[str, str, int, str | None], ...] = (
     ("Provider", "provider", 160, "ProviderLink"),
-    ("Status", "status", 120, "Condition"),
+    ("Status", "status", 110, "Condition"),
     ("Last runs", "run", 170, "LastRuns"),
     ("Details", "why", 260, None),
     ("Pending objects", "objects", 85, None),
@@ -30,7 +30,7 @@ COLUMNS: tuple[tuple[str, str, int, str | None], ...] = (
     ("Next due", "due", 145, "when"),
     ("Failed runs in a row", "failures", 85, None),
     ("Engine", "engine", 80, None),
-    ("Cost in 7 days (US dollars)", "dollars", 100, None),
+    ("Cost in 7 days (US dollars)", "dollars", 90, None),
     ("Group", "group", 90, None),
 )
 """Heading, field of the row, width in pixels, and renderer; see assets/console.js."""

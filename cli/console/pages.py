@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import dash_mantine_components as dmc
 from dash import dcc, html
@@ -26,10 +25,11 @@ from ..commands.trace import Trace, facts_of
 from ..deployment import Deployment
 from ..failure import COLUMNS, rows_of_failures
 from ..logs import short
-from ..output import counted, show
+from ..output import counted, duration, show
 from ..overview import look_at
 from ..registry import call
 from . import dead_letters
+from .charts import charts
 from .parts import (
     Part,
     ask,
@@ -46,10 +46,10 @@ from .parts import (
     text,
     when,
 )
+from .standing import standing
 from .watch import Watch
 
 SHOWN_RUNS = 60
-CHARTS = (("Rows", "rows"), ("Seconds", "seconds"), ("US dollars", "dollars"), ("Failures", "failures"))
 
 
 def living() -> Part:
@@ -109,9 +109,7 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
     mapping, history = read_mapping(stack, provider), runs.history(stack, provider, SHOWN_RUNS).runs
     row, lease = watch.rows.rows.get(provider, {}), state.lease
     health = look_at(stack, provider, entry, state, now)
-    standing = [
-        ("status", health.condition),
-        ("since", health.since),
+    status = [
         ("details", health.details),
         ("next due", health.next_due),
         ("frequency", f"{text(entry.get('frequency'))} minutes"),
@@ -119,8 +117,6 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
         ("pending", f"{counted(pending.objects, 'object')} ({size(pending.bytes)})" if pending.since else "none"),
         ("pending since", pending.since),
         ("lease taken at", lease.claimed_at if lease else None),
-        ("consecutive failures", state.failures),
-        ("next attempt after the failure", state.retry_at),
         ("cost in 7 days", money(row.get("dollars"))),
     ]
     last = next((line for line in history if line.status is not RunState.RUNNING), None)
@@ -129,45 +125,16 @@ def provider_live(stack: Deployment, watch: Watch, provider: str, now: datetime)
     why = runs.error_of(last) if last else None
     late = health.failure if health.condition is Condition.LATE_DATA else None
     return [
+        standing(health, now),
         problem("Late data", late.message, late.advice) if late else None,
         problem("The last run failed", why, failure.advice if failure else None) if why else None,
         _failures(record.failures, record.failure_count, now) if record else None,
-        section("Status", facts(standing, now)),
-        section("Runs", _charts(history), _history(history, provider, now)),
+        section("Status", facts(status, now)),
+        section("Runs", charts(history, provider), _history(history, provider, now)),
         section("Bookmark", facts(facts_of_bookmark(report_of(state)), now)),
         section("Entry in the config API", lines([json.dumps(entry)], "")),
         section("Mapping", lines((mapping.text or "").splitlines(), "The mapping is empty.")) if mapping else None,
     ]
-
-
-def _charts(history: tuple[RunLine, ...]) -> Part:
-    """Bar charts of the runs, the oldest on the left."""
-    if not any(line.record for line in history):
-        return None
-    bars: list[dict[str, Any]] = []
-    for line in reversed(history):
-        if line.record:
-            figures = {name: getattr(line.record, name, 0) for _, name in CHARTS}
-            figures["failures"] = int(line.record.status == "failed")
-            bars.append({"started": f"{line.started_at:%m-%d %H:%M:%SZ}", **figures})
-    drawn = [
-        html.Figure(
-            [
-                html.Figcaption(f"{title} per run"),
-                dmc.BarChart(
-                    data=bars,
-                    dataKey="started",
-                    series=[{"name": name, "label": title, "color": "red.7" if name == "failures" else "blue.6"}],
-                    h=130,
-                    withXAxis=False,
-                    yAxisProps={"width": 75},
-                    barProps={"isAnimationActive": False, "maxBarSize": 30},
-                ),
-            ]
-        )
-        for title, name in CHARTS
-    ]
-    return html.Div(drawn, className="charts")
 
 
 def _history(history: tuple[RunLine, ...], provider: str, now: datetime) -> Part:
@@ -186,8 +153,9 @@ def run_frame(run_id: str) -> Part:
     return [html.H1(["Run ", html.Span(text(run_id), className="id")]), *living()]
 
 
-def run_live(found: Trace, now: datetime) -> Part:
-    """Everything about one run."""
+def run_live(found: Trace, now: datetime, links: Sequence[tuple[str, str]] = ()) -> Part:
+    """Everything about one run; `links` are names and addresses of pages in AWS's console."""
+    elsewhere = [html.Li(html.A(name, href=address, target="_blank", rel="noopener")) for name, address in links]
     log = (line for entry in found.log for line in short(entry).splitlines())
     return [
         problem("The run failed", found.failure.in_one_line(found.failure_count), found.failure.advice)
@@ -200,6 +168,7 @@ def run_live(found: Trace, now: datetime) -> Part:
         if found.quarantined and found.record
         else None,
         section("Timeline", _states(found, now)),
+        section("In AWS's console", html.Ul(elsewhere)) if elsewhere else None,
         section("Last log lines", lines(log, "No log lines yet.")),
     ]
 
@@ -217,16 +186,22 @@ def _named(title: str, caption: str, failures: Sequence[Failure], now: datetime)
 
 
 def _states(found: Trace, now: datetime) -> Part:
-    if found.execution is None:
+    execution = found.execution
+    if execution is None:
         return html.P("Not available: Step Functions keeps executions for 90 days.", className="empty")
-    steps = [
-        dmc.TimelineItem(
-            [when(step.entered_at, now), " · in progress" if step.seconds is None else f" · {step.seconds:.1f} s"],
-            title=text(step.state),
-        )
-        for step in found.execution.steps
-    ]
-    return dmc.Timeline(steps, active=len(steps), bulletSize=16, lineWidth=2)
+    end = execution.ended_at or now
+    span = max((end - execution.started_at).total_seconds(), 0.001)
+    rows = []
+    for step in execution.steps:
+        before = (step.entered_at - execution.started_at).total_seconds()
+        seconds = step.seconds or 0
+        took = "-" if step.seconds is None else f"{step.seconds:.1f} s"
+        if step.seconds is None and execution.ended_at is None:
+            seconds, took = span - before, "in progress"
+        axis = html.Div(className="bar", style={"marginLeft": f"{before / span:.1%}", "width": f"{seconds / span:.1%}"})
+        rows.append((text(step.state), when(step.entered_at, now), took, axis))
+    heads = ("State", "Entered", ">Duration", f"Timeline of {duration(end - execution.started_at)}")
+    return table("States of the execution", heads, rows, "The execution has not entered a state yet.")
 
 
 # ---- dead letters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -35,10 +35,14 @@ def when(moment: datetime | None, now: datetime) -> Part:
     """A time in UTC with its age."""
     if moment is None:
         return "never"
+    age = html.Span(f" ({aged(moment, now)})", className="aside")
+    return html.Time([show(moment), age], dateTime=format_iso(moment))
+
+
+def aged(moment: datetime, now: datetime) -> str:
+    """How long ago a time was, or how far it is."""
     apart = now - moment
-    age = f"in {duration(-apart)}" if apart < timedelta() else f"{duration(apart)} ago"
-    shown = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    return html.Time([shown, html.Span(f" ({age})", className="aside")], dateTime=format_iso(moment))
+    return f"in {duration(-apart)}" if apart < timedelta() else f"{duration(apart)} ago"
 
 
 def cell(value: object, now: datetime) -> Part:
@@ -100,10 +104,9 @@ def link_provider(provider: str) -> Part:
     return dcc.Link(safe(provider), href=f"/provider/{quote(provider, safe='')}")
 
 
-def link_run(run_id: str, provider: str | None) -> Part:
+def link_run(run_id: str, provider: str, shown: str | None = None) -> Part:
     """A link to a run's page."""
-    ending = f"?provider={quote(provider, safe='')}" if provider else ""
-    return dcc.Link(safe(run_id), href=f"/run/{quote(run_id, safe='')}{ending}")
+    return dcc.Link(shown or safe(run_id), href=f"/run/{quote(run_id, safe='')}?provider={quote(provider, safe='')}")
 
 
 def ask(label: str, do: str, provider: str, **more: str) -> Part:

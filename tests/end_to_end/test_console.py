@@ -76,6 +76,7 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     opened.press("Start run")
     opened.sees("Update Status Success")
     opened.sees("30 rows, 30 messages")
+    opened.sees("Timeline of", "th")
     opened.sees("the bookmark moved to generation 1")
     opened.page.get_by_role("link", name="Overview").click()
     row(opened, provider, "waiting")
@@ -102,6 +103,8 @@ def test_an_operator_sees_a_failure_repairs_it_and_replays(cloud: LaptopCloud, o
     # After a repair, the provider is run again.
     put(cloud, provider, "bad.json.gz", rows(f"{provider}-mended", 2))
     opened.page.get_by_role("link", name=provider, exact=True).click()
+    opened.sees("Needs attention: failing since", ".standing")
+    opened.sees("Duration of 2 runs", "figcaption")
     opened.press("Run now")
     opened.press("Start run")
     opened.sees("the bookmark moved to generation 2")

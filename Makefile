@@ -67,14 +67,14 @@ help: ## Show this help
 
 setup: $(VENV)/.dev $(SAM_VENV)/.installed $(CHECKOV_VENV)/.installed ## Install all dependencies for run, test, build and validate
 
+# The shell takes the values from the environment, so that they may contain any character.
 run: $(VENV)/.run ## Run the whole system once on this machine: JOB=standardize, CHANGE_LOG=dir, PROVIDERS=n, ROWS=n, FILES=dir MAPPINGS=dir, TABLE=yes
-	@# The shell takes the values from the environment, so that they may contain any character.
 	@$(PY) -m demo run $(if $(JOB),--job="$$JOB") $(if $(FILES),--files="$$FILES") $(if $(MAPPINGS),--mappings="$$MAPPINGS") \
 	  $(if $(CHANGE_LOG),--change-log="$$CHANGE_LOG") $(if $(PROVIDERS),--providers="$$PROVIDERS") $(if $(ROWS),--rows="$$ROWS") \
-	  $(if $(TABLE),--table) $(ARGS)
+	  $(if $(filter-out no,$(TABLE)),--table) $(ARGS)
 
 up: $(VENV)/.dev ## Start the system on this machine and keep it running, TABLE=yes adds a DynamoDB table; stop with Ctrl-C
-	@exec $(PY) -m demo up $(if $(TABLE),--table) $(ARGS)
+	@exec $(PY) -m demo up $(if $(filter-out no,$(TABLE)),--table) $(ARGS)
 
 check: lint ## Lint, type checks and quick tests, about 2 minutes; run before each commit
 	@$(PY) -m pytest -n 2 -q -m "not benchmark and not network and not judge and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)

@@ -135,7 +135,9 @@ class Files:
         def unreadable(error: OSError) -> None:
             self._refuse(Path(error.filename).relative_to(folder).as_posix(), str(error.strerror))
 
-        for path in sorted(Path(top, file) for top, _, files in os.walk(root, onerror=unreadable) for file in files):
+        walked = [(Path(top), names, files) for top, names, files in os.walk(root, onerror=unreadable)]
+        links = [top / name for top, names, _ in walked for name in names if (top / name).is_symlink()]
+        for path in sorted([*links, *(top / file for top, _, files in walked for file in files)]):
             key = path.relative_to(folder).as_posix()
             if why := why_no_key(key):
                 self._refuse(key, why)

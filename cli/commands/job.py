@@ -96,7 +96,7 @@ def _data(given: list[Path]) -> tuple[list[Path], tuple[str, ...]]:
     try:
         for path in given:
             data += [] if path.is_dir() else [path]
-            for file in sorted(one for one in path.rglob("*") if not one.is_dir()):
+            for file in sorted(one for one in path.rglob("*") if one.is_symlink() or not one.is_dir()):
                 if file.is_file() and not why_ignored(file.relative_to(path).as_posix()):
                     data.append(file)
                 else:

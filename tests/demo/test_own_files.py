@@ -99,6 +99,7 @@ def test_files_that_the_laptop_cloud_cannot_store_or_read_are_left_out_with_the_
     write(tmp_path, **{f"provider=a/{deep}/z": LINE})
     Path(tmp_path, "provider=a", os.fsdecode(b"\xff")).write_bytes(LINE)
     Path(tmp_path, "provider=a", "nowhere").symlink_to("no such file")
+    (tmp_path / "provider=a/link").symlink_to(tmp_path)
     os.mkfifo(tmp_path / "provider=a/pipe")
     opened = Path.read_bytes
 
@@ -115,6 +116,7 @@ def test_files_that_the_laptop_cloud_cannot_store_or_read_are_left_out_with_the_
     breaks = "the laptop cloud does not store names with line breaks"
     assert plan.refused == (
         rf"provider=a/_SUCCESS\n is left out: {breaks}",
+        "provider=a/link is left out: it is not a file",
         "provider=a/locked is left out: Permission denied",
         rf"provider=a/new\nline is left out: {breaks}",
         "provider=a/nowhere is left out: it is not a file",

@@ -55,6 +55,7 @@ def test_the_messages_of_files_and_folders_are_shown(capsys: pytest.CaptureFixtu
     plain = write(tmp_path / "plain.jsonl", line(stream()), b"", line(stream("REMOVE", NewImage=None)))
     write(tmp_path / "log/provider=acme/a b\n.gz", line(kinesis()))
     write(tmp_path / "log/provider=acme/_SUCCESS")
+    (tmp_path / "log/link").symlink_to(tmp_path)
     (tmp_path / "log/nowhere").symlink_to("no such file")
 
     report = tried(capsys, plain, tmp_path / "log", rows=2)
@@ -66,7 +67,7 @@ def test_the_messages_of_files_and_folders_are_shown(capsys: pytest.CaptureFixtu
         0,
         [],
     )
-    assert report["ignored"] == [str(tmp_path / "log" / name) for name in ("nowhere", "provider=acme/_SUCCESS")]
+    assert report["ignored"] == [str(tmp_path / "log" / name) for name in ("link", "nowhere", "provider=acme/_SUCCESS")]
     first, second = report["shown"]
     assert (first["type"], first["provider"]) == ("dynamodb.modify", "example")
     assert first["source"] == "/glue-fanout/dev/change_log/example"

@@ -1,4 +1,4 @@
-"""The changes that the console can make: run, replay, pause, resume, redrive. It shows their effects first."""
+"""The changes that the console can make: run, retry, replay, pause, resume, redrive. It shows their effects first."""
 
 from __future__ import annotations
 
@@ -10,25 +10,34 @@ from rich.filesize import decimal as size
 
 from contract.manifest import Replay
 from contract.times import format_iso
+from fanout.health import Condition
 from fanout.providers import check_name
 
-from ..command import utc_now
+from ..bulk import Outcome
+from ..command import Operator, utc_now
 from ..commands.replay import ReplayPlan, plan_replay
-from ..commands.run import check_listed, start_execution
-from ..deployment import Deployment
+from ..commands.run import BY_HAND, check_listed, execution_input, start_execution
+from ..commands.status import UNKNOWN
+from ..deployment import Deployment, Where
 from ..errors import DENIED, UsageError
 from ..output import counted, safe, show
+from ..overview import look
 from ..registry import call
+from ..selection import SHOWN, check_startable, shown
+from ..starting import Starting
 from ..times import moment
 from . import dead_letters
 
-ASKED = ("run", "replay", "redrive")
+ASKED = ("run", "retry", "replay", "redrive")
 """Changes that need a confirmation, because they send messages or move a bookmark."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """A change that the operator requests; `start` and `end` are the range of a replay in ISO 8601."""
+    """A change that the operator requests, of a provider, queue or cause.
+
+    `start` and `end` are the range of a replay in ISO 8601.
+    """
 
     do: str
     of: str
@@ -86,6 +95,8 @@ def question(stack: Deployment, order: Order) -> str:
             f"{show(found.start)} to {show(found.end)}, are sent again to {_target(stack)}, with the same message "
             "ids. The bookmark does not change."
         )
+    if order.do == "retry":
+        return _question_of_retry(stack, order.of)
     queue = dead_letters.find(stack, order.of)
     return (
         f"About {counted(queue.messages, 'message')} move from {queue.name} to {queue.source}, whose consumer receives "
@@ -104,6 +115,8 @@ def carry_out(stack: Deployment, order: Order) -> Done:
     if order.do == "redrive":
         queue = dead_letters.redrive(stack, order.of)
         return Done(f"The messages of {queue.name} are being moved to {queue.source}.")
+    if order.do == "retry":
+        return Done(_retry(stack, order.of))
     provider = check_name(order.of)
     if order.do == "pause":
         call(stack, "PATCH", provider, {"paused": True})
@@ -122,6 +135,46 @@ def carry_out(stack: Deployment, order: Order) -> Done:
     arn = start_execution(stack.client("stepfunctions"), machine, provider, utc_now(), wanted)
     run_id = arn.rpartition(":")[2]
     return Done(f"Started {run_id}.", run_id)
+
+
+def _failing(stack: Deployment, cause: str) -> list[str]:
+    """The providers whose last run failed for exactly this cause.
+
+    Raises
+    ------
+    UsageError
+        There are none.
+    """
+    failing = [one for one in look(stack).health if one.condition is Condition.FAILING]
+    found = [one.provider for one in failing if (one.failure or UNKNOWN).kind == cause]
+    if not found:
+        raise UsageError(f"no provider is failing with {safe(cause)[:200]}")
+    return found
+
+
+def _question_of_retry(stack: Deployment, cause: str) -> str:
+    """The effect of a retry, for the confirmation."""
+    names = _failing(stack, cause)
+    return (
+        f"Runs of {counted(len(names), 'failing provider')} start now, instead of after their backoff: {shown(names)}. "
+        f"Each run sends one message for each changed row to {_target(stack)}, and then moves the bookmark."
+    )
+
+
+def _retry(stack: Deployment, cause: str) -> str:
+    """Start a run of each provider that fails for this cause, as `fanout retry --no-wait` does; return the outcome."""
+    names = _failing(stack, cause)
+    check_startable(stack, names)
+    op = Operator(Where(None), connect=lambda where: stack)
+    return _told(Starting(op, {name: execution_input(name) for name in names}, BY_HAND).run(no_wait=True))
+
+
+def _told(outcome: Outcome) -> str:
+    said = [f"{counted(len(outcome.done), 'run')} started."]
+    if outcome.not_tried:
+        said.append(f"Not started, because no slot is free or starts are refused: {shown(outcome.not_tried)}.")
+    said += [f"Failed: {safe(name)}: {safe(why)}." for name, why in list(outcome.failed.items())[:SHOWN]]
+    return " ".join(said)
 
 
 def _target(stack: Deployment) -> str:

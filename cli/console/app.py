@@ -18,7 +18,7 @@ from flask import request
 from ..command import Operator, utc_now
 from ..commands.trace import Trace, gather
 from ..errors import EXPECTED, UsageError
-from . import actions, costs, overview, pages
+from . import actions, costs, failures, overview, pages
 from .actions import Order
 from .aws_links import aws_links
 from .guard import Guard
@@ -27,7 +27,7 @@ from .parts import Part, link_run, problem
 from .watch import Watch
 
 ASKED = {"ask": ALL, "of": ALL, "from": ALL, "to": ALL}
-YES = {"run": "Start run", "replay": "Send again", "redrive": "Redrive"}
+YES = {"run": "Start run", "retry": "Start runs", "replay": "Send again", "redrive": "Redrive"}
 FAILED = "Nothing was changed"
 LOG_LINES = 40
 LOG_DELAY = timedelta(minutes=1)
@@ -81,7 +81,7 @@ class Console:
     # ---- views
 
     def _shell(self) -> Part:
-        links = (("Overview", "/"), ("Cost", "/cost"), ("Dead letters", "/dead-letters"))
+        links = (("Overview", "/"), ("Failures", "/failures"), ("Cost", "/cost"), ("Dead letters", "/dead-letters"))
         buttons = dmc.Group([dmc.Button("Confirm", id="yes"), dmc.Button("Cancel", id="no", variant="default")])
         return dmc.MantineProvider(
             [
@@ -113,6 +113,8 @@ class Console:
             return pages.run_frame(name)
         if kind == "cost" and not name:
             return costs.frame()
+        if kind == "failures" and not name:
+            return [html.H1("Failures"), *pages.living()]
         if kind == "dead-letters" and not name:
             return [html.H1("Dead letters"), *pages.living()]
         return [html.H1("Page not found"), dcc.Link("Overview", href="/")]
@@ -127,6 +129,8 @@ class Console:
             provider = parse_qs(search.lstrip("?")).get("provider", [None])[0]
             found = self._gather(name, provider, now)
             return pages.run_live(found, now, aws_links(self.watch.stack, found))
+        if kind == "failures":
+            return failures.live(self.watch, self.read_only)
         return pages.dead_letters_live(self.watch.stack, self.read_only, now)
 
     def _gather(self, run_id: str, provider: str | None, now: datetime) -> Trace:

@@ -206,6 +206,7 @@ def test_every_page_is_accessible_and_fits_its_window(
         "/": "providers shown",
         "/provider/seen": "Entry in the config API",
         f"/run/{ended[-1]['name']}?provider=seen": "Last log lines",
+        "/failures": "Retry all",
         "/cost": "Runs by the UTC day of their claim",
         "/dead-letters": "ChangesDeadLetterQueue",
         "/nowhere": "Page not found",
@@ -255,6 +256,30 @@ def test_the_cost_page_marks_an_expensive_day_and_names_its_provider_and_run(
     assert provider.get_by_role("gridcell").all_inner_texts()[:5] == ["expensive", "5", "0", "0", "$2.40"]
     assert opened.serious() == []
     assert not opened.wider_than_the_window()
+
+
+def test_all_providers_that_fail_for_one_cause_are_retried(cloud: LaptopCloud, opened: Browser) -> None:
+    names = ("corrupt-1", "corrupt-2")
+    for name in names:
+        ConfigApi(cloud).call("PUT", f"/{name}", {"frequency": 15})
+        put(cloud, name, "one.json.gz", b"not gzip")
+    cloud.tick()
+    cloud.wait(HANG_SECONDS)
+    for name in names:
+        put(cloud, name, "one.json.gz", rows(name, 1))
+
+    opened.page.get_by_role("link", name="Failures", exact=True).click()
+    cause = opened.page.locator("section").filter(has_text="CorruptObjectError: is named .gz but is not gzip")
+    cause.get_by_role("button", name="Retry all (2)").click()
+    opened.sees(
+        "Runs of 2 failing providers start now, instead of after their backoff: corrupt-1, corrupt-2.", "[role=dialog]"
+    )
+    opened.press("Start runs")
+    opened.sees("2 runs started.")
+
+    opened.page.get_by_role("link", name="Overview").click()
+    for name in names:
+        row(opened, name, "waiting")
 
 
 def test_dead_letters_are_shown_and_moved_back_only_after_confirmation(cloud: LaptopCloud, opened: Browser) -> None:

@@ -247,7 +247,7 @@ def lines(found: Iterable[Spent], since: datetime, until: datetime, by: By) -> t
     """
     found = list(found)
     if by is By.SERVICE:
-        services = [Line(name, amount, {name: amount}) for name, amount in _services(found).items()]
+        services = [Line(name, amount, {name: amount}) for name, amount in _services(_sums(found)).items()]
         return tuple(sorted(services, key=_most_expensive_first))
     groups: dict[str, list[Spent]] = defaultdict(list)
     for one in found:
@@ -262,7 +262,7 @@ def lines(found: Iterable[Spent], since: datetime, until: datetime, by: By) -> t
 
 def total_of(group: Iterable[Spent]) -> float:
     """US dollars."""
-    return round(math.fsum(amount for one in group for amount in one.amounts), DIGITS)
+    return round(math.fsum(_sums(group)), DIGITS)
 
 
 def explain(line: Line, by: By) -> str:
@@ -296,10 +296,11 @@ def not_included(report: Spending) -> str:
 
 
 def _line(name: str, group: Sequence[Spent]) -> Line:
+    sums = _sums(group)
     return Line(
         name=name,
-        dollars=total_of(group),
-        services=_services(group),
+        dollars=round(math.fsum(sums), DIGITS),
+        services=_services(sums),
         runs=sum(one.runs for one in group),
         failed=sum(one.failed for one in group),
         rows=sum(one.rows for one in group),
@@ -338,10 +339,13 @@ def _most_expensive_first(line: Line) -> tuple[float, str]:
     return -line.dollars, line.name
 
 
-def _services(group: Sequence[Spent]) -> dict[str, float]:
-    return {
-        name: round(math.fsum(one.amounts[number] for one in group), DIGITS) for number, name in enumerate(SERVICES)
-    }
+def _sums(group: Iterable[Spent]) -> list[float]:
+    """US dollars, in the order of `SERVICES`."""
+    return [math.fsum(column) for column in zip(*(one.amounts for one in group), strict=True)] or [0.0] * len(SERVICES)
+
+
+def _services(sums: Iterable[float]) -> dict[str, float]:
+    return {name: round(amount, DIGITS) for name, amount in zip(SERVICES, sums, strict=True)}
 
 
 def _start(day: str) -> datetime:

@@ -45,6 +45,8 @@ from ..spending import (
 PAUSE_SECONDS = 0.5
 """Pause between two reads. A change on AWS is on the screen within five seconds."""
 SAMPLE = timedelta(minutes=1)
+EVALUATE = timedelta(seconds=5)
+"""Pause between two evaluations of the cost, each of which takes a second of CPU time with 10,000 providers."""
 TICKS_EVERY = timedelta(seconds=4)
 TICKS_SINCE = timedelta(hours=3)
 MEASURED_UNASKED = 500
@@ -191,11 +193,12 @@ class Watch:
         """The measured cost, and in `cost_rows` that of each provider; None if there is none yet."""
         now = utc_now()
         with self._lock:
-            old = self._costs is not None and now - self._costs.by_day.until > SAMPLE
-            if self._changed or old:
+            age = now - self._costs.by_day.until if self._costs else SAMPLE
+            if (self._changed and age > EVALUATE) or (self._costs and age > SAMPLE):
                 self._changed, since = False, latest(now)
+                first = day_of(since)
                 # A provider is measured again after its next run; until then, days that have become too old stay.
-                found = [one for some in list(self._spent.values()) for one in some if one.day >= day_of(since)]
+                found = [one for some in list(self._spent.values()) for one in some if one.day >= first]
                 by_provider = lines(found, since, now, By.PROVIDER)
                 self.cost_rows.put({line.name: self._cost_row(line) for line in by_provider})
                 self._costs = Costs(

@@ -16,6 +16,7 @@ from laptop_cloud.aws.repairs import data, executions, runs
 
 REPAIRS: tuple[Callable[[], None], ...] = (
     data.services_are_known,
+    data.models_are_not_kept,
     runs.lambda_functions_run,
     runs.lambda_qualifiers,
     runs.lambda_account_settings,
@@ -31,6 +32,7 @@ REPAIRS: tuple[Callable[[], None], ...] = (
     executions.states_runtime_is_not_caught,
     executions.definitions_are_parsed_once,
     executions.paths_are_parsed_once,
+    executions.threads_of_tasks_are_not_kept,
     executions.unnamed_executions,
     executions.one_start_at_a_time,
     data.dynamodb_writes_are_atomic,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from moto import backends
+from moto.core.common_models import BaseModel
 from moto.core.responses import ActionResult
 from moto.core.serialize import JSONSerializer
 from moto.core.utils import camelcase_to_underscores
@@ -26,6 +27,14 @@ def services_are_known() -> None:
     """
     modules = list(backends.list_of_moto_modules())
     backends.list_of_moto_modules = lambda: modules
+
+
+def models_are_not_kept() -> None:
+    """moto: each object of its models is kept for its dashboard, so that memory grows with each write.
+
+    The laptop cloud does not show the dashboard.
+    """
+    BaseModel.__new__ = lambda cls, *arguments, **options: super(BaseModel, cls).__new__(cls)
 
 
 def dynamodb_writes_are_atomic() -> None:

@@ -8,11 +8,13 @@ import sys
 import threading
 import types
 import uuid
+from collections import deque
 from functools import lru_cache
 from typing import Any
 
 from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import ErrorEqualsDecl
 from moto.stepfunctions.parser.asl.component.common.path import result_path
+from moto.stepfunctions.parser.asl.component.state.exec import execute_state
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_callback as sync_tasks,
 )
@@ -197,6 +199,11 @@ def paths_are_parsed_once() -> None:
     """moto: each use of a JSONPath parses it again, which is a tenth of the cost of starting many executions."""
     for module in (json_path, result_path):
         module.parse = lru_cache(maxsize=1024)(module.parse)
+
+
+def threads_of_tasks_are_not_kept() -> None:
+    """moto: the thread of each task is kept after its end, with the execution."""
+    execute_state.TMP_THREADS = deque(maxlen=0)
 
 
 def unnamed_executions() -> None:

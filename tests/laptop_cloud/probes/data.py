@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from typing import Any
@@ -21,6 +22,18 @@ def services_are_known() -> bool:
     with mock.patch.object(os, "listdir", listdir):
         client("sqs").list_queues()
     return not any(path.rstrip("/").endswith("moto") for path in listed)
+
+
+def models_are_not_kept() -> bool:
+    """An item that was overwritten is gone."""
+    from moto.dynamodb.models.dynamo_type import Item
+
+    dynamodb = _dynamodb_with_table("kept")
+    for number in range(5):
+        dynamodb.put_item(TableName="kept", Item={"id": {"S": "the one"}, "number": {"N": str(number)}})
+    gc.collect()
+    items = [found for found in gc.get_objects() if type(found) is Item and found.hash_key.value == "the one"]
+    return len(items) == 1
 
 
 def _dynamodb_with_table(name: str) -> Any:

@@ -86,6 +86,13 @@ def paths_are_parsed_once() -> bool:
     return all(module.parse("$.a.b") is module.parse("$.a.b") for module in (json_path, result_path))
 
 
+def threads_of_tasks_are_not_kept() -> bool:
+    from moto.stepfunctions.parser.asl.component.state.exec import execute_state
+
+    run_machine(sync_task("ok"))
+    return not execute_state.TMP_THREADS
+
+
 def unnamed_executions() -> bool:
     states = client("stepfunctions")
     definition = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}})

@@ -19,6 +19,9 @@ EXPECTED = {
     "DispatchFunctionRole.DispatchFunctionRolePolicy1: RESOURCE_MISMATCH": (
         "DescribeExecution takes a standard or an express execution; parliament expects both; the machine is standard"
     ),
+    "ProducerFunctionRole.ProducerFunctionRolePolicy1: RESOURCE_MISMATCH": (
+        "the stream is of DynamoDB or of Kinesis, which no condition can tell; the other actions have no effect"
+    ),
 }
 """Correct findings that are intended: "policy: issue" -> reason."""
 

@@ -99,16 +99,19 @@ def test_a_stream_without_an_attribute_and_the_arn_of_a_table_are_rejected(param
 
 @pytest.mark.parametrize("stream", [STREAM, KINESIS])
 def test_a_producer_may_use_the_keys_of_its_stream_and_of_your_change_log(stream: str) -> None:
-    key = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+    keys = [f"arn:aws:kms:us-east-1:123456789012:key/{n}1111111-2222-3333-4444-555555555555" for n in "12"]
     resources = made(
-        SourceStreamArn=stream, ProviderAttribute="tenant", ChangeLogDir="s3://own/changes", SourceKeyArns=key
+        SourceStreamArn=stream,
+        ProviderAttribute="tenant",
+        ChangeLogDir="s3://own/changes",
+        SourceKeyArns=",".join(keys),
     )
     role = resources["ProducerFunctionRole"]
 
     assert "UseKeysPolicy" in role["ManagedPolicyArns"]
     (decrypt,) = resources["UseKeysPolicy"]["PolicyDocument"]["Statement"]
-    assert (decrypt["Action"], decrypt["Resource"]) == ("kms:Decrypt", [key])
+    assert (decrypt["Action"], decrypt["Resource"]) == ("kms:Decrypt", keys)
     assert statements(role)["KeyOfChangeLog"]["Action"] == "kms:GenerateDataKey"
-    assert statements(role)["KeyOfChangeLog"]["Resource"] == [key]
+    assert statements(role)["KeyOfChangeLog"]["Resource"] == keys
     without = made(SourceStreamArn=stream, ProviderAttribute="tenant")
     assert "KeyOfChangeLog" not in statements(without["ProducerFunctionRole"])

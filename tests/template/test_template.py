@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,21 @@ def test_every_parameter_is_used(source: dict[str, Any]) -> None:
     used = {name for name in source["Parameters"] if re.search(rf"(!Ref {name}\b|\$\{{{name}\}}|Ref: {name}\b)", text)}
 
     assert used == set(source["Parameters"])
+
+
+def test_conditions_use_only_the_functions_that_aws_documents_for_them(source: dict[str, Any]) -> None:
+    # Source: "Condition functions", CloudFormation Template Reference. Others may work on AWS, but not in all other
+    # implementations of CloudFormation.
+    documented = {"Ref", "Condition", "Fn::FindInMap", "Fn::And", "Fn::Equals", "Fn::Not", "Fn::Or"}
+
+    assert set(keys(list(source["Conditions"].values()))) <= documented
+
+
+def keys(value: Any) -> Iterator[str]:
+    """Every key of the objects in a value."""
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from keys(item)
+    yield from value if isinstance(value, dict) else ()
 
 
 def test_the_template_stays_short_enough_to_be_read(source: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ PYTHON ?= $(shell tools/find-python)
 PY := $(VENV)/bin/python
 SAM_VENV := .venv-sam
 CHECKOV_VENV := .venv-checkov
+MINISTACK_VENV := .venv-ministack
 
 TEMPLATE := template.yaml
 BUILT := .aws-sam/build/template.yaml
@@ -60,7 +61,7 @@ make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.13" >&2; exit 1;
 @"$(PYTHON)" tools/environment.py $(1) $(2) || { echo "$(PYTHON) could not set up $(1)" >&2; exit 1; }
 endef
 
-.PHONY: help setup run up check test lint format docs build validate deploy smoke invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak histories shuffle busy mutants judges cost security sbom lock release clean distclean
+.PHONY: help setup run up check test lint format docs build validate deploy smoke invoke bench bench-dispatch bench-job bench-standardize bench-scale bench-light bench-console pictures soak histories shuffle busy mutants judges judge-deploy cost security sbom lock release clean distclean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -169,6 +170,10 @@ judges: $(VENV)/.dev .judges/.installed ## Compare with independent implementati
 	@echo "judges: aws-local-stepfunctions (state machine), dynalite (ledger, pending counts, registry), botocore's models (requests, error names)"
 	@$(PY) -m pytest -n 2 -q -k "judges or dynalite" tests/judges tests/integration/functions $(ARGS)
 
+judge-deploy: $(MINISTACK_VENV)/.installed build ## Deploy with the SAM CLI to MiniStack, an independent AWS: smoke test, update, rollback, delete
+	@SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state \
+	  $(PY) -m tests.judges.deployment --sam $(SAM_VENV)/bin/sam --python $(MINISTACK_VENV)/bin/python $(ARGS)
+
 cost: $(VENV)/.dev ## Estimate the yearly cost: PROVIDERS=n FREQUENCY=minutes ROWS=per-day TICK=minutes PROFILE=dev|prod
 	@PYTHONPATH=functions $(PY) -m tools.bill $(if $(PROVIDERS),--providers $(PROVIDERS)) \
 	  $(if $(FREQUENCY),--frequency $(FREQUENCY)) $(if $(ROWS),--rows $(ROWS)) $(if $(TICK),--tick $(TICK)) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
@@ -191,7 +196,7 @@ sbom: $(CHECKOV_VENV)/.installed ## Write CycloneDX SBOMs to .aws-sam/
 
 # The deployed packages use the tested versions, those of run.txt.
 lock: $(VENV)/.run ## Update all lock files (*.in to *.txt) for Python 3.11 to 3.14 and for Lambda
-	@for name in uv build run dev sam checkov; do \
+	@for name in uv build run dev sam checkov ministack; do \
 	  $(COMPILE) --universal --python-version 3.11 $(ARGS) requirements/$$name.in -o requirements/$$name.txt; done
 	@for name in functions glue; do \
 	  $(COMPILE) --python-version 3.13 --python-platform x86_64-manylinux_2_34 --constraints requirements/run.txt \
@@ -231,6 +236,10 @@ $(SAM_VENV)/.installed: requirements/sam.txt requirements/uv.txt
 	$(call install,$(SAM_VENV),$<)
 	@mkdir -p $(SAM_VENV)/state
 	@echo '{"telemetryEnabled": false, "lastVersionCheck": 4102444800}' >$(SAM_VENV)/state/metadata.json
+	@touch $@
+
+$(MINISTACK_VENV)/.installed: requirements/ministack.txt requirements/uv.txt
+	$(call install,$(MINISTACK_VENV),$<)
 	@touch $@
 
 $(CHECKOV_VENV)/.installed: requirements/checkov.txt requirements/uv.txt

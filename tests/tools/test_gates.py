@@ -16,7 +16,7 @@ VENV = Path(sys.prefix)
 STAMPS = (".run", ".dev", "spark-classes.jsa")
 """Files of the environment that make must take as they are."""
 CHECKED = ("contract", "functions", "glue", "demo", "laptop_cloud", "tools", "cli")
-STEPS = ["setup", "lint", "validate", "security", "judges", "test"]
+STEPS = ["setup", "lint", "validate", "security", "judges", "judge-deploy", "test"]
 GOOD = '"""A module."""\n\n\ndef double(number: int) -> int:\n    """Twice the number."""\n    return 2 * number\n'
 GOOD_TEST = "from tools.tools_small import double\n\n\ndef test_double() -> None:\n    assert double(2) == 4\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,11 +108,14 @@ def announce(op: Operator, selected: Selected) -> None:
 
 def summarize(op: Operator, did: str, selected: Selected, outcome: Outcome, totals: str | None = None) -> Exit:
     """Print the summary of an order; return the exit status."""
-    report = BulkReport(
-        did, False, len(selected.names), outcome.done, outcome.failed, outcome.not_tried, selected.left_out, totals
-    )
-    op.show(report, show_report)
+    op.show(report_of(did, selected, outcome, totals), show_report)
     return outcome.exit_status
+
+
+def report_of(did: str, selected: Selected, outcome: Outcome, totals: str | None = None) -> BulkReport:
+    """The summary of an order that was carried out."""
+    done = outcome.done, outcome.failed, outcome.not_tried
+    return BulkReport(did, False, len(selected.names), *done, selected.left_out, totals)
 
 
 def each(op: Operator, names: Sequence[str], work: Callable[[str], Any], did: str) -> Outcome:
@@ -158,22 +161,28 @@ def _follow(op: Operator, tasks: Iterable[Any], did: str) -> None:
 
 def show_report(report: BulkReport, page: Page) -> None:
     """Print the summary of an order."""
+    for line in lines_of(report):
+        page.line(line)
+
+
+def lines_of(report: BulkReport) -> Iterator[str]:
+    """The summary of an order in words."""
     if report.dry_run:
-        page.line(f"{counted(len(report.done), 'provider')} would be {report.did}: {shown(report.done)}")
+        yield f"{counted(len(report.done), 'provider')} would be {report.did}: {shown(report.done)}"
     elif report.selected == 1 and report.done:
         ((name, entry),) = report.done.items()
-        page.line(f"{name} {report.did}")
+        yield f"{name} {report.did}"
         if isinstance(entry, dict) and entry:
-            page.line(json.dumps(entry))
+            yield json.dumps(entry)
     else:
-        page.line(f"{len(report.done):,} of {counted(report.selected, 'provider')} {report.did}")
+        yield f"{len(report.done):,} of {counted(report.selected, 'provider')} {report.did}"
     if report.totals:
-        page.line(report.totals)
+        yield report.totals
     for name, why in list(report.failed.items())[:FAILURES]:
-        page.line(f"failed: {name}: {why.removeprefix(f'{name}: ')}")
+        yield f"failed: {name}: {why.removeprefix(f'{name}: ')}"
     if len(report.failed) > FAILURES:
-        page.line(f"{len(report.failed) - FAILURES:,} more failed; --json lists all")
+        yield f"{len(report.failed) - FAILURES:,} more failed; --json lists all"
     if report.not_tried:
-        page.line(f"{counted(len(report.not_tried), 'provider')} not tried: {shown(report.not_tried)}")
+        yield f"{counted(len(report.not_tried), 'provider')} not tried: {shown(report.not_tried)}"
     if report.left_out:
-        page.line(f"left out, because the name is not allowed: {shown(report.left_out)}")
+        yield f"left out, because the name is not allowed: {shown(report.left_out)}"

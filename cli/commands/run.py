@@ -68,13 +68,26 @@ def retry(
     """Start runs now of those providers whose last run failed, instead of waiting for the end of their backoff."""
     stack, asked = ctx.obj.stack, requested(ctx)
     selected = select(stack, asked.wanted)
+    chosen = failing(stack, selected)
+    if len(chosen.names) < len(selected.names):
+        healthy = counted(len(selected.names) - len(chosen.names), "selected provider")
+        ctx.obj.note(f"{healthy} not failing: not retried")
+    return _run(ctx.obj, chosen, asked, no_wait=no_wait)
+
+
+def failing(stack: Deployment, selected: Selected) -> Selected:
+    """The selected providers that can be retried, because their last run failed.
+
+    Raises
+    ------
+    UsageError
+        There are none.
+    """
     failed = {one.provider for one in look(stack).health if one.condition is Condition.FAILING}
     chosen = tuple(name for name in selected.names if name in failed)
     if not chosen:
         raise UsageError("no selected provider is failing, so there is nothing to retry; use `fanout run` instead")
-    if len(chosen) < len(selected.names):
-        ctx.obj.note(f"{counted(len(selected.names) - len(chosen), 'selected provider')} not failing: not retried")
-    return _run(ctx.obj, Selected(chosen, selected.left_out), asked, no_wait=no_wait)
+    return Selected(chosen, selected.left_out)
 
 
 def _run(op: Operator, selected: Selected, asked: Request, *, no_wait: bool) -> Exit:

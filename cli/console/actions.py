@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from typing import Any
 
 from botocore.exceptions import ClientError
 from rich.filesize import decimal as size
@@ -13,17 +15,17 @@ from contract.times import format_iso
 from fanout.health import Condition
 from fanout.providers import check_name
 
-from ..bulk import Outcome
+from ..bulk import BulkReport, Outcome, each, lines_of, report_of
 from ..command import Operator, utc_now
 from ..commands.replay import ReplayPlan, plan_replay
-from ..commands.run import BY_HAND, check_listed, execution_input, start_execution
+from ..commands.run import BY_HAND, check_listed, execution_input, failing, start_execution
 from ..commands.status import UNKNOWN
 from ..deployment import Deployment, Where
 from ..errors import DENIED, UsageError
 from ..output import counted, safe, show
 from ..overview import look
-from ..registry import call
-from ..selection import SHOWN, check_startable, shown
+from ..registry import AGAIN, call
+from ..selection import SHOWN, Selected, Wanted, check_startable, select, shown
 from ..starting import Starting
 from ..times import moment
 from . import dead_letters
@@ -32,17 +34,24 @@ ASKED = ("run", "retry", "replay", "redrive")
 """Changes that need a confirmation, because they send messages or move a bookmark."""
 
 
+FOR_MANY = {"run": "started", "retry": "started", "pause": "paused", "resume": "resumed"}
+"""Changes of the selected providers, and what is done to each."""
+PATCHES: dict[str, dict[str, Any]] = {"pause": {"paused": True}, "resume": {"paused": None}}
+"""Changes of a provider's entry in the config API."""
+
+
 @dataclass(frozen=True)
 class Order:
-    """A change that the operator requests, of a provider, queue or cause.
+    """A change that the operator requests; `start` and `end` are the range of a replay in ISO 8601.
 
-    `start` and `end` are the range of a replay in ISO 8601.
+    `of` is a provider or a queue, or the cause of a retry. A change of the providers that are selected in the overview has `names` instead.
     """
 
     do: str
-    of: str
+    of: str = ""
     start: str = ""
     end: str = ""
+    names: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,17 @@ def plan(stack: Deployment, provider: str, start: str, end: str) -> ReplayPlan:
 
 
 def question(stack: Deployment, order: Order) -> str:
-    """The effect of an order, for the confirmation."""
+    """The effect of an order, for the confirmation.
+
+    Raises
+    ------
+    UsageError
+        The order cannot be carried out.
+    """
+    if order.names is not None:
+        names = _selected(stack, order).names
+        dry_run = BulkReport(FOR_MANY[order.do], True, len(names), dict.fromkeys(names))
+        return f"{next(lines_of(dry_run))}. {_effect(stack, order.do, names)}"
     if order.do == "run":
         pending = stack.pending.of(check_name(order.of))
         waiting = f"{counted(pending.objects, 'object')} ({size(pending.bytes)})" if pending.since else "none"
@@ -104,6 +123,47 @@ def question(stack: Deployment, order: Order) -> str:
     )
 
 
+def _effect(stack: Deployment, do: str, names: Sequence[str]) -> str:
+    if do == "pause":
+        return "No tick starts them. Runs in progress continue."
+    if do == "resume":
+        return "Each of them starts at the next tick at which it is due."
+    waiting = stack.pending.waiting()
+    pending = counted(sum(waiting[name].objects for name in names if name in waiting), "pending object")
+    return f"They have {pending}. Each run sends its messages to {_target(stack)}, and then moves the bookmark."
+
+
+def _selected(stack: Deployment, order: Order) -> Selected:
+    """The providers of an order for many: the selected ones, and for a retry those of them that are failing."""
+    if order.do not in FOR_MANY:
+        raise UsageError(f"unknown change {safe(order.do)}")
+    if not order.names:
+        raise UsageError("no provider is selected; select some in the table, or all that are shown in its first row")
+    selected = select(stack, Wanted(tuple(order.names)))
+    if order.do in PATCHES:
+        return selected
+    selected = failing(stack, selected) if order.do == "retry" else selected
+    check_startable(stack, selected.names)
+    return selected
+
+
+def carry_out_all(op: Operator, order: Order) -> Done:
+    """Make a change of the selected providers, as the command line does; return its summary.
+
+    Raises
+    ------
+    UsageError
+        The order cannot be carried out. Nothing was changed.
+    """
+    stack, selected = op.stack, _selected(op.stack, order)
+    if order.do in PATCHES:
+        change, did = PATCHES[order.do], FOR_MANY[order.do]
+        outcome = each(op, selected.names, lambda name: call(stack, "PATCH", name, change, tries=AGAIN), did)
+    else:
+        outcome = Starting(op, {name: execution_input(name) for name in selected.names}, BY_HAND).run(no_wait=True)
+    return Done("\n".join(map(safe, lines_of(report_of(FOR_MANY[order.do], selected, outcome)))))
+
+
 def carry_out(stack: Deployment, order: Order) -> Done:
     """Make the change.
 
@@ -118,11 +178,11 @@ def carry_out(stack: Deployment, order: Order) -> Done:
     if order.do == "retry":
         return Done(_retry(stack, order.of))
     provider = check_name(order.of)
+    if order.do in PATCHES:
+        call(stack, "PATCH", provider, PATCHES[order.do])
     if order.do == "pause":
-        call(stack, "PATCH", provider, {"paused": True})
         return Done(f"{provider} is paused: no tick starts it. A run in progress continues.")
     if order.do == "resume":
-        call(stack, "PATCH", provider, {"paused": None})
         return Done(f"{provider} is resumed: it starts at the next tick at which it is due.")
     if order.do not in ("run", "replay"):
         raise UsageError(f"unknown change {safe(order.do)}")

@@ -48,7 +48,7 @@ class Console:
     """
 
     def __init__(self, op: Operator, guard: Guard, *, read_only: bool) -> None:
-        self.watch = Watch(op)
+        self.watch, self._op = Watch(op), op
         self._read_only = read_only
         self._ended: dict[str, Trace] = {}
         self._label = "laptop cloud" if op.where.cloud_file else op.where.stack or "stack on AWS"
@@ -94,8 +94,14 @@ class Console:
                     ]
                 ),
                 html.Main([html.Div(id="outcome", role="status"), html.Div(id="page")]),
-                dmc.Modal([html.P(id="question"), buttons], id="confirm", title="Confirm change"),
+                dmc.Modal(
+                    [html.P(id="question"), buttons],
+                    id="confirm",
+                    title="Confirm change",
+                    closeButtonProps={"aria-label": "Close"},
+                ),
                 dcc.Store(id="order"),
+                dcc.Store(id="chosen"),
             ],
             defaultColorScheme="auto",
             theme={"primaryShade": {"light": 8, "dark": 5}, "autoContrast": True},
@@ -106,7 +112,7 @@ class Console:
         kind, _, name = path.strip("/").partition("/")
         name = unquote(name)
         if not kind:
-            return overview.frame()
+            return overview.frame(read_only=self.read_only)
         if kind == "provider" and name:
             return pages.provider_frame(name, self.read_only)
         if kind == "run" and name:
@@ -155,7 +161,10 @@ class Console:
         try:
             if self.read_only:
                 raise UsageError("this console is read-only")
-            done = actions.carry_out(self.watch.stack, order)
+            if order.names is None:
+                done = actions.carry_out(self.watch.stack, order)
+            else:
+                done = actions.carry_out_all(self._op, order)
         except EXPECTED as error:
             return problem(FAILED, self.watch.say(error)), no_update
         self.watch.ask()
@@ -239,6 +248,12 @@ class Console:
 
     def _register_changes(self) -> None:
         app = self.app
+        app.clientside_callback(  # type: ignore[no-untyped-call]
+            ClientsideFunction("console", "choose"),
+            Output("chosen", "data"),
+            Input({"many": ALL}, "n_clicks"),
+            prevent_initial_call=True,
+        )
 
         @app.callback(
             Output("planned", "children"),
@@ -261,20 +276,24 @@ class Console:
             Output("order", "data"),
             Output("outcome", "children", allow_duplicate=True),
             Input(ASKED, "n_clicks"),
+            Input("chosen", "data"),
             prevent_initial_call=True,
         )
-        def asked(clicks: list[int | None]) -> tuple[Any, ...]:
-            if not ctx.triggered or not ctx.triggered[0]["value"] or not isinstance(ctx.triggered_id, dict):
-                return (no_update,) * 5
+        def asked(clicks: list[int | None], chosen: dict[str, Any] | None) -> tuple[Any, ...]:
             given = ctx.triggered_id
-            order = Order(given["ask"], given["of"], given["from"], given["to"])
-            if order.do not in actions.ASKED:
+            if not ctx.triggered or not ctx.triggered[0]["value"]:
+                return (no_update,) * 5
+            if given == "chosen" and chosen:
+                order = Order(chosen["do"], names=chosen["names"])
+            else:
+                order = Order(given["ask"], given["of"], given["from"], given["to"])
+            if order.names is None and order.do not in actions.ASKED:
                 return False, no_update, no_update, None, self._changed(order)[0]
             try:
                 effect = actions.question(self.watch.stack, order)
             except EXPECTED as error:
                 return False, no_update, no_update, None, problem(FAILED, self.watch.say(error))
-            return True, effect, YES[order.do], asdict(order), None
+            return True, effect, YES[order.do] if order.names is None else "Confirm", asdict(order), None
 
         @app.callback(
             Output("confirm", "opened", allow_duplicate=True),
@@ -283,9 +302,10 @@ class Console:
             Input("yes", "n_clicks"),
             Input("no", "n_clicks"),
             State("order", "data"),
+            running=[(Output("yes", "loading"), True, False)],
             prevent_initial_call=True,
         )
-        def answered(yes: int | None, no: int | None, order: dict[str, str] | None) -> tuple[Any, ...]:
+        def answered(yes: int | None, no: int | None, order: dict[str, Any] | None) -> tuple[Any, ...]:
             if ctx.triggered_id != "yes" or not order:
                 return False, no_update, no_update
             return False, *self._changed(Order(**order))

@@ -23,11 +23,11 @@ COLUMNS: tuple[tuple[str, str, int, str | None], ...] = (
     ("Provider", "provider", 160, "ProviderLink"),
     ("Status", "status", 110, "Condition"),
     ("Last runs", "run", 170, "LastRuns"),
-    ("Details", "why", 260, None),
+    ("Details", "why", 240, None),
     ("Pending objects", "objects", 85, None),
-    ("Pending since", "waiting", 145, "when"),
-    ("Last success", "success", 145, "when"),
-    ("Next due", "due", 145, "when"),
+    ("Pending since", "waiting", 135, "when"),
+    ("Last success", "success", 135, "when"),
+    ("Next due", "due", 135, "when"),
     ("Failed runs in a row", "failures", 85, None),
     ("Engine", "engine", 80, None),
     ("Cost in 7 days (US dollars)", "dollars", 90, None),
@@ -37,8 +37,19 @@ COLUMNS: tuple[tuple[str, str, int, str | None], ...] = (
 FILTERED = ("provider", "status", "why", "group")
 
 
-def frame() -> Part:
+MANY = {"run": "Run now", "retry": "Retry", "pause": "Pause", "resume": "Resume"}
+"""Buttons for the selected providers."""
+
+
+def frame(*, read_only: bool) -> Part:
     """The part of the page that is not refreshed."""
+    selection = {
+        "mode": "multiRow",
+        "selectAll": "filtered",
+        "checkboxes": not read_only,
+        "headerCheckbox": not read_only,
+    }
+    orders = dmc.Group([dmc.Button(label, id={"many": do}, variant="default") for do, label in MANY.items()])
     chips = [dmc.Chip(name, value=name, id={"count": name}, size="sm", variant="outline") for name in CONDITIONS]
     return [
         html.H1("Overview", className="hidden"),
@@ -52,7 +63,8 @@ def frame() -> Part:
             ],
             align="end",
         ),
-        grid("providers", [_column(*column) for column in COLUMNS]),
+        grid("providers", [_column(*column) for column in COLUMNS], rowSelection=selection),
+        None if read_only else html.Div(orders, className="changes", role="group", **named("Selected providers")),
         html.Section([html.H2("Latest ticks"), html.Div(id="ticks")]),
         dcc.Store(id="version"),
         dcc.Interval(id="overview-clock", interval=POLL_MILLISECONDS),

@@ -115,8 +115,11 @@ def ask(label: str, do: str, provider: str, **more: str) -> Part:
     return dmc.Button(label, id=given, variant="default", disabled=None)
 
 
-def grid(name: str, columns: Sequence[dict[str, Any]]) -> Part:
-    """A table of providers that the browser sorts and filters. It only draws the rows in the window."""
+def grid(name: str, columns: Sequence[dict[str, Any]], **options: Any) -> Part:
+    """A table of providers that the browser sorts and filters. It only draws the rows in the window.
+
+    `options` are further options of AG Grid.
+    """
     return dag.AgGrid(
         id=name,
         columnDefs=columns,
@@ -134,6 +137,7 @@ def grid(name: str, columns: Sequence[dict[str, Any]]) -> Part:
             "suppressColumnVirtualisation": True,
             "animateRows": False,
             "localeText": {"noRowsToShow": "No providers", "noMatchingRows": "No matching providers"},
+            **options,
         },
         eventListeners={"cellKeyDown": ["openOnEnter(params)"]},
         className="grid",

@@ -160,6 +160,50 @@ def test_search_and_conditions_narrow_the_table(cloud: LaptopCloud, opened: Brow
     opened.sees("0 of", "#shown")
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_providers_that_match_a_search_are_changed_together(
+    cloud: LaptopCloud, opened: Browser, width: int
+) -> None:
+    names = [f"many-{width}-{number}" for number in range(3)]
+    opened.resize(width)
+    for name in names:
+        ConfigApi(cloud).call("PUT", f"/{name}", {"frequency": 15})
+        put(cloud, name, "one.json.gz", rows(name, 2))
+    for name in names:
+        row(opened, name, "due")
+    opened.page.get_by_label("Search providers").fill(f"many-{width}-")
+    opened.sees("3 of", "#shown")
+    cells = opened.page.locator("#providers [role=row]").get_by_role("link")
+
+    # A change needs a selection and a confirmation.
+    opened.press("Pause")
+    opened.sees("no provider is selected")
+    opened.page.locator("#providers [role=columnheader]").get_by_role("checkbox").check()
+    opened.press("Pause")
+    opened.sees(f"3 providers would be paused: {', '.join(names)}. No tick starts them.", "[role=dialog]")
+    assert opened.serious() == []
+    opened.press("Cancel")
+    opened.press("Pause")
+    opened.press("Confirm")
+    opened.sees("3 of 3 providers paused", "#outcome")
+    for name in names:
+        row(opened, name, "paused")
+
+    # Without one of them, the others are resumed and run.
+    opened.page.locator("#providers [role=row]").filter(has_text=names[0]).get_by_role("checkbox").uncheck()
+    opened.press("Resume")
+    opened.press("Confirm")
+    opened.sees("2 of 2 providers resumed", "#outcome")
+    opened.press("Run now")
+    opened.sees("They have 2 pending objects.", "[role=dialog]")
+    opened.press("Confirm")
+    opened.sees("2 of 2 providers started", "#outcome")
+    for name in names[1:]:
+        row(opened, name, "waiting")
+    row(opened, names[0], "paused")
+    cells.filter(has=opened.page.get_by_role("img", name="succeeded, ")).nth(1).wait_for()
+
+
 def test_a_provider_is_opened_with_the_keyboard_alone(cloud: LaptopCloud, opened: Browser) -> None:
     ConfigApi(cloud).call("PUT", "/by-keyboard", {"frequency": 15})
     row(opened, "by-keyboard", "due")
@@ -167,7 +211,12 @@ def test_a_provider_is_opened_with_the_keyboard_alone(cloud: LaptopCloud, opened
     opened.page.get_by_label("Search providers").focus()
     opened.page.keyboard.type("by-keyboard")
     opened.sees("1 of", "#shown")
-    for key in ("Tab", "ArrowDown", "Enter"):  # into the table's head, to its first row, and open it
+    for key in (
+        "Tab",
+        "ArrowDown",
+        "ArrowRight",
+        "Enter",
+    ):  # into the table's head, to the first row's name, and open it
         opened.page.keyboard.press(key)
 
     opened.sees("Entry in the config API")

@@ -74,6 +74,13 @@ dagcomponents.Condition = ({ value }) => React.createElement("span", { className
 
 window.dash_clientside = window.dash_clientside || {};
 window.dash_clientside.console = {
+  choose: async function (clicks) {
+    const { triggered_id: button } = dash_clientside.callback_context;
+    if (!button || !clicks.some(Boolean)) return dash_clientside.no_update;
+    const api = await dash_ag_grid.getApiAsync("providers");
+    const rows = api.getSelectedNodes().filter(({ displayed, data }) => displayed && data.href);
+    return { do: button.many, names: rows.map(({ data }) => data.id).sort() };
+  },
   narrow: async function (search, conditions, rows, changed, ticks) {
     if (!rows) return "";  // before the first look at the stack
     const api = await dash_ag_grid.getApiAsync("providers");

@@ -16,11 +16,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from werkzeug.test import Client, TestResponse
 
 from cli.command import Operator
-from cli.commands.runs import RunLine, RunsReport
 from cli.deployment import Where
 from contract.failure import Failure
 from fanout.health import Condition, Decision, Health
-from fanout.run_state import RunState
 
 PORT = 4580
 OWN = f"http://127.0.0.1:{PORT}"
@@ -333,46 +331,6 @@ def test_before_the_first_look_the_filters_have_no_numbers() -> None:
     unseen = watch().Watch(Operator(Where(None)))
     assert overview.counts(unseen) == [condition.value for condition in Condition]
     assert overview.last_ticks(unseen, datetime(2026, 11, 30, tzinfo=UTC)) is None
-
-
-def raises(error: Exception) -> Any:
-    def call(*_: Any) -> Any:
-        raise error
-
-    return call
-
-
-def run_line(run_id: str, state: RunState) -> RunLine:
-    return RunLine(run_id, datetime(2026, 11, 30, 8, 15, tzinfo=UTC), state, replay=False)
-
-
-def test_the_overview_gets_the_last_six_runs_of_the_providers_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {
-        "acme": (run_line("acme-2", RunState.RUNNING), run_line("acme-1", RunState.FAILED)),
-        "beta": (run_line("beta-1", RunState.SUCCEEDED),),
-        "other": (run_line("other-1", RunState.SUCCEEDED),),
-    }
-    monkeypatch.setattr(
-        "cli.console.last_runs.history", lambda stack, name, limit: RunsReport(name, found[name] if limit == 6 else ())
-    )
-
-    answer = Visitor(Stack()).get("/last-runs?of=acme&of=beta")
-
-    assert answer.json == {
-        "acme": [
-            {"run": "acme-1", "state": "failed", "at": 1796026500000},
-            {"run": "acme-2", "state": "running", "at": 1796026500000},
-        ],
-        "beta": [{"run": "beta-1", "state": "succeeded", "at": 1796026500000}],
-    }
-
-
-def test_the_overview_gets_no_runs_while_the_stack_cannot_be_read() -> None:
-    down = SimpleNamespace(get=raises(NoCredentialsError()))
-
-    answer = Visitor(Stack(ledger=down)).get("/last-runs?of=acme")
-
-    assert (answer.status_code, answer.json) == (200, {})
 
 
 def rows(**named: int) -> dict[str, dict[str, Any]]:

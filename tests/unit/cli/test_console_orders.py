@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cli.bulk import Outcome
 from cli.command import Operator
 from cli.console import dead_letters
 from cli.console.actions import Order, question
@@ -17,6 +19,8 @@ from cli.deployment import Where
 from cli.errors import UsageError
 from cli.overview import Overview
 from cli.quarantine import Quarantine
+from fanout.health import Condition, Decision, Health
+from fanout.pending import Pending
 from fanout.settings import ClaimSettings
 from tests.harness.fakes import MemoryObjects
 from tests.harness.faults import Clock, Faults
@@ -233,3 +237,97 @@ def test_old_figures_are_shown_as_old(age: timedelta, shown: str) -> None:
     watching.overview = found(DAY)
 
     assert shown in str(overview.live(watching, DAY + age))
+
+
+def with_providers(**conditions: Condition) -> Stack:
+    """A stack with providers in these conditions."""
+    stack = Stack(listed={name: {"frequency": 15} for name in conditions})
+    pending = {"a": Pending(1, 2, 200, DAY), "b": Pending(1, 3, 300, DAY), "other": Pending(1, 9, 900, DAY)}
+    stack.pending = SimpleNamespace(waiting=lambda: pending)  # type: ignore[attr-defined]
+    return stack
+
+
+RUNS = "Each run sends its messages to ChangesQueueUrl, and then moves the bookmark."
+ALL_IDLE = dict.fromkeys("abc", Condition.IDLE)
+
+
+@pytest.mark.parametrize(
+    ("do", "asked"),
+    [
+        ("pause", "3 providers would be paused: a, b, c. No tick starts them. Runs in progress continue."),
+        ("resume", "3 providers would be resumed: a, b, c. Each of them starts at the next tick at which it is due."),
+        ("run", f"3 providers would be started: a, b, c. They have 5 pending objects. {RUNS}"),
+    ],
+)
+def test_the_question_before_a_change_of_many_counts_them_and_describes_its_effect(do: str, asked: str) -> None:
+    stack = with_providers(**ALL_IDLE)
+
+    assert question(stack, Order(do, names=["a", "b", "c"])) == asked  # type: ignore[arg-type]
+    assert (stack.changes, stack.states.started) == ([], [])
+
+
+@pytest.mark.parametrize(("do", "paused", "did"), [("pause", True, "paused"), ("resume", None, "resumed")])
+def test_a_confirmed_change_of_many_patches_each_and_shows_a_summary(do: str, paused: Any, did: str) -> None:
+    stack = with_providers(**ALL_IDLE)
+
+    answer = Visitor(stack).confirm({"do": do, "of": "", "names": ["a", "c"]})
+
+    assert sorted(stack.changes) == [("PATCH", "a", {"paused": paused}), ("PATCH", "c", {"paused": paused})]
+    assert f"2 of 2 providers {did}" in answer.text
+
+
+def test_a_retry_of_many_starts_only_those_that_are_failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    conditions = {"a": Condition.FAILING, "b": Condition.IDLE, "c": Condition.FAILING, "d": Condition.FAILING}
+    health = tuple(Health(name, one, Decision.DUE) for name, one in conditions.items())
+    monkeypatch.setattr("cli.commands.run.look", lambda stack: Overview(DAY, 4, {}, 0, health))
+    started: list[dict[str, str]] = []
+
+    class Starts:
+        def __init__(self, op: Operator, inputs: dict[str, str], suffix: str) -> None:
+            started.append(inputs)
+
+        def run(self, *, no_wait: bool) -> Outcome:
+            assert no_wait, "a page does not wait for the ends of runs"
+            return Outcome({"a": "a-run"}, {"c": "c: refused\x1b"}, ())
+
+    monkeypatch.setattr("cli.console.actions.Starting", Starts)
+    stack = with_providers(**conditions)
+
+    asked = question(stack, Order("retry", names=["a", "b", "c"]))  # type: ignore[arg-type]
+    answer = Visitor(stack).confirm({"do": "retry", "of": "", "names": ["a", "b", "c"]})
+
+    assert asked.startswith("2 providers would be started: a, c. They have 2 pending objects.")
+    assert started == [{"a": '{"provider": "a"}', "c": '{"provider": "c"}'}]
+    said = answer.json["response"]["outcome"]["children"]["props"]["children"]  # type: ignore[index]
+    assert said == "1 of 2 providers started\nfailed: c: refused\\x1b"
+
+
+@pytest.mark.parametrize(
+    ("order", "why"),
+    [
+        ({"do": "pause", "names": []}, "no provider is selected"),
+        ({"do": "pause", "names": ["a", "gone"]}, "1 of 2 providers not found: gone; nothing was changed"),
+        ({"do": "replay", "names": ["a"]}, "unknown change replay"),
+    ],
+    ids=["none", "unknown provider", "unknown change"],
+)
+def test_an_invalid_change_of_many_is_reported_and_changes_nothing(order: dict[str, Any], why: str) -> None:
+    stack = with_providers(**ALL_IDLE)
+
+    answer = Visitor(stack).confirm(order)
+
+    assert "Nothing was changed" in answer.text
+    assert why in answer.text
+    assert (stack.changes, stack.states.started) == ([], [])
+    with pytest.raises(UsageError, match=re.escape(why)):
+        question(stack, Order(**order))  # type: ignore[arg-type]
+
+
+@pytest.mark.fault(38)
+def test_a_read_only_console_changes_none_of_many() -> None:
+    stack = with_providers(**ALL_IDLE)
+
+    answer = Visitor(stack, read_only=True).confirm({"do": "pause", "names": ["a", "b"]})
+
+    assert "this console is read-only" in answer.text
+    assert stack.changes == []

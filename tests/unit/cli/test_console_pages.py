@@ -1,4 +1,4 @@
-"""What the console's pages say about a provider and its runs."""
+"""The sentences, charts and links on the console's pages of a provider and of a run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
-from cli.commands.runs import RunLine
+from cli.commands.runs import RunLine, RunsReport
 from cli.commands.trace import ExecutionPart, Step
 from contract.failure import Failure
 from fanout.health import Condition, Decision, Health
 from fanout.run_state import RunState
 from fanout.runs import RunRecord
+from tests.unit.cli.test_console import Stack, Visitor
 
 NOW = datetime(2026, 11, 30, 8, 0, tzinfo=UTC)
 
@@ -215,3 +217,55 @@ def test_a_run_has_no_links_on_the_laptop_cloud_or_without_an_execution() -> Non
 
     assert page("aws_links").aws_links(local, trace()) == []
     assert page("aws_links").aws_links(stack(), gone) == []
+
+
+def raises(error: Exception) -> Any:
+    def call(*_: Any) -> Any:
+        raise error
+
+    return call
+
+
+def run_line(run_id: str, state: RunState) -> RunLine:
+    return RunLine(run_id, datetime(2026, 11, 30, 8, 15, tzinfo=UTC), state, replay=False)
+
+
+def test_the_overview_gets_the_last_six_runs_of_the_providers_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {
+        "acme": (run_line("acme-2", RunState.RUNNING), run_line("acme-1", RunState.FAILED)),
+        "beta": (run_line("beta-1", RunState.SUCCEEDED),),
+        "other": (run_line("other-1", RunState.SUCCEEDED),),
+    }
+    monkeypatch.setattr(
+        "cli.console.last_runs.history", lambda stack, name, limit: RunsReport(name, found[name] if limit == 6 else ())
+    )
+
+    answer = Visitor(Stack()).get("/last-runs?of=acme&of=beta")
+
+    assert answer.json == {
+        "acme": [
+            {"run": "acme-1", "state": "failed", "at": 1796026500000},
+            {"run": "acme-2", "state": "running", "at": 1796026500000},
+        ],
+        "beta": [{"run": "beta-1", "state": "succeeded", "at": 1796026500000}],
+    }
+
+
+def test_the_overview_gets_no_runs_while_the_stack_cannot_be_read() -> None:
+    down = SimpleNamespace(get=raises(NoCredentialsError()))
+
+    answer = Visitor(Stack(ledger=down)).get("/last-runs?of=acme")
+
+    assert (answer.status_code, answer.json) == (200, {})
+
+
+@pytest.mark.fault(38)
+def test_only_a_console_that_may_change_something_has_buttons_and_boxes_in_the_overview() -> None:
+    shown, read_only = page("overview").frame(read_only=False), page("overview").frame(read_only=True)
+
+    assert [plain(button) for button in found(shown, "Button")] == ["Run now", "Retry", "Pause", "Resume"]
+    assert found(read_only, "Button") == []
+    assert [found(one, "AgGrid")[0].dashGridOptions["rowSelection"] for one in (shown, read_only)] == [
+        {"mode": "multiRow", "selectAll": "filtered", "checkboxes": allowed, "headerCheckbox": allowed}
+        for allowed in (True, False)
+    ]

@@ -28,13 +28,11 @@ TABLE = ROOT / "cli/permissions.json"
 Actions = dict[str, set[tuple[str, str]]]
 """Command -> (action, resource; empty for an action that is not restricted to one)."""
 
+OF_GLUE_RUNS = ("glue:GetJob", "glue:GetJobRun", "logs:DescribeLogStreams", "logs:GetLogEvents")
 ELSEWHERE: dict[tuple[str, str, str], str] = {
     ("status", "states:DescribeExecution", ""): "of a run whose lease is older than a minute",
     ("failed", "states:DescribeExecution", ""): "of a run whose lease is older than a minute",
-    ("trace", "glue:GetJob", ""): "of a Glue run",
-    ("trace", "glue:GetJobRun", ""): "of a Glue run",
-    ("trace", "logs:DescribeLogStreams", ""): "of a Glue run",
-    ("trace", "logs:GetLogEvents", ""): "of a Glue run",
+    **{(command, action, ""): "of a Glue run" for command in ("trace", "console") for action in OF_GLUE_RUNS},
     ("doctor", "lambda:GetAccountSettings", ""): "the laptop cloud has no quota",
     ("doctor", "servicequotas:ListServiceQuotas", ""): "the laptop cloud has no quota",
     ("failed", "states:ListExecutions", ""): "of a provider that is due",

@@ -20,15 +20,15 @@ POLL_MILLISECONDS = 1500
 STALE = timedelta(seconds=30)
 SHOWN_TICKS = 6
 COLUMNS: tuple[tuple[str, str, int, str | None], ...] = (
-    ("Provider", "provider", 160, "ProviderLink"),
+    ("Provider", "provider", 150, "ProviderLink"),
     ("Status", "status", 110, "Condition"),
     ("Last runs", "run", 170, "LastRuns"),
-    ("Details", "why", 240, None),
-    ("Pending objects", "objects", 85, None),
-    ("Pending since", "waiting", 135, "when"),
-    ("Last success", "success", 135, "when"),
-    ("Next due", "due", 135, "when"),
-    ("Failed runs in a row", "failures", 85, None),
+    ("Details", "why", 220, None),
+    ("Pending objects", "objects", 80, None),
+    ("Pending since", "waiting", 145, "when"),
+    ("Last success", "success", 145, "when"),
+    ("Next due", "due", 145, "when"),
+    ("Failed runs in a row", "failures", 80, None),
     ("Engine", "engine", 80, None),
     ("Cost in 7 days (US dollars)", "dollars", 90, None),
     ("Group", "group", 90, None),

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
+from cli.deployment import Deployment
 from cli.logs import MARGIN, of_function, of_job_run, short, ticks
 
 FUNCTIONS, JOBS = "/aws/lambda/glue-fanout-dev", "/aws-glue/glue-fanout-dev/output"
@@ -42,7 +43,7 @@ def logs() -> Iterator[Any]:
         yield boto3.client("logs", region_name="us-east-1")
 
 
-class Stack:
+class Stack(Deployment):
     """A stack with the log groups of the template."""
 
     def __init__(self, logs: Any) -> None:

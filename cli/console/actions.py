@@ -44,8 +44,8 @@ PATCHES: dict[str, dict[str, Any]] = {"pause": {"paused": True}, "resume": {"pau
 class Order:
     """A change that the operator requests; `start` and `end` are the range of a replay in ISO 8601.
 
-    `of` is a provider or a queue, or the cause of a retry. A change of the providers that are selected in the overview has
-    `names` instead.
+    `of` is a provider or a queue, or the cause of a retry. A change of the providers that are selected in the overview
+    has `names` instead.
     """
 
     do: str

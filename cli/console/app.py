@@ -251,6 +251,7 @@ class Console:
         app.clientside_callback(  # type: ignore[no-untyped-call]
             ClientsideFunction("console", "choose"),
             Output("chosen", "data"),
+            Input(ASKED, "n_clicks"),
             Input({"many": ALL}, "n_clicks"),
             prevent_initial_call=True,
         )
@@ -275,18 +276,13 @@ class Console:
             Output("yes", "children"),
             Output("order", "data"),
             Output("outcome", "children", allow_duplicate=True),
-            Input(ASKED, "n_clicks"),
             Input("chosen", "data"),
             prevent_initial_call=True,
         )
-        def asked(clicks: list[int | None], chosen: dict[str, Any] | None) -> tuple[Any, ...]:
-            given = ctx.triggered_id
-            if not ctx.triggered or not ctx.triggered[0]["value"]:
+        def asked(chosen: dict[str, Any] | None) -> tuple[Any, ...]:
+            if not chosen:
                 return (no_update,) * 5
-            if given == "chosen" and chosen:
-                order = Order(chosen["do"], names=chosen["names"])
-            else:
-                order = Order(given["ask"], given["of"], given["from"], given["to"])
+            order = Order(**{name: value for name, value in chosen.items() if name != "at"})
             if order.names is None and order.do not in actions.ASKED:
                 return False, no_update, no_update, None, self._changed(order)[0]
             try:

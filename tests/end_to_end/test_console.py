@@ -296,7 +296,8 @@ def test_the_cost_page_marks_an_expensive_day_and_names_its_provider_and_run(
         f"{expensive_day} is an outlier: $2.00. The median of the other days is $0.10. expensive has the largest share:"
         " $2.00 (100%) in 1 run. The most expensive run cost $2.00: fanout trace expensive-2"
     )
-    link = opened.page.get_by_role("link", name="expensive-2", exact=True)
+    explained = opened.page.get_by_role("paragraph").filter(has_text=f"{expensive_day} is an outlier")
+    link = explained.get_by_role("link", name="expensive-2", exact=True)
     assert link.get_attribute("href") == "/run/expensive-2?provider=expensive"
     day = opened.page.locator("table tr").filter(has_text=expensive_day).get_by_role("cell").all_inner_texts()
     assert day == [expensive_day, "1", "0", "0", "$2.00", "$2.00", "$0.00", "$0.00", "$0.00013", "20.0 x the median"]

@@ -74,12 +74,15 @@ dagcomponents.Condition = ({ value }) => React.createElement("span", { className
 
 window.dash_clientside = window.dash_clientside || {};
 window.dash_clientside.console = {
-  choose: async function (clicks) {
-    const { triggered_id: button } = dash_clientside.callback_context;
-    if (!button || !clicks.some(Boolean)) return dash_clientside.no_update;
+  // In the browser, because the request of a new button without a click would discard the answer to a click.
+  choose: async function () {
+    const { triggered_id: button, triggered } = dash_clientside.callback_context;
+    if (!button || !triggered[0].value) return dash_clientside.no_update;
+    const at = Date.now();  // so that the same choice counts again
+    if (button.ask) return { do: button.ask, of: button.of, start: button.from, end: button.to, at };
     const api = await dash_ag_grid.getApiAsync("providers");
     const rows = api.getSelectedNodes().filter(({ displayed, data }) => displayed && data.href);
-    return { do: button.many, names: rows.map(({ data }) => data.id).sort() };
+    return { do: button.many, names: rows.map(({ data }) => data.id).sort(), at };
   },
   narrow: async function (search, conditions, rows, changed, ticks) {
     if (!rows) return "";  // before the first look at the stack

@@ -30,7 +30,7 @@ GOOD: dict[str, Any] = {
 
 @pytest.mark.slow
 def test_a_busy_system_sends_every_row_and_loses_no_tick(tmp_path: Path) -> None:
-    with system(tmp_path, 300.0) as made:
+    with system(tmp_path, 90.0) as made:
         figures = soak(made, [f"provider-{number}" for number in range(4)], 2, 3)
 
     assert problems(figures, check_memory=False) == []

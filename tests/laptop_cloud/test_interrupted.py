@@ -47,9 +47,13 @@ def test_no_process_outlives_a_test_run(tmp_path: Path, how: signal.Signals, wor
     (tmp_path / "test_that_lasts.py").write_text(TEST, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", f"-n{workers}", "-p", "no:cacheprovider", "test_that_lasts.py"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with Child(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
+    said = tmp_path / "said.txt"  # not a pipe, which would stop the run when it is full
+    with (
+        said.open("wb") as output,
+        Child(command, cwd=tmp_path, env=environment, stdout=output, stderr=subprocess.STDOUT) as run,
+    ):
         eventually(lambda: (tmp_path / "ready").exists() or run.poll() is not None, "the test to be in the middle")
-        assert run.poll() is None, run.stdout and run.stdout.read()
+        assert run.poll() is None, said.read_text(encoding="utf-8")
         # The reaper; the other cloud, its forks' server and a function; this one's server, function, driver and JVM.
         eventually(lambda: len(descendants(run.pid)) >= 8 + workers, lambda: f"more than {descendants(run.pid)}")
         started = descendants(run.pid)

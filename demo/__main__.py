@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from demo.plan import Plan
     from demo.run import Stage
 
+ROOT = Path(__file__).parents[1]
+sys.path += [str(ROOT / "functions"), str(ROOT / "glue")]  # `make run` installs no package of this project
+
 RUN_WORKDIR = Path(".local/run")
 """Separate from the folder of `make up`, so that both can run at the same time."""
 

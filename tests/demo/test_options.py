@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,14 @@ def test_values_with_any_character_reach_the_command(tmp_path: Path) -> None:
     command = [make, "--no-print-directory", "-C", str(ROOT), "-o", ".venv/.run", "run", f"PY={program}"]
 
     assert run([*command, f"CHANGE_LOG={folder}"]).stdout == f"<-m><demo><run><--change-log={folder}>"
+
+
+def test_the_command_needs_no_installed_package_of_this_project() -> None:
+    """`make run` installs none, so the project's folders must be found without one."""
+    packages = sysconfig.get_path("purelib")
+    path = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {packages!r}]"
+    code = f"{path}; import demo.__main__, demo.run, demo.plan, cli.output"
+
+    done = run([sys.executable, "-S", "-c", code], cwd="/")
+
+    assert done.returncode == 0, done.stderr

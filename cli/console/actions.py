@@ -161,7 +161,7 @@ def carry_out_all(op: Operator, order: Order) -> Done:
         change, did = PATCHES[order.do], FOR_MANY[order.do]
         outcome = each(op, selected.names, lambda name: call(stack, "PATCH", name, change, tries=AGAIN), did)
     else:
-        outcome = Starting(op, {name: execution_input(name) for name in selected.names}, BY_HAND).run(no_wait=True)
+        outcome = _started(op, selected.names)
     return Done("\n".join(map(safe, lines_of(report_of(FOR_MANY[order.do], selected, outcome)))))
 
 
@@ -227,7 +227,11 @@ def _retry(stack: Deployment, cause: str) -> str:
     names = _failing(stack, cause)
     check_startable(stack, names)
     op = Operator(Where(None), connect=lambda where: stack)
-    return _told(Starting(op, {name: execution_input(name) for name in names}, BY_HAND).run(no_wait=True))
+    return _told(_started(op, names))
+
+
+def _started(op: Operator, names: Sequence[str]) -> Outcome:
+    return Starting(op, {name: execution_input(name) for name in names}, BY_HAND).run(no_wait=True)
 
 
 def _told(outcome: Outcome) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import textwrap
@@ -14,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.terminal import comparable, record
-from tests.harness.children import Child, run
-from tests.harness.waiting import HANG_SECONDS, eventually
+from tests.harness.children import run
+from tests.harness.clouds import made_up
+from tests.harness.waiting import HANG_SECONDS
 from tests.template.reading import ROOT
 
 PAGE, RECORDED = ROOT / "docs/quickstart.md", ROOT / "docs/quickstart.txt"
@@ -30,16 +30,8 @@ BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 def cloud_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The file of a laptop cloud that `python -m demo up` (the command of `make up`) runs."""
     tmp_path = tmp_path_factory.mktemp("cloud")
-    command = [sys.executable, "-m", "demo", "up", "--workdir", str(tmp_path), "--port", "0"]
-    with (tmp_path / "up.txt").open("wb") as said:
-        up = Child(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
-        try:
-            eventually(lambda: (tmp_path / "cloud.json").exists() or up.poll() is not None, "the laptop cloud")
-            assert up.poll() is None, (tmp_path / "up.txt").read_text()
-            yield tmp_path / "cloud.json"
-        finally:
-            up.send_signal(signal.SIGTERM)
-            up.wait()
+    with made_up(tmp_path):
+        yield tmp_path / "cloud.json"
 
 
 def blocks(page: Path) -> list[str]:

@@ -1,9 +1,17 @@
-"""A laptop cloud of template.yaml that several test modules share, because a start takes seconds."""
+"""A laptop cloud of template.yaml that several test modules share, because a start takes seconds; and `make up`."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.harness.children import Child
+from tests.harness.waiting import eventually
 
 if TYPE_CHECKING:
     from laptop_cloud.cloud import LaptopCloud
@@ -30,3 +38,19 @@ class SharedCloud:
         if self._cloud is not None:
             self._cloud.stop()
             self._cloud = None
+
+
+@contextmanager
+def made_up(folder: Path, *options: str) -> Iterator[Child]:
+    """Run `make up` in a folder, as a process of its own, until the end of the block. Its output is in up.txt."""
+    command = [sys.executable, "-m", "demo", "up", "--workdir", str(folder), "--port", "0", *options]
+    said = folder / "up.txt"
+    with said.open("wb") as output:
+        process = Child(command, cwd=TEMPLATE.parent, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            eventually(lambda: (folder / "cloud.json").exists() or process.poll() is not None, "the laptop cloud")
+            assert process.poll() is None, said.read_text(encoding="utf-8")
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()

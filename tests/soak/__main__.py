@@ -15,7 +15,6 @@ import gzip
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from cli.logs import ticks
 from contract.times import parse_iso
 from demo.verify import Messages, drain
 from tests.harness.children import Child, descendants, run
+from tests.harness.clouds import made_up
 from tests.harness.waiting import HANG_SECONDS, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -53,15 +53,8 @@ FAILED_TICK = re.compile(r"^\d\d:\d\d:\d\d the tick failed: .*$", re.MULTILINE)
 @contextmanager
 def system(folder: Path, speed: float) -> Iterator[System]:
     """Run `make up` in a folder until the end of the block."""
-    command = [sys.executable, "-m", "demo", "up", "--workdir", str(folder), "--port", "0", "--speed", str(speed)]
-    with (folder / "up.txt").open("wb") as said:
-        process = Child(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
-        try:
-            eventually(lambda: (folder / "cloud.json").exists() or process.poll() is not None, "the laptop cloud")
-            yield System(folder, process, speed)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
+    with made_up(folder, "--speed", str(speed)) as process:
+        yield System(folder, process, speed)
 
 
 class System:

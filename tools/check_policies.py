@@ -14,12 +14,15 @@ from parliament import analyze_policy_string  # type: ignore[import-not-found]  
 
 _BY_SAM = "SAM writes this policy for the on-failure destination, without a Version and without variables that need one"
 EXPECTED = {
+    "NoNetworkPolicy: UNKNOWN_CONDITION_FOR_ACTION": (
+        "Lambda puts lambda:SourceFunctionArn into the credentials of a function, so requests to any service have it"
+    ),
     "DispatchFunctionRole.DispatchFunctionEventInvokeConfigOnFailureSQSPolicy: NO_VERSION": _BY_SAM,
     "UpdateStatusFunctionRole.UpdateStatusFunctionEventInvokeConfigOnFailureSQSPolicy: NO_VERSION": _BY_SAM,
-    "DispatchFunctionRole.DispatchFunctionRolePolicy1: RESOURCE_MISMATCH": (
+    "DispatchFunctionRole.DispatchFunctionRolePolicy2: RESOURCE_MISMATCH": (
         "DescribeExecution takes a standard or an express execution; parliament expects both; the machine is standard"
     ),
-    "ProducerFunctionRole.ProducerFunctionRolePolicy1: RESOURCE_MISMATCH": (
+    "ProducerFunctionRole.ProducerFunctionRolePolicy2: RESOURCE_MISMATCH": (
         "the stream is of DynamoDB or of Kinesis, which no condition can tell; the other actions have no effect"
     ),
 }

@@ -21,8 +21,11 @@ EVERYTHING = {
     "ApiLogsRole": "create",
     "SourceStreamArn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/things/stream/1",
     "ProviderAttribute": "tenant",
+    "VpcSubnetIds": "subnet-0a1b2c3d,subnet-4e5f6a7b",
+    "VpcSecurityGroupIds": "sg-0a1b2c3d,sg-4e5f6a7b",
+    "VpcAvailabilityZone": f"{REGION}a",
 }
-"""Parameters with which the template has all of its roles."""
+"""Parameters with which the template has all of its roles, and the roles all of their permissions."""
 _NAMED_BY = {
     "AWS::DynamoDB::Table": "dynamodb:{region}:{account}:table/{id}",
     "AWS::Glue::Job": "glue:{region}:{account}:job/{id}",

@@ -20,6 +20,17 @@ from tools.iam import Names
 
 AWS_MANAGED: dict[str, tuple[str, ...]] = {
     "service-role/AWSLambdaBasicExecutionRole": ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"),
+    "service-role/AWSLambdaVPCAccessExecutionRole": (
+        "logs:CreateLogGroup",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "ec2:CreateNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:DeleteNetworkInterface",
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:UnassignPrivateIpAddresses",
+    ),
     "AWSXrayWriteOnlyAccess": (
         "xray:PutTraceSegments",
         "xray:PutTelemetryRecords",

@@ -142,7 +142,7 @@ def keys(value: Any) -> Iterator[str]:
 
 def test_the_template_stays_short_enough_to_be_read(source: dict[str, Any]) -> None:
     assert len(source["Parameters"]) <= 40
-    assert len(TEMPLATE.read_text(encoding="utf-8").splitlines()) <= 1300
+    assert len(TEMPLATE.read_text(encoding="utf-8").splitlines()) <= 1340
 
 
 def test_the_schedule_gives_the_dispatcher_its_own_scheduled_time(template: Template) -> None:

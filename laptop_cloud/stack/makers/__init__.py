@@ -42,6 +42,7 @@ CHANGEABLE = {
 LEFT_OUT: dict[str, str] = {
     "AWS::ApiGateway::Account": "sets the role for API Gateway's access logs, which are not written",
     "AWS::CloudFormation::WaitConditionHandle": "has no effect without a wait condition",
+    "AWS::Glue::Connection": "jobs run on this machine, without a network of their own",
     "AWS::Glue::SecurityConfiguration": "encryption is not emulated",
     "AWS::Lambda::Permission": "access control is not emulated",
     "AWS::Logs::QueryDefinition": "a saved query of the CloudWatch console",

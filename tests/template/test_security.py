@@ -21,6 +21,8 @@ PROFILES: dict[str, dict[str, str]] = {"dev": {}, "prod": {"Profile": "prod", "A
 KEPT = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret"}
 ALLOWED_WILDCARDS = {
     "lambda:GetAccountSettings": "an account has one limit of concurrent functions",
+    "dynamodb:ListStreams": "lists of streams know no resource",
+    "kinesis:ListStreams": "lists of streams know no resource",
     **{
         f"ec2:Describe{kind}": "lists of EC2 know no resource"
         for kind in ("Subnets", "SecurityGroups", "VpcEndpoints", "RouteTables", "NetworkInterfaces")

@@ -144,7 +144,7 @@ bench-scale: $(VENV)/.dev ## Benchmark the dispatcher with up to a million provi
 bench-light: $(VENV)/.dev ## Benchmark 200 Lambda runs with ten concurrent functions, about 5 minutes
 	@$(PY) tests/benchmarks/light_bench.py $(ARGS)
 
-bench-console: $(VENV)/.dev ## Benchmark the console with 10,000 providers in Chromium, about a minute
+bench-console: $(VENV)/.dev ## Benchmark the console with 10,000 providers in Chromium, about 6 minutes
 	@$(PY) tests/benchmarks/console_bench.py $(ARGS)
 
 pictures: $(VENV)/.dev ## Take the console screenshots in docs/pictures/

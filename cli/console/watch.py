@@ -118,7 +118,7 @@ class Watch:
     def __init__(self, op: Operator) -> None:
         self._op = op
         self._lock = threading.Lock()
-        self._asked = threading.Event()
+        self._asked, self._costs_asked = threading.Event(), threading.Event()
         self._spent: dict[str, tuple[Spent, ...]] = {}
         self._dollars: dict[str, float] = {}
         self._periods: dict[str, timedelta] = {}
@@ -139,7 +139,7 @@ class Watch:
     def start(self) -> None:
         """Start the background threads."""
         self._asked.set()
-        for work in (self._look_on, self._measure_on):
+        for work in (self._look_on, self._measure_on, self._evaluate_on):
             threading.Thread(target=work, daemon=True).start()
 
     def ask(self) -> None:
@@ -190,23 +190,30 @@ class Watch:
             self._unmeasured.update(filter(is_name, names or ()))
 
     def costs(self) -> Costs | None:
-        """The measured cost, and in `cost_rows` that of each provider; None if there is none yet."""
+        """The latest evaluation, and in `cost_rows` that of each provider; None if there is none yet.
+
+        Requests the next one. The page does not wait for it: beside a read of 10,000 providers, it takes seconds.
+        """
+        self._costs_asked.set()
+        return self._costs
+
+    def evaluate(self) -> Costs | None:
+        """Evaluate the measured cost if it has changed, or after a minute; return the latest evaluation."""
         now = utc_now()
-        with self._lock:
-            age = now - self._costs.by_day.until if self._costs else SAMPLE
-            if (self._changed and age > EVALUATE) or (self._costs and age > SAMPLE):
-                self._changed, since = False, latest(now)
-                first = day_of(since)
-                # A provider is measured again after its next run; until then, days that have become too old stay.
-                found = [one for some in list(self._spent.values()) for one in some if one.day >= first]
-                by_provider = lines(found, since, now, By.PROVIDER)
-                self.cost_rows.put({line.name: self._cost_row(line) for line in by_provider})
-                self._costs = Costs(
-                    spending(found, since, now, self._periods, By.DAY),
-                    lines(found, since, now, By.SERVICE),
-                    tuple(outliers(by_provider)),
-                )
-            return self._costs
+        age = now - self._costs.by_day.until if self._costs else SAMPLE
+        if (self._changed and age > EVALUATE) or (self._costs and age > SAMPLE):
+            self._changed, since = False, latest(now)
+            first = day_of(since)
+            # A provider is measured again after its next run; until then, days that have become too old stay.
+            found = [one for some in list(self._spent.values()) for one in some if one.day >= first]
+            by_provider = lines(found, since, now, By.PROVIDER)
+            self.cost_rows.put({line.name: self._cost_row(line) for line in by_provider})
+            self._costs = Costs(
+                spending(found, since, now, self._periods, By.DAY),
+                lines(found, since, now, By.SERVICE),
+                tuple(outliers(by_provider)),
+            )
+        return self._costs
 
     def _cost_row(self, line: Line) -> Row:
         """The cost of one provider for the browser; only a provider in the list has a page."""
@@ -229,6 +236,12 @@ class Watch:
                 everything, self._all = self._all, False
             if names or everything:
                 self.measure_now(names, everything=everything)
+
+    def _evaluate_on(self) -> None:
+        while self._costs_asked.wait():
+            self._costs_asked.clear()
+            self.evaluate()
+            time.sleep(PAUSE_SECONDS)
 
     def measure_now(self, names: set[str], *, everything: bool) -> None:
         """Read the cost of these providers' runs, or that of all that have had runs."""

@@ -153,7 +153,7 @@ def test_the_page_has_the_figures_of_the_command(fanout: Any, watch: Any) -> Non
     reports = {by: json.loads(fanout("--by", by, "--json").stdout) for by in By}
 
     watch.measure_now(set(), everything=True)
-    found = watch.costs()
+    found = watch.evaluate()
     _, rows, _ = watch.cost_rows.since(None)
 
     assert (found.by_day.dollars, found.by_day.article_dollars) == (2.5005, reports[By.DAY]["article_dollars"])
@@ -172,9 +172,9 @@ def test_the_page_is_evaluated_again_five_seconds_after_a_measurement_or_after_a
 ) -> None:
     def at(moment: datetime) -> Any:
         monkeypatch.setattr("cli.console.watch.utc_now", lambda: moment)
-        return watch.costs()
+        return watch.evaluate()
 
-    assert watch.costs() is None
+    assert watch.evaluate() is None
     watch.measure_now({"listed"}, everything=False)
     first = at(NOW)
     again = at(NOW + timedelta(seconds=59))
@@ -190,12 +190,21 @@ def test_the_page_is_evaluated_again_five_seconds_after_a_measurement_or_after_a
     assert (days_later.by_day.since.day, days_later.by_day.dollars) == (21, 1.25025), "without the 20th"
 
 
+def test_a_page_does_not_wait_for_an_evaluation(watch: Any) -> None:
+    watch.measure_now(set(), everything=True)
+    assert watch.costs() is None
+    evaluated = watch.evaluate()
+    watch.measure_now({"listed"}, everything=False)
+
+    assert watch.costs() is evaluated
+
+
 def test_a_stack_without_runs_has_been_measured(watch: Any, stack: Any) -> None:
     stack.objects.found.clear()
 
     watch.measure_now(set(), everything=True)
 
-    assert (watch.costs().by_day.dollars, watch.costs().by_day.lines, watch.measuring) == (0, (), 0)
+    assert (watch.evaluate().by_day.dollars, watch.evaluate().by_day.lines, watch.measuring) == (0, (), 0)
 
 
 def test_the_page_says_why_the_runs_cannot_be_read(watch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +217,7 @@ def test_the_page_says_why_the_runs_cannot_be_read(watch: Any, monkeypatch: pyte
     watch.measure_now({"listed"}, everything=False)
 
     assert "S3 is not available" in str(costs.state(watch))
-    assert "Not measured yet" in str(costs.live(watch, watch.costs()))
+    assert "Not measured yet" in str(costs.live(watch, watch.evaluate()))
 
 
 def test_a_thousand_providers_are_sent_to_a_page_once_and_then_only_changes(
@@ -218,13 +227,13 @@ def test_a_thousand_providers_are_sent_to_a_page_once_and_then_only_changes(
     names = [f"p{number:04}" for number in range(1000)]
     stack.objects.found = {f"runs/provider={name}/{NOW:%Y%m%dT%H%M%SZ}_r/": run for name in names}
     watch.measure_now(set(), everything=True)
-    watch.costs()
+    watch.evaluate()
     version, rows, _ = watch.cost_rows.since(None)
 
     stack.objects.found[f"runs/provider=p0007/{NOW:%Y%m%dT%H%M%SZ}_s/"] = run
     watch.measure_now({"p0007"}, everything=False)
     monkeypatch.setattr("cli.console.watch.utc_now", lambda: NOW + timedelta(seconds=10))
-    watch.costs()
+    watch.evaluate()
 
     assert len(rows) == 1000
     _, everything, changes = watch.cost_rows.since(version)

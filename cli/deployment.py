@@ -133,8 +133,8 @@ class Deployment:
             return self._clients[service]
 
     @cached_property
-    def outputs(self) -> dict[str, str]:
-        """The stack's outputs.
+    def description(self) -> dict[str, Any]:
+        """The stack, as DescribeStacks describes it.
 
         Raises
         ------
@@ -144,26 +144,27 @@ class Deployment:
         named = {"StackName": self._stack} if self._stack else {}
         pages = self.client("cloudformation").get_paginator("describe_stacks").paginate(**named)
         try:
-            outputs = {
-                stack["StackName"]: {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
-                for page in pages
-                for stack in page["Stacks"]
-            }
+            stacks = [stack for page in pages for stack in page["Stacks"]]
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
-            outputs = {}
-        found = outputs if self._stack else {name: given for name, given in outputs.items() if given.keys() >= OURS}
+            stacks = []
+        found: list[dict[str, Any]] = stacks if self._stack else [one for one in stacks if _outputs(one).keys() >= OURS]
         if len(found) == 1:
-            return found.popitem()[1]
+            return found[0]
         region = self._session.region_name
         if found:
-            options = " or ".join(f"--stack {name}" for name in sorted(found))
+            options = " or ".join(f"--stack {name}" for name in sorted(one["StackName"] for one in found))
             raise UsageError(f"{region} has several glue-fanout stacks; choose one with {options}")
         raise UsageError(
             f"no {f'stack {self._stack}' if self._stack else 'glue-fanout stack'} found in {region}; use --stack or "
             "--region, deploy the stack with `make deploy`, or start the laptop cloud with `make up`"
         )
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs."""
+        return _outputs(self.description)
 
     def output(self, name: str) -> str:
         """One output.
@@ -259,3 +260,7 @@ class Deployment:
     def poll_seconds(self) -> float:
         """Seconds between two reads of a run that is followed."""
         return 0.3 if self.is_local else 2.0
+
+
+def _outputs(stack: dict[str, Any]) -> dict[str, str]:
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}

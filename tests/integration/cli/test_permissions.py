@@ -160,6 +160,8 @@ def play(fanout: Fanout, recorder: Recorder, folder: Path) -> Actions:
     fanout.cloud.wait()
     does("ticks", statuses=(0, 1))
     does("cost")
+    does("diff", statuses=(2,))  # the laptop cloud has no change sets
+    does("diff", "none", statuses=(1,))
     does("audit", provider, statuses=(0, 1))
     does("bookmark", "show", provider)
     does("bookmark", "set", provider, "1h", "--yes")

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import requests
 import typer
 
+from cli.commands.diff import read
 from cli.deployment import Deployment, Where
 from cli.errors import EXPECTED
 from cli.registry import add
@@ -69,6 +70,7 @@ class Judge:
             "create": self.create,
             "config API": self.config_api,
             "smoke test": self.smoke_test,
+            "diff": self.diff,
             "update": self.update,
             "failing update": self.failing_update,
             "smoke test again": self.smoke_test,
@@ -105,6 +107,20 @@ class Judge:
         if status:
             raise BrokenError(f"exit status {status}")
         return "passed"
+
+    def diff(self) -> str:
+        """`fanout diff` reads SAM's change sets: MessageOrder replaces two queues, and TickMinutes none."""
+        for changed, before, lost in (
+            ("MessageOrder=key", "none", ["ChangesDeadLetterQueue", "ChangesQueue"]),
+            ("TickMinutes=5", "15", []),
+        ):
+            status, said = self._sam_deploy(changed, "--no-execute-changeset")
+            if status:
+                raise BrokenError(f"sam deploy failed:\n{said[-6000:]}")
+            found, (name, _, after) = read(Deployment.find(Where(STACK)), None), changed.partition("=")
+            self._equal(f"parameters of {changed}", dict(found.parameters), {name: (before, after)})
+            self._equal(f"lost by {changed}", [one.resource for one in found.changes if one.effect], lost)
+        return "MessageOrder=key would replace two queues, TickMinutes=5 nothing that has data"
 
     def update(self) -> str:
         """A parameter reaches the schedule and the functions, and data stays."""

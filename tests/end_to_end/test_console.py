@@ -13,9 +13,10 @@ import pytest
 from contract.uris import record_uri, run_dir, split_uri
 from fanout.runs import RunRecord
 from laptop_cloud.cloud import LaptopCloud
+from registry.document import NEVER_RAN
 from tests.end_to_end.conftest import ConfigApi
 from tests.harness.browser import WIDTHS, Browser, browser, chromium, served
-from tests.harness.clouds import SharedCloud
+from tests.harness.clouds import SharedCloud, delete_entries, write_entries
 from tests.harness.waiting import HANG_SECONDS
 from tests.integration.cli.conftest import change
 
@@ -202,6 +203,45 @@ def test_the_providers_that_match_a_search_are_changed_together(
         row(opened, name, "waiting")
     row(opened, names[0], "paused")
     cells.filter(has=opened.page.get_by_role("img", name="succeeded, ")).nth(1).wait_for()
+
+
+@pytest.fixture
+def tenants(cloud: LaptopCloud) -> Iterator[list[str]]:
+    """500 providers of one group, and 20 of another one; removed after the test."""
+    names = [f"tenant-{number:03}" for number in range(520)]
+    groups = {name: "energy" if name < "tenant-500" else "retail" for name in names}
+    write_entries(cloud, {name: {"frequency": 60, "group": group, **NEVER_RAN} for name, group in groups.items()})
+    yield names
+    delete_entries(cloud, names)
+
+
+def test_500_providers_that_match_a_search_are_paused_and_no_other(
+    cloud: LaptopCloud, opened: Browser, tenants: list[str]
+) -> None:
+    api = ConfigApi(cloud)
+    before = api.call("GET")
+    search, table = opened.page.get_by_label("Search providers"), opened.page.locator("#providers")
+    opened.sees(f"{len(before)} of {len(before)} providers shown", "#shown")
+
+    # A provider of the other group is selected before the search hides it.
+    search.fill("tenant-500")
+    opened.sees("1 of", "#shown")
+    table.locator("[role=row]").filter(has_text="tenant-500").get_by_role("checkbox").check()
+    search.fill("energy")
+    opened.sees(f"500 of {len(before)} providers shown", "#shown")
+    table.locator("[role=columnheader]").get_by_role("checkbox").check()
+    opened.press("Pause")
+    opened.sees("500 providers would be paused: tenant-000, ", "[role=dialog]")
+    assert api.call("GET") == before
+    opened.press("Confirm")
+    opened.sees("500 of 500 providers paused", "#outcome")
+
+    paused = set(tenants[:500])
+    assert api.call("GET") == {
+        name: entry | {"paused": True} if name in paused else entry for name, entry in before.items()
+    }
+    search.fill("tenant-499")  # the table only has the rows in the window
+    row(opened, "tenant-499", "paused")
 
 
 def test_a_provider_is_opened_with_the_keyboard_alone(cloud: LaptopCloud, opened: Browser) -> None:

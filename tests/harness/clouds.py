@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.harness.children import Child
 from tests.harness.waiting import eventually
@@ -38,6 +39,29 @@ class SharedCloud:
         if self._cloud is not None:
             self._cloud.stop()
             self._cloud = None
+
+
+def write_entries(cloud: LaptopCloud, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write entries into the table of the config API, which is faster than a request for each."""
+    from registry.table import Stored
+
+    documents = [(name, Stored(json.dumps(entry))) for name, entry in entries.items()]
+    items = [
+        {"provider": {"S": name}, "entry": {"S": stored.document}, "etag": {"S": stored.etag}}
+        for name, stored in documents
+    ]
+    _batches(cloud, [{"PutRequest": {"Item": item}} for item in items])
+
+
+def delete_entries(cloud: LaptopCloud, names: Iterable[str]) -> None:
+    """Delete entries from the table of the config API."""
+    _batches(cloud, [{"DeleteRequest": {"Key": {"provider": {"S": name}}}} for name in names])
+
+
+def _batches(cloud: LaptopCloud, requests: Sequence[dict[str, Any]]) -> None:
+    table, dynamodb = cloud.physical_id("Providers"), cloud.client("dynamodb")
+    for start in range(0, len(requests), 25):
+        dynamodb.batch_write_item(RequestItems={table: requests[start : start + 25]})
 
 
 @contextmanager

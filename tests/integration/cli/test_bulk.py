@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from registry.document import NEVER_RAN
-from registry.table import digest
+from tests.harness.clouds import write_entries
 from tests.integration.cli.conftest import Fanout
 
 NAMES = [f"tenant-{number:03}" for number in range(500)]
 
 
-def seed(fanout: Fanout) -> None:
-    """Write the entries into the table of the config API, which is faster than 500 requests."""
-    dynamodb = fanout.cloud.client("dynamodb")
-    (table,) = [name for name in dynamodb.list_tables()["TableNames"] if "Providers" in name]
-    for names in (NAMES[start : start + 25] for start in range(0, len(NAMES), 25)):
-        items = []
-        for name in names:
-            entry = json.dumps({"frequency": 60, "group": "retail" if name < "tenant-006" else "energy", **NEVER_RAN})
-            items.append({"provider": {"S": name}, "entry": {"S": entry}, "etag": {"S": digest(entry)}})
-        dynamodb.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": item}} for item in items]})
-
-
 def test_a_group_of_500_providers_is_exported_changed_run_and_retried(fanout: Fanout, tmp_path: Path) -> None:
-    seed(fanout)
+    groups = {name: "retail" if name < "tenant-006" else "energy" for name in NAMES}
+    entries = {name: {"frequency": 60, "group": group, **NEVER_RAN} for name, group in groups.items()}
+    write_entries(fanout.cloud, entries)
     file = tmp_path / "tenants.csv"
     assert fanout("providers", "export", str(file)).status == 0
     changed = file.read_text().replace("tenant-499,60", "tenant-499,30")

@@ -36,6 +36,18 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def test_no_python_file_has_more_than_400_lines() -> None:
+    folders = ("cli", "contract", "demo", "functions", "glue", "laptop_cloud", "tests", "tools")
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+    }
+
+    assert len(lengths) > 400
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
+
+
 def test_help_lists_every_target() -> None:
     listed = re.findall(r"^\s+(?:\x1b\[1m)?([a-z-]+)", make("help").stdout, re.MULTILINE)
 

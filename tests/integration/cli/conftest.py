@@ -66,6 +66,21 @@ class Fanout:
         """All messages in the queue; they are deleted."""
         return drain(self.cloud.client("sqs"), self.cloud.outputs["ChangesQueueUrl"], {})
 
+    def ids(self) -> list[str]:
+        """The ids of all messages in the queue; they are deleted."""
+        return sorted(message["id"] for message in self.messages())
+
+    def delete(self, prefix: str, but: str = "-") -> None:
+        """Delete the objects with a prefix in the data bucket, except those with another one.
+
+        All versions: moto lists the folders of objects that have only a delete marker.
+        """
+        s3, bucket = self.cloud.client("s3"), self.cloud.outputs["DataBucketName"]
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+            for one in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:
+                if not one["Key"].startswith(but):
+                    s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
+
 
 def change(identity: str) -> dict[str, Any]:
     """A DynamoDB stream record."""
@@ -98,3 +113,12 @@ def fanout(cloud: LaptopCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     command("remove", "--all", "--yes")
     cloud.deliver_events()
     command("providers", "accept", "--yes")  # a removed provider with pending objects is unlisted
+
+
+@pytest.fixture
+def provider(fanout: Fanout, request: pytest.FixtureRequest) -> str:
+    """A provider for one test, because ledger items and records stay from test to test."""
+    name = f"p{abs(hash(request.node.name)) % 10**8}"
+    fanout("providers", "add", name, "--frequency", "15")
+    fanout.messages()
+    return name

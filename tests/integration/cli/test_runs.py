@@ -15,29 +15,7 @@ from cli.console.pages import provider_live, run_live
 from cli.console.watch import Rows, Watch
 from cli.overview import look_at
 from cli.registry import call
-from tests.harness.waiting import eventually
 from tests.integration.cli.conftest import Fanout
-
-CHECKED = (
-    *("stack", "clock", "state machine", "schedule", "Glue job", "job script", "run ledger", "change log"),
-    *("object events", "queue", "secret", "config API", "providers", "quarantine", "Glue quota"),
-    "Lambda quota",
-)
-"""The checks of `fanout doctor`."""
-
-
-def messages(fanout: Fanout) -> list[str]:
-    """The ids of all messages in the queue; they are deleted."""
-    return sorted(message["id"] for message in fanout.messages())
-
-
-@pytest.fixture
-def provider(fanout: Fanout, request: pytest.FixtureRequest) -> str:
-    """A provider for one test, because ledger items and records stay from test to test."""
-    name = f"p{abs(hash(request.node.name)) % 10**8}"
-    fanout("providers", "add", name, "--frequency", "15")
-    messages(fanout)
-    return name
 
 
 def test_a_run_sends_new_rows_and_is_in_the_history(fanout: Fanout, provider: str) -> None:
@@ -48,7 +26,7 @@ def test_a_run_sends_new_rows_and_is_in_the_history(fanout: Fanout, provider: st
     assert ran.status == 0
     assert ran.json["record"]["messages"] == 3
     assert "Run change_log in Lambda" in ran.error
-    assert messages(fanout) == ["one.json.gz-0", "one.json.gz-1", "one.json.gz-2"]
+    assert fanout.ids() == ["one.json.gz-0", "one.json.gz-1", "one.json.gz-2"]
     (line,) = fanout.json("runs", provider)["runs"]
     assert (line["status"], line["record"]["engine"], line["record"]["rows"], line["run_id"]) == (
         "succeeded",
@@ -150,25 +128,13 @@ def test_a_failed_run_is_shown_explained_corrected_and_repeated(fanout: Fanout, 
     assert [run["status"] for run in fanout.json("runs", provider)["runs"]] == ["succeeded", "failed"]
 
 
-def _delete(fanout: Fanout, prefix: str, but: str = "-") -> None:
-    """Delete the objects with a prefix in the data bucket, except those with another one.
-
-    All versions: moto lists the folders of objects that have only a delete marker.
-    """
-    s3, bucket = fanout.cloud.client("s3"), fanout.cloud.outputs["DataBucketName"]
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
-        for one in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:
-            if not one["Key"].startswith(but):
-                s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
-
-
 @pytest.mark.guarantee("G6")
 @pytest.mark.fault(43)
 def test_quarantined_and_foreign_objects_are_shown_until_they_are_deleted(fanout: Fanout, provider: str) -> None:
     functions, name = fanout.cloud.client("lambda"), fanout.cloud.outputs["LambdaRunFunctionName"]
     s3, bucket = fanout.cloud.client("s3"), fanout.cloud.outputs["DataBucketName"]
     for prefix in ("quarantine/", "unassigned/"):  # of the tests of other files, which share this cloud
-        _delete(fanout, prefix)
+        fanout.delete(prefix)
     environment = functions.get_function_configuration(FunctionName=name)["Environment"]
     changed = {"Variables": {**environment["Variables"], "ON_BAD_RECORD": "quarantine"}}
     functions.update_function_configuration(FunctionName=name, Environment=changed)
@@ -190,7 +156,7 @@ def test_quarantined_and_foreign_objects_are_shown_until_they_are_deleted(fanout
     page = str(run_live(gather(stack, run_id, None, 0), utc_now()))
     status, doctor = fanout("status"), fanout("doctor")
     for prefix in ("quarantine/", "unassigned/"):
-        _delete(fanout, prefix)
+        fanout.delete(prefix)
 
     assert (line["status"], line["record"]["quarantined"]) == ("succeeded", 2)
     assert [(one["type"], one["object"].rpartition("/")[2], one["line"]) for one in found["quarantined"]] == [
@@ -209,14 +175,14 @@ def test_quarantined_and_foreign_objects_are_shown_until_they_are_deleted(fanout
 def test_a_replay_sends_the_same_ids_again_and_leaves_the_bookmark(fanout: Fanout, provider: str) -> None:
     fanout.drop(provider, "one.json.gz", 2)
     fanout("run", provider)
-    first = messages(fanout)
+    first = fanout.ids()
     bookmark = fanout.json("bookmark", "show", provider)
 
     plan = fanout.json("replay", provider, "--from", "1h", "--dry-run")
-    assert ([one["objects"] for one in plan["plans"]], messages(fanout)) == ([1], [])
+    assert ([one["objects"] for one in plan["plans"]], fanout.ids()) == ([1], [])
 
     assert fanout("replay", provider, "--from", "1h", "--yes").status == 0
-    assert messages(fanout) == first
+    assert fanout.ids() == first
     assert fanout.json("bookmark", "show", provider) == bookmark
     assert fanout.json("runs", provider)["runs"][0]["replay"] is True
 
@@ -228,20 +194,20 @@ def test_a_replay_needs_a_confirmation_unless_its_range_is_empty(fanout: Fanout,
     assert fanout("replay", provider, "--from", "2020-01-01", "--to", "2020-01-02", "--yes").status == 0
     assert "must not be later" in fanout("replay", provider, "--from", "now", "--to", "1h").error
     assert "is not a valid time" in fanout("replay", provider, "--from", "soon").error
-    assert messages(fanout) == []
+    assert fanout.ids() == []
 
 
 def test_after_a_reset_of_the_bookmark_everything_is_sent_again(fanout: Fanout, provider: str) -> None:
     fanout.drop(provider, "one.json.gz", 2)
     fanout("run", provider)
     assert "no new objects" in fanout.json("run", provider)["explanation"]
-    first = messages(fanout)
+    first = fanout.ids()
 
     assert fanout("bookmark", "reset", provider).status == 2
     assert fanout.json("bookmark", "reset", provider, "--yes")["since"] is None
     fanout("run", provider)
 
-    assert messages(fanout) == first
+    assert fanout.ids() == first
 
 
 def test_objects_before_a_bookmark_that_was_set_forward_are_skipped_and_found_by_the_audit(
@@ -278,7 +244,7 @@ def test_one_command_sends_the_objects_that_arrived_too_late(fanout: Fanout, pro
     assert [one["key"].rpartition("/")[2] for one in dry["plans"][0]["objects"]] == ["one.json.gz", "two.json.gz"]
     assert (refused.status, fanout("replay", provider).status) == (2, 2)
     assert sent.status == 0, sent.error
-    assert len(messages(fanout)) == 5
+    assert len(fanout.ids()) == 5
     assert fanout("audit", provider).status == 0
     assert "0 objects arrived too late" in fanout("replay", provider, "--late").out
 
@@ -314,81 +280,6 @@ def test_cost_is_measured_from_the_records(fanout: Fanout, provider: str) -> Non
     assert sum(line["dollars"] for line in others[0]["lines"]) == pytest.approx(report["dollars"], abs=1e-8)
 
 
-def _remove_other_folders(fanout: Fanout, provider: str) -> None:
-    """Delete the objects of other tests' providers, which are not in the list."""
-    prefix = fanout.cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")[2]
-    _delete(fanout, f"{prefix}/provider=", but=f"{prefix}/provider={provider}/")
-
-
-@pytest.mark.fault(39, 40)
-def test_doctor_names_folders_that_no_run_processes(fanout: Fanout, provider: str) -> None:
-    bucket, _, prefix = fanout.cloud.outputs["ChangeLogDir"].removeprefix("s3://").partition("/")
-    s3 = fanout.cloud.client("s3")
-
-    def change_log() -> tuple[str, str]:
-        (check,) = [one for one in fanout("doctor", "--json").json["checks"] if one["name"] == "change log"]
-        return check["outcome"], check["found"]
-
-    keys = [f"{prefix}/provider={name}/1" for name in ("never-listed", "Tenant Ölhafen")]
-    s3.put_object(Bucket=bucket, Key=keys[0], Body=b"x")
-    unlisted = change_log()
-    s3.put_object(Bucket=bucket, Key=keys[1], Body=b"x")
-    refused = change_log()
-    _remove_other_folders(fanout, provider)
-
-    assert unlisted[0] == "warn"
-    assert "not in the list of providers" in unlisted[1]
-    assert refused[0] == "fail"
-    assert "use 1 to 64 ASCII letters, digits" in refused[1]
-
-
-def test_all_checks_of_doctor_pass_on_the_laptop_cloud(fanout: Fanout, provider: str) -> None:
-    fanout.drop(provider, "one.json.gz", 1)
-    _remove_other_folders(fanout, provider)
-
-    def outcomes() -> dict[str, str]:
-        """Outcome of each check, once no event of another test's object is on its way."""
-        assert fanout("providers", "accept", "--yes").status == 0
-        return {check["name"]: check["outcome"] for check in fanout.json("doctor")["checks"]}
-
-    eventually(lambda: outcomes() == dict.fromkeys(CHECKED, "ok"), lambda: str(outcomes()), every=1)
-    assert fanout("doctor").status == 0
-
-
-def test_doctor_names_missing_resources(fanout: Fanout, provider: str) -> None:
-    glue, s3 = fanout.cloud.client("glue"), fanout.cloud.client("s3")
-    location = glue.get_job(JobName=fanout.cloud.outputs["GlueJobName"])["Job"]["Command"]["ScriptLocation"]
-    bucket, _, key = location.removeprefix("s3://").partition("/")
-    script = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    s3.delete_object(Bucket=bucket, Key=key)
-    try:
-        report = fanout("doctor", "--json")
-    finally:
-        s3.put_object(Bucket=bucket, Key=key, Body=script)
-
-    failed = [check for check in report.json["checks"] if check["outcome"] == "fail"]
-    assert report.status == 1
-    assert [check["name"] for check in failed] == ["job script"]
-    assert "deploy again, which publishes the script" in failed[0]["advice"]
-
-
-def test_doctor_notices_that_the_bucket_s_notifications_were_removed(fanout: Fanout, provider: str) -> None:
-    s3, bucket = fanout.cloud.client("s3"), fanout.cloud.outputs["DataBucketName"]
-    stated = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
-    try:
-        report = fanout("doctor", "--json")
-    finally:
-        s3.put_bucket_notification_configuration(
-            Bucket=bucket, NotificationConfiguration={"QueueConfigurations": stated}
-        )
-
-    failed = [check for check in report.json["checks"] if check["outcome"] == "fail"]
-    assert report.status == 1
-    assert [check["name"] for check in failed] == ["object events"]
-    assert fanout.cloud.outputs["ObjectEventsQueueArn"] in failed[0]["advice"]
-
-
 def test_without_a_laptop_cloud_the_error_says_how_to_start_it(
     fanout: Fanout, provider: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -398,16 +289,6 @@ def test_without_a_laptop_cloud_the_error_says_how_to_start_it(
 
     assert refused.status == 3
     assert "make up" in refused.error
-
-
-def test_no_output_contains_the_config_api_s_key(fanout: Fanout, provider: str) -> None:
-    secret = fanout.cloud.client("secretsmanager").get_secret_value(
-        SecretId=fanout.cloud.outputs["ConfigApiKeySecretArn"]
-    )["SecretString"]
-
-    for words in (["doctor"], ["status", "--all"], ["providers", "list"], ["run", provider], ["runs", provider]):
-        for shown in (fanout(*words), fanout(*words, "--json")):
-            assert secret not in shown.out + shown.error
 
 
 @pytest.mark.fault(67)

@@ -1,11 +1,8 @@
-"""The config client against answers without a network; tests/integration/functions has the same over real sockets."""
+"""The config client: address, limits, retries, key and JSON. tests/integration/functions has the same over sockets."""
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,68 +11,15 @@ import requests
 from fanout import config_client
 from fanout.config_client import (
     MAX_BYTES,
-    MAX_PAGES,
     READING_SECONDS,
-    REPORT_SECONDS,
-    REST_SECONDS,
     TRIES,
     HttpConfigApi,
 )
 from fanout.errors import ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError, SettingsError
 from fanout.providers import InvalidEntry
-from fanout.runs import Report
-from tests.harness.transport import Reply, session
+from tests.harness.config_server import KEY, Server, page
+from tests.harness.transport import Reply
 from tests.harness.waiting import HANG_SECONDS
-
-URL = "https://config.example/stage/providers"
-KEY = "canary-4f1d9c"
-
-
-class Time:
-    """A clock that advances when a caller sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-class Server:
-    """Gives the given answers in order; the last one is repeated for all further requests."""
-
-    def __init__(
-        self, *replies: Reply | Exception | Callable[[requests.PreparedRequest], Reply], key: str = KEY
-    ) -> None:
-        self.replies = list(replies)
-        self.requests: list[requests.PreparedRequest] = []
-        self.keys_asked: list[bool] = []
-        self.key = key
-        self.time = Time()
-
-    def answer(self, request: requests.PreparedRequest) -> Reply:
-        self.requests.append(request)
-        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        if isinstance(reply, Exception):
-            raise reply
-        return reply if isinstance(reply, Reply) else reply(request)
-
-    def give_key(self, refused: bool) -> str:
-        self.keys_asked.append(refused)
-        return self.key
-
-    def client(self, url: str = URL, key: Callable[[bool], str] | None = None) -> HttpConfigApi:
-        return HttpConfigApi(url, key or self.give_key, session(self.answer), self.time.sleep, self.time)
-
-
-def page(entries: Mapping[str, Any], **headers: str) -> Reply:
-    return Reply(body=json.dumps(entries).encode(), headers={name.replace("_", "-"): v for name, v in headers.items()})
-
 
 # --------------------------------------------------------------------------------------------------------- the address
 
@@ -104,164 +48,6 @@ def test_an_unsafe_address_is_rejected_without_showing_its_password(url: str) ->
 )
 def test_https_and_loopback_addresses_are_accepted(url: str) -> None:
     HttpConfigApi(url, lambda refused: KEY)
-
-
-# ------------------------------------------------------------------------------------------------------------- reading
-
-
-def test_the_request_has_the_key_and_asks_for_no_compression() -> None:
-    server = Server(page({"a": {"frequency": 1}}))
-
-    assert server.client().entries() == {"a": {"frequency": 1}}
-    sent = server.requests[0]
-    assert (sent.method, sent.url, sent.headers["x-api-key"]) == ("GET", URL, KEY)
-    assert sent.headers["Accept-Encoding"] == "identity"
-
-
-def test_all_pages_are_read_by_their_link_headers() -> None:
-    server = Server(
-        page({"a": 1}, Link='<?next=a>; rel="next"'),
-        page({"b": 2}, Link=f'<{URL}?next=b>; rel="next", <{URL}>; rel="first"'),
-        page({"c": 3}, Link=f'<{URL}>; rel="first"'),
-    )
-
-    assert server.client().entries() == {"a": 1, "b": 2, "c": 3}
-    assert [r.url for r in server.requests] == [URL, URL + "?next=a", URL + "?next=b"]
-
-
-def test_all_pages_are_read_by_their_next_field() -> None:
-    server = Server(page({"a": 1, "next": "?page=2"}), page({"b": 2, "next": None}))
-
-    assert server.client().entries() == {"a": 1, "b": 2}
-
-
-def test_a_provider_may_be_called_next() -> None:
-    assert Server(page({"next": {"frequency": 1}})).client().entries() == {"next": {"frequency": 1}}
-
-
-def test_a_link_header_takes_precedence_over_the_body() -> None:
-    server = Server(page({"next": "?from=body"}, Link='<?from=header>; rel="next"'), page({}))
-
-    server.client().entries()
-
-    assert server.requests[1].url == URL + "?from=header"
-
-
-def test_the_later_page_counts_for_a_provider_on_two_pages() -> None:
-    server = Server(page({"a": 1, "next": "?2"}), page({"a": 2}))
-
-    assert server.client().entries() == {"a": 2}
-
-
-@pytest.mark.parametrize("ring", [["?1"], ["?1", "?2", "?1"]])
-def test_pages_that_link_in_a_circle_are_an_error(ring: list[str]) -> None:
-    server = Server(*[page({"next": link}) for link in ring])
-
-    with pytest.raises(ConfigApiAnswerError, match="circular"):
-        server.client().entries()
-    assert len(server.requests) <= len(ring) + 1
-
-
-def test_endless_pages_are_an_error() -> None:
-    server = Server(lambda request: page({"next": f"?n={len(server.requests)}"}))
-
-    with pytest.raises(ConfigApiAnswerError, match="pages"):
-        server.client().entries()
-    assert len(server.requests) == MAX_PAGES
-
-
-@pytest.mark.parametrize(
-    "link",
-    [
-        "https://elsewhere.example/",
-        "http://config.example/stage/providers",
-        "http://config.example:443/stage/providers",
-        "https://config.example:8443/",
-        "//elsewhere.example/",
-        "https://config.example@elsewhere.example/",
-        "https://key@config.example/",
-        "https://[broken",
-        "javascript:alert(1)",
-    ],
-)
-@pytest.mark.parametrize("way", ["redirect", "header", "body"])
-def test_no_link_or_redirect_to_another_host_is_followed(link: str, way: str) -> None:
-    server = Server(
-        {
-            "redirect": Reply(status=307, headers={"Location": link}),
-            "header": page({}, Link=f'<{link}>; rel="next"'),
-            "body": page({"next": link}),
-        }[way]
-    )
-
-    with pytest.raises(ConfigApiAnswerError, match="another host"):
-        server.client().entries()
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize("link", ["/other", "https://config.example/other", "https://CONFIG.example:443/other"])
-def test_a_redirect_on_the_same_host_is_followed_with_the_key(link: str) -> None:
-    server = Server(Reply(status=302, headers={"Location": link}), page({"a": 1}))
-
-    assert server.client().entries() == {"a": 1}
-    assert server.requests[1].headers["x-api-key"] == KEY
-
-
-def test_redirects_in_a_circle_are_an_error() -> None:
-    server = Server(Reply(status=302, headers={"Location": URL}))
-
-    with pytest.raises(ConfigApiAnswerError, match="redirects more than"):
-        server.client().entries()
-
-
-def test_a_redirect_without_a_location_is_an_error() -> None:
-    with pytest.raises(ConfigApiAnswerError, match="HTTP 302"):
-        Server(Reply(status=302)).client().entries()
-
-
-def test_a_page_that_is_not_modified_is_taken_from_the_cache() -> None:
-    def answer(request: requests.PreparedRequest) -> Reply:
-        if request.headers.get("If-None-Match") == '"1"':
-            return Reply(status=304, body=b"")
-        return page({"a": 1}, ETag='"1"')
-
-    server = Server(answer)
-    client = server.client()
-
-    assert client.entries() == client.entries() == client.entries() == {"a": 1}
-    assert [r.headers.get("If-None-Match") for r in server.requests] == [None, '"1"', '"1"']
-
-
-def test_a_changed_page_replaces_the_remembered_one_and_its_next_page() -> None:
-    server = Server(page({"a": 1, "next": "?2"}, ETag='"1"'), page({"b": 2}, ETag='"2"'), page({"a": 3}, ETag='"3"'))
-    client = server.client()
-    client.entries()
-
-    assert client.entries() == {"a": 3}
-
-
-def test_removed_pages_are_dropped_from_the_cache() -> None:
-    server = Server(
-        lambda request: page({"next": f"?{len(server.requests)}"} if len(server.requests) % 2 else {}, ETag="x")
-    )
-    client = server.client()
-    for _ in range(50):
-        client.entries()
-
-    assert len(client._pages) <= 2
-
-
-def test_a_not_modified_answer_to_an_unconditional_request_is_an_error() -> None:
-    with pytest.raises(ConfigApiAnswerError):
-        Server(Reply(status=304, body=b"")).client().entries()
-
-
-def test_changing_the_returned_entries_does_not_change_the_cache() -> None:
-    server = Server(page({"a": 1}, ETag="x"), Reply(status=304, body=b""))
-    client = server.client()
-    client.entries().clear()  # type: ignore[attr-defined]
-
-    assert client.entries() == {"a": 1}
 
 
 # -------------------------------------------------------------------------------------------------------------- bounds
@@ -434,82 +220,6 @@ def test_the_key_is_in_no_error_even_when_the_server_sends_it_back(
     assert KEY not in str(error.getrepr(chain=True, style="native"))
     assert KEY not in repr(client)
     assert KEY not in "".join(capsys.readouterr())
-
-
-# ----------------------------------------------------------------------------------------------------------- reporting
-
-REPORT = Report(run_id="r-1", status="succeeded", last_success=datetime(2026, 11, 22, 7, 30, tzinfo=UTC))
-
-
-def test_a_report_is_a_patch_of_the_providers_entry() -> None:
-    server = Server(page({}))
-    server.client().report("a.b", REPORT)
-
-    sent = server.requests[0]
-    assert (sent.method, sent.url) == ("PATCH", URL + "/a.b")
-    assert json.loads(sent.body or b"") == {
-        "status": "succeeded",
-        "run_id": "r-1",
-        "last_success": "Sun, 22 Nov 2026 07:30:00 GMT",
-    }
-
-
-def test_a_query_in_the_address_stays_after_the_path() -> None:
-    server = Server(page({}))
-    server.client("https://config.example/providers?env=dev").report("a", REPORT)
-
-    assert server.requests[0].url == "https://config.example/providers/a?env=dev"
-
-
-def test_a_report_has_the_error_and_omits_absent_fields() -> None:
-    server = Server(page({}))
-    server.client().report("a", Report(run_id="r", status="failed", error="job run jr_1 ended TIMEOUT"))
-
-    assert json.loads(server.requests[0].body or b"") == {
-        "status": "failed",
-        "run_id": "r",
-        "error": "job run jr_1 ended TIMEOUT",
-    }
-
-
-def test_after_a_report_that_was_not_delivered_100_more_cost_no_time() -> None:
-    server = Server(requests.ConnectionError())
-    client = server.client()
-    for _ in range(100):
-        with pytest.raises(ConfigApiUnavailableError):
-            client.report("a", REPORT)
-
-    assert len(server.requests) == TRIES
-    assert server.time.now < REPORT_SECONDS
-
-
-def test_the_report_of_a_start_is_tried_only_once_because_the_run_waits_for_it() -> None:
-    server = Server(Reply(status=503))
-
-    with pytest.raises(ConfigApiUnavailableError, match="attempts: 1"):
-        server.client().report("a", Report(run_id="r", status="running"))
-
-    assert len(server.requests) == 1
-    assert server.time.slept == []
-
-
-def test_reports_are_sent_again_after_a_pause() -> None:
-    server = Server(*[Reply(status=503)] * TRIES, page({}))
-    client = server.client()
-    with pytest.raises(ConfigApiUnavailableError):
-        client.report("a", REPORT)
-    server.time.now += REST_SECONDS
-
-    client.report("a", REPORT)
-
-
-def test_entries_are_still_read_while_reports_pause() -> None:
-    server = Server(*[Reply(status=503)] * TRIES, page({"a": 1}))
-    client = server.client()
-    with pytest.raises(ConfigApiUnavailableError):
-        client.report("a", REPORT)
-
-    assert client.entries() == {"a": 1}
 
 
 # -------------------------------------------------------------------------------------------------- what JSON can hold

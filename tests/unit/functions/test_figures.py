@@ -14,9 +14,9 @@ from fanout.recovery import GIVE_UP_AFTER, REPEATED_AT_ONCE, orphaned_runs
 from fanout.runs import Lease
 from fanout.settings import ChangeLogSettings
 from fanout.starts import HOPELESS
+from tests.harness.dispatch import NOW, check_sums, world_of
 from tests.harness.faults import Fault
 from tests.harness.world import CHANGE_LOG, World, result_of
-from tests.unit.functions.test_dispatcher import NOW, check_sums, world_of
 from tests.unit.functions.test_pending import message
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -34,23 +34,14 @@ from fanout.providers import ProviderEntry, parse_entries
 from fanout.run_state import RunState
 from fanout.runs import Lease, Plan, RunRecord
 from fanout.schedule import sweep_time
+from tests.harness.entries import MINUTE, NOW, entry, state
 from tests.harness.world import World
 
-NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
 SWEEP = timedelta(days=1)
 FACTS = Facts(tick=NOW, now=NOW, sweep=SWEEP)
 EVENTS = replace(FACTS, pending={})
 CHECK = sweep_time("p", NOW, SWEEP)
 """When the last full check of provider p was due."""
-
-
-def entry(frequency: float = 60, last_success: datetime | None = None, **fields: Any) -> ProviderEntry:
-    return ProviderEntry(frequency=frequency, **fields).model_copy(update={"last_success": last_success})
-
-
-def state(**fields: Any) -> ProviderState:
-    return ProviderState(provider="p", **fields)
 
 
 def lease(expires_at: datetime, **fields: Any) -> Lease:

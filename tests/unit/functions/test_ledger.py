@@ -1,89 +1,19 @@
-"""The rules of the run ledger, as functions of its state."""
+"""The rules of the run ledger, as functions of its state: lease, plan, commit, bookmark and update."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from contract.failure import Failure
-from contract.manifest import Manifest, StoredObject
+from contract.manifest import Manifest
 from fanout import ledger
 from fanout.errors import LeaseLostError, LedgerConflictError, LedgerUnavailableError
-from fanout.ledger import Backoff, Bookmark, PartitionBusyError, ProviderState
-from fanout.runs import Lease, Plan, Report, RunRecord
+from fanout.ledger import Bookmark, PartitionBusyError, ProviderState
+from fanout.runs import Plan, Report
 from tests.harness.faults import Fault
+from tests.harness.ledger_states import BACKOFF, BOOM, HOUR, NOW, claimed, commit, lease, manifest, plan
 from tests.harness.world import World
-
-NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-BACKOFF = Backoff(base=timedelta(minutes=15), cap=timedelta(hours=4))
-
-
-def plan(generation: int = 0) -> Plan:
-    return Plan(generation=generation, engine="lambda", reason="few bytes", objects=1)
-
-
-def lease(run_id: str = "r1", at: datetime = NOW, **fields: object) -> Lease:
-    return Lease.model_validate(
-        {
-            "run_id": run_id,
-            "claimed_at": at,
-            "expires_at": at + 2 * HOUR,
-            "run_dir": f"s3://data/{run_id}/",
-            "plan": plan(),
-            **fields,
-        }
-    )
-
-
-def claimed(run_id: str = "r1", state: ProviderState | None = None, **fields: object) -> ProviderState:
-    """A provider whose lease was taken by a run that has its plan."""
-    before = state or ProviderState(provider="a")
-    fields = {"plan": plan(before.bookmark.generation), **fields}
-    return ledger.claim(before, lease(run_id, **fields), NOW, BACKOFF)  # type: ignore[arg-type]
-
-
-def commit(
-    state: ProviderState, sent: Manifest | None = None, held: Lease | None = None, **record_fields: object
-) -> ProviderState:
-    """Commit the run that holds the lease, or the run of another lease."""
-    by = held or state.lease
-    assert by is not None
-    return ledger.commit(state, by, record(by.run_id, **record_fields), sent, HOUR)
-
-
-def record(run_id: str = "r1", **fields: object) -> RunRecord:
-    return RunRecord.model_validate(
-        {
-            "run_id": run_id,
-            "status": "succeeded",
-            "started_at": NOW,
-            "ended_at": NOW,
-            "run_dir": f"s3://data/{run_id}/",
-            **fields,
-        }
-    )
-
-
-BOOM = Failure(type="RecordError", message="boom")
-
-
-def manifest(*modified: datetime, planned: datetime = NOW + 100 * HOUR, **fields: object) -> Manifest:
-    objects = tuple(StoredObject(key=f"k{n}", size=1, etag="e", last_modified=m) for n, m in enumerate(modified))
-    given: dict[str, Any] = {
-        "provider": "a",
-        "run_id": "r1",
-        "generation": 0,
-        "created_at": planned,
-        "bucket": "changes",
-        "objects": objects,
-        **fields,
-    }
-    return Manifest(**given)
 
 
 class TestLease:
@@ -300,96 +230,6 @@ class TestBookmark:
 
         assert ledger.set_bookmark(state, NOW - HOUR).bookmark == Bookmark(generation=4, since=NOW - HOUR)
         assert ledger.set_bookmark(state, None).bookmark == Bookmark(generation=4)
-
-
-class TestFailure:
-    @pytest.mark.fault(10)
-    def test_a_failure_releases_the_lease_and_keeps_the_bookmark(self) -> None:
-        held = claimed()
-
-        after = ledger.fail(held, "r1", BOOM, NOW, BACKOFF)
-
-        assert after.lease is None
-        assert after.bookmark == held.bookmark
-        assert after.retry_at == NOW + timedelta(minutes=15)
-        assert after.pending_report == Report(run_id="r1", status="failed", error="RecordError: boom")
-
-    def test_a_provider_is_failing_since_the_first_of_its_failures(self) -> None:
-        first = ledger.fail(claimed(), "r1", BOOM, NOW, BACKOFF)
-        second = ledger.fail(claimed("r2", first), "r2", BOOM, NOW + HOUR, BACKOFF)
-
-        assert (first.failing_since, second.failing_since) == (NOW, NOW)
-        assert commit(claimed("r3", second)).failing_since is None
-
-    def test_the_failure_of_a_run_without_the_lease_changes_nothing(self) -> None:
-        held = claimed("r2")
-
-        assert ledger.fail(held, "r1", BOOM, NOW, BACKOFF) is held
-        free = ProviderState(provider="a")
-        assert ledger.fail(free, "r1", BOOM, NOW, BACKOFF) is free
-
-    def test_a_failed_replay_releases_the_lease_and_does_not_count_as_a_failure(self) -> None:
-        after = ledger.fail(claimed(replay=True), "r1", BOOM, NOW, BACKOFF)
-
-        assert (after.lease, after.failures, after.retry_at, after.pending_report) == (None, 0, None, None)
-
-    @pytest.mark.fault(10)
-    @pytest.mark.parametrize(
-        ("failures", "minutes"), [(1, 15), (2, 30), (3, 60), (4, 120), (5, 240), (6, 240), (900, 240)]
-    )
-    def test_backoff_doubles_up_to_its_cap(self, failures: int, minutes: int) -> None:
-        assert BACKOFF.delay(failures) == timedelta(minutes=minutes)
-
-    @given(st.integers(0, 10**6))
-    def test_backoff_stays_between_base_and_cap(self, failures: int) -> None:
-        assert BACKOFF.base <= BACKOFF.delay(failures) <= BACKOFF.cap
-
-
-class TestReports:
-    def test_a_delivered_report_is_removed_unless_there_is_a_newer_one(self) -> None:
-        old, new = Report(run_id="r1", status="failed"), Report(run_id="r2", status="failed")
-        owing = ProviderState(provider="a", pending_report=new)
-
-        assert ledger.reported(owing, new).pending_report is None
-        assert ledger.reported(owing, old) is owing
-
-    def test_the_last_report_that_was_sent_is_a_success_or_not(self) -> None:
-        ended, failed = commit(claimed()), ledger.fail(claimed(), "r1", BOOM, NOW, BACKOFF)
-
-        assert not ended.last_reported_success
-        assert ledger.reported(ended, ended.pending_report).last_reported_success  # type: ignore[arg-type]
-        assert not ledger.reported(failed, failed.pending_report).last_reported_success  # type: ignore[arg-type]
-
-    def test_the_end_of_the_last_run_is_reported_again_when_the_config_api_says_running(self) -> None:
-        ended = commit(claimed())
-        done = ledger.reported(ended, ended.pending_report)  # type: ignore[arg-type]
-
-        assert ledger.repeat_report(done).pending_report == ended.pending_report
-
-    def test_no_report_is_pending_for_a_provider_that_runs_or_never_ran(self) -> None:
-        ran_before = ledger.reported(ended := commit(claimed()), ended.pending_report)  # type: ignore[arg-type]
-        for state in (claimed(), claimed("r2", ran_before), ProviderState(provider="a")):
-            assert ledger.repeat_report(state) is state
-
-    def test_a_provider_needs_attention_only_with_a_run_a_pending_report_or_a_backlog(self) -> None:
-        ended = ledger.fail(claimed(), "r1", BOOM, NOW, BACKOFF)
-        left = commit(claimed(), backlog=1)
-
-        assert not ProviderState(provider="a").attention
-        assert claimed().attention
-        assert ended.attention
-        assert not ledger.reported(ended, ended.pending_report).attention  # type: ignore[arg-type]
-        assert ledger.reported(left, left.pending_report).attention  # type: ignore[arg-type]
-
-    def test_a_provider_has_a_backlog_until_a_run_leaves_no_objects(self) -> None:
-        left = commit(claimed(), backlog=1)
-        reset = ledger.set_bookmark(ProviderState(provider="a"), None)
-
-        assert left.has_backlog
-        assert reset.has_backlog
-        assert not commit(claimed("r2", left)).has_backlog
-        assert not commit(claimed("r2", reset)).has_backlog
-        assert ledger.fail(claimed("r2", left), "r2", BOOM, NOW, BACKOFF).has_backlog
 
 
 class TestUpdate:

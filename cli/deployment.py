@@ -37,10 +37,7 @@ FAILED_SECONDS = 5.0
 """Time for which a list of failed executions is reused: ListExecutions allows a few calls a second per account."""
 
 _CONFIG = Config(
-    retries={"mode": "standard", "total_max_attempts": 4},
-    connect_timeout=5,
-    read_timeout=60,
-    max_pool_connections=32,
+    retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=5, read_timeout=60, max_pool_connections=32
 )
 
 

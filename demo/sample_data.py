@@ -71,12 +71,7 @@ class Part:
 
 
 def change_log(
-    provider: str,
-    rows: int,
-    objects: int,
-    style: Style,
-    seed: int = 1,
-    start: datetime = DEFAULT_START,
+    provider: str, rows: int, objects: int, style: Style, seed: int = 1, start: datetime = DEFAULT_START
 ) -> list[Part]:
     """Generate one provider's change log of at most `objects` objects, one per hour from `start`.
 

@@ -25,12 +25,7 @@ OPERATIONS = {
 """The same as `config_api.ALLOWED`; `document` checks it."""
 
 _NAME = rf"^(?!.*\.\.){NAME_PATTERN}$"
-PROVIDER: Json = {
-    "name": "provider",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string", "pattern": _NAME},
-}
+PROVIDER: Json = {"name": "provider", "in": "path", "required": True, "schema": {"type": "string", "pattern": _NAME}}
 NEXT: Json = {
     "name": "next",
     "in": "query",

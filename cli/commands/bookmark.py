@@ -78,10 +78,7 @@ def reset(ctx: Context, provider: Provider, yes: Yes = False) -> None:
     _change(ctx.obj, provider, question, lambda state: set_bookmark(state, None), yes=yes)
 
 
-@app.command(
-    cls=Command,
-    epilog=iam("audit"),
-)
+@app.command(cls=Command, epilog=iam("audit"))
 def audit(ctx: Context, provider: Provider) -> Exit:
     """List objects that no run processed, deleted ones, and ignored ones. Exit status 1 if any were missed for good."""
     stack = ctx.obj.stack

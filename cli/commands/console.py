@@ -17,10 +17,7 @@ ReadOnly = Annotated[bool, typer.Option("--read-only", help="Disable all changes
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for any free port.")]
 
 
-@app.command(
-    cls=Command,
-    epilog=iam("console"),
-)
+@app.command(cls=Command, epilog=iam("console"))
 def console(ctx: Context, port: Port = PORT, read_only: ReadOnly = False) -> None:
     """Serve a web page with the status, runs, logs and cost of all providers. Stop it with Ctrl-C."""
     address, server = serve(ctx.obj, port, read_only=read_only)

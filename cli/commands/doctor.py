@@ -71,10 +71,7 @@ class DoctorReport:
     checks: tuple[Check, ...]
 
 
-@app.command(
-    cls=Command,
-    epilog=iam("doctor"),
-)
+@app.command(cls=Command, epilog=iam("doctor"))
 def doctor(ctx: Context) -> Exit:
     """Check the deployment: settings, permissions, quotas, secret, schedule, script, clock, events, providers.
 

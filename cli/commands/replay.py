@@ -92,8 +92,7 @@ class LateReport:
 def replay(
     ctx: Context,
     start_text: Annotated[
-        str | None,
-        typer.Option("--from", metavar="TIME", help=f"Oldest LastModified: {FORMS}."),
+        str | None, typer.Option("--from", metavar="TIME", help=f"Oldest LastModified: {FORMS}.")
     ] = None,
     end_text: Annotated[str, typer.Option("--to", metavar="TIME", help="Newest LastModified, inclusive.")] = "now",
     late: Annotated[

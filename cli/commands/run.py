@@ -51,20 +51,14 @@ class RunReport:
 
 
 @app.command(cls=OrderCommand, epilog=iam("run"))
-def run(
-    ctx: Context,
-    no_wait: NoWait = False,
-) -> Exit:
+def run(ctx: Context, no_wait: NoWait = False) -> Exit:
     """Start runs of providers now, whether they are due or not, and follow them to their end."""
     asked = requested(ctx)
     return _run(ctx.obj, select(ctx.obj.stack, asked.wanted), asked, no_wait=no_wait)
 
 
 @app.command(cls=OrderCommand, epilog=iam("retry"))
-def retry(
-    ctx: Context,
-    no_wait: NoWait = False,
-) -> Exit:
+def retry(ctx: Context, no_wait: NoWait = False) -> Exit:
     """Start runs now of those providers whose last run failed, instead of waiting for the end of their backoff."""
     stack, asked = ctx.obj.stack, requested(ctx)
     selected = select(stack, asked.wanted)

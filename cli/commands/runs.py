@@ -57,10 +57,7 @@ class RunsReport:
     runs: tuple[RunLine, ...]
 
 
-@app.command(
-    cls=Command,
-    epilog=iam("runs"),
-)
+@app.command(cls=Command, epilog=iam("runs"))
 def runs(
     ctx: Context,
     provider: Provider,

@@ -15,15 +15,11 @@ from ..snapshot import Written, read_export, write_snapshot
 app = typer.Typer()
 
 
-@app.command(
-    cls=Command,
-    epilog=iam("snapshot"),
-)
+@app.command(cls=Command, epilog=iam("snapshot"))
 def snapshot(
     ctx: Context,
     folder: Annotated[
-        str,
-        typer.Argument(metavar="EXPORT", help="Folder of a full export: s3://bucket/prefix/AWSDynamoDB/ID/."),
+        str, typer.Argument(metavar="EXPORT", help="Folder of a full export: s3://bucket/prefix/AWSDynamoDB/ID/.")
     ],
     provider_attribute: Annotated[
         str, typer.Option("--provider-attribute", help="Value of the template's parameter ProviderAttribute.")

@@ -114,10 +114,7 @@ class Trace:
         return max((one.failure_count for one in (self.record, self.result) if one), default=0)
 
 
-@app.command(
-    cls=Command,
-    epilog=iam("trace"),
-)
+@app.command(cls=Command, epilog=iam("trace"))
 def trace(
     ctx: Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run id, which is the execution's name; or its ARN.")],

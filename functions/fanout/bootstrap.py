@@ -13,13 +13,7 @@ from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.config import Config
 
-from fanout.adapters import (
-    DynamoLedger,
-    DynamoPending,
-    S3Objects,
-    StepFunctions,
-    concurrent_functions,
-)
+from fanout.adapters import DynamoLedger, DynamoPending, S3Objects, StepFunctions, concurrent_functions
 from fanout.claims import Claims
 from fanout.config_client import HttpConfigApi
 from fanout.dispatcher import Dispatcher
@@ -34,10 +28,7 @@ from fanout.starts import PARALLEL
 from fanout.stream_records import ProviderAttribute
 
 _AWS = Config(
-    retries={"mode": "standard", "total_max_attempts": 4},
-    connect_timeout=3,
-    read_timeout=10,
-    max_pool_connections=32,
+    retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=3, read_timeout=10, max_pool_connections=32
 )
 _STARTS = Config(
     # `fanout.starts` repeats throttled calls; unlike botocore, it knows the deadline.

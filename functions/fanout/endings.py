@@ -115,10 +115,7 @@ class Endings:
             record = RunRecord.of(lease, "succeeded", self.clock(), figures, backlog=backlog)
             lookback = self.settings.lookback
             state = ledger.update(
-                self.store,
-                ending.provider,
-                lambda s: ledger.commit(s, lease, record, manifest, lookback),
-                read=state,
+                self.store, ending.provider, lambda s: ledger.commit(s, lease, record, manifest, lookback), read=state
             )
         elif not ledger.is_committed(state, ending.run_id):
             raise ledger.lease_lost(state, ending.run_id)

@@ -158,10 +158,7 @@ TRIES = 5
 
 
 def update(
-    store: LedgerStore,
-    provider: str,
-    rule: Callable[[ProviderState], ProviderState],
-    read: ProviderState | None = None,
+    store: LedgerStore, provider: str, rule: Callable[[ProviderState], ProviderState], read: ProviderState | None = None
 ) -> ProviderState:
     """Apply a rule to a provider's state in one conditional write; repeat it if another writer was faster.
 

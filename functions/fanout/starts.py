@@ -44,10 +44,7 @@ class TokenBucket:
     """
 
     def __init__(
-        self,
-        rate: float = STARTS_PER_SECOND,
-        burst: float = START_BURST,
-        clock: Callable[[], float] = time.monotonic,
+        self, rate: float = STARTS_PER_SECOND, burst: float = START_BURST, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._full_rate = self._rate = rate
         self._burst = self._tokens = burst

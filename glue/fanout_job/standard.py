@@ -153,12 +153,7 @@ def etag_of(s3: Any, bucket: str, key: str) -> str | None:
 
 
 def check(
-    mapping: Mapping,
-    model: Model,
-    sample: IO[bytes],
-    name: str,
-    transform: Transform | None = None,
-    provider: str = "",
+    mapping: Mapping, model: Model, sample: IO[bytes], name: str, transform: Transform | None = None, provider: str = ""
 ) -> Iterator[tuple[int, Record | RecordError]]:
     """Yield each row of a sample: its number, and the converted row or its error, with the texts of a bad value.
 

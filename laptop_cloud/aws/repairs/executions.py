@@ -18,9 +18,7 @@ from moto.stepfunctions.parser.asl.component.state.exec import execute_state
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_callback as sync_tasks,
 )
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
-    state_task_service_glue as glue_tasks,
-)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_glue as glue_tasks
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils import boto_client, json_path
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
@@ -78,11 +76,7 @@ def glue_sync_tasks() -> None:
         started = env.stack[-1]
         resolver = self._build_sync_resolver(env, resource_runtime_part, normalised_parameters, state_credentials)
         outcome = self._eval_sync(
-            env=env,
-            sync_resolver=resolver,
-            timeout_seconds=None,
-            callback_endpoint=None,
-            heartbeat_endpoint=None,
+            env=env, sync_resolver=resolver, timeout_seconds=None, callback_endpoint=None, heartbeat_endpoint=None
         )
         if outcome is None:  # the state timed out, or the execution was stopped
             hooks().stop_job_run(started["JobRunId"])

@@ -15,17 +15,17 @@ from contract.times import format_iso
 from fanout.health import Condition
 from fanout.providers import check_name
 
-from ..bulk import BulkReport, Outcome, each, lines_of, report_of
+from ..bulk import BulkReport, each, lines_of, report_of
 from ..command import Operator, utc_now
 from ..commands.replay import ReplayPlan, plan_replay
 from ..commands.run import BY_HAND, check_listed, execution_input, failing, start_execution
 from ..commands.status import UNKNOWN
-from ..deployment import Deployment, Where
+from ..deployment import Deployment
 from ..errors import DENIED, UsageError
 from ..output import counted, safe, show
 from ..overview import look
 from ..registry import AGAIN, call
-from ..selection import SHOWN, Selected, Wanted, check_startable, select, shown
+from ..selection import Selected, Wanted, check_startable, select
 from ..starting import Starting
 from ..times import moment
 from . import dead_letters
@@ -35,9 +35,13 @@ ASKED = ("run", "retry", "replay", "redrive")
 
 
 FOR_MANY = {"run": "started", "retry": "started", "pause": "paused", "resume": "resumed"}
-"""Changes of the selected providers, and what is done to each."""
+"""Changes of many providers, and what is done to each."""
 PATCHES: dict[str, dict[str, Any]] = {"pause": {"paused": True}, "resume": {"paused": None}}
 """Changes of a provider's entry in the config API."""
+PATCHED = {
+    "pause": "no tick starts it. A run in progress continues.",
+    "resume": "it starts at the next tick at which it is due.",
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,11 @@ class Order:
     start: str = ""
     end: str = ""
     names: Sequence[str] | None = None
+
+    @property
+    def for_many(self) -> bool:
+        """Whether it is a change of any number of providers: the selected ones, or those that fail for one cause."""
+        return self.names is not None or self.do == "retry"
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ def question(stack: Deployment, order: Order) -> str:
     UsageError
         The order cannot be carried out.
     """
-    if order.names is not None:
+    if order.for_many:
         names = _selected(stack, order).names
         dry_run = BulkReport(FOR_MANY[order.do], True, len(names), dict.fromkeys(names))
         return f"{next(lines_of(dry_run))}. {_effect(stack, order.do, names)}"
@@ -115,8 +124,6 @@ def question(stack: Deployment, order: Order) -> str:
             f"{show(found.start)} to {show(found.end)}, are sent again to {_target(stack)}, with the same message "
             "ids. The bookmark does not change."
         )
-    if order.do == "retry":
-        return _question_of_retry(stack, order.of)
     queue = dead_letters.find(stack, order.of)
     return (
         f"About {counted(queue.messages, 'message')} move from {queue.name} to {queue.source}, whose consumer receives "
@@ -135,56 +142,66 @@ def _effect(stack: Deployment, do: str, names: Sequence[str]) -> str:
 
 
 def _selected(stack: Deployment, order: Order) -> Selected:
-    """The providers of an order for many: the selected ones, and for a retry those of them that are failing."""
+    """The providers of an order for many: the selected ones, and for a retry only those that are failing."""
     if order.do not in FOR_MANY:
         raise UsageError(f"unknown change {safe(order.do)}")
-    if not order.names:
+    if order.names is None:
+        selected = _failing_for(stack, order.of)
+    elif order.names:
+        selected = select(stack, Wanted(tuple(order.names)))
+        selected = failing(stack, selected) if order.do == "retry" else selected
+    else:
         raise UsageError("no provider is selected; select some in the table, or all that are shown in its first row")
-    selected = select(stack, Wanted(tuple(order.names)))
-    if order.do in PATCHES:
-        return selected
-    selected = failing(stack, selected) if order.do == "retry" else selected
-    check_startable(stack, selected.names)
+    if order.do not in PATCHES:
+        check_startable(stack, selected.names)
     return selected
 
 
-def carry_out_all(op: Operator, order: Order) -> Done:
-    """Make a change of the selected providers, as the command line does; return its summary.
+def _failing_for(stack: Deployment, cause: str) -> Selected:
+    """The providers whose last run failed for exactly this cause.
+
+    Raises
+    ------
+    UsageError
+        There are none.
+    """
+    found = [one for one in look(stack).health if one.condition is Condition.FAILING]
+    names = tuple(one.provider for one in found if (one.failure or UNKNOWN).kind == cause)
+    if not names:
+        raise UsageError(f"no provider is failing with {safe(cause)[:200]}")
+    return Selected(names)
+
+
+def _carry_out_all(op: Operator, order: Order) -> str:
+    """Make a change of many providers, as the command line does; return its summary."""
+    stack, selected, did = op.stack, _selected(op.stack, order), FOR_MANY[order.do]
+    if order.do in PATCHES:
+        change = PATCHES[order.do]
+        outcome = each(op, selected.names, lambda name: call(stack, "PATCH", name, change, tries=AGAIN), did)
+    else:
+        inputs = {name: execution_input(name) for name in selected.names}
+        outcome = Starting(op, inputs, BY_HAND).run(no_wait=True)
+    return "\n".join(map(safe, lines_of(report_of(did, selected, outcome))))
+
+
+def carry_out(op: Operator, order: Order) -> Done:
+    """Make the change.
 
     Raises
     ------
     UsageError
         The order cannot be carried out. Nothing was changed.
     """
-    stack, selected = op.stack, _selected(op.stack, order)
-    if order.do in PATCHES:
-        change, did = PATCHES[order.do], FOR_MANY[order.do]
-        outcome = each(op, selected.names, lambda name: call(stack, "PATCH", name, change, tries=AGAIN), did)
-    else:
-        outcome = _started(op, selected.names)
-    return Done("\n".join(map(safe, lines_of(report_of(FOR_MANY[order.do], selected, outcome)))))
-
-
-def carry_out(stack: Deployment, order: Order) -> Done:
-    """Make the change.
-
-    Raises
-    ------
-    UsageError
-        The order is unknown, or the provider is not in the list.
-    """
+    stack = op.stack
+    if order.for_many:
+        return Done(_carry_out_all(op, order))
     if order.do == "redrive":
         queue = dead_letters.redrive(stack, order.of)
         return Done(f"The messages of {queue.name} are being moved to {queue.source}.")
-    if order.do == "retry":
-        return Done(_retry(stack, order.of))
     provider = check_name(order.of)
     if order.do in PATCHES:
         call(stack, "PATCH", provider, PATCHES[order.do])
-    if order.do == "pause":
-        return Done(f"{provider} is paused: no tick starts it. A run in progress continues.")
-    if order.do == "resume":
-        return Done(f"{provider} is resumed: it starts at the next tick at which it is due.")
+        return Done(f"{provider} is {FOR_MANY[order.do]}: {PATCHED[order.do]}")
     if order.do not in ("run", "replay"):
         raise UsageError(f"unknown change {safe(order.do)}")
     check_listed(stack, provider)
@@ -196,50 +213,6 @@ def carry_out(stack: Deployment, order: Order) -> Done:
     arn = start_execution(stack.client("stepfunctions"), machine, provider, utc_now(), wanted)
     run_id = arn.rpartition(":")[2]
     return Done(f"Started {run_id}.", run_id)
-
-
-def _failing(stack: Deployment, cause: str) -> list[str]:
-    """The providers whose last run failed for exactly this cause.
-
-    Raises
-    ------
-    UsageError
-        There are none.
-    """
-    failing = [one for one in look(stack).health if one.condition is Condition.FAILING]
-    found = [one.provider for one in failing if (one.failure or UNKNOWN).kind == cause]
-    if not found:
-        raise UsageError(f"no provider is failing with {safe(cause)[:200]}")
-    return found
-
-
-def _question_of_retry(stack: Deployment, cause: str) -> str:
-    """The effect of a retry, for the confirmation."""
-    names = _failing(stack, cause)
-    return (
-        f"Runs of {counted(len(names), 'failing provider')} start now, instead of after their backoff: {shown(names)}. "
-        f"Each run sends one message for each changed row to {_target(stack)}, and then moves the bookmark."
-    )
-
-
-def _retry(stack: Deployment, cause: str) -> str:
-    """Start a run of each provider that fails for this cause, as `fanout retry --no-wait` does; return the outcome."""
-    names = _failing(stack, cause)
-    check_startable(stack, names)
-    op = Operator(Where(None), connect=lambda where: stack)
-    return _told(_started(op, names))
-
-
-def _started(op: Operator, names: Sequence[str]) -> Outcome:
-    return Starting(op, {name: execution_input(name) for name in names}, BY_HAND).run(no_wait=True)
-
-
-def _told(outcome: Outcome) -> str:
-    said = [f"{counted(len(outcome.done), 'run')} started."]
-    if outcome.not_tried:
-        said.append(f"Not started, because no slot is free or starts are refused: {shown(outcome.not_tried)}.")
-    said += [f"Failed: {safe(name)}: {safe(why)}." for name, why in list(outcome.failed.items())[:SHOWN]]
-    return " ".join(said)
 
 
 def _target(stack: Deployment) -> str:

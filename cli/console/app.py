@@ -161,10 +161,7 @@ class Console:
         try:
             if self.read_only:
                 raise UsageError("this console is read-only")
-            if order.names is None:
-                done = actions.carry_out(self.watch.stack, order)
-            else:
-                done = actions.carry_out_all(self._op, order)
+            done = actions.carry_out(self._op, order)
         except EXPECTED as error:
             return problem(FAILED, self.watch.say(error)), no_update
         self.watch.ask()

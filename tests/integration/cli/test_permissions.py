@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from cli.command import iam
+from cli.command import Operator, iam
 from cli.console import actions, dead_letters
 from cli.console.actions import Order
 from cli.deployment import Deployment, Where
@@ -183,9 +183,10 @@ def play(fanout: Fanout, recorder: Recorder, folder: Path) -> Actions:
 
 def of_the_console(fanout: Fanout, recorder: Recorder, provider: str) -> set[tuple[str, str]]:
     """The actions of the pages and changes that only the console has."""
-    stack = Deployment.find(Where(None, cloud_file=fanout.cloud.workdir / "cloud.json"))
+    op = Operator(Where(None, cloud_file=fanout.cloud.workdir / "cloud.json"))
 
     def work() -> None:
+        stack = op.stack
         stack.pending.of(provider)
         actions.may_start(stack)
         for queue in dead_letters.queues(stack):
@@ -194,10 +195,10 @@ def of_the_console(fanout: Fanout, recorder: Recorder, provider: str) -> set[tup
         for order in (Order("pause", provider), Order("resume", provider), Order("redrive", redriven)):
             if order.do == "redrive":
                 actions.question(stack, order)
-            actions.carry_out(stack, order)
+            actions.carry_out(op, order)
         for order in (Order("run", provider), Order("replay", provider, "1h", "now")):
             actions.question(stack, order)
-            actions.carry_out(stack, order)
+            actions.carry_out(op, order)
 
     found = recorder.of(work)
     fanout.cloud.wait()

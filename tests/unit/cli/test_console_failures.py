@@ -61,6 +61,10 @@ def stack(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     )
 
 
+def operator(stack: Any) -> Operator:
+    return Operator(Where(None), connect=lambda where: stack)
+
+
 def shown(world: World, *conditions: Condition, read_only: bool = False) -> str:
     failures, module = (importlib.import_module(f"cli.console.{name}") for name in ("failures", "watch"))
     watch = module.Watch(Operator(Where(None)))
@@ -90,15 +94,15 @@ def test_a_page_without_failures_says_so(world: World) -> None:
 def test_the_question_names_the_providers_of_exactly_this_cause(stack: Any) -> None:
     asked = question(stack, Order("retry", BROKEN.kind))
 
-    assert asked.startswith("Runs of 3 failing providers start now, instead of after their backoff: a, b, d.")
+    assert asked.startswith("3 providers would be started: a, b, d. They have ")
     with pytest.raises(UsageError, match="no provider is failing with CorruptObjectError"):
         question(stack, Order("retry", "CorruptObjectError"))
 
 
 def test_a_retry_starts_the_providers_of_a_cause_within_the_glue_slots(stack: Any, world: World) -> None:
-    done = carry_out(stack, Order("retry", BROKEN.kind))
+    done = carry_out(operator(stack), Order("retry", BROKEN.kind))
 
-    assert done.said == "2 runs started. Not started, because no slot is free or starts are refused: d."
+    assert done.said == "2 of 3 providers started\n1 provider not tried: d"
     assert sorted(run_id[0] for run_id in world.executions.running()) == ["a", "b"]
 
 
@@ -106,7 +110,7 @@ def test_no_provider_is_retried_during_a_maintenance_window(stack: Any, world: W
     stack.maintenance = SimpleNamespace(windows=lambda: [Window(None, world.clock())])
 
     with pytest.raises(UsageError, match="end the window"):
-        carry_out(stack, Order("retry", BROKEN.kind))
+        carry_out(operator(stack), Order("retry", BROKEN.kind))
 
     assert not world.executions.running()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from .command import Operator
 from .errors import EXPECTED, Exit, as_operator_error
 from .output import Page, counted
-from .selection import Request, Selected, shown
+from .selection import SHOWN, Request, Selected, shown
 
 PARALLEL = 16
 """Requests at once. The built-in config API allows 500 requests a second, each of which takes about 100 ms."""
@@ -161,8 +161,7 @@ def _follow(op: Operator, tasks: Iterable[Any], did: str) -> None:
 
 def show_report(report: BulkReport, page: Page) -> None:
     """Print the summary of an order."""
-    for line in lines_of(report):
-        page.line(line)
+    page.lines(lines_of(report))
 
 
 def lines_of(report: BulkReport) -> Iterator[str]:
@@ -178,11 +177,24 @@ def lines_of(report: BulkReport) -> Iterator[str]:
         yield f"{len(report.done):,} of {counted(report.selected, 'provider')} {report.did}"
     if report.totals:
         yield report.totals
-    for name, why in list(report.failed.items())[:FAILURES]:
-        yield f"failed: {name}: {why.removeprefix(f'{name}: ')}"
-    if len(report.failed) > FAILURES:
-        yield f"{len(report.failed) - FAILURES:,} more failed; --json lists all"
-    if report.not_tried:
-        yield f"{counted(len(report.not_tried), 'provider')} not tried: {shown(report.not_tried)}"
+    yield from lines_of_failures(report.failed, report.not_tried)
     if report.left_out:
         yield f"left out, because the name is not allowed: {shown(report.left_out)}"
+
+
+def lines_of_failures(failed: Mapping[str, str], not_tried: Sequence[str] = ()) -> Iterator[str]:
+    """The first providers for which an order failed, with the errors, and those for which it was not tried."""
+    for name, why in list(failed.items())[:FAILURES]:
+        yield f"failed: {name}: {why.removeprefix(f'{name}: ')}"
+    if len(failed) > FAILURES:
+        yield f"{len(failed) - FAILURES:,} more failed; --json lists all"
+    if not_tried:
+        yield f"{counted(len(not_tried), 'provider')} not tried: {shown(not_tried)}"
+
+
+def table_of_providers(page: Page, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print the first rows of a table with a row for each provider, and how many more there are."""
+    if rows:
+        page.table(columns, rows[:SHOWN])
+    if len(rows) > SHOWN:
+        page.line(f"{len(rows) - SHOWN:,} more providers; --json lists all")

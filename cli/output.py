@@ -45,6 +45,11 @@ class Page:
         """Print one line; a line that is too long wraps, indented."""
         self._show(indent, safe(text), len(indent) + len(GAP), style)
 
+    def lines(self, texts: Iterable[str]) -> None:
+        """Print lines."""
+        for text in texts:
+            self.line(text)
+
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Print names and values, one pair per line."""
         shown = [(name, safe(show(value))) for name, value in pairs]

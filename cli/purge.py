@@ -18,14 +18,14 @@ from fanout.adapters import PENDING_SUFFIX
 from fanout.ledger import ProviderState
 from fanout.providers import check_name
 
-from .bulk import FAILURES, Outcome, announce, each
+from .bulk import Outcome, announce, each, lines_of_failures, table_of_providers
 from .command import Operator, utc_now
 from .deployment import Deployment
 from .errors import Exit, OperatorError, UsageError
 from .output import Page, counted, show
 from .overview import is_run_of
 from .registry import AGAIN, call
-from .selection import SHOWN, Request, Selected, select, shown
+from .selection import Request, Selected, select, shown, these
 
 WAIT = "`fanout pause` the provider, wait until `fanout status --all` shows no run of it, and repeat the command"
 WAIT_FOR_LAST = (
@@ -125,11 +125,8 @@ def purge(op: Operator, asked: Request) -> Exit:
         raise UsageError(f"runs in progress: {shown(sorted(busy.values()))}; {WAIT}")
     announce(op, Selected(tuple(held), selected.left_out))
     versions, bytes_ = sum(one.versions for one in held.values()), sum(one.bytes for one in held.values())
-    whose = next(iter(held)) if len(held) == 1 else counted(len(held), "provider")
-    op.confirm(
-        f"Delete {counted(versions, 'object version')} ({size(bytes_)}), ledger item and entry of {whose} for good?",
-        yes=asked.yes,
-    )
+    question = f"Delete {counted(versions, 'object version')} ({size(bytes_)}), ledger item and entry of {these(held)}"
+    op.confirm(f"{question} for good?", yes=asked.yes)
     outcome = _carry_out(op, held)
     done = tuple(outcome.done.values())
     op.show(PurgeReport(now, False, done, report.remaining, outcome.failed, outcome.not_tried), _show)
@@ -284,17 +281,11 @@ def _show(report: PurgeReport, page: Page) -> None:
         if held.pending_objects is not None:
             rows.append((f"pending count of {counted(held.pending_objects, 'object')}", 1, None, held.provider))
         page.table(("DELETED" if not report.dry_run else "DATA", ">VERSIONS", ">SIZE", "LOCATION"), rows)
-    elif report.deleted:
+    else:
         lines = [
             (one.provider, one.versions, size(one.bytes), one.listed, one.ledger_item, one.pending_objects)
-            for one in report.deleted[:SHOWN]
+            for one in report.deleted
         ]
-        page.table(("PROVIDER", ">VERSIONS", ">SIZE", "ENTRY", "LEDGER ITEM", ">PENDING"), lines)
-        if len(report.deleted) > SHOWN:
-            page.line(f"{len(report.deleted) - SHOWN:,} more providers; --json lists all")
-    for name, why in list(report.failed.items())[:FAILURES]:
-        page.line(f"failed: {name}: {why.removeprefix(f'{name}: ')}")
-    if report.not_tried:
-        page.line(f"{counted(len(report.not_tried), 'provider')} not tried: {shown(report.not_tried)}")
-    for line in report.remaining:
-        page.line(f"not deleted: {line}")
+        table_of_providers(page, ("PROVIDER", ">VERSIONS", ">SIZE", "ENTRY", "LEDGER ITEM", ">PENDING"), lines)
+    page.lines(lines_of_failures(report.failed, report.not_tried))
+    page.lines(f"not deleted: {line}" for line in report.remaining)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -198,6 +198,11 @@ def shown(names: Iterable[str]) -> str:
     found = list(names)
     more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
     return ", ".join(map(safe, found[:SHOWN])) + more
+
+
+def these(names: Collection[str]) -> str:
+    """The name of a single provider, or the number of several."""
+    return next(iter(names)) if len(names) == 1 else counted(len(names), "provider")
 
 
 def _listed(names: tuple[str, ...], listed: Mapping[str, object]) -> tuple[str, ...]:

@@ -10,10 +10,9 @@ import typer
 from ..bulk import order
 from ..command import Context, iam
 from ..errors import Exit, UsageError
-from ..output import counted
 from ..purge import purge as purge_providers
 from ..registry import AGAIN, call
-from ..selection import OrderCommand, Selected, requested, select
+from ..selection import OrderCommand, requested, select, these
 from .providers import Fields, Frequency, given
 
 app = typer.Typer()
@@ -69,7 +68,7 @@ def remove(
         "removed",
         lambda name: call(stack, "DELETE", name, tries=AGAIN),
         asked,
-        question=f"Remove {_these(selected)} from the list?",
+        question=f"Remove {these(selected.names)} from the list?",
         ask_for_one=True,
     )
 
@@ -83,10 +82,5 @@ def _patch(ctx: Context, did: str, changes: dict[str, Any]) -> Exit:
         did,
         lambda name: call(stack, "PATCH", name, changes, tries=AGAIN),
         asked,
-        question=f"Change {_these(selected)}: {json.dumps(changes)}?",
+        question=f"Change {these(selected.names)}: {json.dumps(changes)}?",
     )
-
-
-def _these(selected: Selected) -> str:
-    names = selected.names
-    return names[0] if len(names) == 1 else counted(len(names), "provider")

@@ -134,8 +134,7 @@ def _results(
 
 def _show(report: TrialReport, page: Page) -> None:
     for one in report.shown:
-        for line in json.dumps(one, indent=2, ensure_ascii=False, default=str).splitlines():
-            page.line(line)
+        page.lines(json.dumps(one, indent=2, ensure_ascii=False, default=str).splitlines())
         page.line("")
     count = f"{counted(report.made, report.kind)} from {counted(report.files, 'file')}, {report.bad:,} bad"
     page.line(count if report.made <= len(report.shown) else f"{count}; {len(report.shown)} shown")
@@ -145,5 +144,4 @@ def _show(report: TrialReport, page: Page) -> None:
         page.line(error.text, style="red")
     if report.bad > len(report.errors):
         page.line(f"and {report.bad - len(report.errors):,} more errors", style="red")
-    for advice in dict.fromkeys(error.failure.advice for error in report.errors):
-        page.line(advice)
+    page.lines(dict.fromkeys(error.failure.advice for error in report.errors))

@@ -64,7 +64,6 @@ def off(ctx: Context, group: Group = None) -> None:
 
 
 def _show(report: MaintenanceReport, page: Page) -> None:
-    for window in report.windows:
-        page.line(f"{window.text}, since {show(window.since)}; no run starts")
+    page.lines(f"{window.text}, since {show(window.since)}; no run starts" for window in report.windows)
     if not report.windows:
         page.line("no maintenance window is open")

@@ -18,7 +18,6 @@ from ..deployment import Deployment
 from ..errors import Exit, UsageError
 from ..jobs import BadInput, StandardJob
 from ..output import Page, counted
-from ..suggest.matching import Suggestion
 
 app = typer.Typer()
 mapping = typer.Typer(
@@ -117,7 +116,8 @@ def suggest_mapping(
     job: Job = "standardize",
 ) -> None:
     """Print a first mapping for a provider's files: format, fields matched to the model, and comments on doubts."""
-    ctx.obj.show(StandardJob.load(job).suggestion(samples), _show_suggestion)
+    found = StandardJob.load(job).suggestion(samples)
+    ctx.obj.show(found, lambda report, page: page.lines(report.mapping.splitlines()))
 
 
 @mapping.command("put", cls=Command, epilog=iam("mapping put"))
@@ -147,7 +147,7 @@ def get_mapping(
     if found is None:
         wanted = "" if version is None else f" with version {version}"
         raise UsageError(f"{provider}: no mapping{wanted} found; upload one with `fanout mapping put {provider} FILE`")
-    ctx.obj.show(found, _show_text)
+    ctx.obj.show(found, lambda report, page: page.lines((report.text or "").splitlines()))
 
 
 def read_mapping(stack: Deployment, provider: str, version: str | None = None) -> StoredMapping | None:
@@ -200,18 +200,8 @@ def _show_check(report: CheckReport, page: Page) -> None:
         page.line(bad.text, style="red")
 
 
-def _show_suggestion(report: Suggestion, page: Page) -> None:
-    for line in report.mapping.splitlines():
-        page.line(line)
-
-
 def _show_stored(report: StoredMapping, page: Page) -> None:
     page.line(f"uploaded {report.key}, version {report.version}; the next run of {report.provider} uses it")
-
-
-def _show_text(report: StoredMapping, page: Page) -> None:
-    for line in (report.text or "").splitlines():
-        page.line(line)
 
 
 def _show_list(report: MappingsReport, page: Page) -> None:

@@ -15,13 +15,12 @@ from fanout.errors import FanoutError
 from fanout.ledger import drop_backlog, update
 from fanout.providers import MAX_FREQUENCY_MINUTES, is_name, parse_entry, refusal
 
-from ..bulk import Outcome, each
-from ..command import Command, Context, Operator, Provider, Yes, iam, utc_now
+from ..bulk import Outcome, each, lines_of_failures
+from ..command import Command, Context, Provider, Yes, iam, utc_now
 from ..errors import Exit, UsageError
 from ..output import Page, counted
 from ..registry import NEW, call
 from ..registry import add as add_entry
-from ..selection import shown
 from . import sync
 
 app = typer.Typer()
@@ -77,7 +76,8 @@ def add(
 ) -> None:
     """Add a provider."""
     entry = call(ctx.obj.stack, "PUT", provider, given(frequency, group, field), NEW)
-    _show_change(ctx.obj, provider, "added", entry)
+    report = {"provider": provider, "did": "added", "entry": entry}
+    ctx.obj.show(report, lambda report, page: page.lines([f"{provider} added", json.dumps(entry)]))
 
 
 @providers.command(cls=Command, epilog=iam("providers discover"))
@@ -193,28 +193,14 @@ def _row(name: str, raw: object) -> tuple[object, ...]:
     return name, f"{entry.frequency:g} min", entry.status, entry.last_success, entry.paused, entry.group, said
 
 
-def _show_change(op: Operator, provider: str, did: str, entry: dict[str, Any] | None) -> None:
-    def view(report: dict[str, Any], page: Page) -> None:
-        page.line(f"{provider} {did}")
-        if entry is not None:
-            page.line(json.dumps(entry))
-
-    op.show({"provider": provider, "did": did, "entry": entry}, view)
-
-
 def _show_changes(report: ChangesReport, page: Page) -> None:
     verb = "would be added" if report.dry_run else "added"
     page.line(f"{len(report.added):,} {verb}: {', '.join(report.added) or 'none'}")
     page.line(f"{len(report.existing):,} existed already")
-    for name in report.rejected:
-        page.line(f"skipped provider={name}: {refusal(name)}")
-    for name, why in report.failed.items():
-        page.line(f"failed: {name}: {why.removeprefix(f'{name}: ')}")
-    if report.not_tried:
-        page.line(f"{counted(len(report.not_tried), 'provider')} not tried: {shown(report.not_tried)}")
+    page.lines(f"skipped provider={name}: {refusal(name)}" for name in report.rejected)
+    page.lines(lines_of_failures(report.failed, report.not_tried))
 
 
 def _show_accepted(report: AcceptReport, page: Page) -> None:
     page.line(f"accepted a list of {counted(report.listed, 'provider')}")
-    for name in report.forgotten:
-        page.line(f"forgot the pending objects of {name}")
+    page.lines(f"forgot the pending objects of {name}" for name in report.forgotten)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -20,18 +20,19 @@ from fanout.providers import check_name
 from fanout.runs import LateData, RunRecord
 
 from ..audit import audit, ranges_of
-from ..bulk import FAILURES, Outcome, each, summarize
+from ..bulk import Outcome, each, lines_of_failures, summarize, table_of_providers
 from ..command import Context, Operator, iam, utc_now
 from ..deployment import Deployment
 from ..errors import Exit, UsageError
 from ..output import Page, counted, show
-from ..selection import SHOWN, OrderCommand, Request, Selected, check_startable, requested, select, shown
+from ..selection import OrderCommand, Request, Selected, check_startable, requested, select, shown, these
 from ..starting import Starting
 from ..times import FORMS, told
 from .run import REPLAY, STARTED, NoWait, execution_input, start_and_follow, totals
 
 app = typer.Typer()
 REPLAYED = "replayed"
+COLUMNS = ("PROVIDER", ">OBJECTS", ">SIZE")
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _send_again(op: Operator, selected: Selected, asked: Request, wanted: Replay
         op.show(report, _show_plans)
         return Exit.OK
     objects, total = sum(plan.objects for plan in found.values()), sum(plan.bytes for plan in found.values())
-    op.confirm(f"Send {counted(objects, 'object')} ({size(total)}) of {_these(found)} again?", yes=asked.yes)
+    op.confirm(f"Send {counted(objects, 'object')} ({size(total)}) of {these(found)} again?", yes=asked.yes)
     if asked.wanted.alone:
         return start_and_follow(op, selected.names[0], _bounds(wanted), no_wait=no_wait)
     inputs = {name: execution_input(name, _bounds(wanted)) for name in found}
@@ -162,7 +163,7 @@ def _send_late(op: Operator, selected: Selected, asked: Request) -> Exit:
     if not found:
         return Exit.OK
     objects, runs = sum(len(plan.objects) for plan in found.values()), sum(len(plan.ranges) for plan in found.values())
-    op.confirm(f"Send {counted(objects, 'object')} of {_these(found)} in {counted(runs, 'run')}?", yes=asked.yes)
+    op.confirm(f"Send {counted(objects, 'object')} of {these(found)} in {counted(runs, 'run')}?", yes=asked.yes)
     if not asked.wanted.alone:
         return _send_many(op, found, selected)
     (plan,) = found.values()
@@ -228,10 +229,6 @@ def _bounds(wanted: Replay) -> dict[str, str]:
     return {"from": format_iso(wanted.start), "to": format_iso(wanted.end)}
 
 
-def _these(found: Mapping[str, object]) -> str:
-    return next(iter(found)) if len(found) == 1 else counted(len(found), "provider")
-
-
 def _show_plans(report: ReplayReport, page: Page) -> None:
     span = f"from {show(report.start)} to {show(report.end)}"
     plans = report.found
@@ -244,8 +241,8 @@ def _show_plans(report: ReplayReport, page: Page) -> None:
     if len(report.plans) == 1 and plans:
         page.facts([("first", plans[0].first), ("last", plans[0].last)])
     else:
-        _table(page, [(p.provider, p.objects, size(p.bytes)) for p in plans])
-    _show_failed(report.failed, page)
+        table_of_providers(page, COLUMNS, [(p.provider, p.objects, size(p.bytes)) for p in plans])
+    page.lines(lines_of_failures(report.failed))
 
 
 def _show_late(report: LateReport, page: Page) -> None:
@@ -259,17 +256,7 @@ def _show_late(report: LateReport, page: Page) -> None:
         return
     objects = sum(len(plan.objects) for plan in plans)
     page.line(f"{counted(objects, 'object')} of {counted(len(plans), 'provider')} arrived too late for any run")
-    _table(page, [(p.provider, len(p.objects), size(sum(o.size for o in p.objects))) for p in plans])
-    _show_failed(report.failed, page)
-
-
-def _table(page: Page, rows: Sequence[tuple[str, int, str]]) -> None:
-    if rows:
-        page.table(("PROVIDER", ">OBJECTS", ">SIZE"), rows[:SHOWN])
-    if len(rows) > SHOWN:
-        page.line(f"{len(rows) - SHOWN:,} more providers; --json lists all")
-
-
-def _show_failed(failed: Mapping[str, str], page: Page) -> None:
-    for name, why in list(failed.items())[:FAILURES]:
-        page.line(f"impossible: {name}: {why.removeprefix(f'{name}: ')}")
+    table_of_providers(
+        page, COLUMNS, [(p.provider, len(p.objects), size(sum(o.size for o in p.objects))) for p in plans]
+    )
+    page.lines(lines_of_failures(report.failed))

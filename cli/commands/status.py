@@ -130,8 +130,7 @@ def _show_status(report: StatusReport, page: Page) -> None:
     page.line(f"{counted(report.providers, 'provider')}: {counts}")
     if report.missing_providers:
         page.line(shrank(report.missing_providers))
-    for sentence in report.quarantine.sentences():
-        page.line(sentence)
+    page.lines(report.quarantine.sentences())
     for window in report.maintenance:
         page.line(f"{window.text}, since {show(window.since)}; no run starts", style="yellow")
     if report.shown:

@@ -12,7 +12,7 @@ import typer
 
 from fanout.providers import is_name
 
-from ..bulk import FAILURES, each
+from ..bulk import each, lines_of_failures
 from ..command import Context, Operator, Yes
 from ..deployment import Deployment
 from ..entry_files import REPORTED, Entries, format_of, parse, write
@@ -170,8 +170,7 @@ def _read(file: str, form: str | None) -> Entries:
 
 
 def _show(report: SyncReport, page: Page) -> None:
-    for line in _lines(report):
-        page.line(line)
+    page.lines(_lines(report))
 
 
 def _lines(report: SyncReport) -> list[str]:
@@ -184,12 +183,7 @@ def _lines(report: SyncReport) -> list[str]:
     lines.append(f"{counted(report.unchanged, 'provider')} unchanged")
     for name, fields in list(report.changed.items())[:SHOWN]:
         lines.append(f"  {name}: " + ", ".join(f"{f}: {_text(b)} -> {_text(a)}" for f, (b, a) in fields.items()))
-    lines += [
-        f"failed: {name}: {why.removeprefix(f'{name}: ')}" for name, why in list(report.failed.items())[:FAILURES]
-    ]
-    if report.not_tried:
-        lines.append(f"{counted(len(report.not_tried), 'provider')} not tried: {shown(report.not_tried)}")
-    return lines
+    return [*lines, *lines_of_failures(report.failed, report.not_tried)]
 
 
 def _text(value: Any) -> str:

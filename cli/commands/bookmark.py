@@ -132,4 +132,4 @@ def _show_audit(report: AuditReport, page: Page) -> None:
     if report.missed:
         lines = [(o.last_modified, size(o.size), o.key) for o in report.missed]
         page.table(("LAST MODIFIED", ">SIZE", "MISSED"), lines)
-        page.line(f"To send them: fanout replay {report.provider} --late")
+        page.line(f"To send them: `fanout replay {report.provider} --late`")

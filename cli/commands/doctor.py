@@ -175,7 +175,7 @@ def _change_log(stack: Deployment) -> str:
     if missing := [name for name in found if name not in listed]:
         raise CheckFailedError(
             f"{len(missing)} of {counted(len(found), 'folder')} are not in the list of providers, such as {missing[0]}",
-            "add them with fanout providers discover",
+            "add them with `fanout providers discover`",
             Outcome.WARN,
         )
     return f"{directory}, {counted(len(found), 'provider')}, {_sample(stack, directory)}"
@@ -265,11 +265,11 @@ def _config_api(stack: Deployment) -> str:
     if missing := missing_providers(stack.ledger.list_size(), len(entries)):
         raise CheckFailedError(
             f"the list has {counted(len(entries), 'provider')}, and has lost {missing}",
-            "correct the list, or accept it with fanout providers accept",
+            "correct the list, or accept it with `fanout providers accept`",
         )
     if not entries:
         raise CheckFailedError(
-            "the list of providers is empty", "add providers with fanout providers add or discover", Outcome.WARN
+            "the list of providers is empty", "add providers with `fanout providers add` or `discover`", Outcome.WARN
         )
     return f"available, {counted(len(entries), 'provider')}"
 
@@ -279,7 +279,7 @@ def _providers(stack: Deployment) -> str:
     found = ", ".join(f"{count:,} {condition}" for condition, count in overview.counts.items()) or "none"
     worst = next((health for health in overview.health if health.condition in UNHEALTHY), None)
     if worst is not None:
-        raise CheckFailedError(f"{found}; for example {worst.provider}", "fanout status shows details", Outcome.WARN)
+        raise CheckFailedError(f"{found}; for example {worst.provider}", "`fanout status` shows details", Outcome.WARN)
     return found
 
 

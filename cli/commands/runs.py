@@ -113,5 +113,5 @@ def error_of(line: RunLine) -> str | None:
     if line.status is not RunState.FAILED:
         return None
     if line.record is None or line.record.failure is None:
-        return f"failed without a record; see fanout trace {line.run_id}"
+        return f"failed without a record; see `fanout trace {line.run_id}`"
     return line.record.failure.in_one_line(line.record.failure_count)

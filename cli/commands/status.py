@@ -142,7 +142,7 @@ def _show_status(report: StatusReport, page: Page) -> None:
     if report.not_shown:
         page.line(f"{report.not_shown:,} more not shown; use --limit, or --all for every provider")
     if not report.healthy:
-        page.line("Next: fanout failed groups failures by cause; fanout trace RUN shows one run.")
+        page.line("Next: `fanout failed` groups failures by cause; `fanout trace RUN` shows one run.")
 
 
 def _show_failed(report: FailedReport, page: Page) -> None:
@@ -155,4 +155,4 @@ def _show_failed(report: FailedReport, page: Page) -> None:
         page.line(f"  example: {cause.example.text}")
         page.line(f"  advice: {cause.advice}")
         if cause.run_id:
-            page.line(f"  details: fanout trace {cause.run_id}")
+            page.line(f"  details: `fanout trace {cause.run_id}`")

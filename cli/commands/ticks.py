@@ -49,4 +49,4 @@ def _show(report: TicksReport, page: Page) -> None:
     ]
     page.table(columns, rows)
     if not rows:
-        page.line("No tick ended in this period; fanout doctor checks the schedule.")
+        page.line("No tick ended in this period; `fanout doctor` checks the schedule.")

@@ -230,7 +230,7 @@ PROBLEMS: list[tuple[str, dict[str, Any], Outcome, str, str | None]] = [
         {"s3": change_log("a/1.json", "b/1.json")},
         WARN,
         "1 of 2 folders are not in the list of providers, such as b",
-        "add them with fanout providers discover",
+        "add them with `fanout providers discover`",
     ),
     (
         "change log",
@@ -244,7 +244,7 @@ PROBLEMS: list[tuple[str, dict[str, Any], Outcome, str, str | None]] = [
         {"list_size": 2},
         FAIL,
         "the list has 1 provider, and has lost 1",
-        "correct the list, or accept it with fanout providers accept",
+        "correct the list, or accept it with `fanout providers accept`",
     ),
     (
         "queue",
@@ -273,14 +273,14 @@ PROBLEMS: list[tuple[str, dict[str, Any], Outcome, str, str | None]] = [
         {"entries": {}},
         WARN,
         "the list of providers is empty",
-        "add providers with fanout providers add or discover",
+        "add providers with `fanout providers add` or `discover`",
     ),
     (
         "providers",
         {"overview": overview(stuck=1, due=2)},
         WARN,
         "1 stuck, 2 due; for example stuck-1",
-        "fanout status shows details",
+        "`fanout status` shows details",
     ),
     (
         "Glue quota",

@@ -231,10 +231,7 @@ def messages() -> Iterator[str]:
     yield "order.\n"
     rows = [
         ("`specversion`", "`1.0`"),
-        (
-            "`id`",
-            "event id of the stream, or a hash of key, line number and line; `-0`, `-1` … if a row has many messages",
-        ),
+        ("`id`", "event id of the stream, or a hash if the record has none; `-0`, `-1` … if a row has many messages"),
         ("`source`", "`/glue-fanout/{Env}/{Job}/{provider}`"),
         (
             "`type`",
@@ -251,6 +248,8 @@ def messages() -> Iterator[str]:
         ("`dataref`", "S3 URI of the data, instead of `data`, if the message would be too large"),
     ]
     yield from _table(("attribute", "content"), rows)
+    yield "\nRecords of an export have no event id. Their `id` is a hash of the object's key, the number of the line"
+    yield "and the line, so that a repeated run sends the same `id`."
     for title, (event, images, limit) in samples.items():
         maker = MessageMaker(settings, transform, limit, _DiscardingS3())
         change = parse_change(json.dumps(_record(event, images)), "object-1")

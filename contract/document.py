@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from contract.times import format_iso, parse_iso
 
@@ -79,6 +79,24 @@ def members(kind: type) -> tuple[Member, ...]:
         mandatory = about.required or (one.default is MISSING and one.default_factory is MISSING)
         found.append(Member(about.name or one.name, one.name, hint, about.description, mandatory))
     return tuple(found)
+
+
+class Stored:
+    """Base of the dataclasses that are stored as documents of their own."""
+
+    def to_json(self) -> Text:
+        """Write the document as JSON."""
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, text: Text) -> Self:
+        """Read the document from JSON.
+
+        Raises
+        ------
+        ContractError
+        """
+        return from_json(cls, text)
 
 
 def to_json(document: Any) -> bytes:

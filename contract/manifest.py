@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from contract import document
-from contract.document import About, Text
+from contract.document import About, Stored
 
 VERSION: Literal[1] = 1
 
@@ -73,7 +73,7 @@ class Replay:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manifest:
+class Manifest(Stored):
     """The objects of one run."""
 
     version: Annotated[Literal[1], About("version of this format", required=True)] = VERSION
@@ -105,17 +105,3 @@ class Manifest:
     def planned(self) -> list[PlannedObject]:
         """The objects, each with its bucket and position."""
         return [PlannedObject(self.bucket, o.key, o.size, o.etag, place) for place, o in enumerate(self.objects)]
-
-    def to_json(self) -> Text:
-        """Write the manifest as JSON."""
-        return document.to_json(self)
-
-    @classmethod
-    def from_json(cls, text: Text) -> Manifest:
-        """Read a manifest from JSON.
-
-        Raises
-        ------
-        ContractError
-        """
-        return document.from_json(cls, text)

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from contract import document
-from contract.document import About, Text
+from contract.document import About, Stored
 from contract.failure import Failure
 
 VERSION: Literal[1] = 1
@@ -20,7 +19,7 @@ MAX_FAILURES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobResult:
+class JobResult(Stored):
     """The result of a job."""
 
     version: Annotated[Literal[1], About("version of this format", required=True)] = VERSION
@@ -42,20 +41,6 @@ class JobResult:
     failure: Annotated[Failure | None, About("the first failure by object and line; null unless the job failed")]
     failures: Annotated[tuple[Failure, ...], About(f"the first {MAX_FAILURES} failures, including bad objects")]
     failure_count: Annotated[int, About("number of all failures")]
-
-    def to_json(self) -> Text:
-        """Write the result as JSON."""
-        return document.to_json(self)
-
-    @classmethod
-    def from_json(cls, text: Text) -> JobResult:
-        """Read a result from JSON.
-
-        Raises
-        ------
-        ContractError
-        """
-        return document.from_json(cls, text)
 
 
 def in_order(failures: Iterable[Failure]) -> list[Failure]:

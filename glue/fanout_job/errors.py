@@ -114,8 +114,6 @@ class MessageTooLargeError(RecordError):
 class ObjectChangedError(TransientError):
     """The object was overwritten or deleted after the run was planned."""
 
-    advice = NEXT_RUN
-
 
 class StorageError(TransientError):
     """S3 did not respond, or rejected the request."""
@@ -125,8 +123,6 @@ class StorageError(TransientError):
 
 class SendError(TransientError):
     """The target did not accept a message within the allowed attempts or time."""
-
-    advice = NEXT_RUN
 
 
 class CredentialsError(TransientError):

@@ -21,9 +21,6 @@ from fanout_job.paths import Source
 
 __all__ = ["Csv", "Json", "JsonLines", "Mapping", "Rule", "Spelling", "Xml"]
 
-MAX_PLACE_DIGITS = 100
-"""Maximum digits of a step in a JSON path. A step of digits is an array index or a name."""
-
 
 @dataclass(frozen=True)
 class Spelling:
@@ -43,7 +40,7 @@ class Spelling:
     """Formats of dates and timestamps, with strptime directives or a name, tried in this order. Default: ISO 8601."""
     timezone: str | None = checked(checks.time_zone)
     """Time zone of timestamps without an offset, such as Europe/Berlin. Defaults to UTC."""
-    ambiguous: str | None = checked(checks.ambiguous)
+    ambiguous: str | None = checked(checks.one_of("earlier", "later"))
     """Which of the two times is meant in the hour that the end of daylight saving time repeats: "earlier" or "later".
     By default, such times are bad."""
     trim: bool = False
@@ -56,7 +53,7 @@ class Rule(Spelling):
 
     source: tuple[str, ...] = field(default=(), metadata={"name": "from"})
     """Column of a CSV file, or path in a JSON or XML document. Of several, the first that has a value is used."""
-    take: str | None = checked(checks.take)
+    take: str | None = checked(checks.one_of("first", "last"))
     """Which of several values at a path is used: "first" or "last"."""
     join: str | None = None
     """Text between the values, if all values at a path are joined."""
@@ -106,9 +103,9 @@ class Mapping(Spelling):
     json: Json | None = None
     json_lines: JsonLines | None = None
     xml: Xml | None = None
-    empty: str = checked(checks.empty_documents, "bad")
+    empty: str = checked(checks.one_of("allowed", "bad"), "bad")
     """Whether objects without any record are "allowed" or "bad"."""
-    failed_check: str = checked(checks.failed_check, "row")
+    failed_check: str = checked(checks.one_of("row", "object"), "row")
     """Whether a failed check makes the "row" or the "object" bad."""
     min_rows: int = 0
     """Least number of records of an object."""

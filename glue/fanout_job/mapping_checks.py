@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Callable
 
 from fanout_job.paths import Path, parsed_path
 from fanout_job.texts import text_codec
@@ -15,6 +16,16 @@ MAX_PLACE_DIGITS = 100
 """Maximum digits of a step in a JSON path. A step of digits is an array index or a name."""
 
 NOT_A_SIGN = frozenset("\r\n\0")
+
+
+def one_of(*words: str) -> Callable[[str], None]:
+    """Return the check of a value that is one of some words."""
+
+    def check(word: str) -> None:
+        if word not in words:
+            raise ValueError(" or ".join(map(repr, words)))
+
+    return check
 
 
 def csv_sign(text: str) -> None:
@@ -56,12 +67,6 @@ def time_zone(name: str) -> None:
         raise ValueError("a time zone that this machine knows") from None
 
 
-def empty_documents(word: str) -> None:
-    """Check the value of `empty`."""
-    if word not in ("allowed", "bad"):
-        raise ValueError("'allowed' or 'bad'")
-
-
 def record_path(text: str) -> None:
     """Check the path of a JSON document's records."""
     path = parsed_path(text) if text else None
@@ -82,12 +87,6 @@ def element_path(text: str) -> None:
         raise ValueError("the name of an element such as line, or order/line")
 
 
-def take(word: str) -> None:
-    """Check the value of `take`."""
-    if word not in ("first", "last"):
-        raise ValueError("'first' or 'last'")
-
-
 def json_path(path: Path) -> None:
     """Check a path in a JSON document."""
     for step in path.steps:
@@ -106,12 +105,6 @@ def xml_path(path: Path, namespaces: dict[str, str]) -> None:
             prefix = name.removeprefix("@").rpartition(":")[0]
             if prefix and prefix not in namespaces:
                 raise ValueError(f"a path: xml.namespaces has no prefix {prefix!r}")
-
-
-def ambiguous(word: str) -> None:
-    """Check the value of `ambiguous`."""
-    if word not in ("earlier", "later"):
-        raise ValueError("'earlier' or 'later'")
 
 
 def units(texts: tuple[str, ...]) -> None:
@@ -138,9 +131,3 @@ def line_starts(texts: tuple[str, ...]) -> None:
     """Check the beginnings of lines."""
     for text in texts:
         line_start(text)
-
-
-def failed_check(word: str) -> None:
-    """Check the value of `failed_check`."""
-    if word not in ("row", "object"):
-        raise ValueError("'row' or 'object'")

@@ -43,11 +43,8 @@ def nodes_of(text: bytes, name: str) -> yaml.Node:
     try:
         for event in yaml.parse(plain, LOADER):
             if isinstance(event, yaml.AliasEvent):
-                raise MappingError(
-                    "has an alias (*), which mappings do not support; repeat the value",
-                    uri=name,
-                    line=_line(event.start_mark),
-                )
+                what = "has an alias (*), which mappings do not support; repeat the value"
+                raise MappingError(what, uri=name, line=_line(event.start_mark))
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise MappingError("is nested too deeply", uri=name, line=_line(event.start_mark))

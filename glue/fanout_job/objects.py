@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
@@ -37,15 +37,10 @@ OBJECT_OVERHEAD_BYTES = 2**16
 
 def s3_client() -> Any:
     """Return a client with retries and with a connection for each object that is opened ahead."""
-    return aws_client(
-        "s3",
-        config=Config(
-            retries={"mode": "standard", "max_attempts": 6},
-            connect_timeout=10,
-            read_timeout=30,
-            max_pool_connections=PREFETCH_OBJECTS + 4,
-        ),
-    )
+    retries: Any = {"mode": "standard", "max_attempts": 6}
+    connections = PREFETCH_OBJECTS + 4
+    config = Config(retries=retries, connect_timeout=10, read_timeout=30, max_pool_connections=connections)
+    return aws_client("s3", config=config)
 
 
 def read_manifest(s3: Any, uri: str, provider: str) -> list[PlannedObject]:
@@ -107,14 +102,8 @@ def refusal(error: ClientError, uri: str) -> JobError:
 class ObjectReader:
     """Reads one object from start to end. After a broken connection, resumes at the same byte."""
 
-    RESUMABLE = (
-        BotoConnectionError,
-        HTTPClientError,
-        IncompleteReadError,
-        ResponseStreamingError,
-        Urllib3Error,  # botocore does not translate TLS errors within a body
-        OSError,
-    )
+    # botocore does not translate TLS errors within a body, which are those of urllib3.
+    RESUMABLE = (BotoConnectionError, HTTPClientError, IncompleteReadError, Urllib3Error, OSError)
     TRIES = 5
 
     def __init__(self, s3: Any, obj: PlannedObject) -> None:

@@ -35,7 +35,13 @@ from fanout.pending import MAX_KEYS, Pending
 from fanout.providers import describe
 
 ATTENTION_INDEX = "attention"
-_LIST = {"provider": {"S": "#list"}}
+
+
+def _key(name: str) -> dict[str, Any]:
+    return {"provider": {"S": name}}
+
+
+_LIST = _key("#list")
 """Key of the item with the size of the list of providers. A provider's name cannot contain a #."""
 SHARDS = 16
 """Number of partition keys of the index; one partition accepts 1,000 writes per second."""
@@ -67,10 +73,7 @@ class DynamoLedger:
     def get(self, provider: str) -> ProviderState:
         """See `LedgerStore.get`."""
         with _unavailable(LedgerUnavailableError, f"reading the ledger item of {provider}"):
-            answer = self._client.get_item(
-                TableName=self._table, Key={"provider": {"S": provider}}, ConsistentRead=True
-            )
-        item = answer.get("Item")
+            item = self._client.get_item(TableName=self._table, Key=_key(provider), ConsistentRead=True).get("Item")
         return _state(item) if item else ProviderState(provider=provider)
 
     def get_many(self, providers: Iterable[str]) -> dict[str, ProviderState]:
@@ -83,7 +86,7 @@ class DynamoLedger:
             return {state.provider: state for batch in pool.map(self._get_batch, batches) for state in batch}
 
     def _get_batch(self, providers: list[str]) -> list[ProviderState]:
-        wanted: dict[str, Any] = {self._table: {"Keys": [{"provider": {"S": name}} for name in providers]}}
+        wanted: dict[str, Any] = {self._table: {"Keys": [_key(name) for name in providers]}}
         states: list[ProviderState] = []
         for attempt in range(_BATCH_GET_TRIES):
             with _unavailable(LedgerUnavailableError, f"reading {len(providers)} ledger items"):
@@ -99,10 +102,8 @@ class DynamoLedger:
         """See `LedgerStore.put`."""
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(provider)"}
         if state.version:
-            condition = {
-                "ConditionExpression": "version = :read",
-                "ExpressionAttributeValues": {":read": {"N": str(state.version)}},
-            }
+            read = {":read": {"N": str(state.version)}}
+            condition = {"ConditionExpression": "version = :read", "ExpressionAttributeValues": read}
         try:
             with _unavailable(LedgerUnavailableError, f"writing the ledger item of {state.provider}"):
                 self._client.put_item(TableName=self._table, Item=_item(state), **condition)
@@ -164,8 +165,9 @@ class DynamoPending:
     def of(self, provider: str) -> Pending:
         """See `PendingStore.of`."""
         with _unavailable(LedgerUnavailableError, f"reading the pending count of {provider}"):
-            item = self._client.get_item(TableName=self._table, Key=_pending_key(provider), ConsistentRead=True)
-        return _pending(item.get("Item", {}))
+            key = _key(provider + PENDING_SUFFIX)
+            item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
+        return _pending(item)
 
     def clear(self, provider: str, pending_count: int, claimed_at: datetime) -> None:
         """See `PendingStore.clear`. Two conditional writes: one if no object arrived since, one if some did."""
@@ -197,7 +199,7 @@ class DynamoPending:
         try:
             self._client.update_item(
                 TableName=self._table,
-                Key=_pending_key(provider),
+                Key=_key(provider + PENDING_SUFFIX),
                 UpdateExpression=expression,
                 ExpressionAttributeValues=values,
                 **({"ExpressionAttributeNames": names} if names else {}),
@@ -233,10 +235,6 @@ def _shard(kind: str, provider: str) -> str:
 
 PENDING_SUFFIX = "#pending"
 """A provider's name cannot contain a #."""
-
-
-def _pending_key(provider: str) -> dict[str, Any]:
-    return {"provider": {"S": provider + PENDING_SUFFIX}}
 
 
 def _pending(item: dict[str, Any]) -> Pending:

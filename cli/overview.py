@@ -64,17 +64,9 @@ def look(stack: Deployment, late_after: timedelta = LATE_AFTER) -> Overview:
     """Evaluate every provider of a stack."""
     settings = stack.dispatching
     pending = stack.pending.waiting() if settings.discovery == "events" else None
-    return survey(
-        stack.config_api,
-        stack.ledger,
-        stack.executions,
-        utc_now(),
-        late_after,
-        pending,
-        settings.sweep,
-        stack.failed_executions,
-        stack.maintenance.windows(),
-    )
+    ports = stack.config_api, stack.ledger, stack.executions
+    windows = stack.maintenance.windows()
+    return survey(*ports, utc_now(), late_after, pending, settings.sweep, stack.failed_executions, windows)
 
 
 def survey(
@@ -116,9 +108,8 @@ def survey(
         sweep=sweep,
         held=held,
         backlogs=frozenset(name for name, state in noted.items() if state.has_backlog),
-        orphaned=orphaned_runs(
-            leases, executions, now, note=lambda text: None
-        ),  # a run that is not known to be orphaned is alive
+        # A run that is not known to be orphaned is alive.
+        orphaned=orphaned_runs(leases, executions, now, note=lambda text: None),
         late_after=late_after,
         maintenance=Maintenance.at(windows, now),
     )

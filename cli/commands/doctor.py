@@ -35,6 +35,7 @@ CREATED = "s3:ObjectCreated:"
 WAYS_TO_CREATE = frozenset(CREATED + way for way in ("Put", "Post", "Copy", "CompleteMultipartUpload"))
 """All events of new objects. Source: "Supported event types", Amazon S3 user guide."""
 GLUE_QUOTA = "Max concurrent job runs per account"
+NO_QUOTA = "the laptop cloud has no quota"
 
 
 class Outcome(StrEnum):
@@ -291,27 +292,26 @@ def _quarantine(stack: Deployment) -> str:
 
 
 def _glue_quota(stack: Deployment) -> str:
-    wanted = stack.dispatching.max_concurrent_runs
     if stack.is_local:
-        return "the laptop cloud has no quota"
+        return NO_QUOTA
     for page in stack.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="glue"):
         for quota in page["Quotas"]:
             if quota["QuotaName"].lower() == GLUE_QUOTA.lower():
-                return _enough(quota["Value"], wanted, "concurrent Glue job runs")
+                return _enough(stack, quota["Value"], "concurrent Glue job runs")
     raise CheckFailedError(
         f"no quota named {GLUE_QUOTA}", "check Service Quotas, AWS Glue, in the AWS console", Outcome.WARN
     )
 
 
 def _lambda_quota(stack: Deployment) -> str:
-    wanted = stack.dispatching.max_concurrent_runs
     if stack.is_local:
-        return "the laptop cloud has no quota"
+        return NO_QUOTA
     limits = stack.client("lambda").get_account_settings()["AccountLimit"]
-    return _enough(limits["UnreservedConcurrentExecutions"], wanted, "concurrent Lambda invocations")
+    return _enough(stack, limits["UnreservedConcurrentExecutions"], "concurrent Lambda invocations")
 
 
-def _enough(quota: float, wanted: int, what: str) -> str:
+def _enough(stack: Deployment, quota: float, what: str) -> str:
+    wanted = stack.dispatching.max_concurrent_runs
     if quota < wanted:
         raise CheckFailedError(
             f"the account allows {quota:.0f} {what}, but MaxConcurrentRuns is {wanted}",

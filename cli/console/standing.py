@@ -34,11 +34,5 @@ def standing(health: Health, now: datetime) -> Part:
     following = NEXT.get(condition, health.failure.advice if health.failure else "")
     due = health.next_due
     time = f"{aged(due, now)}, at {show(due)}" if due and due > now else "at the next tick"
-    shown = [
-        html.Strong(verdict),
-        ": ",
-        badge(condition),
-        *since,
-        f"{failed}. Next: {following.format(due=time).rstrip('.')}.",
-    ]
-    return html.P(shown, className="standing")
+    rest = f"{failed}. Next: {following.format(due=time).rstrip('.')}."
+    return html.P([html.Strong(verdict), ": ", badge(condition), *since, rest], className="standing")

@@ -102,10 +102,7 @@ class Stage:
         self._put(list(plan.ignored))
         self._register()
         rows = sum(part.rows for parts in plan.first.values() for part in parts)
-        for text in plan.refused[:SHOWN_FAILURES]:
-            self._screen.say(text)
-        if len(plan.refused) > SHOWN_FAILURES:
-            self._screen.say(f"and {len(plan.refused) - SHOWN_FAILURES} more, listed in the report")
+        say_first(plan.refused, SHOWN_FAILURES, self._screen.say)
         if plan.ignored:
             self._screen.say(f"{len(plan.ignored)} files are not data and will be ignored: {_names(plan.ignored)}")
         self._screen.say(f"{len(plan.first)} providers with {rows} rows in s3://{self._bucket}/{self._prefix}/")
@@ -140,11 +137,8 @@ class Stage:
             self._screen.say(f"  {fault}")
         runs = self._follow(title, before, set(ticked["started_providers"]))
         self._tick_runs.append(runs)
-        failed = [run for run in runs if run.error]
-        for run in failed[:SHOWN_FAILURES]:
-            self._screen.say(f"{run.provider} failed: {str(run.error)[:300]}")
-        if len(failed) > SHOWN_FAILURES:
-            self._screen.say(f"and {len(failed) - SHOWN_FAILURES} more failed runs, listed in the report")
+        failed = [f"{run.provider} failed: {str(run.error)[:300]}" for run in runs if run.error]
+        say_first(failed, SHOWN_FAILURES, self._screen.say, " failed runs")
         self._receive()
 
     def _receive(self) -> None:
@@ -224,11 +218,18 @@ class Stage:
         return faults
 
 
+def say_first(lines: Sequence[str], count: int, say: Callable[[str], None], what: str = "") -> None:
+    """Print the first lines, and how many more there are."""
+    for line in lines[:count]:
+        say(line)
+    if len(lines) > count:
+        say(f"and {len(lines) - count} more{what}, listed in the report")
+
+
 def _names(parts: Sequence[Part]) -> str:
     """Return the keys of the first objects."""
-    return ", ".join(ascii(part.key)[1:-1] for part in parts[:SHOWN_IGNORED]) + (
-        ", …" if len(parts) > SHOWN_IGNORED else ""
-    )
+    more = ", …" if len(parts) > SHOWN_IGNORED else ""
+    return ", ".join(ascii(part.key)[1:-1] for part in parts[:SHOWN_IGNORED]) + more
 
 
 def _row(name: str, due: bool, run: Run | None) -> tuple[str, ...]:
@@ -257,8 +258,5 @@ def summary(report: dict[str, Any], say: Callable[[str], None]) -> None:
         say(f"and {len(providers) - SHOWN_PROVIDERS} more providers, listed in the report")
     totals = report["totals"]
     say(f"{'all':<33}" + "".join(f"{totals[column]:>10}" for column in columns))
-    for fault in report["faults"][:SHOWN_PROVIDERS]:
-        say(f"FAULT {fault}")
-    if len(report["faults"]) > SHOWN_PROVIDERS:
-        say(f"and {len(report['faults']) - SHOWN_PROVIDERS} more faults, listed in the report")
+    say_first([f"FAULT {fault}" for fault in report["faults"]], SHOWN_PROVIDERS, say, " faults")
     say(f"ok: {str(report['ok']).lower()}, {report['seconds']} s")

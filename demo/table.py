@@ -248,11 +248,10 @@ def _sorted_sets(item: Typed | None, value: Any) -> Any:
 
 def _binary(item: Typed) -> Typed:
     """Replace base64 strings by the bytes that boto3 expects."""
-    return {
-        name: {"B": base64.b64decode(typed["B"])}
-        if "B" in typed
-        else {"BS": [base64.b64decode(one) for one in typed["BS"]]}
-        if "BS" in typed
-        else typed
-        for name, typed in item.items()
-    }
+    decoded = dict(item)
+    for name, typed in item.items():
+        if "B" in typed:
+            decoded[name] = {"B": base64.b64decode(typed["B"])}
+        if "BS" in typed:
+            decoded[name] = {"BS": [base64.b64decode(one) for one in typed["BS"]]}
+    return decoded

@@ -10,9 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 SUPPORTED = ((3, 11), (3, 14))
@@ -91,42 +90,20 @@ def _run(what: str, command: Sequence[str | Path], environment: dict[str, str] |
     SetupError
         The command failed; the message has its output.
     """
-    with Ticker(what, _say):
-        done = subprocess.run(
-            [str(word) for word in command], capture_output=True, text=True, check=False, env=environment
-        )
-    if done.returncode:
-        raise SetupError(f"{what} failed:\n{done.stdout}{done.stderr}")
-
-
-class Ticker:
-    """Print at least every `SILENCE_SECONDS` that a step is still in progress.
-
-    Parameters
-    ----------
-    what
-        Name of the step.
-    say
-        Receives a line.
-    """
-
-    def __init__(self, what: str, say: Callable[[str], None]) -> None:
-        self._what, self._say = what, say
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._tick, daemon=True)
-
-    def __enter__(self) -> None:
-        self._started = time.monotonic()
-        self._say(f"  {self._what}")
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _tick(self) -> None:
-        while not self._done.wait(SILENCE_SECONDS):
-            self._say(f"  {self._what}: {time.monotonic() - self._started:.0f} s")
+    _say(f"  {what}")
+    started = time.monotonic()
+    words = [str(word) for word in command]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        while True:
+            try:
+                output = process.communicate(timeout=SILENCE_SECONDS)[0]
+                break
+            except subprocess.TimeoutExpired:
+                _say(f"  {what}: {time.monotonic() - started:.0f} s")
+    if process.returncode:
+        raise SetupError(f"{what} failed:\n{output}")
 
 
 def _count(lock: Path) -> int:

@@ -196,9 +196,8 @@ def expand(packaged: Mapping[str, Any], values: Mapping[str, ParameterValue], re
     from samtranslator.translator.translator import Translator
 
     texts = {name: ",".join(value) if isinstance(value, list) else value for name, value in values.items()}
-    logging.getLogger("samtranslator").setLevel(
-        logging.ERROR
-    )  # it warns that AWS's internal feature toggles are missing
+    # It warns that AWS's internal feature toggles are missing.
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
     try:
         # The translator reads only the session's region. The empty mapping makes it look up the names of AWS managed
         # policies in its own list.

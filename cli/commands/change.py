@@ -62,25 +62,20 @@ def remove(
     if purge:
         return purge_providers(ctx.obj, asked)
     selected = select(stack, asked.wanted)
-    return order(
-        ctx.obj,
-        selected,
-        "removed",
-        lambda name: call(stack, "DELETE", name, tries=AGAIN),
-        asked,
-        question=f"Remove {these(selected.names)} from the list?",
-        ask_for_one=True,
-    )
+    question = f"Remove {these(selected.names)} from the list?"
+
+    def work(name: str) -> dict[str, Any]:
+        return call(stack, "DELETE", name, tries=AGAIN)
+
+    return order(ctx.obj, selected, "removed", work, asked, question=question, ask_for_one=True)
 
 
 def _patch(ctx: Context, did: str, changes: dict[str, Any]) -> Exit:
     stack, asked = ctx.obj.stack, requested(ctx)
     selected = select(stack, asked.wanted)
-    return order(
-        ctx.obj,
-        selected,
-        did,
-        lambda name: call(stack, "PATCH", name, changes, tries=AGAIN),
-        asked,
-        question=f"Change {these(selected.names)}: {json.dumps(changes)}?",
-    )
+    question = f"Change {these(selected.names)}: {json.dumps(changes)}?"
+
+    def work(name: str) -> dict[str, Any]:
+        return call(stack, "PATCH", name, changes, tries=AGAIN)
+
+    return order(ctx.obj, selected, did, work, asked, question=question)

@@ -95,9 +95,8 @@ def discover(
     missing = tuple(name for name in found if name not in known and name not in rejected)
     if missing and not dry_run:
         ctx.obj.confirm(f"Add {counted(len(missing), 'provider')} with a frequency of {frequency:g} minutes?", yes=yes)
-        outcome = each(
-            ctx.obj, missing, lambda name: add_entry(stack, name, {"frequency": _number(frequency)}), "added"
-        )
+        entry = {"frequency": _number(frequency)}
+        outcome = each(ctx.obj, missing, lambda name: add_entry(stack, name, entry), "added")
     else:
         outcome = Outcome(done=dict.fromkeys(missing))
     report = ChangesReport(tuple(outcome.done), tuple(known), rejected, dry_run, outcome.failed, outcome.not_tried)

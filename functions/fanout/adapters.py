@@ -288,11 +288,9 @@ class S3Objects:
     def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
         """See `ObjectStore.list`. One request per 1,000 objects."""
         bucket, key = split_uri(prefix)
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=bucket, Prefix=key, StartAfter=start_after
-        )
+        pages = self._client.get_paginator("list_objects_v2")
         with _unavailable(StorageUnavailableError, f"listing {prefix}"):
-            for page in pages:
+            for page in pages.paginate(Bucket=bucket, Prefix=key, StartAfter=start_after):
                 for found in page.get("Contents", ()):
                     etag = found["ETag"].strip('"')
                     yield StoredObject(found["Key"], found["Size"], etag, found["LastModified"])

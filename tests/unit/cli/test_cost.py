@@ -160,7 +160,7 @@ def test_an_expensive_day_names_the_provider_and_the_run_with_the_largest_share(
     assert found.outlier == Outlier(median=0.2, largest="b", dollars=2.0, runs=2, run_id="b-21-1.25", run_dollars=1.25)
     sentence = (
         "2026-11-21 is an outlier: $2.30. The median of the other days is $0.20. b has the largest share: $2.00 (87%) "
-        "in 2 runs. The most expensive run cost $1.25: fanout trace b-21-1.25"
+        "in 2 runs. The most expensive run cost $1.25; see `fanout trace b-21-1.25`"
     )
     assert explain(found, By.DAY) == sentence
     assert sentence in shown(report)

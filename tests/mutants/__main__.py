@@ -1,9 +1,10 @@
 """Put bugs into the code, the template and the state machine, one at a time, and print those that no test notices.
 
-    python -m tests.mutants [--seconds N] [--only TEXT] [--jobs N] [--all]
+    python -m tests.mutants [--seconds N] [--only TEXT] [--jobs N] [--survivors] [--all]
 
-Results are kept in .local/mutants.json. A mutant is tried again when its function or its tests change, so a run with
-`--seconds` continues where the last one stopped. The exit status is 1 if any bug survives.
+Results are kept in .local/mutants.json. A mutant is tried again when its function changes, so a run with `--seconds`
+continues where the last one stopped. `--survivors` tries those again that survived, after tests were added. The exit
+status is 1 if any bug survives.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ AT_ONCE = 24
 def module_trials() -> Iterator[Trial]:
     """A trial for each mutation of the modules, without equivalent ones."""
     equivalent = MODULES.get("equivalent", {})
-    for file, tests in MODULES["tests"].items():
-        tested = "".join((ROOT / test).read_text(encoding="utf-8") for test in tests)
-        text = (ROOT / file).read_text(encoding="utf-8")
-        for mutation in mutations(file, text):
-            if mutation.change not in equivalent.get(file, {}).get(mutation.function, {}):
-                key = hashlib.sha256(f"{mutation.name}{mutation.source}{tested}".encode()).hexdigest()
-                yield Trial(mutation.name, file, lambda t=text: t, mutation.text, tuple(tests), key)
+    for session in MODULES["sessions"]:
+        for file in session["modules"]:
+            text = (ROOT / file).read_text(encoding="utf-8")
+            for mutation in mutations(file, text):
+                if mutation.change not in equivalent.get(file, {}).get(mutation.function, {}):
+                    key = hashlib.sha256(f"{mutation.name}{mutation.source}".encode()).hexdigest()
+                    tests = tuple(session["tests"])
+                    yield Trial(mutation.name, file, lambda t=text: t, mutation.text, tests, key, mutation.lines)
 
 
 def machine_results(wanted: dict[str, str], until: float) -> Iterator[tuple[str, bool]]:
@@ -76,9 +78,10 @@ def machine_keys() -> dict[str, str]:
 class Results:
     """The results of earlier runs: key -> whether the mutant survived."""
 
-    def __init__(self, path: Path, forget: bool) -> None:
+    def __init__(self, path: Path, forget: bool, forget_survivors: bool) -> None:
         self._path = path
-        self._known: dict[str, bool] = {} if forget or not path.exists() else json.loads(path.read_text("utf-8"))
+        known: dict[str, bool] = {} if forget or not path.exists() else json.loads(path.read_text("utf-8"))
+        self._known = {key: survived for key, survived in known.items() if not (survived and forget_survivors)}
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
@@ -106,10 +109,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this number of seconds")
     parser.add_argument("--only", default="", help="bugs whose address contains this text")
     parser.add_argument("--jobs", type=int, default=2, help="number of concurrent tests (default: %(default)s)")
+    parser.add_argument("--survivors", action="store_true", help="try those again that no test noticed")
     parser.add_argument("--all", action="store_true", help="forget the results of earlier runs")
     options = parser.parse_args()
     until = time.monotonic() + options.seconds
-    results = Results(RESULTS, options.all)
+    results = Results(RESULTS, options.all, options.survivors)
     chosen = [trial for trial in (*module_trials(), *documents.trials()) if options.only in trial.name]
     tried(chosen, results, options.jobs, until)
     # Only here: this imports the project, which each child of the trials above must import itself.

@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -55,6 +56,8 @@ class Mutation:
         The expression or statement, and its replacement.
     source
         A hash of the function's code; comments and positions don't count.
+    lines
+        The lines of the statement, or of the part of a compound statement, that contains the bug.
     text
         Makes the whole mutated module.
     """
@@ -63,6 +66,7 @@ class Mutation:
     function: str
     change: str
     source: str
+    lines: range = field(compare=False)
     text: Callable[[], str] = field(compare=False, repr=False)
 
     @property
@@ -81,6 +85,7 @@ class _Site:
     node: ast.AST
     function: str
     owner: ast.AST
+    statement: ast.AST
 
     def replace(self, node: ast.AST) -> None:
         if self.index is None:
@@ -102,7 +107,7 @@ def mutations(file: str, text: str) -> Iterator[Mutation]:
     tree = ast.parse(text)
     seen: Counter[tuple[str, str]] = Counter()
     sources: dict[ast.AST, str] = {}
-    for site in list(_sites(tree, "", tree)):
+    for site in list(_sites(tree, "", tree, tree)):
         if site.owner not in sources:
             sources[site.owner] = hashlib.sha256(ast.unparse(site.owner).encode()).hexdigest()
         source = sources[site.owner]
@@ -111,7 +116,8 @@ def mutations(file: str, text: str) -> Iterator[Mutation]:
             seen[site.function, change] += 1
             number = seen[site.function, change]
             shown = change if number == 1 else f"{change} #{number}"
-            yield Mutation(file, site.function, shown, source, lambda s=site, r=replacement: _mutated(tree, s, r))
+            text_of = partial(_mutated, tree, site, replacement)
+            yield Mutation(file, site.function, shown, source, _lines(site.statement), text_of)
 
 
 def _mutated(tree: ast.Module, site: _Site, replacement: ast.AST) -> str:
@@ -134,7 +140,12 @@ def _short(node: ast.AST) -> str:
     return shown if len(shown) <= LENGTH else shown[: LENGTH - 3] + "..."
 
 
-def _sites(parent: ast.AST, function: str, owner: ast.AST) -> Iterator[_Site]:
+def _lines(node: ast.AST) -> range:
+    first, last = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
+    return range(first, last + 1)
+
+
+def _sites(parent: ast.AST, function: str, owner: ast.AST, statement: ast.AST) -> Iterator[_Site]:
     for name, value in ast.iter_fields(parent):
         if name in ("annotation", "returns", "decorator_list", "type_params", "bases", "msg"):
             continue
@@ -146,8 +157,10 @@ def _sites(parent: ast.AST, function: str, owner: ast.AST) -> Iterator[_Site]:
                 inside, whole = f"{function}.{node.name}".lstrip("."), node
             elif isinstance(parent, ast.Module):
                 whole = node
-            yield _Site(parent, name, index, node, inside, whole)
-            yield from _sites(node, inside, whole)
+            is_part = isinstance(node, ast.stmt) or (hasattr(statement, "body") and hasattr(node, "lineno"))
+            part = node if is_part else statement
+            yield _Site(parent, name, index, node, inside, whole, part)
+            yield from _sites(node, inside, whole, part)
 
 
 def _is_left_alone(node: ast.AST) -> bool:

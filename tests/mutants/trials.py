@@ -1,11 +1,14 @@
-"""Runs tests against files that are replaced in memory, one mutated file per process.
+"""Runs tests against files that are replaced in memory, one mutant per process.
 
-This process imports expensive modules once, and forks a child for each mutant. The child reads the mutated text instead
-of the file, and runs pytest. No file is written, and no copy of the repository is made.
+This process imports expensive modules once. A fork runs the tests without a bug, and reports which lines each test
+executes. Another collects the tests, and tries each mutant of a function in a fork of its own (`stage.py`). Other
+mutants are tried in forks that read the mutated text instead of the file. No file is written, and no copy of the
+repository is made.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.machinery
 import os
@@ -14,11 +17,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.mutants.stage import Observer, Patch, Seen, Stage, changed_function
 
 ROOT = Path(__file__).parents[2]
 EXPENSIVE = (
@@ -59,7 +66,9 @@ class Trial:
     tests
         Arguments of pytest: files, folders or test ids, and options. One failing test is enough.
     key
-        Changes when the mutated code or the tests change.
+        Changes when the mutated code changes.
+    lines
+        The lines of a Python file that differ. Only tests that execute one of them are run. None: all tests are run.
     """
 
     name: str
@@ -68,6 +77,7 @@ class Trial:
     text: Callable[[], str]
     tests: tuple[str, ...]
     key: str
+    lines: range | None = None
 
 
 def survivors(trials: Iterable[Trial], jobs: int, until: float = float("inf")) -> Iterator[tuple[Trial, bool]]:
@@ -79,20 +89,16 @@ def survivors(trials: Iterable[Trial], jobs: int, until: float = float("inf")) -
         Tests fail without any mutation.
     """
     _prepare()
-    limits: dict[tuple[str, tuple[str, ...]], int] = {}
-    running: dict[int, Trial] = {}
+    groups: dict[tuple[tuple[str, ...], bool], list[Trial]] = {}
     for trial in trials:
+        groups.setdefault((trial.tests, trial.lines is None), []).append(trial)
+    for (tests, is_whole), group in groups.items():
         if time.monotonic() >= until:
-            break
-        if (trial.file, trial.tests) not in limits:
-            while running:
-                yield _finished(running)
-            limits[trial.file, trial.tests] = _limit(trial)
-        running[_start(trial, limits[trial.file, trial.tests])] = trial
-        if len(running) >= jobs:
-            yield _finished(running)
-    while running:
-        yield _finished(running)
+            return
+        if is_whole:
+            yield from _whole([(trial, trial.tests) for trial in group], jobs, until)
+        else:
+            yield from _by_lines(group, tests, jobs, until)
 
 
 def _prepare() -> None:
@@ -103,22 +109,108 @@ def _prepare() -> None:
         raise TrialError(f"{', '.join(mine)} must not be imported before the mutants are tried")
 
 
-def _limit(trial: Trial) -> int:
+def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float) -> Iterator[tuple[Trial, bool]]:
+    """Try mutants of Python modules that have tests in common."""
+    seen = _observed(tests, {str(ROOT / trial.file) for trial in group})
+    patches, whole = [], []
+    for number, trial in enumerate(group):
+        path = ROOT / trial.file
+        code = changed_function(path, ast.unparse(ast.parse(trial.plain())), trial.text())
+        if code is None:
+            lines = seen.lines.get(str(path), {})
+            whole.append((trial, tuple(seen.tests[test] for test in seen.tests_of(str(path), lines))))
+        else:
+            chosen = [seen.tests[test] for test in seen.tests_of(str(path), trial.lines or ())]
+            patches.append(Patch(number, str(path), code.co_qualname, code, chosen))
+    if patches:
+        for number, survived in _staged(tests, patches, seen.modules, jobs, until):
+            yield group[number], survived
+    yield from _whole([(trial, chosen) for trial, chosen in whole if chosen], jobs, until)
+    yield from ((trial, True) for trial, chosen in whole if not chosen)
+
+
+def _observed(tests: Sequence[str], files: set[str]) -> Seen:
+    """Run tests in a fork."""
+    told, tell = Pipe(duplex=False)
+    child = os.fork()
+    if child == 0:
+        try:
+            observer = Observer(files)
+            code = _run(tests, observer)
+            seen = observer.seen
+            lines = {file: dict(found) for file, found in seen.lines.items()}
+            tell.send((code, Seen(lines, seen.tests, seen.seconds, seen.modules)))
+        finally:
+            os._exit(0)
+    tell.close()
+    try:
+        code, seen = told.recv()
+    except EOFError:
+        code = -1
+    os.waitpid(child, 0)
+    if code:
+        raise TrialError(f"pytest ends with {code} without a bug: {' '.join(tests)}")
+    return seen
+
+
+def _staged(
+    tests: Sequence[str], patches: list[Patch], modules: list[str], jobs: int, until: float
+) -> Iterator[tuple[int, bool]]:
+    """Try patches in a fork with one session of pytest. This process must not import the modules."""
+    told, tell = Pipe(duplex=False)
+    child = os.fork()
+    if child == 0:
+        try:
+            _run(tests, Stage(patches, modules, jobs, until, lambda key, survived: tell.send((key, survived))))
+        finally:
+            os._exit(0)
+    tell.close()
+    try:
+        while True:
+            yield told.recv()
+    except EOFError:
+        os.waitpid(child, 0)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+
+def _whole(
+    trials: Sequence[tuple[Trial, tuple[str, ...]]], jobs: int, until: float
+) -> Iterator[tuple[Trial, bool]]:
+    """Try mutated files, each in a new session of pytest with its tests."""
+    limits: dict[tuple[str, tuple[str, ...]], int] = {}
+    running: dict[int, Trial] = {}
+    for trial, tests in trials:
+        if time.monotonic() >= until:
+            break
+        if (trial.file, tests) not in limits:
+            while running:
+                yield _finished(running)
+            limits[trial.file, tests] = _limit(trial, tests)
+        running[_start(trial, tests, limits[trial.file, tests])] = trial
+        if len(running) >= jobs:
+            yield _finished(running)
+    while running:
+        yield _finished(running)
+
+
+def _limit(trial: Trial, tests: Sequence[str]) -> int:
     """Seconds of CPU after which a mutant hangs: a multiple of the time of the tests without a bug."""
-    _, status, usage = os.wait4(_start(replace(trial, text=trial.plain), 3600), 0)
+    _, status, usage = os.wait4(_start(replace(trial, text=trial.plain), tests, 3600), 0)
     if os.waitstatus_to_exitcode(status) != 0:
-        raise TrialError(f"{trial.file}: these tests fail without a bug: {' '.join(trial.tests)}")
+        raise TrialError(f"{trial.file}: these tests fail without a bug: {' '.join(tests)}")
     return 10 + 10 * int(usage.ru_utime + usage.ru_stime)
 
 
-def _start(trial: Trial, seconds: int) -> int:
+def _start(trial: Trial, tests: Sequence[str], seconds: int) -> int:
     child = os.fork()
     if child == 0:
         try:
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
             signal.alarm(60 * seconds)  # for a mutant that waits instead of computing
             _put(ROOT / trial.file, trial.text())
-            os._exit(_run(trial.tests))
+            os._exit(_run(tests))
         finally:
             os._exit(pytest.ExitCode.USAGE_ERROR)
     return child
@@ -149,7 +241,7 @@ def _put(path: Path, text: str) -> None:
     Path.read_text, Path.read_bytes = read_text, read_bytes  # type: ignore[method-assign]
 
 
-def _run(tests: Sequence[str]) -> int:
+def _run(tests: Sequence[str], *plugins: Any) -> int:
     os.chdir(ROOT)
     os.environ["HISTORIES"] = HISTORIES
     silent = os.open(os.devnull, os.O_RDWR)
@@ -158,6 +250,7 @@ def _run(tests: Sequence[str]) -> int:
     options = [
         "-q",
         "-x",
+        "-s",
         "-p",
         "no:cacheprovider",
         "-n0",
@@ -165,4 +258,4 @@ def _run(tests: Sequence[str]) -> int:
         "not benchmark and not network and not judge and not slow",
         *tests,
     ]
-    return int(pytest.main(options))
+    return int(pytest.main(options, plugins=list(plugins)))

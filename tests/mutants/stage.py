@@ -1,0 +1,263 @@
+"""Two plugins of pytest: one observes which lines each test executes, one tries mutants in a session that is collected.
+
+To collect tests costs more than to run most of them. So one session collects once for all mutants of several modules.
+A fork for each mutant replaces the code of one function, and runs the tests that execute the mutated lines, the
+quickest first. A mutant outside of functions (a constant, a default) needs a new import instead: see `trials.py`.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import resource
+import signal
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+import pytest
+
+FUNCTION = 0x2
+"""The flag of code objects with names of their own (CO_NEWLOCALS), which the body of a class does not have."""
+MONITOR = 4
+"""An identifier of `sys.monitoring` that is not reserved for a kind of tool."""
+PATIENCE = 30.0
+"""Seconds that the tests of one mutant take together at most, without the mutant."""
+
+
+@dataclass
+class Seen:
+    """What a run of tests without any mutant executed.
+
+    Attributes
+    ----------
+    lines
+        File -> line -> the numbers of the tests that execute it.
+    tests
+        The ids of the tests.
+    seconds
+        How long each test took.
+    modules
+        The modules that the tests imported.
+    """
+
+    lines: dict[str, dict[int, list[int]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    tests: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    modules: list[str] = field(default_factory=list)
+
+    def tests_of(self, file: str, lines: Collection[int]) -> list[int]:
+        """The tests that execute one of some lines, the quickest first, and no more than there is patience for."""
+        found = {test for line in lines for test in self.lines.get(file, {}).get(line, ())}
+        chosen, left = [], PATIENCE
+        for test in sorted(found, key=lambda test: (self.seconds[test], test)):
+            left -= self.seconds[test]
+            if left < 0 and chosen:
+                break
+            chosen.append(test)
+        return chosen
+
+
+class Observer:
+    """A pytest plugin that records which lines of some files each test executes.
+
+    Parameters
+    ----------
+    files
+        The paths of the files.
+    """
+
+    def __init__(self, files: Collection[str]) -> None:
+        self._files = frozenset(files)
+        self.seen = Seen()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run all tests."""
+        monitoring, seen, executed = sys.monitoring, self.seen, set[tuple[str, int]]()
+
+        def line(code: CodeType, number: int) -> Any:
+            if code.co_filename in self._files:
+                executed.add((code.co_filename, number))
+            return monitoring.DISABLE  # until `restart_events`
+
+        monitoring.use_tool_id(MONITOR, "mutants")
+        monitoring.register_callback(MONITOR, monitoring.events.LINE, line)
+        monitoring.set_events(MONITOR, monitoring.events.LINE)
+        begin = time.monotonic()
+        for number, item in enumerate(_run(session, session.items)):
+            seen.tests.append(item.nodeid)
+            seen.seconds.append(time.monotonic() - begin)
+            for file, at in executed:
+                seen.lines[file][at].append(number)
+            executed.clear()
+            monitoring.restart_events()
+            begin = time.monotonic()
+        monitoring.free_tool_id(MONITOR)
+        seen.modules = list(sys.modules)
+        return True
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The code of one function of a module, with a bug.
+
+    Attributes
+    ----------
+    key
+        Identifies the mutant.
+    file
+        The module's path.
+    function
+        The qualified name of the outermost function that contains the bug.
+    code
+        Its code with the bug.
+    tests
+        The ids of the tests to run.
+    """
+
+    key: int
+    file: str
+    function: str
+    code: CodeType
+    tests: Sequence[str]
+
+
+def changed_function(path: Path, plain: str, mutated: str) -> CodeType | None:
+    """Return the new code of the one function that differs, or None if other code differs.
+
+    Parameters
+    ----------
+    path
+        The module's file.
+    plain
+        The module's source, as `ast.unparse` writes it.
+    mutated
+        The same with the bug.
+    """
+    before, after = compile(plain, path, "exec"), compile(mutated, path, "exec")
+    old, new = list(_functions(before)), list(_functions(after))
+    names = Counter(code.co_qualname for code in old)
+    changed = [code for code, known in zip(new, old, strict=True) if _meaning(code) != _meaning(known)]
+    if _outside(before) != _outside(after) or len(changed) != 1 or names[changed[0].co_qualname] > 1:
+        return None
+    return changed[0]
+
+
+def _functions(owner: CodeType) -> Iterator[CodeType]:
+    """Every function of a module that is not inside another function."""
+    for code in owner.co_consts:
+        if isinstance(code, CodeType):
+            if _is_function(code):
+                yield code
+            else:
+                yield from _functions(code)
+
+
+def _is_function(code: CodeType) -> bool:
+    """Whether this is a `def`, and not the body of a class, a lambda, a generator or the like."""
+    return bool(code.co_flags & FUNCTION) and not code.co_name.startswith("<")
+
+
+def _meaning(code: CodeType) -> Any:
+    """What a code object does, without line numbers."""
+    constants = [_meaning(value) if isinstance(value, CodeType) else repr(value) for value in code.co_consts]
+    return code.co_code, code.co_names, code.co_varnames, constants
+
+
+def _outside(code: CodeType) -> Any:
+    """What a module does apart from its functions."""
+    constants = [
+        ((None if _is_function(value) else _outside(value)) if isinstance(value, CodeType) else repr(value))
+        for value in code.co_consts
+    ]
+    return code.co_code, code.co_names, constants
+
+
+class Stage:
+    """A pytest plugin that tries mutants instead of running the tests.
+
+    Parameters
+    ----------
+    patches
+        The mutants.
+    modules
+        What to import first, so that not each fork must do it.
+    jobs
+        Number of forks at a time.
+    until
+        Stop at this time of `time.monotonic`.
+    report
+        Called with a patch's key and whether the mutant survived.
+    """
+
+    def __init__(
+        self,
+        patches: Sequence[Patch],
+        modules: Sequence[str],
+        jobs: int,
+        until: float,
+        report: Callable[[int, bool], None],
+    ) -> None:
+        self._patches = patches
+        self._modules = modules
+        self._jobs = jobs
+        self._until = until
+        self._report = report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Try each mutant in a fork."""
+        for name in self._modules:
+            with suppress(Exception):
+                importlib.import_module(name)
+        places: dict[tuple[str, str], list[FunctionType]] = defaultdict(list)
+        for found in gc.get_objects():
+            if isinstance(found, FunctionType):
+                places[found.__code__.co_filename, found.__code__.co_qualname].append(found)
+        items = {item.nodeid: item for item in session.items}
+        running: dict[int, int] = {}
+        for patch in self._patches:
+            if time.monotonic() >= self._until:
+                break
+            tests = [items[test] for test in patch.tests]
+            running[_fork(session, tests, places[patch.file, patch.function], patch.code)] = patch.key
+            if len(running) >= self._jobs:
+                self._finish(running)
+        while running:
+            self._finish(running)
+        return True
+
+    def _finish(self, running: dict[int, int]) -> None:
+        child, status = os.wait()
+        self._report(running.pop(child), status == 0)
+
+
+def _fork(session: pytest.Session, tests: Sequence[pytest.Item], places: Sequence[FunctionType], code: CodeType) -> int:
+    """Run tests in a fork in which functions have other code; its exit status is 0 if all pass."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        limit = 10 + 10 * int(PATIENCE)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
+        signal.alarm(3 * limit)  # for a mutant that waits instead of computing
+        for place in places:
+            place.__code__ = code
+        os._exit(0 if all(not session.testsfailed for _ in _run(session, tests)) else 1)
+    finally:
+        os._exit(2)
+
+
+def _run(session: pytest.Session, tests: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+    """Run tests; yield each after it."""
+    for item, following in zip(tests, [*tests[1:], None], strict=False):
+        session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        yield item

@@ -81,7 +81,7 @@ BUGS = (
     ),
     Bug(
         "the dispatcher may do anything to the ledger",
-        "Resources.DispatchFunction.Properties.Policies.1.Statement.2.Action",
+        "Resources.DispatchFunction.Properties.Policies.2.Statement.2.Action",
         "dynamodb:*",
         SECURITY,
     ),

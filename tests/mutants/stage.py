@@ -56,7 +56,8 @@ class Seen:
     def tests_of(self, file: str, lines: Collection[int]) -> list[int]:
         """The tests that execute one of some lines, the quickest first, and no more than there is patience for."""
         found = {test for line in lines for test in self.lines.get(file, {}).get(line, ())}
-        chosen, left = [], PATIENCE
+        chosen: list[int] = []
+        left = PATIENCE
         for test in sorted(found, key=lambda test: (self.seconds[test], test)):
             left -= self.seconds[test]
             if left < 0 and chosen:

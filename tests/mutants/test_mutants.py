@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.mutants import documents
 from tests.mutants.__main__ import MODULES
 from tests.mutants.machine import mutants, survivors
 from tests.mutants.mutations import mutations
+from tests.mutants.stage import PATIENCE, Seen, changed_function
 from tests.mutants.trials import ROOT
 
 EVERY = 20
@@ -26,7 +28,7 @@ file, tests = sys.argv[1], tuple(sys.argv[2:])
 text = (ROOT / file).read_text(encoding="utf-8")
 plain = lambda: text
 chosen = [Trial("nothing", file, plain, plain, tests, "")]
-chosen += [Trial(m.name, file, plain, m.text, tests, "") for m in mutations(file, text)][::6]
+chosen += [Trial(m.name, file, plain, m.text, tests, "", m.lines) for m in mutations(file, text)][::6]
 for trial, survived in survivors(chosen, 1):
     print(int(survived), trial.name)
 """
@@ -80,12 +82,51 @@ def test_a_mutated_module_differs_in_one_place() -> None:
     assert "due - 1" not in next(mutations("rule.py", RULE)).text()
 
 
-@pytest.mark.parametrize("file", MODULES["tests"])
-def test_modules_and_their_tests_exist_and_each_mutation_has_a_unique_address(file: str) -> None:
-    names = [mutation.name for mutation in mutations(file, (ROOT / file).read_text(encoding="utf-8"))]
+@pytest.mark.parametrize("file", [file for session in MODULES["sessions"] for file in session["modules"]])
+def test_modules_exist_and_each_mutation_has_a_unique_address_and_lines(file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    found = list(mutations(file, text))
 
-    assert len(set(names)) == len(names) > 0
-    assert all((ROOT / test).is_file() for test in MODULES["tests"][file])
+    assert len({mutation.name for mutation in found}) == len(found) > 0
+    assert all(0 < mutation.lines.start < mutation.lines.stop <= text.count("\n") + 1 for mutation in found)
+
+
+def test_the_tests_of_each_session_exist() -> None:
+    assert all((ROOT / test).exists() for session in MODULES["sessions"] for test in session["tests"])
+
+
+def test_a_mutation_names_the_lines_of_its_statement_or_of_its_part_of_a_compound_statement() -> None:
+    lines = {mutation.name.partition(": ")[2]: mutation.lines for mutation in mutations("rule.py", RULE)}
+
+    assert lines["patient -> False in if patient: raise ValueError(f'{now + 1}')"] == range(7, 8)
+    assert lines["delete raise ValueError(f'{now + 1}')"] == range(8, 9)
+    assert lines["1 -> 2 in due + 1"] == range(9, 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "function"),
+    [
+        ("due + 1 -> due - 1", "is_late"),
+        ("delete raise ValueError(f'{now + 1}')", "is_late"),
+        ("False -> True in now: int, due: int, patient: bool=False", None),
+    ],
+)
+def test_only_a_bug_inside_of_one_function_is_a_change_of_its_code(change: str, function: str | None) -> None:
+    (found,) = [mutation for mutation in mutations("rule.py", RULE) if mutation.change == change]
+
+    code = changed_function(Path("rule.py"), ast.unparse(ast.parse(RULE)), found.text())
+
+    assert (code.co_qualname if code else None) == function
+
+
+def test_tests_are_chosen_by_the_lines_that_they_execute_the_quickest_first_until_patience_ends() -> None:
+    lines = {"rule.py": {7: [0, 1, 2], 8: [1], 9: [0, 2, 3, 4]}}
+    seen = Seen(lines, ["a", "b", "c", "d", "e"], [3.0, 2.0, PATIENCE - 4, 100.0, 0.5])
+
+    assert seen.tests_of("rule.py", range(8, 9)) == [1]
+    assert seen.tests_of("rule.py", range(9, 10)) == [4, 0, 2]
+    assert seen.tests_of("rule.py", range(10, 11)) == []
+    assert seen.tests_of("other.py", range(8, 9)) == []
 
 
 def test_each_listed_equivalent_is_a_mutation_and_has_a_reason() -> None:

@@ -175,9 +175,7 @@ def _staged(
             os.kill(child, signal.SIGKILL)
 
 
-def _whole(
-    trials: Sequence[tuple[Trial, tuple[str, ...]]], jobs: int, until: float
-) -> Iterator[tuple[Trial, bool]]:
+def _whole(trials: Sequence[tuple[Trial, tuple[str, ...]]], jobs: int, until: float) -> Iterator[tuple[Trial, bool]]:
     """Try mutated files, each in a new session of pytest with its tests."""
     limits: dict[tuple[str, tuple[str, ...]], int] = {}
     running: dict[int, Trial] = {}

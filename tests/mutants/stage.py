@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -143,13 +144,20 @@ def changed_function(path: Path, plain: str, mutated: str) -> CodeType | None:
     mutated
         The same with the bug.
     """
-    before, after = compile(plain, path, "exec"), compile(mutated, path, "exec")
-    old, new = list(_functions(before)), list(_functions(after))
-    names = Counter(code.co_qualname for code in old)
-    changed = [code for code, known in zip(new, old, strict=True) if _meaning(code) != _meaning(known)]
-    if _outside(before) != _outside(after) or len(changed) != 1 or names[changed[0].co_qualname] > 1:
+    names, meanings, outside = _compiled(path, plain)
+    after = compile(mutated, path, "exec")
+    changed = [code for code, known in zip(_functions(after), meanings, strict=True) if _meaning(code) != known]
+    if outside != _outside(after) or len(changed) != 1 or names[changed[0].co_qualname] > 1:
         return None
     return changed[0]
+
+
+@lru_cache(maxsize=1)
+def _compiled(path: Path, plain: str) -> tuple[Counter[str], list[Any], Any]:
+    """How many functions have each name, what each does, and what the module does apart from them."""
+    module = compile(plain, path, "exec")
+    functions = list(_functions(module))
+    return Counter(code.co_qualname for code in functions), [_meaning(code) for code in functions], _outside(module)
 
 
 def _functions(owner: CodeType) -> Iterator[CodeType]:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
     patches, whole = [], []
     for number, trial in enumerate(group):
         path = ROOT / trial.file
-        code = changed_function(path, ast.unparse(ast.parse(trial.plain())), trial.text())
+        code = changed_function(path, _normalized(trial.plain()), trial.text())
         if code is None:
             lines = seen.lines.get(str(path), {})
             whole.append((trial, tuple(seen.tests[test] for test in seen.tests_of(str(path), lines))))
@@ -127,6 +128,12 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
             yield group[number], survived
     yield from _whole([(trial, chosen) for trial, chosen in whole if chosen], jobs, until)
     yield from ((trial, True) for trial, chosen in whole if not chosen)
+
+
+@lru_cache(maxsize=1)
+def _normalized(text: str) -> str:
+    """A module's source in the form of the mutants."""
+    return ast.unparse(ast.parse(text))
 
 
 def _observed(tests: Sequence[str], files: set[str]) -> Seen:

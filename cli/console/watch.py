@@ -43,7 +43,8 @@ from ..spending import (
 )
 
 PAUSE_SECONDS = 0.5
-"""Pause between two reads. A change on AWS is on the screen within five seconds."""
+"""Pause between two reads. A change on AWS is on the screen within five seconds. With many providers, the pause is as
+long as the read, so that half of the time remains for the pages."""
 SAMPLE = timedelta(minutes=1)
 EVALUATE = timedelta(seconds=5)
 """Pause between two evaluations of the cost, each of which takes a second of CPU time with 10,000 providers."""
@@ -225,8 +226,9 @@ class Watch:
     def _look_on(self) -> None:
         while self._asked.wait():
             self._asked.clear()
+            begin = time.monotonic()
             self.look()
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(max(PAUSE_SECONDS, time.monotonic() - begin))
 
     def _measure_on(self) -> None:
         while True:

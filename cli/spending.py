@@ -273,7 +273,8 @@ def explain(line: Line, by: By) -> str:
     return (
         f"{line.name} is an outlier: {dollars(line.dollars)}. The median of the other {by}s is {dollars(of.median)}. "
         f"{of.largest} has the largest share: {dollars(of.dollars)} ({of.dollars / line.dollars:.0%}) in "
-        f"{counted(of.runs, 'run')}. The most expensive run cost {dollars(of.run_dollars)}; see `fanout trace {of.run_id}`"
+        f"{counted(of.runs, 'run')}. The most expensive run cost {dollars(of.run_dollars)}; "
+        f"see `fanout trace {of.run_id}`"
     )
 
 

@@ -270,3 +270,15 @@ def test_at_most_100_executions_missing_in_the_list_are_checked_per_tick() -> No
 
     assert orphaned_runs(leases, executions, now, print) == {}
     assert len(executions.asked) == CHECKED_AT_ONCE == 100
+
+
+def test_an_expired_lease_is_the_reason_and_needs_no_look_at_its_execution(world: World) -> None:
+    name = started(world)
+    world.executions.statuses[name] = "ABORTED"
+    lease = world.state("a").lease
+    assert lease is not None
+
+    orphans = orphaned_runs({"a": lease}, world.executions, lease.expires_at, world.log.append)
+
+    assert orphans == {"a": "its lease expired"}
+    assert world.faults.count("executions.running") == 0

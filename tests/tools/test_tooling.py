@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import io
 import re
 import shutil
 import subprocess
+import tokenize
 import tomllib
 
 import pytest
@@ -18,6 +21,10 @@ DEPLOYED = [ROOT / "functions" / "requirements.txt", ROOT / "glue" / "requiremen
 LOCKS = [*sorted((ROOT / "requirements").glob("*.txt")), *DEPLOYED]
 APACHE_2_0 = "c71d239df91726fc519c6eb72d318ec65820627232b2f796219e87dcf35d0ab4"
 """SHA-256 of the license's text at https://choosealicense.com/licenses/apache-2.0/."""
+NO_CODE = {
+    *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE),
+    *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
+}
 PROMISED = set("help setup run up test lint build validate deploy invoke bench clean".split())  # noqa: SIM905
 
 
@@ -46,6 +53,37 @@ def test_no_python_file_has_more_than_400_lines() -> None:
 
     assert len(lengths) > 400
     assert {path: length for path, length in lengths.items() if length > 400} == {}
+
+
+def lines_of_code(text: str) -> int:
+    """Return the number of lines without blank lines, comments and docstrings."""
+    docs = {
+        number
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for number in range(node.lineno, (node.end_lineno or 0) + 1)
+    }
+    code = {
+        number
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type not in NO_CODE
+        for number in range(token.start[0], token.end[0] + 1)
+    }
+    return len(code - docs)
+
+
+def test_lines_of_code_are_those_that_do_something() -> None:
+    assert (
+        lines_of_code('"""A module."""\n\nX = """\na"""  # why\n\n# so\ndef f():\n    """Doc."""\n    return 1\n') == 4
+    )
+
+
+def test_the_product_has_at_most_22_000_lines_of_code() -> None:
+    folders = ("cli", "contract", "demo", "functions", "glue", "laptop_cloud", "tools")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+
+    assert len(files) > 150
+    assert sum(lines_of_code(path.read_text(encoding="utf-8")) for path in files) <= 22_000
 
 
 def test_help_lists_every_target() -> None:

@@ -320,7 +320,7 @@ def test_the_cost_page_marks_an_expensive_day_and_names_its_provider_and_run(
 
     opened.sees(
         f"{expensive_day} is an outlier: $2.00. The median of the other days is $0.10. expensive has the largest share:"
-        " $2.00 (100%) in 1 run. The most expensive run cost $2.00: fanout trace expensive-2"
+        " $2.00 (100%) in 1 run. The most expensive run cost $2.00; see `fanout trace expensive-2`"
     )
     explained = opened.page.get_by_role("paragraph").filter(has_text=f"{expensive_day} is an outlier")
     link = explained.get_by_role("link", name="expensive-2", exact=True)

@@ -35,7 +35,7 @@ PATIENCE = 30.0
 
 @dataclass
 class Seen:
-    """What a run of tests without any mutant executed.
+    """The lines that a run of tests without any mutant executed.
 
     Attributes
     ----------
@@ -176,13 +176,13 @@ def _is_function(code: CodeType) -> bool:
 
 
 def _meaning(code: CodeType) -> Any:
-    """What a code object does, without line numbers."""
+    """Return the behavior of a code object, without line numbers."""
     constants = [_meaning(value) if isinstance(value, CodeType) else repr(value) for value in code.co_consts]
     return code.co_code, code.co_names, code.co_varnames, constants
 
 
 def _outside(code: CodeType) -> Any:
-    """What a module does apart from its functions."""
+    """Return the behavior of a module apart from its functions."""
     constants = [
         ((None if _is_function(value) else _outside(value)) if isinstance(value, CodeType) else repr(value))
         for value in code.co_consts

@@ -155,9 +155,10 @@ class ProviderTable:
         """
         for _ in range(_TRIES):
             current = self.get(provider)
+            # Before the precondition: an invalid change is answered as such (RFC 9110, 13.2.1).
+            new = _stored(checked(provider, merged(provider, current.entry, changes), now))
             if not expected(current):
                 break
-            new = _stored(checked(provider, merged(provider, current.entry, changes), now))
             if self._write(provider, new, current):
                 return new
         raise _changed(provider)

@@ -17,7 +17,9 @@ from cli.deployment import Where
 from cli.errors import Exit
 from tests.unit.cli.test_logs import FUNCTIONS, Group, Stack
 
-LATEST = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+
+def latest() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
 
 
 @pytest.fixture
@@ -40,8 +42,9 @@ def context(group: Group, *, as_json: bool) -> Any:
 
 
 def test_the_latest_ticks_are_listed_with_their_counts(group: Group, capsys: pytest.CaptureFixture[str]) -> None:
-    write(group, LATEST - timedelta(minutes=15), due=4, started=3, deferred=1)
-    write(group, LATEST, due=2, started=2, deferred=0)
+    at = latest()
+    write(group, at - timedelta(minutes=15), due=4, started=3, deferred=1)
+    write(group, at, due=2, started=2, deferred=0)
 
     assert ticks(context(group, as_json=True), hours=1, limit=1) == Exit.OK
     (shown,) = json.loads(capsys.readouterr().out)["ticks"]
@@ -58,7 +61,7 @@ def test_the_exit_status_is_1_after_a_fault_and_without_any_tick(
     group: Group, faults: list[str] | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if faults:
-        write(group, LATEST, faults=faults)
+        write(group, latest(), faults=faults)
 
     assert ticks(context(group, as_json=False)) == Exit.UNHEALTHY
     assert (faults[0] if faults else "No tick ended in this period") in capsys.readouterr().out

@@ -80,6 +80,16 @@ def test_header_names_are_case_insensitive(table: ProviderTable) -> None:
     assert call("PUT", "/providers/a", '{"frequency": 6}', **{"if-none-match": "*"})["statusCode"] == 412
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_an_invalid_entry_is_refused_before_its_precondition_is_looked_at(table: ProviderTable, method: str) -> None:
+    call("PUT", "/providers/a", '{"frequency": 5}')
+
+    answer = call(method, "/providers/a", '{"frequency": {}}', **{"if-none-match": "*"})
+
+    assert answer["statusCode"] == 422
+    assert table.get("a").entry["frequency"] == 5
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -116,7 +116,7 @@ def choose(
     (started, waiting)
         Both in order, the most overdue first.
     """
-    running: Counter[str | None] = Counter(live_in_group)
+    running = Counter(live_in_group or {})
     chosen: list[Candidate] = []
     waiting: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: rank(c, lot)):
@@ -127,7 +127,8 @@ def choose(
         chosen.append(candidate)
         slots -= candidate.heavy
         function_slots -= not candidate.heavy
-        running[candidate.group] += 1
+        if candidate.group:
+            running[candidate.group] += 1
     return chosen, waiting
 
 

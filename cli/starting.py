@@ -108,7 +108,8 @@ class Starting:
             pool=lambda wanted: ThreadPoolExecutor(min(wanted, PARALLEL)),
         )
         started = starter.run(chosen)
-        for name in started.new:
+        new = set(started.new)  # in any order, as threads have started them
+        for name in filter(new.__contains__, chosen):
             self._live[name] = _Live(names[name], now, name in self._heavy)
         for name, error in {**started.refused, **started.given_up}.items():
             self._fail(name, str(as_operator_error(error, local=self._op.stack.is_local)))

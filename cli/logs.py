@@ -19,10 +19,15 @@ def of_function(stack: Deployment, function: str, run_id: str, began: datetime, 
 
     The functions share a log group; their streams are named ``2026/11/22/FUNCTION[$LATEST]...``.
     """
-    start, end = (int(moment.timestamp() * 1000) for moment in (began, began + MARGIN))
-    pages = stack.client("logs").get_paginator("filter_log_events")
-    pages = pages.paginate(
-        logGroupName=stack.output("FunctionLogGroup"), startTime=start, endTime=end, filterPattern=f'"{run_id}"'
+    pages = (
+        stack.client("logs")
+        .get_paginator("filter_log_events")
+        .paginate(
+            logGroupName=stack.output("FunctionLogGroup"),
+            startTime=int(began.timestamp() * 1000),
+            endTime=int((began + MARGIN).timestamp() * 1000),
+            filterPattern=f'"{run_id}"',
+        )
     )
     events = [event for page in pages for event in page["events"] if f"/{function}[" in event["logStreamName"]]
     return [event["message"].rstrip() for event in events[-lines:]]

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import Annotated
 
 import typer
+
+from .commands import (
+    bookmark,
+    change,
+    console,
+    cost,
+    diff,
+    doctor,
+    job,
+    maintenance,
+    mapping,
+    providers,
+    put,
+    replay,
+    run,
+    runs,
+    snapshot,
+    status,
+    ticks,
+    trace,
+)
 
 TERMINAL = sys.stdout.isatty() and sys.stderr.isatty()
 """On a terminal, help and errors have boxes and colors; files and other programs get plain text."""
@@ -42,11 +62,27 @@ def root(
     """Accept the options of `fanout` itself."""
 
 
-for name in (
-    *("status", "ticks", "providers", "change", "run", "replay", "runs", "trace", "put", "snapshot", "cost"),
-    *("diff", "doctor", "maintenance", "console", "bookmark", "mapping", "job"),
+for module in (
+    status,
+    ticks,
+    providers,
+    change,
+    run,
+    replay,
+    runs,
+    trace,
+    put,
+    snapshot,
+    cost,
+    diff,
+    doctor,
+    maintenance,
+    console,
+    bookmark,
+    mapping,
+    job,
 ):
-    app.add_typer(import_module(f".commands.{name}", __package__).app)
+    app.add_typer(module.app)
 
 
 def main() -> None:

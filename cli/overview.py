@@ -64,9 +64,17 @@ def look(stack: Deployment, late_after: timedelta = LATE_AFTER) -> Overview:
     """Evaluate every provider of a stack."""
     settings = stack.dispatching
     pending = stack.pending.waiting() if settings.discovery == "events" else None
-    ports = stack.config_api, stack.ledger, stack.executions
-    windows = stack.maintenance.windows()
-    return survey(*ports, utc_now(), late_after, pending, settings.sweep, stack.failed_executions, windows)
+    return survey(
+        stack.config_api,
+        stack.ledger,
+        stack.executions,
+        utc_now(),
+        late_after,
+        pending,
+        settings.sweep,
+        stack.failed_executions,
+        stack.maintenance.windows(),
+    )
 
 
 def survey(

@@ -125,8 +125,11 @@ def purge(op: Operator, asked: Request) -> Exit:
         raise UsageError(f"runs in progress: {shown(sorted(busy.values()))}; {WAIT}")
     announce(op, Selected(tuple(held), selected.left_out))
     versions, bytes_ = sum(one.versions for one in held.values()), sum(one.bytes for one in held.values())
-    question = f"Delete {counted(versions, 'object version')} ({size(bytes_)}), ledger item and entry of {these(held)}"
-    op.confirm(f"{question} for good?", yes=asked.yes)
+    op.confirm(
+        f"Delete {counted(versions, 'object version')} ({size(bytes_)}), ledger item and entry of {these(held)} for "
+        "good?",
+        yes=asked.yes,
+    )
     outcome = _carry_out(op, held)
     done = tuple(outcome.done.values())
     op.show(PurgeReport(now, False, done, report.remaining, outcome.failed, outcome.not_tried), _show)

@@ -49,19 +49,33 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 _CONFIG_API_ERRORS = (ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError)
-_COUNTS = (
-    *("providers", "due", "started", "already_started", "running", "deferred", "backing_off", "paused", "idle"),
-    *("invalid", "failed_starts", "never_succeeded", "reconciled", "released_leases", "unlisted"),
-    *("missing_providers", "late_data"),
-)
-"""Fields of the report that are metrics, with their names in camel case: the metric of already_started is
-AlreadyStarted.
-"""
+_METRICS = {
+    "Providers": "providers",
+    "Due": "due",
+    "Started": "started",
+    "AlreadyStarted": "already_started",
+    "Running": "running",
+    "Deferred": "deferred",
+    "BackingOff": "backing_off",
+    "Paused": "paused",
+    "Idle": "idle",
+    "Invalid": "invalid",
+    "FailedStarts": "failed_starts",
+    "NeverSucceeded": "never_succeeded",
+    "Reconciled": "reconciled",
+    "ReleasedLeases": "released_leases",
+    "Unlisted": "unlisted",
+    "MissingProviders": "missing_providers",
+    "LateData": "late_data",
+    "LiveRuns": "live",
+}
+"""Metric -> field of the report."""
 
 
 def _measure(report: TickReport) -> None:
-    counts = {name.title().replace("_", ""): getattr(report, name) for name in _COUNTS}
-    for name, count in {"Dispatched": 1, **counts, "LiveRuns": report.live}.items():
-        metrics.add_metric(name, MetricUnit.Count, count)
+    counts = asdict(report)
+    metrics.add_metric("Dispatched", MetricUnit.Count, 1)
+    for name, counter in _METRICS.items():
+        metrics.add_metric(name, MetricUnit.Count, counts[counter])
     metrics.add_metric("OldestOverdueMinutes", MetricUnit.NoUnit, report.oldest_overdue_minutes)
     metrics.add_metric("OldestPendingMinutes", MetricUnit.NoUnit, report.oldest_pending_minutes)

@@ -206,8 +206,15 @@ def plan_replay(stack: Deployment, provider: str, wanted: Replay) -> ReplayPlan:
     settings = stack.planning
     found = listing(stack.objects, settings, provider, None)
     chosen = select_replay(found, wanted, MAX_OBJECTS, settings.max_bytes_per_run).objects
-    first, last = (chosen[0].key, chosen[-1].key) if chosen else (None, None)
-    return ReplayPlan(provider, wanted.start, wanted.end, len(chosen), sum(o.size for o in chosen), first, last)
+    return ReplayPlan(
+        provider=provider,
+        start=wanted.start,
+        end=wanted.end,
+        objects=len(chosen),
+        bytes=sum(o.size for o in chosen),
+        first=chosen[0].key if chosen else None,
+        last=chosen[-1].key if chosen else None,
+    )
 
 
 def _plan_late(stack: Deployment, provider: str) -> LatePlan:

@@ -21,7 +21,16 @@ from .run import REPLAY
 
 app = typer.Typer()
 COLUMNS = (
-    *("STARTED", "STATUS", "ENGINE", ">ROWS", ">MESSAGES", ">IGNORED", ">QUARANTINED", ">SECONDS", ">DOLLARS", "RUN"),
+    "STARTED",
+    "STATUS",
+    "ENGINE",
+    ">ROWS",
+    ">MESSAGES",
+    ">IGNORED",
+    ">QUARANTINED",
+    ">SECONDS",
+    ">DOLLARS",
+    "RUN",
     "ERROR",
 )
 

@@ -80,9 +80,17 @@ def status(
     overview = look(ctx.obj.stack, timedelta(minutes=late_after))
     notable = [h for h in overview.health if every or h.condition in (*UNHEALTHY, Condition.RUNNING)]
     shown = tuple(notable if every else notable[:limit])
-    figures = overview.at, overview.healthy, overview.providers, overview.counts, overview.missing_providers
-    left = len(notable) - len(shown)
-    report = StatusReport(*figures, look_into(ctx.obj.stack), shown, left, overview.maintenance)
+    report = StatusReport(
+        overview.at,
+        overview.healthy,
+        overview.providers,
+        overview.counts,
+        overview.missing_providers,
+        look_into(ctx.obj.stack),
+        shown,
+        len(notable) - len(shown),
+        overview.maintenance,
+    )
     ctx.obj.show(report, _show_status)
     return Exit.OK if overview.healthy else Exit.UNHEALTHY
 

@@ -213,8 +213,14 @@ def _history(stack: Deployment, arn: str) -> list[dict[str, Any]]:
 
 
 def _execution_part(execution: dict[str, Any], history: list[dict[str, Any]]) -> ExecutionPart:
-    times = execution["startDate"], execution.get("stopDate")
-    return ExecutionPart(execution["executionArn"], execution["status"], *times, execution["input"], steps(history))
+    return ExecutionPart(
+        arn=execution["executionArn"],
+        status=execution["status"],
+        started_at=execution["startDate"],
+        ended_at=execution.get("stopDate"),
+        input=execution["input"],
+        steps=steps(history),
+    )
 
 
 def steps(history: Iterable[dict[str, Any]]) -> tuple[Step, ...]:

@@ -48,7 +48,13 @@ MEANING = {word: group.split()[0] for group in SYNONYMS for word in group.split(
 
 NULLS = ("-", ".", "x", "n/a", "N/A", "NA", "NULL", "null", "None", "...", "–")
 TRUE_FALSE = (
-    *(("yes", "no"), ("ja", "nein"), ("oui", "non"), ("y", "n"), ("j", "n"), ("on", "off"), ("1", "2")),
+    ("yes", "no"),
+    ("ja", "nein"),
+    ("oui", "non"),
+    ("y", "n"),
+    ("j", "n"),
+    ("on", "off"),
+    ("1", "2"),
     ("crdt", "dbit"),
 )
 UNITS = ("€", "EUR", "$", "USD", "£", "GBP", "CHF", "%", "kg")

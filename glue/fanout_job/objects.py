@@ -37,10 +37,15 @@ OBJECT_OVERHEAD_BYTES = 2**16
 
 def s3_client() -> Any:
     """Return a client with retries and with a connection for each object that is opened ahead."""
-    retries: Any = {"mode": "standard", "max_attempts": 6}
-    connections = PREFETCH_OBJECTS + 4
-    config = Config(retries=retries, connect_timeout=10, read_timeout=30, max_pool_connections=connections)
-    return aws_client("s3", config=config)
+    return aws_client(
+        "s3",
+        config=Config(
+            retries={"mode": "standard", "max_attempts": 6},
+            connect_timeout=10,
+            read_timeout=30,
+            max_pool_connections=PREFETCH_OBJECTS + 4,
+        ),
+    )
 
 
 def read_manifest(s3: Any, uri: str, provider: str) -> list[PlannedObject]:

@@ -174,8 +174,14 @@ class Drivers:
 
 def _environment() -> dict[str, str]:
     """Return the environment of a Spark driver and its Python workers, without the variables of a run."""
-    network = "--conf spark.driver.host=127.0.0.1 --conf spark.driver.bindAddress=127.0.0.1"
-    small = "--conf spark.ui.enabled=false --conf spark.sql.shuffle.partitions=2"
+    submit = [
+        "--master local[1]",
+        "--conf spark.ui.enabled=false",
+        "--conf spark.sql.shuffle.partitions=2",
+        "--conf spark.driver.host=127.0.0.1",
+        "--conf spark.driver.bindAddress=127.0.0.1",
+        "pyspark-shell",
+    ]
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": os.environ.get("HOME", tempfile.gettempdir()),
@@ -184,6 +190,6 @@ def _environment() -> dict[str, str]:
         "PYTHONPATH": str(GLUE_PACKAGES),
         "PYTHONSAFEPATH": "1",  # a script must not import from this package or from the working directory
         "PYTHONUNBUFFERED": "1",
-        "PYSPARK_SUBMIT_ARGS": f"--master local[1] {small} {network} pyspark-shell",
+        "PYSPARK_SUBMIT_ARGS": " ".join(submit),
         **spark_environment(),
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from fanout.config_client import HttpConfigApi
 from fanout.dispatcher import TickReport
+from fanout.errors import StartRefusedError
 from tests.harness.transport import Reply, session
 from tests.harness.world import World
 
@@ -41,6 +42,25 @@ def with_api(world: World, reply: Reply) -> World:
     )
     world.dispatcher = replace(world.dispatcher, provider_list=api)
     return world
+
+
+def claim_runs(world: World, count: int) -> None:
+    """Let a run of each of the first providers hold its lease."""
+    for number in range(count):
+        world.change(f"p{number:05d}", "1", "row")
+        world.claim(f"p{number:05d}", f"run-{number}")
+
+
+def refuse_starts(world: World, prefix: str, why: str) -> None:
+    """Refuse the starts of executions whose name begins so."""
+    start = world.executions.start
+
+    def refusing(name: str, execution_input: str) -> bool:
+        if name.startswith(prefix):
+            raise StartRefusedError(why)
+        return start(name, execution_input)
+
+    world.executions.start = refusing  # type: ignore[method-assign]
 
 
 def check_sums(report: TickReport) -> None:

@@ -275,6 +275,33 @@ class World:
         return audit(self.objects, self.claims.settings, self.ledger.get(provider))
 
 
+def one_provider() -> World:
+    """Provider a with one new object of two rows."""
+    world = World()
+    world.provider("a")
+    world.change("a", "1", "r1", "r2")
+    return world
+
+
+def one_run(**settings: Any) -> World:
+    """Provider a, 15 minutes after a run that processed its only object."""
+    world = World(settings=settings)
+    world.provider("a")
+    world.change("a", "1", "r1")
+    world.tell("a", keys=("1",))
+    world.run("a", "first")
+    world.clock.advance(minutes=15)
+    return world
+
+
+def started(world: World) -> str:
+    """Start an execution for provider a by a tick; it claims and then stops."""
+    world.tick()
+    name = next(iter(world.executions.started))
+    world.claim("a", name, scheduled_at=world.clock().isoformat())
+    return name
+
+
 def ending(outcome: str, provider: str, run_id: str, result: dict[str, Any] | None = None) -> Ending:
     """The input of *Update Status*."""
     caught = {} if result is None else {"result": result}

@@ -49,7 +49,7 @@ class Seen:
         The modules that the tests imported.
     """
 
-    lines: dict[str, dict[int, list[int]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    lines: dict[str, dict[int, list[int]]] = field(default_factory=dict)
     tests: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     modules: list[str] = field(default_factory=list)
@@ -98,7 +98,7 @@ class Observer:
             seen.tests.append(item.nodeid)
             seen.seconds.append(time.monotonic() - begin)
             for file, at in executed:
-                seen.lines[file][at].append(number)
+                seen.lines.setdefault(file, {}).setdefault(at, []).append(number)
             executed.clear()
             monitoring.restart_events()
             begin = time.monotonic()

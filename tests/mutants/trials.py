@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from multiprocessing import Pipe
+from multiprocessing import Pipe, connection
 from pathlib import Path
 from typing import Any
 
@@ -138,23 +138,13 @@ def _normalized(text: str) -> str:
 
 def _observed(tests: Sequence[str], files: set[str]) -> Seen:
     """Run tests in a fork."""
-    told, tell = Pipe(duplex=False)
-    child = os.fork()
-    if child == 0:
-        try:
-            observer = Observer(files)
-            code = _run(tests, observer)
-            seen = observer.seen
-            lines = {file: dict(found) for file, found in seen.lines.items()}
-            tell.send((code, Seen(lines, seen.tests, seen.seconds, seen.modules)))
-        finally:
-            os._exit(0)
-    tell.close()
-    try:
-        code, seen = told.recv()
-    except EOFError:
-        code = -1
-    os.waitpid(child, 0)
+
+    def work(tell: connection.Connection) -> None:
+        observer = Observer(files)
+        code = _run(tests, observer)
+        tell.send((code, observer.seen))
+
+    code, seen = next(_sent_by(work), (-1, Seen()))
     if code:
         raise TrialError(f"pytest ends with {code} without a bug: {' '.join(tests)}")
     return seen
@@ -164,22 +154,30 @@ def _staged(
     tests: Sequence[str], patches: list[Patch], modules: list[str], jobs: int, until: float
 ) -> Iterator[tuple[int, bool]]:
     """Try patches in a fork with one session of pytest. This process must not import the modules."""
+
+    def work(tell: connection.Connection) -> None:
+        _run(tests, Stage(patches, modules, jobs, until, lambda key, survived: tell.send((key, survived))))
+
+    return _sent_by(work)
+
+
+def _sent_by(work: Callable[[connection.Connection], None]) -> Iterator[Any]:
+    """Work in a fork, and yield what it sends."""
     told, tell = Pipe(duplex=False)
     child = os.fork()
     if child == 0:
         try:
-            _run(tests, Stage(patches, modules, jobs, until, lambda key, survived: tell.send((key, survived))))
+            work(tell)
         finally:
             os._exit(0)
     tell.close()
     try:
-        while True:
-            yield told.recv()
-    except EOFError:
-        os.waitpid(child, 0)
+        with suppress(EOFError):
+            while True:
+                yield told.recv()
     finally:
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+        os.kill(child, signal.SIGKILL)  # it has ended, unless the caller wants no more
+        os.waitpid(child, 0)
 
 
 def _whole(trials: Sequence[tuple[Trial, tuple[str, ...]]], jobs: int, until: float) -> Iterator[tuple[Trial, bool]]:

@@ -14,21 +14,10 @@ from fanout.errors import ManifestChangedError
 from fanout.ledger import ProviderState, drop_backlog, repeat_report, sent_late
 from fanout.runs import Report, RunRecord
 from tests.harness.faults import Fault
-from tests.harness.world import World
+from tests.harness.world import World, one_run
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EVENTS = {"discovery": "events", "sweep_minutes": 1440, "lookback_minutes": 60}
-
-
-def world_of(**settings: object) -> World:
-    """A provider that has processed one object; its bookmark begins an hour earlier."""
-    world = World(settings=settings)
-    world.provider("a")
-    world.change("a", "1", "r1")
-    world.tell("a", keys=("1",))
-    world.run("a", "first")
-    world.clock.advance(minutes=15)
-    return world
 
 
 def announce(world: World, key: str, last_modified: datetime) -> None:
@@ -38,7 +27,7 @@ def announce(world: World, key: str, last_modified: datetime) -> None:
 
 class TestLateObjects:
     def test_an_object_as_old_as_the_bookmark_is_taken_and_not_late(self) -> None:
-        world = world_of(**EVENTS)
+        world = one_run(**EVENTS)
         since = world.state("a").bookmark.since
         assert since is not None
         announce(world, "2", since)
@@ -47,7 +36,7 @@ class TestLateObjects:
         assert world.state("a").late is None
 
     def test_an_old_object_that_a_run_has_processed_is_not_late(self) -> None:
-        world = world_of(**EVENTS)
+        world = one_run(**EVENTS)
         announce(world, "2", world.clock() - timedelta(minutes=50))
         announce(world, "new", world.clock())
         world.run("a", "second")
@@ -65,7 +54,7 @@ class TestLateObjects:
         assert world.sent == ["r1", "row-2", "row-new", "row-3"]
 
     def test_an_old_object_that_is_no_data_is_not_late(self) -> None:
-        world = world_of(**EVENTS)
+        world = one_run(**EVENTS)
         announce(world, "_SUCCESS", world.clock() - timedelta(hours=3))
 
         world.run("a", "second")
@@ -73,7 +62,7 @@ class TestLateObjects:
         assert world.state("a").late is None
 
     def test_several_late_objects_are_counted_in_the_reason(self) -> None:
-        world = world_of(**EVENTS)
+        world = one_run(**EVENTS)
         for key in ("2", "3"):
             announce(world, key, world.clock() - timedelta(hours=3))
 
@@ -100,7 +89,7 @@ class TestLateObjects:
 
 class TestRepeatedClaims:
     def test_the_claim_of_a_planned_run_lists_nothing(self) -> None:
-        world = world_of()
+        world = one_run()
         world.change("a", "2", "r2")
         first = world.claim("a", "second")
         world.faults.plan("objects.list", Fault.FAIL_BEFORE)
@@ -108,7 +97,7 @@ class TestRepeatedClaims:
         assert world.claim("a", "second") == first
 
     def test_a_claim_that_finds_nothing_writes_no_manifest(self) -> None:
-        world = world_of()
+        world = one_run()
 
         claim = world.claim("a", "second")
 
@@ -118,7 +107,7 @@ class TestRepeatedClaims:
     def test_a_manifest_that_another_call_wrote_and_that_is_gone_is_an_error(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        world = world_of()
+        world = one_run()
         world.change("a", "2", "r2")
         monkeypatch.setattr(world.objects, "create", lambda uri, body: False)
 
@@ -184,7 +173,7 @@ def test_no_late_objects_are_sent_without_a_write() -> None:
 
 
 def test_a_report_is_pending_until_it_was_sent() -> None:
-    world = world_of()
+    world = one_run()
     state = world.state("a").model_copy(update={"pending_report": Report(run_id="first", status="succeeded")})
     world.ledger.items["a"] = state
     world.faults.plan("config_api.report", Fault.FAIL_BEFORE)

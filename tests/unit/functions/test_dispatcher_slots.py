@@ -15,16 +15,14 @@ from hypothesis import strategies as st
 from fanout.errors import (
     StartRefusedError,
 )
-from tests.harness.dispatch import NOW, check_sums, names, started, world_of
+from tests.harness.dispatch import NOW, check_sums, claim_runs, names, refuse_starts, started, world_of
 from tests.harness.faults import Crash, Fault
 from tests.harness.world import World
 
 
 def test_live_runs_take_slots() -> None:
     world = world_of(30, max_concurrent_runs=10)
-    for number in range(7):
-        world.change(f"p{number:05d}", "1", "row")
-        world.claim(f"p{number:05d}", f"run-{number}")
+    claim_runs(world, 7)
 
     report = world.tick(NOW)
 
@@ -34,9 +32,7 @@ def test_live_runs_take_slots() -> None:
 
 def test_more_live_runs_than_slots_start_nothing_and_break_nothing() -> None:
     world = world_of(8, max_concurrent_runs=2)
-    for number in range(5):
-        world.change(f"p{number:05d}", "1", "row")
-        world.claim(f"p{number:05d}", f"run-{number}")
+    claim_runs(world, 5)
 
     report = world.tick(NOW)
 
@@ -195,14 +191,7 @@ def test_the_slot_of_a_refused_start_goes_to_the_next_provider() -> None:
     world.config_api.providers["p00000"] = {"frequency": 1, "last_success": "Tue, 08 Nov 2022 15:47:17 GMT"}
     for name in ("p00001", "p00002"):
         world.config_api.providers[name] = {"frequency": 15, "last_success": "Sun, 22 Nov 2026 07:00:00 GMT"}
-    start = world.executions.start
-
-    def refusing(name: str, execution_input: str) -> bool:
-        if name.startswith("p00000"):
-            raise StartRefusedError("not this one")
-        return start(name, execution_input)
-
-    world.executions.start = refusing  # type: ignore[method-assign]
+    refuse_starts(world, "p00000", "not this one")
     report = world.tick(NOW)
 
     assert (report.started, report.failed_starts, report.deferred) == (1, 1, 1)

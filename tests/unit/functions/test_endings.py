@@ -24,15 +24,12 @@ from fanout.errors import (
 from fanout.failures import caught, orphaned
 from fanout.runs import RunRecord
 from tests.harness.faults import Crash, Fault
-from tests.harness.world import JobFailedError, World, ending, result_of
+from tests.harness.world import JobFailedError, World, ending, one_provider, result_of
 
 
 @pytest.fixture
 def world() -> World:
-    world = World()
-    world.provider("a")
-    world.change("a", "1", "r1", "r2")
-    return world
+    return one_provider()
 
 
 class TestProof:

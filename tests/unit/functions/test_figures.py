@@ -14,7 +14,7 @@ from fanout.recovery import GIVE_UP_AFTER, REPEATED_AT_ONCE, orphaned_runs
 from fanout.runs import Lease
 from fanout.settings import ChangeLogSettings
 from fanout.starts import HOPELESS
-from tests.harness.dispatch import NOW, check_sums, world_of
+from tests.harness.dispatch import NOW, check_sums, refuse_starts, world_of
 from tests.harness.faults import Fault
 from tests.harness.world import CHANGE_LOG, World, result_of
 from tests.unit.functions.test_pending import message
@@ -97,14 +97,7 @@ def test_a_repeated_tick_that_finds_its_executions_does_not_fail_because_one_sta
     for name in world.executions.statuses:
         world.executions.statuses[name] = "SUCCEEDED"
     world.provider("z")
-    start = world.executions.start
-
-    def refusing(name: str, execution_input: str) -> bool:
-        if name.startswith("z-"):
-            raise StartRefusedError("refused")
-        return start(name, execution_input)
-
-    world.executions.start = refusing  # type: ignore[method-assign]
+    refuse_starts(world, "z-", "refused")
     report = world.tick(NOW)
 
     assert (report.already_started, report.started, report.failed_starts) == (2, 0, 1)

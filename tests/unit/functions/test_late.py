@@ -13,7 +13,7 @@ from fanout import ledger
 from fanout.health import Condition
 from fanout.pending import MAX_KEYS
 from tests.harness.faults import Crash, Fault
-from tests.harness.world import World
+from tests.harness.world import World, one_run
 
 EVENTS = {"discovery": "events", "sweep_minutes": 1440, "lookback_minutes": 60}
 HOUR = "%Y/%m/%d/%H/"
@@ -22,13 +22,7 @@ HOUR = "%Y/%m/%d/%H/"
 @pytest.fixture
 def world() -> World:
     """A provider that has processed one object."""
-    world = World(settings=EVENTS)
-    world.provider("a")
-    world.change("a", "1", "r1")
-    world.tell("a", keys=("1",))
-    world.run("a", "first")
-    world.clock.advance(minutes=15)
-    return world
+    return one_run(**EVENTS)
 
 
 def replica(world: World, name: str, minutes: float = 105) -> None:

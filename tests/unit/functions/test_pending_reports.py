@@ -11,16 +11,12 @@ from fanout.ledger import ProviderState
 from fanout.runs import Report
 from tests.harness.faults import Fault
 from tests.harness.processes import Process
-from tests.harness.world import World
-from tests.unit.functions.test_recovery import started
+from tests.harness.world import World, one_provider, started
 
 
 @pytest.fixture
 def world() -> World:
-    world = World()
-    world.provider("a")
-    world.change("a", "1", "r1", "r2")
-    return world
+    return one_provider()
 
 
 class TestPendingReports:

@@ -13,23 +13,12 @@ from fanout.recovery import CHECKED_AT_ONCE, orphaned_runs
 from fanout.runs import Lease
 from tests.harness.faults import Fault
 from tests.harness.processes import Process
-from tests.harness.world import JobFailedError, World
+from tests.harness.world import JobFailedError, World, one_provider, started
 
 
 @pytest.fixture
 def world() -> World:
-    world = World()
-    world.provider("a")
-    world.change("a", "1", "r1", "r2")
-    return world
-
-
-def started(world: World) -> str:
-    """Start an execution for provider a by a tick; it claims and then stops."""
-    world.tick()
-    name = next(iter(world.executions.started))
-    world.claim("a", name, scheduled_at=world.clock().isoformat())
-    return name
+    return one_provider()
 
 
 @pytest.mark.fault(11)

@@ -111,8 +111,11 @@ def _in_order(objects: Iterable[StoredObject]) -> list[StoredObject]:
 def _taken(objects: ObjectStore, runs: str, state: ProviderState) -> dict[tuple[str, str], StoredObject]:
     """The objects, by identity, of the manifest of every run that succeeded."""
     bucket = split_uri(runs)[0]
-    # A committed run may have no record, if S3 was down for longer than its retries. The bookmark has the recent ones.
     manifests = {run.run_dir: run.manifest_hash for run in state.bookmark.recent}
+    if (
+        state.last_run and state.last_run.status == "succeeded" and state.last_run.manifest_hash
+    ):  # its record may not be stored yet
+        manifests[state.last_run.run_dir] = state.last_run.manifest_hash
     for stored in objects.list(runs):
         run_dir, slash, name = f"s3://{bucket}/{stored.key}".rpartition("/")
         record = read_record(objects, run_dir + slash) if name == "record.json" else None

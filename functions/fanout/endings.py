@@ -114,9 +114,12 @@ class Endings:
             backlog = manifest.backlog if manifest else 0
             record = RunRecord.of(lease, "succeeded", self.clock(), figures, backlog=backlog)
             lookback = self.settings.lookback
-            state = ledger.update(
-                self.store, ending.provider, lambda s: ledger.commit(s, lease, record, manifest, lookback), read=state
-            )
+
+            def rule(state: ProviderState) -> ProviderState:
+                self._record(state)
+                return ledger.commit(state, lease, record, manifest, lookback)
+
+            state = ledger.update(self.store, ending.provider, rule, read=state)
         elif not ledger.is_committed(state, ending.run_id):
             raise ledger.lease_lost(state, ending.run_id)
         self._finish(state)
@@ -172,6 +175,7 @@ class Endings:
 
         def rule(state: ProviderState) -> ProviderState:
             nonlocal ended
+            self._record(state)
             after = ledger.fail(state, run_id, failure, now, self.backoff, figures, failure_count)
             ended = after is not state
             return after
@@ -181,7 +185,7 @@ class Endings:
         return ended
 
     def push_report(self, state: ProviderState) -> bool:
-        """Send a provider's pending report to the config API, if there is one.
+        """Send a provider's pending report to the config API, if there is one, and store its last run's record first.
 
         A report that the config API refuses for good, for instance because it does not know the provider, is dropped.
         If the config API is down or refuses the key, the next tick sends the report.
@@ -193,29 +197,36 @@ class Endings:
         report = state.pending_report
         if report is None:
             return True
-        if self.settings.report_status == "yes":
-            try:
+        try:
+            self._record(state)
+            if self.settings.report_status == "yes":
                 self.reporter.report(state.provider, report)
-            except ConfigApiAnswerError as error:
-                self.log(f"{state.provider}: the config API refused the report of run {report.run_id}: {error}")
-            except FanoutError as error:
-                self.log(f"{state.provider}: the next tick sends the report of run {report.run_id} again: {error}")
-                return False
+        except ConfigApiAnswerError as error:
+            self.log(f"{state.provider}: the config API refused the report of run {report.run_id}: {error}")
+        except FanoutError as error:
+            self.log(f"{state.provider}: the next tick sends the report of run {report.run_id} again: {error}")
+            return False
         ledger.update(self.store, state.provider, lambda s: ledger.reported(s, report), read=state)
         return True
 
     def _finish(self, state: ProviderState, tell: bool = True) -> None:
-        """After the run has ended in the ledger: store the record, clear the pending count, send the report."""
+        """After the run has ended in the ledger: clear the pending count, store the record, send the report."""
         run = state.last_run
         try:
-            if run is not None and run.run_dir:
-                self.objects.create(record_uri(run.run_dir), self._complete(run).model_dump_json().encode())
             if run is not None and run.status == "succeeded" and run.pending_count and not run.backlog:
                 self.pending.clear(state.provider, run.pending_count, run.started_at)
-            if tell:
+            if tell and state.pending_report is not None:
                 self.push_report(state)
+            else:
+                self._record(state)
         except FanoutError as error:
             self.log(f"{state.provider}: the run was ended, but its record or report may be missing: {error}")
+
+    def _record(self, state: ProviderState) -> None:
+        """Store the record of the last run, unless it is known to be stored. The audit depends on it."""
+        run = state.last_run
+        if state.unrecorded and run is not None and run.run_dir:
+            self.objects.create(record_uri(run.run_dir), self._complete(run).model_dump_json().encode())
 
     def _complete(self, run: RunRecord) -> RunRecord:
         """The record with every failure that the job named; the ledger has only the first one."""

@@ -71,6 +71,7 @@ class ProviderState(Frozen):
     last_claim: datetime | None = None
     retry_at: datetime | None = Field(default=None, description="earliest time of the next run, after failures")
     last_run: RunRecord | None = None
+    unrecorded: bool = Field(default=False, description="the last run may have no `record.json` yet")
     pending_report: Report | None = Field(default=None, description="what the config API has not been sent yet")
     last_report: Report | None = Field(default=None, description="the last report of an ended run that was sent")
     has_backlog: bool = Field(default=False, description="objects are left for the next run that no event announces")
@@ -223,7 +224,9 @@ def claim(state: ProviderState, lease: Lease, now: datetime, backoff: Backoff) -
     if held is not None:
         if is_live(held, now):
             raise PartitionBusyError(f"run {held.run_id} has held this provider since {held.claimed_at}")
-        state = fail(state, held.run_id, orphaned("its lease expired"), now, backoff)
+        failed = fail(state, held.run_id, orphaned("its lease expired"), now, backoff)
+        # The audit needs the record of a committed run; it counts for more than the failure of this one.
+        state = failed.model_copy(update={"last_run": state.last_run}) if state.unrecorded else failed
     # A run's report replaces the pending one of the run before; a replay sends no report.
     report = state.pending_report if lease.replay else None
     return state.model_copy(update={"lease": lease, "last_claim": lease.turn, "pending_report": report})
@@ -289,7 +292,8 @@ def commit(
             return state
         raise lease_lost(state, lease.run_id)
     if lease.replay:
-        return state.model_copy(update={"lease": None, "last_run": record, "untracked_at": record.ended_at})
+        ended = {"lease": None, "last_run": record, "unrecorded": True, "untracked_at": record.ended_at}
+        return state.model_copy(update=ended)
     caught_up = record.backlog == 0
     last_success = max(lease.turn, state.last_success or lease.turn) if caught_up else state.last_success
     return state.model_copy(
@@ -302,6 +306,7 @@ def commit(
             "has_backlog": not caught_up,
             "last_success": last_success,
             "last_run": record,
+            "unrecorded": True,
             "pending_report": Report(run_id=record.run_id, status="succeeded", last_success=last_success),
         }
     )
@@ -334,7 +339,8 @@ def fail(
         return state
     failed = RunRecord.of(lease, "failed", now, figures or {}, failure=failure, failure_count=failure_count)
     if lease.replay:
-        return state.model_copy(update={"lease": None, "last_run": failed, "untracked_at": now})
+        ended = {"lease": None, "last_run": failed, "unrecorded": True, "untracked_at": now}
+        return state.model_copy(update=ended)
     failures = state.failures + 1
     return state.model_copy(
         update={
@@ -343,6 +349,7 @@ def fail(
             "failing_since": state.failing_since or now,
             "retry_at": lease.turn + backoff.delay(failures),
             "last_run": failed,
+            "unrecorded": True,
             "untracked_at": now,
             "pending_report": Report(
                 run_id=run_id,
@@ -355,11 +362,12 @@ def fail(
 
 
 def reported(state: ProviderState, report: Report) -> ProviderState:
-    """The config API has the report: it is no longer pending, unless a newer one has replaced it."""
-    return (
-        state.model_copy(update={"pending_report": None, "last_report": report})
-        if state.pending_report == report
-        else state
+    """The run's record is stored, and the config API has the report: neither is owed, unless a newer run has ended."""
+    if state.pending_report != report:
+        return state
+    recorded = state.last_run is not None and state.last_run.run_id == report.run_id
+    return state.model_copy(
+        update={"pending_report": None, "last_report": report, "unrecorded": state.unrecorded and not recorded}
     )
 
 

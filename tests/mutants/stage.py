@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain, groupby
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -204,7 +205,7 @@ class Stage:
     until
         Stop at this time of `time.monotonic`.
     report
-        Called with a patch's key and whether the mutant survived.
+        Called with a patch's key and whether the mutant survived, or None if its tests fail without it.
     """
 
     def __init__(
@@ -213,7 +214,7 @@ class Stage:
         modules: Sequence[str],
         jobs: int,
         until: float,
-        report: Callable[[int, bool], None],
+        report: Callable[[int, bool | None], None],
     ) -> None:
         self._patches = patches
         self._modules = modules
@@ -233,13 +234,20 @@ class Stage:
                 places[found.__code__.co_filename, found.__code__.co_qualname].append(found)
         items = {item.nodeid: item for item in session.items}
         running: dict[int, int] = {}
-        for patch in self._patches:
+        for (file, function), patches in groupby(self._patches, lambda patch: (patch.file, patch.function)):
+            of_function = list(patches)
             if time.monotonic() >= self._until:
                 break
-            tests = [items[test] for test in patch.tests]
-            running[_fork(session, tests, places[patch.file, patch.function], patch.code)] = patch.key
-            if len(running) >= self._jobs:
-                self._finish(running)
+            every = dict.fromkeys(chain.from_iterable(patch.tests for patch in of_function))
+            plain = _fork(session, [items[test] for test in every])
+            if os.waitpid(plain, 0)[1]:
+                self._report(of_function[0].key, None)
+                break
+            for patch in of_function:
+                tests = [items[test] for test in patch.tests]
+                running[_fork(session, tests, places[file, function], patch.code)] = patch.key
+                if len(running) >= self._jobs:
+                    self._finish(running)
         while running:
             self._finish(running)
         return True
@@ -249,7 +257,12 @@ class Stage:
         self._report(running.pop(child), status == 0)
 
 
-def _fork(session: pytest.Session, tests: Sequence[pytest.Item], places: Sequence[FunctionType], code: CodeType) -> int:
+def _fork(
+    session: pytest.Session,
+    tests: Sequence[pytest.Item],
+    places: Sequence[FunctionType] = (),
+    code: CodeType | None = None,
+) -> int:
     """Run tests in a fork in which functions have other code; its exit status is 0 if all pass."""
     child = os.fork()
     if child:
@@ -258,8 +271,9 @@ def _fork(session: pytest.Session, tests: Sequence[pytest.Item], places: Sequenc
         limit = 10 + 10 * int(PATIENCE)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         signal.alarm(3 * limit)  # for a mutant that waits instead of computing
-        for place in places:
-            place.__code__ = code
+        if code is not None:
+            for place in places:
+                place.__code__ = code
         os._exit(0 if all(not session.testsfailed for _ in _run(session, tests)) else 1)
     finally:
         os._exit(2)

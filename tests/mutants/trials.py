@@ -125,6 +125,8 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
             patches.append(Patch(number, str(path), code.co_qualname, code, chosen))
     if patches:
         for number, survived in _staged(tests, patches, seen.modules, jobs, until):
+            if survived is None:
+                raise TrialError(f"{group[number].name}: the tests of this function fail without a bug, run alone")
             yield group[number], survived
     yield from _whole([(trial, chosen) for trial, chosen in whole if chosen], jobs, until)
     yield from ((trial, True) for trial, chosen in whole if not chosen)
@@ -152,7 +154,7 @@ def _observed(tests: Sequence[str], files: set[str]) -> Seen:
 
 def _staged(
     tests: Sequence[str], patches: list[Patch], modules: list[str], jobs: int, until: float
-) -> Iterator[tuple[int, bool]]:
+) -> Iterator[tuple[int, bool | None]]:
     """Try patches in a fork with one session of pytest. This process must not import the modules."""
 
     def work(tell: connection.Connection) -> None:

@@ -177,7 +177,9 @@ class TestCommit:
         after = commit(claimed(state=before, replay=True), manifest(NOW))
 
         assert after.untracked_at == after.last_run.ended_at  # type: ignore[union-attr]
-        assert after.model_copy(update={"last_run": None, "last_claim": None, "untracked_at": None}) == before
+        assert after.unrecorded
+        unchanged = {"last_run": None, "unrecorded": False, "last_claim": None, "untracked_at": None}
+        assert after.model_copy(update=unchanged) == before
 
 
 class TestBookmark:

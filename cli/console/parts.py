@@ -136,6 +136,7 @@ def grid(name: str, columns: Sequence[dict[str, Any]], **options: Any) -> Part:
             "enableCellTextSelection": True,
             "suppressColumnVirtualisation": True,
             "animateRows": False,
+            "rowBuffer": 2,
             "localeText": {"noRowsToShow": "No providers", "noMatchingRows": "No matching providers"},
             **options,
         },

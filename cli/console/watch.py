@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,8 +43,8 @@ from ..spending import (
 )
 
 PAUSE_SECONDS = 0.5
-"""Pause between two reads. A change on AWS is on the screen within five seconds. With many providers, the pause is as
-long as the read, so that half of the time remains for the pages."""
+"""Pause before each read but the first. A change on AWS is on the screen within five seconds. With many providers, the
+pause is as long as the last read, so that half of the time remains for the pages."""
 SAMPLE = timedelta(minutes=1)
 EVALUATE = timedelta(seconds=5)
 """Pause between two evaluations of the cost, each of which takes a second of CPU time with 10,000 providers."""
@@ -140,8 +140,9 @@ class Watch:
     def start(self) -> None:
         """Start the background threads."""
         self._asked.set()
-        for work in (self._look_on, self._measure_on, self._evaluate_on):
-            threading.Thread(target=work, daemon=True).start()
+        threading.Thread(target=self._repeat, args=(self._asked, self.look), daemon=True).start()
+        threading.Thread(target=self._repeat, args=(self._costs_asked, self.evaluate), daemon=True).start()
+        threading.Thread(target=self._measure_on, daemon=True).start()
 
     def ask(self) -> None:
         """Request a refresh: a page is open."""
@@ -223,12 +224,15 @@ class Watch:
         href = self.rows.rows.get(line.name, {}).get("href")
         return {"id": line.name, "provider": line.name, "href": href, **counts, **amounts, "outlier": factor(line)}
 
-    def _look_on(self) -> None:
-        while self._asked.wait():
-            self._asked.clear()
+    def _repeat(self, asked: threading.Event, work: Callable[[], object]) -> None:
+        """Work at each request: the first time at once, later after a pause, so that a page that opens comes first."""
+        pause = 0.0
+        while asked.wait():
+            time.sleep(pause)
+            asked.clear()
             begin = time.monotonic()
-            self.look()
-            time.sleep(max(PAUSE_SECONDS, time.monotonic() - begin))
+            work()
+            pause = max(PAUSE_SECONDS, time.monotonic() - begin)
 
     def _measure_on(self) -> None:
         while True:
@@ -238,12 +242,6 @@ class Watch:
                 everything, self._all = self._all, False
             if names or everything:
                 self.measure_now(names, everything=everything)
-
-    def _evaluate_on(self) -> None:
-        while self._costs_asked.wait():
-            self._costs_asked.clear()
-            self.evaluate()
-            time.sleep(PAUSE_SECONDS)
 
     def measure_now(self, names: set[str], *, everything: bool) -> None:
         """Read the cost of these providers' runs, or that of all that have had runs."""

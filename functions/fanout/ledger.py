@@ -362,7 +362,7 @@ def fail(
 
 
 def reported(state: ProviderState, report: Report) -> ProviderState:
-    """The run's record is stored, and the config API has the report: neither is owed, unless a newer run has ended."""
+    """The record is stored, the config API has the report: it is no longer pending, unless a newer one replaced it."""
     if state.pending_report != report:
         return state
     recorded = state.last_run is not None and state.last_run.run_id == report.run_id

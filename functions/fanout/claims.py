@@ -286,7 +286,7 @@ class Claims:
         """The announced objects that no run will take, those included that are before the first key of the listing."""
         begin = first_listed(self.settings, state.provider, state.bookmark.since)
         bucket = split_uri(self.settings.change_log_dir)[0]
-        for key in sorted(key for key in announced.not_listed if key <= begin):
+        for key in sorted(key for key in announced.keys if key <= begin):
             stored = next(self.objects.list(f"s3://{bucket}/{key}"), None)
             if stored is not None and stored.key == key:  # else it was deleted
                 announced.add(stored)

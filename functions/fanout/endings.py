@@ -225,7 +225,7 @@ class Endings:
     def _record(self, state: ProviderState) -> None:
         """Store the record of the last run, unless it is known to be stored. The audit depends on it."""
         run = state.last_run
-        if state.unrecorded and run is not None and run.run_dir:
+        if state.unrecorded and run is not None:
             self.objects.create(record_uri(run.run_dir), self._complete(run).model_dump_json().encode())
 
     def _complete(self, run: RunRecord) -> RunRecord:

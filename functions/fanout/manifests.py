@@ -246,16 +246,13 @@ class Announced:
         self._since = since
         self._processed = processed
         self._late: list[StoredObject] = []
-        self.not_listed = set(keys)
-        """Keys that were not in the listing: of deleted objects, or before the first key of the listing."""
+        self.keys = frozenset(keys)
 
     def watch(self, listing: Iterable[StoredObject]) -> Iterator[StoredObject]:
         """Pass a listing through, and find the late objects in it."""
         for stored in listing:
-            if stored.key in self.not_listed:
-                self.not_listed.discard(stored.key)
-                if self._since is not None and stored.last_modified < self._since:
-                    self.add(stored)
+            if stored.key in self.keys and self._since is not None and stored.last_modified < self._since:
+                self.add(stored)
             yield stored
 
     def add(self, stored: StoredObject) -> None:

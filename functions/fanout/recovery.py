@@ -148,7 +148,7 @@ class Recovery:
             waiting = order.sample(pending, len(pending))
             with self.pool(PARALLEL) as pool:
                 while waiting and failures < GIVE_UP_AFTER and remaining_seconds() >= LAST_REPORT_SECONDS:
-                    size = PARALLEL if pushed else GIVE_UP_AFTER - failures  # few until one was accepted
+                    size = PARALLEL if pushed else GIVE_UP_AFTER  # few until one was accepted
                     batch, waiting = waiting[:size], waiting[size:]
                     accepted = list(pool.map(self.endings.push_report, batch))
                     pushed += accepted.count(True)

@@ -116,7 +116,7 @@ def choose(
     (started, waiting)
         Both in order, the most overdue first.
     """
-    running = Counter(live_in_group or {})
+    running = Counter[str | None](live_in_group)
     chosen: list[Candidate] = []
     waiting: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: rank(c, lot)):
@@ -127,8 +127,7 @@ def choose(
         chosen.append(candidate)
         slots -= candidate.heavy
         function_slots -= not candidate.heavy
-        if candidate.group:
-            running[candidate.group] += 1
+        running[candidate.group] += 1
     return chosen, waiting
 
 

@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from contract.failure import Failure
 from contract.manifest import StoredObject
 from contract.uris import manifest_uri
 from fanout.claims import ClaimRequest, first_listed, is_known
 from fanout.errors import ManifestChangedError
 from fanout.ledger import ProviderState, drop_backlog, repeat_report, sent_late
-from fanout.runs import Report, RunRecord
+from fanout.runs import Report
 from tests.harness.faults import Fault
 from tests.harness.world import World, one_run
 
@@ -181,13 +180,3 @@ def test_a_report_is_pending_until_it_was_sent() -> None:
     assert world.endings.push_report(state) is False
     assert world.endings.push_report(state) is True
     assert world.state("a").pending_report is None
-
-
-def test_a_record_without_a_folder_is_written_nowhere() -> None:
-    world = World()
-    record = RunRecord(run_id="r", status="failed", started_at=NOW, ended_at=NOW, engine="none")
-    world.ledger.items["a"] = ProviderState(provider="a", last_run=record)
-
-    world.endings.end("a", "other", Failure(type="Error", message="boom"))
-
-    assert not world.objects.stored

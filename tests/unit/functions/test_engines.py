@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from contract import rates
+from contract.failure import Failure
 from contract.rates import lambda_seconds, pending_lambda_seconds
 from fanout import schedule
+from fanout.runs import Engine, RunRecord
+from fanout.schedule import LAMBDA_SECONDS, choose_engine
 from fanout_job.errors import DeadlineError
 from fanout_job.objects import PREFETCH_OBJECTS
 from tests.template.reading import ROOT, written
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 def bench(name: str) -> dict[str, object]:
@@ -63,3 +69,22 @@ def test_without_names_the_format_is_taken_for_a_slow_one() -> None:
 def test_the_advice_after_a_timeout_is_that_the_next_run_uses_glue() -> None:
     assert DeadlineError.__name__ in schedule.UNFINISHED
     assert "next run uses Glue" in DeadlineError.advice
+
+
+@pytest.mark.parametrize(("engine", "chosen"), [("lambda", "glue"), ("glue", "lambda")])
+def test_after_a_run_that_lambda_did_not_finish_the_next_one_uses_glue(engine: Engine, chosen: Engine) -> None:
+    failed = RunRecord(
+        run_id="r",
+        status="failed",
+        started_at=NOW,
+        ended_at=NOW,
+        engine=engine,
+        failure=Failure(type="States.Timeout", message="late"),
+    )
+
+    assert choose_engine(1, 1.0, 100, failed)[0] == chosen
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [(LAMBDA_SECONDS / 2, "lambda"), (LAMBDA_SECONDS / 2 + 1, "glue")])
+def test_a_run_of_more_than_half_of_lambdas_time_uses_glue(seconds: float, chosen: Engine) -> None:
+    assert choose_engine(1, seconds, 100, None)[0] == chosen

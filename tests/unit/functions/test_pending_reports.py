@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from fanout.ledger import ProviderState
+from fanout.recovery import LAST_REPORT_SECONDS
 from fanout.runs import Report
 from tests.harness.faults import Fault
 from tests.harness.processes import Process
@@ -193,3 +194,14 @@ class RecordedPushes:
     def push_report(self, state: ProviderState) -> bool:
         self._told.append(state.provider)
         return True
+
+
+@pytest.mark.parametrize(("seconds", "pushed"), [(LAST_REPORT_SECONDS, 1), (LAST_REPORT_SECONDS - 1, 0)])
+def test_a_report_is_pushed_while_there_is_time_for_one(seconds: float, pushed: int) -> None:
+    world = World()
+    world.provider("a")
+    world.faults.down.add("config_api")
+    world.run("a", "run")
+    world.faults.down.clear()
+
+    assert world.dispatcher.recovery.push_pending([], world.clock(), lambda: seconds, print) == pushed

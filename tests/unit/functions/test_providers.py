@@ -111,6 +111,15 @@ def test_the_error_of_an_invalid_frequency_names_its_field(frequency: object) ->
     assert refusal({"frequency": frequency}).startswith("p: frequency: ")
 
 
+@pytest.mark.parametrize("frequency", ["abc", None, True, []])
+def test_the_error_of_a_frequency_that_is_no_number_says_what_it_must_be(frequency: object) -> None:
+    assert "must be a number of minutes" in refusal({"frequency": frequency})
+
+
+def test_a_number_that_no_float_can_hold_is_refused_as_too_large() -> None:
+    assert refusal({"frequency": 10**400}) == refusal({"frequency": float("inf")})
+
+
 def test_a_missing_frequency_is_refused() -> None:
     assert "frequency" in refusal({"status": "succeeded"})
 

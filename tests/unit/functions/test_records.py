@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from contract.uris import record_uri
+from fanout import ledger
 from fanout.claims import Claim
 from fanout.runs import RunRecord
 from tests.harness.faults import Fault
@@ -81,3 +82,57 @@ def test_objects_that_a_replay_sent_are_not_missed_without_its_record(world: Wor
 
     assert record_uri(replay.run_dir) in world.objects.stored
     assert world.audit("a").missed == ()
+
+
+@pytest.mark.parametrize("ends", ["succeed", "fail"])
+def test_a_replay_whose_record_is_missing_is_unrecorded(world: World, ends: str) -> None:
+    now = world.clock().isoformat()
+    claim = world.claim("a", "replay", replay={"from": now, "to": now})
+    world.job(claim)
+    world.faults.plan("objects.create", Fault.FAIL_BEFORE)
+
+    getattr(world, ends)(claim)
+
+    assert world.state("a").unrecorded
+    assert len(world.log) == 1
+
+
+def test_the_report_of_an_earlier_run_says_nothing_of_the_record_of_the_last_one(world: World) -> None:
+    world.faults.down.add("config_api")
+    world.run("a", "run1")
+    state = world.state("a")
+    assert state.pending_report is not None
+    last = state.last_run.model_copy(update={"run_id": "replay"})  # type: ignore[union-attr]
+    replayed = state.model_copy(update={"last_run": last})
+
+    assert ledger.reported(replayed.model_copy(update={"unrecorded": True}), state.pending_report).unrecorded
+    assert not ledger.reported(replayed.model_copy(update={"unrecorded": False}), state.pending_report).unrecorded
+    assert not ledger.reported(state, state.pending_report).unrecorded
+
+
+def test_a_run_without_objects_has_no_manifest_and_no_hash(world: World) -> None:
+    world.run("a", "run1")
+    world.clock.advance(minutes=15)
+
+    claim = world.run("a", "run2")
+
+    assert claim.decision == "nothing"
+    assert f"{claim.run_dir}manifest.json" not in world.objects.stored
+    assert world.state("a").last_run.manifest_hash == ""  # type: ignore[union-attr]
+
+
+def test_without_a_pending_report_there_is_nothing_to_send(world: World) -> None:
+    calls = len(world.faults.calls)
+
+    assert world.endings.push_report(world.state("a")) is True
+    assert len(world.faults.calls) == calls
+
+
+def test_a_pending_count_that_cannot_be_cleared_is_logged(world: World) -> None:
+    world.configure(discovery="events", sweep_minutes=1440)
+    world.tell("a", keys=("1",))
+    world.faults.plan("pending.clear", Fault.FAIL_BEFORE)
+
+    world.run("a", "run1")
+
+    assert [line for line in world.log if "its record or report may be missing" in line] == world.log != []

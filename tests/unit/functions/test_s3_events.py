@@ -160,3 +160,26 @@ JSON = st.recursive(
 def test_no_message_is_an_error(message: Any) -> None:
     for found in new_objects(json.dumps(message)):
         assert isinstance(found, NewObject) or found in (UNREADABLE_MESSAGE, UNREADABLE_EVENT, OTHER_EVENT)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"Type": "Other", "Message": json.dumps(BARE)},
+        {"source": "aws.s3"},
+        {"source": "aws.ec2", "detail-type": "Object Created", "detail": EVENT_BRIDGE["detail"]},
+    ],
+    ids=["another type of message of SNS", "an event without a type", "an event of another service"],
+)
+def test_a_message_that_only_looks_like_an_envelope_is_no_message_of_s3(message: Any) -> None:
+    assert list(new_objects(json.dumps(message))) == [UNREADABLE_MESSAGE]
+
+
+def test_a_message_that_is_nested_too_deeply_is_no_message_of_s3() -> None:
+    assert list(new_objects("[" * 200_000)) == [UNREADABLE_MESSAGE]
+
+
+def test_an_object_without_a_size_counts_as_empty() -> None:
+    unsized = record(s3={"bucket": {"name": "changes"}, "object": {"key": "log/a"}})
+
+    assert list(new_objects(json.dumps(unsized))) == [NewObject("changes", "log/a", 0)]

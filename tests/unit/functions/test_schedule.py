@@ -257,3 +257,15 @@ def test_the_report_of_a_tick_has_a_count_for_every_decision(decision: Decision)
 @pytest.mark.parametrize("length", [1, 59, 60, 61, 63, 64, 80, 100])
 def test_the_name_of_a_provider_of_any_length_gives_a_valid_execution_name(length: int) -> None:
     assert len(execution_name("p" * length, datetime(2026, 11, 22, 7, 30, tzinfo=UTC))) <= 80
+
+
+def test_providers_without_a_group_are_not_limited_by_the_slots_of_a_group() -> None:
+    due = [Candidate(name, 1.0, heavy=False) for name in "ab"]
+
+    assert len(choose(due, slots=0, group_slots=1)[0]) == 2
+
+
+def test_without_a_limit_a_whole_group_starts() -> None:
+    due = [Candidate(name, 1.0, heavy=False, group="g") for name in "abc"]
+
+    assert len(choose(due, slots=0)[0]) == 3

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain, groupby
+from itertools import groupby
 from multiprocessing import Array
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -126,6 +126,8 @@ class Patch:
         Its code with the bug.
     tests
         The ids of the tests to run.
+    seconds
+        How long they take without the bug.
     """
 
     key: int
@@ -133,6 +135,7 @@ class Patch:
     function: str
     code: CodeType
     tests: Sequence[str]
+    seconds: float
 
 
 def changed_function(path: Path, plain: str, mutated: str) -> CodeType | None:
@@ -236,24 +239,24 @@ class Stage:
                 places[found.__code__.co_filename, found.__code__.co_qualname].append(found)
         items = {item.nodeid: item for item in session.items}
         for (file, function), group in groupby(self._patches, lambda patch: (patch.file, patch.function)):
-            patches = list(group)
-            every = dict.fromkeys(chain.from_iterable(patch.tests for patch in patches))
             if time.monotonic() >= self._until:
                 break
-            if os.waitpid(_fork(session, [items[test] for test in every]), 0)[1]:
-                self._report(patches[0].key, None)
-                break
-            self._try(session, items, patches, places[file, function])
+            patches = list(group)
+            survived, noticed_by = self._tried(session, items, patches, places[file, function])
+            control = os.waitpid(_fork(session, [items[test] for test in noticed_by], 2 * PATIENCE), 0)
+            for patch in patches:
+                self._report(patch.key, None if control[1] else survived[patch.key])
         return True
 
-    def _try(
+    def _tried(
         self,
         session: pytest.Session,
         items: Mapping[str, pytest.Item],
         patches: Sequence[Patch],
         places: Sequence[FunctionType],
-    ) -> None:
-        """Try the mutants of one function."""
+    ) -> tuple[dict[int, bool], Counter[str]]:
+        """Try the mutants of one function; return which survived, and how many were noticed by each test."""
+        survived: dict[int, bool] = {}
         noticed_by = Counter[str]()
         failed = Array("i", len(patches), lock=False)
         running: dict[int, tuple[int, list[str]]] = {}
@@ -263,7 +266,7 @@ class Stage:
             number, tests = running.pop(child)
             if os.waitstatus_to_exitcode(status) == 1:
                 noticed_by[tests[failed[number]]] += 1
-            self._report(patches[number].key, status == 0)
+            survived[patches[number].key] = status == 0
 
         for number, patch in enumerate(patches):
             tests = sorted(patch.tests, key=lambda test: -noticed_by[test])
@@ -271,16 +274,19 @@ class Stage:
             def note(failing: int, number: int = number) -> None:
                 failed[number] = failing
 
-            running[_fork(session, [items[test] for test in tests], places, patch.code, note)] = number, tests
+            child = _fork(session, [items[test] for test in tests], patch.seconds, places, patch.code, note)
+            running[child] = number, tests
             if len(running) >= self._jobs:
                 finish()
         while running:
             finish()
+        return survived, noticed_by
 
 
 def _fork(
     session: pytest.Session,
     tests: Sequence[pytest.Item],
+    seconds: float,
     places: Sequence[FunctionType] = (),
     code: CodeType | None = None,
     note: Callable[[int], None] = lambda failing: None,
@@ -290,7 +296,7 @@ def _fork(
     if child:
         return child
     try:
-        limit = 10 + 10 * int(PATIENCE)
+        limit = 10 + 5 * int(seconds)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         signal.alarm(3 * limit)  # for a mutant that waits instead of computing
         for place in places:

@@ -121,12 +121,13 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
             lines = seen.lines.get(str(path), {})
             whole.append((trial, tuple(seen.tests[test] for test in seen.tests_of(str(path), lines))))
         else:
-            chosen = [seen.tests[test] for test in seen.tests_of(str(path), trial.lines or ())]
-            patches.append(Patch(number, str(path), code.co_qualname, code, chosen))
+            chosen = seen.tests_of(str(path), trial.lines or ())
+            names, seconds = [seen.tests[test] for test in chosen], sum(seen.seconds[test] for test in chosen)
+            patches.append(Patch(number, str(path), code.co_qualname, code, names, seconds))
     if patches:
         for number, survived in _staged(tests, patches, seen.modules, jobs, until):
             if survived is None:
-                raise TrialError(f"{group[number].name}: the tests of this function fail without a bug, run alone")
+                raise TrialError(f"{group[number].name}: a test that noticed this fails without a bug, run alone")
             yield group[number], survived
     yield from _whole([(trial, chosen) for trial, chosen in whole if chosen], jobs, until)
     yield from ((trial, True) for trial, chosen in whole if not chosen)

@@ -211,7 +211,7 @@ _WORDS = {
 def describe(error: ValidationError) -> str:
     """Name the invalid fields and their faults, at most one per field, without the values, which are customer data."""
     found: dict[str, str] = {}
-    for fault in error.errors(include_input=False, include_url=False):
+    for fault in error.errors():
         field = ascii(".".join(map(str, fault["loc"])) or "entry")[1:-1][:80]
         words = _WORDS.get(fault["type"])
         said = words.format(**fault.get("ctx", {})) if words else fault["msg"].removeprefix("Value error, ")
@@ -278,7 +278,7 @@ def missing_providers(before: int, listed: int) -> int:
     before
         How many it had when it had last not shrunk.
     """
-    return before - listed if before > 0 and 2 * listed <= before else 0
+    return before - listed if 2 * listed <= before else 0
 
 
 FOREVER = datetime.max.replace(tzinfo=UTC)

@@ -15,7 +15,7 @@ from fanout.runs import RunRecord
 from laptop_cloud.cloud import LaptopCloud
 from registry.document import NEVER_RAN
 from tests.end_to_end.conftest import ConfigApi
-from tests.harness.browser import WIDTHS, Browser, browser, chromium, served
+from tests.harness.browser import WIDTHS, Browser, Opening, chromium, launched, served
 from tests.harness.clouds import SharedCloud, delete_entries, write_entries
 from tests.harness.waiting import HANG_SECONDS
 from tests.integration.cli.conftest import change
@@ -35,10 +35,16 @@ def address(cloud: LaptopCloud) -> Iterator[str]:
         yield printed
 
 
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Opening]:
+    with launched() as opening:
+        yield opening
+
+
 @pytest.fixture
-def opened(address: str) -> Iterator[Browser]:
+def opened(chrome: Opening, address: str) -> Iterator[Browser]:
     """A browser with the console open; the test fails if the page reports an error."""
-    with browser(address) as found:
+    with chrome(address) as found:
         yield found
         assert found.faults == []
 
@@ -376,20 +382,12 @@ def test_dead_letters_are_shown_and_moved_back_only_after_confirmation(cloud: La
     assert json.loads(message["Body"])["id"] == "given up"
 
 
-def test_a_read_only_console_has_no_buttons(cloud: LaptopCloud) -> None:
-    ConfigApi(cloud).call("PUT", "/seen", {"frequency": 15})
-    with served(cloud.workdir / "cloud.json", "--read-only") as printed, browser(printed) as opened:
-        opened.open("/provider/seen")
-        opened.sees("Entry in the config API")
-
-        opened.sees("read-only", "header")
-        assert opened.page.get_by_role("button").count() == 0
-
-
 @pytest.mark.fault(38)
-def test_the_page_says_that_the_stack_is_down_and_recovers_when_it_is_up(cloud: LaptopCloud, tmp_path: Path) -> None:
+def test_the_page_says_that_the_stack_is_down_and_recovers_when_it_is_up(
+    cloud: LaptopCloud, chrome: Opening, tmp_path: Path
+) -> None:
     file = tmp_path / "cloud.json"
-    with served(file) as printed, browser(printed) as opened:
+    with served(file) as printed, chrome(printed) as opened:
         opened.sees("start the laptop cloud with `make up`")
         opened.sees("The console keeps trying")
         file.write_text((cloud.workdir / "cloud.json").read_text())

@@ -1,4 +1,4 @@
-"""Web pages in a real Chromium that attack the console and the laptop cloud from another port and another name."""
+"""The console and the laptop cloud resist pages of another port or name in a real Chromium; a read-only console."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from laptop_cloud.cloud import LaptopCloud
+from tests.end_to_end.conftest import ConfigApi
 from tests.harness.browser import browser, chromium, served
 from tests.harness.clouds import SharedCloud
 
@@ -147,3 +148,13 @@ def test_a_name_that_is_rebound_to_this_machine_gets_nothing(cloud: LaptopCloud)
 def test_a_browser_without_the_key_shows_which_address_to_open(cloud: LaptopCloud) -> None:
     with served(cloud.workdir / "cloud.json") as printed, browser(printed.partition("#")[0]) as opened:
         opened.sees("the key is missing or old; open the address that `fanout console` printed last", "body")
+
+
+def test_a_read_only_console_has_no_buttons(cloud: LaptopCloud) -> None:
+    ConfigApi(cloud).call("PUT", "/seen", {"frequency": 15})
+    with served(cloud.workdir / "cloud.json", "--read-only") as printed, browser(printed) as opened:
+        opened.open("/provider/seen")
+        opened.sees("Entry in the config API")
+
+        opened.sees("read-only", "header")
+        assert opened.page.get_by_role("button").count() == 0

@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from tests.harness.children import Child
 from tests.harness.waiting import HANG_SECONDS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright import sync_api as playwright
 
 ROOT = Path(__file__).parents[2]
 BRING = "apt-get install --yes chromium"
@@ -70,7 +71,7 @@ class Browser:
         Faults of the page: errors in the browser's console, error responses, requests to another origin.
     """
 
-    page: Page
+    page: playwright.Page
     origin: str
     faults: list[str] = field(default_factory=list)
 
@@ -104,15 +105,26 @@ class Browser:
         return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
 
 
+Opening = Callable[[str], AbstractContextManager[Browser]]
+
+
 @contextmanager
-def browser(address: str, *flags: str) -> Iterator[Browser]:
-    """A browser, with further flags, in which the operator has opened the printed address."""
+def launched(*flags: str) -> Iterator[Opening]:
+    """Chromium, with further flags, which opens a page at each address."""
     from playwright.sync_api import sync_playwright
 
     executable = chromium()
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=executable, args=[*FLAGS, *flags])
-        page = launched.new_page(viewport={"width": 1600, "height": 900})
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=executable, args=[*FLAGS, *flags])
+        yield partial(_opened_in, started)
+        started.close()
+
+
+@contextmanager
+def _opened_in(chromium: playwright.Browser, address: str) -> Iterator[Browser]:
+    """A new page with its own storage, in which the operator has opened the printed address."""
+    with chromium.new_context(viewport={"width": 1600, "height": 900}) as context:
+        page = context.new_page()
         page.set_default_timeout(HANG_SECONDS * 1000)
         found = Browser(page, address.partition("/#")[0])
         page.on("console", lambda said: found.faults.append(said.text) if said.type == "error" else None)
@@ -121,7 +133,13 @@ def browser(address: str, *flags: str) -> Iterator[Browser]:
         page.on("request", lambda r: None if _own(r.url, found.origin) else found.faults.append(f"asked {r.url}"))
         page.goto(address)
         yield found
-        launched.close()
+
+
+@contextmanager
+def browser(address: str, *flags: str) -> Iterator[Browser]:
+    """A browser, with further flags, in which the operator has opened the printed address."""
+    with launched(*flags) as opening, opening(address) as found:
+        yield found
 
 
 def _own(url: str, origin: str) -> bool:

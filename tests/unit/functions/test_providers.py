@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from contract.times import format_http_date, format_iso, parse_iso, parse_mail_date
 from fanout.errors import InvalidProviderError
@@ -15,8 +16,13 @@ from fanout.providers import (
     CLOCK_SKEW,
     MAX_FREQUENCY_MINUTES,
     InvalidEntry,
+    Maintenance,
+    Window,
     check_name,
+    describe,
+    missing_providers,
     parse_entry,
+    read_entries,
 )
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
@@ -269,3 +275,39 @@ def test_any_entry_is_accepted_or_rejected_without_quoting_a_value(raw: object, 
         except InvalidProviderError as refused:
             reason = str(refused)
         assert secret not in reason
+
+
+class Strict(BaseModel, extra="forbid"):
+    pass
+
+
+def described(given: object) -> str:
+    with pytest.raises(ValidationError) as refused:
+        Strict.model_validate(given)
+    return describe(refused.value)
+
+
+def test_the_faults_of_a_model_are_three_at_most_with_names_of_at_most_80_characters() -> None:
+    assert described(7).startswith("entry: ")
+    assert described({"x" * 100: 1}).partition(":")[0] == "x" * 80
+    assert [fault.partition(":")[0] for fault in described(dict.fromkeys("abcd")).split("; ")] == ["a", "b", "c"]
+
+
+def test_an_integer_is_read_exactly_up_to_399_digits() -> None:
+    entries = read_entries(b'{"a": %s, "b": %s}' % (b"9" * 399, b"9" * 400))
+
+    assert (entries["a"], entries["b"]) == (10**399 - 1, float("inf"))
+
+
+def test_a_window_without_a_group_is_for_all_providers() -> None:
+    everyone = Window(None, NOW)
+
+    assert everyone.text == "maintenance of all providers without an end"
+    assert Window("g", NOW, NOW).text.startswith("maintenance of group g until ")
+    assert Maintenance((everyone,)).of("g") is Maintenance((everyone,)).of(None) is everyone
+    assert Maintenance((Window("g", NOW),)).of("h") is None
+
+
+@pytest.mark.parametrize(("before", "listed", "missing"), [(0, 0, 0), (10, 6, 0), (10, 5, 5), (10, 0, 10), (1, 3, 0)])
+def test_a_list_that_lost_half_of_its_providers_misses_them(before: int, listed: int, missing: int) -> None:
+    assert missing_providers(before, listed) == missing

@@ -23,7 +23,7 @@ from fanout.stream_records import ProviderAttribute
 from tests.harness.faults import Crash
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
-HISTORIES = min(int(os.environ.get("HISTORIES") or 500), 5000)
+HISTORIES = min(int(os.environ.get("HISTORIES") or 200), 5000)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.histories import Histories
 from tests.faults.running import run
 
-HISTORIES = int(os.environ.get("HISTORIES", "2000"))
+HISTORIES = int(os.environ.get("HISTORIES", "500"))
 PARTS = 8
 
 

@@ -21,7 +21,7 @@ from tests.faults.running import fails_somewhere, run
 from tests.harness.fakes import etag
 from tests.harness.world import World, result_of
 
-HISTORIES = int(os.environ.get("HISTORIES") or 300)
+HISTORIES = int(os.environ.get("HISTORIES") or 100)
 KEYS = st.sampled_from(["k", "k", "l"])
 
 

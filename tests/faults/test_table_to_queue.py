@@ -16,7 +16,7 @@ from tests.harness.faults import Fault
 from tests.harness.streams import Chain, Shard, lines, record
 from tests.harness.world import CHANGE_LOG
 
-HISTORIES = int(os.environ.get("HISTORIES", "500"))
+HISTORIES = int(os.environ.get("HISTORIES", "200"))
 PARTS = 4
 PROVIDERS = ("a", "b", "c", "d")
 FAULTS = (Fault.FAIL_BEFORE, Fault.EXECUTE_THEN_FAIL, Fault.CRASH_BEFORE, Fault.CRASH_AFTER)

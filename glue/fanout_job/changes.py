@@ -64,6 +64,9 @@ SMALLEST_EXPONENT, LARGEST_EXPONENT = -130, 125
 MAX_NUMBER_CHARACTERS = 200
 """Maximum length of a number in that range, written with all its zeros."""
 
+MAX_MICROS_DIGITS = 18
+"""More digits are no time before the year 10000, and Python reads very many digits slowly, or not at all."""
+
 MAX_SEQUENCE_DIGITS = 40
 """Source: SequenceNumber of StreamRecord, DynamoDB Streams API reference."""
 
@@ -84,7 +87,7 @@ def parse_change(line: bytes | str, fallback_id: str) -> Change:
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        hint = after_record(line, error.pos) if "after document" in error.msg or "trailing" in error.msg else ""
+        hint = after_record(line, error.pos) if "after document" in error.msg else ""
         reason = f"not JSON: {error.msg}"
         raise RecordError(f"{reason} at column {error.pos + 1}{hint}", cause=reason + hint) from None
     if type(record) is not dict:
@@ -118,8 +121,7 @@ def _from_stream(record: Payload, fallback_id: str) -> Change:
         raise RecordError(f"has a SequenceNumber that is not a string of at most {MAX_SEQUENCE_DIGITS} digits")
     table = _text(record, "tableName")
     if table is None and (arn := _text(record, "eventSourceARN")):
-        parts = arn.split("/", 2)
-        table = parts[1] if len(parts) > 1 else None
+        table = arn.partition("/")[2].partition("/")[0] or None
     identity = record.get("userIdentity")
     return Change(
         _text(record, "eventID") or fallback_id,
@@ -145,7 +147,7 @@ def _from_export(record: Payload, fallback_id: str) -> Change:
     written = metadata.get("WriteTimestampMicros") if type(metadata) is dict else None
     if type(written) is dict:
         written = written.get("N")
-    if type(written) is str and written.isascii() and written.isdigit() and len(written) < 19:
+    if type(written) is str and written.isascii() and written.isdigit() and len(written) <= MAX_MICROS_DIGITS:
         written = int(written)
     if type(written) is not int:
         raise RecordError("has no Metadata.WriteTimestampMicros, or one that is not a number")

@@ -88,6 +88,15 @@ def test_a_deletion_by_ttl_is_recognized(names: tuple[str, str]) -> None:
     assert parse_change(line(record), "x").expired
 
 
+@pytest.mark.parametrize(
+    "identity",
+    [None, {}, {"type": "Service", "principalId": "someone else"}, "principalId", 7, ["principalId"]],
+    ids=str,
+)
+def test_a_deletion_by_another_principal_is_not_by_ttl(identity: Any) -> None:
+    assert parse_change(line(stream("REMOVE") | {"userIdentity": identity}), "x").expired is False
+
+
 def without(record: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key != name}
 
@@ -167,7 +176,59 @@ def test_errors_never_show_the_content_of_a_row() -> None:
 
 
 def test_a_record_without_a_time_has_no_time() -> None:
-    assert parse_change(line(stream(ApproximateCreationDateTime=None)), "x").time is None
+    change = parse_change(line(stream(ApproximateCreationDateTime=None)), "x")
+    assert (change.time, change.micros) == (None, 0)
+
+
+def test_a_stream_record_without_an_id_gets_the_fallback() -> None:
+    assert parse_change(line(without(stream(), "eventID")), "fallback").id == "fallback"
+
+
+@pytest.mark.parametrize(
+    ("changed", "table"),
+    [
+        ({"tableName": "named"}, "named"),
+        ({"eventSourceARN": "arn:aws:dynamodb:eu-west-1:1:table/orders"}, "orders"),
+        ({"eventSourceARN": "arn:aws:dynamodb"}, None),
+        ({"eventSourceARN": None}, None),
+    ],
+)
+def test_the_table_of_a_stream_record_is_its_name_or_else_from_its_arn(changed: Any, table: str | None) -> None:
+    change = parse_change(line(stream() | changed), "x")
+
+    assert change.table == table
+    assert ("table" in change.data) is (table is not None)
+
+
+@pytest.mark.parametrize(("sequence", "accepted"), [("9" * 40, True), ("9" * 41, False), ("\u0663", False), (7, False)])
+def test_a_sequence_number_has_at_most_40_ascii_digits(sequence: Any, accepted: bool) -> None:
+    raw = line(stream(SequenceNumber=sequence))
+    if accepted:
+        assert parse_change(raw, "x").sequence == sequence
+    else:
+        with pytest.raises(RecordError, match="SequenceNumber that is not a string of at most 40 digits"):
+            parse_change(raw, "x")
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("\u0663", "not a number"),
+        ("9" * 18, "outside the years 1 to 9999"),
+        ("9" * 19, "not a number"),
+        (None, "not a number"),
+    ],
+)
+def test_the_time_of_an_export_record_is_a_number_of_microseconds(written: Any, says: str) -> None:
+    with pytest.raises(RecordError, match=says):
+        parse_change(line(export(written={"N": written})), "x")
+
+
+def test_an_export_record_has_no_table_no_sequence_and_no_expiry() -> None:
+    change = parse_change(line(export()), "fallback")
+
+    assert (change.id, change.table, change.sequence, change.expired) == ("fallback", None, None, False)
+    assert set(change.data) == {"keys", "new", "old"}
 
 
 @pytest.mark.parametrize(

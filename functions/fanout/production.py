@@ -192,7 +192,7 @@ def write_once(objects: ObjectStore, prefix: str, records: Sequence[StreamRecord
         ids = [record.id for record in lying]
         left = [record for record in left if record.id not in ids]
         last = max(place for place, id_ in enumerate(ids) if id_ in ours)
-        if not left and last + 1 < len(lying):
+        if last + 1 < len(lying):
             name = prefix + key_of(lying[last + 1], now)
             objects.create(_hidden(name), uri.encode())
             objects.create(name, packed([]))

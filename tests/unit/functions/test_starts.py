@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.errors import StartRefusedError, StartThrottledError
-from fanout.starts import HOPELESS, LAST_ANSWER_SECONDS, LAST_START_SECONDS, PARALLEL, TRIES, Starter, TokenBucket
+from fanout.errors import FanoutError, StartRefusedError, StartThrottledError
+from fanout.starts import (
+    HOPELESS,
+    LAST_ANSWER_SECONDS,
+    LAST_START_SECONDS,
+    PARALLEL,
+    TRIES,
+    Started,
+    Starter,
+    TokenBucket,
+)
 from tests.harness.faults import Crash
 from tests.harness.processes import InlinePool
 from tests.harness.waiting import HANG_SECONDS, eventually
@@ -331,3 +340,20 @@ def test_an_unexpected_exception_ends_all_starts_and_is_raised(error: BaseExcept
 
 def test_without_names_no_thread_is_started() -> None:
     assert starter(lambda name: True).run([]).new == []
+
+
+@pytest.mark.parametrize(
+    ("refused", "others", "hopeless"),
+    [
+        (HOPELESS, {}, True),
+        (HOPELESS - 1, {}, False),
+        (HOPELESS, {"new": ["a"]}, False),
+        (HOPELESS, {"before": ["a"]}, False),
+    ],
+)
+def test_the_rest_is_hopeless_if_the_first_calls_were_all_refused(
+    refused: int, others: dict[str, list[str]], hopeless: bool
+) -> None:
+    errors: dict[str, FanoutError] = {str(number): StartRefusedError("no") for number in range(refused)}
+
+    assert Started(**others, refused=errors).hopeless is hopeless  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ up: $(VENV)/.dev ## Start the system on this machine and keep it running, TABLE=
 	@exec $(PY) -m demo up $(if $(filter-out no,$(TABLE)),--table) $(ARGS)
 
 check: lint ## Lint, type checks and quick tests, about 2 minutes; run before each commit
-	@$(PY) -m pytest -n 2 -q -m "not benchmark and not network and not judge and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
+	@$(PY) -m pytest -n 2 -q -m "not benchmark and not network and not judge and not spark and not slow" --hypothesis-profile=quick tests/unit tests/template tests/tools $(ARGS)
 
 test: $(VENV)/spark-classes.jsa ## All tests, about 15 minutes on two cores; ARGS="-k name" selects tests
 	@$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not benchmark and not network and not judge" $(ARGS)

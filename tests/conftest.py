@@ -54,6 +54,7 @@ ORDER = (
 # deadline=None: the machines that run this differ, and a time limit per example would make tests flaky.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
+hypothesis.settings.register_profile("quick", deadline=None, print_blob=True, max_examples=20)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 

@@ -11,9 +11,11 @@ from pathlib import PurePath
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from contract.nesting import is_too_deep
-from fanout.providers import parse_entries
+from fanout.errors import InvalidProviderError
+from fanout.providers import EntryOptions, describe, parse_entry
 
 from .command import utc_now
 from .errors import UsageError
@@ -57,16 +59,30 @@ def parse(content: bytes, form: str, name: str) -> Entries:
     try:
         text = content.decode("utf-8-sig")
         entries = {"json": _from_json, "yaml": _from_yaml, "csv": _from_csv}[form](text)
-        json.dumps(entries, allow_nan=False).encode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except (ValueError, TypeError, csv.Error, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split()) if str(error) else type(error).__name__
         raise UsageError(f"{name} is not valid {form.upper()}: {safe(reason)[:300]}") from None
     if not isinstance(entries, dict):
         raise UsageError(f"{name} must contain one object that maps provider names to entries")
-    if faults := list(parse_entries(entries, utc_now())[1].values()):
+    if faults := [fault for provider, entry in entries.items() if (fault := _fault(provider, entry))]:
         more = f" and {len(faults) - 5:,} more" if len(faults) > 5 else ""
-        raise UsageError(f"{name}: nothing was changed; invalid entries: {'; '.join(map(str, faults[:5]))}{more}")
+        raise UsageError(f"{name}: nothing was changed; invalid entries: {'; '.join(faults[:5])}{more}")
     return entries
+
+
+def _fault(provider: str, entry: object) -> str:
+    """Return why the config API would refuse an entry; empty if it would not."""
+    try:
+        parse_entry(provider, entry, utc_now())
+        EntryOptions.model_validate(entry, strict=True)
+        size = len(json.dumps(entry, allow_nan=False))
+    except InvalidProviderError as error:
+        return str(error)
+    except (TypeError, ValueError) as error:
+        return f"{provider}: {describe(error) if isinstance(error, ValidationError) else error}"
+    return f"{provider}: the entry is longer than 64 KB" if size > EntryOptions.MAX_BYTES else ""
 
 
 def write(entries: Mapping[str, Mapping[str, Any]], form: str) -> str:
@@ -160,15 +176,18 @@ def _from_csv(text: str) -> Entries:
         raise ValueError(f"the first line must name the columns, and one of them must be {PROVIDER}")
     if len(set(columns)) < len(columns):
         raise ValueError("a column appears more than once")
-    pairs = []
+    entries: Entries = {}
     for row in rows:
         if not any(row):
             continue
         if len(row) != len(columns):
             raise ValueError(f"line {rows.line_num} has {len(row)} values for {len(columns)} columns")
-        entry = {column: _value(column, cell) for column, cell in zip(columns, row, strict=True) if cell}
-        pairs.append((row[columns.index(PROVIDER)], {f: v for f, v in entry.items() if f != PROVIDER}))
-    return _unique(pairs)
+        cells = {column: cell.strip() for column, cell in zip(columns, row, strict=True)}
+        provider = cells.pop(PROVIDER)
+        if provider in entries:
+            raise ValueError(f"{provider} appears more than once, again in line {rows.line_num}")
+        entries[provider] = {column: _value(column, cell) for column, cell in cells.items() if cell}
+    return entries
 
 
 def _value(column: str, cell: str) -> Any:
@@ -176,12 +195,12 @@ def _value(column: str, cell: str) -> Any:
     if column in _TEXTS and not cell.startswith('"'):
         return cell
     try:
-        return _from_json(cell)
+        return _from_json(cell.lower() if column == "paused" else cell)  # spreadsheets write TRUE
     except ValueError:
         return cell
 
 
 def _cell(column: str, value: Any) -> str:
-    if isinstance(value, str) and value and _value(column, value) == value and not value.startswith(_FORMULA):
+    if isinstance(value, str) and value and _value(column, value.strip()) == value and not value.startswith(_FORMULA):
         return value
     return json.dumps(value)

@@ -54,10 +54,10 @@ class BadInput:
     @classmethod
     def of(cls, error: JobError) -> BadInput:
         """Convert an error of the job."""
-        from fanout_job.errors import TransformError
+        from fanout_job.errors import TransformError, text_of
 
         cause = error.__context__ if isinstance(error, TransformError) else None
-        raised = f"{type(cause).__name__}: {cause}" if cause else None
+        raised = f"{type(cause).__name__}: {text_of(cause)}" if cause else None
         return cls(error.as_failure(), raised, getattr(error, "values", {}), getattr(error, "tried", ""))
 
 

@@ -116,8 +116,8 @@ def purge(op: Operator, asked: Request) -> Exit:
         op.show(report, _show)
         op.note("nothing was deleted: what the stack holds of every selected provider must be listed first")
         return Exit.UNHEALTHY
-    if not held:
-        raise UsageError(f"the stack holds nothing of {shown(selected.names)}; `fanout providers list` shows all names")
+    if unknown := [name for name in selected.names if name not in held]:
+        raise UsageError(f"the stack holds nothing of {shown(unknown)}; nothing was deleted")
     if asked.dry_run:
         op.show(report, _show)
         return Exit.OK

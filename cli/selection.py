@@ -49,6 +49,8 @@ class Wanted:
         UsageError
             Nothing is selected, or the options exclude each other.
         """
+        if "" in (group, match, failing):
+            raise UsageError("--group, --match and --failing need a value that is not empty; nothing was changed")
         conditions = any(option is not None for option in (group, match, failing))
         given = sum((bool(names), conditions, every))
         if given == 0:
@@ -157,7 +159,7 @@ def select(stack: Deployment, wanted: Wanted) -> Selected:
         if not found:
             raise UsageError(f"no provider matches {safe(wanted.match)}; `fanout providers list` shows all names")
     if wanted.failing is not None:
-        failing = _failing(wanted.failing, look(stack).health)
+        failing = _failing(wanted.failing, (one for one in look(stack).health if one.provider in listed))
         found = [name for name in found if name in failing]
         if not found:
             raise UsageError("no provider meets all conditions; nothing was changed")
@@ -243,5 +245,5 @@ def _failing(cause: str, health: Iterable[Health]) -> set[str]:
     found = {name for name, kind in kinds.items() if kind.startswith(cause) or fnmatchcase(kind, cause)}
     if not found:
         known = f"causes: {'; '.join(map(safe, sorted(set(kinds.values()))[:SHOWN]))}" if kinds else "none is failing"
-        raise UsageError(f"no provider fails with {safe(cause)[:200]}; {known}")
+        raise UsageError(f"no provider in the list fails with {safe(cause)[:200]}; {known}")
     return found

@@ -82,7 +82,7 @@ def moment(text: str, now: datetime, zone: tzinfo | None = None, *, ahead: bool 
         reason = safe(str(error)[:200])
         raise UsageError(f"{safe(text[:100])!r} is not a valid time ({reason}); use {FORMS}") from None
     if ahead and found <= now:
-        raise UsageError(f"{safe(text[:100])} is not in the future")
+        raise UsageError(f"{safe(text[:100])}, that is {found:%Y-%m-%dT%H:%M:%SZ}, is not in the future")
     return found.replace(microsecond=0) if ahead else found
 
 
@@ -99,8 +99,8 @@ def _read(text: str, now: datetime, zone: tzinfo | None, *, ahead: bool) -> date
         return _in_words(words, now.astimezone(stated or zone or _machine_zone()), ahead=ahead)
     try:
         found = datetime.fromisoformat(re.sub(r" ?utc$", "+00:00", text).upper())
-    except ValueError:
-        raise ValueError("it has an unknown form") from None
+    except ValueError as error:
+        raise ValueError("it has an unknown form" if "isoformat" in str(error) else str(error)) from None
     return found.astimezone(UTC) if found.tzinfo else _resolve(found, zone or _machine_zone())
 
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from aws_lambda_powertools import Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.times import compact
 from fanout import bootstrap
-from fanout.bootstrap import logger
+from fanout.bootstrap import logger, metrics
 from fanout.dispatcher import TickReport, tick_time
 from fanout.errors import ConfigApiAccessError, ConfigApiAnswerError, ConfigApiUnavailableError, FanoutError
-
-metrics = Metrics(namespace="glue-fanout")
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -39,8 +35,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         logger.set_correlation_id(compact(scheduled_at))  # the names of the executions that it starts end with this
         report = dispatcher.tick(scheduled_at, lambda: context.get_remaining_time_in_millis() / 1000)
     except FanoutError as error:
-        metrics.add_metric("DispatchFailed", MetricUnit.Count, 1)
-        metrics.add_metric("ConfigApiFailed", MetricUnit.Count, int(isinstance(error, _CONFIG_API_ERRORS)))
+        metrics.add_metric("DispatchFailed", "Count", 1)
+        metrics.add_metric("ConfigApiFailed", "Count", int(isinstance(error, _CONFIG_API_ERRORS)))
         logger.error("nothing was dispatched", extra={"error": type(error).__name__, "reason": str(error)})
         raise
     _measure(report)
@@ -74,8 +70,8 @@ _METRICS = {
 
 def _measure(report: TickReport) -> None:
     counts = asdict(report)
-    metrics.add_metric("Dispatched", MetricUnit.Count, 1)
+    metrics.add_metric("Dispatched", "Count", 1)
     for name, counter in _METRICS.items():
-        metrics.add_metric(name, MetricUnit.Count, counts[counter])
-    metrics.add_metric("OldestOverdueMinutes", MetricUnit.NoUnit, report.oldest_overdue_minutes)
-    metrics.add_metric("OldestPendingMinutes", MetricUnit.NoUnit, report.oldest_pending_minutes)
+        metrics.add_metric(name, "Count", counts[counter])
+    metrics.add_metric("OldestOverdueMinutes", "NoUnit", report.oldest_overdue_minutes)
+    metrics.add_metric("OldestPendingMinutes", "NoUnit", report.oldest_pending_minutes)

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from aws_lambda_powertools import Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fanout import bootstrap
 from fanout.batches import batch_response
-from fanout.bootstrap import logger
+from fanout.bootstrap import logger, metrics
 from fanout.errors import InvalidRequestError
 from fanout.s3_events import UNREADABLE
-
-metrics = Metrics(namespace="glue-fanout")
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -46,4 +42,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _measure(counts: Counter[str]) -> None:
-    metrics.add_metric("UnreadableEvents", MetricUnit.Count, sum(counts[reason] for reason in UNREADABLE))
+    metrics.add_metric("UnreadableEvents", "Count", sum(counts[reason] for reason in UNREADABLE))

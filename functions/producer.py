@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from aws_lambda_powertools import Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from fanout import bootstrap
 from fanout.batches import batch_response
-from fanout.bootstrap import logger
+from fanout.bootstrap import logger, metrics
 from fanout.production import Production
-
-metrics = Metrics(namespace="glue-fanout")
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -40,5 +36,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _measure(done: Production) -> None:
-    metrics.add_metric("Unassigned", MetricUnit.Count, done.unassigned)
-    metrics.add_metric("ForeignObjects", MetricUnit.Count, done.foreign)
+    metrics.add_metric("Unassigned", "Count", done.unassigned)
+    metrics.add_metric("ForeignObjects", "Count", done.foreign)

@@ -8,20 +8,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aws_lambda_powertools import Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.document import plain
 from fanout import bootstrap
-from fanout.bootstrap import logger
+from fanout.bootstrap import logger, metrics
 from fanout.claims import ClaimRequest
 from fanout.endings import Ending
 from fanout.errors import InvalidRequestError
 from fanout.failures import as_error, orphaned
 from fanout.runs import RunRecord
-
-metrics = Metrics(namespace="glue-fanout")
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -48,7 +44,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     logger.append_keys(provider=ending.provider, run_id=ending.run_id)
     if ending.outcome == "failed":
         failure, count = endings.fail(ending)
-        metrics.add_metric("RunsFailed", MetricUnit.Count, 1)
+        metrics.add_metric("RunsFailed", "Count", 1)
         logger.error("run failed", extra={"reason": failure.in_one_line(count), "failure": plain(failure)})
         return as_error(failure, count)
     record = endings.succeed(ending)
@@ -69,19 +65,19 @@ def _execution_gone(event: dict[str, Any]) -> dict[str, Any]:
     logger.append_keys(provider=request.provider, run_id=name)
     freed = bootstrap.endings().end(request.provider, name, orphaned(f"its execution is {status}"))
     if freed:
-        metrics.add_metric("RunsFailed", MetricUnit.Count, 1)
+        metrics.add_metric("RunsFailed", "Count", 1)
     logger.error("execution timed out or was aborted", extra={"status": status, "freed": freed})
     return {"provider": request.provider, "run_id": name, "freed": freed}
 
 
 def _measure(record: RunRecord) -> None:
     metrics.add_dimension("engine", record.engine)
-    metrics.add_metric("RunsSucceeded", MetricUnit.Count, 1)
+    metrics.add_metric("RunsSucceeded", "Count", 1)
     if record.engine == "none":  # nothing new: no figures, and no metrics to pay for
         return
-    metrics.add_metric("Rows", MetricUnit.Count, record.rows)
-    metrics.add_metric("Messages", MetricUnit.Count, record.messages)
-    metrics.add_metric("Quarantined", MetricUnit.Count, record.quarantined)
-    metrics.add_metric("Ignored", MetricUnit.Count, record.ignored)
-    metrics.add_metric("RunSeconds", MetricUnit.Seconds, record.seconds)
-    metrics.add_metric("RunDollars", MetricUnit.NoUnit, record.dollars)
+    metrics.add_metric("Rows", "Count", record.rows)
+    metrics.add_metric("Messages", "Count", record.messages)
+    metrics.add_metric("Quarantined", "Count", record.quarantined)
+    metrics.add_metric("Ignored", "Count", record.ignored)
+    metrics.add_metric("RunSeconds", "Seconds", record.seconds)
+    metrics.add_metric("RunDollars", "NoUnit", record.dollars)

@@ -37,7 +37,8 @@ def run(command: Callable[[], int]) -> int:
     try:
         return command()
     except LaptopCloudError as error:
-        print(f"error: {error}", file=sys.stderr)
+        text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(error))
+        print(f"error: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -10,7 +10,7 @@ from typing import Any
 import config_api
 from fanout.providers import NAME_PATTERN
 from registry import preconditions
-from registry.document import MAX_ENTRY_BYTES, EntryDocument, EntryPatch
+from registry.document import EntryDocument, EntryPatch
 from registry.phrases import TOO_LARGE, UNPROCESSABLE, phrase
 
 Json = dict[str, Any]
@@ -147,7 +147,7 @@ def _components() -> Json:
 
 def _schema(model: type[EntryPatch]) -> Json:
     schema = model.model_json_schema()
-    schema["description"] = f"{inspect.getdoc(model)} At most {MAX_ENTRY_BYTES} bytes."
+    schema["description"] = f"{inspect.getdoc(model)} At most {model.MAX_BYTES} bytes."
     for field in schema["properties"].values():
         field.pop("default", None)
         field.pop("title", None)

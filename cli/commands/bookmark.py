@@ -18,7 +18,7 @@ from fanout.providers import check_name
 from ..audit import IgnoredObject
 from ..audit import audit as compare
 from ..command import Command, Context, Operator, Provider, Yes, iam, utc_now
-from ..errors import Exit
+from ..errors import Exit, UsageError
 from ..output import Page, counted
 from ..times import FORMS, told
 
@@ -66,7 +66,9 @@ def set_to(
     yes: Yes = False,
 ) -> None:
     """Set a provider's bookmark: objects modified since TIME are processed again, older ones are skipped."""
-    since = told(ctx.obj, since_text, utc_now())
+    since = told(ctx.obj, since_text, now := utc_now())
+    if since > now:
+        raise UsageError("the time is in the future; until then, no run would process new objects")
     question = f"Process every object of {provider} modified since {format_iso(since)} again, and skip all older ones?"
     _change(ctx.obj, provider, question, lambda state: set_bookmark(state, since), yes=yes)
 

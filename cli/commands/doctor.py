@@ -176,7 +176,7 @@ def _change_log(stack: Deployment) -> str:
     if missing := [name for name in found if name not in listed]:
         raise CheckFailedError(
             f"{len(missing)} of {counted(len(found), 'folder')} are not in the list of providers, such as {missing[0]}",
-            "add them with `fanout providers discover`",
+            "add them with `fanout providers discover`, or delete the folders of those who have left",
             Outcome.WARN,
         )
     return f"{directory}, {counted(len(found), 'provider')}, {_sample(stack, directory)}"

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from fanout.health import Condition
 from fanout.providers import check_name
 from fanout.run_state import RunState, run_state
 from fanout.runs import RunRecord
@@ -77,7 +76,7 @@ def failing(stack: Deployment, selected: Selected) -> Selected:
     UsageError
         There are none.
     """
-    failed = {one.provider for one in look(stack).health if one.condition is Condition.FAILING}
+    failed = {one.provider for one in look(stack).health if one.has_failed}
     chosen = tuple(name for name in selected.names if name in failed)
     if not chosen:
         raise UsageError("no selected provider is failing, so there is nothing to retry; use `fanout run` instead")
@@ -85,10 +84,10 @@ def failing(stack: Deployment, selected: Selected) -> Selected:
 
 
 def _run(op: Operator, selected: Selected, asked: Request, *, no_wait: bool) -> Exit:
+    check_startable(op.stack, selected.names)
     if asked.dry_run:
         op.show(BulkReport(RAN, True, len(selected.names), dict.fromkeys(selected.names)), show_report)
         return Exit.OK
-    check_startable(op.stack, selected.names)
     if asked.wanted.alone:
         return start_and_follow(op, selected.names[0], None, no_wait=no_wait)
     announce(op, selected)

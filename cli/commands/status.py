@@ -105,10 +105,10 @@ def failed(ctx: Context, late_after: LateAfter = LATE_MINUTES) -> Exit:
 
 
 def group(providers: Iterable[Health]) -> list[Cause]:
-    """The unhealthy providers by cause, the most frequent cause first; not those that are late, which have no error."""
+    """The providers with an error by cause, the most frequent cause first. Late ones have none; some may be on hold."""
     groups: dict[str, list[Health]] = defaultdict(list)
     for health in providers:
-        if health.condition in UNHEALTHY and health.condition is not Condition.LATE:
+        if health.has_failed or (health.condition in UNHEALTHY and health.condition is not Condition.LATE):
             groups[(health.failure or UNKNOWN).kind].append(health)
     found = []
     for cause, alike in groups.items():

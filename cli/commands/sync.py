@@ -36,6 +36,8 @@ class SyncReport:
     ----------
     changed
         Provider -> field -> its value in the list and its value in the file; None for none.
+    fields
+        The fields that added providers have.
     """
 
     dry_run: bool
@@ -43,6 +45,7 @@ class SyncReport:
     changed: dict[str, dict[str, tuple[Any, Any]]]
     removed: tuple[str, ...]
     unchanged: int
+    fields: tuple[str, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
     not_tried: tuple[str, ...] = ()
 
@@ -80,8 +83,11 @@ def export_providers(
     if file == "-":
         print(text, end="")  # noqa: T201 - the file is this command's answer
     else:
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).write_text(text, encoding="utf-8")
+        try:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+            Path(file).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{file} cannot be written: {error.strerror}") from None
         ctx.obj.note(f"wrote {counted(len(good), 'provider')} to {file}")
     if left_out := [name for name in listed if name not in good]:
         ctx.obj.note(f"left out {counted(len(left_out), 'invalid entry', 'invalid entries')}: {shown(left_out)}")
@@ -112,7 +118,8 @@ def compare(listed: Mapping[str, object], wanted: Entries, *, remove: bool) -> S
             changed[name] = differences
     added = tuple(sorted(wanted.keys() - listed.keys()))
     removed = tuple(sorted(listed.keys() - wanted.keys())) if remove else ()
-    return SyncReport(True, added, changed, removed, len(wanted) - len(added) - len(changed))
+    known = tuple(dict.fromkeys(field for name in added for field in wanted[name]))
+    return SyncReport(True, added, changed, removed, len(wanted) - len(added) - len(changed), known)
 
 
 def _same(name: str, before: Any, after: Any) -> bool:
@@ -180,9 +187,13 @@ def _lines(report: SyncReport) -> list[str]:
         for did, names in (("added", report.added), ("changed", report.changed), ("removed", report.removed))
         if names
     ]
+    if report.added and report.dry_run:
+        lines.append(f"  fields of those added: {shown(report.fields)}")
     lines.append(f"{counted(report.unchanged, 'provider')} unchanged")
     for name, fields in list(report.changed.items())[:SHOWN]:
         lines.append(f"  {name}: " + ", ".join(f"{f}: {_text(b)} -> {_text(a)}" for f, (b, a) in fields.items()))
+    if len(report.changed) > SHOWN:
+        lines.append(f"  and {len(report.changed) - SHOWN:,} more; --json has all")
     return [*lines, *lines_of_failures(report.failed, report.not_tried)]
 
 

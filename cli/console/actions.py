@@ -12,7 +12,6 @@ from rich.filesize import decimal as size
 
 from contract.manifest import Replay
 from contract.times import format_iso
-from fanout.health import Condition
 from fanout.providers import check_name
 
 from ..bulk import BulkReport, each, lines_of, report_of
@@ -165,7 +164,7 @@ def _failing_for(stack: Deployment, cause: str) -> Selected:
     UsageError
         There are none.
     """
-    found = [one for one in look(stack).health if one.condition is Condition.FAILING]
+    found = [one for one in look(stack).health if one.has_failed]
     names = tuple(one.provider for one in found if (one.failure or UNKNOWN).kind == cause)
     if not names:
         raise UsageError(f"no provider is failing with {safe(cause)[:200]}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dash import html
 
-from fanout.health import Condition
-
 from ..commands.status import Cause, group
 from ..output import safe
 from ..selection import SHOWN
@@ -17,7 +15,7 @@ def live(watch: Watch, read_only: bool) -> Part:
     """Each cause with its providers, an example, advice, and the button that retries all."""
     if watch.overview is None:
         return html.P(watch.problem or "Loading all providers …", className="empty")
-    failing = {one.provider for one in watch.overview.health if one.condition is Condition.FAILING}
+    failing = {one.provider for one in watch.overview.health if one.has_failed}
     causes = group(watch.overview.health)
     return [_cause(one, 0 if read_only else len(failing.intersection(one.providers))) for one in causes] or html.P(
         "No provider is failing.", className="empty"

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from dash import html
 
-from fanout.health import UNHEALTHY, Condition, Health
+from fanout.health import ON_HOLD, UNHEALTHY, Condition, Health
 
 from ..output import counted, show
 from .parts import Part, aged, badge, when
@@ -22,13 +22,12 @@ NEXT = {
     Condition.MAINTENANCE: "no run starts until the window ends",
     Condition.PAUSED: "no run starts until the provider is resumed",
 }
-HELD = (Condition.MAINTENANCE, Condition.PAUSED)
 
 
 def standing(health: Health, now: datetime) -> Part:
     """One sentence about a provider. If only an operator can end its condition, its error says what is next."""
     condition = health.condition
-    verdict = "Needs attention" if condition in UNHEALTHY else "On hold" if condition in HELD else "Healthy"
+    verdict = "Needs attention" if condition in UNHEALTHY else "On hold" if condition in ON_HOLD else "Healthy"
     since = [" since ", when(health.since, now)] if health.since else []
     failed = f", {counted(health.failures, 'failed run')}" if health.failures else ""
     following = NEXT.get(condition, health.failure.advice if health.failure else "")

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import boto3
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.config import Config
@@ -40,6 +40,7 @@ _STARTS = Config(
     user_agent="glue-fanout",  # botocore composes its own for each call, which takes a fifth of the call's CPU time
 )
 
+metrics = Metrics(namespace="glue-fanout")
 logger = Logger(use_rfc3339=True)  # Lambda detects a line's level only with this format of time
 
 

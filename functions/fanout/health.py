@@ -61,6 +61,8 @@ class Condition(StrEnum):
 
 UNHEALTHY = tuple(Condition)[: tuple(Condition).index(Condition.LATE_DATA) + 1]
 """Conditions in which an operator has to act."""
+ON_HOLD = (Condition.MAINTENANCE, Condition.PAUSED)
+"""Conditions in which no run starts, because an operator wants it so."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,11 @@ class Health:
     group: str | None = None
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the last run failed, even if the provider is on hold now."""
+        return self.condition is Condition.FAILING or (self.condition in ON_HOLD and self.failures > 0)
+
+    @property
     def details(self) -> str | None:
         """The failure in one line, or another explanation of the condition."""
         return self.failure.in_one_line(self.failure_count) if self.failure else self.why
@@ -309,13 +316,15 @@ def _finding(
     if lease is not None:
         kind, running = "replay" if lease.replay else None, run_state(None, lease, None, facts.now)
         return _Finding(Condition.RUNNING, lease.claimed_at, None, kind, lease.run_id, running)
+    has_failed = bool(state.failures) or decision is Decision.BACKING_OFF
+    run = (last.failure, None, last.run_id, RunState(last.status), last.failure_count) if last and has_failed else ()
+    found = _Finding(Condition.FAILING, state.failing_since, *run)
     if decision is Decision.PAUSED:
-        return _Finding(Condition.PAUSED)
+        return found._replace(condition=Condition.PAUSED, since=None)
     if window is not None:
-        return _Finding(Condition.MAINTENANCE, window.since, why=window.text)
-    if state.failures or decision is Decision.BACKING_OFF:
-        run = (last.failure, None, last.run_id, RunState(last.status), last.failure_count) if last else ()
-        return _Finding(Condition.FAILING, state.failing_since, *run)
+        return found._replace(condition=Condition.MAINTENANCE, since=window.since, why=window.text)
+    if has_failed:
+        return found
     late_data = (
         _Finding(Condition.LATE_DATA, state.late.found_at, late_error(provider, state.late).as_failure())
         if state.late
@@ -338,10 +347,7 @@ def evaluate_invalid(provider: str, failure: Failure) -> Health:
 
 
 def unlisted(listed: Container[str], facts: Facts) -> list[Health]:
-    """The providers that have pending objects or a backlog, but are not in the config API's list.
-
-    Folders whose name is not allowed are among them, with the rule.
-    """
+    """The providers with pending objects or a backlog that the config API does not list, and refused folders."""
     waiting = {**dict.fromkeys(facts.backlogs), **(facts.pending or {})}
     return [_unlisted(name, pending) for name, pending in sorted(waiting.items()) if name not in listed]
 

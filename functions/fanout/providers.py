@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, Protocol, TypeGuard
+from typing import Annotated, ClassVar, Literal, Protocol, TypeGuard
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -100,6 +100,9 @@ def _status(value: object) -> object:
 
 class EntryOptions(BaseModel):
     """Fields of an entry that are optional and mean the same to the dispatcher and to the built-in config API."""
+
+    MAX_BYTES: ClassVar = 64 * 1024
+    """The largest entry. DynamoDB allows 400 KB for an item, but configuration is not that large."""
 
     paused: bool | None = Field(default=None, description="if true, no tick starts the provider")
     group: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
@@ -194,6 +197,7 @@ _WORDS = {
     "float_type": "must be a number",
     "int_type": "must be a whole number",
     "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
     "string_type": "must be text",
     "string_unicode": "contains a lone surrogate, which is not a character",
     "string_too_short": "must not be empty",
@@ -321,9 +325,7 @@ class Maintenance:
 
     def of(self, group: str | None) -> Window | None:
         """The window for a provider of this group, the one that ends last; None if there is none."""
-        if not self.windows:
-            return None
-        found = [window for window in self.windows if window.group is None or window.group == group]
+        found = (window for window in self.windows if window.group in (None, group))
         return max(found, key=lambda window: window.until or FOREVER, default=None)
 
 

@@ -20,8 +20,6 @@ Entry = dict[str, Any]
 NEVER_RAN: Entry = {"status": "new", "last_success": format_http_date(NEVER)}
 """The fields of an entry before the first report of a run. They are always present, because clients rely on them."""
 
-MAX_ENTRY_BYTES = 64 * 1024
-"""The largest entry. DynamoDB allows 400 KB for an item, but configuration is not that large."""
 MAX_DIGITS = 308
 """The longest whole number: longer ones exceed a double, so that not every client could read them."""
 
@@ -101,15 +99,15 @@ def checked(provider: str, entry: Entry, now: datetime) -> Entry:
     InvalidProviderError
         The message names the provider, the field and the fault.
     EntryTooLargeError
-        The entry has more than `MAX_ENTRY_BYTES` bytes.
+        The entry has more than `EntryOptions.MAX_BYTES` bytes.
     """
     _validate(EntryDocument, provider, entry)
     present = {name: value for name, value in entry.items() if value is not None}
     present |= {name: value for name, value in NEVER_RAN.items() if name not in present}
     last_success = parse_entry(check_name(provider), present, now).last_success
     present["last_success"] = format_http_date(last_success or NEVER)
-    if len(json.dumps(present)) > MAX_ENTRY_BYTES:
-        raise EntryTooLargeError(f"{provider}: the entry is longer than {MAX_ENTRY_BYTES} bytes")
+    if len(json.dumps(present)) > EntryOptions.MAX_BYTES:
+        raise EntryTooLargeError(f"{provider}: the entry is longer than {EntryOptions.MAX_BYTES} bytes")
     return present
 
 

@@ -181,7 +181,9 @@ def place_of(error: BaseException, code: object = None) -> str:
     code
         The user's function whose result raised the error. It is named if the user's code did not raise it.
     """
-    if in_worker := [(file, int(line)) for file, line in _IN_WORKER.findall(str(error)) if not _LIBRARY.search(file)]:
+    if in_worker := [
+        (file, int(line)) for file, line in _IN_WORKER.findall(text_of(error)) if not _LIBRARY.search(file)
+    ]:
         return f"{type(error).__module__.partition('.')[0]}, from {_shown(*in_worker[-1])}"
     frames = [
         (frame.f_code.co_filename, line, frame.f_globals) for frame, line in traceback.walk_tb(error.__traceback__)
@@ -192,6 +194,14 @@ def place_of(error: BaseException, code: object = None) -> str:
         return raised if _is_users(frames[-1][0], frames[-1][2]) else f"{raised}, from {own[-1]}"
     made_by = getattr(inspect.unwrap(code) if callable(code) else code, "__code__", None)
     return _shown(made_by.co_filename, made_by.co_firstlineno) if made_by else raised
+
+
+def text_of(error: BaseException) -> str:
+    """An exception's text; empty if the user's exception has none, because its `__str__` fails."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the user's code may raise anything
+        return ""
 
 
 def _shown(file: str, line: int) -> str:

@@ -106,7 +106,7 @@ class MessageMaker:
             several = [payloads] if type(payloads) is dict else list(payloads or ())
             if not all(type(payload) is dict for payload in several):
                 raise TypeError("transform must return None, a dict or a list of dicts")
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
             # Its text may contain the row, so the message has only its type and line.
             raise TransformError(
                 f"transform raised {type(error).__name__} at {place_of(error, self.transform)}"

@@ -267,8 +267,16 @@ class World:
 
     def overview(self) -> Overview:
         """The overview that `fanout status` shows."""
-        listed, waiting = self.config_api, self.pending.waiting()
-        return survey(listed, self.ledger, self.executions, self.clock(), LATE_AFTER, waiting, timedelta(days=1))
+        return survey(
+            self.config_api,
+            self.ledger,
+            self.executions,
+            self.clock(),
+            LATE_AFTER,
+            self.pending.waiting(),
+            timedelta(days=1),
+            windows=self.maintenance.windows(),
+        )
 
     def audit(self, provider: str) -> Audit:
         """The objects of a provider's change log that no run has sent."""

@@ -27,3 +27,9 @@ def test_a_missing_template_is_an_error(tmp_path: Path, capsys: pytest.CaptureFi
     template = tmp_path / "template.yaml"
     assert main(["invoke", "Echo", "--workdir", str(tmp_path), "--template", str(template)]) == 2
     assert f"error: No template found at {template}." in capsys.readouterr().err
+
+
+def test_an_error_has_no_control_characters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    template = tmp_path / "ä\x1b[2J.yaml"
+    assert main(["invoke", "Echo", "--workdir", str(tmp_path), "--template", str(template)]) == 2
+    assert "ä\\x1b[2J.yaml." in capsys.readouterr().err

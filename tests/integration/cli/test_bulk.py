@@ -55,7 +55,12 @@ def test_in_a_maintenance_window_neither_a_tick_nor_an_operator_starts_a_run(fan
     report = fanout.cloud.tick()
     fanout.cloud.wait()
     assert (report["maintenance"], report["started_providers"]) == (1, ["free"])
-    for words in (("run", "held"), ("run", "--all", "--yes"), ("replay", "held", "--from", "1h", "--yes")):
+    for words in (
+        ("run", "held"),
+        ("run", "held", "--dry-run"),
+        ("run", "--all", "--yes"),
+        ("replay", "held", "--from", "1h", "--yes"),
+    ):
         refused = fanout(*words)
         assert (refused.status, "no run of held is started" in refused.error) == (2, True)
 

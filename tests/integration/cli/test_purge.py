@@ -91,6 +91,10 @@ def test_what_was_purged_is_not_found_again(fanout: Fanout) -> None:
     again = fanout("remove", "twice", "--purge", "--yes")
 
     assert (again.status, "the stack holds nothing of twice" in again.error) == (2, True)
+    run_and_quarantine(fanout, "third")
+    misspelled = fanout("remove", "third", "twice", "--purge", "--yes")
+    assert (misspelled.status, "the stack holds nothing of twice" in misspelled.error) == (2, True)
+    assert keys(fanout, "third") != set(), "nothing was deleted of the others either"
 
 
 def test_a_provider_that_was_removed_before_can_be_purged(fanout: Fanout) -> None:

@@ -222,7 +222,9 @@ def test_objects_before_a_bookmark_that_was_set_forward_are_skipped_and_found_by
     fanout.messages()
     assert audited() == (0, [], ["one.json.gz"])
 
-    assert fanout("bookmark", "set", provider, "2030-01-01T00:00:00Z", "--yes").status == 0
+    assert fanout("bookmark", "set", provider, "now", "--yes").status == 0
+    in_future = fanout("bookmark", "set", provider, "2030-01-01T00:00:00Z", "--yes")
+    assert (in_future.status, "the time is in the future" in in_future.error) == (2, True)
 
     assert audited() == (1, ["one.json.gz"], [])
     assert f"fanout replay {provider} --late" in fanout("audit", provider).out
@@ -234,7 +236,7 @@ def test_objects_before_a_bookmark_that_was_set_forward_are_skipped_and_found_by
 def test_one_command_sends_the_objects_that_arrived_too_late(fanout: Fanout, provider: str) -> None:
     fanout.drop(provider, "one.json.gz", 2)
     fanout.drop(provider, "two.json.gz", 3)
-    assert fanout("bookmark", "set", provider, "2030-01-01T00:00:00Z", "--yes").status == 0
+    assert fanout("bookmark", "set", provider, "now", "--yes").status == 0
     fanout.messages()
 
     dry = fanout.json("replay", provider, "--late", "--dry-run")

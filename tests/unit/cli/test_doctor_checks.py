@@ -230,7 +230,7 @@ PROBLEMS: list[tuple[str, dict[str, Any], Outcome, str, str | None]] = [
         {"s3": change_log("a/1.json", "b/1.json")},
         WARN,
         "1 of 2 folders are not in the list of providers, such as b",
-        "add them with `fanout providers discover`",
+        "add them with `fanout providers discover`, or delete the folders of those who have left",
     ),
     (
         "change log",

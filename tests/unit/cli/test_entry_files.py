@@ -85,17 +85,23 @@ def test_yaml_takes_no_time_for_a_number_and_no_word_for_a_boolean() -> None:
         ("json", b"[]", "must contain one object"),
         ("json", b'{"a": {"frequency": "often"}}', "invalid entries: a: frequency"),
         ("json", b'{"../a": {"frequency": 1}}', "is not allowed"),
-        ("json", b"\xff\xfe", "is not valid JSON"),
+        ("json", b"\xff\xfe", "is not UTF-8 at byte 0; save it as UTF-8"),
+        ("json", b'{"a": 5}', "invalid entries: a: "),
+        ("json", b'{"a": {"frequency": 1, "paused": "yes"}}', "a: paused: must be true or false"),
+        ("json", b'{"a": {"frequency": 1, "note": 1e999}}', "a: Out of range float values"),
+        ("json", b'{"a": {"frequency": 1, "note": "%s"}}' % (b"x" * 65536), "a: the entry is longer than 64 KB"),
         ("yaml", b"a: {frequency: 1}\na: {frequency: 2}", "a appears more than once"),
         ("yaml", b"1: {frequency: 1}", "the name 1 must be text; write it in quotes"),
         ("yaml", b"a: &x {frequency: 1}\nb: *x", "aliases are not supported"),
         ("yaml", b"a: !!python/object:os.system {}", "is not valid YAML"),
-        ("yaml", b"a: {frequency: 1, d: !!timestamp 2026-01-01}", "is not valid YAML"),
+        ("yaml", b"a: {frequency: 1, d: !!timestamp 2026-01-01}", "a: Object of type date is not JSON serializable"),
         ("yaml", b"[" * 5000, "is not valid YAML"),
         ("csv", b"", "one of them must be provider"),
         ("csv", b"name,frequency\na,1\n", "one of them must be provider"),
         ("csv", b"provider,frequency\na,1,2\n", "line 2 has 3 values for 2 columns"),
-        ("csv", b"provider,frequency\na,1\na,2\n", "a appears more than once"),
+        ("csv", b"provider,frequency\na,1\na,2\n", "a appears more than once, again in line 3"),
+        ("csv", b"provider,frequency\na,1e999\nb,often\n", "b: frequency: must be a number of minutes"),
+        ("csv", b"provider,frequency,paused\na,1,maybe\n", "a: paused: must be true or false"),
         ("csv", b"provider,frequency,frequency\na,1,1\n", "a column appears more than once"),
         ("csv", b'provider,frequency\n"a,1\n', "is not valid CSV"),
         ("csv", b"provider,frequency\n\x1b[2J,1\n", "is not allowed"),
@@ -118,6 +124,7 @@ def test_an_import_shows_differences_and_keeps_what_the_file_lacks(api: Api, tmp
     assert dry.stdout.splitlines() == [
         "1 would be added: new",
         "1 would be changed: other",
+        "  fields of those added: frequency",
         "1 provider unchanged",
         "  other: frequency: 60 -> 30, group: - -> europe",
     ]
@@ -209,3 +216,32 @@ def test_an_unknown_format_or_a_missing_file_is_an_error(api: Api, tmp_path: Pat
     assert "use .json, .yaml or .csv" in fanout("providers", "import", str(tmp_path / "a.txt")).stderr
     assert "No such file" in fanout("providers", "sync", str(tmp_path / "a.csv")).stderr
     assert fanout("providers", "export", "--format", "xml").exit_code == 2
+
+
+def test_the_cells_of_a_csv_are_read_without_surrounding_spaces_and_with_the_booleans_of_spreadsheets() -> None:
+    content = b"provider, frequency, group, paused, note\nacme , 15, retail, TRUE, TRUE\nb,15,r, False ,\n"
+
+    assert parse(content, "csv", "file") == {
+        "acme": {"frequency": 15, "group": "retail", "paused": True, "note": "TRUE"},
+        "b": {"frequency": 15, "group": "r", "paused": False},
+    }
+
+
+@pytest.mark.parametrize("place", ["a file/x.csv", f"{'x' * 300}.csv"])
+def test_an_export_that_cannot_be_written_is_an_error(api: Api, tmp_path: Path, place: str) -> None:
+    (tmp_path / "a file").touch()
+
+    done = fanout("providers", "export", str(tmp_path / place))
+
+    assert (done.exit_code, "cannot be written: " in done.stderr) == (2, True)
+
+
+def test_a_preview_counts_the_changed_providers_that_it_does_not_list(api: Api, tmp_path: Path) -> None:
+    names = [f"p{number:02}" for number in range(22)]
+    api.listed.update({name: {"frequency": 15} for name in names})
+    file = tmp_path / "all.json"
+    file.write_text(json.dumps({name: {"frequency": 30} for name in names}))
+
+    lines = fanout("providers", "import", str(file), "--dry-run").stdout.splitlines()
+
+    assert (len([line for line in lines if "15 -> 30" in line]), lines[-1]) == (20, "  and 2 more; --json has all")

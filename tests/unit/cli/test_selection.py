@@ -174,3 +174,20 @@ def test_the_overview_is_read_only_for_a_cause(api: Api, monkeypatch: pytest.Mon
     monkeypatch.setattr(selection, "look", overview.look)
 
     assert fanout("pause", "--group", "asia", "--yes").exit_code == 0
+
+
+@pytest.mark.parametrize("option", ["--group", "--match", "--failing"])
+@pytest.mark.parametrize("order", [("remove", "--purge"), ("retry",), ("pause",)])
+def test_an_empty_condition_selects_no_provider(api: Api, option: str, order: tuple[str, ...]) -> None:
+    done = fanout(*order, option, "", "--yes")
+
+    assert (done.exit_code, api.changes) == (2, [])
+    assert "need a value that is not empty; nothing was changed" in done.stderr
+
+
+def test_a_cause_of_providers_that_are_not_in_the_list_selects_none(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    health = [failing("acme", "is not gzip"), failing("unlisted", "not in the list")]
+    monkeypatch.setattr(selection, "look", lambda stack: SimpleNamespace(health=health))
+
+    with pytest.raises(UsageError, match="no provider in the list fails with CorruptObjectError: not in"):
+        chosen(api, failing="CorruptObjectError: not in")

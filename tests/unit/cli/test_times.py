@@ -150,3 +150,14 @@ def test_an_unknown_zone_of_the_machine_is_a_usage_error(monkeypatch: pytest.Mon
 
     with pytest.raises(UsageError, match="TZ names an unknown time zone"):
         moment("yesterday", NOW)
+
+
+def test_a_time_that_is_not_in_the_future_is_shown_as_it_was_understood() -> None:
+    with pytest.raises(UsageError, match="yesterday, that is 2026-11-23T00:00:00Z, is not in the future"):
+        moment("yesterday", NOW, UTC, ahead=True)
+
+
+@pytest.mark.parametrize(("text", "reason"), [("2026-02-30", "day is out of range"), ("nonsense", "an unknown form")])
+def test_a_time_that_does_not_exist_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        moment(text, NOW, UTC)

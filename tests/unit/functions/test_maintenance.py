@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from cli.commands.status import group
 from fanout.errors import LedgerUnavailableError
 from fanout.health import Condition, Decision, Facts, evaluate
 from fanout.providers import Maintenance, Window, parse_entry
 from tests.harness.faults import Clock, Fault
-from tests.harness.world import World
+from tests.harness.world import World, one_provider
 
 HOUR = timedelta(hours=1)
 
@@ -81,3 +82,20 @@ def test_the_status_of_a_provider_names_the_window_and_its_end(end: timedelta | 
     assert (health.since, health.next_due) == (now - HOUR, now + end if end else None)
     assert health.why is not None
     assert health.why.startswith("maintenance of group g " + ("until 20" if end else "without an end"))
+
+
+@pytest.mark.parametrize("hold", ["paused", "maintenance"])
+def test_a_provider_on_hold_still_shows_that_its_last_run_failed(hold: str) -> None:
+    world = one_provider()
+    world.fail(world.claim("a", "run1"))
+    if hold == "paused":
+        world.config_api.providers["a"]["paused"] = True  # type: ignore[index]
+    else:
+        world.maintenance.open(Window(None, world.clock()))
+
+    (health,) = world.overview().health
+
+    assert (health.condition.value, health.failures, health.run_id, health.has_failed) == (hold, 1, "run1", True)
+    assert health.failure is not None
+    assert health.failure.message == "boom"
+    assert [cause.providers for cause in group([health])] == [("a",)]

@@ -1,4 +1,4 @@
-"""The objects of the producer: their names and content, and what may lie in their place."""
+"""The objects of the producer: their names and content, and other objects with these names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def written(world: World) -> dict[str, list[str]]:
     return {uri: [restored(one).id for one in unpacked(body)] for uri, (body, _) in world.objects.stored.items()}
 
 
-def test_a_key_is_made_of_the_hour_the_sequence_and_a_hash_of_the_id() -> None:
+def test_a_key_has_the_hour_the_sequence_and_a_hash_of_the_id() -> None:
     assert key_of(record(12), NOW) == f"2026/11/22/07/{'12'.zfill(40)}-09c5ad78abd48464.json.gz"
     assert key_of(record(12), NOW, 2).endswith("-09c5ad78abd48464-2.json.gz")
 

@@ -110,6 +110,20 @@ def test_an_error_of_transform_has_its_type_and_place_but_no_content() -> None:
     assert "secret-canary" not in str(caught.value)
 
 
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+@pytest.mark.parametrize("error", [SystemExit(7), UnprintableError()], ids=["exit", "an error without a text"])
+def test_whatever_transform_raises_is_an_error_of_the_row(error: BaseException) -> None:
+    def broken(change: Change) -> Any:
+        raise error
+
+    with pytest.raises(TransformError, match=f"transform raised {type(error).__name__} at test_messages.py:"):
+        sent(parse_change(line(stream()), "x"), maker(transform=broken))
+
+
 def test_numbers_reach_the_message_with_all_their_digits() -> None:
     digits = "1234567890123456789.0123456789012345678"
     change = parse_change(line(stream(NewImage={"n": {"N": digits}, "i": {"N": "9" * 38}})), "x")

@@ -162,10 +162,10 @@ class Starter:
 
     def _work(self, waiting: deque[str], under_way: set[str], started: Started) -> None:
         try:
-            while waiting and not self._stop.is_set():
+            while not self._stop.is_set():
                 try:
                     name = waiting.popleft()
-                except IndexError:  # another worker was faster
+                except IndexError:
                     return
                 self._try(name, under_way, started)
         except BaseException:
@@ -189,8 +189,8 @@ class Starter:
                 break
             finally:
                 under_way.discard(name)
-            if attempt < TRIES and not self._pause(random.uniform(0, 0.2 * 2**attempt)):  # noqa: S311 - jitter
-                break
+            if attempt < TRIES:
+                self._pause(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - jitter
         if failure is not None and name not in started.refused:
             started.given_up[name] = failure
         if started.hopeless:

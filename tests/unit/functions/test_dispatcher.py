@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -317,3 +318,10 @@ def test_the_tick_is_the_scheduled_time_or_else_the_current_minute(event: dict[s
 def test_a_tick_with_an_invalid_or_far_future_time_is_rejected(time: object) -> None:
     with pytest.raises(InvalidRequestError):
         tick_time({"scheduled_at": time}, NOW)
+
+
+@pytest.mark.parametrize(("beyond", "refused"), [(0, False), (1, True)])
+def test_a_scheduled_time_may_be_a_day_ahead_and_no_second_more(beyond: int, refused: bool) -> None:
+    event = {"scheduled_at": (NOW + timedelta(days=1, seconds=beyond)).isoformat()}
+    with pytest.raises(InvalidRequestError, match="a day ahead") if refused else nullcontext():
+        assert tick_time(event, NOW) == NOW + timedelta(days=1)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-import resource
 import signal
 import sys
 import time
@@ -125,17 +124,14 @@ class Patch:
     code
         Its code with the bug.
     tests
-        The ids of the tests to run.
-    seconds
-        How long they take without the bug.
+        The id of each test to run -> how many seconds it takes without the bug.
     """
 
     key: int
     file: str
     function: str
     code: CodeType
-    tests: Sequence[str]
-    seconds: float
+    tests: Mapping[str, float]
 
 
 def changed_function(path: Path, plain: str, mutated: str) -> CodeType | None:
@@ -243,7 +239,7 @@ class Stage:
                 break
             patches = list(group)
             survived, noticed_by = self._tried(session, items, patches, places[file, function])
-            control = os.waitpid(_fork(session, [items[test] for test in noticed_by], 2 * PATIENCE), 0)
+            control = os.waitpid(_fork(session, {items[test]: PATIENCE for test in noticed_by}), 0)
             for patch in patches:
                 self._report(patch.key, None if control[1] else survived[patch.key])
         return True
@@ -274,7 +270,8 @@ class Stage:
             def note(failing: int, number: int = number) -> None:
                 failed[number] = failing
 
-            child = _fork(session, [items[test] for test in tests], patch.seconds, places, patch.code, note)
+            chosen = {items[test]: patch.tests[test] for test in tests}
+            child = _fork(session, chosen, places, patch.code, note)
             running[child] = number, tests
             if len(running) >= self._jobs:
                 finish()
@@ -285,8 +282,7 @@ class Stage:
 
 def _fork(
     session: pytest.Session,
-    tests: Sequence[pytest.Item],
-    seconds: float,
+    tests: Mapping[pytest.Item, float],
     places: Sequence[FunctionType] = (),
     code: CodeType | None = None,
     note: Callable[[int], None] = lambda failing: None,
@@ -296,12 +292,9 @@ def _fork(
     if child:
         return child
     try:
-        limit = 10 + 5 * int(seconds)
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-        signal.alarm(3 * limit)  # for a mutant that waits instead of computing
         for place in places:
             place.__code__ = code or place.__code__
-        for number, _ in enumerate(_run(session, tests)):
+        for number, _ in enumerate(_run(session, list(tests), lambda item: _limit(tests[item]))):
             if session.testsfailed:
                 note(number)
                 os._exit(1)
@@ -310,8 +303,17 @@ def _fork(
         os._exit(2)
 
 
-def _run(session: pytest.Session, tests: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+def _limit(seconds: float) -> None:
+    """End this process if a test takes much longer than the time that it takes without a bug."""
+    signal.setitimer(signal.ITIMER_PROF, 5 + 5 * seconds)
+    signal.alarm(30 + 30 * int(seconds))  # for a mutant that waits instead of computing
+
+
+def _run(
+    session: pytest.Session, tests: Sequence[pytest.Item], before: Callable[[pytest.Item], None] = lambda item: None
+) -> Iterator[pytest.Item]:
     """Run tests; yield each after it."""
     for item, following in zip(tests, [*tests[1:], None], strict=False):
+        before(item)
         session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         yield item

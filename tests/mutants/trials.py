@@ -122,8 +122,8 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
             whole.append((trial, tuple(seen.tests[test] for test in seen.tests_of(str(path), lines))))
         else:
             chosen = seen.tests_of(str(path), trial.lines or ())
-            names, seconds = [seen.tests[test] for test in chosen], sum(seen.seconds[test] for test in chosen)
-            patches.append(Patch(number, str(path), code.co_qualname, code, names, seconds))
+            tests_of = {seen.tests[test]: seen.seconds[test] for test in chosen}
+            patches.append(Patch(number, str(path), code.co_qualname, code, tests_of))
     if patches:
         for number, survived in _staged(tests, patches, seen.modules, jobs, until):
             if survived is None:

@@ -281,11 +281,11 @@ class Dispatcher:
 
     def _held(self, attention: list[ProviderState], report: TickReport) -> dict[str, ProviderState]:
         """Release the leases of orphaned runs; return the ledger items that still have a lease."""
-        held = {state.provider: state for state in attention if state.lease}
-        leases = {name: state.lease for name, state in held.items() if state.lease}
-        released = self.recovery.end_orphaned(leases, self.clock(), report.fault) if leases else set()
+        leases = {state.provider: state.lease for state in attention if state.lease}
+        released = self.recovery.end_orphaned(leases, self.clock(), report.fault)
         report.released_leases, report.live = len(released), len(leases) - len(released)
-        return {name: state for name, state in held.items() if name not in released}
+        held = leases.keys() - released
+        return {state.provider: state for state in attention if state.provider in held}
 
     def _entries(self, listed: Mapping[str, object], tick: datetime, report: TickReport) -> dict[str, ProviderEntry]:
         present = max(tick, self.clock())  # successes after the time of a late tick are not in the future

@@ -106,3 +106,38 @@ def test_only_items_with_a_live_lease_are_held() -> None:
     report = world.tick()
 
     assert (report.live, report.released_leases, report.running) == (1, 1, 1)
+
+
+def test_a_provider_whose_last_run_used_glue_needs_a_glue_slot() -> None:
+    world = World(settings={"max_concurrent_runs": 1, "lambda_max_bytes": 10})
+    for name in ("a", "b"):
+        world.provider(name)
+        world.change(name, "1", "x" * 900)
+        assert world.run(name, f"before-{name}").decision == "glue"
+    world.clock.advance(minutes=15)
+
+    report = world.tick()
+
+    assert (report.due, report.started, report.deferred) == (2, 1, 1)
+
+
+def test_only_providers_with_late_data_are_reported_as_such() -> None:
+    world = World()
+    world.provider("a")
+    world.faults.down.add("config_api")
+    world.run("a", "run1")  # its report is pending, so the item needs attention
+    world.faults.down.clear()
+    world.clock.advance(minutes=5)
+
+    report = world.tick()
+
+    assert (report.pushed_reports, report.late_data, report.late_data_providers) == (1, 0, [])
+
+
+def test_the_size_of_the_list_is_stored_only_when_it_has_changed() -> None:
+    world = World()
+    world.provider("a")
+    for minutes, stored in ((0, 1), (15, 1), (15, 1)):
+        world.clock.advance(minutes=minutes)
+        world.tick()
+        assert world.faults.calls.count("ledger.put_list_size") == stored

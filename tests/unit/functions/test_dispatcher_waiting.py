@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from fanout.dispatcher import LAST_REUSE_GLUE_SECONDS, REUSE_FUNCTION_SECONDS, REUSE_GLUE_SECONDS
+from fanout import dispatcher
+from fanout.dispatcher import LAST_REUSE_GLUE_SECONDS, REUSE_FUNCTION_SECONDS, REUSE_GLUE_SECONDS, TickReport
 from fanout.errors import StartRefusedError
+from fanout.starts import Started, Starter
 from tests.harness.dispatch import NOW
 from tests.harness.world import World
 
@@ -141,3 +145,26 @@ def test_the_size_of_the_list_is_stored_only_when_it_has_changed() -> None:
         world.clock.advance(minutes=minutes)
         world.tick()
         assert world.faults.calls.count("ledger.put_list_size") == stored
+
+
+def test_starts_without_an_answer_are_deferred_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unanswered(Starter):
+        def run(self, names: Iterable[str]) -> Started:
+            self._stop.set()
+            return Started(unanswered=list(names))
+
+    monkeypatch.setattr(dispatcher, "Starter", Unanswered)
+
+    report = world_of(light=2, heavy=0, functions=9, slots=9).tick(NOW)
+
+    assert (report.started, report.deferred, sorted(report.deferred_providers)) == (0, 2, ["light0", "light1"])
+    assert report.faults == ["2 starts had no answer when the tick's time was up"]
+
+
+def test_a_report_lists_a_limited_number_of_names() -> None:
+    report = TickReport("")
+    for number in range(dispatcher.SHOWN + 2):
+        report.fault(f"{number}")
+
+    assert report.faults[:2] == ["0", "1"]
+    assert len(report.faults) == dispatcher.SHOWN

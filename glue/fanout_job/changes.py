@@ -213,8 +213,6 @@ def plain_item(image: Any) -> Payload:
 def _plain_value(kind: str, value: Any) -> Any:
     if kind in ("S", "B") and type(value) is str:
         return value
-    if kind == "N":
-        return plain_number(value)
     if kind == "BOOL" and type(value) is bool:
         return value
     if kind == "NULL" and value is True:

@@ -127,12 +127,8 @@ def members(head: bytes, chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]
             raise CorruptObjectError(f"decompresses to more than {MAX_EXPANSION} times its size")
         yield piece, member.eof
     if not member.eof:
-        # zlib can hold back output when the input ended exactly at PIECE_BYTES.
-        while piece := member.decompress(b"", PIECE_BYTES):
-            yield piece, member.eof
-        yield b"", True
-        if not member.eof:
-            raise CorruptObjectError("is truncated gzip")
+        yield b"", True  # the rows before the damage are processed
+        raise CorruptObjectError("is truncated gzip")
 
 
 def split_lines(pieces: Iterable[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[list[bytes | None]]:
@@ -144,10 +140,9 @@ def split_lines(pieces: Iterable[bytes], limit: int = MAX_LINE_BYTES) -> Iterato
     too_long = False
     for piece in pieces:
         first, *lines = piece.split(b"\n")
-        if not too_long:
-            held.extend(first)
-            if len(held) > limit:
-                held, too_long = bytearray(), True
+        held.extend(first)
+        if len(held) > limit:
+            held, too_long = bytearray(), True
         if not lines:
             continue
         rest = lines.pop()

@@ -46,8 +46,6 @@ def encode(value: Any) -> bytes:
 def _literal(value: Any) -> orjson.Fragment:
     if isinstance(value, Decimal) and value.is_finite():
         return orjson.Fragment(str(value))
-    if type(value) is int:
-        return orjson.Fragment(str(value))
     raise TypeError(f"a {type(value).__name__} has no JSON form")
 
 

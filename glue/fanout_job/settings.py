@@ -74,7 +74,7 @@ class Settings:
         if missing:
             raise SettingsError(f"missing: {', '.join(missing)}")
         for name, choices in cls.CHOICES.items():
-            if given.get(name, choices[0]) not in choices:
+            if name in given and given[name] not in choices:
                 raise SettingsError(f"{spelled(name)} is {given[name]!r}; it may be {' or '.join(choices)}")
         if not re.fullmatch(r"\d*", given.get("max_message_bytes", "")):
             raise SettingsError(f"{spelled('max_message_bytes')} is not a number of bytes")
@@ -98,7 +98,7 @@ class Settings:
     def from_event(cls, event: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         """Build from the state machine's event, for this run, and the environment, the same for all runs."""
         per_run = {name: event.get(name) for name in cls.PER_RUN}
-        standing = {name: environ.get(name.upper()) for name in cls.names() if name not in per_run}
+        standing = {name: environ.get(name.upper()) for name in cls.names()}
         return cls.from_values(
             {**standing, **per_run}, lambda name: f"event.{name}" if name in per_run else f"${name.upper()}"
         )

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fanout_job import formats
 from fanout_job.errors import CorruptObjectError
-from fanout_job.formats import PIECE_BYTES, decompressed, split_lines
+from fanout_job.foreign import HEAD_BYTES
+from fanout_job.formats import GZIP_MAGIC, PIECE_BYTES, decompressed, gunzipped, members, split_lines, unmarked
 
 
 def chunks(raw: bytes, size: int = 7) -> Iterator[bytes]:
@@ -135,3 +137,85 @@ def test_a_line_of_exactly_the_limit_is_kept_for_any_chunks() -> None:
 def test_a_line_of_one_byte_more_than_the_limit_is_not_kept() -> None:
     pieces = [b"aaa", b"aaa\nbbb", b"bbb"]
     assert [line for lines in split_lines(pieces, limit=5) for line in lines] == [None, None]
+
+
+def test_pieces_are_joined_only_until_the_beginning_is_known() -> None:
+    head = b"x" * HEAD_BYTES
+
+    assert list(decompressed(iter([head, b"y"]), "a.json")) == [head, b"y"]
+    assert list(decompressed(iter([head[1:], b"y", b"z"]), "a.json")) == [head[1:] + b"y", b"z"]
+    assert list(unmarked(iter([b"abc", b"d"]))) == [b"abc", b"d"]
+    assert list(unmarked(iter([b"ab", b"c", b"d"]))) == [b"abc", b"d"]
+
+
+HALF = PIECE_BYTES // 2
+
+
+@pytest.mark.parametrize(
+    ("made", "sizes"),
+    [
+        ([(HALF, False), (HALF, True)], [PIECE_BYTES]),
+        ([(HALF, False), (HALF, False), (1, True)], [PIECE_BYTES, 1]),
+        ([(HALF + 1, False), (HALF, False), (HALF, True)], [HALF + 1, PIECE_BYTES]),
+        ([(1, True), (HALF, False), (HALF, True)], [1, PIECE_BYTES]),
+        ([(1, False), (2, False), (3, True), (4, False)], [6]),
+    ],
+)
+def test_a_member_is_held_back_until_it_is_complete_or_a_piece_is_full(
+    made: list[tuple[int, bool]], sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "members", lambda *_: iter([(b"x" * size, complete) for size, complete in made]))
+
+    assert [len(piece) for piece in gunzipped(b"", iter([]))] == sizes
+
+
+def test_the_bytes_before_a_truncation_are_read_and_those_of_a_corrupt_member_are_not() -> None:
+    content = b"one\ntwo\n"
+    whole = zipped(content)
+    for raw, expected in [(whole, [content]), (whole[:-1], [content]), (whole[:-8] + b"x" * 8, [])]:
+        found: list[bytes] = []
+        try:
+            found.extend(gunzipped(raw, iter([])))
+        except CorruptObjectError:
+            assert raw != whole
+        assert found == expected
+
+
+@pytest.mark.parametrize(("begun", "chunks_read"), [(1, 1), (2, 0), (3, 0)])
+def test_the_next_chunk_is_read_only_when_a_member_needs_it(begun: int, chunks_read: int) -> None:
+    one, two = zipped(b"one"), zipped(b"two")
+    read = []
+
+    def later() -> Iterator[bytes]:
+        for chunk in (two[begun:], b"never"):
+            read.append(chunk)
+            yield chunk
+
+    steps = members(one + two[:begun], later())
+
+    assert next(steps) == (b"one", True)
+    next(steps)
+    assert len(read) == chunks_read
+
+
+@pytest.mark.parametrize("cut", range(1, 4))
+def test_a_member_may_begin_in_one_chunk_and_continue_in_the_next(cut: int) -> None:
+    one, two = zipped(b"one"), zipped(b"two")
+    assert two.startswith(GZIP_MAGIC)
+
+    assert list(members(one + two[:cut], iter([two[cut:]])))[-1] == (b"two", True)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+@pytest.mark.parametrize(("free", "ratio"), [(100_000, 1), (1, 0)])
+def test_an_object_may_decompress_to_exactly_its_limit(
+    more: int, free: int, ratio: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "EXPANDED_BYTES", free)
+    monkeypatch.setattr(formats, "MAX_EXPANSION", ratio)
+    raw = zipped(b"x" * (free + more))
+    if more:
+        with pytest.raises(CorruptObjectError, match=f"decompresses to more than {ratio} times its size"):
+            list(members(raw, iter([])))
+    else:
+        assert sum(len(piece) for piece, _ in members(raw, iter([]))) == free

@@ -62,6 +62,20 @@ def test_the_level_decides_which_lines_are_written(level: str, count: int) -> No
     assert len(lines_at(level)) == count
 
 
+@pytest.mark.usefixtures("kept_handlers")
+def test_without_settings_lines_name_no_run_and_go_to_standard_output_only_once(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    start_logging(None)
+    log.debug("details")
+    log.info("words")
+
+    written = capsys.readouterr()
+    line = json.loads(written.out)
+    assert (line.keys(), line["message"]) == ({"timestamp", "level", "message"}, "words")
+    assert (written.err, caplog.text) == ("", "")
+
+
 @pytest.mark.parametrize(("on_aws", "count"), [("INFO", 2), ("WARN", 1), ("DEBUG", 3)])
 def test_the_functions_log_the_same_time_field_and_use_lambdas_level(on_aws: str, count: int) -> None:
     """In its own process, because the logger reads the level at its creation."""

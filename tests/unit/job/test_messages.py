@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -93,8 +95,29 @@ def test_transform_may_return_none_one_or_many(returned: Any, ids: list[str]) ->
     assert [event["id"] for event in sent(change, maker(transform=lambda change: returned))] == ids
 
 
+class ForeignNumber:
+    """A number of another library."""
+
+    def is_finite(self) -> bool:
+        return True
+
+
 @pytest.mark.parametrize(
-    "wrong", [5, "text", [1], [{"a": {1, 2}}], {"a": object()}, {"a": b"bytes"}, {1: 2}, [{"a": 1}, None], {"a": 2**70}]
+    "wrong",
+    [
+        5,
+        "text",
+        [1],
+        [{"a": {1, 2}}],
+        {"a": object()},
+        {"a": b"bytes"},
+        {1: 2},
+        [{"a": 1}, None],
+        {"a": 2**70},
+        {"a": Decimal("NaN")},
+        {"a": Decimal("-Infinity")},
+        {"a": ForeignNumber()},
+    ],
 )
 def test_transform_may_not_return_values_without_a_json_form(wrong: Any) -> None:
     with pytest.raises(TransformError, match=r" at test_messages\.py:\d+$"):
@@ -179,6 +202,14 @@ def test_a_message_exactly_at_the_limit_is_sent_whole() -> None:
     assert "dataref" in sent(change, maker(limit=size - 1))[0]
 
 
+def test_the_message_of_a_claim_check_may_be_exactly_at_the_limit() -> None:
+    change = parse_change(line(stream(NewImage={"big": {"S": "x" * 3_000}})), "x")
+    size = maker(limit=2_000).message(maker().drafts(change, 0, 1)[0]).size
+    assert "dataref" in sent(change, maker(limit=size))[0]
+    with pytest.raises(MessageTooLargeError, match=f"too large even without its data: {size} bytes"):
+        sent(change, maker(limit=size - 1))
+
+
 def test_keys_alone_over_the_limit_are_a_typed_error() -> None:
     with pytest.raises(MessageTooLargeError):
         sent(parse_change(line(stream(Keys={"pk": {"S": "x" * 3_000}})), "x"), maker(limit=2_000))
@@ -192,6 +223,17 @@ def test_messages_of_one_key_share_a_group_and_are_ordered_by_sequence_number() 
     assert sorted(messages, key=lambda message: message.position) == messages
     other = parse_change(line(stream(Keys={"pk": {"S": "b"}})), "x")
     assert made_by.message(made_by.drafts(other, 0, 1)[0]).group != messages[0].group
+
+
+@pytest.mark.parametrize("order", ["none", "key"])
+def test_only_ordered_messages_have_a_group_and_a_position(order: str) -> None:
+    made_by = maker(order=order)
+    message = made_by.message(made_by.drafts(parse_change(line(stream(SequenceNumber="9")), "x"), 4, 2)[0])
+
+    group = hashlib.sha256(b'{"pk":"a","sk":7}').hexdigest()[:32]
+    assert (message.group, message.position) == (
+        ("", ()) if order == "none" else (group, (9, 1_428_537_600_000_000, 4, 2))
+    )
 
 
 @pytest.mark.fault(55)

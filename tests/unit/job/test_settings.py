@@ -8,7 +8,7 @@ import pytest
 
 from contract.uris import result_uri
 from fanout_job.errors import SettingsError
-from fanout_job.settings import Settings
+from fanout_job.settings import Settings, plain_arguments
 from fanout_job.targets import target_of
 
 ARGUMENTS = {
@@ -63,6 +63,24 @@ def test_bookmark_mode_glue_needs_the_change_log_dir() -> None:
         Settings.from_arguments(argv(bookmark_mode="glue", manifest="none"))
 
 
+def test_bookmark_mode_glue_needs_no_manifest() -> None:
+    settings = Settings.from_arguments(argv(bookmark_mode="glue", manifest="none", change_log_dir="s3://data/log/"))
+    assert (settings.manifest, settings.bookmark_mode) == ("none", "glue")
+
+
+def test_name_and_value_of_an_argument_may_be_joined_by_an_equals_sign() -> None:
+    joined = ["change_log.py", *(f"--{name}={value}" for name, value in ARGUMENTS.items())]
+    assert Settings.from_arguments(joined) == Settings(**ARGUMENTS)
+
+
+def test_arguments_are_read_without_awsglue_too() -> None:
+    given = ["change_log.py", "--provider", "acme", "--env=a=b", "--TempDir", "s3://x/", "--job=", "--run_id"]
+
+    found = plain_arguments(given, ["provider", "env", "job", "run_id", "manifest"])
+
+    assert found == {"provider": "acme", "env": "a=b", "job": "", "run_id": ""}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -72,6 +90,9 @@ def test_bookmark_mode_glue_needs_the_change_log_dir() -> None:
         ("log_level", "loud"),
         ("max_message_bytes", "1k"),
         ("run_dir", "s3://data/runs/provider=acme/x"),
+        ("run_dir", "runs/provider=acme/x/"),
+        ("manifest", "runs/manifest.json"),
+        ("manifest", "s3://data/"),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:

@@ -164,10 +164,13 @@ def test_numbers_in_other_forms_keep_their_value(number: str, written: str) -> N
         {"B": 5},
         {"BOOL": "true"},
         {"NULL": "true"},
+        {"NULL": False},
+        {"X": True},
         {"L": {}},
         {"M": []},
         {"SS": "abc"},
         {"SS": [1]},
+        {"SS": ["a", 1]},
         {"NS": ["a"]},
         {"NS": [1]},
         {"BS": [None]},
@@ -182,3 +185,25 @@ def test_values_dynamodb_does_not_write_are_typed_errors_at_any_depth(value: Any
     for item in ({"a": value}, {"a": {"L": [value]}}, {"a": {"M": {"b": value}}}):
         with pytest.raises(RecordError):
             plain_item(item)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("7", 7),
+        ("9" * 18, 10**18 - 1),
+        ("9" * 19, Decimal(10**19 - 1)),
+        ("0" * 200, Decimal(0)),
+        ("0E-200", Decimal("0E-200")),
+        ("0e+200", Decimal("0E+200")),
+    ],
+)
+def test_a_short_integer_is_an_int_and_each_other_number_a_decimal(text: str, number: int | Decimal) -> None:
+    found = plain_number(text)
+
+    assert (type(found), str(found)) == (type(number), str(number))
+
+
+def test_a_number_has_at_most_200_characters() -> None:
+    with pytest.raises(RecordError, match="an N that is not a number"):
+        plain_number("0" * 201)

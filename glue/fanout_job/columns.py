@@ -48,7 +48,7 @@ def conversion(kind: pa.DataType, rule: Rule) -> Convert:
         if rule.trim:
             texts = [pc.utf8_trim_whitespace(text) for text in texts]
         values, bad = meaning(texts)
-        if bad is not None and not rule.trim and kind != pa.string():  # blanks around numbers and dates are rare
+        if bad is not None and kind != pa.string():  # blanks around numbers and dates are rare
             trimmed, still_bad = meaning([pc.utf8_trim_whitespace(text) for text in texts])
             values = pc.if_else(bad, trimmed, values)
             bad = None if still_bad is None else pc.and_(bad, still_bad)

@@ -100,12 +100,12 @@ class TimeFormat:
             if directive in there and not there & set(needed):
                 raise ValueError(f"{WHAT}: %{directive} also needs {_listed(needed)}")
         for place, part in enumerate(self.parts):
-            if part in ("%z", "%f") and self._begins_with_digit(place + 1):
+            if part in ("%z", "%f") and self._is_number(place + 1):
                 raise ValueError(f"{WHAT}: a digit may not follow {part}")
 
-    def _begins_with_digit(self, place: int) -> bool:
-        part = self.parts[place] if place < len(self.parts) else ""
-        return part.isdigit() or (part[:1] == "%" and part[1:] in DIGITS)
+    def _is_number(self, place: int) -> bool:
+        part = self.parts[place] if 0 <= place < len(self.parts) else ""
+        return part.isdigit() or part[1:] in DIGITS
 
     def _pattern(self, place: int) -> str:
         """Return the regular expression of a part. Adjacent numbers must have all their digits."""
@@ -116,8 +116,7 @@ class TimeFormat:
         if name in WORDS:
             return f"(?P<{name}>{WORDS[name]})"
         digits = DIGITS[name]
-        before = self.parts[place - 1] if place else ""
-        tight = self._begins_with_digit(place + 1) or before.isdigit() or (before[:1] == "%" and before[1:] in DIGITS)
+        tight = self._is_number(place - 1) or self._is_number(place + 1)
         return rf"(?P<{name}>\d{{{digits if (tight and name != 'f') or name in 'Yy' else f'1,{digits}'}}})"
 
     def read(self, text: str) -> datetime | None:
@@ -156,7 +155,7 @@ def _moment(said: dict[str, str]) -> datetime:
         if not 1 <= number["I"] <= 12:
             raise ValueError("no such hour")
         hour = number["I"] % 12 + (12 if said["p"] == "pm" else 0)
-    micros = int(said.get("f", "0").ljust(6, "0")[:6])
+    micros = int((said.get("f", "") + "000000")[:6])
     zone = UTC if "Z" in said else _zone(said["z"]) if "z" in said else None
     return datetime(year, month, day, hour, number.get("M", 0), number.get("S", 0), micros, zone)
 

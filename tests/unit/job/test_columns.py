@@ -6,10 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fanout_job.columns import conversion, tried_format
+from fanout_job.mapping import Rule
+from fanout_job.model import Field
 from tests.unit.job.standardizing import column
 
 
@@ -87,6 +91,11 @@ from tests.unit.job.standardizing import column
         ("note", "", "  as it is  ", "  as it is  "),
         ("note", "trim: true", "  as it is  ", "as it is"),
         ("note", "nulls: []", "", ""),
+        ("note", "values: {o: open}", " o ", "bad"),
+        ("note", "values: {o: open}, trim: true", " o ", "open"),
+        ("sold", "values: {o: true}", " o ", True),
+        ("count", "trim: true", " 7 ", 7),
+        ("count", "trim: true, nulls: [x]", " x ", None),
         ("note", "values: {o: open}", "o", "open"),
     ],
 )
@@ -148,3 +157,29 @@ def test_a_column_is_converted_like_its_texts_one_by_one(field: str, data: st.Da
     texts, spelled = MIXED[field]
     chosen = data.draw(st.lists(st.sampled_from(texts), min_size=1, max_size=12))
     assert column(field, chosen, spelled) == [column(field, [text], spelled)[0] for text in chosen]
+
+
+def test_only_bytes_that_are_no_text_are_bad_in_a_column_with_empty_values() -> None:
+    convert = conversion(pa.string(), Rule(source=("a",), nulls=()))
+
+    values, bad = convert([pa.array([None, b"\xff", b"a"], pa.binary())])
+
+    assert (values.to_pylist(), bad) == ([None, None, "a"], [1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "tried"),
+    [
+        ("string", {}, "text"),
+        ("boolean", {}, "true, false, 1 or 0"),
+        ("date", {}, "format 'ISO 8601'"),
+        ("date", {"format": ("excel", "%d.%m.%Y")}, "format 'excel' or '%d.%m.%Y'"),
+        ("timestamp", {}, "format 'ISO 8601', time zone UTC"),
+        ("timestamp", {"timezone": "Europe/Berlin"}, "format 'ISO 8601', time zone Europe/Berlin"),
+        ("integer", {}, "decimal separator '.', no thousands separator"),
+        ("decimal(5,2)", {"decimal": ",", "thousands": "."}, "decimal separator ',', thousands separator '.'"),
+        ("float", {"thousands": " "}, "decimal separator '.', thousands separator ' '"),
+    ],
+)
+def test_people_are_told_how_texts_are_read(kind: str, options: dict[str, Any], tried: str) -> None:
+    assert tried_format(Field(kind, "").arrow, Rule(source=("a",), **options)) == tried

@@ -59,7 +59,7 @@ def csv_blocks(
         for batch in opened(lines, how, len(columns.names), columns.read, numbering.reject):
             yield from columns.blocks(batch, numbering.numbers(batch.num_rows), bad)
     except CorruptObjectError as error:
-        error.line = error.line or numbering.next
+        error.line = numbering.next
         raise
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error):
@@ -133,7 +133,7 @@ def opened(
         arrow_csv.ParseOptions(
             delimiter=how.delimiter,
             quote_char=how.quote or False,
-            escape_char=(how.escape if how.escape != how.quote else None) or False,
+            escape_char=how.escape if how.escape != how.quote else None,
             newlines_in_values=how.quote is not None or how.escape is not None,
             invalid_row_handler=reject,
         ),
@@ -206,8 +206,6 @@ def header_of(pieces: Iterator[bytes], how: Csv) -> tuple[list[str] | None, Iter
     if not names:
         escape = how.escape if how.escape != how.quote else None
         dialect: dict[str, Any] = {"delimiter": how.delimiter, "escapechar": escape, "quotechar": how.quote}
-        if how.quote is None:
-            dialect["quoting"] = csv.QUOTE_NONE
         try:
             reader = csv.reader((line.decode() for line in lines), strict=True, **dialect)
             names = next((names for names in reader if names), None)

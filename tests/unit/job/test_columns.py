@@ -181,5 +181,5 @@ def test_only_bytes_that_are_no_text_are_bad_in_a_column_with_empty_values() -> 
         ("float", {"thousands": " "}, "decimal separator '.', thousands separator ' '"),
     ],
 )
-def test_people_are_told_how_texts_are_read(kind: str, options: dict[str, Any], tried: str) -> None:
+def test_how_texts_are_read_is_described_for_people(kind: str, options: dict[str, Any], tried: str) -> None:
     assert tried_format(Field(kind, "").arrow, Rule(source=("a",), **options)) == tried

@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout_job.csv_source import BLOCK_BYTES
+from fanout_job import csv_source
+from fanout_job.csv_source import BLOCK_BYTES, MAX_HEADER_BYTES, Numbering, header_of
 from fanout_job.errors import CorruptObjectError
+from fanout_job.mapping_formats import Csv
 from tests.unit.job.standardizing import Row, rows
 
 PLAIN = "csv:\nfields: {id: a, note: b}\n"
@@ -54,6 +58,15 @@ def mapping(options: str, fields: str = "{id: a, note: b}") -> str:
         (mapping("escape: '\\'"), b"a,b\n1,x\\,y\n", [{"id": "1", "note": "x,y"}]),
         (mapping("columns: [a, b]"), b"1,x\n", [{"id": "1", "note": "x"}]),
         (mapping("columns: [a, b]"), b"", []),
+        (PLAIN, b"a,b\na,b\n", [{"id": "a", "note": "b"}]),
+        (mapping("comment: '#'"), b"# only\n# comments\n", []),
+        (mapping("escape: '\\'", "{id: 'a,c', note: b}"), b"a\\,c,b\n1,x\n", [{"id": "1", "note": "x"}]),
+        (mapping("quote: null", "{id: '\"a', note: b}"), b'"a,b\n1,x\n', [{"id": "1", "note": "x"}]),
+        (
+            mapping("repeated_header: true", "{id: {value: x}, note: {from: z, optional: true}}"),
+            b"a\n1\n",
+            [{"id": "x"}],
+        ),
         (mapping("skip: 2"), b'report of\n"today\na,b\n1,x\n', [{"id": "1", "note": "x"}]),
     ],
 )
@@ -93,6 +106,7 @@ def test_bad_rows_of_every_kind_are_in_the_order_of_the_file() -> None:
         (PLAIN, b"a,c\n1,x\n", "its header has no column 'b'"),
         (PLAIN, b"a,b,b\n1,x,y\n", "its header has the column 'b' twice"),
         (PLAIN, b"a;b\n1;x\n", "its header has no column 'a'"),
+        (PLAIN, b"A,b\n1,x\n", "its header has no column 'a'"),
         (PLAIN, b"a,\xff\n1,x\n", "its header is not CSV in utf-8"),
         (PLAIN, b'a,"b\n1,x\n', "its header is not CSV in utf-8"),
         (PLAIN, b'a,b\n1,x\n2,"y\n3,z\n', "ends within quotes"),
@@ -102,8 +116,51 @@ def test_bad_rows_of_every_kind_are_in_the_order_of_the_file() -> None:
     ],
 )
 def test_the_error_of_an_unreadable_object_says_why(how: str, data: bytes, message: str) -> None:
-    with pytest.raises(CorruptObjectError, match=message):
+    with pytest.raises(CorruptObjectError, match=message) as caught:
         rows(how, data)
+    if message.startswith("its header"):
+        assert caught.value.line == 1
+
+
+def test_a_row_without_quotes_that_is_longer_than_a_block_is_named() -> None:
+    data = b"a,b\n1,x\n2," + b"x" * (3 * BLOCK_BYTES) + b"\n"
+    with pytest.raises(CorruptObjectError, match="has a row of more than 2097152 bytes") as caught:
+        rows(mapping("quote: null"), data)
+    assert caught.value.line == 2
+
+
+def test_another_error_of_arrow_is_a_bad_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*_: Any) -> Any:
+        raise pa.ArrowInvalid("out of sync")
+
+    monkeypatch.setattr(csv_source, "opened", opened)
+    with pytest.raises(CorruptObjectError, match="row 1: is not CSV that can be read"):
+        rows(PLAIN, b"a,b\n1,x\n")
+
+
+@pytest.mark.parametrize("first", [MAX_HEADER_BYTES, MAX_HEADER_BYTES - 1])
+def test_no_more_is_read_before_the_header_than_its_maximum_size(first: int) -> None:
+    pieces = iter([b"a,b\n" + b"x" * (first - 4), *([] if first == MAX_HEADER_BYTES else [b"y"]), b"z"])
+
+    names, rest = header_of(pieces, Csv())
+
+    assert names == ["a", "b"]
+    assert next(pieces) == b"z"
+    assert sum(map(len, rest)) == MAX_HEADER_BYTES - 4
+
+
+def test_rejected_rows_are_reported_with_the_good_rows_after_them() -> None:
+    reported: list[str] = []
+    numbering = Numbering(lambda error, text: reported.append(f"{error.line} {text}"))
+    for number in (3, 4, 7):
+        numbering.reject(SimpleNamespace(number=number, actual_columns=1, expected_columns=2, text=f"row {number}"))
+
+    assert numbering.numbers(2).to_pylist() == [1, 2]
+    assert reported == []
+    assert numbering.numbers(2).to_pylist() == [5, 6]
+    assert reported == ["3 b'row 3'", "4 b'row 4'"]
+    numbering.finish()
+    assert (reported[2:], numbering.next) == (["7 b'row 7'"], 8)
 
 
 def test_rows_keep_their_numbers_across_blocks_and_bad_rows() -> None:

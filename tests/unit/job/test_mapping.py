@@ -205,3 +205,10 @@ def test_a_source_has_its_own_output_file_that_readers_do_not_hide(key: str) -> 
     assert len(name) < 200
     assert output(key) == output(key) != output(f"{key}0")
     assert len({output(other) for other in ("a/b.csv", "a-b.csv", "a_b.csv", "a?b.csv")}) == 4
+
+
+def test_only_required_columns_and_the_provenance_of_a_row_are_never_empty() -> None:
+    schema = MODEL.schema
+
+    assert [field.name for field in schema if not field.nullable] == ["id", "_source", "_row", "_run"]
+    assert [str(schema.field(name).type) for name in ("_source", "_row", "_run")] == ["string", "int64", "string"]

@@ -43,7 +43,7 @@ class Spelling:
     ambiguous: str | None = checked(checks.one_of("earlier", "later"))
     """Which of the two times is meant in the hour that the end of daylight saving time repeats: "earlier" or "later".
     By default, such times are bad."""
-    trim: bool = False
+    trim: bool | None = None
     """Whether to remove blanks around texts. Blanks around all other values are always ignored."""
 
 
@@ -149,12 +149,12 @@ class Mapping(Spelling):
         """Return the rule of a field, including the defaults that the mapping sets for all fields."""
         own = self.fields.get(target) or self.extra[target]
         spelled = {f.name: getattr(own, f.name) for f in dataclasses.fields(Spelling)}
-        common = {name: getattr(self, name) if value in (None, False) else value for name, value in spelled.items()}
+        common = {name: getattr(self, name) if value is None else value for name, value in spelled.items()}
         if common["nulls"] is None:
             common["nulls"] = self.format_of.nulls
         return dataclasses.replace(own, **common)
 
-    def check_fields(self, model: Model, transformed: bool = False) -> None:
+    def check_fields(self, model: Model, transformed: bool) -> None:
         """Check the mapping against the model.
 
         Parameters

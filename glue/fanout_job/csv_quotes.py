@@ -34,7 +34,7 @@ class Dialect:
     field
         One complete field with its delimiter or line end.
     plain : bytes
-        If not empty, text without this character needs no check.
+        Text without these bytes needs no check. Each text contains the empty bytes.
     """
 
     fields: str
@@ -43,6 +43,10 @@ class Dialect:
     last: re.Pattern[bytes]
     field: re.Pattern[bytes]
     plain: bytes
+
+    def end_of_known(self, text: bytes) -> int:
+        """Return where as many complete fields as possible end."""
+        return next(self.known.finditer(text)).end()  # matches at the beginning, at least nothing
 
 
 def dialect_of(how: Csv) -> Dialect | None:
@@ -103,8 +107,7 @@ def well_quoted(pieces: Iterator[bytes], how: Csv, longest: int) -> Iterator[byt
         if end:
             yield text[:end]
     if held:
-        found = dialect.known.match(held)
-        if not dialect.last.fullmatch(held, found.end() if found else 0):
+        if not dialect.last.fullmatch(held, dialect.end_of_known(held)):
             raise CorruptObjectError("ends within quotes; set quote: null if quotes are plain characters")
         yield held
 
@@ -113,10 +116,9 @@ def _end_of_fields(text: bytes, dialect: Dialect) -> int:
     """Return the end of the last complete row that needs no further check, or else of the last complete field."""
     end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
     rows = text[:end]
-    if end and ((dialect.plain and dialect.plain not in rows) or _matches(rows, dialect.fields)):
+    if end and (dialect.plain not in rows or _matches(rows, dialect.fields)):
         return end
-    found = dialect.known.match(text)
-    end = found.end() if found else 0
+    end = dialect.end_of_known(text)
     if not dialect.unfinished.fullmatch(text, end):
         raise CorruptObjectError("has text after a closing quote; set quote: null if quotes are plain characters")
     return end

@@ -50,15 +50,12 @@ def nodes_of(text: bytes, name: str) -> yaml.Node:
                 raise MappingError("is nested too deeply", uri=name, line=_line(event.start_mark))
         tree: yaml.Node | None = yaml.compose(plain, LOADER)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
         last = plain.rstrip().count("\n") + 1  # the parser may report the end one line later
-        line = min(_line(mark) or last, last)
+        line = min(_line(error.problem_mark), last)
         raise MappingError(f"is not YAML: {str(error.problem)[:MAX_SHOWN]}", uri=name, line=line) from None
     except yaml.reader.ReaderError as error:
         line = plain.encode().count(b"\n", 0, error.position) + 1
         raise MappingError("is not YAML: it has an invalid character", uri=name, line=line) from None
-    except yaml.YAMLError:
-        raise MappingError("is not YAML", uri=name, line=1) from None
     if tree is None:
         raise MappingError("is empty", uri=name, line=1)
     return tree
@@ -98,5 +95,5 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\U{ord(found[0]):08x}"
 
 
-def _line(mark: Any) -> int | None:
-    return None if mark is None else mark.line + 1
+def _line(mark: Any) -> int:
+    return int(mark.line) + 1

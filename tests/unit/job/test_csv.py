@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanout_job import csv_source
-from fanout_job.csv_source import BLOCK_BYTES, MAX_HEADER_BYTES, Numbering, header_of
+from fanout_job.csv_source import BLOCK_BYTES, MAX_HEADER_BYTES, Bytes, Numbering, header_of
 from fanout_job.errors import CorruptObjectError
 from fanout_job.mapping_formats import Csv
 from tests.unit.job.standardizing import Row, rows
@@ -203,3 +203,24 @@ def test_everything_that_pythons_csv_writes_is_read_back(
     how = mapping(f'delimiter: "{delimiter}", encoding: {encoding}'.replace("\t", "\\t"))
     expected = [{"id": one, "note": other} if other else {"id": one} for one, other in table]
     assert rows(how, written.getvalue().encode(encoding)) == expected
+
+
+@pytest.mark.parametrize(
+    ("pieces", "size", "blocks"),
+    [
+        ([b"abc", b"d"], 3, [b"abc", b"d"]),
+        ([b"a", b"", b"bcd"], 3, [b"abc", b"d"]),
+        ([b"a\r", b"\nb"], 2, [b"a", b"\r\n", b"b"]),
+        ([b"ab\r\nc"], 3, [b"ab", b"\r\nc"]),
+        ([b"\r\n"], 1, [b"\r", b"\n"]),
+        ([b"ab\r"], 3, [b"ab\r"]),
+        ([b"a\r"], 3, [b"a\r"]),
+    ],
+)
+def test_a_block_is_full_and_ends_with_a_carriage_return_only_at_the_end(
+    pieces: list[bytes], size: int, blocks: list[bytes]
+) -> None:
+    file, found, buffer = Bytes(iter(pieces)), [], bytearray(size)
+    while count := file.readinto(buffer):
+        found.append(bytes(buffer[:count]))
+    assert found == blocks

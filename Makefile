@@ -99,11 +99,10 @@ build: $(VENV)/.dev $(SAM_VENV)/.installed ## Build the deployment packages in .
 	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
 
 # cfn-lint with its own rules, which `sam validate --lint` uses too, and its rules for serverless applications.
-validate: $(VENV)/.dev $(SAM_VENV)/.installed $(CHECKOV_VENV)/.installed ## Lint template and state machine, build, and check the packages
+validate: $(CHECKOV_VENV)/.installed build ## Lint template and state machine, build, and check the packages
 	@$(CHECKOV_VENV)/bin/cfn-lint --append-rules cfn_lint_serverless.rules --non-zero-exit-code informational -- $(TEMPLATE)
 	@echo "$(TEMPLATE): cfn-lint finds nothing"
 	@$(PY) -m tools.definition $(TEMPLATE)
-	@$(OFFLINE) $(SAM) build --config-env $(CONFIG_ENV)
 	@SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state \
 	  $(PY) -m tools.check_package --sam $(SAM_VENV)/bin/sam --template $(TEMPLATE) --built $(BUILT)
 	@$(PY) -m pytest -q -n0 -m network tests/tools

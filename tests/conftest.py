@@ -52,9 +52,9 @@ ORDER = (
 """Folders in the order of their tests' duration, longest first; the parts of `ALONE` balance the workers at the end."""
 
 # deadline=None: the machines that run this differ, and a time limit per example would make tests flaky.
-hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
-hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
-hypothesis.settings.register_profile("quick", deadline=None, print_blob=True, max_examples=20)
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES") or 100)
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True, max_examples=EXAMPLES)
+hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("default"), derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 

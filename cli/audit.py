@@ -112,10 +112,9 @@ def _taken(objects: ObjectStore, runs: str, state: ProviderState) -> dict[tuple[
     """The objects, by identity, of the manifest of every run that succeeded."""
     bucket = split_uri(runs)[0]
     manifests = {run.run_dir: run.manifest_hash for run in state.bookmark.recent}
-    if (
-        state.last_run and state.last_run.status == "succeeded" and state.last_run.manifest_hash
-    ):  # its record may not be stored yet
-        manifests[state.last_run.run_dir] = state.last_run.manifest_hash
+    last = state.last_run  # its record may not be stored yet
+    if last is not None and last.status == "succeeded" and last.manifest_hash:
+        manifests[last.run_dir] = last.manifest_hash
     for stored in objects.list(runs):
         run_dir, slash, name = f"s3://{bucket}/{stored.key}".rpartition("/")
         record = read_record(objects, run_dir + slash) if name == "record.json" else None

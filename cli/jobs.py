@@ -84,7 +84,7 @@ def load_script(name: str) -> Any:
         raise UsageError(f"there is no job {name} for --job; {there}")
     if str(GLUE) not in sys.path:
         sys.path.append(str(GLUE))
-    from fanout_job.errors import place_of
+    from fanout_job.errors import place_of, text_of
 
     try:
         return importlib.import_module(name)
@@ -92,7 +92,7 @@ def load_script(name: str) -> Any:
         raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from None
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         hint = "; run `make setup`" if isinstance(error, ImportError) else ""
-        what = f"{type(error).__name__} at {place_of(error)}: {error}"
+        what = f"{type(error).__name__} at {place_of(error)}: {text_of(error)}"
         raise UsageError(f"{path} cannot be imported: {what}{hint}") from None
 
 

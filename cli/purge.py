@@ -117,7 +117,9 @@ def purge(op: Operator, asked: Request) -> Exit:
         op.note("nothing was deleted: what the stack holds of every selected provider must be listed first")
         return Exit.UNHEALTHY
     if unknown := [name for name in selected.names if name not in held]:
-        raise UsageError(f"the stack holds nothing of {shown(unknown)}; nothing was deleted")
+        raise UsageError(
+            f"the stack holds nothing of {shown(unknown)}; nothing was deleted; `fanout providers list` shows all names"
+        )
     if asked.dry_run:
         op.show(report, _show)
         return Exit.OK

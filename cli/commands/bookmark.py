@@ -66,7 +66,8 @@ def set_to(
     yes: Yes = False,
 ) -> None:
     """Set a provider's bookmark: objects modified since TIME are processed again, older ones are skipped."""
-    since = told(ctx.obj, since_text, now := utc_now())
+    now = utc_now()
+    since = told(ctx.obj, since_text, now)
     if since > now:
         raise UsageError("the time is in the future; until then, no run would process new objects")
     question = f"Process every object of {provider} modified since {format_iso(since)} again, and skip all older ones?"

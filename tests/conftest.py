@@ -55,6 +55,9 @@ ORDER = (
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES") or 100)
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True, max_examples=EXAMPLES)
 hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("default"), derandomize=True)
+hypothesis.settings.register_profile(
+    "mutants", hypothesis.settings.get_profile("ci"), phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate)
+)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 

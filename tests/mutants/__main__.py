@@ -2,9 +2,9 @@
 
     python -m tests.mutants [--seconds N] [--only TEXT] [--jobs N] [--survivors] [--all]
 
-Results are kept in .local/mutants.json. A mutant is tried again when its function changes, so a run with `--seconds`
-continues where the last one stopped. `--survivors` tries those again that survived, after tests were added. The exit
-status is 1 if any bug survives.
+Results are kept in docs/bench/mutants.json, with a table in docs/bench/mutants.md. A mutant is tried again when its
+function changes, so a run with `--seconds` continues where the last one stopped. `--survivors` tries those again that
+survived, after tests were added. The exit status is 1 if any bug survives.
 """
 
 from __future__ import annotations
@@ -16,15 +16,20 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.mutants import documents
 from tests.mutants.mutations import mutations
+from tests.mutants.record import Known, Record
 from tests.mutants.trials import ROOT, Trial, survivors
 
-RESULTS = ROOT / ".local/mutants.json"
+RESULTS, PAGE = ROOT / "docs/bench/mutants.json", ROOT / "docs/bench/mutants.md"
 MODULES = tomllib.loads(Path(__file__).with_name("modules.toml").read_text(encoding="utf-8"))
+EQUIVALENT = Counter({file: sum(map(len, found.values())) for file, found in MODULES.get("equivalent", {}).items()})
+"""File -> number of its mutations that make no difference."""
 MACHINE_TESTS = ("acts.py", "stage.py")
 AT_ONCE = 24
 """Number of state machine mutants between two checks of the time."""
@@ -38,13 +43,13 @@ def module_trials() -> Iterator[Trial]:
             text = (ROOT / file).read_text(encoding="utf-8")
             for mutation in mutations(file, text):
                 if mutation.change not in equivalent.get(file, {}).get(mutation.function, {}):
-                    key = hashlib.sha256(f"{mutation.name}{mutation.source}".encode()).hexdigest()
+                    bug = Known(file, mutation.function, mutation.change, mutation.source)
                     tests = tuple(session["tests"])
-                    yield Trial(mutation.name, file, lambda t=text: t, mutation.text, tests, key, mutation.lines)
+                    yield Trial(bug, lambda t=text: t, mutation.text, tests, mutation.lines)
 
 
-def machine_results(wanted: dict[str, str], until: float) -> Iterator[tuple[str, bool]]:
-    """Try bugs of the state machine, by name, on one laptop cloud; yield each key with whether the bug survives."""
+def machine_results(wanted: dict[str, Known], until: float) -> Iterator[tuple[Known, bool]]:
+    """Try bugs of the state machine, by name, on one laptop cloud; yield each with whether it survives."""
     from tests.integration.statemachine.stage import Theatre
     from tests.mutants import machine
 
@@ -62,45 +67,18 @@ def machine_results(wanted: dict[str, str], until: float) -> Iterator[tuple[str,
             theatre.close()
 
 
-def machine_keys() -> dict[str, str]:
-    """The name of each bug of the state machine -> its key."""
+def machine_bugs() -> dict[str, Known]:
+    """The name of each bug of the state machine -> the bug."""
     from tests.mutants import machine
 
     folder = ROOT / "tests/integration/statemachine"
     text = (ROOT / documents.MACHINE).read_text(encoding="utf-8")
     tested = "".join((folder / name).read_text(encoding="utf-8") for name in MACHINE_TESTS)
+    code = hashlib.sha256(f"{text}{tested}".encode()).hexdigest()[:12]
     return {
-        mutant.name: hashlib.sha256(f"{mutant.name}{text}{tested}".encode()).hexdigest()
-        for mutant in machine.mutants(json.loads(text))
+        name: Known(documents.MACHINE, *name.split(": ", 1), code)
+        for name in (mutant.name for mutant in machine.mutants(json.loads(text)))
     }
-
-
-class Results:
-    """The results of earlier runs: key -> whether the mutant survived."""
-
-    def __init__(self, path: Path, forget: bool, forget_survivors: bool) -> None:
-        self._path = path
-        known: dict[str, bool] = {} if forget or not path.exists() else json.loads(path.read_text("utf-8"))
-        self._known = {key: survived for key, survived in known.items() if not (survived and forget_survivors)}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._known
-
-    def __getitem__(self, key: str) -> bool:
-        return self._known[key]
-
-    def add(self, key: str, survived: bool) -> None:
-        """Store a result at once, so that an interrupted run keeps it."""
-        self._known[key] = survived
-        self._path.parent.mkdir(exist_ok=True)
-        self._path.write_text(json.dumps(self._known), encoding="utf-8")
-
-
-def tried(trials: Iterable[Trial], results: Results, jobs: int, until: float) -> None:
-    """Run the trials without a result of an earlier run."""
-    for trial, survived in survivors((trial for trial in trials if trial.key not in results), jobs, until):
-        results.add(trial.key, survived)
-        print(f"{'SURVIVES' if survived else 'noticed '}  {trial.name}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -113,24 +91,28 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="forget the results of earlier runs")
     options = parser.parse_args()
     until = time.monotonic() + options.seconds
-    results = Results(RESULTS, options.all, options.survivors)
-    chosen = [trial for trial in (*module_trials(), *documents.trials()) if options.only in trial.name]
-    tried(chosen, results, options.jobs, until)
-    # Only here: this imports the project, which each child of the trials above must import itself.
-    machines = {name: key for name, key in machine_keys().items() if options.only in name}
-    left = {name: key for name, key in machines.items() if key not in results}
+    trials = [*module_trials(), *documents.trials()]
+    # In another process: this imports the project, which each child of the trials must import itself.
+    with ProcessPoolExecutor(1) as other:
+        machines = other.submit(machine_bugs).result()
+    bugs = [*(trial.bug for trial in trials), *machines.values()]
+    record = Record(RESULTS, bugs, options.all, options.survivors)
+    chosen = [trial for trial in trials if options.only in trial.bug.name and record.result(trial.bug) is None]
+    for trial, survived in survivors(chosen, options.jobs, until):
+        record.add(trial.bug, survived)
+        print(f"{'SURVIVES' if survived else 'noticed '}  {trial.bug.name}", file=sys.stderr, flush=True)
+    left = {name: bug for name, bug in machines.items() if options.only in bug.name and record.result(bug) is None}
     if left and time.monotonic() < until:
-        for key, survived in machine_results(left, until):
-            results.add(key, survived)
-    keys = {trial.name: trial.key for trial in chosen} | machines
-    known = {name: results[key] for name, key in keys.items() if key in results}
-    found = sorted(name for name, survived in known.items() if survived)
+        for bug, survived in machine_results(left, until):
+            record.add(bug, survived)
+    record.write()
+    PAGE.write_text(record.table(EQUIVALENT), encoding="utf-8")
+    results = {bug.name: record.result(bug) for bug in bugs if options.only in bug.name}
+    found = sorted(name for name, survived in results.items() if survived)
     for name in found:
         print(f"survives: {name}")
-    print(
-        f"{len(keys)} bugs, {len(known)} tried, {len(found)} unnoticed"
-        + ("" if len(known) == len(keys) else "; run again")
-    )
+    untried = sum(survived is None for survived in results.values())
+    print(f"{len(results)} bugs, {len(found)} unnoticed" + (f", {untried} not tried; run again" if untried else ""))
     return 1 if found else 0
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
 
+from tests.mutants.record import Known
 from tests.mutants.trials import ROOT, Trial
 
 TEMPLATE, MACHINE = "template.yaml", "statemachine/change_log.asl.json"
@@ -99,10 +100,10 @@ def trials() -> Iterator[Trial]:
     """A trial of each bug."""
     for bug in BUGS:
         text, plain = edited(bug), json.dumps(document(bug.file))
-        key = hashlib.sha256(f"{text}{(ROOT / bug.tests).read_text(encoding='utf-8')}".encode()).hexdigest()
+        code = hashlib.sha256(f"{text}{(ROOT / bug.tests).read_text(encoding='utf-8')}".encode()).hexdigest()[:12]
         skipped = [f"--deselect=tests/template/{test}" for test in READ_AS_TEXT] if bug.file == TEMPLATE else []
-        name, tests = f"{bug.file} {bug.path}: {bug.name}", (bug.tests, *skipped)
-        yield Trial(name, bug.file, lambda p=plain: p, lambda t=text: t, tests, key)
+        known = Known(bug.file, bug.path, bug.name, code)
+        yield Trial(known, lambda p=plain: p, lambda t=text: t, (bug.tests, *skipped))
 
 
 @cache

@@ -109,7 +109,7 @@ def mutations(file: str, text: str) -> Iterator[Mutation]:
     sources: dict[ast.AST, str] = {}
     for site in list(_sites(tree, "", tree, tree)):
         if site.owner not in sources:
-            sources[site.owner] = hashlib.sha256(ast.unparse(site.owner).encode()).hexdigest()
+            sources[site.owner] = hashlib.sha256(ast.unparse(site.owner).encode()).hexdigest()[:12]
         source = sources[site.owner]
         for replacement in _replacements(site):
             change = _change(site, replacement)

@@ -305,8 +305,8 @@ def _fork(
 
 def _limit(seconds: float) -> None:
     """End this process if a test takes much longer than the time that it takes without a bug."""
-    signal.setitimer(signal.ITIMER_PROF, 5 + 5 * seconds)
-    signal.alarm(30 + 30 * int(seconds))  # for a mutant that waits instead of computing
+    signal.setitimer(signal.ITIMER_PROF, 3 + 3 * seconds)
+    signal.alarm(20 + 10 * int(seconds))  # for a mutant that waits instead of computing
 
 
 def _run(

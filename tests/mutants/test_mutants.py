@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.mutants import documents
 from tests.mutants.__main__ import MODULES
 from tests.mutants.machine import mutants, survivors
 from tests.mutants.mutations import mutations
+from tests.mutants.record import Known, Record
 from tests.mutants.stage import PATIENCE, Seen, changed_function
 from tests.mutants.trials import ROOT
 
@@ -21,16 +23,18 @@ EVERY = 20
 """Every twentieth bug of the state machine is tried."""
 SAMPLE = """
 import sys
-from tests.mutants.trials import ROOT, Trial, survivors
 from tests.mutants.mutations import mutations
+from tests.mutants.record import Known
+from tests.mutants.trials import ROOT, Trial, survivors
 
 file, tests = sys.argv[1], tuple(sys.argv[2:])
 text = (ROOT / file).read_text(encoding="utf-8")
 plain = lambda: text
-chosen = [Trial("nothing", file, plain, plain, tests, "")]
-chosen += [Trial(m.name, file, plain, m.text, tests, "", m.lines) for m in mutations(file, text)][::6]
+chosen = [Trial(Known(file, "", "nothing", ""), plain, plain, tests)]
+for m in list(mutations(file, text))[::6]:
+    chosen.append(Trial(Known(file, m.function, m.change, m.source), plain, m.text, tests, m.lines))
 for trial, survived in survivors(chosen, 1):
-    print(int(survived), trial.name)
+    print(int(survived), trial.bug.name)
 """
 RULE = '''
 """A module."""
@@ -142,6 +146,52 @@ def test_each_bug_of_a_document_is_at_a_place_that_exists(bug: documents.Bug) ->
     assert documents.edited(bug) != documents.edited(documents.BUGS[0]) or bug is documents.BUGS[0]
 
 
+def bugs(code: str = "c0de", *equivalent: str) -> list[Known]:
+    changes = [change for change in ("a -> b", "b -> c", "c -> d") if change not in equivalent]
+    return [Known("rule.py", "is_late", change, code) for change in changes]
+
+
+def test_the_record_of_a_function_is_kept_until_its_code_changes(tmp_path: Path) -> None:
+    path = tmp_path / "mutants.json"
+    first = Record(path, bugs())
+    for bug, survived in zip(bugs(), (False, True, False), strict=True):
+        assert not path.exists()
+        first.add(bug, survived)
+
+    assert [Record(path, bugs()).result(bug) for bug in bugs()] == [False, True, False]
+    assert [Record(path, bugs("0ther")).result(bug) for bug in bugs("0ther")] == [None, None, None]
+    assert [Record(path, bugs(), forget=True).result(bug) for bug in bugs()] == [None, None, None]
+    assert [Record(path, bugs(), forget_survivors=True).result(bug) for bug in bugs()] == [False, None, False]
+
+
+def test_the_record_stays_when_a_survivor_is_listed_as_equivalent_and_not_when_there_are_new_bugs(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "mutants.json"
+    first = Record(path, bugs())
+    for bug, survived in zip(bugs(), (False, True, False), strict=True):
+        first.add(bug, survived)
+    more = [*bugs(), Known("rule.py", "is_late", "d -> e", "c0de")]
+
+    listed = bugs("c0de", "b -> c")
+
+    assert [Record(path, listed).result(bug) for bug in listed] == [False, False]
+    assert [Record(path, more).result(bug) for bug in more] == [None] * 4
+
+
+def test_the_page_counts_what_is_noticed_unnoticed_untried_and_equivalent(tmp_path: Path) -> None:
+    record = Record(tmp_path / "mutants.json", [*bugs(), Known("text.py", "", "e -> f", "c0de")])
+    for bug, survived in zip(bugs(), (False, True, False), strict=True):
+        record.add(bug, survived)
+
+    page = record.table(Counter({"text.py": 2}))
+
+    assert "| `rule.py` | 3 | 2 | 1 | 0 | 0 |" in page
+    assert "| `text.py` | 1 | 0 | 0 | 1 | 2 |" in page
+    assert "| **all** | 4 | 2 | 1 | 1 | 2 |" in page
+    assert page.endswith("tests notice 66.7%.\n")
+
+
 @pytest.mark.slow
 def test_of_a_sample_each_bug_is_noticed_and_no_bug_is_not() -> None:
     file, tests = "functions/registry/preconditions.py", ["tests/unit/functions/test_preconditions.py"]
@@ -149,7 +199,7 @@ def test_of_a_sample_each_bug_is_noticed_and_no_bug_is_not() -> None:
     done = run([sys.executable, "-c", SAMPLE, file, *tests], cwd=ROOT)
 
     survived, *others = done.stdout.splitlines()
-    assert survived == "1 nothing", done.stdout + done.stderr
+    assert survived == f"1 {file} : nothing", done.stdout + done.stderr
     assert len(others) >= 4
     assert all(line.startswith(f"0 {file} ") for line in others), done.stdout
 

@@ -26,6 +26,7 @@ from typing import Any
 
 import pytest
 
+from tests.mutants.record import Known
 from tests.mutants.stage import Observer, Patch, Seen, Stage, changed_function
 
 ROOT = Path(__file__).parents[2]
@@ -56,28 +57,22 @@ class Trial:
 
     Attributes
     ----------
-    name
-        The address of the mutation.
-    file
-        Relative to the repository.
+    bug
+        The mutation and its file.
     plain
         Returns the file's content without the bug, in the same form.
     text
         Returns the file's content with the bug.
     tests
         Arguments of pytest: files, folders or test ids, and options. One failing test is enough.
-    key
-        Changes when the mutated code changes.
     lines
         The lines of a Python file that differ. Only tests that execute one of them are run. None: all tests are run.
     """
 
-    name: str
-    file: str
+    bug: Known
     plain: Callable[[], str]
     text: Callable[[], str]
     tests: tuple[str, ...]
-    key: str
     lines: range | None = None
 
 
@@ -112,10 +107,10 @@ def _prepare() -> None:
 
 def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float) -> Iterator[tuple[Trial, bool]]:
     """Try mutants of Python modules that have tests in common."""
-    seen = _observed(tests, {str(ROOT / trial.file) for trial in group})
+    seen = _observed(tests, {str(ROOT / trial.bug.file) for trial in group})
     patches, whole = [], []
     for number, trial in enumerate(group):
-        path = ROOT / trial.file
+        path = ROOT / trial.bug.file
         code = changed_function(path, _normalized(trial.plain()), trial.text())
         if code is None:
             lines = seen.lines.get(str(path), {})
@@ -127,7 +122,7 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
     if patches:
         for number, survived in _staged(tests, patches, seen.modules, jobs, until):
             if survived is None:
-                raise TrialError(f"{group[number].name}: a test that noticed this fails without a bug, run alone")
+                raise TrialError(f"{group[number].bug.name}: a test that noticed this fails without a bug, run alone")
             yield group[number], survived
     yield from _whole([(trial, chosen) for trial, chosen in whole if chosen], jobs, until)
     yield from ((trial, True) for trial, chosen in whole if not chosen)
@@ -190,11 +185,11 @@ def _whole(trials: Sequence[tuple[Trial, tuple[str, ...]]], jobs: int, until: fl
     for trial, tests in trials:
         if time.monotonic() >= until:
             break
-        if (trial.file, tests) not in limits:
+        if (trial.bug.file, tests) not in limits:
             while running:
                 yield _finished(running)
-            limits[trial.file, tests] = _limit(trial, tests)
-        running[_start(trial, tests, limits[trial.file, tests])] = trial
+            limits[trial.bug.file, tests] = _limit(trial, tests)
+        running[_start(trial, tests, limits[trial.bug.file, tests])] = trial
         if len(running) >= jobs:
             yield _finished(running)
     while running:
@@ -205,7 +200,7 @@ def _limit(trial: Trial, tests: Sequence[str]) -> int:
     """Seconds of CPU after which a mutant hangs: a multiple of the time of the tests without a bug."""
     _, status, usage = os.wait4(_start(replace(trial, text=trial.plain), tests, 3600), 0)
     if os.waitstatus_to_exitcode(status) != 0:
-        raise TrialError(f"{trial.file}: these tests fail without a bug: {' '.join(tests)}")
+        raise TrialError(f"{trial.bug.file}: these tests fail without a bug: {' '.join(tests)}")
     return 10 + 10 * int(usage.ru_utime + usage.ru_stime)
 
 
@@ -215,7 +210,7 @@ def _start(trial: Trial, tests: Sequence[str], seconds: int) -> int:
         try:
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
             signal.alarm(60 * seconds)  # for a mutant that waits instead of computing
-            _put(ROOT / trial.file, trial.text())
+            _put(ROOT / trial.bug.file, trial.text())
             os._exit(_run(tests))
         finally:
             os._exit(pytest.ExitCode.USAGE_ERROR)
@@ -226,7 +221,7 @@ def _finished(running: dict[int, Trial]) -> tuple[Trial, bool]:
     child, status = os.wait()
     trial, code = running.pop(child), os.waitstatus_to_exitcode(status)
     if code not in (0, *NOTICED) and code > 0:
-        raise TrialError(f"{trial.name}: pytest ended with {code}")
+        raise TrialError(f"{trial.bug.name}: pytest ended with {code}")
     return trial, code == 0
 
 
@@ -260,6 +255,7 @@ def _run(tests: Sequence[str], *plugins: Any) -> int:
         "-p",
         "no:cacheprovider",
         "-n0",
+        "--hypothesis-profile=mutants",
         "-m",
         "not benchmark and not network and not judge and not slow",
         *tests,

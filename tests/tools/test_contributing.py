@@ -7,7 +7,7 @@ import re
 from tests.template.reading import ROOT
 
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-MADE = {".local/mutants.json", ".venv/bin/python"}
+MADE = {".venv/bin/python"}
 """Files that the guide names and make creates."""
 
 

@@ -60,7 +60,7 @@ class Answer:
 @dataclass(frozen=True)
 class _Page:
     entries: dict[str, object]
-    following: str | None
+    following: str
     etag: str | None
 
 
@@ -132,13 +132,13 @@ class HttpConfigApi:
             if url in pages or len(pages) == MAX_PAGES:
                 raise ConfigApiAnswerError(f"{self._name} has more than {MAX_PAGES} pages, or circular links")
             known = self._pages.get(url)
-            headers = {"If-None-Match": known.etag} if known and known.etag else {}
+            headers = {"If-None-Match": known.etag} if known else {}
             answer = self._call("GET", url, deadline, room=min(room, MAX_ANSWER_BYTES), headers=headers)
             page = known if answer.status == 304 and known else self._page(url, answer)
             entries.update(page.entries)
             pages[url] = page
             room -= len(answer.body)
-            url = page.following or ""
+            url = page.following
         self._pages = {address: page for address, page in pages.items() if page.etag}
         return entries
 
@@ -188,7 +188,7 @@ class HttpConfigApi:
         if isinstance(entries.get("next", ""), str | None):
             link = link or entries.get("next")  # type: ignore[assignment]
             entries.pop("next", None)
-        following = self._same_origin(url, link, "its 'next' link leads") if link else None
+        following = self._same_origin(url, link, "its 'next' link leads") if link else ""
         return _Page(entries, following, answer.headers.get("ETag"))
 
     def _call(
@@ -267,7 +267,7 @@ class HttpConfigApi:
         adapter = self._session.get_adapter(url)  # a session would read the body of a redirect, whatever its size
         for _ in range(MAX_REDIRECTS + 1):
             prepared = requests.Request(method, url, headers, **request).prepare()
-            with adapter.send(prepared, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
+            with adapter.send(prepared, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response:
                 if not response.is_redirect:
                     if response.ok:
                         body = self._content(response, room, abandoned)
@@ -286,7 +286,7 @@ class HttpConfigApi:
                 "small answer could unpack to any size"
             )
         content = bytearray()
-        while chunk := response.raw.read1(_CHUNK, decode_content=False):
+        while chunk := response.raw.read1(_CHUNK):
             content += chunk
             if len(content) > room:
                 raise ConfigApiAnswerError(
@@ -336,7 +336,7 @@ def _origin(url: str) -> tuple[str, str, int]:
         The address has a user or password, or would expose the key to the network.
     """
     parts = urlsplit(url)
-    if parts.username is not None or parts.password is not None or not parts.hostname or parts.scheme not in _PORTS:
+    if parts.username is not None or not parts.hostname or parts.scheme not in _PORTS:
         raise ValueError("must be an https address without user and password")
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         raise ValueError(f"must be an https address; http://{parts.hostname} would expose the key to the network")
@@ -346,4 +346,4 @@ def _origin(url: str) -> tuple[str, str, int]:
 def _retry_after(headers: Mapping[str, str]) -> float:
     """The seconds in a Retry-After header; 0 if it is missing or a date, which would need the server's clock."""
     asked = headers.get("Retry-After", "")
-    return float(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0.0
+    return float(asked) if asked.isascii() and asked.isdigit() else 0.0

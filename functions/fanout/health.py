@@ -276,12 +276,12 @@ def evaluate(provider: str, entry: ProviderEntry, state: ProviderState | None, f
         why=found.why,
         next_due=_next_due(provider, state, facts, decision, turn, window),
         last_success=success,
-        late_by=late_by or None,
+        late_by=late_by,
         failures=state.failures,
         failure_count=found.failure_count,
         run_id=found.run_id,
         run_state=found.run_state,
-        engine=lease.plan.engine if lease and lease.plan and found.run_id == lease.run_id else None,
+        engine=lease.plan.engine if lease and lease.plan else None,
         pending=pending,
         group=entry.group,
     )
@@ -316,7 +316,7 @@ def _finding(
     if lease is not None:
         kind, running = "replay" if lease.replay else None, run_state(None, lease, None, facts.now)
         return _Finding(Condition.RUNNING, lease.claimed_at, None, kind, lease.run_id, running)
-    has_failed = bool(state.failures) or decision is Decision.BACKING_OFF
+    has_failed = state.failures > 0
     run = (last.failure, None, last.run_id, RunState(last.status), last.failure_count) if last and has_failed else ()
     found = _Finding(Condition.FAILING, state.failing_since, *run)
     if decision is Decision.PAUSED:
@@ -390,10 +390,10 @@ def _next_due(
     """The tick from which the provider may be started; `turn` is its next turn after its last success."""
     if decision is Decision.PAUSED:
         return None
-    if decision is Decision.MAINTENANCE and window is not None:
+    if window is not None:
         return max(window.until, turn or window.until) if window.until else None
     if decision is Decision.IDLE and (checked := facts.checked_at(provider)) is not None:
         return max(checked + facts.sweep, turn or checked)
-    if decision is Decision.BACKING_OFF and state.retry_at is not None:
+    if state.retry_at is not None:
         return max(state.retry_at, turn or state.retry_at)
     return turn

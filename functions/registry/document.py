@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
+from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from contract.nesting import MAX_DEPTH, is_too_deep
 from contract.times import format_http_date
@@ -101,7 +100,10 @@ def checked(provider: str, entry: Entry, now: datetime) -> Entry:
     EntryTooLargeError
         The entry has more than `EntryOptions.MAX_BYTES` bytes.
     """
-    _validate(EntryDocument, provider, entry)
+    try:
+        EntryDocument.model_validate(entry)
+    except ValidationError as error:
+        raise InvalidProviderError(f"{ascii(provider)[1:-1][:80]}: {describe(error)}") from None
     present = {name: value for name, value in entry.items() if value is not None}
     present |= {name: value for name, value in NEVER_RAN.items() if name not in present}
     last_success = parse_entry(check_name(provider), present, now).last_success
@@ -111,23 +113,9 @@ def checked(provider: str, entry: Entry, now: datetime) -> Entry:
     return present
 
 
-def merged(provider: str, stored: Entry, changes: Entry) -> Entry:
-    """Apply a patch. A new status without an error clears the last error.
-
-    Raises
-    ------
-    InvalidProviderError
-        The patch is invalid.
-    """
-    _validate(EntryPatch, provider, changes)
+def merged(stored: Entry, changes: Entry) -> Entry:
+    """Apply a patch, not validated. A new status without an error clears the last error."""
     return {**stored, **({"error": None} if "status" in changes else {}), **changes}
-
-
-def _validate(model: type[BaseModel], provider: str, body: Mapping[str, Any]) -> None:
-    try:
-        model.model_validate(dict(body))
-    except ValidationError as error:
-        raise InvalidProviderError(f"{ascii(provider)[1:-1][:80]}: {describe(error)}") from None
 
 
 def _integer(digits: str) -> int:

@@ -156,7 +156,7 @@ class ProviderTable:
         for _ in range(_TRIES):
             current = self.get(provider)
             # Before the precondition: an invalid change is answered as such (RFC 9110, 13.2.1).
-            new = _stored(checked(provider, merged(provider, current.entry, changes), now))
+            new = _stored(checked(provider, merged(current.entry, changes), now))
             if not expected(current):
                 break
             if self._write(provider, new, current):

@@ -16,7 +16,7 @@ class Reply:
     """A response of the server."""
 
     status: int = 200
-    body: bytes = b"{}"
+    body: bytes | io.BytesIO = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -28,7 +28,7 @@ class _Replying(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *args: object, **kwargs: object) -> requests.Response:
         reply = self._reply(request)
         raw = HTTPResponse(
-            body=io.BytesIO(reply.body),
+            body=io.BytesIO(reply.body) if isinstance(reply.body, bytes) else reply.body,
             headers=reply.headers,
             status=reply.status,
             preload_content=False,

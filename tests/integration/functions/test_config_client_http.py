@@ -166,11 +166,6 @@ def test_requests_are_retried_until_the_server_recovers_or_the_attempts_are_used
     assert len(server.seen) == 3
 
 
-def test_the_client_gives_up_if_no_server_listens(start: Start) -> None:
-    with pytest.raises(ConfigApiUnavailableError, match="ConnectionError"):
-        HttpConfigApi("http://127.0.0.1:1/p", lambda refused: KEY, sleep=lambda seconds: None).entries()
-
-
 def test_a_request_whose_connection_breaks_is_retried(start: Start) -> None:
     def do(handler: BaseHTTPRequestHandler) -> None:
         if len(server.seen) > 1:

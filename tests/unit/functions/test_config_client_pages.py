@@ -7,6 +7,7 @@ import requests
 
 from fanout.config_client import (
     MAX_PAGES,
+    MAX_REDIRECTS,
 )
 from fanout.errors import ConfigApiAnswerError
 from tests.harness.config_server import KEY, URL, Server, page
@@ -22,6 +23,7 @@ def test_the_request_has_the_key_and_asks_for_no_compression() -> None:
     sent = server.requests[0]
     assert (sent.method, sent.url, sent.headers["x-api-key"]) == ("GET", URL, KEY)
     assert sent.headers["Accept-Encoding"] == "identity"
+    assert server.keys_asked == [False], "the key is not read again"
 
 
 def test_all_pages_are_read_by_their_link_headers() -> None:
@@ -118,6 +120,7 @@ def test_redirects_in_a_circle_are_an_error() -> None:
 
     with pytest.raises(ConfigApiAnswerError, match="redirects more than"):
         server.client().entries()
+    assert len(server.requests) == 1 + MAX_REDIRECTS
 
 
 def test_a_redirect_without_a_location_is_an_error() -> None:
@@ -136,6 +139,15 @@ def test_a_page_that_is_not_modified_is_taken_from_the_cache() -> None:
 
     assert client.entries() == client.entries() == client.entries() == {"a": 1}
     assert [r.headers.get("If-None-Match") for r in server.requests] == [None, '"1"', '"1"']
+
+
+def test_a_page_without_an_etag_is_read_again() -> None:
+    server = Server(page({"a": 1}), page({"a": 2}))
+    client = server.client()
+    client.entries()
+
+    assert client.entries() == {"a": 2}
+    assert "If-None-Match" not in server.requests[1].headers
 
 
 def test_a_changed_page_replaces_the_remembered_one_and_its_next_page() -> None:

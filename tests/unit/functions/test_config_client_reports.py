@@ -43,6 +43,16 @@ def test_a_query_in_the_address_stays_after_the_path() -> None:
     assert server.requests[0].url == "https://config.example/providers/a?env=dev"
 
 
+def test_a_change_is_sent_with_its_headers() -> None:
+    server = Server(Reply(status=201, body=b'{"frequency": 5}'))
+
+    answer = server.client().change("PUT", "a", {"frequency": 5}, {"If-None-Match": "*"})
+
+    sent = server.requests[0]
+    assert (sent.method, sent.headers["If-None-Match"], json.loads(sent.body or b"")) == ("PUT", "*", {"frequency": 5})
+    assert (answer.status, answer.body) == (201, b'{"frequency": 5}')
+
+
 def test_a_report_has_the_error_and_omits_absent_fields() -> None:
     server = Server(page({}))
     server.client().report("a", Report(run_id="r", status="failed", error="job run jr_1 ended TIMEOUT"))

@@ -121,6 +121,20 @@ def test_the_status_is_503_when_the_database_does_not_answer(
     assert "Throughput" not in answer["body"]
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_the_status_is_503_when_a_write_fails(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    dynamo = MemoryDynamo()
+    monkeypatch.setattr(config_api, "table", lambda: ProviderTable(dynamo, "providers", 100))
+    call("PUT", "/providers/a", '{"frequency": 5}')
+    before = dict(dynamo.items)
+    broken = Broken(ClientError({"Error": {"Code": "ThrottlingException"}}, "PutItem"))
+    monkeypatch.setattr(dynamo, "put_item", broken.put_item)
+    monkeypatch.setattr(dynamo, "delete_item", broken.delete_item)
+
+    assert call(method, "/providers/a", '{"frequency": 6}')["statusCode"] == 503
+    assert dynamo.items == before
+
+
 @pytest.mark.parametrize(
     ("status", "title"), [(413, "Content Too Large"), (422, "Unprocessable Content"), (404, "Not Found")]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,8 +36,12 @@ def test_any_other_frequency_is_rejected(frequency: object) -> None:
 
 
 def test_an_entry_that_is_too_long_is_rejected() -> None:
+    rest = len(json.dumps({"frequency": 5, "x": "", **NEVER_RAN}))
+    longest = "y" * (65_536 - rest)
+
+    assert checked("a", {"frequency": 5, "x": longest}, NOW)["x"] == longest
     with pytest.raises(EntryTooLargeError):
-        checked("a", {"frequency": 5, "x": "y" * 65_536}, NOW)
+        checked("a", {"frequency": 5, "x": longest + "y"}, NOW)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +53,7 @@ def test_an_entry_that_is_too_long_is_rejected() -> None:
     ],
 )
 def test_a_patch_and_the_error_of_the_run_before(changes: dict[str, Any], after: dict[str, Any]) -> None:
-    assert merged("a", {"frequency": 5, "status": "failed", "error": "old"}, changes) == after
+    assert merged({"frequency": 5, "status": "failed", "error": "old"}, changes) == after
 
 
 def test_an_error_does_not_repeat_the_request() -> None:
@@ -71,24 +76,27 @@ def test_a_document_that_is_no_json_object_is_rejected(text: str) -> None:
     [
         ('{"a": 1e999}', "the body contains a number that is too large: 1e999"),
         ('{"a": -1e999}', "the body contains a number that is too large: -1e999"),
+        ('{"a": 1.' + "0" * 14 + "e999}", "number that is too large: 1.00000000000000e999"),
+        ('{"a": 1.' + "0" * 15 + "e999}", "number that is too large: 1.000000000000000e99... of 21 characters"),
+        ('{"a": 1' + "0" * 308 + "}", "too large: 10000000000000000000... of 309 characters"),
         ('{"a": 1' + "0" * 400 + "}", "too large: 10000000000000000000... of 401 characters"),
         ('{"a": 1' + "0" * 5_000 + "}", "too large: 10000000000000000000... of 5,001 characters"),
         (r'{"a": "\ud800"}', r"contains \ud800, a lone surrogate, which is not a character"),
-        (r'{"a\udfff": 1}', r"contains \udfff, a lone surrogate"),
-        ('{"a": ' + "[" * 5_000 + "]" * 5_000 + "}", "nested too deeply"),
+        (r'{"a\udfff": 1}', r"contains \udfff, a lone surrogate, which is not a character"),
+        ('{"a": ' + "[" * 5_000 + "]" * 5_000 + "}", "a JSON object with at most 200 levels is allowed"),
     ],
 )
 def test_json_that_dynamodb_cannot_store_is_rejected_with_a_reason(text: str, words: str) -> None:
     with pytest.raises(InvalidRequestError) as refused:
         read_json(text)
 
-    assert words in str(refused.value)
+    assert str(refused.value).endswith(words)
 
 
 def test_a_surrogate_pair_and_a_large_number_are_kept() -> None:
-    assert read_json(r'{"a": "\ud83d\ude00", "n": 1' + "0" * 300 + ', "f": 1e308}') == {
+    assert read_json(r'{"a": "\ud83d\ude00", "n": 1' + "0" * 307 + ', "f": 1e308}') == {
         "a": "\U0001f600",
-        "n": 10**300,
+        "n": 10**307,
         "f": 1e308,
     }
 

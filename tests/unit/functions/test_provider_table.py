@@ -19,14 +19,17 @@ NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 @dataclass
 class MemoryDynamo:
-    """The four calls of DynamoDB that the table makes, with writes of another client in between."""
+    """The four calls of DynamoDB that the table makes, with writes of another client in between.
+
+    A read that is not consistent may miss the newest write of any item: this one misses all.
+    """
 
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     meanwhile: list[Callable[[], None]] = field(default_factory=list)
     scan_bytes: int = 1_000_000
 
     def get_item(self, TableName: str, Key: Any, ConsistentRead: bool) -> dict[str, Any]:  # noqa: N803 - boto3's names
-        found = self.items.get(Key["provider"]["S"])
+        found = self.items.get(Key["provider"]["S"]) if ConsistentRead else None
         answer = {"Item": dict(found)} if found else {}
         if self.meanwhile:
             self.meanwhile.pop(0)()
@@ -77,9 +80,10 @@ def test_two_concurrent_patches_are_both_kept(table: ProviderTable, dynamo: Memo
     table.put("a", {"frequency": 5}, NOW)
     dynamo.meanwhile.append(lambda: table.patch("a", {"theirs": 1}, NOW) and None)
 
-    table.patch("a", {"ours": 2}, NOW)
+    changed = table.patch("a", {"ours": 2}, NOW)
 
-    assert table.get("a").entry == {"frequency": 5, "theirs": 1, "ours": 2, **NEVER_RAN}
+    assert changed == table.get("a")
+    assert changed.entry == {"frequency": 5, "theirs": 1, "ours": 2, **NEVER_RAN}
 
 
 def test_a_conditional_change_after_a_concurrent_one_is_rejected(table: ProviderTable, dynamo: MemoryDynamo) -> None:
@@ -102,6 +106,15 @@ def test_a_conditional_deletion_keeps_an_entry_that_was_changed_meanwhile(
         table.delete("a", lambda stored: stored == seen)
 
     assert table.get("a").entry == {"frequency": 5, "theirs": 1, **NEVER_RAN}
+
+
+def test_a_deletion_is_repeated_after_a_concurrent_change(table: ProviderTable, dynamo: MemoryDynamo) -> None:
+    table.put("a", {"frequency": 5}, NOW)
+    dynamo.meanwhile.append(lambda: table.patch("a", {"theirs": 1}, NOW) and None)
+
+    table.delete("a")
+
+    assert dynamo.items == {}
 
 
 def test_two_concurrent_creations_make_one_entry(table: ProviderTable, dynamo: MemoryDynamo) -> None:
@@ -157,6 +170,28 @@ def test_pages_have_each_entry_once_and_stay_small(table: ProviderTable, dynamo:
     assert [name for page in pages for name in json.loads(page.document)] == names
     assert max(len(page.document) for page in pages) < PAGE_BYTES + dynamo.scan_bytes + 100_000
     assert len({page.etag for page in pages}) == len(pages) > 3
+
+
+def test_a_page_ends_at_its_number_of_entries_also_after_several_scans(dynamo: MemoryDynamo) -> None:
+    table = ProviderTable(dynamo, "providers", page_size=3)
+    for name in "abcd":
+        table.put(name, {"frequency": 5}, NOW)
+    dynamo.scan_bytes = len(table.get("a").document)
+
+    assert (list(json.loads(table.page().document)), table.page().next) == (["a", "b", "c"], "c")
+
+
+@pytest.mark.parametrize(("more", "names"), [(0, ["a"]), (1, ["a", "b"])])
+def test_a_page_ends_when_it_has_its_number_of_bytes(
+    table: ProviderTable, dynamo: MemoryDynamo, monkeypatch: pytest.MonkeyPatch, more: int, names: list[str]
+) -> None:
+    for name in "abc":
+        table.put(name, {"frequency": 5}, NOW)
+    dynamo.scan_bytes = 0
+    member = f'"a":{table.get("a").document}'
+    monkeypatch.setattr("registry.table.PAGE_BYTES", len(member) + more)
+
+    assert list(json.loads(table.page().document)) == names
 
 
 def test_an_empty_table_is_one_empty_page(table: ProviderTable) -> None:

@@ -45,4 +45,4 @@ class JobResult(Stored):
 
 def in_order(failures: Iterable[Failure]) -> list[Failure]:
     """Sort failures by object and line, those without an object last: the same order on both engines."""
-    return sorted(failures, key=lambda f: (f.object is None, f.object or "", f.line or 0, f.type, f.message))
+    return sorted(failures, key=lambda f: (f.object is None, f.object, f.line or 0, f.type, f.message))

@@ -13,9 +13,8 @@ from typing import Any
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTH_NUMBERS = {name: f"{number:02}" for number, name in enumerate(_MONTHS, 1)}
 _MAIL_DATE = re.compile(
-    r"(?:(?P<day>[a-z]{3}) ?, ?)?(?P<number>[0-9]{1,2}) (?P<month>[a-z]{3}) (?P<year>[0-9]{4}) "
+    r"(?:(?P<day>[a-z]{3}) ?, ?)?(?P<number>[0-9]{1,2}) (?P<month>" + "|".join(_MONTHS) + r") (?P<year>[0-9]{4}) "
     r"(?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?) (?:gmt|utc|ut|z|(?P<offset>[+-][0-9]{2}[0-5][0-9]))(?: ?\([ -~]*\))?"
 )
 _EXAMPLE = "'Tue, 08 Nov 2022 15:47:17 GMT'"
@@ -40,12 +39,11 @@ def parse_mail_date(text: str) -> datetime:
     ValueError
         The text has another format, no zone or an ambiguous one, or the wrong day of the week.
     """
-    found = _MAIL_DATE.fullmatch(text.lower()) if text.isascii() else None
-    month = _MONTH_NUMBERS.get(found["month"]) if found else None
-    if found is None or month is None or found["offset"] == "-0000":
+    found = _MAIL_DATE.fullmatch(text.lower())
+    if found is None or found["offset"] == "-0000":
         raise ValueError(f"must be an RFC 1123 date with its zone, as GMT, UTC or an offset, such as {_EXAMPLE}")
-    zone = found["offset"] or "+00:00"
-    local = datetime.fromisoformat(f"{found['year']}-{month}-{found['number']:0>2}T{found['time']}{zone}")
+    month, zone = _MONTHS.index(found["month"]) + 1, found["offset"] or "+00:00"
+    local = datetime.fromisoformat(f"{found['year']}-{month:02}-{found['number']:0>2}T{found['time']}{zone}")
     if found["day"] is not None and _DAYS[local.weekday()] != found["day"]:
         raise ValueError("has the wrong day of the week for the date")
     try:

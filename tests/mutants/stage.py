@@ -15,10 +15,10 @@ import signal
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import _lru_cache_wrapper, lru_cache
 from itertools import groupby
 from multiprocessing import Array
 from pathlib import Path
@@ -95,8 +95,9 @@ class Observer:
         monitoring.use_tool_id(MONITOR, "mutants")
         monitoring.register_callback(MONITOR, monitoring.events.LINE, line)
         monitoring.set_events(MONITOR, monitoring.events.LINE)
+        caches = _caches(self._files)
         begin = time.monotonic()
-        for number, item in enumerate(_run(session, session.items)):
+        for number, item in enumerate(_run(session, session.items, lambda item: _clear(caches))):
             seen.tests.append(item.nodeid)
             seen.seconds.append(time.monotonic() - begin)
             for file, at in executed:
@@ -233,6 +234,7 @@ class Stage:
         for found in gc.get_objects():
             if isinstance(found, FunctionType):
                 places[found.__code__.co_filename, found.__code__.co_qualname].append(found)
+        _clear(_caches({patch.file for patch in self._patches}))
         items = {item.nodeid: item for item in session.items}
         for (file, function), group in groupby(self._patches, lambda patch: (patch.file, patch.function)):
             if time.monotonic() >= self._until:
@@ -301,6 +303,18 @@ def _fork(
         os._exit(0)
     finally:
         os._exit(2)
+
+
+def _caches(files: Collection[str]) -> list[_lru_cache_wrapper[Any]]:
+    """The functions of some files that keep their results."""
+    found = [one for one in gc.get_objects() if isinstance(one, _lru_cache_wrapper)]
+    return [one for one in found if getattr(one.__wrapped__, "__code__", _limit.__code__).co_filename in files]
+
+
+def _clear(caches: Iterable[_lru_cache_wrapper[Any]]) -> None:
+    """Let functions compute their results again, so that a test does not get those of other tests or of an import."""
+    for cache in caches:
+        cache.cache_clear()
 
 
 def _limit(seconds: float) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.document import ContractError, from_json, plain, to_json
-from contract.failure import Failure
+from contract.failure import ExplainedError, Failure
 from contract.manifest import Manifest, PlannedObject, Replay, StoredObject
 from contract.result import JobResult, in_order
 
@@ -121,12 +121,34 @@ def test_a_document_without_a_version_is_refused(document: Any) -> None:
         from_json(type(document), json.dumps(value).encode())
 
 
-@pytest.mark.parametrize("text", [b"", b"canary", b"\xff", b"[" * 10_000, b"null", b"7", b"[]", b'{"version": NaN}'])
-def test_a_document_that_is_no_json_object_is_rejected_without_showing_its_content(text: bytes) -> None:
-    with pytest.raises(ContractError) as refused:
+@pytest.mark.parametrize("text", [b"", b"canary", b"\xff", b"[" * 10_000, b'{"version": NaN}'])
+def test_a_document_that_is_no_json_is_rejected_without_showing_its_content(text: bytes) -> None:
+    with pytest.raises(ContractError, match="^expected JSON$"):
         JobResult.from_json(text)
 
-    assert "canary" not in str(refused.value)
+
+@pytest.mark.parametrize("text", [b"null", b"7", b"[]"])
+def test_a_document_that_is_no_json_object_is_rejected(text: bytes) -> None:
+    with pytest.raises(ContractError, match="^expected an object$"):
+        JobResult.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"seconds": float("nan")}, ValueError, "not JSON compliant"),
+        ({"notes": {"mapping": b"x"}}, TypeError, "a bytes has no JSON form"),
+    ],
+)
+def test_a_value_that_json_does_not_have_is_not_written(
+    changes: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        to_json(replace(RESULT, **changes))
+
+
+def test_a_number_may_be_written_without_a_fraction() -> None:
+    assert JobResult.from_json(json.dumps({**plain(RESULT), "seconds": 2}).encode()) == replace(RESULT, seconds=2.0)
 
 
 def test_an_unknown_field_is_ignored_and_a_field_with_a_default_may_be_absent() -> None:
@@ -137,6 +159,8 @@ def test_an_unknown_field_is_ignored_and_a_field_with_a_default_may_be_absent() 
     read = Manifest.from_json(json.dumps({**value, "more": 1}).encode())
 
     assert read == replace(MANIFEST, backlog=0, pending_count=0, replay=None, carried=None)
+    without = {name: one for name, one in plain(RESULT).items() if name != "notes"}
+    assert JobResult.from_json(json.dumps(without).encode()) == replace(RESULT, notes={})
 
 
 JSON = st.recursive(
@@ -164,6 +188,7 @@ def test_any_value_of_a_field_is_read_as_its_type_or_rejected(document: Any, dat
 class TestFailure:
     def test_in_one_line_it_has_type_place_message_and_the_number_of_further_failures(self) -> None:
         assert FAILURE.in_one_line() == "RecordError: s3://b/k, line 2: not JSON at column 7"
+        assert FAILURE.in_one_line(2) == "RecordError: s3://b/k, line 2: not JSON at column 7 (and 1 more)"
         assert FAILURE.in_one_line(1_001) == "RecordError: s3://b/k, line 2: not JSON at column 7 (and 1,000 more)"
         assert replace(FAILURE, message="a\n  b", line=None).in_one_line() == "RecordError: s3://b/k: a b"
         assert len(replace(FAILURE, message="x" * 5_000).in_one_line(3)) == 1_000
@@ -176,6 +201,30 @@ class TestFailure:
         def of(object_: str | None, line: int | None) -> Failure:
             return replace(FAILURE, object=object_, line=line)
 
-        ordered = [of("s3://b/a", None), of("s3://b/a", 2), of("s3://b/a", 10), of("s3://b/b", 1), of(None, None)]
+        ordered = [of("s3://b/a", line) for line in (None, 1, 10)]
+        ordered += [of("s3://b/b", 1), of(None, None), of(None, 1)]
 
         assert in_order(reversed(ordered)) == ordered
+
+
+class StockError(ExplainedError):
+    """Nothing
+    is left.
+    """
+
+    advice = "Order more."
+    transient = True
+
+
+class TestExplainedError:
+    def test_its_message_is_its_docstring_in_one_line_unless_another_is_given(self) -> None:
+        assert str(StockError()) == "Nothing is left."
+        assert str(StockError("no screws", uri="s3://b/k", line=2)) == "s3://b/k, line 2: no screws"
+
+    def test_as_a_failure_it_has_its_cause_or_else_its_message_as_cause(self) -> None:
+        failure = StockError("no screws", cause="no parts").as_failure()
+
+        assert failure == Failure(
+            type="StockError", message="no screws", cause="no parts", advice="Order more.", transient=True
+        )
+        assert StockError("no screws").as_failure().cause == "no screws"

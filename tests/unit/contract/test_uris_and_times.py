@@ -57,8 +57,8 @@ def test_a_folder_with_another_name_is_not_a_run(name: str) -> None:
          "2015-04-09T00:00:00.250000Z"),
         ({"tableName": "t"}, {"ApproximateCreationDateTime": 1428537600000007,
                               "ApproximateCreationDateTimePrecision": "MICROSECOND"}, "2015-04-09T00:00:00.000007Z"),
-        ({"ApproximateCreationDateTimePrecision": "second"}, {"ApproximateCreationDateTime": 1428537600},
-         "2015-04-09T00:00:00Z"),
+        ({"tableName": "t", "ApproximateCreationDateTimePrecision": "second"},
+         {"ApproximateCreationDateTime": 1428537600}, "2015-04-09T00:00:00Z"),
         ({}, {}, None),
     ],
 )  # fmt: skip

@@ -53,6 +53,13 @@ def test_a_change_is_sent_with_its_headers() -> None:
     assert (answer.status, answer.body) == (201, b'{"frequency": 5}')
 
 
+def test_a_change_is_tried_only_once_because_a_repetition_may_do_harm() -> None:
+    server = Server(Reply(status=503))
+
+    with pytest.raises(ConfigApiUnavailableError, match="attempts: 1"):
+        server.client().change("PUT", "a", {"frequency": 5})
+
+
 def test_a_report_has_the_error_and_omits_absent_fields() -> None:
     server = Server(page({}))
     server.client().report("a", Report(run_id="r", status="failed", error="job run jr_1 ended TIMEOUT"))

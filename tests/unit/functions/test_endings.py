@@ -14,14 +14,13 @@ from contract.failure import Failure
 from contract.uris import record_uri
 from fanout.endings import Ending
 from fanout.errors import (
-    FanoutError,
     InvalidRequestError,
     LeaseLostError,
     LedgerUnavailableError,
     ResultMissingError,
     StorageUnavailableError,
 )
-from fanout.failures import caught, orphaned
+from fanout.failures import orphaned
 from fanout.runs import RunRecord
 from tests.harness.faults import Crash, Fault
 from tests.harness.world import JobFailedError, World, ending, one_provider, result_of
@@ -309,31 +308,7 @@ class TestRecord:
         assert world.state("a").failures == 1
 
 
-class TestCaughtErrors:
-    @pytest.mark.parametrize(
-        ("result", "line"),
-        [
-            (None, "UnknownError: the run failed, and the state machine has no error for it"),
-            ({"Id": "jr_1", "JobRunState": "STOPPED"}, "GlueJobRunError: job run jr_1 ended STOPPED"),
-            ({"Error": "States.Timeout", "Cause": ""}, "States.Timeout: AWS gave no cause"),
-            ({"Error": "E", "Cause": '{"errorType": "T", "errorMessage": "m"}'}, "T: m"),
-            ({"Error": "E", "Cause": "[1]"}, "E: [1]"),
-            ({"Error": "E", "Cause": "plain"}, "E: plain"),
-        ],
-    )
-    def test_an_error_caught_by_the_state_machine_becomes_a_failure(self, result: Any, line: str) -> None:
-        assert caught(result).in_one_line() == line
-
-    @pytest.mark.parametrize(("kind", "transient"), [(LeaseLostError, False), (LedgerUnavailableError, True)])
-    def test_the_projects_errors_are_recognized_by_name(self, kind: type[FanoutError], transient: bool) -> None:
-        raised = {"errorType": kind.__name__, "errorMessage": "a: run r1 at fault", "stackTrace": []}
-
-        failure = caught({"Error": kind.__name__, "Cause": json.dumps(raised)})
-
-        assert (failure.type, failure.message) == (kind.__name__, "a: run r1 at fault")
-        assert (failure.advice, failure.transient) == (kind.advice, transient)
-        assert failure.cause == kind.__doc__, "without provider and run"
-
+class TestEvents:
     @pytest.mark.parametrize(
         "event",
         [

@@ -30,9 +30,9 @@ from fanout.health import (
 )
 from fanout.ledger import ProviderState
 from fanout.pending import Pending
-from fanout.providers import ProviderEntry, parse_entries
+from fanout.providers import Maintenance, ProviderEntry, Window, parse_entries
 from fanout.run_state import RunState
-from fanout.runs import Lease, Plan, RunRecord
+from fanout.runs import LateData, Lease, Plan, RunRecord
 from fanout.schedule import sweep_time
 from tests.harness.entries import MINUTE, NOW, entry, state
 from tests.harness.world import World
@@ -40,6 +40,8 @@ from tests.harness.world import World
 SWEEP = timedelta(days=1)
 FACTS = Facts(tick=NOW, now=NOW, sweep=SWEEP)
 EVENTS = replace(FACTS, pending={})
+MAINTENANCE = replace(FACTS, maintenance=Maintenance((Window(None, NOW - MINUTE, NOW + 30 * MINUTE),)))
+LATE_DATA = LateData(found_at=NOW - 5 * MINUTE, objects=1, first=("k",), oldest=NOW - SWEEP, newest=NOW - SWEEP)
 CHECK = sweep_time("p", NOW, SWEEP)
 """When the last full check of provider p was due."""
 
@@ -149,6 +151,9 @@ def test_a_provider_without_pending_objects_is_idle_until_its_full_check() -> No
         (entry(60, NOW - 91 * MINUTE), None, FACTS, Condition.LATE, NOW - 31 * MINUTE),
         (entry(60, NOW - 91 * MINUTE, paused=True), None, FACTS, Condition.PAUSED, None),
         (entry(1, CHECK), None, EVENTS, Condition.IDLE, CHECK),
+        (entry(60, NOW - 30 * MINUTE), state(late=LATE_DATA), FACTS, Condition.LATE_DATA, NOW - 5 * MINUTE),
+        (entry(60, NOW - 75 * MINUTE), state(late=LATE_DATA), FACTS, Condition.LATE_DATA, NOW - 5 * MINUTE),
+        (entry(60, NOW - 91 * MINUTE), state(late=LATE_DATA), FACTS, Condition.LATE, NOW - 31 * MINUTE),
         (entry(), state(lease=lease(NOW + MINUTE)), FACTS, Condition.RUNNING, NOW - MINUTE),
         (entry(), state(lease=lease(NOW)), FACTS, Condition.STUCK, NOW - MINUTE),
         (
@@ -178,6 +183,36 @@ def test_a_failing_provider_has_its_run_its_error_and_its_next_attempt() -> None
     assert found.late_by == 30 * MINUTE
 
 
+@pytest.mark.parametrize(
+    ("one", "item", "facts", "failed"),
+    [
+        (entry(), state(failures=1, retry_at=NOW + MINUTE), FACTS, True),
+        (entry(), state(failures=1, retry_at=NOW), FACTS, True),
+        (entry(paused=True), state(failures=1), FACTS, True),
+        (entry(), state(failures=1), MAINTENANCE, True),
+        (entry(paused=True), state(), FACTS, False),
+        (entry(), state(failures=1, lease=lease(NOW + MINUTE)), FACTS, False),
+        (entry(60, NOW), state(), FACTS, False),
+    ],
+)
+def test_a_provider_on_hold_whose_last_run_failed_has_failed_and_one_that_runs_again_has_not(
+    one: ProviderEntry, item: ProviderState, facts: Facts, failed: bool
+) -> None:
+    assert health(one, item, facts).has_failed is failed
+
+
+@pytest.mark.parametrize(("failures", "run_id"), [(1, "r"), (0, None)])
+def test_a_paused_provider_has_its_last_run_only_if_it_failed(failures: int, run_id: str | None) -> None:
+    assert health(entry(paused=True), state(failures=failures, last_run=record())).run_id == run_id
+
+
+def test_a_replay_in_progress_is_called_so() -> None:
+    replay = state(lease=lease(NOW + MINUTE, replay=True))
+
+    assert health(entry(), replay).why == "replay"
+    assert health(entry(), state(lease=lease(NOW + MINUTE))).why is None
+
+
 def test_a_run_whose_execution_ended_without_releasing_the_lease_has_failed_and_its_provider_is_stuck() -> None:
     held = state(lease=lease(NOW + MINUTE, plan=Plan(generation=0, engine="glue", reason="size")))
     facts = replace(FACTS, held={"p": held}, orphaned={"p": "its execution is FAILED"})
@@ -200,22 +235,34 @@ def test_an_execution_that_failed_before_it_took_the_lease_makes_its_provider_fa
     assert "fanout trace p-20261122T071500Z" in found.failure.advice
     later = state(last_claim=NOW - 10 * MINUTE)
     assert health(one, later, facts).condition is Condition.DUE, "a later run took the lease"
+    same_time = state(last_claim=failed.started_at)
+    assert health(one, same_time, facts).condition is Condition.DUE, "a run took the lease since then"
+    earlier = state(last_run=record("succeeded", "earlier"), last_claim=NOW - 16 * MINUTE)
+    assert health(one, earlier, facts).condition is Condition.FAILING
     known = state(last_run=record("succeeded", failed.run_id), last_claim=NOW - 16 * MINUTE)
     assert health(one, known, facts).condition is Condition.DUE, "the ledger knows how this run ended"
 
 
 @pytest.mark.parametrize(
-    ("one", "facts", "next_due"),
+    ("one", "item", "facts", "next_due"),
     [
-        (entry(60, NOW - 30 * MINUTE), FACTS, NOW + 30 * MINUTE),
-        (entry(60, NOW - 90 * MINUTE), FACTS, NOW - 30 * MINUTE),
-        (entry(1, CHECK), EVENTS, CHECK + SWEEP),
-        (entry(60, NOW, paused=True), FACTS, None),
-        (entry(), FACTS, None),
+        (entry(60, NOW - 30 * MINUTE), None, FACTS, NOW + 30 * MINUTE),
+        (entry(60, NOW - 90 * MINUTE), None, FACTS, NOW - 30 * MINUTE),
+        (entry(1, CHECK), None, EVENTS, CHECK + SWEEP),
+        (entry(60, NOW, paused=True), None, FACTS, None),
+        (entry(), None, FACTS, None),
+        (entry(), None, MAINTENANCE, NOW + 30 * MINUTE),
+        (entry(60, NOW), None, MAINTENANCE, NOW + 60 * MINUTE),
+        (entry(60, NOW - 90 * MINUTE), state(lease=lease(NOW + MINUTE)), MAINTENANCE, NOW + 30 * MINUTE),
+        (entry(60, NOW - 30 * MINUTE), state(retry_at=NOW + 5 * MINUTE), FACTS, NOW + 30 * MINUTE),
+        (entry(60, NOW - 30 * MINUTE), state(retry_at=NOW + 45 * MINUTE), FACTS, NOW + 45 * MINUTE),
+        (entry(60, NOW - 90 * MINUTE), state(retry_at=NOW - 5 * MINUTE), FACTS, NOW - 5 * MINUTE),
     ],
 )
-def test_when_a_provider_is_due_next(one: ProviderEntry, facts: Facts, next_due: datetime | None) -> None:
-    assert health(one, None, facts).next_due == next_due
+def test_when_a_provider_is_due_next(
+    one: ProviderEntry, item: ProviderState | None, facts: Facts, next_due: datetime | None
+) -> None:
+    assert health(one, item, facts).next_due == next_due
 
 
 def test_a_provider_is_late_only_since_there_is_something_to_do() -> None:
@@ -233,6 +280,7 @@ def test_a_provider_that_never_succeeded_is_due_and_late_if_its_objects_wait_too
         return replace(EVENTS, pending={"p": Pending(1, 1, 1, NOW - minutes * MINUTE)})
 
     assert (health(entry()).condition, health(entry()).why) == (Condition.DUE, "no successful run yet")
+    assert health(entry(60, NOW - 60 * MINUTE)).why is None
     assert health(entry(), None, waiting(30)).condition is Condition.DUE
     late = health(entry(), None, waiting(31))
     assert (late.condition, late.since, late.why) == (

@@ -42,8 +42,15 @@ EXPENSIVE = (
 )
 """Packages that tests import. None is of this project, because a child cannot mutate a module that is imported here."""
 OURS = ("cli", "contract", "fanout", "fanout_job", "laptop_cloud", "registry", "tools")
-NOTICED = (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-"""A mutant that makes an import fail interrupts the collection."""
+NOTICED = (
+    pytest.ExitCode.TESTS_FAILED,
+    pytest.ExitCode.INTERRUPTED,
+    pytest.ExitCode.INTERNAL_ERROR,
+    pytest.ExitCode.USAGE_ERROR,
+)
+"""A mutant that makes an import fail interrupts the collection, or pytest does not find the ids of the tests."""
+BROKEN = 70
+"""The exit status of a trial that could not start pytest."""
 HISTORIES = "300"
 
 
@@ -213,7 +220,7 @@ def _start(trial: Trial, tests: Sequence[str], seconds: int) -> int:
             _put(ROOT / trial.bug.file, trial.text())
             os._exit(_run(tests))
         finally:
-            os._exit(pytest.ExitCode.USAGE_ERROR)
+            os._exit(BROKEN)
     return child
 
 

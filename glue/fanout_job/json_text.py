@@ -14,8 +14,8 @@ from fanout_job.errors import CorruptObjectError
 from fanout_job.json_batch import Batch, scanned
 from fanout_job.json_records import Decoder, reason_of
 
-LEAST_SKIPPED, MOST_SKIPPED = 2**10, 2**20
-"""Length of the text in which the end of a skipped value is searched: at first, and at most. Longer values are skipped
+WHOLE, MANY = 2**13, 2**10
+"""Length of the text in which the end of one skipped value, or of several ones, is searched. Longer values are skipped
 in parts.
 """
 
@@ -49,10 +49,10 @@ class Text:
         self.repeated: str | None = None
         self.start = 0
         """Position of the text in the document."""
-        self.tried, self.many = 0, MOST_SKIPPED
+        self.tried = 0
 
-    def more(self, least: int = 1) -> bool:
-        """Read at least `least` more characters, or all that remain; return whether there were any."""
+    def more(self, least: int = 1) -> None:
+        """Read at least `least` more characters, or all that remain."""
         parts, count = [self.text[self.place :]], 0
         try:
             while count < least and not self.ended:
@@ -64,7 +64,6 @@ class Text:
             raise CorruptObjectError("is not UTF-8 text") from None
         self.start += self.place
         self.text, self.place = "".join(parts), 0
-        return count > 0
 
     def next_sign(self, taken: str = "") -> str:
         """Return the next character that is not blank, or "" at the end. Consume it if it is one of `taken`."""
@@ -74,8 +73,9 @@ class Text:
                 sign = self.text[self.place]
                 self.place += sign in taken
                 return sign
-            if self.ended or not self.more():
+            if self.ended:
                 return ""
+            self.more()
 
     def expect(self, sign: str) -> None:
         """Consume one character, which must be `sign`."""
@@ -112,65 +112,46 @@ class Text:
             self.place = batch.ends[-1]
         return batch
 
-    def skip(self, depth: int = 0, most: int = MOST_SKIPPED) -> None:
-        """Skip one value of any length.
-
-        Each level of a value that is too long to be skipped as a whole tries this with half as much text. So nested
-        values take linear time.
-        """
+    def skip(self, depth: int = 0) -> None:
+        """Skip one value of any length. Its text is read a bounded number of times for each level."""
         if depth > MAX_DEPTH:
             raise CorruptObjectError(TOO_DEEP)
         sign = self.next_sign()
         if sign not in ("[", "{"):
             self.value()
-        elif not self._skip_whole(most):
-            inner = max(most // 2, LEAST_SKIPPED)
+        elif not self._skip_whole():
             closing = "]" if sign == "[" else "}"
             for _ in self.items(sign, closing):
                 if not self._skip_many(sign, closing):
                     if sign == "{":
                         self.name()
                         self.expect(":")
-                    self.skip(depth + 1, inner)
+                    self.skip(depth + 1)
 
-    def _skip_whole(self, most: int) -> bool:
-        """Skip an array or object if it ends within `most` characters."""
-        size = LEAST_SKIPPED
-        while True:
-            if len(self.text) - self.place < size and not self.ended:
-                self.more(size)
-            text = self.text[self.place : self.place + size]
-            try:
-                end = self.decoder.raw_decode(text)[1]
-            except RecursionError:
-                raise CorruptObjectError(TOO_DEEP) from None
-            except ValueError as error:
-                if len(text) < size:  # the document has no more text
-                    raise CorruptObjectError(TOO_DEEP if is_too_deep(text) else reason_of(error)) from None
-                if size >= most:
-                    return False
-                size *= 2
-                continue
-            if is_too_deep(text[:end]):
-                raise CorruptObjectError(TOO_DEEP)
-            self.place += end
-            return True
+    def _skip_whole(self) -> bool:
+        """Skip an array or object if it ends within `WHOLE` characters."""
+        if len(self.text) - self.place < WHOLE:
+            self.more(WHOLE)
+        text = self.text[self.place : self.place + WHOLE]
+        try:
+            end = self.decoder.raw_decode(text)[1]
+        except (ValueError, RecursionError):
+            return False
+        if is_too_deep(text[:end]):
+            raise CorruptObjectError(TOO_DEEP)
+        self.place += end
+        return True
 
     def _skip_many(self, opening: str, closing: str) -> bool:
-        """Skip the next items up to a comma, if they are complete.
-
-        Tries twice as much text after a success, and half as much after a failure, so that all tries together take
-        linear time.
-        """
-        while self.start + self.place >= self.tried:
-            end = self.text.rfind(",", self.place, self.place + self.many)
-            text = self.text[self.place : max(end, self.place)]
-            if text.strip() and self._is_valid(opening + text + closing):
-                self.place, self.many = end, min(2 * self.many, MOST_SKIPPED)
-                return True
-            if self.many == LEAST_SKIPPED:
-                self.tried = self.start + self.place + LEAST_SKIPPED
-            self.many = max(self.many // 2, LEAST_SKIPPED)
+        """Skip the next items up to a comma, if they are complete. A text is tried only once."""
+        if self.start + self.place < self.tried:
+            return False
+        end = self.text.rfind(",", self.place, self.place + MANY)
+        text = self.text[self.place : max(end, self.place)]
+        if text.strip() and self._is_valid(opening + text + closing):
+            self.place = end
+            return True
+        self.tried = self.start + self.place + MANY
         return False
 
     def _is_valid(self, text: str) -> bool:
@@ -191,7 +172,7 @@ class Text:
             if sign == closing:
                 return
             if sign != ",":
-                items = "records" if closing == "]" else "members"
+                items = "elements" if closing == "]" else "members"
                 raise CorruptObjectError(f"is not JSON: no ',' between two {items}")
 
     def _whole(self, longest: int) -> tuple[Any, int] | None:

@@ -38,7 +38,12 @@ def sources(*names: str) -> list[Source]:
 
 def records(pieces: Iterator[bytes], path: str) -> list[Any]:
     """Return the records of a JSON document."""
-    return contents(Document(Text(pieces), set(), lambda parent: None), path)
+    return contents(document(pieces), path)
+
+
+def document(pieces: Iterator[bytes]) -> Document:
+    """Return a JSON document, none of whose parents is kept."""
+    return Document(Text(pieces), set(), lambda parent: None)
 
 
 def contents(document: Document, path: str) -> list[Any]:

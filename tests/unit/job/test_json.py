@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.nesting import MAX_DEPTH
 from fanout_job.blocks import MAX_RECORD_BYTES
 from fanout_job.errors import CorruptObjectError
-from tests.unit.job.standardizing import Row, records, rows
+from fanout_job.json_text import WHOLE
+from fanout_job.paths import parsed_path
+from tests.unit.job.standardizing import Row, document, records, rows
 
 LINES = "json_lines:\nfields: {id: id, price: p, note: n/x/0}\n"
 DOCUMENT = LINES.replace("json_lines:", "json:")
@@ -85,8 +88,8 @@ def test_a_line_over_the_limit_is_a_bad_row_and_the_next_row_is_read() -> None:
 @pytest.mark.parametrize(
     ("how", "data", "message"),
     [
-        (DOCUMENT, b'[{"id": 1}', "is not JSON: no ',' between two records"),
-        (DOCUMENT, b'[{"id": 1} {"id": 2}]', "is not JSON: no ',' between two records"),
+        (DOCUMENT, b'[{"id": 1}', "is not JSON: no ',' between two elements"),
+        (DOCUMENT, b'[{"id": 1} {"id": 2}]', "is not JSON: no ',' between two elements"),
         (DOCUMENT, b'[{"id": 1},]', "is not JSON"),
         (DOCUMENT, b'[{"id": 1}, {"id":', "is not JSON"),
         (DOCUMENT, b'[{"id": Infinity}]', "NaN or Infinity"),
@@ -98,11 +101,45 @@ def test_a_line_over_the_limit_is_a_bad_row_and_the_next_row_is_read() -> None:
         (INNER, b'{"d": {"s": []}}', "has no 'r'"),
         (INNER, b'{"d": {"r": []}', "between two members"),
         (INNER, b'[{"id": 1}]', "'{' is missing"),
+        (INNER, b'{"x": ' + b"[" * (MAX_DEPTH + 1), "is nested too deeply"),
     ],
 )
 def test_the_error_of_an_incomplete_document_says_why(how: str, data: bytes, message: str) -> None:
     with pytest.raises(CorruptObjectError, match=message):
         rows(how, data)
+
+
+@pytest.mark.parametrize("inner", [b"1", b'"' + b"x" * 100_000 + b'"'])
+def test_a_value_beside_the_records_has_at_most_200_levels(inner: bytes) -> None:
+    def document(levels: int) -> bytes:
+        return b'{"x": ' + b"[" * levels + inner + b"]" * levels + b', "d": {"r": [' + RECORD + b"]}}"
+
+    assert rows(INNER, document(MAX_DEPTH)) == [ONE]
+    with pytest.raises(CorruptObjectError, match="is nested too deeply"):
+        rows(INNER, document(MAX_DEPTH + 1))
+
+
+def first_record(pieces: Iterator[bytes], path: str) -> None:
+    next(document(pieces).records(parsed_path(path).steps if path else ()))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "path", "unread"),
+    [
+        ([b"[", b'{"id":"a', b'bcdefg"},', b'{"id":1}', b"]"], "", [b'{"id":1}', b"]"]),
+        ([b'{"x":', b"[" + b"1," * (WHOLE // 2 - 2) + b"10]", b',"r":[{},', b"{}", b"]}"], "r", [b"{}", b"]}"]),
+    ],
+)
+def test_a_document_is_read_no_further_than_a_record_needs(pieces: list[bytes], path: str, unread: list[bytes]) -> None:
+    reading = iter(pieces)
+    first_record(reading, path)
+    assert list(reading) == unread
+
+
+def test_a_document_is_read_little_further_than_skipped_values() -> None:
+    reading = iter([b"{", *[b'"x":[],'] * 1_000, b'"r":[{},', *[b"{},"] * WHOLE, b"{}]}"])
+    first_record(reading, "r")
+    assert len(list(reading)) > WHOLE // 2
 
 
 values = st.recursive(

@@ -133,7 +133,8 @@ DEEP = b"[[" * 90
 VALUES = {
     "numbers": b"[" + b"1," * 200_000 + b"1]",
     "nested deeply around many objects": DEEP + b'{"a":1},' * 200_000 + b"1" + b"]]" * 90,
-    "many objects nested deeply": b"[" + b",".join([DEEP + b'"' + b"x" * 1_500 + b'"' + b"]]" * 90] * 200) + b"]",
+    "many objects nested deeply": b"[" + b",".join([DEEP + b'"' + b"x" * 9_000 + b'"' + b"]]" * 90] * 100) + b"]",
+    "numbers between arrays": b"[" + (b"1," * 2_000 + b"[" + b"1," * 5_000 + b"1],") * 100 + b"1]",
     "a huge number": b"1" * 1_000_000,
     "a huge string": b'"' + b"x" * 3_000_000 + b'"',
     "many arrays": b"[" + b"[]," * 200_000 + b"[]]",

@@ -191,10 +191,10 @@ def test_standard_62_a_run_reads_a_number_across_a_chunk_border_whole() -> None:
     [
         (b'{1:2,"r":[]}', "is not JSON: a name is missing"),
         (b'{"r":[{"id":"1"}],}', "is not JSON: a name is missing"),
-        (b'{"x":[1 2],"r":[]}', "is not JSON: Expecting ',' delimiter"),
-        (b'{"x":[1}],"r":[]}', "is not JSON: Expecting ',' delimiter"),
+        (b'{"x":[1 2],"r":[]}', "is not JSON: no ',' between two elements"),
+        (b'{"x":[1}],"r":[]}', "is not JSON: no ',' between two elements"),
         (b'{"x":1.2.3,"r":[]}', "is not JSON: no ',' between two members"),
-        (b'{"r":[{"id":"1"}', "is not JSON: no ',' between two records"),
+        (b'{"r":[{"id":"1"}', "is not JSON: no ',' between two elements"),
         (b'{"x":' + b"[" * 5_000 + b"]" * 5_000 + b',"r":[]}', "is nested too deeply"),
         (b'{"x":' + b'[{"a":' * 5_000, "is nested too deeply"),
     ],

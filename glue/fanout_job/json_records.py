@@ -37,7 +37,7 @@ class Decoder:
         self.names = set(wanted)
         self.quoted_names = {name: json.dumps(name, ensure_ascii=False) for name in self.names}
         self.quoted = list(self.quoted_names.values())
-        self.escaped = any("\\" in name or "/" in name for name in self.quoted)
+        self.escaped = any("/" in name for name in self.names)
         """Whether a wanted name can be written with escapes other than `\\u`."""
         self.found: set[str] = set()
         numbers: dict[str, Any] = {"parse_float": str, "parse_int": str, "parse_constant": no_number}
@@ -106,8 +106,6 @@ def text_at(value: Any, source: Source, steps: Sequence[Step]) -> str | None:
             texts = [leaf(one, source.name) for one in _values(value, steps[place:])]
             return source.pick([text for text in texts if text is not None])
         value = below(value, step.name)
-        if value is None:
-            return None
     return leaf(value, source.name)
 
 

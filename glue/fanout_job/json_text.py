@@ -47,9 +47,8 @@ class Text:
         self.decoder = decoder or Decoder(())
         self.text, self.place, self.ended = "", 0, False
         self.repeated: str | None = None
-        self.start = 0
-        """Position of the text in the document."""
         self.tried = 0
+        """Place up to which several values need not be skipped at once."""
 
     def more(self, least: int = 1) -> None:
         """Read at least `least` more characters, or all that remain."""
@@ -62,7 +61,7 @@ class Text:
                 count += len(parts[-1])
         except UnicodeDecodeError:
             raise CorruptObjectError("is not UTF-8 text") from None
-        self.start += self.place
+        self.tried -= self.place
         self.text, self.place = "".join(parts), 0
 
     def next_sign(self, taken: str = "") -> str:
@@ -91,11 +90,10 @@ class Text:
 
     def value(self) -> Any:
         """Read one value."""
-        found = self._whole(MAX_RECORD_BYTES)
-        if found is None:
-            raise CorruptObjectError(TOO_LONG)
-        value, end = found
+        value, end = self._whole()
         text = self.text[self.place : end]
+        if len(text) > MAX_RECORD_BYTES:
+            raise CorruptObjectError(TOO_LONG)
         if is_too_deep(text):
             raise CorruptObjectError(TOO_DEEP)
         self.repeated, self.place = self.decoder.repeated(text), end
@@ -130,8 +128,6 @@ class Text:
 
     def _skip_whole(self) -> bool:
         """Skip an array or object if it ends within `WHOLE` characters."""
-        if len(self.text) - self.place < WHOLE:
-            self.more(WHOLE)
         text = self.text[self.place : self.place + WHOLE]
         try:
             end = self.decoder.raw_decode(text)[1]
@@ -144,14 +140,14 @@ class Text:
 
     def _skip_many(self, opening: str, closing: str) -> bool:
         """Skip the next items up to a comma, if they are complete. A text is tried only once."""
-        if self.start + self.place < self.tried:
+        if self.place < self.tried:
             return False
         end = self.text.rfind(",", self.place, self.place + MANY)
         text = self.text[self.place : max(end, self.place)]
         if text.strip() and self._is_valid(opening + text + closing):
             self.place = end
             return True
-        self.tried = self.start + self.place + MANY
+        self.tried = self.place + MANY
         return False
 
     def _is_valid(self, text: str) -> bool:
@@ -175,14 +171,12 @@ class Text:
                 items = "elements" if closing == "]" else "members"
                 raise CorruptObjectError(f"is not JSON: no ',' between two {items}")
 
-    def _whole(self, longest: int) -> tuple[Any, int] | None:
-        """Return a value and its end; None if it is longer than `longest`."""
+    def _whole(self) -> tuple[Any, int]:
+        """Return a value and its end."""
         self.next_sign()
         while True:
             try:
                 value, end = self.decoder.raw_decode(self.text, self.place)
-                if end - self.place > longest:
-                    return None
                 if self.ended or not self._may_continue(end):
                     return value, end
             except RecursionError:
@@ -193,9 +187,9 @@ class Text:
                 if self.ended or not isinstance(error, JSONDecodeError):
                     raise CorruptObjectError(reason_of(error)) from None
             held = len(self.text) - self.place
-            if held > longest:
-                return None
-            self.more(min(held, longest - held) + 1)  # doubles, so that long values take linear time
+            if held > MAX_RECORD_BYTES:
+                raise CorruptObjectError(TOO_LONG)
+            self.more(min(held, MAX_RECORD_BYTES - held) + 1)  # doubles, so that long values take linear time
 
     def _may_continue(self, end: int) -> bool:
         """Whether a value is a number that may continue in the next piece."""

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from contract.nesting import MAX_DEPTH
 from fanout_job.blocks import MAX_RECORD_BYTES
 from fanout_job.errors import CorruptObjectError
-from fanout_job.json_text import WHOLE
-from fanout_job.paths import parsed_path
 from tests.unit.job.standardizing import Row, document, records, rows
 
 LINES = "json_lines:\nfields: {id: id, price: p, note: n/x/0}\n"
@@ -65,6 +63,7 @@ def test_an_arrangement_is_read_exactly(how: str, data: bytes, expected: list[Ro
         (DOCUMENT, b'[{"id": [1]}]', "row 1: 'id' is an array, not a single value"),
         (DOCUMENT, b"[1]", "row 1: is JSON, but not an object"),
         (DOCUMENT, b"[null]", "row 1: is JSON, but not an object"),
+        (DOCUMENT, b"1", "row 1: is JSON, but not an object"),
         (LINES, b"[" * 100_000, "row 1: is nested too deeply"),
         (LINES, b'{"id": 1, "x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}", "row 1: is nested too deeply"),
         (LINES, b'{"id": 1, "x": ' + b"[" * 200 + b"]" * 200 + b"}", "row 1: is nested too deeply"),
@@ -93,9 +92,11 @@ def test_a_line_over_the_limit_is_a_bad_row_and_the_next_row_is_read() -> None:
         (DOCUMENT, b'[{"id": 1},]', "is not JSON"),
         (DOCUMENT, b'[{"id": 1}, {"id":', "is not JSON"),
         (DOCUMENT, b'[{"id": Infinity}]', "NaN or Infinity"),
+        (DOCUMENT, b'[{"id": NaN}' + b" " * (MAX_RECORD_BYTES + 2**21), "NaN or Infinity"),
         (DOCUMENT, b'{"id": 1}\n{"id": 2}', "has more after its end; if it has one record per line, use json_lines"),
         (DOCUMENT, b'[{"id": "\xff"}]', "is not UTF-8 text"),
         (DOCUMENT, b"[" * 100_000, "is nested too deeply"),
+        (DOCUMENT, b"[" * (MAX_DEPTH + 2), "is nested too deeply"),
         (DOCUMENT, b'[{"id": 1, "x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}]", "is nested too deeply"),
         (DOCUMENT, b'["' + b"x" * (MAX_RECORD_BYTES + 2**21) + b'"]', "has a value of more than"),
         (INNER, b'{"d": {"s": []}}', "has no 'r'"),
@@ -119,27 +120,35 @@ def test_a_value_beside_the_records_has_at_most_200_levels(inner: bytes) -> None
         rows(INNER, document(MAX_DEPTH + 1))
 
 
-def first_record(pieces: Iterator[bytes], path: str) -> None:
-    next(document(pieces).records(parsed_path(path).steps if path else ()))
-
-
 @pytest.mark.parametrize(
-    ("pieces", "path", "unread"),
+    ("pieces", "unread"),
     [
-        ([b"[", b'{"id":"a', b'bcdefg"},', b'{"id":1}', b"]"], "", [b'{"id":1}', b"]"]),
-        ([b'{"x":', b"[" + b"1," * (WHOLE // 2 - 2) + b"10]", b',"r":[{},', b"{}", b"]}"], "r", [b"{}", b"]}"]),
+        ([b"[", b'{"id":"a', b'bcdefg"},', b'{"id":1}', b"]"], [b'{"id":1}', b"]"]),
+        ([b"[", b'"a"', b',"b"]'], [b',"b"]']),
+        ([b"[1,", b"2]"], [b"2]"]),
     ],
 )
-def test_a_document_is_read_no_further_than_a_record_needs(pieces: list[bytes], path: str, unread: list[bytes]) -> None:
+def test_a_document_is_read_no_further_than_a_record_needs(pieces: list[bytes], unread: list[bytes]) -> None:
     reading = iter(pieces)
-    first_record(reading, path)
+    next(document(reading).records(()))
     assert list(reading) == unread
 
 
-def test_a_document_is_read_little_further_than_skipped_values() -> None:
-    reading = iter([b"{", *[b'"x":[],'] * 1_000, b'"r":[{},', *[b"{},"] * WHOLE, b"{}]}"])
-    first_record(reading, "r")
-    assert len(list(reading)) > WHOLE // 2
+@pytest.mark.parametrize("quote", [b'"', b""])
+def test_a_value_has_at_most_a_limited_number_of_characters(quote: bytes) -> None:
+    def array(size: int) -> Iterator[bytes]:
+        return iter([b"[", quote + b"1" * (size - 2 * len(quote)) + quote, b"]"])
+
+    assert len(records(array(MAX_RECORD_BYTES), "")) == 1
+    with pytest.raises(CorruptObjectError, match="has a value of more than"):
+        records(array(MAX_RECORD_BYTES + 1), "")
+
+
+def test_a_value_without_an_end_is_read_up_to_the_limit() -> None:
+    pieces = iter([b'["', *[b"x" * 2**16] * 1_000])
+    with pytest.raises(CorruptObjectError, match="has a value of more than"):
+        records(pieces, "")
+    assert len(list(pieces)) == 1_000 - MAX_RECORD_BYTES // 2**16
 
 
 values = st.recursive(

@@ -13,12 +13,13 @@ import pytest
 from fanout_job import formats, xml_source
 from fanout_job.errors import CorruptObjectError
 from fanout_job.formats import decompressed, gunzipped, split_lines
+from fanout_job.json_batch import MOST_RECORDS
 from fanout_job.json_text import Text
-from fanout_job.json_tree import Document
+from fanout_job.json_tree import Document, Siblings
 from fanout_job.mapping import Xml
 from fanout_job.paths import Source
 from fanout_job.texts import joined
-from tests.unit.job.standardizing import contents
+from tests.unit.job.standardizing import contents, document
 
 CHUNK = 2**19
 ONE_BYTE, EMPTY = gzip.compress(b"x", mtime=0), gzip.compress(b"", mtime=0)
@@ -106,9 +107,9 @@ def test_a_line_of_one_byte_members_is_a_line() -> None:
 
 
 class CountedText(Text):
-    """A document that counts the characters that its decoder gets."""
+    """A document that counts the calls of its decoder, and the characters that the decoder gets."""
 
-    characters = 0
+    calls = characters = 0
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         super().__init__(pieces)
@@ -118,6 +119,7 @@ class CountedText(Text):
 
     def counted(self, decode: Callable[..., Any]) -> Callable[..., Any]:
         def counting(text: str, start: int = 0) -> Any:
+            self.calls += 1
             try:
                 found = decode(text, start) if start else decode(text)
             except (StopIteration, ValueError):
@@ -152,6 +154,29 @@ def test_a_value_beside_the_records_is_read_a_bounded_number_of_times(name: str,
 
     assert contents(Document(text, {"r"}, id), "r") == [{"id": "1"}]
     assert text.characters <= (200 if name == "many objects nested deeply" else 6) * len(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "calls"),
+    [
+        (b"{" + b",".join([b'"k":{"a":[1,2],"b":[3,4]}'] * 1_000) + b"}", 2_100),
+        (b"[" + b"1," * 100_000 + b"1]", 300),
+    ],
+)
+def test_small_values_beside_the_records_are_skipped_by_few_calls(value: bytes, calls: int) -> None:
+    text = CountedText(joined(in_chunks(b'{"x":' + value + b"}")))
+    text.expect("{")
+    assert text.name() == "x"
+    text.expect(":")
+    text.skip()
+    assert text.next_sign() == "}"
+    assert text.calls <= calls
+
+
+def test_the_objects_of_an_array_are_decoded_in_batches() -> None:
+    data = b"[" + b",".join([b"{}"] * (MOST_RECORDS + 44)) + b"]"
+    found = document(in_chunks(data)).records(())
+    assert [len(one.batch.values) for one in found if isinstance(one, Siblings)] == [MOST_RECORDS, 44]
 
 
 @pytest.mark.fault(52)

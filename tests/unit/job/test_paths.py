@@ -181,6 +181,33 @@ def test_an_element_is_chosen_by_an_attribute_or_key_and_of_several_values_one_i
     assert rows(xml.replace("xml: {record: r}", "json:").replace("@", ""), json.dumps(TAGS).encode()) == [row]
 
 
+BOTH = [{"k": False, "v": "a"}, {"k": True, "v": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "note"),
+    [
+        ("n/*/v", [{"v": None}, {"v": "a"}, {}], "a"),
+        ("n/*/v", {"x": {"v": "a"}}, "a"),
+        ("n/*", "abc", None),
+        ("n[k='x']/v", {"k": "x", "v": "a"}, "a"),
+        ("n[k='x']/v", ["x", {"k": "x", "v": "a"}], "a"),
+        ("n[k='false']/v", BOTH, "a"),
+        ("n[k='true']/v", BOTH, "b"),
+        ("n/0", "abc", None),
+        ("n/x", ["abc"], None),
+        ("n/0", [None], None),
+        ("n/0", [False], "false"),
+        ("n/000000000", ["a"], "a"),
+        ("n/0000000000", ["a"], None),
+    ],
+)
+def test_a_path_in_a_json_record_leads_to_one_value_or_none(path: str, value: Any, note: str | None) -> None:
+    how = f"json_lines:\nfields: {{id: id, note: {json.dumps(path)}}}"
+    data = json.dumps({"id": 1, "n": value}).encode()
+    assert rows(how, data) == [{"id": "1"} | ({"note": note} if note else {})]
+
+
 def test_several_values_without_a_choice_make_a_bad_row() -> None:
     assert rows("xml: {record: r}\nfields: {id: a}", TAGS_XML) == ["sample, row 1: has 'a' more than once"]
     assert rows("json:\nfields: {id: tags/*/k}", json.dumps(TAGS).encode()) == [

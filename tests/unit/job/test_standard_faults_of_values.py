@@ -144,17 +144,33 @@ def test_standard_62_a_list_of_records_that_occurs_twice_makes_a_bad_object() ->
         rows(HOW.replace("r}", "d/r}"), b'{"d":{' + RECORDS + b'},"d":{}}')
 
 
+def test_standard_62_a_mapped_name_that_a_parent_has_twice_makes_a_bad_object() -> None:
+    with pytest.raises(CorruptObjectError, match="has 'x' twice in 'n'"):
+        rows("json: {records: r}\nfields: {id: id, note: ../n/x}", b'{"n":{"x":1,"x":2},' + RECORDS + b"}")
+
+
 @pytest.mark.fault(62)
 @pytest.mark.parametrize(
-    "record",
-    ['{"id":"1","id":"2"}', '{"id":"1","\\u0069d":"2"}', '{"id":"1","n":{"x":1,"x":2}}', '{"id":"1","id":"1"}'],
+    ("record", "name"),
+    [
+        ('{"id":"1","id":"2"}', "id"),
+        ('{"id":"1","\\u0069d":"2"}', "id"),
+        ('{"id":"1","n":{"x":1,"x":2}}', "x"),
+        ('{"id":"1","n":{},"id":"1","n":{}}', "id"),
+    ],
 )
 @pytest.mark.parametrize("kind", ["json", "json_lines"])
-def test_standard_62_a_mapped_name_that_an_object_has_twice_makes_a_bad_row(record: str, kind: str) -> None:
-    data = f'[{record},{{"id":"3"}}]' if kind == "json" else f'{record}\n{{"id":"3"}}'
-    bad, good = rows(f"{kind}:\nfields: {{id: id, note: n/x}}", data.encode())
-    assert str(bad) in ("sample, row 1: has 'id' twice in one object", "sample, row 1: has 'x' twice in one object")
-    assert good == {"id": "3"}
+def test_standard_62_a_mapped_name_that_an_object_has_twice_makes_a_bad_row(record: str, name: str, kind: str) -> None:
+    good = '{"id":"3","o":{"id":"4"}}'
+    data = f"[{record},{good}]" if kind == "json" else f"{record}\n{good}"
+    found = rows(f"{kind}:\nfields: {{id: id, note: n/x}}", data.encode())
+    assert found == [f"sample, row 1: has {name!r} twice in one object", {"id": "3"}]
+
+
+@pytest.mark.parametrize("more", ["", ", note: note"])
+def test_standard_62_a_name_with_a_slash_is_the_same_with_a_backslash_before_it(more: str) -> None:
+    found = rows(f"json_lines:\nfields: {{id: \"'a/b'\"{more}}}", b'{"a/b":1,"a\\/b":2}\n{"a\\/b":3}')
+    assert found == ["sample, row 1: has 'a/b' twice in one object", {"id": "3"}]
 
 
 def test_standard_62_a_name_in_several_objects_is_not_a_duplicate() -> None:

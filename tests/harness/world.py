@@ -94,7 +94,7 @@ class World:
 
     def configure(self, **settings: Any) -> None:
         """Deploy again with other settings; stored data stays."""
-        self.settings.update(settings)
+        self.settings = {**self.settings, **settings}  # a copy: tests share what they gave
         given = {**DEFAULTS, **RULES, **self.settings}
         dispatch_settings = DispatchSettings.model_validate(given)
         self.endings = Endings(

@@ -370,7 +370,7 @@ class Dispatcher:
                 if name not in not_started:
                     execution = execution_name(name, tick)
                     slots.take(name, execution, self.clock(), heavy=candidate.heavy, group=candidate.group)
-            if not not_started or starter.stopped:
+            if not not_started:
                 return waiting
 
 

@@ -61,7 +61,7 @@ class Record:
     bugs
         Every bug that there is.
     forget
-        Start anew.
+        Ignore earlier results.
     forget_survivors
         Forget which bugs no test noticed.
     """

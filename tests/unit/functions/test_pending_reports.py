@@ -37,6 +37,27 @@ class TestPendingReports:
         assert world.config_api.reports[-1][1].status == "succeeded"
         assert world.config_api.reports[-1][1].last_success is not None
 
+    @pytest.mark.parametrize(
+        ("minutes", "objects", "decisions"), [(5, 1, {"waiting": 1}), (15, 1, {"due": 1}), (15, 0, {"idle": 1})]
+    )
+    def test_until_a_success_is_reported_the_ledger_decides_whether_a_run_is_due(
+        self, world: World, minutes: int, objects: int, decisions: dict[str, int]
+    ) -> None:
+        world.configure(discovery="events")
+        world.faults.down = {"config_api"}
+        world.run("a", "r1")
+        world.faults.down.clear()
+        if objects:
+            world.tell("a")
+        world.clock.advance(minutes=minutes)
+
+        report = world.tick()
+
+        names = ("waiting", "due", "idle")
+        assert {name: found for name in names if (found := getattr(report, name))} == decisions
+        assert report.oldest_pending_minutes == (minutes if "due" in decisions else 0)
+        assert report.pushed_reports == 1
+
     @pytest.mark.fault(17)
     def test_an_entry_that_a_late_report_set_to_failed_is_corrected(self, world: World) -> None:
         world.configure(discovery="events")

@@ -57,6 +57,17 @@ def test_a_start_waits_for_its_token(slept: list[float]) -> None:
     assert slept == pytest.approx([0.0, 0.1, 0.2])
 
 
+def test_after_a_pause_for_which_there_is_no_time_it_does_not_wait_for_a_token(
+    monkeypatch: pytest.MonkeyPatch, slept: list[float]
+) -> None:
+    monkeypatch.setattr(starts.random, "uniform", lambda low, high: high)
+
+    started = starter(throttle, slept, time_left=LAST_START_SECONDS + 0.1).run(["a"])
+
+    assert list(started.given_up) == ["a"]
+    assert slept == [0.0], "only for the token of the first try"
+
+
 def test_a_throttled_start_that_is_refused_then_is_refused(slept: list[float]) -> None:
     answers = iter([StartThrottledError("a"), StartRefusedError("a")])
 

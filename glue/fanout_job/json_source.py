@@ -180,7 +180,7 @@ def json_blocks(pieces: Iterator[bytes], how: Json, wanted: Sequence[Source], ba
             yield from rows.taken()
     except CorruptObjectError as error:
         yield from rows.rest()
-        error.line = error.line or records.number + 1
+        error.line = records.number + 1
         raise
     yield from rows.rest()
 

@@ -46,7 +46,7 @@ def xml_blocks(pieces: Iterator[bytes], how: Xml, wanted: Sequence[Source], bad:
             yield from records.rows.taken()
     except CorruptObjectError as error:
         yield from records.rows.rest()
-        error.line = error.line or records.number + 1
+        error.line = records.number + 1
         raise
     records.rows.close(records.open[0][0])
     yield from records.rows.rest()
@@ -146,7 +146,6 @@ class Records:
         """Text since the last tag."""
         self.element = self.open[0][0]
         """The innermost open element."""
-        self.members = self.element.members
         self.leaves = NO_LEAVES
         """The leaves that may begin in it, if nothing else in it needs attention."""
         self.leaf = False
@@ -164,7 +163,6 @@ class Records:
         parser.EndElementHandler = self._finish
         parser.CharacterDataHandler = self.texts.append  # without a call of Python code
         parser.EntityDeclHandler = self._refuse
-        parser.ExternalEntityRefHandler = self._refuse
         parser.SkippedEntityHandler = self._refuse
         return parser
 
@@ -200,7 +198,7 @@ class Records:
     def _limit_text(self) -> None:
         """Drop text that is not wanted, and reject a record that is too long, before its end."""
         if self.unwanted or not (self.leaf or self.element.text is not None):
-            del self.texts[self.kept or 0 :]
+            del self.texts[self.kept :]
         self._limit(sum(map(len, self.element.pieces)) + sum(map(len, self.texts)))
 
     def _limit(self, more: int = 0) -> None:
@@ -209,11 +207,11 @@ class Records:
 
     # ---- handlers for expat
 
-    def _refuse(self, *what: Any) -> int:
+    def _refuse(self, *what: Any) -> None:
         raise CorruptObjectError("declares or uses entities, which are not allowed")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if name in self.leaves and not self.leaf and not attributes:
+        if name in self.leaves and not self.leaf and NIL not in attributes:
             self.texts.clear()
             self.leaf = True
         else:
@@ -221,8 +219,7 @@ class Records:
 
     def _finish(self, name: str) -> None:
         if self.leaf:
-            texts = self.texts
-            text = texts[0] if len(texts) == 1 else "".join(texts)
+            text = "".join(self.texts)
             if name in self.members:
                 self.element.add(name, text)
             else:
@@ -233,11 +230,6 @@ class Records:
             self._finish_other(name)
 
     def _start_other(self, name: str, attributes: dict[str, str]) -> None:
-        is_nil = bool(attributes) and attributes.get(NIL) in TRUE
-        if name in self.leaves and not self.leaf and not is_nil:
-            self.texts.clear()
-            self.leaf = True
-            return
         self.depth += 1
         if self.depth + self.leaf + (self.kept is not None) > MAX_DEPTH:
             raise CorruptObjectError("is nested too deeply")
@@ -253,9 +245,8 @@ class Records:
         self.texts.clear()
         if self.record is None:
             self.names.append(name)
-            begins = name == self.record_name and (
-                not self.record_parents or self.names[-len(self.record_parents) - 1 : -1] == self.record_parents
-            )
+            parents = self.names[-len(self.record_parents) - 1 : -1]
+            begins = name == self.record_name and parents == self.record_parents
             if begins or self.rows.outer:
                 self._push(
                     Element(name, self.characters),
@@ -272,7 +263,7 @@ class Records:
         if state.text and attributes.get(NIL) not in TRUE:
             element.text = ""
         self.characters += ELEMENT_CHARACTERS
-        for key, attribute in state.attributes if attributes else ():
+        for key, attribute in state.attributes:
             if key in attributes:
                 element.members[attribute] = attributes[key]
                 self.characters += len(attributes[key])
@@ -302,7 +293,6 @@ class Records:
         element, own = self.open.pop()
         if element.text is not None:
             element.text = "".join([*element.pieces, *self.texts])
-            element.pieces = ()
             self.characters += len(element.text)
         self.texts.clear()
         self._limit()
@@ -312,8 +302,7 @@ class Records:
             self.characters = element.before
             self.record, self.element, self.leaves = None, parent, NO_LEAVES
             return
-        if record is None:
-            self.rows.close(element)
+        self.rows.close(element)
         child = element.text if name in state.leaves else element
         if name not in state.names or element.has_records or child is None:
             self.characters = element.before
@@ -322,7 +311,7 @@ class Records:
         self._enter(parent, state)
 
     def _leave_unwanted(self) -> None:
-        del self.texts[self.kept or 0 :]
+        del self.texts[self.kept :]
         self.leaf = self.kept is not None
         self.kept = None
         self._enter(*self.open[-1])
@@ -331,10 +320,9 @@ class Records:
         self.number += 1
         record.closed = True
         parents: list[Parent] = []
-        if self.rows.outer:
-            for parent, _ in self.open:
-                parent.has_records = True
-                parents.append(parent)
+        for parent, _ in self.open:
+            parent.has_records = True
+            parents.append(parent)
         parents.append(record)
         texts = self.fields.blank.copy()
         try:

@@ -159,7 +159,7 @@ def test_a_value_beside_the_records_is_read_a_bounded_number_of_times(name: str,
 @pytest.mark.parametrize(
     ("value", "calls"),
     [
-        (b"{" + b",".join([b'"k":{"a":[1,2],"b":[3,4]}'] * 1_000) + b"}", 2_100),
+        (b"[" + b",".join([b'{"a":[1,2],"b":[3,4]}'] * 1_000) + b"]", 1_100),
         (b"[" + b"1," * 100_000 + b"1]", 300),
     ],
 )

@@ -86,6 +86,8 @@ def test_an_element_of_xml_is_a_row_with_fields_of_its_parent_before_and_after_i
     assert rows(ORDER_MAPPING, ORDER_XML.encode()) == LINES
     far = ORDER_MAPPING.replace("[../currency, sku]", "/x/shop")
     assert [row["note"] for row in rows(far, ORDER_XML.encode()) if isinstance(row, dict)] == ["S"] * 3
+    none = ORDER_MAPPING.replace("[../currency, sku]", "/x/none")
+    assert rows(none, ORDER_XML.encode()) == [{"id": row["id"], "count": row["count"]} for row in LINES]
     late = ORDER_MAPPING.replace("[../currency, sku]", "../../site")
     assert [row["note"] for row in rows(late, ORDER_XML.encode()) if isinstance(row, dict)] == ["W"] * 3
 
@@ -110,6 +112,20 @@ def test_a_path_from_the_document_follows_the_parents_of_the_record() -> None:
         {"id": "b", "note": "1"},
         {"id": "c", "note": "2"},
     ]
+
+
+def test_a_path_from_the_document_may_lead_into_the_record() -> None:
+    data = b"<d><e i='1'><n>a</n></e><e i='2'/><e i='3'><n>c</n></e></d>"
+    assert rows("xml: {record: e}\nfields: {id: '@i', note: /d/e/n}", data) == [
+        {"id": "1", "note": "a"},
+        {"id": "2"},
+        {"id": "3", "note": "c"},
+    ]
+
+
+def test_records_are_no_field_of_their_parent() -> None:
+    how = "xml: {record: e}\nfields: {id: '@i', note: ../e}"
+    assert rows(how, b"<d><e i='1'>a</e><e i='2'>b</e></d>") == [{"id": "1"}, {"id": "2"}]
 
 
 def test_a_record_may_be_named_with_its_parents() -> None:
@@ -198,6 +214,7 @@ BOTH = [{"k": False, "v": "a"}, {"k": True, "v": "b"}]
         ("n/x", ["abc"], None),
         ("n/0", [None], None),
         ("n/0", [False], "false"),
+        ("n/0", [True], "true"),
         ("n/000000000", ["a"], "a"),
         ("n/0000000000", ["a"], None),
     ],

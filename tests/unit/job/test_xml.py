@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from decimal import Decimal
-from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fanout_job.errors import CorruptObjectError, MappingError
 from fanout_job.mapping import Mapping, Xml
-from fanout_job.paths import Source
 from fanout_job.xml_source import MAX_DEPTH, xml_blocks
 from tests.unit.job.standardizing import Row, rows, sources
 
@@ -47,6 +42,11 @@ SPACES = "xml: {record: n:thing, namespaces: {n: urn:n, m: urn:m}}\nfields: {id:
         ),
         (SPACES, b'<thing xmlns:y="urn:m" y:id="1"/>', []),
         (
+            "xml: {record: a, namespaces: {m: urn:m}}\nfields: {id: \"m:b[@m:k='x']/@v\"}",
+            b'<a xmlns:y="urn:m"><y:b k="x" v="1"/><y:b y:k="x" v="2"/></a>',
+            [{"id": "2"}],
+        ),
+        (
             SPACES.replace("n: urn:n", '"": urn:n').replace("n:thing", "thing"),
             b'<thing xmlns="urn:n" xmlns:y="urn:m" y:id="1"/>',
             [{"id": "1"}],
@@ -57,6 +57,11 @@ SPACES = "xml: {record: n:thing, namespaces: {n: urn:n, m: urn:m}}\nfields: {id:
             "xml: {record: a}\nfields: {id: '@i', note: b}\nnulls: []",
             b'<a i="1" xmlns:x="http://www.w3.org/2001/XMLSchema-instance"><b x:nil="true"/></a>',
             [{"id": "1"}],
+        ),
+        (
+            "xml: {record: a}\nfields: {id: '@i', note: b}",
+            b'<a i="1" xmlns:x="http://www.w3.org/2001/XMLSchema-instance"><b>y</b><b x:nil="true"/></a>',
+            [{"id": "1", "note": "y"}],
         ),
     ],
 )
@@ -101,44 +106,11 @@ def test_a_prefix_without_a_namespace_in_the_mapping_is_named() -> None:
         rows(PLAIN.replace("text/b", "q:text"), b"<a/>")
 
 
-names = st.sampled_from(["p", "q", "r"])
-texts = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=5)
-
-
-@given(st.lists(st.tuples(st.dictionaries(names, texts), st.dictionaries(names, texts)), max_size=4), st.integers(1, 9))
-def test_records_equal_those_of_another_parser_for_any_chunks(
-    records: list[tuple[dict[str, str], dict[str, str]]], size: int
-) -> None:
-    root = ElementTree.Element("all")
-    for attributes, children in records:
-        record = ElementTree.SubElement(root, "thing", attributes)
-        for name, text in children.items():
-            ElementTree.SubElement(record, name).text = text
-    data = ElementTree.tostring(root, "utf-8")
-    wanted = sources("@p", "@q", "@r", "p", "q", "r")
-    pieces = iter([data[start : start + size] for start in range(0, len(data), size)])
-    blocks = list(xml_blocks(pieces, Xml("thing"), wanted, lambda error, content: None))
-    found = [[block.columns[name][n].as_py() for name in wanted] for block in blocks for n in range(len(block.numbers))]
-    parsed = ElementTree.parse(io.BytesIO(data))  # noqa: S314 - made above
-    expected = [
-        [
-            thing.get(w[1:]) if w[0] == "@" else None if (e := thing.find(w)) is None else e.text or ""
-            for w in (source.name for source in wanted)
-        ]
-        for thing in parsed.iter("thing")
-    ]
-    assert found == expected
-
-
-@pytest.mark.parametrize("size", range(1, 65))
-def test_every_record_is_read_for_any_chunk_size(size: int) -> None:
-    records = [b'<thing id="%d"><text><b>%d</b></text></thing>' % (n, n) for n in range(100)]
-    data = b"<all>" + b"".join(records) + b"</all>"
-    pieces = iter([data[start : start + size] for start in range(0, len(data), size)])
-    blocks = list(xml_blocks(pieces, Xml("thing"), sources("@id", "text/b"), lambda error, content: None))
-    expected = [str(n) for n in range(100)]
-    assert [text for block in blocks for text in block.columns[Source("@id")].to_pylist()] == expected
-    assert [text for block in blocks for text in block.columns[Source("text/b")].to_pylist()] == expected
+def test_the_text_of_a_bad_row_has_its_fields() -> None:
+    found: list[bytes | None] = []
+    data = b"<thing id='1'><b>x</b><c>y</c><c>z</c></thing>"
+    list(xml_blocks(iter([data]), Xml("thing"), sources("@id", "c", "b"), lambda _, text: found.append(text)))
+    assert found == [b'{\n  "@id": "1",\n  "c": null,\n  "b": null\n}']
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 4_096])
@@ -146,9 +118,10 @@ def test_the_records_before_damage_are_read_for_any_chunk_size(size: int) -> Non
     data = b"<all>" + THING * 20 + b"<thing"
     pieces = iter([data[start : start + size] for start in range(0, len(data), size)])
     found = []
-    with pytest.raises(CorruptObjectError, match="is not XML: unclosed token in line 1"):
+    with pytest.raises(CorruptObjectError, match="is not XML: unclosed token in line 1") as caught:
         found.extend(block for block in xml_blocks(pieces, Xml("thing"), sources("@id"), lambda error, content: None))
     assert sum(len(block.numbers) for block in found) == 20
+    assert caught.value.line == 21
 
 
 def test_a_mapping_of_xml_needs_the_name_of_its_record_element() -> None:

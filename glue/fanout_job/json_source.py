@@ -62,7 +62,7 @@ class Records:
 
     def add_all(self, parents: Chain, name: str, batch: Batch) -> None:
         """Add the rows of records in an array or in lines."""
-        columns = None if self.header or self.how.header is not None else self.columns.of(batch)
+        columns = self.columns.of(batch)
         count = len(batch.values)
         if columns is None or not self.rows.extend(self.number + 1, count, columns, (*parents, Open(name, None))):
             for value, repeated in self.decoder.checked(batch):
@@ -97,10 +97,9 @@ class Records:
 
     def _texts(self, record: Any) -> list[str | None]:
         if self.keys is not None and type(record) is dict:
-            texts: list[Any] = list(map(record.get, self.keys))
-            kinds = set(map(type, texts))
-            if kinds <= TEXT_OR_FLAG:
-                return texts if bool not in kinds else texts_of(texts)
+            found: list[Any] = list(map(record.get, self.keys))
+            if set(map(type, found)) <= TEXT_OR_FLAG:
+                return texts_of(found)
         texts = self.blank.copy()
         for place, read in self.readers:
             texts[place] = read(record)

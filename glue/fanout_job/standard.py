@@ -209,7 +209,7 @@ class Writer:
         self.schema, self.provenance = model.schema, provenance
         self.waiting: list[pa.Table] = []
         self.size = self.rows = 0
-        self.parquet = parquet.ParquetWriter(file, self.schema, compression="zstd", write_statistics=True)
+        self.parquet = parquet.ParquetWriter(file, self.schema, compression="zstd")
 
     def __enter__(self) -> Writer:
         return self

@@ -106,12 +106,11 @@ class Standardizer:
             column.checks = checks_of(name, field.arrow, rule, limit)
         except ValueError as error:
             raise MappingError(f"{name} {error}", uri=self.mapping.name, line=rule.line) from None
-        if rule.value is not None:
-            values, bad = column.convert([pa.array([rule.value], pa.string())])
-            column.constant = values[0]
-            if bad:
-                what = f"{name}'s value is not a valid {field.type}"
-                raise MappingError(what, uri=self.mapping.name, line=rule.line)
+        values, bad = column.convert([pa.array([rule.value], pa.string())])
+        column.constant = values[0]
+        if bad:
+            what = f"{name}'s value is not a valid {field.type}"
+            raise MappingError(what, uri=self.mapping.name, line=rule.line)
         return column
 
     def rows(self, pieces: Iterator[bytes], bad: Bad) -> Iterator[pa.Table]:
@@ -173,7 +172,7 @@ class Standardizer:
             made, left_out = self._transformed(self.transform, made, wrong)
         self._check_required(made, wrong, left_out)
         places = sorted(wrong)
-        for place, (number, shown) in zip(places, block.rows(places) if places else (), strict=True):
+        for place, (number, shown) in zip(places, block.rows(places), strict=True):
             wrong[place].line = number
             bad(wrong[place], shown)
         table = pa.table({"_row": block.numbers, **{name: made[name] for name in self.model.fields}})
@@ -216,7 +215,7 @@ class Standardizer:
 
     def _check_required(self, made: dict[str, pa.Array], wrong: dict[int, RecordError], left_out: set[int]) -> None:
         for name, field in self.model.fields.items():
-            if field.required and made[name].null_count:
+            if field.required:
                 for place in pc.indices_nonzero(pc.is_null(made[name])).to_pylist():
                     if place not in left_out:
                         wrong.setdefault(place, RowError(f"{name} has no value, and the model requires one"))

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from contract.nesting import MAX_DEPTH
 from fanout_job.blocks import MAX_RECORD_BYTES
 from fanout_job.errors import CorruptObjectError
-from tests.unit.job.standardizing import Row, document, records, rows
+from fanout_job.json_source import INDENTED_CHARACTERS, json_blocks
+from fanout_job.mapping_formats import Json
+from tests.unit.job.standardizing import Row, document, records, rows, sources
 
 LINES = "json_lines:\nfields: {id: id, price: p, note: n/x/0}\n"
 DOCUMENT = LINES.replace("json_lines:", "json:")
@@ -58,7 +60,7 @@ def test_an_arrangement_is_read_exactly(how: str, data: bytes, expected: list[Ro
         (LINES, b'{"id": NaN}', "row 1: is not JSON: NaN or Infinity"),
         (LINES, b'{"id": "\xff"}', "row 1: is not UTF-8 text"),
         (LINES, b'{"id": "\\ud800"}', "row 1: id (from 'id') is not a valid string"),
-        (LINES, b"[1]", "row 1: is JSON, but not an object"),
+        (LINES, b'[{"id": 1}]', "row 1: is JSON, but not an object"),
         (LINES, b'{"id": {"a": 1}}', "row 1: 'id' is an object, not a single value"),
         (DOCUMENT, b'[{"id": [1]}]', "row 1: 'id' is an array, not a single value"),
         (DOCUMENT, b"[1]", "row 1: is JSON, but not an object"),
@@ -77,6 +79,16 @@ def test_an_arrangement_is_read_exactly(how: str, data: bytes, expected: list[Ro
 )
 def test_a_bad_record_is_named(how: str, data: bytes, message: str) -> None:
     assert rows(how, data)[-1] == f"sample, {message}"
+
+
+@pytest.mark.parametrize(("more", "indent"), [(0, 2), (1, None)])
+def test_the_text_of_a_bad_record_is_indented_unless_it_is_long(more: int, indent: int | None) -> None:
+    empty = len(json.dumps({"id": [""]}))
+    record = {"id": ["x" * (INDENTED_CHARACTERS - empty + more)]}
+    found: list[bytes | None] = []
+    data = json.dumps(record).encode()
+    list(json_blocks(iter([data]), Json(), sources("id"), lambda error, text: found.append(text)))
+    assert found == [json.dumps(record, indent=indent).encode()]
 
 
 def test_a_line_over_the_limit_is_a_bad_row_and_the_next_row_is_read() -> None:

@@ -86,8 +86,9 @@ def test_an_element_of_xml_is_a_row_with_fields_of_its_parent_before_and_after_i
     assert rows(ORDER_MAPPING, ORDER_XML.encode()) == LINES
     far = ORDER_MAPPING.replace("[../currency, sku]", "/x/shop")
     assert [row["note"] for row in rows(far, ORDER_XML.encode()) if isinstance(row, dict)] == ["S"] * 3
-    none = ORDER_MAPPING.replace("[../currency, sku]", "/x/none")
-    assert rows(none, ORDER_XML.encode()) == [{"id": row["id"], "count": row["count"]} for row in LINES]
+    for path in ("/x/none", "/none"):
+        none = ORDER_MAPPING.replace("[../currency, sku]", path)
+        assert rows(none, ORDER_XML.encode()) == [{"id": row["id"], "count": row["count"]} for row in LINES]
     late = ORDER_MAPPING.replace("[../currency, sku]", "../../site")
     assert [row["note"] for row in rows(late, ORDER_XML.encode()) if isinstance(row, dict)] == ["W"] * 3
 
@@ -206,6 +207,7 @@ BOTH = [{"k": False, "v": "a"}, {"k": True, "v": "b"}]
         ("n/*/v", [{"v": None}, {"v": "a"}, {}], "a"),
         ("n/*/v", {"x": {"v": "a"}}, "a"),
         ("n/*", "abc", None),
+        ("n[k='x']", "abc", None),
         ("n[k='x']/v", {"k": "x", "v": "a"}, "a"),
         ("n[k='x']/v", ["x", {"k": "x", "v": "a"}], "a"),
         ("n[k='false']/v", BOTH, "a"),
@@ -260,12 +262,24 @@ def test_an_element_may_be_chosen_by_its_child() -> None:
         ),
         ("json: {header: first}\nfields: {id: a}", [["a", "b"], [1, 2]], [{"id": "1"}]),
         ("json: {columns: [a, b]}\nfields: {id: b}", [[1, 2]], [{"id": "2"}]),
+        ("json: {columns: [a, b]}\nfields: {id: b}", {"a": 1, "b": 2}, [{"id": "2"}]),
+        ("json:\nfields: {id: '*'}", [{"a": 1}, ["x"]], [{"id": "1"}, {"id": "x"}]),
+        ("json:\nfields: {id: id}", {"id": True}, [{"id": "true"}]),
+        ("json:\nfields: {id: id}", {"id": {}}, ["sample, row 1: 'id' is an object, not a single value"]),
+        ("json:\nfields: {id: n/x}", {"n": "a"}, ["sample, row 1: id has no value, and the model requires one"]),
+        ("json:\nfields: {id: '0', note: x}", [["a"]], ["sample, row 1: is JSON, but not an object"]),
         ("json:\nfields: {id: '1', note: '0'}", [["x", "y"]], [{"id": "y", "note": "x"}]),
         ("json:\nfields: {id: log.level}", [{"log.level": "e", "log": {"level": "x"}}], [{"id": "e"}]),
     ],
 )
 def test_a_shape_of_json_is_read(how: str, data: Any, expected: list[Row]) -> None:
     assert rows(how, json.dumps(data).encode()) == expected
+
+
+@pytest.mark.parametrize("names", [["a", "a"], ["a", ""], ["a", None], ["a", ["b"]]])
+def test_a_header_without_different_names_makes_a_bad_object(names: list[Any]) -> None:
+    with pytest.raises(CorruptObjectError, match="has no list of different column names in its first record"):
+        rows("json: {header: first}\nfields: {id: a}", json.dumps([names, [1, 2]]).encode())
 
 
 def test_a_header_after_its_records_makes_a_bad_object() -> None:

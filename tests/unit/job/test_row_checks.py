@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 
-from fanout_job import row_checks
-from fanout_job.errors import CheckFailedError, MappingError
+from fanout_job import row_checks, standard
+from fanout_job.errors import CheckFailedError, CorruptObjectError, MappingError, RowError, TransformError
 from fanout_job.mapping import Mapping
 from fanout_job.standardizer import Standardizer
 from tests.unit.job.standardizing import MODEL, rows
@@ -37,6 +38,10 @@ def test_a_value_out_of_its_range_or_missing_makes_a_bad_row(option: str, expect
     assert checked(option) == expected
 
 
+def test_an_invalid_value_is_not_a_missing_one() -> None:
+    assert checked("required: true", data=b"a,b\n1,x\n") == ["sample, row 1: count (from 'b') is not a valid integer"]
+
+
 def test_a_range_of_dates_and_a_pattern() -> None:
     days = b"a,b\n1,2024-01-01\n2,2024-02-01\n"
     assert checked("min: 2024-01-02", "day", data=days)[0] == "sample, row 1: day is less than 2024-01-02"
@@ -60,6 +65,13 @@ def test_a_failed_check_makes_the_object_bad_if_the_mapping_says_so() -> None:
         checked("max: 49", more="failed_check: object\n")
 
 
+def test_a_bad_row_counts_as_one() -> None:
+    data = CSV + b"1\n"
+    assert len(checked("min: 0", more="min_rows: 5\nmax_rows: 5\n", data=data)) == 5
+    with pytest.raises(CheckFailedError, match="sample: has 5 rows, fewer than 6"):
+        checked("min: 0", more="min_rows: 6\n", data=data)
+
+
 def test_an_object_with_too_few_or_too_many_rows_is_bad() -> None:
     assert len(checked("min: 0", more="min_rows: 4\nmax_rows: 4\n")) == 4
     with pytest.raises(CheckFailedError, match="sample: has 4 rows, fewer than 5"):
@@ -80,6 +92,27 @@ def test_an_object_with_too_few_or_too_many_rows_is_bad() -> None:
 def test_a_check_that_does_not_fit_is_rejected_with_its_line(line: str, message: str) -> None:
     with pytest.raises(MappingError, match=f"m.yaml, line 4: {message}"):
         Standardizer(Mapping.parse(f"csv:\nfields:\n  id: a\n  {line}".encode(), "m.yaml"), MODEL)
+
+
+def test_additional_fields_are_only_read_for_a_transform() -> None:
+    how = "csv:\nfields: {id: a}\nextra: {more: c}"
+    assert rows(how, b"a\n1\n") == [{"id": "1"}]
+    with pytest.raises(CorruptObjectError, match="its header has no column 'c'"):
+        rows(how, b"a\n1\n", transform=lambda record: record)
+
+
+def test_the_error_of_a_bad_row_has_what_its_check_shows() -> None:
+    def transform(record: dict[str, Any]) -> dict[str, Any]:
+        return {"id": record["missing"]}
+
+    mapping = Mapping.parse(b"csv:\nfields: {id: a, day: {from: b, format: '%d.%m.%Y'}}", "m.yaml")
+    sample = io.BytesIO(b"a,b,c\n1,2024-01-01,x\n2,,\n")
+    (_, bad), (_, failed) = standard.check(mapping, MODEL, sample, "sample", transform)
+    assert isinstance(bad, RowError)
+    assert bad.values == {"b": "2024-01-01"}
+    assert "%d.%m.%Y" in bad.tried
+    assert isinstance(failed, TransformError)
+    assert isinstance(failed.__context__, KeyError)
 
 
 def test_a_transform_gets_the_name_of_the_provider_and_may_fill_required_fields() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, combinations
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
@@ -37,6 +37,11 @@ def texts(records: Records, pieces: Iterable[bytes]) -> list[list[str | None]]:
     return [[b.columns[source][n].as_py() for source in records.wanted] for b in blocks for n in range(len(b.numbers))]
 
 
+def in_pieces(document: str, size: int) -> list[bytes]:
+    data = document.encode()
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
 words = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=3)
 names = st.sampled_from(["p", "q", "r"])
 
@@ -63,7 +68,7 @@ def values(start: ElementTree.Element, path: str) -> list[str]:
     return [(one.text or "") + "".join(child.tail or "" for child in one) for one in start.findall(path)]
 
 
-def expected(document: str, paths: list[str]) -> list[list[str | None]]:
+def expected(document: str, paths: Iterable[str]) -> list[list[str | None]]:
     root = ElementTree.fromstring(document)  # noqa: S314 - made above
     parents = {child: parent for parent in root.iter() for child in parent}
     found = []
@@ -78,13 +83,22 @@ def expected(document: str, paths: list[str]) -> list[list[str | None]]:
     return found
 
 
+MANY = """<all p="a">b<p>c</p>d<q p="e"><p>f</p></q>
+<thing p="g">h<p q="i">j<p>k</p>l<q>m<r>n<r/></r>o</q>p<r/></p>q<q>r<p>s<r>t</r>u</p>v</q>w<p/></thing>x
+<group p="y">z<p>0</p><thing>1<r>2</r><p>3</p>4</thing><q>5<p>6</p></q><thing/><p>7</p></group>8<r>9</r></all>"""
+
+
+@pytest.mark.parametrize("paths", [*combinations(PATHS, 1), *combinations(PATHS, 2), PATHS])
+def test_any_fields_of_a_tree_are_read(paths: list[str]) -> None:
+    for size in (1, len(MANY)):
+        assert texts(reading(*paths), in_pieces(MANY, size)) == expected(MANY, paths)
+
+
 @given(documents, st.lists(st.sampled_from(PATHS), min_size=1, unique=True), st.integers(1, 30))
 def test_the_fields_of_a_tree_equal_those_of_another_parser_for_any_pieces(
     document: str, paths: list[str], size: int
 ) -> None:
-    data = document.encode()
-    pieces = [data[start : start + size] for start in range(0, len(data), size)]
-    assert texts(reading(*paths), pieces) == expected(document, paths)
+    assert texts(reading(*paths), in_pieces(document, size)) == expected(document, paths)
 
 
 @pytest.mark.parametrize(("path", "opened"), [(".", ["thing"]), ("p", ["thing", "p"]), ("p/q", ["thing", "p", "q"])])
@@ -131,7 +145,8 @@ def test_a_text_without_an_end_is_read_up_to_the_limit(path: str, begin: bytes, 
     ],
 )
 def test_a_text_that_is_not_wanted_has_any_length(path: str, begin: bytes, end: bytes, text: str) -> None:
-    assert texts(reading(path), [begin, *[MEGABYTE] * 20, end]) == [[text]]
+    for inner in (MEGABYTE, MEGABYTE + b"<r/>"):
+        assert texts(reading(path), [begin, *[inner] * 20, end]) == [[text]]
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from contract.manifest import PlannedObject
+from contract.manifest import Manifest, PlannedObject, StoredObject
 from fanout_job import standard
 from fanout_job.errors import DeadlineError, MappingError, StorageError
+from fanout_job.run import Run
 from fanout_job.task import Task, guarded
 from tests.unit.job.records import SETTINGS
 from tests.unit.job.standardizing import MODEL
 from tests.unit.job.test_standard_files import CSV, MemoryS3
 
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 YAML, JSON = "mappings/acme.yaml", "mappings/acme.json"
 BODIES = {YAML: b"csv:\nfields: {id: yaml}", JSON: b'{"csv": {}, "fields": {"id": "json"}}'}
 
@@ -26,12 +29,13 @@ class Mappings:
 
     def __init__(self, *keys: str, **errors: str) -> None:
         self.bodies = {key: BODIES[key] for key in keys}
+        self.version: str | None = None
         self.errors = {YAML: errors.get("yaml", "NoSuchKey"), JSON: errors.get("json", "NoSuchKey")}
 
     def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
         if Key not in self.bodies:
             raise ClientError({"Error": {"Code": self.errors[Key]}}, "GetObject")
-        return {"Body": io.BytesIO(self.bodies[Key]), "ETag": f'"etag of {Key}"', "VersionId": None}
+        return {"Body": io.BytesIO(self.bodies[Key]), "ETag": f'"etag of {Key}"', "VersionId": self.version}
 
 
 def read(s3: Mappings, monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, str]]:
@@ -50,6 +54,41 @@ def test_the_yaml_mapping_is_read_before_the_json_mapping(
 
     assert column == taken.rpartition(".")[2]
     assert version == {"key": taken, "version": f"etag of {taken}"}
+
+
+def test_the_version_of_a_mapping_in_a_versioned_bucket_is_its_version_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    s3 = Mappings(YAML)
+    s3.version = "v7"
+    assert read(s3, monkeypatch)[1] == {"key": YAML, "version": "v7"}
+
+
+def converting(mapping: bytes, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, MemoryS3]:
+    """A run with one object."""
+    s3, key = MemoryS3(), "in/a.csv"
+    s3.put_object("data", key, b"a\nx\n")
+    s3.put_object("data", YAML, mapping)
+    planned = StoredObject(key, 4, s3.objects[key][1], NOW)
+    manifest = Manifest(
+        provider="acme", run_id="run-1", generation=1, created_at=NOW, bucket="data", objects=(planned,)
+    )
+    s3.put_object("data", "m.json", manifest.to_json())
+    for module in ("run", "standard", "task"):
+        monkeypatch.setattr(f"fanout_job.{module}.s3_client", lambda: s3)
+    return Run(SETTINGS, "lambda"), s3
+
+
+def test_a_run_writes_the_file_of_each_object_and_notes_its_model_and_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, s3 = converting(b"csv:\nfields: {id: a}", monkeypatch)
+    standard.convert(run, MODEL, None)
+    assert run.notes == {"model": "things", "mapping": {"key": YAML, "version": "2"}}
+    assert (run.tally.objects, run.tally.rows) == (1, 1)
+    assert MODEL.output_key("acme", "in/a.csv") in s3.objects
+
+
+def test_a_mapping_that_does_not_fit_the_model_is_an_error_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = converting(b"csv:\nfields: {note: a}", monkeypatch)
+    with pytest.raises(MappingError, match="fields lacks id, which the model requires"):
+        standard.convert(run, MODEL, None)
 
 
 def test_without_a_mapping_the_error_names_both_keys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from pyarrow import parquet
 from contract.manifest import PlannedObject
 from fanout_job import standard
 from fanout_job.mapping import Mapping
+from fanout_job.mapping_formats import JsonLines
 from fanout_job.task import Tally, Task, guarded
 from tests.unit.job.records import SETTINGS
 from tests.unit.job.standardizing import MODEL
@@ -33,7 +34,7 @@ class MemoryS3:
     def __init__(self) -> None:
         self.objects: dict[str, tuple[bytes, str]] = {}
         self.puts = 0
-        self.refuse_puts = False
+        self.refuse_puts = self.refuse_heads = False
         self.before_put: Callable[[], None] = nothing
         self.lost_answers = 0
 
@@ -43,7 +44,7 @@ class MemoryS3:
         before_put, self.before_put = self.before_put, nothing
         before_put()
         there = self.objects[Key][1] if Key in self.objects else None
-        if ("IfMatch" in how and how["IfMatch"] != there) or ("IfNoneMatch" in how and there):
+        if ("IfMatch" in how and (there is None or how["IfMatch"] != there)) or ("IfNoneMatch" in how and there):
             raise ClientError({"Error": {"Code": "PreconditionFailed"}}, "PutObject")
         self.puts += 1
         self.objects[Key] = (Body if isinstance(Body, bytes) else Body.read(), f"{self.puts}")
@@ -52,14 +53,15 @@ class MemoryS3:
             if lost:  # the client repeats the request and gets the answer to the second one
                 raise ClientError({"Error": {"Code": "PreconditionFailed"}}, "PutObject")
 
-    def get_object(self, Bucket: str, Key: str, IfMatch: str, **how: str) -> dict[str, Any]:  # noqa: N803
-        if self.head_object(Bucket, Key)["ETag"] != IfMatch:
+    def get_object(self, Bucket: str, Key: str, IfMatch: str | None = None, **how: str) -> dict[str, Any]:  # noqa: N803
+        found = self.head_object(Bucket, Key)
+        if IfMatch not in (None, found["ETag"]):
             raise refused(412)
-        return {"Body": io.BytesIO(self.objects[Key][0])}
+        return {"Body": io.BytesIO(self.objects[Key][0]), **found}
 
     def head_object(self, Bucket: str, Key: str) -> dict[str, str]:  # noqa: N803
-        if Key not in self.objects:
-            raise refused(404)
+        if self.refuse_heads or Key not in self.objects:
+            raise refused(403 if self.refuse_heads else 404)
         return {"ETag": self.objects[Key][1]}
 
     def get_paginator(self, name: str) -> MemoryS3:
@@ -163,6 +165,31 @@ def test_a_deleted_source_keeps_its_rows_and_fails_a_run_that_had_planned_it() -
     assert acme.ids() == ["x"]
 
 
+def test_a_source_that_is_deleted_while_it_is_read_is_named_as_deleted() -> None:
+    acme = Provider()
+
+    def meanwhile(record: dict[str, Any]) -> dict[str, Any]:
+        del acme.s3.objects[KEY]
+        return record
+
+    [failure] = acme.run(acme.put(b"a,b\nx,1\n"), transform=meanwhile).failures
+    assert (failure.object, failure.message) == (f"s3://data/{KEY}", "was deleted after the run was planned")
+    assert FILE not in acme.s3.objects
+
+
+def test_a_file_that_cannot_be_looked_up_is_not_replaced() -> None:
+    acme = Provider()
+
+    def meanwhile(record: dict[str, Any]) -> dict[str, Any]:
+        acme.s3.refuse_heads = True
+        return record
+
+    [failure] = acme.run(acme.put(b"a,b\nx,1\n"), transform=meanwhile).failures
+    assert (failure.type, failure.object) == ("StorageError", f"s3://data/{FILE}")
+    assert failure.message == "cannot be read (403)"
+    assert FILE not in acme.s3.objects
+
+
 @pytest.mark.fault(37)
 def test_an_abandoned_run_does_not_replace_new_rows_with_old_ones() -> None:
     acme = Provider()
@@ -174,7 +201,7 @@ def test_an_abandoned_run_does_not_replace_new_rows_with_old_ones() -> None:
         return record
 
     [failure] = acme.run(old, transform=meanwhile).failures
-    assert failure.type == "ObjectChangedError"
+    assert (failure.type, failure.message) == ("ObjectChangedError", "was overwritten after the run was planned")
     assert acme.ids() == ["new"]
 
 
@@ -237,6 +264,33 @@ def test_a_bad_source_keeps_the_old_file_and_is_named(body: bytes) -> None:
     assert acme.rows(MODEL.output_key("acme", f"{KEY}2"))[0]["id"] == "g"
 
 
+XML = Mapping.parse(b"xml: {record: r}\nfields: {id: a}", "m.yaml")
+
+
+def test_the_rows_before_the_damage_of_a_source_do_not_replace_the_old_file() -> None:
+    acme = Provider(XML)
+    acme.run(acme.put(b"<r><a>x</a></r>"))
+    [failure] = acme.run(acme.put(b"<all><r><a>1</a></r><r><a")).failures
+    assert (failure.unit, failure.line) == ("row", 2)
+    assert acme.ids() == ["x"]
+
+
+def test_a_truncated_source_is_damaged_after_the_last_row_that_was_read() -> None:
+    acme = Provider(replace(CSV, csv=None, json_lines=JsonLines()))
+    records = b"".join(b'{"a": "%d", "b": 1}\n' % number for number in range(200_000))
+    tally = acme.run(acme.put(gzip.compress(records)[:-3]))
+    assert tally.rows > 0
+    assert tally.failures[0].line == tally.rows + 1
+
+
+def test_under_quarantine_a_source_that_fails_a_check_keeps_the_old_file() -> None:
+    acme = Provider(replace(CSV, min_rows=2), "quarantine")
+    acme.run(acme.put(b"a,b\nx,1\ny,2\n"))
+    [failure] = acme.run(acme.put(b"a,b\nz,1\n")).failures
+    assert failure.type == "CheckFailedError"
+    assert acme.ids() == ["x", "y"]
+
+
 def test_under_quarantine_bad_rows_are_quarantined_and_good_rows_are_written() -> None:
     acme = Provider(on_bad_record="quarantine")
     tally = acme.run(acme.put(b"a,b\nx,1\ny,bad\nz\nw,2\n"))
@@ -250,7 +304,7 @@ def test_under_quarantine_bad_rows_are_quarantined_and_good_rows_are_written() -
 
 
 def test_under_quarantine_a_damaged_source_is_quarantined_and_its_rows_before_the_damage_are_written() -> None:
-    acme = Provider(Mapping.parse(b"xml: {record: r}\nfields: {id: a}", "m.yaml"), "quarantine")
+    acme = Provider(XML, "quarantine")
     body = b"<all><r><a>1</a></r><r><a>2</a></r><r><a"
     tally = acme.run(acme.put(body))
     assert (tally.objects, tally.rows, tally.quarantined, tally.failures) == (1, 2, 1, [])
@@ -283,3 +337,25 @@ def test_many_rows_are_in_few_row_groups() -> None:
     assert file.metadata.num_rows == count
     assert file.metadata.num_row_groups <= 3
     assert file.read(["_row"])["_row"].to_pylist() == list(range(1, count + 1))
+
+
+NULLS = {name: pa.nulls(1, field.arrow) for name, field in MODEL.fields.items()}
+ROWS = pa.table(NULLS | {"_row": [1], "id": ["x"]})
+
+
+@pytest.mark.parametrize("size", [2 * ROWS.nbytes, ROWS.nbytes + 1])
+def test_rows_are_collected_up_to_the_size_of_a_row_group(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standard, "ROW_GROUP_BYTES", size)
+    made = io.BytesIO()
+    with standard.Writer(made, MODEL, {"_source": "s", "_run": "r"}) as writer:
+        for _ in range(5):
+            writer.write(ROWS)
+        writer.close()
+    metadata = parquet.ParquetFile(made).metadata
+    assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [2, 2, 1]
+
+
+def test_a_file_is_closed_after_an_error() -> None:
+    with pytest.raises(KeyError), standard.Writer(io.BytesIO(), MODEL, {}) as writer:
+        raise KeyError
+    assert not writer.parquet.is_open

@@ -23,7 +23,7 @@ MAX_DIGITS = 308
 """The longest whole number: longer ones exceed a double, so that not every client could read them."""
 
 Frequency = (
-    Annotated[float, Field(ge=1, le=MAX_FREQUENCY_MINUTES, allow_inf_nan=False)]
+    Annotated[float, Field(ge=1, le=MAX_FREQUENCY_MINUTES)]
     | Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}(\.[0-9]{1,6})?$")]
 )
 HttpDate = Annotated[str, Field(json_schema_extra={"format": "http-date"})]

@@ -192,6 +192,7 @@ def test_the_slot_of_a_refused_start_goes_to_the_next_provider() -> None:
     for name in ("p00001", "p00002"):
         world.config_api.providers[name] = {"frequency": 15, "last_success": "Sun, 22 Nov 2026 07:00:00 GMT"}
     refuse_starts(world, "p00000", "not this one")
+    world.seconds = 20.0  # too few to wait for slots
     report = world.tick(NOW)
 
     assert (report.started, report.failed_starts, report.deferred) == (1, 1, 1)
@@ -220,14 +221,12 @@ def test_the_limits_of_slots_and_groups_hold_over_all_rounds_after_refused_start
 
 
 def test_a_tick_that_could_start_nothing_fails_with_the_reason_of_the_service() -> None:
-    world = world_of(5)
+    world = world_of(60, max_concurrent_runs=25)
+    refuse_starts(world, "p", "AccessDeniedException; check the dispatcher's role")
 
-    def refusing(name: str, execution_input: str) -> bool:
-        raise StartRefusedError("AccessDeniedException; check the dispatcher's role")
-
-    world.executions.start = refusing  # type: ignore[method-assign]
     with pytest.raises(StartRefusedError, match="AccessDenied"):
         world.tick(NOW)
+    assert world.slept == 0, "it does not wait for slots"
 
 
 def test_a_group_has_at_most_its_limit_of_runs_including_live_runs() -> None:

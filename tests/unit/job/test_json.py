@@ -135,7 +135,7 @@ def test_a_value_beside_the_records_has_at_most_200_levels(inner: bytes) -> None
 @pytest.mark.parametrize(
     ("pieces", "unread"),
     [
-        ([b"[", b'{"id":"a', b'bcdefg"},', b'{"id":1}', b"]"], [b'{"id":1}', b"]"]),
+        ([b'[ {"id":"a', b'bcdefg"},', b'{"id":1}', b"]"], [b'{"id":1}', b"]"]),
         ([b"[", b'"a"', b',"b"]'], [b',"b"]']),
         ([b"[1,", b"2]"], [b"2]"]),
     ],

@@ -219,7 +219,6 @@ class Bytes(io.RawIOBase):
     """Pieces of bytes as a file."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
-        super().__init__()
         self.pieces, self.rest = pieces, memoryview(b"")
 
     def readable(self) -> bool:

@@ -49,12 +49,15 @@ class Seen:
         How long each test took.
     modules
         The modules that the tests imported.
+    at_import
+        File -> the lines that were executed before the first test.
     """
 
     lines: dict[str, dict[int, list[int]]] = field(default_factory=dict)
     tests: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     modules: list[str] = field(default_factory=list)
+    at_import: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def tests_of(self, file: str, lines: Collection[int]) -> list[int]:
         """The tests that execute one of some lines, the quickest first, and no more than there is patience for."""
@@ -80,34 +83,42 @@ class Observer:
 
     def __init__(self, files: Collection[str]) -> None:
         self._files = frozenset(files)
+        self._executed = set[tuple[str, int]]()
         self.seen = Seen()
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Run all tests."""
-        monitoring, seen, executed = sys.monitoring, self.seen, set[tuple[str, int]]()
+        monitoring = sys.monitoring
 
         def line(code: CodeType, number: int) -> Any:
             if code.co_filename in self._files:
-                executed.add((code.co_filename, number))
+                self._executed.add((code.co_filename, number))
             return monitoring.DISABLE  # until `restart_events`
 
         monitoring.use_tool_id(MONITOR, "mutants")
         monitoring.register_callback(MONITOR, monitoring.events.LINE, line)
         monitoring.set_events(MONITOR, monitoring.events.LINE)
-        caches = _caches(self._files)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run all tests."""
+        seen, caches = self.seen, _caches(self._files)
+        for file, at in self._taken():
+            seen.at_import[file].add(at)
         begin = time.monotonic()
         for number, item in enumerate(_run(session, session.items, lambda item: _clear(caches))):
             seen.tests.append(item.nodeid)
             seen.seconds.append(time.monotonic() - begin)
-            for file, at in executed:
+            for file, at in self._taken():
                 seen.lines.setdefault(file, {}).setdefault(at, []).append(number)
-            executed.clear()
-            monitoring.restart_events()
             begin = time.monotonic()
-        monitoring.free_tool_id(MONITOR)
+        sys.monitoring.free_tool_id(MONITOR)
         seen.modules = list(sys.modules)
         return True
+
+    def _taken(self) -> list[tuple[str, int]]:
+        """Return the lines that were executed since the last call."""
+        found = list(self._executed)
+        self._executed.clear()
+        sys.monitoring.restart_events()
+        return found
 
 
 @dataclass(frozen=True)

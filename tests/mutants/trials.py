@@ -1,9 +1,9 @@
 """Runs tests against files that are replaced in memory, one mutant per process.
 
 This process imports expensive modules once. A fork runs the tests without a bug, and reports which lines each test
-executes. Another collects the tests, and tries each mutant of a function in a fork of its own (`stage.py`). Other
-mutants are tried in forks that read the mutated text instead of the file. No file is written, and no copy of the
-repository is made.
+executes. Another collects the tests, and tries each mutant of a function in a fork of its own (`stage.py`). Mutants of
+code that an import executes are tried in forks that read the mutated text instead of the file. No file is written, and
+no copy of the repository is made.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
     for number, trial in enumerate(group):
         path = ROOT / trial.bug.file
         code = changed_function(path, _normalized(trial.plain()), trial.text())
-        if code is None:
+        if code is None or seen.at_import[str(path)] & set(_function_lines(path, trial.lines or range(0))):
             lines = seen.lines.get(str(path), {})
             whole.append((trial, tuple(seen.tests[test] for test in seen.tests_of(str(path), lines))))
         else:
@@ -135,6 +135,19 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
                 yield group[number], survived
     yield from _whole([(trial, chosen) for trial, chosen in whole if chosen], jobs, until)
     yield from ((trial, True) for trial, chosen in whole if not chosen)
+
+
+def _function_lines(path: Path, lines: range) -> range:
+    """Return the lines of the body of the outermost function that contains some lines, or an empty range."""
+    return next((body for body in _bodies(path) if lines and lines.start in body), range(0))
+
+
+@lru_cache(maxsize=1)
+def _bodies(path: Path) -> list[range]:
+    """Return the lines of the body of each function, an outer one before its inner ones."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    functions = (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return [range(node.body[0].lineno, (node.end_lineno or 0) + 1) for node in functions]
 
 
 @lru_cache(maxsize=1)

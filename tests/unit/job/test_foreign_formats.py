@@ -126,7 +126,15 @@ def test_an_object_in_a_foreign_format_is_quarantined_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "hint"), [(ONE + b",", ""), (ONE + b"}", ""), (ONE + b" null", ""), (b'{"a": 1', ""), (b"{,}", "")]
+    ("body", "hint"),
+    [
+        (ONE + b",", ""),
+        (ONE + b"}", ""),
+        (ONE + b" null", ""),
+        (b'{"a": 1', ""),
+        (b"{,}", ""),
+        (b'{"a":{}{"b":1}}', ""),
+    ],
 )
 def test_a_hint_is_given_only_where_it_fits(body: bytes, hint: str) -> None:
     [failure] = failures(body)[0]

@@ -34,3 +34,8 @@ def test_a_lambda_run_is_billed_by_milliseconds_and_requests() -> None:
 )
 def test_messages_are_billed_by_batch_and_by_64_kib_of_it(messages: int, mean_bytes: float, requests: int) -> None:
     assert queue_dollars(messages, mean_bytes) == pytest.approx(requests * PRICES["sqs_request"])
+
+
+def test_a_message_has_a_kibibyte_unless_another_size_is_given() -> None:
+    assert queue_dollars(64, batch=64) == PRICES["sqs_request"]
+    assert queue_dollars(65, batch=65) == 2 * PRICES["sqs_request"]

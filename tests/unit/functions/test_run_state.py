@@ -52,3 +52,7 @@ def test_the_state_of_a_run(
     found = run_state(record(left) if left else None, lease(held) if held else None, execution, NOW, claimed=claimed)
 
     assert found is state
+
+
+def test_a_run_of_which_no_claim_is_known_was_skipped() -> None:
+    assert run_state(None, None, "SUCCEEDED", NOW) is RunState.SKIPPED

@@ -211,6 +211,29 @@ def test_the_page_s_code_has_no_key_and_no_cookie_is_set() -> None:
     assert [visitor.key in answer.text or visitor.key in str(answer.headers) for answer in answers] == [False] * 4
 
 
+@pytest.mark.fault(65)
+def test_only_the_page_s_code_is_sent_to_a_browser_that_has_no_key_yet() -> None:
+    client = Visitor(Stack())._client
+
+    assert [client.get(path, base_url=OWN).status_code for path in ("/", "/run/r-1", "/assets/console.js")] == [200] * 3
+    assert client.get("/_dash-layout", base_url=OWN).status_code == 403
+    assert client.post("/anything", base_url=OWN).status_code == 403
+
+
+@pytest.mark.fault(65)
+@pytest.mark.parametrize(("path", "key", "status"), [("/", "", 200), ("/_dash-layout", "wrong", 403)])
+def test_every_answer_keeps_to_its_own_origin_and_type(path: str, key: str, status: int) -> None:
+    answer = Visitor(Stack()).get(path, X_Fanout_Key=key)
+
+    assert answer.status_code == status
+    assert {
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }.items() <= dict(answer.headers).items()
+
+
 def test_the_browser_runs_no_other_script_and_sends_no_request_elsewhere() -> None:
     policy = Visitor(Stack()).get().headers["Content-Security-Policy"]
 

@@ -18,17 +18,22 @@ from tests.harness.waiting import HANG_SECONDS
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
-    address, server = console.serve(Operator(Where(None, cloud_file=Path("missing"))), 0)
+def address() -> Iterator[str]:
+    printed, server = console.serve(Operator(Where(None, cloud_file=Path("missing"))), 0)
     threading.Thread(target=server.run, daemon=True).start()
-    yield int(address.partition("/#")[0].rpartition(":")[2])
+    yield printed
     server.close()
 
 
-def exchange(port: int, lines: list[str]) -> bytes:
-    """Send the head of a request without its body; return all of the answer."""
+@pytest.fixture
+def port(address: str) -> int:
+    return int(address.partition("/#")[0].rpartition(":")[2])
+
+
+def exchange(port: int, lines: list[str], what: str = "POST /_dash-update-component", body: str = "") -> bytes:
+    """Send the head of a request, and its body if there is one; return all of the answer."""
     with socket.create_connection(("127.0.0.1", port), HANG_SECONDS) as client:
-        client.sendall("\r\n".join(["POST /_dash-update-component HTTP/1.1", *lines, "", ""]).encode())
+        client.sendall("\r\n".join([f"{what} HTTP/1.1", *lines, "", body]).encode())
         answer = b""
         while part := client.recv(1 << 16):
             answer += part
@@ -53,6 +58,28 @@ def test_a_request_without_the_key_is_rejected_before_its_body_arrives(port: int
 def test_a_request_of_another_host_name_is_rejected_before_its_body_arrives(port: int) -> None:
     answer = exchange(port, [f"Host: rebound.example:{port}", "Content-Length: 9"])
     assert b"rejected: the address of this console is 127.0.0.1:" in answer
+
+
+@pytest.mark.fault(65)
+def test_a_page_needs_no_key_and_a_request_with_the_key_is_read(port: int, address: str) -> None:
+    last = [f"Host: 127.0.0.1:{port}", "Connection: close"]
+    order = [*last, f"X-Fanout-Key: {address.partition('#key=')[2]}", "Content-Type: application/json"]
+
+    assert exchange(port, last, "GET /").startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"rejected" not in exchange(port, [*order, "Content-Length: 2"], body="{}")
+
+
+@pytest.mark.fault(65)
+def test_only_the_beginning_of_a_request_or_an_answer_counts_as_activity() -> None:
+    _, server = console.serve(Operator(Where(None, cloud_file=Path("missing"))), 0)
+    channel = server.channel_class.__new__(server.channel_class)
+    server.close()
+
+    channel.request, channel.last_activity = None, 5
+    channel.request = object()
+    channel.last_activity = 9
+
+    assert channel.last_activity == 5
 
 
 @pytest.mark.fault(65)

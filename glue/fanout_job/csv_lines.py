@@ -53,7 +53,7 @@ class _Lines:
         while place < len(piece):
             if self.footer_lines:
                 self.footer_lines += len(LINE_END.findall(piece, place))
-                if self.footer_lines > MAX_FOOTER_LINES:
+                if self.footer_lines > MAX_FOOTER_LINES + 2:  # its first line, and the empty one after the last
                     raise CorruptObjectError(
                         f"has more than {MAX_FOOTER_LINES} lines after the beginning of its footer"
                     )
@@ -61,7 +61,6 @@ class _Lines:
             if self.in_comment:
                 end = LINE_END.search(piece, place)
                 place, self.in_comment = (end.end(), False) if end else (len(piece), True)
-                continue
             index = bisect_left(starts, place)
             start = starts[index] if index < len(starts) else len(piece)
             kept.append(piece[place:start])

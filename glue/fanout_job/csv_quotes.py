@@ -94,9 +94,6 @@ def well_quoted(pieces: Iterator[bytes], how: Csv, longest: int) -> Iterator[byt
         A quoted field is not closed, or has text after its closing quote.
     """
     dialect = dialect_of(how)
-    if dialect is None:
-        yield from pieces
-        return
     held = b""
     for piece in pieces:
         text = held + piece
@@ -107,14 +104,16 @@ def well_quoted(pieces: Iterator[bytes], how: Csv, longest: int) -> Iterator[byt
         if end:
             yield text[:end]
     if held:
-        if not dialect.last.fullmatch(held, dialect.end_of_known(held)):
+        if dialect and not dialect.last.fullmatch(held, dialect.end_of_known(held)):
             raise CorruptObjectError("ends within quotes; set quote: null if quotes are plain characters")
         yield held
 
 
-def _end_of_fields(text: bytes, dialect: Dialect) -> int:
+def _end_of_fields(text: bytes, dialect: Dialect | None) -> int:
     """Return the end of the last complete row that needs no further check, or else of the last complete field."""
     end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+    if dialect is None:
+        return end or len(text)  # a row too long to hold back
     rows = text[:end]
     if end and (dialect.plain not in rows or _matches(rows, dialect.fields)):
         return end

@@ -21,7 +21,7 @@ def checked(how: Csv, *pieces: bytes, longest: int = 100) -> list[bytes]:
 @pytest.mark.parametrize(
     ("how", "pieces", "expected"),
     [
-        (Csv(quote=None), [b'a,"b', b'c\n"'], [b'a,"b', b'c\n"']),
+        (Csv(quote=None), [b'a,"b', b'c\n"'], [b'a,"b', b"c\n", b'"']),
         (Csv(quote=None, escape=None), [b"a", b"b"], [b"a", b"b"]),
         (PLAIN, [], []),
         (PLAIN, [b"a,b\nc", b",d\n"], [b"a,b\n", b"c,d\n"]),

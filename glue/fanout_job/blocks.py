@@ -92,7 +92,7 @@ class Gathering:
         """Yield the rows collected so far as a block, if there are any."""
         if self.numbers:
             self._add_part(self.rows)
-            columns = zip(*self.parts, strict=True) if self.wanted else ()
+            columns = zip(*self.parts, strict=True)
             yield Block(
                 pa.array(self.numbers, pa.int64()),
                 {source: _concatenated(column) for source, column in zip(self.wanted, columns, strict=True)},

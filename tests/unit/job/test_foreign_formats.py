@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import io
 import json
 import lzma
+import random
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -18,7 +20,9 @@ from pyarrow import orc, parquet
 
 from contract.failure import Failure
 from contract.manifest import PlannedObject
+from fanout_job.changes import parse_change
 from fanout_job.delivery import Delivery
+from fanout_job.errors import RecordError
 from fanout_job.formats import decompressed
 from fanout_job.task import guarded
 from tests.unit.job.records import SETTINGS, line, stream
@@ -46,16 +50,25 @@ def archived() -> Iterator[tuple[str, bytes, str]]:
     yield "xz", lzma.compress(TWO), "is xz, which"
     for codec, name in (("zstd", "zstd"), ("lz4", "LZ4")):
         yield codec, pa.compress(TWO, codec, asbytes=True), f"is {name}, which"
+    skippable = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"more"
+    yield "skippable zstd", skippable + pa.compress(TWO, "zstd", asbytes=True), "is zstd, which"
     yield "framed Snappy", b"\xff\x06\0\0sNaPpY" + b"x" * 40, "is Snappy, which"
     raw = pa.compress(TWO, "snappy", asbytes=True)
     yield "raw Snappy", raw, "is Snappy, which"
     yield "Hadoop Snappy", len(TWO).to_bytes(4) + len(raw).to_bytes(4) + raw, "is Snappy, which"
+    for size in (30, 128, 4_224, 5_000):  # with literals whose lengths have zero, one and two bytes
+        body = b'{"a":"' + base64.b64encode(random.Random(0).randbytes(size))[: size - 9] + b'"}\n'
+        yield f"Snappy of {size}", pa.compress(body, "snappy", asbytes=True), "is Snappy, which"
+    yield "Snappy blanks", pa.compress(b"{" + b" " * 60 + b'"a": 1}\n', "snappy", asbytes=True), "is Snappy, which"
     yield "gzip", gzip.compress(TWO), "is gzip within gzip; compress once"
 
 
 TEXTS = {
     "UTF-16 with its BOM": (TWO.decode().encode("utf-16"), "is UTF-16; write UTF-8"),
     "UTF-16": (TWO.decode().encode("utf-16-be"), "is UTF-16; write UTF-8"),
+    "UTF-16 with its lower bytes first": (TWO.decode().encode("utf-16-le"), "is UTF-16; write UTF-8"),
+    "UTF-32 without a BOM": (TWO.decode().encode("utf-32-be"), "is UTF-32; write UTF-8"),
+    "UTF-32 with its lower bytes first": (TWO.decode().encode("utf-32-le"), "is UTF-32; write UTF-8"),
     "UTF-32": (TWO.decode().encode("utf-32"), "is UTF-32; write UTF-8"),
     "pretty-printed": (json.dumps(stream(), indent=2).encode(), "is JSON with line breaks within its records"),
     "an array": (b"[" + ONE + b",\n" + ONE + b"]", "is a JSON array"),
@@ -66,6 +79,8 @@ TEXTS = {
     "Ion": (b"$ion_1_0 {Item:{a:1}}\n", "is Amazon Ion"),
     "carriage returns": (ONE + b"\r" + ONE + b"\r", "separated by carriage returns instead of line feeds"),
     "a literal line feed": (ONE + rb"\n" + ONE, "separated by a backslash and an n instead of a line feed"),
+    "concatenated numbers": (b"1" + ONE, "Firehose needs AppendDelimiterToRecord"),
+    "concatenated with blanks": (ONE + b"  " + ONE, "Firehose needs AppendDelimiterToRecord"),
     "concatenated": (ONE + ONE, "Firehose needs AppendDelimiterToRecord"),
 }
 
@@ -95,9 +110,24 @@ def test_a_binary_format_is_named(name: str, body: bytes, message: str) -> None:
 
 
 @pytest.mark.fault(47)
-@pytest.mark.parametrize("before", [b"\0\0", b"\1\0", b"\4\0", b"\1\4", b"\4\xf0\0", b"\4\xf4\xff\xff"])
-def test_bytes_that_no_block_of_snappy_begins_with_are_a_bad_record(before: bytes) -> None:
-    [failure] = failures(before + ONE)[0]
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            before + ONE
+            for before in (
+                *(b"\0\0", b"\1\0", b"\4\0", b"\1\4", b"\x1e\xa0", b"\x1e\x21"),
+                *(b"\4\xf0\0", b"\x80\x01\xf0\xff", b"h\xf0\x1f", b"\4\xf4\xff\xff"),
+                b"\x80\x80\x80\x80\x80\x01\xf0\xff",
+            )
+        ),
+        *(b"\1", b"\1\4", b"\x80\x01"),
+        b"h|" + ONE + b"\0",
+        b"\x1e\x74" + b"x" * 40,
+    ],
+)
+def test_bytes_that_no_block_of_snappy_begins_with_are_a_bad_record(body: bytes) -> None:
+    [failure] = failures(body)[0]
     assert (failure.type, failure.line) == ("RecordError", 1)
     assert "Snappy" not in failure.message
 
@@ -126,21 +156,23 @@ def test_an_object_in_a_foreign_format_is_quarantined_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "hint"),
+    "body",
     [
-        (ONE + b",", ""),
-        (ONE + b"}", ""),
-        (ONE + b" null", ""),
-        (b'{"a": 1', ""),
-        (b"{,}", ""),
-        (b'{"a":{}{"b":1}}', ""),
+        *(ONE + after for after in (b",", b"}", b" null", b"  }{", b"  x}{")),
+        *(b'{"a": 1', b'{"a":{}{"b":1}}', b"{,}", b"\0\1\0\1"),
     ],
 )
-def test_a_hint_is_given_only_where_it_fits(body: bytes, hint: str) -> None:
+def test_no_hint_is_given_where_none_fits(body: bytes) -> None:
     [failure] = failures(body)[0]
 
     assert failure.message.startswith("not JSON: ")
-    assert failure.message.partition(" at column ")[2].strip("0123456789") == hint
+    assert failure.message.partition(" at column ")[2].strip("0123456789") == ""
+
+
+@pytest.mark.parametrize("text", [ONE + ONE, (ONE + ONE).decode()])
+def test_text_gets_the_same_hint_as_bytes(text: bytes | str) -> None:
+    with pytest.raises(RecordError, match="; Firehose needs AppendDelimiterToRecord"):
+        parse_change(text, "x")
 
 
 @pytest.mark.parametrize(

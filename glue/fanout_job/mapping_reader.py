@@ -35,7 +35,7 @@ def _factor(text: str) -> Decimal | None:
         number = Decimal(text)
     except InvalidOperation:
         return None
-    if not number.is_finite() or not -FACTOR_DIGITS <= number.adjusted() < FACTOR_DIGITS:
+    if not -FACTOR_DIGITS <= number.adjusted() < FACTOR_DIGITS:
         return None
     number = Decimal(format(number, "f"))
     _, digits, exponent = number.as_tuple()
@@ -59,7 +59,7 @@ class Reader:
         """Return a node's value as `kind`. Uses the text of scalars, not the types that YAML derives from it."""
         origin, arguments = get_origin(kind), get_args(kind)
         if origin in (Union, types.UnionType):
-            inner = next(k for k in arguments if k is not type(None))
+            inner = arguments[0]  # the other one is None
             if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null") and not dataclasses.is_dataclass(inner):
                 return None
             return self.read(node, inner, what)

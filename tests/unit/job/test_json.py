@@ -74,6 +74,7 @@ def test_an_arrangement_is_read_exactly(how: str, data: bytes, expected: list[Ro
             b'{"id": 1,\r}',
             f"row 1: is not JSON: {NO_NAME} at character 11",
         ),
+        (LINES, b'{"id": [1,]}', "row 1: is not JSON: Expecting value at character 11"),
         (LINES, b'{"id": [1, ]}', "row 1: is not JSON: Expecting value at character 12"),
     ],
 )

@@ -37,7 +37,7 @@ def kept_names(records: Path, fields: Iterable[Path]) -> set[str]:
     kept = set()
     for path in fields:
         steps, along = path.steps, records.steps
-        while path.absolute and len(steps) > 1 and along and not along[0].every and steps[0] == along[0]:
+        while path.absolute and steps and along and not along[0].every and steps[0] == along[0]:
             steps, along = steps[1:], along[1:]
         if path.outside and steps:
             kept.add(steps[0].name)

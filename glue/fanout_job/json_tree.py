@@ -59,7 +59,7 @@ class Document:
     def __init__(self, text: Text, kept: set[str], close: Callable[[Open], None]) -> None:
         self.text, self.kept, self.close = text, kept, close
 
-    def records(self, steps: Sequence[Step], concatenated: bool = False) -> Iterator[Chain | Siblings]:
+    def records(self, steps: Sequence[Step], concatenated: bool) -> Iterator[Chain | Siblings]:
         """Yield each record after its parents, or several records, and check that the document is complete. An empty
         text has none.
         """

@@ -49,7 +49,7 @@ def document(pieces: Iterator[bytes]) -> Document:
 def contents(document: Document, path: str) -> list[Any]:
     """Return the records at a path of a document."""
     found: list[Any] = []
-    for one in document.records(parsed_path(path).steps if path else ()):
+    for one in document.records(parsed_path(path).steps if path else (), False):
         found += one.batch.values if isinstance(one, Siblings) else [one[-1].content]
     return found
 

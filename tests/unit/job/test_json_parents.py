@@ -23,6 +23,7 @@ ONE = [{"id": "1", "note": "a"}]
         ("d/r", "/d", '{"d": {"r": [{"i": 1}]}}', ["sample, row 1: '/d' is an object, not a single value"]),
         ("d/r", "../.", '{"d": {"r": [{"i": 1}]}}', ["sample, row 1: '../.' is an object, not a single value"]),
         ("d/r", "x", '{"d": {"x": 1, "x": 2, "r": [{"i": 1, "x": "a"}]}}', ONE),
+        ("'*/r'", "'/*/x'", '{"p": {"x": 1, "x": 2, "r": [{"i": 1}]}}', [{"id": "1"}]),
         ("'*/r'", "../x", '[{"x": "a", "x": "b", "r": [{"i": 1}]}]', ["sample, row 1: has 'x' twice in one object"]),
         ("'*/*'", "x", '[[{"i": 1, "x": "a"}], [{"i": 2}]]', [*ONE, {"id": "2"}]),
     ],
@@ -59,5 +60,5 @@ def test_the_records_of_a_line_are_found(options: str, lines: list[str], expecte
 def test_each_parent_is_closed_after_its_last_member() -> None:
     closed: list[Open] = []
     document = Document(Text(iter([b'{"d": {"r": [{}]}, "x": 1}'])), set(), closed.append)
-    assert len(list(document.records(parsed_path("d/r").steps))) == 1
+    assert len(list(document.records(parsed_path("d/r").steps, False))) == 1
     assert [parent.name for parent in closed] == ["d", ""]

@@ -176,7 +176,7 @@ def test_small_values_beside_the_records_are_skipped_by_few_calls(value: bytes, 
 
 def test_the_objects_of_an_array_are_decoded_in_batches() -> None:
     data = b"[" + b",".join([b"{}"] * (MOST_RECORDS + 44)) + b"]"
-    found = document(in_chunks(data)).records(())
+    found = document(in_chunks(data)).records((), False)
     assert [len(one.batch.values) for one in found if isinstance(one, Siblings)] == [MOST_RECORDS, 44]
 
 

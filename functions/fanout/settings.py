@@ -36,7 +36,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            faults = "; ".join(f"{e['loc'][0]!s}: {e['msg']}".upper() for e in error.errors(include_input=False))
+            faults = "; ".join(f"{e['loc'][0]!s}: {e['msg']}".upper() for e in error.errors())
             raise SettingsError(f"set these environment variables in template.yaml: {faults}") from None
 
 

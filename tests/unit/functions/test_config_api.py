@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
@@ -46,14 +47,15 @@ def table(monkeypatch: pytest.MonkeyPatch) -> ProviderTable:
     return table
 
 
-def call(method: str, path: str, body: str | None = None, encoded: bool = False, **headers: str) -> dict[str, Any]:
+def call(method: str, address: str, body: str | None = None, encoded: bool = False, **headers: str) -> dict[str, Any]:
+    path, _, query = address.partition("?")
     event = {
         "httpMethod": method,
         "path": path,
         "headers": headers or None,
         "multiValueHeaders": {name: [value] for name, value in headers.items()} or None,
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
+        "queryStringParameters": dict(parse_qsl(query)) or None,
+        "multiValueQueryStringParameters": parse_qs(query) or None,
         "requestContext": {"requestId": "r", "stage": "dev", "path": f"/dev{path}"},
         "body": body,
         "isBase64Encoded": encoded,
@@ -72,6 +74,70 @@ def test_a_body_that_is_not_text_is_rejected(table: ProviderTable) -> None:
     refused = call("PUT", "/providers/a", base64.b64encode(b"\xff").decode(), encoded=True)
 
     assert (refused["statusCode"], "UTF-8" in refused["body"]) == (400, True)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_request_without_a_body_is_rejected(method: str, table: ProviderTable) -> None:
+    assert call(method, "/providers/a")["statusCode"] == 400
+
+
+def test_an_entry_is_created_replaced_and_removed(table: ProviderTable) -> None:
+    answers = [call(method, "/providers/a", '{"frequency": 5}') for method in ("PUT", "PUT", "DELETE", "DELETE")]
+
+    assert [answer["statusCode"] for answer in answers] == [201, 200, 204, 404]
+
+
+def test_the_pages_of_the_list_are_linked(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = ProviderTable(MemoryDynamo(), "providers", 2)
+    monkeypatch.setattr(config_api, "table", lambda: table)
+    for name in ("a", "b", "c"):
+        call("PUT", f"/providers/{name}", '{"frequency": 5}')
+
+    first, last = call("GET", "/providers"), call("GET", "/providers?next=b")
+
+    assert [list(json.loads(page["body"])) for page in (first, last)] == [["a", "b"], ["c"]]
+    assert first["multiValueHeaders"]["Link"] == ['<?next=b>; rel="next"']
+    assert "Link" not in last["multiValueHeaders"]
+
+
+@pytest.mark.parametrize("after", ["../x", "%20"])
+def test_a_page_that_no_link_names_is_rejected(after: str, table: ProviderTable) -> None:
+    answer = call("GET", f"/providers?next={after}")
+
+    assert answer["statusCode"] == 400
+    assert json.loads(answer["body"])["detail"] == "next must be from the Link header of an earlier answer"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "detail"),
+    [
+        ("POST", "/providers", 405, "this resource supports GET"),
+        ("PUT", "/providers/", 405, "this resource supports GET"),
+        ("POST", "/providers/a", 405, "this resource supports GET, PUT, PATCH, DELETE"),
+        ("GET", "/providers/a/b", 404, "the paths are /providers and /providers/{provider}"),
+        ("POST", "/provider", 404, "the paths are /providers and /providers/{provider}"),
+    ],
+)
+def test_an_unknown_path_or_method_is_a_problem_that_says_what_there_is(
+    method: str, path: str, status: int, detail: str, table: ProviderTable
+) -> None:
+    answer = call(method, path)
+
+    assert (answer["statusCode"], json.loads(answer["body"])["detail"]) == (status, detail)
+    allowed = [detail.removeprefix("this resource supports ")] if status == 405 else None
+    assert answer["multiValueHeaders"].get("Allow") == allowed
+
+
+def test_the_table_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    dynamo = MemoryDynamo()
+    monkeypatch.setenv("PROVIDERS_TABLE", "from the environment")
+    monkeypatch.setattr(config_api, "client", {"dynamodb": dynamo}.get)
+    monkeypatch.setattr(config_api, "table", config_api.table.__wrapped__)
+    asked: list[str] = []
+    monkeypatch.setattr(dynamo, "get_item", lambda TableName, **given: asked.append(TableName) or {})  # noqa: N803
+
+    assert call("GET", "/providers/a")["statusCode"] == 404
+    assert asked == ["from the environment"]
 
 
 def test_header_names_are_case_insensitive(table: ProviderTable) -> None:
@@ -108,7 +174,7 @@ def test_an_invalid_entry_is_refused_before_its_precondition_is_looked_at(table:
     ],
 )
 def test_the_status_is_503_when_the_database_does_not_answer(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, method: str, path: str
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, method: str, path: str
 ) -> None:
     broken = ProviderTable(Broken(error), "providers", 100)
     monkeypatch.setattr(config_api, "table", lambda: broken)
@@ -119,6 +185,7 @@ def test_the_status_is_503_when_the_database_does_not_answer(
     assert json.loads(answer["body"])["status"] == 503
     assert answer["multiValueHeaders"]["Retry-After"] == ["1"]
     assert "Throughput" not in answer["body"]
+    assert "DynamoDB is not available" in caplog.messages
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])

@@ -114,6 +114,7 @@ def test_a_page_that_no_link_names_is_rejected(after: str, table: ProviderTable)
         ("POST", "/providers", 405, "this resource supports GET"),
         ("PUT", "/providers/", 405, "this resource supports GET"),
         ("POST", "/providers/a", 405, "this resource supports GET, PUT, PATCH, DELETE"),
+        ("GET", '/providers/"', 404, "the paths are /providers and /providers/{provider}"),
         ("GET", "/providers/a/b", 404, "the paths are /providers and /providers/{provider}"),
         ("POST", "/provider", 404, "the paths are /providers and /providers/{provider}"),
     ],

@@ -108,7 +108,7 @@ def _decimal(text: str, kind: pa.DataType) -> Decimal | None:
         number = Decimal(text).quantize(Decimal(1).scaleb(-kind.scale), context=EXACT)
     except DecimalException:
         return None  # more digits than the field has
-    return number if number.adjusted() < kind.precision - kind.scale or not number else None
+    return number if number.adjusted() < kind.precision - kind.scale else None
 
 
 def _integers(text: pa.Array) -> pa.Array:
@@ -124,9 +124,8 @@ def _integers(text: pa.Array) -> pa.Array:
 
 def _integer(text: str) -> int | None:
     number = Decimal(text)
-    if number.adjusted() > len(str(MAX_INTEGER)) or number != number.to_integral_value():
-        return None
-    return int(number) if -MAX_INTEGER - 1 <= number <= MAX_INTEGER else None
+    is_whole = number == number.to_integral_value()
+    return int(number) if is_whole and -MAX_INTEGER - 1 <= number <= MAX_INTEGER else None
 
 
 def _floats(text: pa.Array) -> pa.Array:

@@ -92,7 +92,7 @@ class DynamoLedger:
             with _unavailable(LedgerUnavailableError, f"reading {len(providers)} ledger items"):
                 answer = self._client.batch_get_item(RequestItems=wanted)
             states += _readable(answer["Responses"].get(self._table, []))
-            wanted = answer.get("UnprocessedKeys") or {}
+            wanted = answer.get("UnprocessedKeys")
             if not wanted:
                 return states
             self._sleep(0.05 * 2**attempt)  # throttled keys are returned without an error

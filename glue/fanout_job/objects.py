@@ -148,10 +148,10 @@ class ObjectReader:
             return self._get()
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            if self.offset and status == 416 and self.offset == self.obj.size:
+            if status == 416 and self.offset == self.obj.size:
                 return _NothingLeft()
             if status in (404, 412, 416) and self.finds_planned_version():
-                return self._get()
+                return self._open()
             if status in (404, 412, 416):
                 what = "deleted" if status == 404 else "overwritten"
                 raise ObjectChangedError(f"was {what} after the run was planned", uri=self.obj.uri) from None

@@ -260,8 +260,11 @@ class TestDynamoDB:
         assert asked == [6, 2]
 
     def test_keys_that_stay_unprocessed_raise_a_transient_error(self, client: Any) -> None:
-        store = DynamoLedger(client, "ledger", sleep=lambda seconds: None)
+        slept: list[float] = []
+        store = DynamoLedger(client, "ledger", sleep=slept.append)
         client.batch_get_item = lambda RequestItems: {"Responses": {}, "UnprocessedKeys": RequestItems}  # noqa: N803
 
         with pytest.raises(LedgerUnavailableError, match="throttled"):
             store.get_many(["a"])
+
+        assert slept == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4]

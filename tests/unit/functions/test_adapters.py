@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from fanout.adapters import DynamoLedger, DynamoPending, concurrent_functions
-from fanout.errors import StartThrottledError
+from fanout.adapters import DynamoLedger, DynamoPending, StepFunctions, concurrent_functions
+from fanout.errors import LedgerItemError, StartThrottledError
+from fanout.ledger import ProviderState
 from fanout.maintenance_table import DynamoMaintenance
 
 
 class Dynamo:
-    """DynamoDB without items; keeps what was asked."""
+    """DynamoDB with one answer; keeps what was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: dict[str, Any] | None = None) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.answer = answer or {}
 
     def get_item(self, **given: Any) -> dict[str, Any]:
         self.asked.append(given)
-        return {}
+        return self.answer
+
+    put_item = update_item = get_item
 
 
 def test_a_ledger_item_a_pending_count_and_the_windows_are_read_consistently() -> None:
@@ -33,6 +38,54 @@ def test_a_ledger_item_a_pending_count_and_the_windows_are_read_consistently() -
 
     assert [(given["TableName"], given["ConsistentRead"]) for given in dynamo.asked] == [("ledger", True)] * 4
     assert dynamo.asked[0]["Key"] == {"provider": {"S": "acme"}}
+
+
+def test_an_update_has_no_empty_expression_which_dynamodb_rejects() -> None:
+    dynamo = Dynamo()
+    pending = DynamoPending(dynamo, "ledger")
+
+    pending.add("acme", 1, 1, datetime(2026, 11, 22, tzinfo=UTC))
+    pending.forget("acme", frozenset({"k"}))
+    pending.clear("acme", 1, datetime(2026, 11, 22, tzinfo=UTC))
+
+    assert [
+        sorted(name for name in given if name.endswith(("Names", "Condition", "ConditionExpression")))
+        for given in dynamo.asked
+    ] == [
+        ["ExpressionAttributeNames"],
+        [],
+        ["ConditionExpression", "ExpressionAttributeNames"],
+    ]
+
+
+def test_a_ledger_item_has_no_nulls() -> None:
+    dynamo = Dynamo()
+
+    DynamoLedger(dynamo, "ledger").put(ProviderState(provider="acme"))
+
+    assert not [name for name, value in dynamo.asked[0]["Item"].items() if "NULL" in value]
+
+
+def test_a_ledger_item_of_an_unknown_type_is_an_error_that_names_it() -> None:
+    dynamo = Dynamo({"Item": {"provider": {"S": "acme"}, "failures": {"X": "1"}}})
+
+    with pytest.raises(LedgerItemError, match=r"the ledger item of acme is invalid \(TypeError\)"):
+        DynamoLedger(dynamo, "ledger").get("acme")
+
+
+def test_running_executions_are_listed_in_the_largest_pages_that_step_functions_allows() -> None:
+    asked: list[dict[str, Any]] = []
+
+    class States:
+        def get_paginator(self, operation: str) -> States:
+            return self
+
+        def paginate(self, **given: Any) -> list[dict[str, Any]]:
+            asked.append(given)
+            return [{"executions": [{"name": "one"}]}, {"executions": [{"name": "two"}]}]
+
+    assert StepFunctions(States(), "arn:machine").running() == {"one", "two"}
+    assert [given["PaginationConfig"] for given in asked] == [{"PageSize": 1000}]
 
 
 class Account:

@@ -166,13 +166,12 @@ class TopicTarget(Target):
             raise ValueError("the answer is not XML") from None
         entries = [(group.tag, {e.tag: e.text or "" for e in entry}) for group in said.iter() for entry in group]
         entries = [(tag.rpartition("}")[2], {k.rpartition("}")[2]: v for k, v in e.items()}) for tag, e in entries]
-        failed = [entry for tag, entry in entries if tag == "Failed" and "Id" in entry]
         return sorted_out(
             batch,
             (entry["Id"] for tag, entry in entries if tag == "Successful" and "Id" in entry),
             (
                 entry["Code"]
-                for entry in failed
+                for _, entry in entries
                 if entry.get("SenderFault") == "true" and not is_passing(entry.get("Code", ""))
             ),
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
@@ -109,3 +111,15 @@ def test_a_secret_that_cannot_be_read_is_an_error_that_names_it(
         bootstrap.dispatcher().tick(TICK, lambda: 60.0)
 
     assert api.keys == []
+
+
+def test_a_log_line_has_its_time_as_lambda_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(bootstrap.logger.registered_handler, "stream", stream)
+
+    before = bootstrap.utc_now()
+    bootstrap.logger.warning("a line")
+
+    time = json.loads(stream.getvalue())["timestamp"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", time)
+    assert before.replace(microsecond=0) <= datetime.fromisoformat(time)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -272,9 +271,3 @@ def test_a_batch_of_the_stream_is_logged_and_measured(
     assert line["message"] == message
     assert {name: line.get(name) for name in asdict(done)} == asdict(done)
     assert metrics(capsys) == {"env": "dev", "Unassigned": 2, "ForeignObjects": 1}
-
-
-def test_lambda_can_tell_the_level_of_a_line_by_its_time(world: World, log: io.StringIO) -> None:
-    claim.handler(RUN, Context())
-
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", last(log)["timestamp"])

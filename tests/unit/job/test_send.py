@@ -34,6 +34,26 @@ def test_no_batch_has_more_than_ten_however_small_they_are() -> None:
     assert [len(batch) for batch in batches([message(str(n), 1) for n in range(25)], 1_000, 10)] == [10, 10, 5]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([50, 50], [[50, 50]]),
+        ([50, 51], [[50], [51]]),
+        ([100, 50, 50], [[100], [50, 50]]),
+        ([101, 100], [[101], [100]]),
+        ([], []),
+    ],
+)
+def test_a_batch_may_have_exactly_the_limit(sizes: list[int], expected: list[list[int]]) -> None:
+    messages = [message(str(n), size, group=str(n)) for n, size in enumerate(sizes)]
+    waiting, ordered = deque(messages), []
+    while waiting:
+        ordered.append(one_of_each_group(waiting, 100, 10))
+
+    for made in (list(batches(messages, 100, 10)), ordered):
+        assert [[one.size for one in batch] for batch in made] == expected
+
+
 def test_a_message_that_a_full_batch_skipped_is_sent_before_later_ones_of_its_group() -> None:
     groups = "aabcdefghijkla"
     waiting = deque(message(f"{group}{place}", 1, group) for place, group in enumerate(groups))

@@ -157,12 +157,12 @@ def test_only_a_fault_of_the_sender_is_permanent(failed: dict[str, Any], refused
         ("<Code>Odd</Code>", None),
         ("<SenderFault>true</SenderFault><Code>Throttled</Code>", None),
         ("<SenderFault>true</SenderFault><Code>Odd</Code>", "Odd"),
+        ("<SenderFault>true</SenderFault><Code/>", ""),
     ],
 )
 def test_the_same_holds_for_a_topic(failed: str, refused: str | None) -> None:
-    answer = topic_answer(
-        f"<Failed><member><Id>1</Id>{failed}</member></Failed><Successful><member><Id>0</Id></member></Successful>"
-    )
+    accepted = "<member><MessageId>x</MessageId></member><member><Id>0</Id></member>"
+    answer = topic_answer(f"<Failed><member><Id>1</Id>{failed}</member></Failed><Successful>{accepted}</Successful>")
 
     found = TopicTarget(TOPIC, "acme").read_answer(answer, BATCH)
 

@@ -60,6 +60,25 @@ def test_a_repeated_value_of_a_unique_field_makes_a_bad_row(monkeypatch: pytest.
         rows(how, CSV)
 
 
+def test_rows_without_a_value_are_not_equal() -> None:
+    same = "count has the same value as an earlier row, and must be unique"
+    found = checked("unique: true", data=b"a,b\n1,\n2,\n3,5\n4,5\n5,5\n")
+    assert found == [None, None, 5, f"sample, row 4: {same}", f"sample, row 5: {same}"]
+
+
+@pytest.mark.parametrize(
+    ("field", "data", "size"), [("note", b"a,b\n1,xyz\n2,xyz\n3,x\n", 204), ("count", b"a,b\n1,5\n2,5\n3,7\n", 200)]
+)
+def test_different_values_of_a_unique_field_are_limited(
+    field: str, data: bytes, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_checks, "MAX_UNIQUE_BYTES", size)
+    assert len(checked("unique: true", field, data=data)) == 3
+    monkeypatch.setattr(row_checks, "MAX_UNIQUE_BYTES", size - 1)
+    with pytest.raises(CheckFailedError, match=f"too many different values of {field}"):
+        checked("unique: true", field, data=data)
+
+
 def test_a_failed_check_makes_the_object_bad_if_the_mapping_says_so() -> None:
     with pytest.raises(CheckFailedError, match="sample, row 3: count is greater than 49"):
         checked("max: 49", more="failed_check: object\n")

@@ -135,7 +135,7 @@ def write_snapshot(
     counts: Counter[str] = Counter()
     providers: set[str] = set()
     for part, held in enumerate(_portions(objects, export, key_names, attribute)):
-        for provider, lines in sorted(held.items(), key=lambda one: one[0] or ""):
+        for provider, lines in held.items():
             folder = f"{change_log_dir.rstrip('/')}/provider={provider}" if provider else unassigned_dir.rstrip("/")
             name = f"{export.time:{KEY_TIME_FORMAT}}snapshot-{export.arn.rpartition('/')[2]}-{part:05d}.json.gz"
             counts["written" if objects.create(f"{folder}/{name}", packed(lines)) else "there"] += 1
@@ -165,8 +165,7 @@ def _portions(
             yield dict(held)
             held.clear()
             size = 0
-    if held:
-        yield dict(held)
+    yield dict(held)
 
 
 def _item_lines(objects: ObjectStore, files: Iterable[str]) -> Iterator[bytes]:

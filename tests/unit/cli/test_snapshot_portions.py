@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from cli.errors import UsageError
 from cli.snapshot import Written
 from fanout.production import MAX_RECORD_AGE
+from fanout.stream_records import json_line
 from fanout_job.changes import parse_change
 from tests.harness.fakes import MemoryObjects
 from tests.harness.faults import Clock, Crash, Fault, Faults
@@ -58,6 +60,22 @@ def test_each_portion_is_written_to_objects_of_its_own(objects: MemoryObjects, c
         ("b", "00002.json.gz"),
         ("b", "00003.json.gz"),
     ]
+
+
+def test_a_portion_is_written_once_it_is_larger_than_the_limit(
+    objects: MemoryObjects, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = MemoryObjects(Faults(clock), objects.stored.copy())  # type: ignore[arg-type]
+    snapshot(probe, clock)
+    monkeypatch.setattr("cli.snapshot.MAX_HELD_BYTES", 2 * len(json_line(lines(probe, LOG)[0])))
+
+    snapshot(objects, clock)
+
+    portions = Counter[str]()
+    for uri, (body, _) in objects.stored.items():
+        if uri.startswith(LOG):
+            portions[uri[-13:-8]] += len(gzip.decompress(body).splitlines())
+    assert portions == {"00000": 3, "00001": 3, "00002": 2}
 
 
 @pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER])
@@ -108,3 +126,18 @@ def test_an_export_without_its_list_of_files_is_incomplete(objects: MemoryObject
 
     with pytest.raises(UsageError, match="should have 8 items, but its files have 0"):
         snapshot(objects, clock)
+
+
+def test_an_export_without_one_of_its_data_files_is_incomplete(objects: MemoryObjects, clock: Clock) -> None:
+    del objects.stored[FOLDER + "data/1.json.gz"]
+
+    with pytest.raises(UsageError, match=r"data/1\.json\.gz not found.*export again"):
+        snapshot(objects, clock)
+
+
+def test_an_empty_line_of_a_data_file_is_no_item(objects: MemoryObjects, clock: Clock) -> None:
+    file = FOLDER + "data/1.json.gz"
+    body, time = objects.stored[file]
+    objects.add(file, gzip.compress(gzip.decompress(body) + b"\n"), time)
+
+    assert snapshot(objects, clock).items == 8

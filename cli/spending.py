@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -318,9 +317,7 @@ def _marked(
         if rest < LEAST_OTHERS or line.dollars < LEAST_DOLLARS:
             yield line
             continue
-        left_out = bisect_left(amounts, line.dollars) if line.name in others else len(amounts)
-        low, high = (amounts[n + (n >= left_out)] for n in ((rest - 1) // 2, rest // 2))
-        median = (low + high) / 2
+        median = (amounts[(rest - 1) // 2] + amounts[rest // 2]) / 2  # an outlier's own amount comes after these two
         outlier = _outlier(median, groups[line.name], share_of) if line.dollars > FACTOR * median else None
         yield replace(line, outlier=outlier)
 

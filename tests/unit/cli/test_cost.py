@@ -183,7 +183,8 @@ def test_an_expensive_provider_names_the_day_and_the_run_with_the_largest_share(
     ("amounts", "expected"),
     [
         ((0.1, 0.1, 0.1, 0.31), [22]),
-        ((0.1, 0.1, 0.1, 0.3), []),
+        ((0.25, 0.25, 0.25, 0.75), []),
+        ((0.1, 0.2, 0.3, 0.6), []),
         ((0.31, 0.1, 0.1, 0.1), [19]),
         ((0.001, 0.001, 0.001, 0.01), [22]),
         ((0.001, 0.001, 0.001, 0.009), []),
@@ -196,6 +197,7 @@ def test_an_expensive_provider_names_the_day_and_the_run_with_the_largest_share(
     ids=[
         "more than three times the median",
         "three times the median",
+        "three times the middle one of three days",
         "the first day",
         "a cent",
         "less than a cent",
@@ -232,6 +234,30 @@ def test_a_day_is_compared_with_whole_days_only_but_may_be_an_outlier_itself() -
 
     assert named(**hours) == ["2026-11-22"], "compared with the 19th to the 21st"
     assert named(hours["start"] + DAY, hours["end"]) == [], "only the 20th and the 21st are whole days"
+
+
+@pytest.mark.parametrize(
+    ("start", "named"),
+    [
+        (datetime(2026, 11, 18, tzinfo=UTC), ["2026-11-21"]),
+        (datetime(2026, 11, 18, 2, tzinfo=UTC), []),
+        (datetime(2026, 11, 19, tzinfo=UTC), []),
+    ],
+    ids=["three whole days before", "the first of them in part", "two whole days before"],
+)
+def test_a_day_is_not_compared_with_the_last_day_before_it_is_over(start: datetime, named: list[str]) -> None:
+    found = [one for day in (18, 19, 20, 21, 22) for one in glue(9.0 if day == 21 else 1.0, day)]
+
+    report = lines(found, start, datetime(2026, 11, 22, 4, tzinfo=UTC), By.DAY)
+
+    assert [one.name for one in report if one.outlier] == named
+
+
+def test_only_outliers_are_listed_and_explained() -> None:
+    report = by(By.PROVIDER, *(glue(0.02, 20, name) for name in "abcd"), glue(1.0, 20, "e"))
+
+    assert [one.name for one in outliers(report.lines)] == ["e"]
+    assert [bool(explain(one, By.PROVIDER)) for one in report.lines] == [True, False, False, False, False]
 
 
 def test_only_the_most_expensive_outliers_are_explained() -> None:
@@ -303,6 +329,7 @@ def test_without_runs_the_cost_is_zero_and_there_is_no_forecast(what: By) -> Non
     found = spending([], NOW - 7 * DAY, NOW, {"idle": timedelta(hours=1)}, what)
 
     assert (found.dollars, found.first_run, found.dollars_a_year, found.article_dollars) == (0, None, None, 0)
+    assert found.covered == timedelta(0)
     assert sum(one.dollars for one in found.lines) == 0
 
 
@@ -314,6 +341,14 @@ def test_the_article_s_design_costs_a_glue_run_each_time_that_a_provider_is_due_
     runs = 24 + 12
     assert runs * glue_dollars(60, 2) < found.article_dollars < 1.01 * runs * glue_dollars(60, 2)
     assert found.article_dollars > 100 * found.dollars
+
+
+def test_the_article_s_design_is_priced_for_the_rows_of_all_runs_of_a_provider() -> None:
+    runs = [record(engine, NOW - DAY, rows=rows) for engine, rows in (("glue", 30_000), ("lambda", 10_000))]
+
+    found = spending(spent("a", runs), NOW - 7 * DAY, NOW, {"a": timedelta(hours=1)}, By.PROVIDER)
+
+    assert found.article_dollars == article_dollars({"a": timedelta(hours=1)}, {"a": 40_000}, DAY)
 
 
 def test_the_article_s_design_starts_no_provider_more_often_than_once_per_tick() -> None:

@@ -190,7 +190,7 @@ def _sample(stack: Deployment, directory: str) -> str:
     ignored = Counter(filter(None, map(stack.planning.why_ignored, paths)))
     reasons = ", ".join(f"{count} {reason}" for reason, count in ignored.most_common())
     said = f"{ignored.total()} of the first {counted(len(paths), 'object')} ignored" + (f" ({reasons})" * bool(ignored))
-    if paths and ignored.total() == len(paths):
+    if ignored.total() == len(paths):
         raise CheckFailedError(said, "correct IgnorePattern, or the names of the objects", Outcome.WARN)
     return said
 

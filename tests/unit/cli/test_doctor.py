@@ -84,6 +84,7 @@ def test_a_bucket_that_sends_no_events_fails_with_the_command_that_corrects_it(o
     assert check(Stack("events", corrected))
 
 
+@pytest.mark.parametrize("others", [{}, {"EventBridgeConfiguration": {}}])
 @pytest.mark.parametrize(
     "part",
     [
@@ -93,9 +94,14 @@ def test_a_bucket_that_sends_no_events_fails_with_the_command_that_corrects_it(o
         {"Filter": {"Key": {"FilterRules": [RULE, {"Name": "Suffix", "Value": ".gz"}]}}},
     ],
 )
-def test_a_bucket_that_sends_events_of_only_some_new_objects_gives_a_warning(part: dict[str, Any]) -> None:
+def test_a_bucket_that_sends_events_of_only_some_new_objects_gives_a_warning(
+    part: dict[str, Any], others: dict[str, Any]
+) -> None:
+    stack = Stack("events", {**LEADS, **part})
+    stack._clients["s3"].others = others
+
     with pytest.raises(CheckFailedError, match="sends only some events of new objects") as caught:
-        check(Stack("events", {**LEADS, **part}))
+        check(stack)
 
     assert caught.value.outcome is Outcome.WARN
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -11,11 +12,13 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from rich.console import Console
 
 from cli.commands import doctor
 from cli.commands.doctor import CHECKS, Check, Outcome, _run
 from cli.deployment import Deployment
 from cli.errors import Exit
+from cli.output import Page
 from cli.overview import Overview
 from fanout.errors import ConfigApiAccessError, InvalidProviderError, LedgerUnavailableError
 from fanout.health import Condition, Decision, Health
@@ -109,7 +112,7 @@ class Stack(Deployment):
             "sqs": client(
                 get_queue_attributes={"Attributes": {"QueueArn": "arn:q", "ApproximateNumberOfMessages": "7"}}
             ),
-            "service-quotas": quotas(max_jobs=1.0, Max_concurrent_job_runs_per_account=200.0),
+            "service-quotas": quotas(max_jobs=1.0, Max_concurrent_job_runs_per_account=50.0),
             "lambda": client(get_account_settings={"AccountLimit": {"UnreservedConcurrentExecutions": 1000}}),
             **parts,
         }
@@ -140,7 +143,7 @@ def data_bucket(*keys: str) -> Any:
 SCRIPT = {"s3": client(head_object={"ContentLength": 12_345})}
 HEALTHY: dict[str, tuple[dict[str, Any], str]] = {
     "stack": ({}, "6 outputs, state machine arn:machine"),
-    "clock": ({"s3": dated(-30)}, "within 30 s of AWS's clock"),
+    "clock": ({"s3": dated(-60)}, "within 60 s of AWS's clock"),
     "state machine": ({}, "active"),
     "schedule": ({}, "enabled, rate(15 minutes)"),
     "Glue job": ({}, "etl, Glue 6.0, up to 50 concurrent runs"),
@@ -155,7 +158,7 @@ HEALTHY: dict[str, tuple[dict[str, Any], str]] = {
     "config API": ({}, "available, 1 provider"),
     "providers": ({}, "3 waiting, 1 idle"),
     "quarantine": ({"s3": data_bucket("runs/provider=a/record.json")}, "empty"),
-    "Glue quota": ({}, "up to 200 concurrent Glue job runs; MaxConcurrentRuns is 50"),
+    "Glue quota": ({}, "up to 50 concurrent Glue job runs; MaxConcurrentRuns is 50"),
     "Lambda quota": ({}, "up to 1000 concurrent Lambda invocations; MaxConcurrentRuns is 50"),
 }
 FAIL, WARN = Outcome.FAIL, Outcome.WARN
@@ -337,6 +340,23 @@ def test_a_problem_is_found_with_what_to_do_about_it(
     assert (check.name, check.outcome) == (name, outcome)
     assert found in check.found
     assert check.advice == advice
+
+
+def test_a_stack_without_providers_has_none_in_any_condition() -> None:
+    assert checked("providers", {"overview": overview()}) == Check("providers", Outcome.OK, "none")
+
+
+def test_the_text_has_a_line_for_each_check_and_says_what_to_do() -> None:
+    file = io.StringIO()
+    checks = (Check("secret", Outcome.OK, "contains a key"), Check("clock", Outcome.FAIL, "off", "use NTP"))
+
+    doctor._show(doctor.DoctorReport(False, checks), Page(Console(file=file, soft_wrap=True), None))
+
+    assert file.getvalue().splitlines() == [
+        "RESULT  CHECK   DETAILS",
+        "ok      secret  contains a key",
+        "fail    clock   off -> use NTP",
+    ]
 
 
 def test_the_laptop_cloud_has_no_quotas() -> None:

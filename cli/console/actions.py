@@ -93,7 +93,7 @@ def plan(stack: Deployment, provider: str, start: str, end: str) -> ReplayPlan:
     now = utc_now()
     since, until = moment(start, now, UTC), moment(end or "now", now, UTC)
     if since > until:
-        raise UsageError("the start of the replay must be before its end")
+        raise UsageError("the start of the replay must not be later than its end")
     return plan_replay(stack, check_name(provider), Replay(since, until))
 
 

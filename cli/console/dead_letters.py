@@ -95,7 +95,7 @@ def redrive(stack: Deployment, name: str) -> DeadLetters:
 
 
 def _queue(stack: Deployment, arn: str, holds: str, source: str | None) -> DeadLetters:
-    count = int(_attributes(stack, _name(arn)).get("ApproximateNumberOfMessages", 0))
+    count = int(_attributes(stack, _name(arn))["ApproximateNumberOfMessages"])
     return DeadLetters(_name(arn), arn, holds, source, count)
 
 

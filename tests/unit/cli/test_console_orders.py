@@ -64,7 +64,7 @@ def test_a_range_that_ends_before_it_starts_is_refused() -> None:
     answer = Visitor(stack).confirm({**REPLAY, "end": "2026-11-19T23:59:59Z"})
 
     assert "Nothing was changed" in answer.text
-    assert "the start of the replay must be before its end" in answer.text
+    assert "the start of the replay must not be later than its end" in answer.text
     assert stack.states.started == []
 
 

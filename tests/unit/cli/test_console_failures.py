@@ -10,6 +10,7 @@ import pytest
 
 from cli import starting
 from cli.command import Operator
+from cli.commands.status import UNKNOWN
 from cli.console.actions import Order, carry_out, question
 from cli.deployment import Where
 from cli.errors import UsageError
@@ -113,6 +114,29 @@ def test_no_provider_is_retried_during_a_maintenance_window(stack: Any, world: W
         carry_out(operator(stack), Order("retry", BROKEN.kind))
 
     assert not world.executions.running()
+
+
+def test_providers_can_be_paused_during_a_maintenance_window(stack: Any, world: World) -> None:
+    stack.maintenance = SimpleNamespace(windows=lambda: [Window(None, world.clock())])
+
+    assert question(stack, Order("pause", names=["a", "b"])).startswith("2 providers would be paused: a, b.")
+
+
+def test_a_retry_leaves_out_a_provider_that_is_stuck_for_the_same_cause(
+    stack: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.console.actions.look", lambda stack: overview(world, Condition.STUCK))
+
+    assert question(stack, Order("retry", BROKEN.kind)).startswith("2 providers would be started: b, d. ")
+
+
+def test_a_provider_that_failed_without_a_recorded_cause_can_be_retried(
+    stack: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = Health("c", Condition.FAILING, Decision.DUE, run_id="c-run")
+    monkeypatch.setattr("cli.console.actions.look", lambda stack: Overview(world.clock(), 1, {}, 0, (unknown,)))
+
+    assert question(stack, Order("retry", UNKNOWN.kind)).startswith("1 provider would be started: c. ")
 
 
 def test_a_cause_that_is_not_there_any_more_is_reported(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,30 @@ def test_the_question_before_a_replay_has_its_objects_and_range() -> None:
     assert "are sent again to ChangesQueueUrl" in asked
 
 
+@pytest.mark.parametrize(
+    ("end", "objects"), [("2026-11-20T00:00:00Z", 1), ("", 4)], ids=["only its start", "no end is now"]
+)
+def test_a_replay_may_end_at_its_start_or_have_no_end(end: str, objects: int) -> None:
+    asked = question(with_objects(), Order(**{**REPLAY, "end": end}))  # type: ignore[arg-type]
+
+    assert asked.startswith(f"{objects} object")
+
+
+@pytest.mark.parametrize(
+    ("pending", "said"),
+    [(Pending(1, 2, 200, DAY), "2 objects (200 bytes)"), (Pending(1, 0, 0, None), "none")],
+    ids=["some", "none"],
+)
+def test_the_question_before_a_run_has_the_pending_objects(pending: Pending, said: str) -> None:
+    stack = Stack()
+    stack.pending = SimpleNamespace(of={"acme": pending}.__getitem__)  # type: ignore[attr-defined]
+
+    assert question(stack, Order("run", "acme")) == (  # type: ignore[arg-type]
+        f"A run of acme starts now, whether it is due or not. Pending objects: {said}. The run sends one message for "
+        "each changed row to ChangesQueueUrl, and then moves the bookmark."
+    )
+
+
 def test_a_range_that_ends_before_it_starts_is_refused() -> None:
     stack = with_objects()
 

@@ -75,7 +75,9 @@ def test_notifications_that_list_every_event_of_new_objects_are_ok(split: bool) 
 
 @pytest.mark.parametrize("others", [[], [{**LEADS, "QueueArn": QUEUE + "-other"}]])
 def test_a_bucket_that_sends_no_events_fails_with_the_command_that_corrects_it(others: list[dict[str, Any]]) -> None:
-    with pytest.raises(CheckFailedError, match=r"sends no events of new objects.*up to 90 minutes") as caught:
+    with pytest.raises(
+        CheckFailedError, match=r"^s3://theirs/log/ sends no events of new objects.*up to 90 minutes$"
+    ) as caught:
         check(Stack("events", *others))
 
     assert caught.value.outcome is Outcome.FAIL

@@ -131,6 +131,14 @@ def test_a_run_counts_for_the_utc_day_of_its_claim() -> None:
     assert [one.day for one in spent("a", [record("none", late)])] == ["2026-11-21"]
 
 
+def test_the_runs_of_a_day_are_added_up_with_the_first_and_the_most_expensive_one() -> None:
+    runs = [record("glue", NOW + hours * DAY / 24, dollars=hours, run_id=f"r{hours}") for hours in (2, 1, 4, 3)]
+
+    (found,) = spent("a", runs)
+
+    assert (found.runs, found.first_run, found.run_id) == (4, NOW + DAY / 24, "r4")
+
+
 def test_a_day_without_runs_has_a_line_only_after_the_first_run() -> None:
     report = by(By.DAY, glue(0.5, 18), glue(0.5, 20))
 

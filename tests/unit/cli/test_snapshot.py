@@ -84,7 +84,7 @@ def test_each_item_becomes_an_insert_that_the_job_reads(objects: MemoryObjects, 
 def test_a_repeated_snapshot_writes_nothing_and_an_interrupted_one_can_be_completed(
     objects: MemoryObjects, clock: Clock
 ) -> None:
-    exported(objects, [item(1), item(2, "b"), item(3, "c")], clock())
+    exported(objects, [item(1), item(2, "b"), item(3, "c"), item(4, "b")], clock())
     objects.faults.plan("objects.create", None, Fault.FAIL_BEFORE)
     with pytest.raises(Exception, match="injected"):
         snapshot(objects, clock)

@@ -41,9 +41,9 @@ ARGS ?=
 HISTORIES ?=
 TARGET ?=
 KILLS_ROUNDS ?=
-# One worker more than two cores, because tests wait for processes. Each takes up to 2.2 GB with its two Spark drivers.
+# Twice as many workers as cores, because tests wait for processes. Each takes up to 2.2 GB with its two Spark drivers.
 # tests/conftest.py says which tests share a worker and in which order they run.
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 4
 
 # SAM CLI without telemetry and without version checks.
 SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state PYTHON=$(CURDIR)/$(PY) $(CURDIR)/$(SAM_VENV)/bin/sam

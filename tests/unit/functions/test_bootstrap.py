@@ -11,14 +11,12 @@ from functools import cache
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from fanout import bootstrap
 from fanout.claims import ClaimRequest
 from fanout.errors import ConfigApiUnavailableError
 from tests.harness.shelf import Shelf
 from tests.harness.world import ending
-from tests.integration.functions.test_ledger_store import table
 from tests.unit.functions.test_dispatch_handler import KEY, ConfigApi, config_api
 from tests.unit.functions.test_pending import message
 
@@ -31,6 +29,10 @@ TICK = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 @pytest.fixture
 def api(config_api: tuple[ConfigApi, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[ConfigApi]:
     """The config API with one provider, a; its key, a bucket, the ledger and the state machine are in AWS."""
+    from moto import mock_aws  # takes a second
+
+    from tests.integration.functions.test_ledger_store import table
+
     served, url = config_api
     served.body = json.dumps({"a": {"frequency": 15}}).encode()
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

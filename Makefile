@@ -41,9 +41,9 @@ ARGS ?=
 HISTORIES ?=
 TARGET ?=
 KILLS_ROUNDS ?=
-# Twice as many workers as cores, because tests wait for processes. Each takes up to 2.2 GB with its two Spark drivers.
+# One worker more than two cores, because tests wait for processes. Each takes up to 2.2 GB with its two Spark drivers.
 # tests/conftest.py says which tests share a worker and in which order they run.
-TEST_WORKERS ?= 4
+TEST_WORKERS ?= 3
 
 # SAM CLI without telemetry and without version checks.
 SAM := SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/$(SAM_VENV)/state PYTHON=$(CURDIR)/$(PY) $(CURDIR)/$(SAM_VENV)/bin/sam
@@ -80,7 +80,7 @@ up: $(VENV)/.dev ## Start the system on this machine and keep it running, TABLE=
 check: lint ## Lint, type checks and quick tests, about 3 minutes; run before each commit
 	@PROPERTY_EXAMPLES=20 $(PY) -m pytest -n 2 -q -m "not benchmark and not network and not judge and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
 
-test: $(VENV)/spark-classes.jsa ## All tests, about 30 minutes on two cores; ARGS="-k name" selects tests
+test: $(VENV)/spark-classes.jsa ## All tests, 15 to 30 minutes on two cores; ARGS="-k name" selects tests
 	@$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not benchmark and not network and not judge" $(ARGS)
 
 lint: $(VENV)/.dev ## Run ruff and mypy

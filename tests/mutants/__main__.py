@@ -43,9 +43,8 @@ def module_trials() -> Iterator[Trial]:
             text = (ROOT / file).read_text(encoding="utf-8")
             for mutation in mutations(file, text):
                 if mutation.change not in equivalent.get(file, {}).get(mutation.function, {}):
-                    bug = Known(file, mutation.function, mutation.change, mutation.source)
                     tests = tuple(session["tests"])
-                    yield Trial(bug, lambda t=text: t, mutation.text, tests, mutation.lines)
+                    yield Trial(mutation, lambda t=text: t, mutation.text, tests, mutation.lines)
 
 
 def machine_results(wanted: dict[str, Known], until: float) -> Iterator[tuple[Known, bool]]:
@@ -96,12 +95,13 @@ def main() -> int:
     with ProcessPoolExecutor(1) as other:
         machines = other.submit(machine_bugs).result()
     bugs = [*(trial.bug for trial in trials), *machines.values()]
-    record = Record(RESULTS, bugs, options.all, options.survivors)
-    chosen = [trial for trial in trials if options.only in trial.bug.name and record.result(trial.bug) is None]
+    record = Record(RESULTS, bugs, options.all)
+    wanted = (None, True) if options.survivors else (None,)
+    chosen = [trial for trial in trials if options.only in trial.bug.name and record.result(trial.bug) in wanted]
     for trial, survived in survivors(chosen, options.jobs, until):
         record.add(trial.bug, survived)
         print(f"{'SURVIVES' if survived else 'noticed '}  {trial.bug.name}", file=sys.stderr, flush=True)
-    left = {name: bug for name, bug in machines.items() if options.only in bug.name and record.result(bug) is None}
+    left = {name: bug for name, bug in machines.items() if options.only in bug.name and record.result(bug) in wanted}
     if left and time.monotonic() < until:
         for bug, survived in machine_results(left, until):
             record.add(bug, survived)

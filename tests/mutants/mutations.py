@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+from tests.mutants.record import Known
+
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -43,36 +45,21 @@ LENGTH = 100
 
 
 @dataclass(frozen=True)
-class Mutation:
-    """One bug in one module.
+class Mutation(Known):
+    """One bug in one function or class of a module, or at its top, where `function` is "".
+
+    Comments and positions don't count for `code`.
 
     Attributes
     ----------
-    file
-        The module, relative to the repository.
-    function
-        The qualified name of the function or class, "" at the top of the module.
-    change
-        The expression or statement, and its replacement.
-    source
-        A hash of the function's code; comments and positions don't count.
     lines
         The lines of the statement, or of the part of a compound statement, that contains the bug.
     text
         Makes the whole mutated module.
     """
 
-    file: str
-    function: str
-    change: str
-    source: str
     lines: range = field(compare=False)
     text: Callable[[], str] = field(compare=False, repr=False)
-
-    @property
-    def name(self) -> str:
-        """The address."""
-        return f"{self.file} {self.function}: {self.change}"
 
 
 @dataclass(frozen=True)

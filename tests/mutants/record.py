@@ -62,11 +62,9 @@ class Record:
         Every bug that there is.
     forget
         Ignore earlier results.
-    forget_survivors
-        Forget which bugs no test noticed.
     """
 
-    def __init__(self, path: Path, bugs: Iterable[Known], forget: bool = False, forget_survivors: bool = False) -> None:
+    def __init__(self, path: Path, bugs: Iterable[Known], forget: bool = False) -> None:
         self._path = path
         self._places: dict[tuple[str, str], list[Known]] = defaultdict(list)
         for bug in bugs:
@@ -77,8 +75,6 @@ class Record:
             entry = stored.get(_place(file, function))
             if entry and _is_of(entry, places):
                 self._survived |= {bug: bug.change in entry["unnoticed"] for bug in places}
-        if forget_survivors:
-            self._survived = {bug: survived for bug, survived in self._survived.items() if not survived}
 
     def result(self, bug: Known) -> bool | None:
         """Whether no test noticed a bug; None if it was not tried."""

@@ -18,6 +18,7 @@ from fanout.ledger import Backoff, Bookmark, LedgerStore, ProviderState
 from fanout.runs import LateData, Lease, Plan, Report, RunRecord, RunRef
 from tests.harness.fakes import MemoryLedger
 from tests.harness.faults import Clock, Faults
+from tests.harness.tables import create_table
 
 NOW = datetime(2026, 11, 22, 7, 30, 0, 123456, tzinfo=UTC)
 LEASE = Lease(
@@ -62,9 +63,9 @@ FULL = ProviderState(
 
 
 def table(client: Any) -> DynamoLedger:
-    client.create_table(
-        TableName="ledger",
-        BillingMode="PAY_PER_REQUEST",
+    create_table(
+        client,
+        "ledger",
         AttributeDefinitions=[
             {"AttributeName": "provider", "AttributeType": "S"},
             {"AttributeName": "attention", "AttributeType": "S"},

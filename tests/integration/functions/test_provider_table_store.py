@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from registry.table import EntryChangedError, ProviderTable, Stored, UnknownProviderError
+from tests.harness.tables import create_table
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 
 @pytest.fixture
 def table(real_dynamo: Any) -> ProviderTable:
-    real_dynamo.create_table(
-        TableName="providers",
-        BillingMode="PAY_PER_REQUEST",
+    create_table(
+        real_dynamo,
+        "providers",
         AttributeDefinitions=[{"AttributeName": "provider", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "provider", "KeyType": "HASH"}],
     )

@@ -373,6 +373,12 @@ class StepFunctions:
             )
             return {execution["name"] for page in pages for execution in page["executions"]}
 
+    def latest(self) -> dict[str, bool]:
+        """See `LiveExecutions.latest`. One request."""
+        with _unavailable(StartThrottledError, "ListExecutions"):
+            found = self._client.list_executions(stateMachineArn=self._state_machine_arn, maxResults=1000)
+            return {execution["name"]: execution["status"] == "RUNNING" for execution in found["executions"]}
+
     def status(self, execution_arn: str) -> str | None:
         """See `LiveExecutions.status`."""
         try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Protocol
 
 from contract.times import format_iso, parse_iso
@@ -248,7 +249,7 @@ class Dispatcher:
             light_waits = starting.slots.free_function_slots <= 0 and not all(item.heavy for item in waiting)
             self.sleep(REUSE_FUNCTION_SECONDS if light_waits else REUSE_GLUE_SECONDS)
             try:
-                starting.slots.free_ended(self.executions.running(), self.clock())
+                starting.slots.free_ended(self.executions.latest(), cache(self.executions.running), self.clock())
                 maintenance = self._maintenance()  # it may have begun or ended since the last start
             except TransientError as error:
                 report.fault(f"runs or windows could not be listed, so waiting providers start later: {error}")

@@ -43,6 +43,10 @@ class LiveExecutions(Protocol):
         """Names of all running executions, possibly a moment old."""
         ...
 
+    def latest(self) -> dict[str, bool]:
+        """Name of each of the latest executions, 1,000 at most -> whether it is running, possibly a moment ago."""
+        ...
+
     def status(self, execution_arn: str) -> str | None:
         """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE; None if the execution does not exist."""
         ...

@@ -11,8 +11,8 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -137,8 +137,6 @@ class _Occupant:
     since: datetime
     heavy: bool
     group: str | None
-    listed: bool = False
-    """Whether the execution was in the list of running executions."""
 
     @property
     def listed_after(self) -> timedelta:
@@ -181,18 +179,25 @@ class Slots:
         """Record that a provider's run has started."""
         self._occupants[provider] = _Occupant(execution, since, heavy, group)
 
-    def free_ended(self, running: Container[str], now: datetime) -> None:
-        """Free the slots of runs whose execution is no longer in the list of running executions.
+    def free_ended(self, latest: Mapping[str, bool], running: Callable[[], Container[str]], now: datetime) -> None:
+        """Free the slots of runs whose execution has ended.
 
-        The list may lag, so a run that was never in it keeps its slot for a while.
+        Parameters
+        ----------
+        latest
+            Name of each of the latest executions -> whether it is running.
+        running
+            Returns the names of all running executions. Called only if a run is not in `latest`, and is old enough to
+            be in a list that may lag.
+        now
         """
-        kept = {}
-        for provider, occupant in self._occupants.items():
-            if occupant.execution in running:
-                kept[provider] = replace(occupant, listed=True)
-            elif not occupant.listed and now - occupant.since <= occupant.listed_after:
-                kept[provider] = occupant
-        self._occupants = kept
+
+        def has_ended(occupant: _Occupant) -> bool:
+            if occupant.execution in latest:
+                return not latest[occupant.execution]
+            return now - occupant.since > occupant.listed_after and occupant.execution not in running()
+
+        self._occupants = {name: occupant for name, occupant in self._occupants.items() if not has_ended(occupant)}
 
 
 _PLAIN = re.compile(r"[0-9A-Za-z_-]{1,60}")

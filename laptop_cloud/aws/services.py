@@ -208,7 +208,7 @@ class Services:
             try:
                 answer = client.invoke(FunctionName=function_arn, Payload=json.dumps(event).encode())
             except client.exceptions.TooManyRequestsException:
-                if time.monotonic() >= end or self._stopping.wait(0.05):
+                if time.monotonic() >= end or self._stopping.wait(0.25):
                     return None, 500
             else:
                 return json.loads(answer["Payload"].read()), 502 if "FunctionError" in answer else None

@@ -287,6 +287,13 @@ class MemoryExecutions:
             lambda: {name for name, status in self.statuses.items() if status == "RUNNING"},
         )
 
+    def latest(self) -> dict[str, bool]:
+        return self.faults.call(
+            "executions.latest",
+            StartThrottledError,
+            lambda: {name: status == "RUNNING" for name, status in [*self.statuses.items()][-1000:]},
+        )
+
     def status(self, execution_arn: str) -> str | None:
         name = execution_arn.rpartition(":")[2]
         return self.faults.call("executions.status", StartThrottledError, lambda: self.statuses.get(name))

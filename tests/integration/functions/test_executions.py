@@ -77,6 +77,7 @@ def test_running_executions_are_listed_by_name_and_ended_ones_are_not(case: Case
     case.stop("two")
 
     assert case.executions.running() == {"one", "three"}
+    assert case.executions.latest() == {"one": True, "two": False, "three": True}
 
 
 def test_an_unknown_execution_has_no_status(case: Case) -> None:
@@ -92,7 +93,7 @@ class Failing:
     def start_execution(self, **request: Any) -> Any:
         raise self.error
 
-    describe_execution = start_execution
+    describe_execution = list_executions = start_execution
 
     def get_paginator(self, operation: str) -> Any:
         raise self.error
@@ -120,6 +121,8 @@ def test_a_temporary_service_error_is_transient(error: Exception) -> None:
         executions.status("arn:one")
     with pytest.raises(StartThrottledError):
         executions.running()
+    with pytest.raises(StartThrottledError):
+        executions.latest()
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "StateMachineDoesNotExist", "InvalidName"])

@@ -84,8 +84,15 @@ def test_running_executions_are_listed_in_the_largest_pages_that_step_functions_
             asked.append(given)
             return [{"executions": [{"name": "one"}]}, {"executions": [{"name": "two"}]}]
 
-    assert StepFunctions(States(), "arn:machine").running() == {"one", "two"}
-    assert [given["PaginationConfig"] for given in asked] == [{"PageSize": 1000}]
+        def list_executions(self, **given: Any) -> dict[str, Any]:
+            asked.append(given)
+            return {"executions": [{"name": "three", "status": "FAILED"}], "nextToken": "more"}
+
+    executions = StepFunctions(States(), "arn:machine")
+    assert executions.running() == {"one", "two"}
+    assert executions.latest() == {"three": False}
+    assert asked[0]["PaginationConfig"] == {"PageSize": 1000}
+    assert asked[1:] == [{"stateMachineArn": "arn:machine", "maxResults": 1000}]
 
 
 class Account:

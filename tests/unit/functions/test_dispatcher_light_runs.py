@@ -28,7 +28,7 @@ def test_all_of_10_000_light_providers_due_at_once_are_started() -> None:
     check_sums(report)
 
 
-def light_world(count: int, functions: Callable[[], float], seconds_a_run: int = 4) -> World:
+def light_world(count: int, functions: Callable[[], float], seconds_a_run: float = 4) -> World:
     """Providers with Lambda runs of this many seconds, in an account with this many concurrent functions."""
     world = World(settings={"max_concurrent_runs": 50, "concurrent_functions": functions})
     for number in range(count):
@@ -66,6 +66,15 @@ def test_light_runs_start_as_concurrent_functions_become_free() -> None:
     assert [name[:6] for name in world.executions.started] == [f"p{number:05d}" for number in range(99, -1, -1)]
     assert world.slept == 11 * 4, "twelve rounds of four seconds, and nothing to wait for after the last start"
     check_sums(report)
+
+
+def test_a_light_run_that_ends_between_two_looks_frees_its_slot_at_the_next_look() -> None:
+    world = light_world(100, lambda: 10, seconds_a_run=0.5)
+
+    report = world.tick(NOW)
+
+    assert (report.started, report.deferred, world.slept) == (100, 0, 11 * 0.5)
+    assert world.faults.count("executions.running") == 0, "the list of the latest executions says enough"
 
 
 def test_the_limit_of_concurrent_functions_is_read_once_per_tick() -> None:

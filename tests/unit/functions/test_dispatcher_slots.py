@@ -104,7 +104,7 @@ def test_a_provider_without_a_slot_before_the_deadline_is_deferred() -> None:
 def test_a_slot_is_not_freed_while_step_functions_is_unavailable() -> None:
     world = heavy_world(4, slots=2)
     world.seconds = 900
-    world.faults.plan("executions.running", *[Fault.FAIL_BEFORE] * 3)
+    world.faults.plan("executions.latest", *[Fault.FAIL_BEFORE] * 3)
 
     report = world.tick(NOW)
 
@@ -183,7 +183,7 @@ def test_reports_are_pushed_before_the_tick_waits_for_slots() -> None:
     world.tick()
 
     calls = world.faults.calls[before:]
-    assert calls.index("config_api.report") < calls.index("executions.running")
+    assert calls.index("config_api.report") < calls.index("executions.latest")
 
 
 def test_the_slot_of_a_refused_start_goes_to_the_next_provider() -> None:

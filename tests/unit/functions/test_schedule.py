@@ -95,32 +95,48 @@ def test_light_candidates_need_no_glue_slot_and_heavy_ones_use_all_free_slots(du
     assert all(c.heavy for c in waiting)
 
 
-def test_a_slot_is_free_when_its_execution_ended_but_not_before_the_list_can_include_it() -> None:
-    slots = Slots(2)
+RUNNING, ENDED = True, False
+
+
+def none_running() -> set[str]:
+    return set()
+
+
+def not_asked() -> set[str]:
+    raise AssertionError("the latest executions say enough")
+
+
+def test_a_slot_is_free_as_soon_as_its_execution_is_listed_as_ended() -> None:
+    slots = Slots(2, function_slots=1)
     for name, group in (("a", "red"), ("b", None)):
         slots.take(name, f"{name}-run", NOW, heavy=True, group=group)
     slots.take("light", "light-run", NOW, heavy=False, group="red")
 
-    slots.free_ended({"a-run"}, NOW + timedelta(seconds=5))
-    assert (slots.free, slots.in_group) == (0, Counter(red=2))
-    slots.free_ended({"a-run"}, NOW + MINUTE)
-    assert (slots.free, slots.in_group) == (0, Counter(red=1)), "a light run may end before it is listed"
-    slots.free_ended({"a-run"}, NOW + 2 * MINUTE)
-    assert (slots.free, slots.in_group) == (1, Counter(red=1))
+    slots.free_ended({"a-run": RUNNING, "b-run": ENDED, "light-run": RUNNING}, not_asked, NOW)
+    assert (slots.free, slots.free_function_slots, slots.in_group) == (1, 0, Counter(red=2))
+    slots.free_ended({"a-run": RUNNING, "light-run": ENDED}, not_asked, NOW)
+    assert (slots.free, slots.free_function_slots, slots.in_group) == (1, 1, Counter(red=1))
 
 
-def test_a_function_slot_is_free_when_its_light_run_ended() -> None:
-    slots = Slots(1, function_slots=2)
-    for name in ("a", "b", "heavy"):
-        slots.take(name, f"{name}-run", NOW, heavy=name == "heavy", group=None)
-    assert slots.free_function_slots == 0
+@pytest.mark.parametrize(("heavy", "lag"), [(True, MINUTE), (False, timedelta(seconds=5))])
+def test_a_run_that_no_list_has_keeps_its_slot_while_the_lists_may_lag(heavy: bool, lag: timedelta) -> None:
+    slots = Slots(1, function_slots=1)
+    slots.take("a", "a-run", NOW, heavy=heavy, group=None)
 
-    slots.free_ended({"a-run", "heavy-run"}, NOW + timedelta(seconds=5))
-    assert slots.free_function_slots == 0, "the list may not include b yet"
-    slots.free_ended({"a-run", "heavy-run"}, NOW + timedelta(seconds=6))
-    assert slots.free_function_slots == 1
-    slots.free_ended({"heavy-run"}, NOW + timedelta(seconds=7))
-    assert slots.free_function_slots == 2
+    slots.free_ended({"other-run": RUNNING}, not_asked, NOW + lag)
+    assert slots.free + slots.free_function_slots == 1
+    slots.free_ended({"other-run": RUNNING}, none_running, NOW + lag + MINUTE / 60)
+    assert slots.free + slots.free_function_slots == 2
+
+
+def test_a_run_that_is_older_than_the_latest_executions_is_looked_up_among_the_running_ones() -> None:
+    slots = Slots(2)
+    for name in ("a", "b"):
+        slots.take(name, f"{name}-run", NOW, heavy=True, group=None)
+
+    slots.free_ended({"other-run": ENDED}, lambda: {"a-run"}, NOW + 2 * MINUTE)
+
+    assert slots.free == 1
 
 
 def test_more_light_runs_than_slots_leave_none_free() -> None:
@@ -139,16 +155,6 @@ def test_light_candidates_wait_for_function_slots_and_heavy_ones_do_not() -> Non
     chosen, waiting = choose(due, slots=5, function_slots=2)
 
     assert ([c.provider for c in chosen], [c.provider for c in waiting]) == (["l3", "l2", "h1"], ["l1"])
-
-
-def test_a_slot_whose_execution_was_listed_once_is_free_as_soon_as_it_is_no_longer_listed() -> None:
-    slots = Slots(1)
-    slots.take("a", "a-run", NOW, heavy=True, group=None)
-
-    slots.free_ended({"a-run"}, NOW + MINUTE / 4)
-    assert slots.free == 0
-    slots.free_ended(set(), NOW + MINUTE / 2)
-    assert slots.free == 1
 
 
 # ------------------------------------------------------------------------------------------------- capacity and groups

@@ -121,7 +121,9 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
         code = changed_function(path, _normalized(trial.plain()), trial.text())
         if code is None or seen.at_import[str(path)] & set(_function_lines(path, trial.lines or range(0))):
             lines = seen.lines.get(str(path), {})
-            whole.append((trial, tuple(seen.tests[test] for test in seen.tests_of(str(path), lines))))
+            # Nobody knows which tests use a module that only imports execute, such as one of exceptions.
+            chosen = [seen.tests[test] for test in seen.tests_of(str(path), lines)] or tests
+            whole.append((trial, tuple(chosen)))
         else:
             chosen = seen.tests_of(str(path), trial.lines or ())
             tests_of = {seen.tests[test]: seen.seconds[test] for test in chosen}
@@ -133,8 +135,7 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
                 print(f"{told}  {group[number].bug.name}", file=sys.stderr)
             else:
                 yield group[number], survived
-    yield from _whole([(trial, chosen) for trial, chosen in whole if chosen], jobs, until)
-    yield from ((trial, True) for trial, chosen in whole if not chosen)
+    yield from _whole(whole, jobs, until)
 
 
 def _function_lines(path: Path, lines: range) -> range:

@@ -121,7 +121,7 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
         code = changed_function(path, _normalized(trial.plain()), trial.text())
         if code is None or seen.at_import[str(path)] & set(_function_lines(path, trial.lines or range(0))):
             lines = seen.lines.get(str(path), {})
-            # Nobody knows which tests use a module that only imports execute, such as one of exceptions.
+            # A module of exceptions is executed only by imports, so any test may be one that uses it.
             chosen = [seen.tests[test] for test in seen.tests_of(str(path), lines)] or tests
             whole.append((trial, tuple(chosen)))
         else:

@@ -60,7 +60,7 @@ def machine_results(wanted: dict[str, Known], until: float) -> Iterator[tuple[Kn
                 if time.monotonic() >= until:
                     break
                 tried = chosen[start : start + AT_ONCE]
-                alive = machine.survivors(theatre, tried)
+                alive = machine.survivors(theatre, tried, start)
                 yield from ((wanted[mutant.name], mutant.name in alive) for mutant in tried)
         finally:
             theatre.close()

@@ -107,9 +107,9 @@ def mutants(definition: Definition) -> Iterator[MachineMutant]:
         yield MachineMutant(f"{state}: {name}", changed, act)
 
 
-def survivors(theatre: Theatre, chosen: Iterable[MachineMutant]) -> list[str]:
-    """Names of the bugs whose act ends as if nothing were wrong."""
-    numbered = list(enumerate(chosen))
+def survivors(theatre: Theatre, chosen: Iterable[MachineMutant], first: int = 0) -> list[str]:
+    """Names of the bugs whose act ends as if nothing were wrong. No two of a theatre may have the same number."""
+    numbered = list(enumerate(chosen, first))
     states = theatre.cloud.client("stepfunctions")
     role = states.describe_state_machine(stateMachineArn=theatre.machine)["roleArn"]
 

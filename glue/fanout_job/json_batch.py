@@ -49,7 +49,7 @@ class Batch:
         The decoder keeps one member of those with the same name, so that there are fewer members than names.
         """
         text, start, end = self.text, self.starts[0], self.ends[-1]
-        if any(text.find(blank, start, end) >= 0 and text.find(f"{blank}:", start, end) >= 0 for blank in "\t\r\n "):
+        if any(text.find(blank, start, end) != -1 and text.count(f"{blank}:", start, end) for blank in "\t\r\n "):
             return False  # blanks before colons, so that the names cannot be counted by their quotes
         names = text.count('":', start, end)  # too many if a text contains this
         return names == sum(map(len, self.values)) or names == members_of(self.values)
@@ -123,8 +123,7 @@ def lines_of(decoder: Decoder, lines: Sequence[bytes | None]) -> Batch | None:
             start += len(line) + 1
     except (StopIteration, ValueError, RecursionError):
         return None
-    shallow = batch.before_deep() if batch.values else None
-    return shallow if shallow is not None and len(shallow.values) == len(batch.values) else None
+    return batch if batch.values and batch.before_deep() == batch else None
 
 
 def texts_of(values: Sequence[Any]) -> list[str | None]:
@@ -173,7 +172,7 @@ class Columns:
         if batch.has_no_name_twice():
             return found
         text, start, end = batch.text, batch.starts[0], batch.ends[-1]
-        if text.find("\\u", start, end) >= 0 and any(ESCAPED.findall(text, start, end)):
+        if text.count("\\u", start, end) and any(ESCAPED.findall(text, start, end)):
             return None  # a name with an escape may be a wanted one
         # A text that occurs as often as the objects have it as a name is in none of them twice, nor anywhere else.
         quoted = self.decoder.quoted_names

@@ -127,6 +127,7 @@ def columns(text: str, start: int, *wanted: Source) -> list[list[str | None]] | 
     [
         ("a", '{"a":1},{"a":"x"}', [["1", "x"]]),
         ("a b", '{"a":"x","b":true},{"b":false},{"a":null}', [["x", None, None], ["true", "false", None]]),
+        ("a", '{"a":"x"},{"a":true},{}', [["x", "true", None]]),
         ("n/x n/m/y a", '{"n":{"x":1,"m":{"y":2}},"a":3},{}', [["1", None], ["2", None], ["3", None]]),
         ("n/x a", '{"n":null,"a":3},{"n":{},"a":4}', [[None, None], ["3", "4"]]),
         ("n/x", '{"n":"x"}', None),
@@ -140,6 +141,7 @@ def columns(text: str, start: int, *wanted: Source) -> list[list[str | None]] | 
         ("a b[k='x']", '{"a":1}', None),
         ("a 'b/c'", '{"a":1}', None),
         ("a", '{"a":1,"a":2}', None),
+        ("a", '{"a":1,"o":{"a":2}}', [["1"]]),
         ("a", '{"a":1,"o":1,"o":2},{}', [["1", None]]),
         ("a", '{"a":1,"o":1,"o":{"a":2}}', None),
         ("a", '{"a" :1,"o":[{"a":2}]}', None),
@@ -149,6 +151,7 @@ def columns(text: str, start: int, *wanted: Source) -> list[list[str | None]] | 
         ("a", '{"a":"\\":"}', [['":']]),
         ("a", '{"a" :"\\u0041"}', [["A"]]),
         ("a", '{"a" :1,"\\u0061":2}', None),
+        ("a", '{"a" :"\\u0041","\\u0061":2}', None),
         ("a", '{"a" :1,"o":{"\\u0061" :2}}', None),
         ("a", '{"a" :1},[{"a":2,"\\u0061":3}]', [["1"]]),
     ],

@@ -38,7 +38,7 @@ def test_a_path_consists_of_steps(text: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "/", "a/", "a//b", "a/../b", "a[b]", "a[b='c", "a]", "'a", "key()/a", "..", "a/."]
+    "text", ["", "/", "a/", "a//b", "a/../b", "a[b]", "a[b='c", "a]", "'a", "key()/a", "..", "a/.", "/../a"]
 )
 def test_other_texts_are_rejected_with_the_line_of_the_mapping(text: str) -> None:
     mapping = Mapping.parse(f"json:\nfields:\n  id: {json.dumps(text)}".encode(), "m.yaml")
@@ -113,6 +113,12 @@ def test_a_path_from_the_document_follows_the_parents_of_the_record() -> None:
         {"id": "b", "note": "1"},
         {"id": "c", "note": "2"},
     ]
+
+
+def test_a_path_from_the_document_with_a_condition_does_not_follow_the_parents_of_the_record() -> None:
+    data = b"<d><s k='x'><no>1</no></s><s k='y'><no>2</no><e>a</e></s></d>"
+    for path, no in [("/d/s[@k='x']/no", "1"), ("/d/s/no", "2")]:
+        assert rows(f'xml: {{record: s/e}}\nfields: {{id: ., note: "{path}"}}', data) == [{"id": "a", "note": no}]
 
 
 def test_a_path_from_the_document_may_lead_into_the_record() -> None:

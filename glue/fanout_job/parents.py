@@ -74,9 +74,6 @@ class Rows:
         CorruptObjectError
             Too many rows wait for a field.
         """
-        if not self.outer:
-            self.gathered.add(number, texts)
-            return
         pending: list[Pending] = []
         for place, source, path in self.outer:
             one = (place, source, *located(chain, path))

@@ -161,6 +161,13 @@ def test_a_field_of_a_parent_that_has_two_values_before_the_record_makes_a_bad_r
     assert found == ["sample, row 1: has '../n' more than once"]
 
 
+@pytest.mark.parametrize(("choice", "note"), [("take: first", "1"), ("take: last", "2"), ("join: '+'", "1+2")])
+def test_of_several_values_of_a_parent_before_and_after_the_record_one_is_taken(choice: str, note: str) -> None:
+    assert rows(f"xml: {{record: e}}\nfields: {{id: ., note: {{from: ../n, {choice}}}}}", TWICE) == [
+        {"id": "a", "note": note}
+    ]
+
+
 def test_too_many_rows_before_a_field_of_their_parent_make_a_bad_object(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fanout_job.parents.MAX_WAITING_CHARACTERS", 10_000)
     records = b"".join(b"<e>%d</e>" % number for number in range(1_000))

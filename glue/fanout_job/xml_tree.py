@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from fanout_job.errors import RowError
 from fanout_job.paths import Path, Source, Step
 
 ELEMENT_CHARACTERS = 100
@@ -32,11 +31,9 @@ class Trie:
         return bool(self.children or self.attributes)
 
     def add(self, steps: Iterable[Step]) -> None:
-        """Add the steps of a path."""
+        """Add the steps of a path. That of `key()` has no name, so no element has it."""
         trie = self
         for step in steps:
-            if step.key:
-                return
             if step.name.startswith("@"):
                 trie.attributes.add(step.name[1:])
                 return
@@ -149,22 +146,18 @@ class Fields:
         self.others = [(place, read) for place, read in self.readers if not self.keys[place]]
 
     def read(self, record: Element, state: State, texts: list[str | None]) -> None:
-        """Write the fields of a record into `texts`, up to the first one with an error.
+        """Write the fields of a record into `texts`. After an error, some are missing.
 
         Raises
         ------
         RowError
             A path leads to several elements.
         """
+        readers = self.readers
         if not record.several and self.names <= state.leaves:
             texts[:] = map(record.members.get, self.keys)
-            try:
-                for place, read in self.others:
-                    texts[place] = read(record)
-                return
-            except RowError:
-                texts[:] = self.blank
-        for place, read in self.readers:
+            readers = self.others
+        for place, read in readers:
             texts[place] = read(record)
 
 
@@ -178,7 +171,7 @@ def xml_text(element: Any, source: Source, steps: Sequence[Step]) -> str | None:
     """
     found: Sequence[Any] = (element,)
     for step in steps:
-        if len(found) == 1 and step.where is None:
+        if len(found) == 1:
             found = found[0].children(step.name)
         else:
             found = [child for one in found for child in one.children(step.name)]

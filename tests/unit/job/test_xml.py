@@ -63,6 +63,11 @@ SPACES = "xml: {record: n:thing, namespaces: {n: urn:n, m: urn:m}}\nfields: {id:
             b'<a i="1" xmlns:x="http://www.w3.org/2001/XMLSchema-instance"><b>y</b><b x:nil="true"/></a>',
             [{"id": "1", "note": "y"}],
         ),
+        (
+            "xml: {record: a}\nfields: {id: b, note: b/c}",
+            b'<a xmlns:x="http://www.w3.org/2001/XMLSchema-instance"><b>y</b><b x:nil="true"><c>z</c></b></a>',
+            [{"id": "y", "note": "z"}],
+        ),
     ],
 )
 def test_a_document_is_read_exactly(how: str, data: bytes, expected: list[Row]) -> None:
@@ -106,11 +111,15 @@ def test_a_prefix_without_a_namespace_in_the_mapping_is_named() -> None:
         rows(PLAIN.replace("text/b", "q:text"), b"<a/>")
 
 
-def test_the_text_of_a_bad_row_has_its_fields() -> None:
+@pytest.mark.parametrize(
+    ("path", "inner", "note"),
+    [("c", "<c>y</c><c>z</c>", "null"), ("c/d", "<c><d>y</d><d>z</d></c>", '"x"')],
+)
+def test_the_text_of_a_bad_row_has_its_fields(path: str, inner: str, note: str) -> None:
     found: list[bytes | None] = []
-    data = b"<thing id='1'><b>x</b><c>y</c><c>z</c></thing>"
-    list(xml_blocks(iter([data]), Xml("thing"), sources("@id", "c", "b"), lambda _, text: found.append(text)))
-    assert found == [b'{\n  "@id": "1",\n  "c": null,\n  "b": null\n}']
+    data = f"<thing id='1'><b>x</b>{inner}</thing>".encode()
+    list(xml_blocks(iter([data]), Xml("thing"), sources("@id", path, "b"), lambda _, text: found.append(text)))
+    assert found == [f'{{\n  "@id": "1",\n  "{path}": null,\n  "b": {note}\n}}'.encode()]
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 4_096])

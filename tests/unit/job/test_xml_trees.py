@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, combinations
+from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
@@ -11,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fanout_job import xml_tree
 from fanout_job.blocks import MAX_RECORD_BYTES
 from fanout_job.errors import CorruptObjectError
 from fanout_job.mapping import Xml
-from fanout_job.paths import Source
+from fanout_job.paths import Source, Step, parsed_path
 from fanout_job.xml_source import MAX_DEPTH, Records
-from fanout_job.xml_tree import ELEMENT_CHARACTERS
+from fanout_job.xml_tree import ELEMENT_CHARACTERS, State, Trie, xml_text
 
 MEGABYTE = b"x" * 2**20
 TOO_LONG = "has a record of more than"
@@ -92,6 +94,41 @@ MANY = """<all p="a">b<p>c</p>d<q p="e"><p>f</p></q>
 def test_any_fields_of_a_tree_are_read(paths: list[str]) -> None:
     for size in (1, len(MANY)):
         assert texts(reading(*paths), in_pieces(MANY, size)) == expected(MANY, paths)
+
+
+@pytest.mark.parametrize(
+    ("paths", "called"),
+    [
+        ("p @p q", ""),
+        ("p .", "."),
+        ("p q/p @q", "q/p"),
+        ("p q q/p", "q q/p"),
+        ("p q/@p", "q/@p"),
+        ("p r", "p r"),
+        ("p /all/thing/p/q", "p"),
+    ],
+)
+def test_single_texts_of_a_record_are_read_without_a_call_for_each(
+    paths: str, called: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def counted(element: Any, source: Source, steps: Sequence[Step]) -> str | None:
+        calls.append(source.name)
+        return xml_text(element, source, steps)
+
+    monkeypatch.setattr(xml_tree, "xml_text", counted)
+    document = "<all><thing p='1' q='2'>0<p>3</p><q p='4'>5<p>6</p></q><r/><r/></thing></all>"
+    assert texts(reading(*paths.split()), [document.encode()]) == expected(document, paths.split())
+    assert calls == called.split()
+
+
+def test_children_of_which_the_same_is_wanted_share_a_state() -> None:
+    trie = Trie()
+    trie.add(parsed_path("p/q").steps)
+    state = State([trie])
+    assert state.below("p") is state.below("p") is not state.below("q")
+    assert state.below("q") is state.below("r") is not state.below("q", Trie())
 
 
 @given(documents, st.lists(st.sampled_from(PATHS), min_size=1, unique=True), st.integers(1, 30))

@@ -121,9 +121,7 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
         code = changed_function(path, _normalized(trial.plain()), trial.text())
         if code is None or seen.at_import[str(path)] & set(_function_lines(path, trial.lines or range(0))):
             lines = seen.lines.get(str(path), {})
-            # A module of exceptions is executed only by imports, so any test may be one that uses it.
-            chosen = [seen.tests[test] for test in seen.tests_of(str(path), lines)] or tests
-            whole.append((trial, tuple(chosen)))
+            whole.append((trial, tuple(seen.tests[test] for test in seen.tests_of(str(path), lines))))
         else:
             chosen = seen.tests_of(str(path), trial.lines or ())
             tests_of = {seen.tests[test]: seen.seconds[test] for test in chosen}
@@ -135,7 +133,14 @@ def _by_lines(group: list[Trial], tests: Sequence[str], jobs: int, until: float)
                 print(f"{told}  {group[number].bug.name}", file=sys.stderr)
             else:
                 yield group[number], survived
-    yield from _whole(whole, jobs, until)
+    # A class of exceptions, for example, is used by tests that execute no line of its module.
+    left = [trial for trial, chosen in whole if not chosen]
+    for trial, survived in _whole([(trial, chosen) for trial, chosen in whole if chosen], jobs, until):
+        if survived:
+            left.append(trial)
+        else:
+            yield trial, False
+    yield from _whole([(trial, tuple(tests)) for trial in left], jobs, until)
 
 
 def _function_lines(path: Path, lines: range) -> range:

@@ -136,7 +136,7 @@ class Sender:
 
     async def _together(self, jobs: Callable[[aiohttp.ClientSession], list[Any]]) -> None:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        async with aiohttp.ClientSession(connector=connector) as session:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     for job in jobs(session):

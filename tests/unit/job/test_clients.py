@@ -81,11 +81,20 @@ def test_credentials_are_retrieved_from_a_metadata_service_that_is_busy_at_first
 def test_a_client_makes_as_many_attempts(metadata_service: MetadataService) -> None:
     metadata_service.busy_for = 4
 
-    aws_client("s3")
-
+    assert aws_client("s3", region_name="eu-west-1").meta.region_name == "eu-west-1"
     assert boto3.DEFAULT_SESSION is not None
     assert boto3.DEFAULT_SESSION.get_credentials().access_key == "AKIAROLE"
     assert metadata_service.busy_for < 0
+
+
+def test_the_process_gets_its_credentials_once(metadata_service: MetadataService) -> None:
+    credentials().get_frozen_credentials()
+    before = metadata_service.busy_for
+
+    aws_client("s3")
+
+    assert credentials().access_key == "AKIAROLE"
+    assert metadata_service.busy_for == before
 
 
 def test_settings_of_the_environment_for_the_metadata_service_are_kept(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import boto3
 import pytest
@@ -87,10 +88,9 @@ def test_the_zip_depends_only_on_the_sources(tmp_path: Path) -> None:
     second = package(tmp_path / "two")
     os.utime(second / "a.py", (1, 1))
     assert library.zipped(first) == library.zipped(second) != library.zipped(package(tmp_path / "three", "A = 2\n"))
-    assert zipfile.ZipFile(io.BytesIO(library.zipped(first))).namelist() == [
-        "fanout_job/__init__.py",
-        "fanout_job/a.py",
-    ]
+    files = zipfile.ZipFile(io.BytesIO(library.zipped(first))).infolist()
+    assert [file.filename for file in files] == ["fanout_job/__init__.py", "fanout_job/a.py"]
+    assert {file.external_attr >> 16 for file in files} == {0o644}, "readable after they are unpacked"
 
 
 def test_the_zip_holds_every_module_of_the_library() -> None:
@@ -148,6 +148,15 @@ def test_the_error_of_an_unknown_job_names_it(s3: Any, cloudformation: CloudForm
     assert s3.list_objects_v2(Bucket="data")["KeyCount"] == 0
 
 
+def test_a_module_without_the_library_is_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text("from fanout_job import run\n")
+    (tmp_path / "six.py").write_text("import sys\n")
+    monkeypatch.setattr(library, "SCRIPTS", tmp_path)
+
+    with pytest.raises(FileNotFoundError, match=r"there is no glue/six\.py; Job may be mine$"):
+        library.script_of("six")
+
+
 def test_publishing_is_idempotent_and_a_new_version_keeps_the_old_one(
     s3: Any, cloudformation: CloudFormation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,12 +206,15 @@ def test_a_long_reason_is_cut_so_that_cloudformation_accepts_the_answer(
     "properties",
     [{"Bucket": "no-such-bucket", "Prefix": "library/", "Job": "change_log"}, {"Job": "change_log"}, {}, None, "x"],
 )
-def test_any_fault_is_answered_with_its_reason(s3: Any, cloudformation: CloudFormation, properties: Any) -> None:
+def test_any_fault_is_answered_with_its_reason_and_logged(
+    s3: Any, cloudformation: CloudFormation, properties: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     library.handler({**REQUEST, "ResponseURL": cloudformation.url, "ResourceProperties": properties}, None)
     [answer] = cloudformation.answers
     assert answer["Status"] == "FAILED"
     assert answer["Reason"].startswith("the job was not published: ")
     assert answer["PhysicalResourceId"]
+    assert "Traceback" in caplog.text
 
 
 def test_an_answer_that_is_not_accepted_is_sent_again(
@@ -212,3 +224,17 @@ def test_an_answer_that_is_not_accepted_is_sent_again(
     cloudformation.refusals = 2
     library.handler({**REQUEST, "ResponseURL": cloudformation.url}, None)
     assert [answer["Status"] for answer in cloudformation.answers] == ["SUCCESS"]
+
+
+def test_sending_gives_up_after_four_attempts(
+    cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(library.time, "sleep", pauses.append)
+    cloudformation.refusals = 10
+
+    with pytest.raises(HTTPError):
+        library.send(cloudformation.url, {"Status": "SUCCESS"})
+
+    assert (cloudformation.refusals, pauses) == (6, [1, 2, 4])
+    assert caplog.messages == ["CloudFormation did not accept the response (HTTPError)"] * 4

@@ -224,6 +224,7 @@ def test_messages_of_a_group_are_sent_in_order_and_one_at_a_time(queue: Queue) -
         assert ids == [message.id for message in messages if message.group == group]
     assert all(len(set(ids)) == len(ids) for ids in queue.groups)
     assert [groups[0], groups[2]] in queue.groups, "two groups of a lane share a request"
+    assert [] not in queue.groups
 
 
 def test_a_lane_that_waits_for_one_group_holds_few_messages(queue: Queue) -> None:
@@ -238,6 +239,15 @@ def test_a_lane_that_waits_for_one_group_holds_few_messages(queue: Queue) -> Non
 
     assert acknowledged == [[f"{number:04}"] for number in range(4 * LANE_MESSAGES)]
     assert max(ahead) <= 2 * LANE_MESSAGES + 2, "those in the queue, those that wait, and one on each side"
+
+
+def test_of_two_errors_that_of_the_job_is_raised(queue: Queue) -> None:
+    def broken() -> Iterator[Message]:
+        yield message("a", group="00000000")
+        raise ValueError
+
+    with pytest.raises(DeadlineError):
+        sent(queue, broken(), in_order=True, deadline=time.monotonic())  # noqa: TID251 - the sender's clock
 
 
 @pytest.mark.parametrize("in_order", [False, True])

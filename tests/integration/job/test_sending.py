@@ -231,8 +231,8 @@ def test_the_timeout_of_a_request_is_at_most_the_time_left(clock: Clock) -> None
             raise TimeoutError
 
     silent: Any = Silent()
+    deadline = clock.now + 2 * REQUEST_TIMEOUT_SECONDS + 0.5
     with pytest.raises(DeadlineError):
-        deadline = clock.now + 2 * REQUEST_TIMEOUT_SECONDS + 0.5
         asyncio.run(sender("http://q/", "http://q", [], deadline).post(silent, messages(1)))
     assert allowed == [REQUEST_TIMEOUT_SECONDS, REQUEST_TIMEOUT_SECONDS, 0.5]
 

@@ -124,12 +124,17 @@ def test_all_messages_are_sent_signed_and_acknowledged(queue: Queue) -> None:
     assert queue.headers[0]["X-Amz-Target"] == "AmazonSQS.SendMessageBatch"
 
 
-def test_only_entries_that_were_not_accepted_are_sent_again(queue: Queue, slept: list[float]) -> None:
+def test_only_entries_that_were_not_accepted_are_sent_again(
+    queue: Queue, slept: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
     queue.answers = [taken(["0", "2"])]
 
-    assert sent(queue, [message(name) for name in "abc"]) == [["a", "c"], ["b"]]
+    with caplog.at_level("DEBUG", "fanout_job"):
+        assert sent(queue, [message(name) for name in "abc"]) == [["a", "c"], ["b"]]
+
     assert queue.ids == [["a", "b", "c"], ["b"]]
     assert slept == [0.1]
+    assert caplog.messages == ["sending 1 messages again: failed entries"]
 
 
 @pytest.mark.parametrize(

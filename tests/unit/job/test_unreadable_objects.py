@@ -125,16 +125,6 @@ def test_quarantine_notes_an_object_that_cannot_be_read(case: str) -> None:
     assert json.loads(note)["failure"]["object"] == "s3://data/b"
 
 
-def test_a_bad_object_that_is_too_large_to_copy_has_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanout_job.task.MAX_COPY_BYTES", 10)
-    monkeypatch.setattr(f"{__name__}.BODY", b"PK\x03\x04" + b"\0" * 40)
-    store = Store({})  # cannot copy
-    task, ids = delivered(store, "a", "quarantine")
-
-    assert (task.tally.failures, ids, task.tally.quarantined) == ([], [], 1)
-    assert list(store.put) == ["quarantine/provider=acme/run-1/a.note.json"]
-
-
 @pytest.mark.fault(42)
 @pytest.mark.parametrize(
     "error", [refused("ExpiredToken", 400), refused("RequestTimeTooSkewed"), refused("SlowDown", 503)]

@@ -187,3 +187,12 @@ def test_a_spool_sorts_more_than_it_holds(rows: list[tuple[int, int]]) -> None:
     found = list(spool)
     assert sorted(m.id for m in found) == sorted(str(n) for n in range(len(rows)))
     assert found == sorted(found, key=lambda m: m.position)
+
+
+def test_a_spool_writes_a_file_when_it_holds_more_than_its_limit() -> None:
+    spool, files = Spool(limit=100), []
+    for n in range(6):
+        spool.add(message(str(n), 50, position=(n,)))
+        files.append(len(spool.files))
+
+    assert files == [0, 0, 1, 1, 1, 2]

@@ -285,7 +285,7 @@ def _run(tests: Sequence[str], *plugins: Any) -> int:
         "-n0",
         "--hypothesis-profile=mutants",
         "-m",
-        "not benchmark and not network and not judge and not slow",
+        "not benchmark and not network and not judge and not slow and not spark",  # Spark does not survive a fork
         *tests,
     ]
     return int(pytest.main(options, plugins=list(plugins)))

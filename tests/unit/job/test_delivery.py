@@ -16,7 +16,10 @@ from fanout_job.delivery import Delivery
 from tests.unit.job import test_unreadable_objects
 from tests.unit.job.records import SETTINGS, export, line, stream
 from tests.unit.job.test_send import message
+from tests.unit.job.test_sender import Queue, queue
 from tests.unit.job.test_unreadable_objects import Store, delivered, planned
+
+__all__ = ["queue"]
 
 
 @pytest.fixture
@@ -101,3 +104,17 @@ def test_messages_that_are_acknowledged_show_progress(
         delivery.acknowledged([message("a"), message("b")])
 
     assert caplog.messages == ["progress: 0 rows, 2 messages, 0.0 MB read, 0 rows/s"]
+
+
+@pytest.mark.parametrize(("order", "name", "requests"), [("none", "q", [3]), ("key", "q.fifo", [1, 1, 1])])
+def test_only_in_order_each_message_of_a_key_has_its_own_request(
+    order: str, name: str, requests: list[int], queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", f"http://127.0.0.1:{queue.server.server_port}")
+    url = f"https://sqs.eu-west-1.amazonaws.com/123456789012/{name}"
+    delivery = Delivery(replace(SETTINGS, message_order=order, queue_url=url), lambda change: change.data)
+
+    delivery.send(message(id_, group="00000000") for id_ in "abc")
+
+    assert [len(entries) for entries in queue.bodies] == requests
+    assert delivery.tally.messages == 3

@@ -13,7 +13,6 @@ from fanout_job.errors import FrameEtlError
 from fanout_job.frames import FrameEtl
 from fanout_job.messages import Message, Transform
 from fanout_job.run import Run
-from fanout_job.targets import target_of
 from fanout_job.task import guarded
 
 SPOOL_BYTES = 64 * 2**20
@@ -63,7 +62,6 @@ def send_changes(this: Run, transform: Transform, etl: FrameEtl | None) -> None:
     FrameEtlError
         The user's ETL needs Spark.
     """
-    target_of(this.settings)
     objects = this.objects()
     if etl is not None:
         raise FrameEtlError

@@ -196,3 +196,11 @@ def test_a_spool_writes_a_file_when_it_holds_more_than_its_limit() -> None:
         files.append(len(spool.files))
 
     assert files == [0, 0, 1, 1, 1, 2]
+
+
+def test_a_spool_holds_many_messages_in_memory_by_default() -> None:
+    spool = Spool()
+    for n in range(20):
+        spool.add(message(str(n), 1_000_000, position=(n,)))
+
+    assert spool.files == []

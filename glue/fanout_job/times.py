@@ -62,14 +62,8 @@ def time_reader(kind: pa.DataType, rule: Rule) -> Callable[[pa.Array], pa.Array]
 
 
 def _within(moments: pa.Array, first: date, last: date) -> pa.Array:
-    found, kind = pc.min_max(moments), moments.type
-    first, last = pa.scalar(first, kind), pa.scalar(last, kind)
-    if not found["min"].is_valid or not (
-        pc.less(found["min"], first).as_py() or pc.greater(found["max"], last).as_py()
-    ):
-        return moments
-    inside = pc.and_(pc.greater_equal(moments, first), pc.less_equal(moments, last))
-    return pc.if_else(inside, moments, pa.nulls(len(moments), kind))
+    first, last = pa.scalar(first, moments.type), pa.scalar(last, moments.type)
+    return _where(pc.and_(pc.greater_equal(moments, first), pc.less_equal(moments, last)), moments)
 
 
 def _dates(text: pa.Array, rule: Rule) -> pa.Array:
@@ -84,14 +78,10 @@ def _dates(text: pa.Array, rule: Rule) -> pa.Array:
 
 def _days(text: pa.Array, form: str, rule: Rule) -> pa.Array:
     if form in EPOCHS:
-        return _midnight(
-            pc.local_timestamp(_numeric(_pointed(text, rule), form).cast(pa.timestamp("us", rule.timezone or "UTC")))
-        )
-    return _midnight(_serial(_pointed(text, rule))) if form == "excel" else _parsed(text, form, _day)
-
-
-def _midnight(moments: pa.Array) -> pa.Array:
-    return pc.floor_temporal(moments, unit="day")
+        return pc.local_timestamp(_numeric(_pointed(text, rule), form).cast(pa.timestamp("us", rule.timezone)))
+    if form == "excel":
+        return _serial(_pointed(text, rule))
+    return _parsed(text, form, lambda moment: moment.replace(tzinfo=None))  # the day as written, not the day in UTC
 
 
 def _timestamps(text: pa.Array, rule: Rule) -> pa.Array:
@@ -121,7 +111,7 @@ def _moments(text: pa.Array, form: str, rule: Rule) -> pa.Array:
         return _numeric(_pointed(text, rule), form)
     if form == "excel":
         return _in_zone(_serial(_pointed(text, rule)), rule)
-    naive = _parsed(text, form, _in_utc)
+    naive = _parsed(text, form, lambda moment: moment)  # Arrow stores a moment with a zone in UTC
     return naive.cast(MOMENTS) if time_format(form).has_offset else _in_zone(naive, rule)
 
 
@@ -148,9 +138,8 @@ def _numeric(text: pa.Array, form: str) -> pa.Array:
     """Return seconds or milliseconds since 1970 as moments. Digits beyond microseconds are cut off."""
     numbers = decimals(_where(pc.match_substring_regex(text, MAX_SERIAL_DIGITS), text), SERIAL)
     product = pc.floor(pc.multiply(numbers.cast(pa.decimal256(46, 15)), pa.scalar(Decimal(EPOCHS[form]))))
-    whole = product.cast(pa.decimal256(61, 0), safe=False) if product.type.scale else product
-    inside = pc.and_(pc.less(whole, pa.scalar(Decimal(10**18))), pc.greater(whole, pa.scalar(Decimal(-(10**18)))))
-    return _where(inside, whole).cast(pa.int64()).cast(MOMENTS)
+    inside = pc.and_(pc.less(product, pa.scalar(Decimal(10**18))), pc.greater(product, pa.scalar(Decimal(-(10**18)))))
+    return _where(inside, product).cast(pa.int64()).cast(MOMENTS)
 
 
 def _serial(text: pa.Array) -> pa.Array:
@@ -163,7 +152,7 @@ def _serial(text: pa.Array) -> pa.Array:
     return pc.add(millis, since).cast(pa.timestamp("ms")).cast(MICROS)
 
 
-def _parsed(text: pa.Array, form: str, without_zone: Callable[[datetime], datetime | None]) -> pa.Array:
+def _parsed(text: pa.Array, form: str, kept: Callable[[datetime], datetime]) -> pa.Array:
     """Read texts by a format. Texts that do not fit it become null.
 
     Arrow's strptime reads February 31 as March 2, so its result counts only if it formats to the same text again.
@@ -177,22 +166,8 @@ def _parsed(text: pa.Array, form: str, without_zone: Callable[[datetime], dateti
         moments = pc.if_else(same, quick, None).cast(MICROS)
     else:
         moments = pa.nulls(len(texts), MICROS)
-    if moments.null_count:
-        rest = texts.filter(pc.is_null(moments))
-        read = time_format(form).read
-        found = [None if (moment := read(one)) is None else without_zone(moment) for one in rest.to_pylist()]
-        moments = pc.replace_with_mask(moments, pc.is_null(moments), pa.array(found, MICROS))
+    rest = texts.filter(pc.is_null(moments))
+    read = time_format(form).read
+    found = [None if (moment := read(one)) is None else kept(moment) for one in rest.to_pylist()]
+    moments = pc.replace_with_mask(moments, pc.is_null(moments), pa.array(found, MICROS))
     return moments.take(unique.indices)
-
-
-def _in_utc(moment: datetime) -> datetime | None:
-    """Return a moment in UTC, or unchanged if it has no zone; None outside of years 1 to 9999."""
-    try:
-        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-    except OverflowError:
-        return None
-
-
-def _day(moment: datetime) -> datetime:
-    """Return the day as written, which may differ from the day in UTC."""
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -14,12 +16,13 @@ from fanout_job.changes import parse_change
 from fanout_job.clients import aws_client, credentials
 from fanout_job.errors import CorruptObjectError, RecordError
 from fanout_job.foreign import text_format
+from fanout_job.logs import start_logging
 from fanout_job.messages import Draft, Message, MessageMaker, Transform
 from fanout_job.objects import put
 from fanout_job.sender import Sender
 from fanout_job.settings import Settings
 from fanout_job.targets import target_of
-from fanout_job.task import Source, Task
+from fanout_job.task import Source, Task, guarded
 
 
 class Delivery(Task):
@@ -95,6 +98,15 @@ class Delivery(Task):
         """Count messages that the target has acknowledged."""
         self.tally.messages += len(messages)
         self.log_progress()
+
+
+@contextmanager
+def spark_delivery(settings: Settings, transform: Transform) -> Iterator[Delivery]:
+    """Start a task in a process of Spark, which has not begun to log. Any error is recorded in the task's tally."""
+    start_logging(settings, sys.stderr)
+    task = Delivery(settings, transform)
+    with guarded(task):
+        yield task
 
 
 def row_id(key: str, number: int, line: bytes) -> str:

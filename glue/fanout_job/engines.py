@@ -68,7 +68,7 @@ def each_on_spark(settings: Settings, objects: Sequence[PlannedObject], work: Wo
 
 def task_groups(objects: Sequence[PlannedObject]) -> list[list[PlannedObject]]:
     """Return the objects of each Spark task: nearly equal bytes, TASKS_PER_CORE tasks per core."""
-    return grouped(objects, spark_context().defaultParallelism * TASKS_PER_CORE) if objects else []
+    return grouped(objects, spark_context().defaultParallelism * TASKS_PER_CORE)
 
 
 def spark_context() -> SparkContext:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from contract.manifest import PlannedObject
-from fanout_job.delivery import Delivery
+from fanout_job.delivery import spark_delivery
 from fanout_job.errors import TransformError
-from fanout_job.logs import start_logging
 from fanout_job.messages import Draft, Transform, encode
 from fanout_job.settings import Settings
-from fanout_job.task import Tally, guarded
+from fanout_job.task import Tally
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch  # type: ignore[import-untyped]
@@ -41,23 +40,15 @@ def send_frame(
     schema = ", ".join(f"{column} string" for column in (*FRAME_COLUMNS, "tally"))
 
     def read(numbers: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
-        start_logging(settings, sys.stderr)
         for number in (n.as_py() for batch in numbers for n in batch.column(0)):
-            task = Delivery(settings, transform)
-            with guarded(task):
-                rows: list[dict[str, Any]] = []
-                for draft in task.drafts(groups[number]):
-                    rows.append(as_frame_row(draft))
-                    if len(rows) == 2_000:
-                        yield record_batch(rows, (*FRAME_COLUMNS, "tally"))
-                        rows = []
-                yield record_batch(rows, (*FRAME_COLUMNS, "tally"))
+            with spark_delivery(settings, transform) as task:
+                drafts = task.drafts(groups[number])
+                while rows := [as_frame_row(draft) for draft in islice(drafts, 2_000)]:
+                    yield record_batch(rows, (*FRAME_COLUMNS, "tally"))
             yield record_batch([{"tally": task.tally.to_json()}], (*FRAME_COLUMNS, "tally"))
 
     def send(rows: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
-        start_logging(settings, sys.stderr)
-        task = Delivery(settings, transform)
-        with guarded(task):
+        with spark_delivery(settings, transform) as task:
             task.send(task.maker.message(from_frame_row(row)) for batch in rows for row in batch.to_pylist())
         yield record_batch([{"tally": task.tally.to_json()}], ("tally",))
 

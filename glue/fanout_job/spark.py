@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from contract.manifest import NO_MANIFEST
-from fanout_job.delivery import Delivery
+from fanout_job.delivery import Delivery, spark_delivery
 from fanout_job.engines import spark_context, task_groups
 from fanout_job.errors import FrameEtlError, RecordError
 from fanout_job.frames import FrameEtl, send_frame
-from fanout_job.logs import start_logging
 from fanout_job.messages import Message, Transform
 from fanout_job.run import Run
 from fanout_job.settings import Settings
 from fanout_job.targets import target_of
-from fanout_job.task import Tally, guarded
+from fanout_job.task import Tally
 
 if TYPE_CHECKING:
     from pyspark import RDD
@@ -53,9 +51,7 @@ def send_rdd(sources: RDD[Any], settings: Settings, transform: Transform, read: 
         return send_by_key(sources, settings, transform, read)
 
     def send_part(part: Iterable[Any]) -> Iterator[Tally]:
-        start_logging(settings, sys.stderr)
-        task = Delivery(settings, transform)
-        with guarded(task):
+        with spark_delivery(settings, transform) as task:
             task.send(read(task, part))
         yield task.tally
 
@@ -67,9 +63,7 @@ def send_by_key(sources: RDD[Any], settings: Settings, transform: Transform, rea
     buckets = sources.getNumPartitions()
 
     def to_buckets(part: Iterable[Any]) -> Iterator[tuple[tuple[int, tuple[int, ...]], Any]]:
-        start_logging(settings, sys.stderr)
-        task = Delivery(settings, transform)
-        with guarded(task):
+        with spark_delivery(settings, transform) as task:
             for message in read(task, part):
                 # A plain tuple is faster to pickle and to sort than a Message.
                 yield (int(message.group[:8], 16) % buckets, message.position), tuple(message)
@@ -77,7 +71,6 @@ def send_by_key(sources: RDD[Any], settings: Settings, transform: Transform, rea
             yield (bucket, ()), task.tally
 
     def send_bucket(bucket: int, rows: Iterable[tuple[Any, Any]]) -> Iterator[Tally]:
-        start_logging(settings, sys.stderr)
         read_so_far, first = Tally(), None
         rows = iter(rows)
         for _, row in rows:  # the tallies have the lowest position, so they come first
@@ -85,8 +78,7 @@ def send_by_key(sources: RDD[Any], settings: Settings, transform: Transform, rea
                 first = row
                 break
             read_so_far += row
-        task = Delivery(settings, transform)
-        with guarded(task):
+        with spark_delivery(settings, transform) as task:
             if first is not None and not read_so_far.failures:
                 task.send(Message(*row) for row in chain([first], (row for _, row in rows)))
         yield task.tally + (read_so_far if bucket == 0 else Tally())

@@ -44,7 +44,8 @@ def module_trials() -> Iterator[Trial]:
             for mutation in mutations(file, text):
                 if mutation.change not in equivalent.get(file, {}).get(mutation.function, {}):
                     tests = tuple(session["tests"])
-                    yield Trial(mutation, lambda t=text: t, mutation.text, tests, mutation.lines)
+                    lines = None if session.get("whole") else mutation.lines
+                    yield Trial(mutation, lambda t=text: t, mutation.text, tests, lines)
 
 
 def machine_results(wanted: dict[str, Known], until: float) -> Iterator[tuple[Known, bool]]:

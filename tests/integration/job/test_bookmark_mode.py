@@ -43,17 +43,17 @@ def rows(prefix: str) -> bytes:
 
 
 def test_messages_equal_those_of_the_other_mode_and_the_bookmark_moves(job: Harness) -> None:
-    job.put("a.json.gz", rows("a"))
+    stored = job.put("2026/a.json.gz", rows("a"))
     first = job.run_manifest("none", **GLUE)
     assert first.error is None, first.error
     assert first.result["messages"] == 3
-    by_manifest = job.run({"a.json.gz": rows("a")})
+    by_manifest = job.run_manifest(job.plan([stored]), **GLUE)
     assert first.events == by_manifest.events
     assert "12345678901234567890123456789012345678" in "".join(first.bodies)
     job.put("b.json.gz", rows("b"))
     second = job.run_manifest("none", **GLUE)
     assert second.error is None
-    assert {"b-0", "b-1", "b-2"} <= set(second.ids)
+    assert second.ids == ["b-0", "b-1", "b-2"]
 
 
 def test_an_invalid_record_fails_the_run_and_the_bookmark_stays(job: Harness) -> None:
@@ -78,6 +78,12 @@ def test_the_id_of_a_record_without_an_event_id_is_made_from_its_content(job: Ha
     second = job.run_manifest("none", **GLUE | {"job-bookmark-option": "job-bookmark-disable"})
     assert first.ids == second.ids
     assert len(first.ids) == 1
+
+
+def test_without_this_mode_a_run_without_a_manifest_sends_nothing(job: Harness) -> None:
+    job.put("a.json.gz", rows("a"))
+    outcome = job.run_manifest("none", **GLUE | {"bookmark_mode": "manifest"})
+    assert (outcome.result["status"], outcome.messages) == ("failed", [])
 
 
 def test_a_native_etl_is_rejected(job: Harness, tmp_path: Path) -> None:

@@ -46,6 +46,17 @@ def mixed_files(objects: int = 5, rows: int = 12) -> dict[str, bytes]:
     return files
 
 
+WITH_A_BAD_LINE = mixed_files() | {"bad.json": line(stream("INSERT")) + b"\nbad\n" + line(stream("INSERT"))}
+
+
+def in_order(messages: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return the bodies of each message group, as received."""
+    groups: dict[str, list[str]] = {}
+    for message in messages:
+        groups.setdefault(message["Attributes"]["MessageGroupId"], []).append(message["Body"])
+    return groups
+
+
 def changed_script(folder: Path, **replaced: str) -> Path:
     """Write a copy of the job's script with the user's ETL in it."""
     text = SCRIPT.read_text()
@@ -79,10 +90,24 @@ def test_both_engines_send_byte_identical_messages(spark: Any, queue: str, fifo_
 
 @pytest.mark.spark
 def test_both_engines_send_byte_identical_messages_when_a_line_is_bad(spark: Any, queue: str) -> None:
-    files = mixed_files() | {"bad.json": line(stream("INSERT")) + b"\nbad\n" + line(stream("INSERT"))}
-    small, glue = Harness("lambda", queue).run(files), Harness("glue", queue).run(files)
+    small, glue = Harness("lambda", queue).run(WITH_A_BAD_LINE), Harness("glue", queue).run(WITH_A_BAD_LINE)
     assert small.bodies == glue.bodies
     assert small.result["failure"] == glue.result["failure"]
+
+
+@pytest.mark.spark
+def test_in_order_spark_sends_nothing_of_a_run_with_a_bad_line(spark: Any, fifo_queue: str) -> None:
+    outcome = Harness("glue", fifo_queue).run(WITH_A_BAD_LINE, message_order="key")
+    assert (outcome.result["failure"]["type"], outcome.messages) == ("RecordError", [])
+
+
+@pytest.mark.spark
+def test_in_order_one_object_of_one_key_is_sent_and_counted(spark: Any, fifo_queue: str) -> None:
+    records = [{**stream("INSERT", SequenceNumber=str(n)), "eventID": f"e-{n}"} for n in (9, 10, 1)]
+    files = {"a.json": b"\n".join(map(line, records))}
+    outcome = Harness("glue", fifo_queue).run(files, message_order="key")
+    assert [json.loads(message["Body"])["id"] for message in outcome.messages] == ["e-1", "e-9", "e-10"]
+    assert [outcome.result[count] for count in ("objects", "rows", "messages")] == [1, 3, 3]
 
 
 @pytest.mark.spark
@@ -156,20 +181,23 @@ def test_a_native_etl_changes_the_messages(spark: Any, queue: str, tmp_path: Pat
     assert (outcome.result["rows"], outcome.result["messages"]) == (60, 45)
     assert {event["type"] for event in outcome.events} == {"dynamodb.insert", "dynamodb.modify"}
     assert all("keys" in json.loads(event["data"]["was"]) for event in outcome.events)
+    assert spark.sparkContext._jsc.getPersistentRDDs().isEmpty(), "the rows are no longer in memory"
 
 
 @pytest.mark.spark
 @pytest.mark.parametrize("order", ["none", "key"])
-def test_a_native_etl_that_changes_nothing_sends_the_same_bytes(
+def test_a_native_etl_that_only_changes_the_order_of_rows_has_no_effect(
     spark: Any, queue: str, fifo_queue: str, tmp_path: Path, order: str
 ) -> None:
     url = fifo_queue if order == "key" else queue
     job, files = Harness("glue", url), mixed_files()
-    native = job.run(
-        files, changed_script(tmp_path, etl="def etl(changes):\n    return changes\n"), message_order=order
-    )
+    etl = "def etl(changes):\n    return changes.orderBy('position', ascending=False)\n"
+    native = job.run(files, changed_script(tmp_path, etl=etl), message_order=order)
     assert native.error is None
-    assert native.bodies == job.run(files, message_order=order).bodies
+    plain = job.run(files, message_order=order)
+    assert native.bodies == plain.bodies
+    if order == "key":
+        assert in_order(native.messages) == in_order(plain.messages)
 
 
 @pytest.fixture
@@ -299,6 +327,11 @@ def test_a_missing_queue_fails_the_run(job: Harness) -> None:
     assert outcome.result["failure"]["type"] == "SendRefusedError"
     assert "QueueDoesNotExist" in str(outcome.error)
     assert outcome.result["messages"] == 0
+
+
+def test_an_address_that_no_target_has_fails_the_run(job: Harness) -> None:
+    outcome = job.run({}, queue_url="ftp://host/queue")
+    assert outcome.result["failure"]["type"] == "SettingsError"
 
 
 def test_importing_the_module_does_nothing() -> None:

@@ -65,6 +65,20 @@ def test_the_results_of_objects_are_in_the_order_of_the_manifest(job: Harness, s
     assert outcome.result["rows"] == sum(written["days"].values())
 
 
+def test_the_work_of_an_object_logs_with_the_names_of_its_run(job: Harness, script: Path) -> None:
+    text = SCRIPT.replace("dict(Counter(change.time[:10] for change in changes))", "names_in_log()").replace(
+        "def days_of(source):",
+        "def names_in_log():\n"
+        "    import logging\n\n"
+        "    return {handler.formatter.run['run_id']: 1 for handler in logging.getLogger('fanout_job').handlers}\n\n\n"
+        "def days_of(source):",
+    )
+    script.write_text(text, encoding="utf-8")
+    for number in (1, 2):
+        job.run(change_log(range(2)), script)
+        assert json.loads(job.read(f"days/run-{number}.json"))["days"] == {f"run-{number}": 2}
+
+
 def test_a_bad_line_fails_the_run_with_its_place_and_the_work_ends(job: Harness, script: Path) -> None:
     outcome = job.run({**change_log(range(5)), "bad.json": line(stream()) + b"\nbroken"}, script)
     assert outcome.result["failure"]["type"] == "RecordError"

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from fanout_job.delivery import spark_delivery
+from fanout_job.errors import TransformError
 from fanout_job.logs import log, start_logging
 from fanout_job.settings import Settings
 
@@ -92,3 +94,17 @@ def test_the_functions_log_the_same_time_field_and_use_lambdas_level(on_aws: str
     assert len(lines) == count
     assert all(re.fullmatch(RFC_3339, line["timestamp"]) for line in lines)
     assert "data loss" not in done.stderr
+
+
+@pytest.mark.usefixtures("kept_handlers")
+def test_a_task_in_a_process_of_spark_logs_to_standard_error_and_keeps_its_errors(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with spark_delivery(SETTINGS, lambda change: change.data) as task:
+        log.warning("words")
+        raise TransformError("is bad")
+
+    written = capsys.readouterr()
+    assert [json.loads(text)["run_id"] for text in written.err.splitlines()] == ["run-1"]
+    assert written.out == ""
+    assert [failure.type for failure in task.tally.failures] == ["TransformError"]

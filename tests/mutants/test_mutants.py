@@ -96,7 +96,9 @@ def test_modules_exist_and_each_mutation_has_a_unique_address_and_lines(file: st
 
 
 def test_the_tests_of_each_session_exist() -> None:
-    assert all((ROOT / test).exists() for session in MODULES["sessions"] for test in session["tests"])
+    for path, _, name in (test.partition("::") for session in MODULES["sessions"] for test in session["tests"]):
+        assert (ROOT / path).exists(), path
+        assert not name or f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), name
 
 
 def test_a_mutation_names_the_lines_of_its_statement_or_of_its_part_of_a_compound_statement() -> None:

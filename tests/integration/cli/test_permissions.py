@@ -6,18 +6,20 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.main import get_command
 
-from cli.command import Operator, iam
+from cli.command import Operator, iam, utc_now
 from cli.console import actions, dead_letters
 from cli.console.actions import Order
 from cli.deployment import Deployment, Where
 from cli.main import app
 from contract.uris import split_uri
+from tests.harness.waiting import eventually
 from tests.integration.cli.conftest import Fanout
 from tests.integration.cli.test_snapshot import export
 from tests.template.reading import ROOT
@@ -149,6 +151,8 @@ def play(fanout: Fanout, recorder: Recorder, folder: Path) -> Actions:
     does("trace", run_id)
     does("replay", provider, "--from", "1h", "--yes")
     does("replay", provider, "--late", "--yes", statuses=(0, 1))
+    begun = utc_now()
+    eventually(lambda: utc_now() - begun > timedelta(seconds=1), "the next second, which is in the name of a replay")
     does("replay", "--all", "--from", "1h", "--yes")
     fanout.drop_bytes(provider, "bad.json.gz", b"not gzip")
     failed = json.loads(does("run", "--all", "--yes", "--json", statuses=(1,)))["failed"][provider]

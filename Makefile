@@ -77,10 +77,10 @@ run: $(VENV)/.run ## Run the whole system once on this machine: JOB=standardize,
 up: $(VENV)/.dev ## Start the system on this machine and keep it running, TABLE=yes adds a DynamoDB table; stop with Ctrl-C
 	@exec $(PY) -m demo up $(if $(filter-out no,$(TABLE)),--table) $(ARGS)
 
-check: lint ## Lint, type checks and quick tests, about 3 minutes; run before each commit
+check: lint ## Lint, type checks and quick tests, about 2 minutes; run before each commit
 	@PROPERTY_EXAMPLES=20 $(PY) -m pytest -n 2 -q -m "not benchmark and not network and not judge and not spark and not slow" tests/unit tests/template tests/tools $(ARGS)
 
-test: $(VENV)/spark-classes.jsa ## All tests, 15 to 30 minutes on two cores; ARGS="-k name" selects tests
+test: $(VENV)/spark-classes.jsa ## All tests, 15 to 20 minutes on two cores; ARGS="-k name" selects tests
 	@$(PY) -m pytest -n $(TEST_WORKERS) --no-loadscope-reorder -m "not benchmark and not network and not judge" $(ARGS)
 
 lint: $(VENV)/.dev ## Run ruff and mypy

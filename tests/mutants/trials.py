@@ -239,7 +239,7 @@ def _start(trial: Trial, tests: Sequence[str], seconds: int) -> int:
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
             signal.alarm(60 * seconds)  # for a mutant that waits instead of computing
             _put(ROOT / trial.bug.file, trial.text())
-            os._exit(_run(tests))
+            os._exit(_run(tests, with_spark=trial.lines is None))
         finally:
             os._exit(BROKEN)
     return child
@@ -270,7 +270,8 @@ def _put(path: Path, text: str) -> None:
     Path.read_text, Path.read_bytes = read_text, read_bytes  # type: ignore[method-assign]
 
 
-def _run(tests: Sequence[str], *plugins: Any) -> int:
+def _run(tests: Sequence[str], *plugins: Any, with_spark: bool = False) -> int:
+    """Run tests in this fork. Its Spark must be its own, so only a fork that tries one mutant may have one."""
     os.chdir(ROOT)
     os.environ["HISTORIES"] = HISTORIES
     silent = os.open(os.devnull, os.O_RDWR)
@@ -285,7 +286,7 @@ def _run(tests: Sequence[str], *plugins: Any) -> int:
         "-n0",
         "--hypothesis-profile=mutants",
         "-m",
-        "not benchmark and not network and not judge and not slow and not spark",  # Spark does not survive a fork
+        "not benchmark and not network and not judge and not slow" + ("" if with_spark else " and not spark"),
         *tests,
     ]
     return int(pytest.main(options, plugins=list(plugins)))
